@@ -1,5 +1,10 @@
 //! The two tables of functions: the plugin's and the host's.
 
+#![allow(
+    clippy::wrong_self_convention,
+    reason = "the derived prefix type has an accessor per field, and `new` is a field"
+)]
+
 use core::ffi::c_void;
 
 use abi_stable::StableAbi;
@@ -62,10 +67,6 @@ pub struct HostApi {
 ///
 /// Functions that take a `*mut State` are never called twice at a time for one
 /// state; different states are used from different threads at once.
-#[allow(
-    clippy::wrong_self_convention,
-    reason = "`new` is the table's field for making a state, not a method"
-)]
 #[repr(C)]
 #[derive(Debug, Clone, Copy, StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginVtRef, prefix_fields = PluginVtPrefix)))]

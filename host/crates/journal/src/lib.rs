@@ -1,1 +1,55 @@
-//! host-journal
+//! What is durable, and in which order.
+//!
+//! One [`Journal`] owns one store. Callers [`append`](Journal::append) from any
+//! thread and never wait; one writer thread takes what has gathered, commits it
+//! as one group, and hands each entry's token to the `done` callback with how it
+//! ended, in the order of appending. Replies and effects ride in the token, so
+//! nothing leaves before what it depends on is durable.
+//!
+//! # Invariants
+//!
+//! - **One line.** [`Position`]s are given in the order of appending; a group
+//!   is a run of them; `done` sees them in order. What holds for the store
+//!   holds for each actor.
+//! - **A failed group fails everything behind it.** The journal's
+//!   [`Incarnation`] is raised with it, and an entry that was executed on a
+//!   state of an older incarnation is refused: its actor must be rebuilt from
+//!   what is durable first. `was_lost` says which actors these are.
+//! - **A failure says whether it may have happened.** [`Lost::NotApplied`]: the
+//!   store answered before COMMIT. [`Lost::Unknown`]: anything during or after
+//!   it. After `Unknown` SQLite's handle is never used again and the journal is
+//!   closed: recovery at the next start decides.
+//! - Every group is checksummed and chained by hash to the one before it.
+//!
+//! This crate must not know plugins, actors in memory, or upgrades: a state is
+//! bytes, and a transition is a key and a value.
+
+mod entry;
+mod record;
+
+pub use entry::{
+    CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Rows, TimerRow,
+};
+pub use record::{Carry, Record, Snapshot, Stored};
+
+/// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.
+/// Positions of failed entries are never given again.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+/// Counts the journal's failed groups since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Incarnation(pub u32);

@@ -1,0 +1,105 @@
+//! Every bound of the host, with its unit and its reason. Reaching one gives a
+//! clear error and counts in a metric; none is reached in silence.
+
+use std::time::Duration;
+
+/// Bytes of a plugin's name: it is repeated in every topic and every path.
+pub const PLUGIN_NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of an actor's key: fits a file name and an index entry.
+pub const KEY_BYTES_MAX: usize = 256;
+
+/// Bytes of a command's or query's payload: far above any form a person fills
+/// in, far below what would stall an actor. Error `payload_too_large`.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+/// Messages that wait for one actor. At 1 µs a message it is 1 ms of work; more
+/// waiting means that the actor is slow or stuck. Error `mailbox_full`. Casts
+/// and timers stay rows instead.
+pub const MAILBOX_MESSAGES_MAX: usize = 1_024;
+
+/// Actors in memory at once. At a few hundred bytes and up for each; beyond it
+/// the least recently used are put to sleep, and `too_many_actors` is the error
+/// where none can be.
+pub const AWAKE_ACTORS_MAX: usize = 2_000_000;
+
+/// Bytes executed and not yet durable, over all actors: what the journal writes
+/// in about a second on a slow disk. Error `overloaded`.
+pub const UNDURABLE_BYTES_MAX: usize = 64 << 20;
+
+/// Effects of one event: a decision that needs more wants another design.
+pub const EFFECTS_MAX: usize = 256;
+
+/// Casts that may lead to one another before the chain is taken for a circle
+/// and the last becomes a dead letter.
+pub const CAST_HOPS_MAX: u32 = 64;
+
+/// Records in one group commit: about where SQLite's throughput stops growing.
+pub const GROUP_RECORDS_MAX: usize = 1_024;
+
+/// Bytes in one group commit: keeps a transaction to a few milliseconds.
+pub const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Tail bytes from which an actor is due for a snapshot, if its last snapshot
+/// was smaller: waking replays at most about this much.
+pub const TAIL_BYTES_MIN: usize = 64 << 10;
+
+/// Snapshots kept for each actor: the last, and the one before it.
+pub const SNAPSHOTS_KEPT: usize = 2;
+
+/// Faults of one actor within [`FAULT_WINDOW`] before it is quarantined: OTP's
+/// default of one restart in five seconds, with room for a retry or two.
+pub const FAULTS_MAX: usize = 3;
+
+/// See [`FAULTS_MAX`].
+pub const FAULT_WINDOW: Duration = Duration::from_secs(60);
+
+/// Runs under 1 ms that prove an event of a version fast; until then it runs
+/// where blocking is allowed.
+pub const FAST_RUNS_MIN: u32 = 64;
+
+/// The longest run that counts as fast.
+pub const FAST_RUN_MAX: Duration = Duration::from_millis(1);
+
+/// Handlers that may block at once; the rest wait in their actors' queues. Below
+/// the blocking pool's 512 threads, so that the host's own blocking work runs.
+pub const SLOW_HANDLERS_MAX: usize = 256;
+
+/// A handler that has run for this long is named in the log and in the status.
+pub const HANDLER_WARN: Duration = Duration::from_secs(5);
+
+/// Messages an actor runs in one turn before it makes room for others.
+pub const TURN_MESSAGES_MAX: usize = 64;
+
+/// Channels joined over one connection, as Phoenix has it.
+pub const CHANNELS_MAX: usize = 100;
+
+/// Bytes that wait to be sent to one connection; a client that reads slower is
+/// dropped with 1013.
+pub const OUTBOUND_BYTES_MAX: usize = 4 << 20;
+
+/// Silence after which a connection is closed: two of the client's heartbeats.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client that has not sent its request's headers by then is dropped.
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a caller waits for an answer before it is told `timeout`; the
+/// client of Phoenix gives up at 10 s.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// Bytes of a plugin library; more is taken for a mistake.
+pub const PLUGIN_BYTES_MAX: u64 = 256 << 20;
+
+/// How long `host inspect` may take over a plugin before it is killed.
+pub const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Upgrades kept in the history.
+pub const HISTORY_MAX: usize = 1_000;
+
+/// Default probation: long enough for every kind of client to have come by.
+pub const PROBATION_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Default time for a host to stop in order: connections told, handlers ended,
+/// journal committed.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,0 +1,46 @@
+//! What a plugin says of itself.
+
+use std::collections::BTreeMap;
+
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+
+/// A plugin's manifest, as its library gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginManifest {
+    /// First half of its actors' ids.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+    /// The SDK it was built with.
+    pub sdk: Version,
+    /// Number of the state's shape: two versions with the same number can read
+    /// each other's states.
+    pub state_schema: u32,
+    /// Names of its commands.
+    #[serde(default)]
+    pub commands: Vec<String>,
+    /// Names of its queries.
+    #[serde(default)]
+    pub queries: Vec<String>,
+    /// Command name to the payload field that holds its idempotency key.
+    #[serde(default)]
+    pub idempotency: BTreeMap<String, String>,
+    /// The older versions that its `up` and `down` know.
+    #[serde(default)]
+    pub migrates_from: Option<VersionReq>,
+}
+
+impl PluginManifest {
+    /// Whether it has a query of this name.
+    #[must_use]
+    pub fn has_query(&self, event: &str) -> bool {
+        self.queries.iter().any(|name| name == event)
+    }
+
+    /// Whether it has a command of this name.
+    #[must_use]
+    pub fn has_command(&self, event: &str) -> bool {
+        self.commands.iter().any(|name| name == event)
+    }
+}

@@ -1,0 +1,90 @@
+//! Releases: which plugins in which versions make one.
+
+use std::path::PathBuf;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+/// `releases/V/manifest.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseManifest {
+    /// Name of the platform, `giving`.
+    pub name: String,
+    /// The release's version; also the name of its folder.
+    pub version: Version,
+    /// Version of the host binary in it.
+    pub host: Version,
+    /// SHA-256 of `bin/host`, in hex.
+    pub host_sha256: String,
+    /// Target triple that it was built for.
+    pub target: String,
+    /// The least glibc it runs on, `2.36`.
+    pub libc: String,
+    /// Its plugins, by name.
+    pub plugins: Vec<ReleasePlugin>,
+    /// Its appups, by file name, with their digests.
+    #[serde(default)]
+    pub upgrade_scripts: Vec<ReleaseFile>,
+}
+
+/// A plugin of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasePlugin {
+    /// The plugin's name.
+    pub name: String,
+    /// The plugin's version.
+    pub version: Version,
+    /// Its library, relative to the release's folder: `plugins/zakat-0.1.0.so`.
+    pub file: PathBuf,
+    /// SHA-256 of the library, in hex.
+    pub sha256: String,
+    /// What its failure means for the host.
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// A file of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseFile {
+    /// Relative to the release's folder.
+    pub file: PathBuf,
+    /// SHA-256, in hex.
+    pub sha256: String,
+}
+
+/// Start types, as OTP's applications have them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Past its limit of faults the host is no longer ready, and in production ends in order.
+    #[default]
+    Permanent,
+    /// Only an abnormal end of the plugin as a whole counts.
+    Transient,
+    /// It may fail alone.
+    Temporary,
+}
+
+/// The state of a release in a home, as `host releases` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseStatus {
+    /// Lies there, has never run here.
+    Unpacked,
+    /// Runs, and is not (yet) what a restart boots.
+    Current,
+    /// What a restart boots.
+    Permanent,
+    /// Has been permanent before.
+    Old,
+    /// An upgrade to it was rolled back; it is not tried again by accident.
+    Failed,
+}
+
+impl ReleaseManifest {
+    /// The plugin of this name.
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<&ReleasePlugin> {
+        self.plugins.iter().find(|plugin| plugin.name == name)
+    }
+}
