@@ -59,8 +59,8 @@ pub struct Letter {
     pub from: ActorId,
     /// Who shall get it.
     pub to: ActorId,
-    /// The sender's plugin and version: the shape of the message is that of what
-    /// the sender's release has for the target.
+    /// The version of the target's plugin in whose shape the message is: the one
+    /// that goes with the sender's version.
     pub version: Version,
     /// Command name.
     pub event: String,
