@@ -12,6 +12,7 @@
 //! to the shortest form, small clients exist that always use two bytes, and
 //! there is nothing ambiguous in it.
 
+use super::limits::CONTROL_BYTES_MAX;
 use super::violation::Violation;
 
 const FIN: u8 = 0b1000_0000;
@@ -95,10 +96,6 @@ impl Header {
             return Err(Violation::Unmasked);
         }
         let short = second & LENGTH;
-        if opcode.is_control() && short >= LENGTH_IN_2 {
-            return Err(Violation::ControlTooLong);
-        }
-
         let rest = &input[2..];
         let (length, length_bytes) = match short {
             LENGTH_IN_2 => (rest.first_chunk().map(|n| u16::from_be_bytes(*n).into()), 2),
@@ -110,6 +107,9 @@ impl Header {
         };
         if length >> 63 != 0 {
             return Err(Violation::LengthOutOfRange);
+        }
+        if opcode.is_control() && length > CONTROL_BYTES_MAX as u64 {
+            return Err(Violation::ControlTooLong { announced: length });
         }
         let Some(&mask) = rest[length_bytes..].first_chunk() else {
             return Ok(None);

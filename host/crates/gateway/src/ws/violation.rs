@@ -25,8 +25,11 @@ pub enum Violation {
     #[error("a frame is not masked; a client masks every frame")]
     Unmasked,
     /// A close, ping or pong frame with a long payload.
-    #[error("a control frame announces more than {CONTROL_BYTES_MAX} bytes")]
-    ControlTooLong,
+    #[error("a control frame announces {announced} bytes; the limit is {CONTROL_BYTES_MAX} bytes")]
+    ControlTooLong {
+        /// Payload bytes that the frame announced.
+        announced: u64,
+    },
     /// A close, ping or pong frame without FIN.
     #[error("a control frame is fragmented; send it whole")]
     ControlFragmented,
@@ -74,7 +77,7 @@ impl Violation {
             Self::ReservedBits { .. }
             | Self::ReservedOpcode { .. }
             | Self::Unmasked
-            | Self::ControlTooLong
+            | Self::ControlTooLong { .. }
             | Self::ControlFragmented
             | Self::LengthOutOfRange
             | Self::ContinuationWithoutStart

@@ -45,7 +45,7 @@ fn streams() -> Vec<Vec<u8>> {
 }
 
 /// Another process: what arrives is what was written, and nothing else.
-fn hand_over(codec: &Codec) -> Codec {
+pub(super) fn hand_over(codec: &Codec) -> Codec {
     let written = rmp_serde::to_vec_named(codec).unwrap();
     let arrived: Codec = rmp_serde::from_slice(&written).unwrap();
     assert_eq!(arrived, *codec);

@@ -65,10 +65,10 @@ fn an_unmasked_frame() {
 #[test]
 fn a_control_frame_of_126_bytes() {
     for opcode in [CLOSE, PING, PONG] {
-        let header = ClientFrame::new(opcode, "").header(126);
-        assert_protocol_error(&header[..2], Violation::ControlTooLong);
-        let header = ClientFrame::new(opcode, "").header(70_000);
-        assert_protocol_error(&header[..2], Violation::ControlTooLong);
+        for (announced, shown_by) in [(126, 4), (70_000, 10)] {
+            let header = ClientFrame::new(opcode, "").header(announced);
+            assert_protocol_error(&header[..shown_by], Violation::ControlTooLong { announced });
+        }
     }
     assert_eq!(
         read(&frame(PING, [7; 125])).0,
