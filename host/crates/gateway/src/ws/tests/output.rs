@@ -131,3 +131,52 @@ fn a_message_in_one_frame_has_no_memory_to_spare() {
         assert_eq!(text.capacity(), text.len(), "in portions of {portion}");
     }
 }
+
+#[test]
+fn a_message_that_grows_a_byte_at_a_time_is_seldom_moved() {
+    let count = 10_000;
+    let in_one_frame = frame(TEXT, "x".repeat(count));
+    let mut in_fragments = unfinished(TEXT, "x");
+    in_fragments.extend(unfinished(CONTINUATION, "x").repeat(count - 1));
+    for wire in [&in_one_frame[..in_one_frame.len() - 1], &in_fragments] {
+        let mut codec = Codec::new(Limits::default());
+        let (mut held, mut moves) = (0, 0);
+        for byte in wire {
+            codec.receive(&[*byte]);
+            codec.next_message().unwrap();
+            // A header in part is input, and no part of the message.
+            if codec.heap_bytes() > held + 16 {
+                held = codec.heap_bytes();
+                moves += 1;
+            }
+        }
+        assert!(
+            held >= count - 1 && moves < 20,
+            "{held} bytes were moved {moves} times"
+        );
+    }
+}
+
+#[test]
+fn an_output_that_never_runs_dry_keeps_its_size() {
+    let mut codec = Codec::new(Limits::default());
+    codec.send_binary(&[0; 1020]).unwrap();
+    for _ in 0..10_000 {
+        codec.send_binary(&[0; 98]).unwrap();
+        codec.sent(100);
+    }
+    assert_eq!(codec.output().len(), 1024);
+    assert!(
+        codec.heap_bytes() <= 8192,
+        "{} bytes for 1024",
+        codec.heap_bytes()
+    );
+}
+
+#[test]
+fn a_close_inside_a_message_frees_the_message() {
+    let wire = [unfinished(TEXT, "x".repeat(1000)), frame(CLOSE, "")].concat();
+    let (_, _, mut codec) = read(&wire);
+    codec.sent(2);
+    assert_eq!(codec.heap_bytes(), 0);
+}
