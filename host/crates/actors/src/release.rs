@@ -83,6 +83,14 @@ impl EventStats {
         self.fast_runs.load(Ordering::Relaxed) >= FAST_RUNS_MIN
     }
 
+    pub(crate) fn faulted(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rejected(&self) {
+        self.rejections.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Takes note of a run.
     pub(crate) fn ran(&self, took: Duration) {
         self.calls.fetch_add(1, Ordering::Relaxed);
