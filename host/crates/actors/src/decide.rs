@@ -79,12 +79,7 @@ impl Actors {
         self.decide(claim, command, stats);
     }
 
-    pub(crate) fn timer(
-        self: &Arc<Self>,
-        claim: &mut Claim,
-        timer: TimerRow,
-        stats: &EventStats,
-    ) {
+    pub(crate) fn timer(self: &Arc<Self>, claim: &mut Claim, timer: TimerRow, stats: &EventStats) {
         let Some(live) = claim.live.as_ref() else {
             return self.timers.put_off(&timer);
         };
@@ -139,15 +134,17 @@ impl Actors {
             Caller::TIMER => live.state.timer(&call),
             _ => live.state.handle(&call),
         };
-        let sorted = verdict.map_err(|fault| fault.to_string()).and_then(|verdict| {
-            Ok(match verdict {
-                Verdict::Rejected(rejection) => Err(CallError::Rejected(rejection)),
-                Verdict::Accepted(accepted) => {
-                    let effects = self.sort(&id, live, &command, accepted.effects)?;
-                    Ok((accepted.event, accepted.reply, effects))
-                }
-            })
-        });
+        let sorted = verdict
+            .map_err(|fault| fault.to_string())
+            .and_then(|verdict| {
+                Ok(match verdict {
+                    Verdict::Rejected(rejection) => Err(CallError::Rejected(rejection)),
+                    Verdict::Accepted(accepted) => {
+                        let effects = self.sort(&id, live, &command, accepted.effects)?;
+                        Ok((accepted.event, accepted.reply, effects))
+                    }
+                })
+            });
         match sorted {
             Err(fault) => {
                 stats.faulted();
@@ -177,7 +174,7 @@ impl Actors {
     /// Appends an accepted command: its record, its effects' rows, and a snapshot
     /// where one is due.
     fn accept(
-        &self,
+        self: &Arc<Self>,
         claim: &mut Claim,
         command: Command,
         now_ms: i64,
@@ -215,7 +212,7 @@ impl Actors {
             actor: id,
             seq: live.seq,
             reply: command.responder.map(|responder| (reply, responder)),
-            source: command.source.as_ref().map(Source::from),
+            source: command.source.as_ref().and_then(Source::of),
             broadcasts: effects.broadcasts,
             casts: effects.casts.clone(),
             timer_ms: effects.timer_ms,
@@ -266,9 +263,12 @@ impl Actors {
             match effect {
                 Effect::Broadcast { event, payload } => sorted.broadcasts.push((event, payload)),
                 Effect::Cast { to, event, payload } => {
-                    let to: ActorId = to
-                        .parse()
-                        .map_err(|e| format!("{} casts {event:?} to nobody: {e}", live.code.plugin().name()))?;
+                    let to: ActorId = to.parse().map_err(|e| {
+                        format!(
+                            "{} casts {event:?} to nobody: {e}",
+                            live.code.plugin().name()
+                        )
+                    })?;
                     sorted.casts.push(Letter {
                         from: id.clone(),
                         version: self.shape_for(&to, live),
@@ -315,11 +315,11 @@ impl Actors {
     }
 
     /// Uses up a row that led to nothing that needs a record.
-    fn consume(&self, claim: &mut Claim, source: Option<Consumed>) {
+    fn consume(self: &Arc<Self>, claim: &mut Claim, source: Option<Consumed>) {
         let Some(source) = source else {
             return;
         };
-        let token = Token::Delivered(Source::from(&source));
+        let token = Source::of(&source).map_or(Token::Nobody, Token::Delivered);
         let rows = Rows {
             consumed: Some(source),
             ..Rows::default()
@@ -328,12 +328,12 @@ impl Actors {
     }
 
     /// Keeps a message that came to nothing as a dead letter, and tells its caller.
-    fn bury(&self, claim: &mut Claim, command: Command, error: &CallError) {
+    fn bury(self: &Arc<Self>, claim: &mut Claim, command: Command, error: &CallError) {
         if let Some(responder) = command.responder {
             drop(responder.send(Err(error.clone())));
         }
         let kind = match &command.source {
-            None => DeadLetterKind::Command,
+            None | Some(Consumed::DeadLetter(_)) => DeadLetterKind::Command,
             Some(Consumed::Cast(_)) => DeadLetterKind::Cast,
             Some(Consumed::Timer { .. }) => DeadLetterKind::Timer,
         };
@@ -346,7 +346,8 @@ impl Actors {
         let token = command
             .source
             .as_ref()
-            .map_or(Token::Nobody, |source| Token::Delivered(source.into()));
+            .and_then(Source::of)
+            .map_or(Token::Nobody, Token::Delivered);
         let rows = Rows {
             dead_letter: Some(DeadLetter {
                 kind,
@@ -366,7 +367,12 @@ impl Actors {
 
     /// Answers a message whose plugin is not in the release that rules. A cast or
     /// timer becomes a dead letter: no one will ever handle it as it is.
-    pub(crate) fn refuse_for_ever(&self, claim: &mut Claim, message: Message, error: CallError) {
+    pub(crate) fn refuse_for_ever(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        message: Message,
+        error: CallError,
+    ) {
         let (source, event, payload, principal) = match message {
             Message::Cast(id, letter) => (
                 Consumed::Cast(id),
@@ -388,14 +394,5 @@ impl Actors {
             responder: None,
         };
         self.bury(claim, command, &error);
-    }
-}
-
-impl From<&Consumed> for Source {
-    fn from(consumed: &Consumed) -> Self {
-        match consumed {
-            Consumed::Cast(id) => Self::Cast(*id),
-            Consumed::Timer { actor, name, .. } => Self::Timer(actor.clone(), name.clone()),
-        }
     }
 }

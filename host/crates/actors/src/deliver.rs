@@ -7,15 +7,15 @@ use tokio::sync::mpsc;
 
 use crate::Actors;
 use crate::message::{Answer, CallError};
-use crate::token::{Accepted, Source, Token};
+use crate::token::{Accepted, Source, Ticket, Token};
 
 /// Takes what the journal hands back, in order, off the journal's thread.
-pub(crate) async fn run(actors: Arc<Actors>, mut done: mpsc::UnboundedReceiver<Vec<Done<Token>>>) {
+pub(crate) async fn run(actors: Arc<Actors>, mut done: mpsc::UnboundedReceiver<Vec<Done<Ticket>>>) {
     while let Some(group) = done.recv().await {
         for entry in group {
             match entry.result {
-                Ok(()) => actors.durable(entry.position, entry.token),
-                Err(lost) => actors.lost(entry.token, lost.into()),
+                Ok(()) => actors.durable(entry.position, entry.token.0),
+                Err(lost) => actors.lost(entry.token.0, lost.into()),
             }
         }
     }
@@ -63,7 +63,8 @@ impl Actors {
             drop(responder.send(Ok(Answer { reply, seq })));
         }
         for (event, payload) in &accepted.broadcasts {
-            self.audience.broadcast(&accepted.actor, seq, event, payload);
+            self.audience
+                .broadcast(&accepted.actor, seq, event, payload);
         }
         if let Some(source) = &accepted.source {
             self.used_up(source);
@@ -99,7 +100,9 @@ impl Actors {
             Token::Value(responder) => {
                 let lost = match fate {
                     Fate::Unknown => Lost::Unknown(error.to_string().into()),
-                    Fate::NotApplied(_) | Fate::Closed => Lost::NotApplied(error.to_string().into()),
+                    Fate::NotApplied(_) | Fate::Closed => {
+                        Lost::NotApplied(error.to_string().into())
+                    }
                 };
                 drop(responder.send(Err(lost)));
             }

@@ -45,9 +45,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use host_journal::{Done, Entry, Journal, Lost, Rows};
 use host_model::ActorId;
-use host_model::limits::{
-    AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX,
-};
+use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -57,10 +55,11 @@ pub use migrate::{FailedMigration, Migrations};
 pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
 pub use slow::Running;
 pub use sweep::SweepProgress;
-pub use token::Token;
+pub use token::Ticket;
 
 use message::Message;
 use slots::{Posted, Sent, Slot, Slots};
+use token::Token;
 
 /// Bounds that an operator may change; see [`host_model::limits`].
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +92,7 @@ pub struct Actors {
     /// Raised with each change of the release; an actor's state remembers the one
     /// that it has come over to.
     generation: AtomicU32,
-    journal: Arc<Journal<Token>>,
+    journal: Arc<Journal<Ticket>>,
     audience: Arc<dyn Audience>,
     limits: Limits,
     data: Handle,
@@ -118,9 +117,9 @@ impl std::fmt::Debug for Actors {
 /// What [`Actors::start`] needs.
 pub struct Parts {
     /// The journal, and what it hands back.
-    pub journal: Arc<Journal<Token>>,
+    pub journal: Arc<Journal<Ticket>>,
     /// What the journal's `done` sends on.
-    pub done: mpsc::UnboundedReceiver<Vec<Done<Token>>>,
+    pub done: mpsc::UnboundedReceiver<Vec<Done<Ticket>>>,
     /// Who listens.
     pub audience: Arc<dyn Audience>,
     /// The release that rules first.
@@ -239,7 +238,7 @@ impl Actors {
 
     /// The journal.
     #[must_use]
-    pub fn journal(&self) -> &Arc<Journal<Token>> {
+    pub fn journal(&self) -> &Arc<Journal<Ticket>> {
         &self.journal
     }
 
@@ -259,7 +258,7 @@ impl Actors {
                 values,
                 ..Rows::default()
             },
-            token: Token::Value(responder),
+            token: Ticket(Token::Value(responder)),
         };
         let closed = || Lost::NotApplied("the journal is closed".into());
         self.journal.append(entry).map_err(|_| closed())?;

@@ -161,7 +161,11 @@ impl Actors {
         let since = Instant::now();
         let came = tokio::task::block_in_place(|| {
             let route = ruling.route(live.code.version()).ok_or_else(|| {
-                format!("no way leads from {} to release {}", live.code.version(), release.version)
+                format!(
+                    "no way leads from {} to release {}",
+                    live.code.version(),
+                    release.version
+                )
             })?;
             if live.exists {
                 Over::come(live, &route.hops)
@@ -192,7 +196,12 @@ impl Actors {
     }
 
     /// The snapshot of an actor that has come over, behind the commands that it includes.
-    fn append_switch(&self, claim: &mut Claim, release: &Version, errand: Option<Errand>) {
+    fn append_switch(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        release: &Version,
+        errand: Option<Errand>,
+    ) {
         let id = claim.slot.id.clone();
         let Some(live) = claim.live.as_mut() else {
             return;
@@ -209,7 +218,7 @@ impl Actors {
 
     /// Only the code changed: nothing to keep, but who listens is told behind what
     /// was appended before.
-    fn append_mark(&self, claim: &mut Claim, release: &Version, errand: Option<Errand>) {
+    fn append_mark(self: &Arc<Self>, claim: &mut Claim, release: &Version, errand: Option<Errand>) {
         let token = self.switched(claim, release, errand);
         self.append(claim, Rows::default(), token);
     }
@@ -227,7 +236,7 @@ impl Actors {
         }
     }
 
-    fn go_back_to_sleep(&self, claim: &mut Claim, errand: Option<Errand>) {
+    fn go_back_to_sleep(self: &Arc<Self>, claim: &mut Claim, errand: Option<Errand>) {
         if errand.is_some_and(|errand| errand.back_to_sleep) {
             self.sleep(claim);
         }
@@ -262,8 +271,7 @@ impl Over {
             let next = match &over {
                 None => Self::hop(&live.state, &live.code, live.carries().to_vec(), hop)?,
                 Some(over) => {
-                    let mut next =
-                        Self::hop(&over.state, &over.code, over.carries.clone(), hop)?;
+                    let mut next = Self::hop(&over.state, &over.code, over.carries.clone(), hop)?;
                     next.stateful |= over.stateful;
                     next
                 }
@@ -273,7 +281,9 @@ impl Over {
         let over = over.ok_or("the way has no steps")?;
         match over.state.check() {
             Ok(Ok(())) => Ok(over),
-            Ok(Err(violation)) => Err(format!("the migrated state breaks an invariant: {violation}")),
+            Ok(Err(violation)) => Err(format!(
+                "the migrated state breaks an invariant: {violation}"
+            )),
             Err(fault) => Err(fault.to_string()),
         }
     }
@@ -290,13 +300,18 @@ impl Over {
             StateChange::Same => reread(state, to)?,
             StateChange::Up => {
                 let old = state.export().map_err(fault)?;
-                let carry = carries
-                    .pop_if(|c| c.newer == *to.version() && c.older == *from.version());
+                let carry =
+                    carries.pop_if(|c| c.newer == *to.version() && c.older == *from.version());
                 let changed = carry
                     .as_ref()
                     .is_some_and(|carry| carry.digest != <[u8; 32]>::from(Sha256::digest(&old)));
                 to.plugin()
-                    .up(from.version(), &old, carry.as_ref().map(|c| &*c.bytes), changed)
+                    .up(
+                        from.version(),
+                        &old,
+                        carry.as_ref().map(|c| &*c.bytes),
+                        changed,
+                    )
                     .map_err(fault)?
             }
             StateChange::Down => {

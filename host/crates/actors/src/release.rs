@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use host_loader::Plugin;
+use host_model::Version;
 use host_model::limits::{FAST_RUN_MAX, FAST_RUNS_MIN};
 use host_model::plan::StateChange;
 use host_model::release::Start;
-use host_model::Version;
 
 /// One plugin version as the actors run it: its code, and what is known of how it runs.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ const AT_ONCE_MAX: usize = 1_024;
 impl Actors {
     /// Writes what the journal needs to wake the claimed actor at once, and lets it
     /// leave memory when that is durable and nothing has come meanwhile.
-    pub(crate) fn sleep(&self, claim: &mut Claim) {
+    pub(crate) fn sleep(self: &Arc<Self>, claim: &mut Claim) {
         let snapshot = match claim.live.as_mut() {
             Some(live) if !live.exists => return,
             Some(live) if live.tail_bytes > 0 => self.take_snapshot(&claim.slot.id.clone(), live),
@@ -36,7 +36,7 @@ impl Actors {
     }
 
     /// Writes a snapshot of the claimed actor, if it has moved since the last.
-    pub(crate) fn snapshot(&self, claim: &mut Claim) {
+    pub(crate) fn snapshot(self: &Arc<Self>, claim: &mut Claim) {
         let id = claim.slot.id.clone();
         let Some(live) = claim.live.as_mut() else {
             return;

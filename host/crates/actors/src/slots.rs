@@ -173,7 +173,9 @@ impl Slots {
                 faults: None,
             }),
         });
-        shard.insert_unique(hash, Arc::clone(&slot), |slot| self.hasher.hash_one(&slot.id));
+        shard.insert_unique(hash, Arc::clone(&slot), |slot| {
+            self.hasher.hash_one(&slot.id)
+        });
         Some(slot)
     }
 
@@ -273,7 +275,9 @@ impl Slot {
                 inner.phase = Phase::Parked;
                 Ok(Posted::Resume)
             }
-            Phase::Claimed | Phase::Parked if inner.queue_len() >= most => Ok(Posted::Full(message)),
+            Phase::Claimed | Phase::Parked if inner.queue_len() >= most => {
+                Ok(Posted::Full(message))
+            }
             Phase::Claimed | Phase::Parked => {
                 inner.push(message);
                 Ok(Posted::Queued)

@@ -47,7 +47,11 @@ impl Slow {
         self.waiting.lock().push_back(Arc::clone(slot));
         // Whoever left since the count was taken has seen nobody waiting.
         if self.in_use.fetch_sub(1, Ordering::SeqCst) <= SLOW_HANDLERS_MAX
-            && let Some(position) = self.waiting.lock().iter().position(|w| Arc::ptr_eq(w, slot))
+            && let Some(position) = self
+                .waiting
+                .lock()
+                .iter()
+                .position(|w| Arc::ptr_eq(w, slot))
         {
             self.waiting.lock().remove(position);
             return self.enter(stats, slot);

@@ -1,6 +1,7 @@
 //! Faults: the actor is rebuilt; after too many it is set aside, alone.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use host_model::release::Start;
 use parking_lot::Mutex;
 
 use crate::slots::Claim;
-use crate::token::Token;
+use crate::token::{Ticket, Token};
 use crate::{Actors, CallError};
 
 /// Who is in quarantine, and which plugins are past their limit.
@@ -50,7 +51,7 @@ impl Supervisor {
 impl Actors {
     /// A handler has broken its state: it is dropped, and built anew from the
     /// journal for the next message.
-    pub(crate) fn crashed(&self, claim: &mut Claim, why: Option<String>) {
+    pub(crate) fn crashed(self: &Arc<Self>, claim: &mut Claim, why: Option<String>) {
         let why = why.unwrap_or_default();
         let id = claim.slot.id.clone();
         claim.live = None;
@@ -66,17 +67,25 @@ impl Actors {
             faults.len() > FAULTS_MAX
         };
         if too_many {
-            self.quarantine(claim, format!("{FAULTS_MAX} faults within {} s, the last: {why}", FAULT_WINDOW.as_secs()));
+            self.quarantine(
+                claim,
+                format!(
+                    "{FAULTS_MAX} faults within {} s, the last: {why}",
+                    FAULT_WINDOW.as_secs()
+                ),
+            );
         }
     }
 
-    fn quarantine(&self, claim: &mut Claim, reason: String) {
+    fn quarantine(self: &Arc<Self>, claim: &mut Claim, reason: String) {
         let id = claim.slot.id.clone();
         tracing::error!(actor = %id, reason, "an actor was set aside");
         {
             let mut quarantined = self.supervisor.quarantined.lock();
             quarantined.insert(id.clone(), reason.clone());
-            self.supervisor.count.store(quarantined.len(), Ordering::Relaxed);
+            self.supervisor
+                .count
+                .store(quarantined.len(), Ordering::Relaxed);
         }
         self.count_quarantine(id.plugin());
         let rows = Rows {
@@ -97,9 +106,19 @@ impl Actors {
             return;
         }
         let release = self.release();
-        let start = release.plugins.get(plugin).map_or(Start::Temporary, |p| p.start);
-        tracing::error!(plugin, ?start, "{QUARANTINES_MAX} actors of a plugin were set aside: it is past its limit");
-        self.supervisor.failed.lock().insert(plugin.to_owned(), start);
+        let start = release
+            .plugins
+            .get(plugin)
+            .map_or(Start::Temporary, |p| p.start);
+        tracing::error!(
+            plugin,
+            ?start,
+            "{QUARANTINES_MAX} actors of a plugin were set aside: it is past its limit"
+        );
+        self.supervisor
+            .failed
+            .lock()
+            .insert(plugin.to_owned(), start);
     }
 
     /// Plugins past their limit of faults, with their start types.
@@ -140,7 +159,7 @@ impl Actors {
                 quarantine: Some((id.clone(), None)),
                 ..Rows::default()
             },
-            token: Token::Value(responder),
+            token: Ticket(Token::Value(responder)),
         };
         if self.journal.append(entry).is_err() {
             return Some(Err(CallError::Stopping));
@@ -153,7 +172,9 @@ impl Actors {
         }
         let mut quarantined = self.supervisor.quarantined.lock();
         quarantined.remove(id);
-        self.supervisor.count.store(quarantined.len(), Ordering::Relaxed);
+        self.supervisor
+            .count
+            .store(quarantined.len(), Ordering::Relaxed);
         Some(Ok(()))
     }
 }

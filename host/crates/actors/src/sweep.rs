@@ -82,9 +82,8 @@ impl Actors {
         for (name, ruling) in &release.plugins {
             let mut after: Option<ActorId> = None;
             loop {
-                let page = tokio::task::block_in_place(|| {
-                    self.journal.list(name, after.as_ref(), PAGE)
-                })?;
+                let page =
+                    tokio::task::block_in_place(|| self.journal.list(name, after.as_ref(), PAGE))?;
                 let Some(last) = page.last() else {
                     break;
                 };
@@ -110,7 +109,11 @@ impl Actors {
         let release = self.release();
         for (name, ruling) in &release.plugins {
             let version = ruling.code.version();
-            if release.before.get(name).is_none_or(|before| before == version) {
+            if release
+                .before
+                .get(name)
+                .is_none_or(|before| before == version)
+            {
                 continue;
             }
             for id in self.audience.topics(name) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_journal::{CastId, Letter};
+use host_journal::{CastId, Consumed, Letter};
 use host_model::{ActorId, Version};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -11,9 +11,13 @@ use tokio::sync::oneshot;
 use crate::message::{Answer, CallError, Errand, Responder};
 use crate::slots::Slot;
 
+/// A [`Token`] as the journal carries it: nobody but the actors looks inside.
+#[derive(Debug)]
+pub struct Ticket(pub(crate) Token);
+
 /// See the module. What is in here leaves only when its entry is durable.
 #[derive(Debug)]
-pub enum Token {
+pub(crate) enum Token {
     /// An accepted command, and all that follows from it.
     Accepted(Box<Accepted>),
     /// An answer, or a refusal, that waits until what it saw is durable.
@@ -43,7 +47,7 @@ pub enum Token {
 
 /// See [`Token::Accepted`].
 #[derive(Debug)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// Whose.
     pub(crate) actor: ActorId,
     /// Its sequence.
@@ -62,9 +66,20 @@ pub struct Accepted {
 
 /// A row that led to a message.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub(crate) enum Source {
     /// A cast.
     Cast(CastId),
     /// A timer: whose, and its name.
     Timer(ActorId, String),
+}
+
+impl Source {
+    /// What is in flight for a row that is used up, if anything is.
+    pub(crate) fn of(consumed: &Consumed) -> Option<Self> {
+        match consumed {
+            Consumed::Cast(id) => Some(Self::Cast(*id)),
+            Consumed::Timer { actor, name, .. } => Some(Self::Timer(actor.clone(), name.clone())),
+            Consumed::DeadLetter(_) => None,
+        }
+    }
 }

@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use host_journal::{Entry, Rows};
 use host_loader::{Call, Caller};
+use host_model::Version;
 use host_model::effect::Rejection;
 use host_model::limits::TURN_MESSAGES_MAX;
-use host_model::Version;
 
 use crate::Actors;
 use crate::decide::Command;
-use crate::message::{Answer, CallError, Errand, Inspection, Message, Only, Request, Responder};
+use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
 use crate::release::EventStats;
 use crate::slots::{Claim, Live, Slot};
 use crate::slow::Entered;
-use crate::token::Token;
+use crate::token::{Ticket, Token};
 use crate::wake::NotWoken;
 
 /// What becomes of the claim after a message.
@@ -260,7 +260,7 @@ impl Actors {
     }
 
     fn query_on_claim(
-        &self,
+        self: &Arc<Self>,
         claim: &mut Claim,
         request: &Request,
     ) -> Option<Result<Answer, CallError>> {
@@ -289,7 +289,7 @@ impl Actors {
 
     /// Sends an answer as soon as all that it saw is durable.
     pub(crate) fn hold(
-        &self,
+        self: &Arc<Self>,
         claim: &mut Claim,
         answer: Result<Answer, CallError>,
         responder: Responder,
@@ -301,7 +301,9 @@ impl Actors {
                 let error = CallError::NotApplied("what it saw was not written".to_owned());
                 drop(responder.send(Err(error)));
             }
-            Settled::Pending => self.append(claim, Rows::default(), Token::Answer(answer, responder)),
+            Settled::Pending => {
+                self.append(claim, Rows::default(), Token::Answer(answer, responder))
+            }
         }
     }
 
@@ -323,23 +325,23 @@ impl Actors {
     /// Appends for the claimed actor. If the journal will not have it, the state in
     /// memory is ahead of what will ever be durable: it is dropped, and whoever
     /// waits is told.
-    pub(crate) fn append(&self, claim: &mut Claim, rows: Rows, token: Token) {
+    pub(crate) fn append(self: &Arc<Self>, claim: &mut Claim, rows: Rows, token: Token) {
         let entry = Entry {
             incarnation: claim.at.incarnation,
             rows,
-            token,
+            token: Ticket(token),
         };
         match self.journal.append(entry) {
             Ok(position) => claim.at.position = position,
             Err(refused) => {
                 claim.live = None;
-                self.lost(refused.token, refused.reason.into());
+                self.lost(refused.token.0, refused.reason.into());
             }
         }
     }
 
     /// Parks until the journal has come as far as this actor.
-    pub(crate) fn wait_for_journal(&self, claim: &mut Claim, message: Message) -> Flow {
+    pub(crate) fn wait_for_journal(self: &Arc<Self>, claim: &mut Claim, message: Message) -> Flow {
         let token = Token::Resume(Arc::clone(&claim.slot));
         self.append(claim, Rows::default(), token);
         Flow::Park(message)

@@ -46,7 +46,7 @@ impl Actors {
             }));
         };
         if self.settled(claim) == Settled::Pending {
-            let token = crate::Token::Resume(Arc::clone(&claim.slot));
+            let token = crate::token::Token::Resume(Arc::clone(&claim.slot));
             self.append(claim, host_journal::Rows::default(), token);
             return Err(NotWoken::Wait);
         }
@@ -77,11 +77,7 @@ impl Actors {
 }
 
 /// The state that `stored` describes, in the version that it then had.
-fn restore(
-    release: &Release,
-    id: &host_model::ActorId,
-    stored: Stored,
-) -> Result<Live, String> {
+fn restore(release: &Release, id: &host_model::ActorId, stored: Stored) -> Result<Live, String> {
     let code = |version: &host_model::Version| -> Result<Arc<Code>, String> {
         release.code(id.plugin(), version).cloned().ok_or_else(|| {
             format!(
