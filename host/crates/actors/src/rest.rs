@@ -139,7 +139,7 @@ pub(crate) async fn run(actors: Weak<Actors>) {
         if actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
             actors.make_room();
         }
-        if looks % 10 == 0 {
+        if looks.is_multiple_of(10) {
             actors.put_idle_to_sleep();
             actors.shorten_tail();
         }
