@@ -90,6 +90,13 @@ impl<E> Decision<E> {
         self.effects.push(effect);
         self
     }
+
+    /// The event, the reply and the effects, as the host gets them: what a test
+    /// of [`crate::Plugin::decide`] looks at.
+    #[must_use]
+    pub fn into_parts(self) -> (Option<E>, Reply, Vec<Effect>) {
+        (self.event, self.reply, self.effects)
+    }
 }
 
 /// What a decision does beyond its own actor.
@@ -143,6 +150,15 @@ impl Reply {
     #[must_use]
     pub fn raw(bytes: Vec<u8>) -> Self {
         Self(Ok(bytes))
+    }
+
+    /// Its bytes, or why there are none.
+    ///
+    /// # Errors
+    ///
+    /// What stood in the way of [`Reply::json`].
+    pub fn bytes(&self) -> Result<&[u8], &str> {
+        self.0.as_deref().map_err(String::as_str)
     }
 
     fn empty() -> Self {
