@@ -93,6 +93,14 @@ impl<E> Decision<E> {
 
     /// The event, the reply and the effects, as the host gets them: what a test
     /// of [`crate::Plugin::decide`] looks at.
+    ///
+    /// ```
+    /// let decision = host_sdk::Decision::event("added").reply(&7).broadcast("added", &7);
+    /// let (event, reply, effects) = decision.into_parts();
+    /// assert_eq!(event, Some("added"));
+    /// assert_eq!(reply.bytes(), Ok(&b"7"[..]));
+    /// assert_eq!(effects.len(), 1);
+    /// ```
     #[must_use]
     pub fn into_parts(self) -> (Option<E>, Reply, Vec<Effect>) {
         (self.event, self.reply, self.effects)
