@@ -15,7 +15,7 @@ pub(crate) const AMOUNT_BELOW_POWER_OF_TEN: u32 = 18;
 pub(crate) const SUM_BELOW_POWER_OF_TEN: u32 = 21;
 /// How many donations `summary` lists.
 pub(crate) const RECENT_MAX: usize = 10;
-/// Longest name of a payer, in bytes: half of a zakat actor's id.
+/// Longest key of a payer's zakat actor, in bytes.
 pub(crate) const PAYER_BYTES_MAX: usize = 128;
 /// Longest reason of a refund, in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 1024;

@@ -136,7 +136,7 @@ pub(crate) fn up(old: Old, carry: Option<Carry>) -> Result<Donations, MigrationE
         allocations: carry.allocations,
         books,
     };
-    check::check_accounts(&campaign.books).map_err(|e| contradiction(e.to_string()))?;
+    check::check_content(&campaign).map_err(|e| contradiction(e.to_string()))?;
     Ok(Donations {
         campaign: Some(campaign),
     })
