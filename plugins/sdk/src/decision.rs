@@ -91,16 +91,7 @@ impl<E> Decision<E> {
         self
     }
 
-    /// The event, the reply and the effects, as the host gets them: what a test
-    /// of [`crate::Plugin::decide`] looks at.
-    ///
-    /// ```
-    /// let decision = host_sdk::Decision::event("added").reply(&7).broadcast("added", &7);
-    /// let (event, reply, effects) = decision.into_parts();
-    /// assert_eq!(event, Some("added"));
-    /// assert_eq!(reply.bytes(), Ok(&b"7"[..]));
-    /// assert_eq!(effects.len(), 1);
-    /// ```
+    /// The event, the reply and the effects, for a test of `decide`.
     #[must_use]
     pub fn into_parts(self) -> (Option<E>, Reply, Vec<Effect>) {
         (self.event, self.reply, self.effects)
@@ -160,13 +151,10 @@ impl Reply {
         Self(Ok(bytes))
     }
 
-    /// Its bytes, or why there are none.
-    ///
-    /// # Errors
-    ///
-    /// What stood in the way of [`Reply::json`].
-    pub fn bytes(&self) -> Result<&[u8], &str> {
-        self.0.as_deref().map_err(String::as_str)
+    /// The reply as JSON, for a test; `None` where it is none.
+    #[must_use]
+    pub fn to_value(&self) -> Option<Value> {
+        serde_json::from_slice(self.0.as_ref().ok()?).ok()
     }
 
     fn empty() -> Self {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::event::Event;
 use crate::ledger::Donation;
-use crate::limits::{DONATION_ID_BYTES_MAX, DONOR_BYTES_MAX, TITLE_BYTES_MAX};
+use crate::limits::{DONATION_ID_BYTES_MAX, DONATIONS_MAX, DONOR_BYTES_MAX, TITLE_BYTES_MAX};
 use crate::money::{self, Currency};
 use crate::state::{Campaign, Donations};
 use crate::text;
@@ -131,6 +131,12 @@ impl Campaign {
     }
 
     fn take(&self, gift: Gift) -> Decided {
+        if self.ledger.is_full() {
+            return Err(Rejection::new(
+                "campaign_full",
+                format!("a campaign takes {DONATIONS_MAX} gifts; open another for more"),
+            ));
+        }
         let receipt_no = self.ledger.next_receipt_no();
         let total = money::add(self.total, gift.amount)?;
         let count = self.count + 1;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::limits::DONATIONS_MAX;
 use crate::money::Currency;
 
 /// A gift, and what its first receipt said.
@@ -69,6 +70,12 @@ impl Ledger {
         self.places
             .insert(donation.donation_id.clone(), self.donations.len());
         self.donations.push(donation);
+    }
+
+    /// Whether a new gift has no place left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.donations.len() >= DONATIONS_MAX
     }
 
     /// Whether no donation id is there twice.

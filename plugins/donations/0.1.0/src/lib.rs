@@ -12,7 +12,9 @@
 //! `campaign_opened` and `donation_received`.
 //!
 //! Money is a decimal text and an ISO 4217 code. A `donation_id` is good for one
-//! gift: again, it gets its first receipt with `"duplicate": true`.
+//! gift: again, it gets its first receipt with `"duplicate": true`. A `donate`
+//! that names a `fund` other than `sadaqah` is refused (`bad_fund`), for zakat
+//! must not be taken as if nobody had named it.
 //!
 //! Invariants: `total` and `count` are what the ledger adds up to; a receipt
 //! number is a place in the ledger. A later version may have given gifts back or

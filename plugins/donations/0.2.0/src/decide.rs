@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::event::Event;
 use crate::fund::Fund;
 use crate::ledger::{self, Donation};
-use crate::limits::{DONATION_ID_BYTES_MAX, DONOR_BYTES_MAX, PAYER_BYTES_MAX, TITLE_BYTES_MAX};
+use crate::limits::{
+    DONATION_ID_BYTES_MAX, DONATIONS_MAX, DONOR_BYTES_MAX, PAYER_BYTES_MAX, TITLE_BYTES_MAX,
+};
 use crate::money::{self, Currency};
 use crate::state::{Campaign, Donations};
 use crate::text;
@@ -122,6 +124,12 @@ impl Campaign {
     }
 
     fn take(&self, key: &str, gift: Gift) -> Decided {
+        if self.ledger.room() == 0 {
+            return Err(Rejection::new(
+                "campaign_full",
+                format!("a campaign takes {DONATIONS_MAX} gifts; open another for more"),
+            ));
+        }
         if let Some(account) = self.books.account(gift.fund, gift.currency) {
             money::add(account.received, gift.amount)?;
         }

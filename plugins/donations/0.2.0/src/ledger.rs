@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::fund::Fund;
+use crate::limits::DONATIONS_MAX;
 use crate::money::Currency;
 
 /// A gift, what its first receipt said, and whether it was given back.
@@ -106,6 +107,12 @@ impl Ledger {
         }
         donation.refund = Some(refund);
         Some(donation)
+    }
+
+    /// How many more donations there may be.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        DONATIONS_MAX.saturating_sub(self.donations.len())
     }
 
     /// Whether no donation id is there twice.

@@ -8,7 +8,7 @@ use crate::books::Allocation;
 use crate::decide::{Decided, payment_id};
 use crate::event::Event;
 use crate::fund::Fund;
-use crate::limits::{DONATION_ID_BYTES_MAX, REASON_BYTES_MAX};
+use crate::limits::{ALLOCATIONS_MAX, DONATION_ID_BYTES_MAX, REASON_BYTES_MAX};
 use crate::money::Currency;
 use crate::state::Campaign;
 use crate::text;
@@ -81,6 +81,12 @@ impl Campaign {
         let currency = Currency::parse(currency)?;
         let amount = currency.amount(amount)?;
         let balance = self.covered(fund, amount, currency)?;
+        if self.room_to_allocate() == 0 {
+            return Err(Rejection::new(
+                "campaign_full",
+                format!("a campaign takes {ALLOCATIONS_MAX} allocations; no more can be made"),
+            ));
+        }
         let news = json!({
             "fund": fund,
             "category": category,
@@ -97,6 +103,11 @@ impl Campaign {
         Ok(Decision::event(Event::Allocated(allocation))
             .broadcast("funds_allocated", &news)
             .reply(&news))
+    }
+
+    /// How many more allocations there may be.
+    pub(crate) fn room_to_allocate(&self) -> usize {
+        ALLOCATIONS_MAX.saturating_sub(self.allocations.len())
     }
 
     /// What a fund has left after an amount, if it has that much.

@@ -17,7 +17,10 @@ const GIFT_MINOR_MAX: u64 = 100_000;
 /// A round of samples; each of its commands is acceptable after those before it.
 const ROUND: usize = 5;
 
-/// `count` commands. A gift that is there already is given back first, if its
+/// How many of them are gifts; one more is an allocation.
+const ROUND_GIFTS: usize = 3;
+
+/// `count` commands, fewer where the campaign is nearly full. A gift that is there already is given back first, if its
 /// fund can bear it; then come rounds that spend only what they gave.
 pub(crate) fn samples(campaign: &Campaign, random: &mut Random, count: usize) -> Vec<Message> {
     let refund = campaign.refundable(random).map(|donation_id| {
@@ -26,7 +29,9 @@ pub(crate) fn samples(campaign: &Campaign, random: &mut Random, count: usize) ->
             &json!({ "donation_id": donation_id, "reason": "rehearsed" }),
         )
     });
-    let rounds = (0..count.div_ceil(ROUND)).flat_map(|_| campaign.round(random));
+    let rounds_max = (campaign.ledger.room() / ROUND_GIFTS).min(campaign.room_to_allocate());
+    let rounds = count.div_ceil(ROUND).min(rounds_max);
+    let rounds = (0..rounds).flat_map(|_| campaign.round(random));
     refund.into_iter().chain(rounds).take(count).collect()
 }
 

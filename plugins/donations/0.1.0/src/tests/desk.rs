@@ -46,7 +46,7 @@ impl Desk {
         self.state
             .check()
             .expect("every command keeps the invariants");
-        Ok(serde_json::from_slice(reply.bytes().unwrap()).unwrap())
+        Ok(reply.to_value().unwrap())
     }
 
     /// `donate` of US dollars by nobody.
@@ -60,6 +60,6 @@ impl Desk {
     pub(super) fn summary(&self) -> Value {
         let cx = Cx::for_test("ramadan-2026", "summary", 0);
         let reply = self.state.query(&cx, Query::Summary {}).unwrap();
-        serde_json::from_slice(reply.bytes().unwrap()).unwrap()
+        reply.to_value().unwrap()
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::desk::Desk;
+use crate::limits::DONATIONS_MAX;
 
 /// A valid gift with one field replaced.
 fn gift(field: &str, value: Value) -> Value {
@@ -136,4 +137,14 @@ fn zakat_is_not_taken_as_sadaqah() {
 fn unknown_fields_are_ignored() {
     let mut desk = Desk::open();
     desk.send("donate", gift("colour", json!("green"))).unwrap();
+}
+
+#[test]
+fn a_full_campaign_still_answers_repeats() {
+    let mut desk = Desk::open();
+    for n in 1..=DONATIONS_MAX {
+        desk.donate(&n.to_string(), "1").unwrap();
+    }
+    assert_eq!(desk.donate("more", "1"), Err("campaign_full".into()));
+    assert_eq!(desk.donate("1", "1").unwrap()["duplicate"], true);
 }

@@ -54,7 +54,7 @@ impl Desk {
         self.state
             .check()
             .expect("every command keeps the invariants");
-        Ok(serde_json::from_slice(reply.bytes().unwrap()).unwrap())
+        Ok(reply.to_value().unwrap())
     }
 
     /// `donate` by nobody, with `payer` where it is not empty.
@@ -92,7 +92,7 @@ impl Desk {
     pub(super) fn summary(&self) -> Value {
         let cx = Cx::for_test(KEY, "summary", 0);
         let reply = self.state.query(&cx, Query::Summary {}).unwrap();
-        serde_json::from_slice(reply.bytes().unwrap()).unwrap()
+        reply.to_value().unwrap()
     }
 
     /// What `summary` shows of total and count.

@@ -1,10 +1,11 @@
 //! Every reason to refuse.
 
-use host_sdk::{Cx, Plugin};
+use host_sdk::{Cx, Migrate, Plugin, Random};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, KEY, opening};
 use crate::Donations;
+use crate::limits::{ALLOCATIONS_MAX, DONATIONS_MAX};
 
 /// A command in an open campaign with 10.00 USD of sadaqah and of waqf, with one
 /// field replaced.
@@ -141,4 +142,30 @@ fn a_treasurer_opens_gives_back_and_spends() {
     for event in ["donate", "summary", "phx_join"] {
         assert_eq!(may(event, b""), Ok(()));
     }
+}
+
+#[test]
+fn a_full_campaign_still_answers_repeats_and_gives_back() {
+    let mut desk = Desk::open();
+    for n in 1..=DONATIONS_MAX {
+        desk.donate(&n.to_string(), ("1", "USD"), "zakat", "")
+            .unwrap();
+    }
+    let more = desk.donate("more", ("1", "USD"), "zakat", "");
+    assert_eq!(more, Err("campaign_full".into()));
+    let again = desk.donate("1", ("1", "USD"), "zakat", "").unwrap();
+    assert_eq!(again["duplicate"], true);
+    let samples = desk.state.samples(&mut Random::new(1), 50);
+    assert_eq!(samples.len(), 1, "there is room for none but a refund");
+    desk.refund("1").unwrap();
+}
+
+#[test]
+fn allocations_have_a_bound() {
+    let mut desk = Desk::open();
+    desk.donate("d1", ("5000", "USD"), "zakat", "").unwrap();
+    for _ in 0..ALLOCATIONS_MAX {
+        desk.allocate("fuqara", "1").unwrap();
+    }
+    assert_eq!(desk.allocate("fuqara", "1"), Err("campaign_full".into()));
 }
