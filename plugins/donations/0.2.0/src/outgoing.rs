@@ -24,10 +24,10 @@ impl Campaign {
                 format!("this campaign took no gift {donation_id:?}"),
             ));
         };
-        if let Some(refund) = &donation.refund {
+        if donation.refund.is_some() {
             return Err(Rejection::new(
                 "already_refunded",
-                format!("{donation_id:?} was given back, because: {}", refund.reason),
+                format!("{donation_id:?} was given back before, whole"),
             ));
         }
         let (fund, amount, currency) = (donation.fund, donation.amount, donation.currency);

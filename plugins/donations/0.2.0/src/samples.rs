@@ -14,14 +14,18 @@ const CURRENCIES: [&str; 4] = ["EUR", "JPY", "KWD", "IDR"];
 /// The largest sample gift, in minor units.
 const GIFT_MINOR_MAX: u64 = 100_000;
 
+/// How many gifts, from the last, may be the one that is given back.
+const REFUNDABLE_LOOKED_AT: usize = 100;
+
 /// A round of samples; each of its commands is acceptable after those before it.
 const ROUND: usize = 5;
 
 /// How many of them are gifts; one more is an allocation.
 const ROUND_GIFTS: usize = 3;
 
-/// `count` commands, fewer where the campaign is nearly full. A gift that is there already is given back first, if its
-/// fund can bear it; then come rounds that spend only what they gave.
+/// `count` commands, fewer where the campaign is nearly full. First a gift that
+/// is there already is given back, if its fund can bear it; then come rounds
+/// that spend only what they gave.
 pub(crate) fn samples(campaign: &Campaign, random: &mut Random, count: usize) -> Vec<Message> {
     let refund = campaign.refundable(random).map(|donation_id| {
         Message::new(
@@ -42,7 +46,7 @@ impl Campaign {
             .ledger
             .iter()
             .rev()
-            .take(100)
+            .take(REFUNDABLE_LOOKED_AT)
             .map(|(_, donation)| donation)
             .filter(|d| d.refund.is_none())
             .filter(|d| self.books.balance(d.fund, d.currency) >= d.amount)
