@@ -1,0 +1,1 @@
+//! Zakat on wealth, version 0.2.0.
