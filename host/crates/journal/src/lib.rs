@@ -71,3 +71,6 @@ pub struct Position(pub u64);
 /// Counts the journal's failed groups since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Incarnation(pub u32);
+
+#[cfg(test)]
+mod tests;
