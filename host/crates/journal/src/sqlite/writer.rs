@@ -4,6 +4,7 @@ use host_model::limits::SNAPSHOTS_KEPT;
 use host_model::{ActorId, Version};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::PAGE_BYTES;
 use super::lock::Lock;
 use crate::error::StoreError;
 use crate::sealed::{Placed, SealedSnapshot};
@@ -17,11 +18,14 @@ const WAL_IDLE_BYTES_MIN: u64 = 8 << 20;
 /// ten milliseconds, once in this many bytes.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes that a commit writes beside its rows: the pages of the store's own row,
+/// of the tables' ends and of the indexes that it touches.
+const COMMIT_BYTES: u64 = 16 << 10;
+
 /// The writer's connection, and the lock that makes it the only one.
 pub(super) struct Writer {
     connection: Connection,
-    /// Bytes committed since the last checkpoint, counted from below: pages
-    /// hold more than rows.
+    /// Bytes in the WAL that no checkpoint has moved, about.
     wal_bytes: u64,
     _lock: Lock,
 }
@@ -316,15 +320,23 @@ impl Writer {
 
     fn checkpoint(&mut self, mode: &str) {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
-        let outcome = self
-            .connection
-            .query_row(&sql, [], |row| row.get::<_, bool>(0));
-        match outcome {
-            Ok(busy) => tracing::debug!(mode, busy, wal_bytes = self.wal_bytes, "checkpointed"),
+        // Gives whether it was kept from running, the frames in the WAL, and
+        // those of them that are now in the database; -1 where it does not know.
+        let frames = self.connection.query_row(&sql, [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        self.wal_bytes = match frames {
+            Ok((all, moved)) => {
+                let left = u64::try_from(all - moved).unwrap_or(0) * PAGE_BYTES;
+                tracing::debug!(mode, left, "checkpointed");
+                left
+            }
             // The WAL stays, and with it everything that was committed.
-            Err(error) => tracing::warn!(mode, %error, "could not checkpoint; the WAL grows on"),
-        }
-        self.wal_bytes = 0;
+            Err(error) => {
+                tracing::warn!(mode, %error, "could not checkpoint, the WAL grows on");
+                0
+            }
+        };
     }
 }
 
@@ -337,7 +349,7 @@ impl Store for Writer {
         self.run("COMMIT")
             .map_err(|error| AppendError::Unknown(format!("the commit failed: {error}")))?;
         let bytes: usize = group.entries.iter().map(|entry| entry.sealed.bytes).sum();
-        self.wal_bytes += bytes as u64;
+        self.wal_bytes += bytes as u64 + COMMIT_BYTES;
         Ok(())
     }
 
