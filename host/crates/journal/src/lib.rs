@@ -24,6 +24,8 @@
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.
 
+mod audit;
+mod chain;
 mod entry;
 mod error;
 pub mod group;
@@ -32,6 +34,7 @@ mod journal;
 mod lost;
 mod plan;
 mod queue;
+mod reads;
 mod record;
 mod recover;
 pub mod sealed;
@@ -41,6 +44,8 @@ pub mod store;
 mod walk;
 mod writer;
 
+pub use audit::Verified;
+pub use chain::Damage;
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Rows, TimerRow,
 };

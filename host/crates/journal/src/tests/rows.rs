@@ -233,6 +233,31 @@ fn dead_letters_quarantine_and_values_are_kept() {
 }
 
 #[test]
+fn the_whole_journal_is_verified_and_exported() {
+    let (_folder, path) = store();
+    let bench = Bench::open(&path);
+    assert_eq!(bench.journal.verify().unwrap().groups, 0);
+    for seq in 1..=40 {
+        bench.commit(of_record(record(&actor("ali"), seq)));
+    }
+    let last = bench.commit(of_record(record(&actor("sara"), 1)));
+    bench.commit(of_snapshot(snapshot(&actor("ali"), 40)));
+    let verified = bench.journal.verify().unwrap();
+    assert_eq!(
+        (verified.groups, verified.records, verified.last),
+        (41, 41, last)
+    );
+
+    let (mut exported, mut after) = (Vec::new(), Position(0));
+    while let Some((records, next)) = bench.journal.records(after, 7).unwrap() {
+        exported.extend(records);
+        after = next;
+    }
+    assert_eq!(exported.len(), 41);
+    assert_eq!(exported[9], (Position(10), record(&actor("ali"), 10)));
+}
+
+#[test]
 fn close_commits_what_is_in_the_line_and_refuses_the_rest() {
     let (_folder, path) = store();
     let bench = Bench::open(&path);

@@ -1,0 +1,71 @@
+//! The journal as the audit trail: all records in order, and whether the chain holds.
+
+use crate::chain::{Chain, Damage};
+use crate::error::ReadError;
+use crate::group::Hash;
+use crate::sealed::open_record;
+use crate::store::Reader;
+use crate::{Position, Record};
+
+/// Groups read at once: some tens of MiB at most.
+const GROUPS_AT_ONCE: usize = 16;
+
+/// A journal whose chain holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// Groups checked.
+    pub groups: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Position of the last entry of the last group.
+    pub last: Position,
+    /// Hash of the last group: whoever wrote it down before can tell that no
+    /// earlier record has changed since.
+    pub hash: Hash,
+}
+
+/// See [`Journal::verify`](crate::Journal::verify).
+pub(crate) fn verify(reader: &dyn Reader) -> Result<Verified, ReadError> {
+    let mut chain = Chain::behind(Hash::default());
+    let mut verified = Verified {
+        groups: 0,
+        records: 0,
+        last: Position(0),
+        hash: Hash::default(),
+    };
+    loop {
+        let groups = reader.groups(Position(chain.last().0 + 1), GROUPS_AT_ONCE)?;
+        if groups.is_empty() {
+            return Ok(verified);
+        }
+        for group in &groups {
+            verified.groups += 1;
+            verified.records += chain.check(group)?.len() as u64;
+            verified.last = group.last;
+            verified.hash = group.hash;
+        }
+    }
+}
+
+/// See [`Journal::records`](crate::Journal::records).
+pub(crate) fn records(
+    reader: &dyn Reader,
+    after: Position,
+    limit: usize,
+) -> Result<Option<(Vec<(Position, Record)>, Position)>, ReadError> {
+    let groups = reader.groups(Position(after.0 + 1), limit)?;
+    let Some(last) = groups.last().map(|group| group.last) else {
+        return Ok(None);
+    };
+    let mut records = Vec::new();
+    for group in &groups {
+        let damaged = |problem: String| Damage::of(group, problem);
+        let frames =
+            crate::group::decode(&group.body).map_err(|error| damaged(error.to_string()))?;
+        for frame in frames.iter().filter(|frame| frame.position > after) {
+            let record = open_record(frame.record).map_err(damaged)?;
+            records.push((frame.position, record));
+        }
+    }
+    Ok(Some((records, last)))
+}
