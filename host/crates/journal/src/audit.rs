@@ -2,9 +2,9 @@
 
 use crate::chain::{Chain, Damage};
 use crate::error::ReadError;
-use crate::group::Hash;
+use crate::group::{self, Hash};
 use crate::sealed::open_record;
-use crate::store::Reader;
+use crate::store::{GroupRow, Reader};
 use crate::{Position, Record};
 
 /// Groups read at once: some tens of MiB at most.
@@ -52,20 +52,32 @@ pub(crate) fn records(
     reader: &dyn Reader,
     after: Position,
     limit: usize,
-) -> Result<Option<(Vec<(Position, Record)>, Position)>, ReadError> {
-    let groups = reader.groups(Position(after.0 + 1), limit)?;
-    let Some(last) = groups.last().map(|group| group.last) else {
-        return Ok(None);
-    };
+) -> Result<Vec<(Position, Record)>, ReadError> {
     let mut records = Vec::new();
-    for group in &groups {
-        let damaged = |problem: String| Damage::of(group, problem);
-        let frames =
-            crate::group::decode(&group.body).map_err(|error| damaged(error.to_string()))?;
-        for frame in frames.iter().filter(|frame| frame.position > after) {
-            let record = open_record(frame.record).map_err(damaged)?;
-            records.push((frame.position, record));
+    let mut next = Position(after.0 + 1);
+    // A group may end with snapshots behind its last record: then nothing of it
+    // is left, and the next one counts.
+    while records.is_empty() {
+        let groups = reader.groups(next, limit)?;
+        let Some(last) = groups.last() else { break };
+        next = Position(last.last.0 + 1);
+        for group in &groups {
+            open_records(group, after, &mut records)?;
         }
     }
-    Ok(Some((records, last)))
+    Ok(records)
+}
+
+fn open_records(
+    row: &GroupRow,
+    after: Position,
+    records: &mut Vec<(Position, Record)>,
+) -> Result<(), Damage> {
+    let damaged = |problem: String| Damage::of(row, problem);
+    let frames = group::decode(&row.body).map_err(|error| damaged(error.to_string()))?;
+    for frame in frames.iter().filter(|frame| frame.position > after) {
+        let record = open_record(frame.record).map_err(damaged)?;
+        records.push((frame.position, record));
+    }
+    Ok(())
 }

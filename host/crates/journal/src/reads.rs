@@ -127,8 +127,8 @@ impl<T> Journal<T> {
         Ok(self.reader()?.values(prefix)?)
     }
 
-    /// The records of up to `limit` groups behind `after`, in order, with the
-    /// position at which to go on; none at the end. For the audit's export.
+    /// The records of up to `limit` groups (of at most some MiB each) behind the
+    /// position `after`, in order; none at the end. For the audit's export.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl<T> Journal<T> {
         &self,
         after: Position,
         limit: usize,
-    ) -> Result<Option<(Vec<(Position, Record)>, Position)>, ReadError> {
+    ) -> Result<Vec<(Position, Record)>, ReadError> {
         audit::records(self.reader()?, after, limit)
     }
 

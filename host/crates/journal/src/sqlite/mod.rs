@@ -6,7 +6,9 @@
 //! out while the owner lives.
 
 mod lock;
+mod pool;
 mod reader;
+mod rows;
 mod schema;
 mod writer;
 
@@ -58,7 +60,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
     let owner = schema::take_ownership(&mut connection)?;
     Ok(Opened {
         store: Box::new(writer::Writer::new(connection, lock)),
-        reader: Box::new(reader::Pool::new(path.to_owned())),
+        reader: Box::new(pool::Pool::new(path.to_owned())),
         epoch: owner.epoch,
         store_id: owner.store_id,
         meta: owner.meta,

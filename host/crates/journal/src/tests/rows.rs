@@ -39,7 +39,7 @@ fn a_snapshot_takes_the_place_of_the_records_it_includes() {
         bench.commit(of_record(record(&ali, seq)));
     }
     assert!(bench.journal.tail_bytes(&ali) > 0);
-    assert_eq!(bench.journal.oldest_tails(9), [ali.clone()]);
+    assert_eq!(bench.journal.oldest_tails(9), vec![ali.clone()]);
     let at = bench.commit(of_snapshot(snapshot(&ali, 3)));
     let stored = bench.journal.read(&ali).unwrap().unwrap();
     assert_eq!(stored.snapshot, Some(snapshot(&ali, 3)));
@@ -249,9 +249,13 @@ fn the_whole_journal_is_verified_and_exported() {
     );
 
     let (mut exported, mut after) = (Vec::new(), Position(0));
-    while let Some((records, next)) = bench.journal.records(after, 7).unwrap() {
+    loop {
+        let records = bench.journal.records(after, 7).unwrap();
+        let Some((last, _)) = records.last() else {
+            break;
+        };
+        after = *last;
         exported.extend(records);
-        after = next;
     }
     assert_eq!(exported.len(), 41);
     assert_eq!(exported[9], (Position(10), record(&actor("ali"), 10)));
