@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::store::{AppendError, Group, Opened, Store};
-use crate::{Incarnation, Lost, ReadError, RefusedReason, StoreError, sqlite};
+use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, sqlite};
 
 /// What the store shall do with the group that it has just been given.
 #[derive(Debug, Clone, Copy)]
@@ -209,4 +209,27 @@ fn a_panic_of_the_callback_closes_the_journal() {
         std::thread::yield_now();
     }
     assert!(journal.poisoned().is_some());
+}
+
+#[test]
+fn nothing_is_admitted_while_too_much_waits() {
+    let (_folder, path) = store();
+    let asked = Asked::open(&path);
+    let (bench, journal) = (&asked.bench, &asked.bench.journal);
+    bench.append(of_record(record(&actor("ali"), 1)), 1);
+    asked.group_in_store();
+    let large = |index: u64| Rows {
+        values: vec![(format!("{index}"), Some(Bytes::from(vec![0; 16 << 20])))],
+        ..Rows::default()
+    };
+    for index in 0..4 {
+        assert_eq!(journal.admit(), Ok(()));
+        bench.append(large(index), 2);
+    }
+    assert!(matches!(journal.admit(), Err(Overloaded::Full { .. })));
+    // What was executed already is taken all the same.
+    bench.append(of_record(record(&actor("ali"), 2)), 3);
+    asked.decide(Verdict::FailBefore);
+    (0..6).for_each(|_| drop(bench.next_done()));
+    assert_eq!(journal.admit(), Ok(()));
 }
