@@ -1,5 +1,6 @@
 //! The journal as its callers see it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -239,6 +240,15 @@ impl<T> Journal<T> {
         {
             tracing::error!("the journal's writer had panicked");
         }
+    }
+}
+
+impl<T> fmt::Debug for Journal<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("store_id", &self.store_id)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 

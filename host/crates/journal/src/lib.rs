@@ -20,6 +20,14 @@
 //!   it. After `Unknown` SQLite's handle is never used again and the journal is
 //!   closed: recovery at the next start decides.
 //! - Every group is checksummed and chained by hash to the one before it.
+//! - A group names for each record the one before it of the same actor; the
+//!   newest of each is known in memory. So no index is written, and reading an
+//!   actor is its last snapshot and a walk back from its head.
+//!
+//! An entry's way: `sealed` encodes it on the caller's thread, `queue` gives it
+//! its place, `writer` takes what has gathered, `plan` decides what the group
+//! writes, a [`store::Store`] commits it, and `heads` learns of it. `recover`
+//! rebuilds the heads at the next start, `walk` reads an actor, `audit` all.
 //!
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.

@@ -24,7 +24,7 @@ fn open_error(path: &Path) -> OpenError {
         path: path.to_owned(),
     };
     let opened = Journal::<u64>::open(options, drop);
-    opened.err().expect("it must be refused")
+    opened.expect_err("it must be refused")
 }
 
 #[test]
