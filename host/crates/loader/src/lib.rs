@@ -1,1 +1,148 @@
-//! host-loader
+//! Opens plugin libraries, and calls them safely.
+//!
+//! The way of a library: its digest is compared, it is copied to a path that was
+//! never used before, a child process opens the copy and checks it in full
+//! ([`inspect`]), and only then does this process open it.
+//!
+//! # Invariants
+//!
+//! - A digest is opened once and serves for ever: there is no unload. Thread
+//!   locals, statics and code of a library stay where they are until the process
+//!   ends, and no one needs to prove that nothing points into it.
+//! - The path that is opened is never written to or opened again: `dlopen` would
+//!   give back the old library for it, and a truncated mapping is a SIGBUS.
+//! - What is not a plugin, or not one of this ABI, is refused before any of its
+//!   functions but `manifest` and `init` (in the child) has run.
+//! - Above this crate there is no `unsafe`: [`Plugin`] and [`State`] keep the
+//!   promises that the table asks for.
+//!
+//! This crate must not know what a message means, where it came from, or what is
+//! done with the answer.
+
+mod digest;
+mod fault;
+mod inspect;
+mod output;
+mod plugin;
+mod stage;
+mod state;
+mod sys;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+pub use digest::Digest;
+pub use fault::{Fault, FaultKind};
+pub use host_abi::Caller;
+pub use inspect::{InspectError, Inspector, inspect_main};
+pub use plugin::Plugin;
+pub use stage::StageError;
+pub use state::{Accepted, Call, Down, State, Verdict};
+pub use sys::OpenError;
+
+/// Opens libraries for one process. Shared by reference.
+#[derive(Debug)]
+pub struct Loader {
+    images: PathBuf,
+    inspector: Inspector,
+    opened: Mutex<HashMap<Digest, Arc<Plugin>>>,
+}
+
+/// Why a library was not loaded. The plugin's author or the operator is to blame,
+/// never a client.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The library could not be read or copied.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The file is not the one that the manifest names.
+    #[error("{} has the digest {found}, and its manifest says {expected}: the file was changed or cut short; install the release again", path.display())]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: Digest,
+        /// What it should have.
+        expected: Digest,
+    },
+    /// The child process refused it, or did not survive it.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// This process could not open it although the child could.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It loaded, and its `init` failed here.
+    #[error("a plugin failed to start")]
+    Init(#[from] Box<Fault>),
+}
+
+impl Loader {
+    /// A loader that keeps its copies in `images`. Copies that an earlier process
+    /// left there are removed.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError`] if the folder cannot be made, or does not allow exec.
+    pub fn new(images: &Path, inspector: Inspector) -> Result<Self, StageError> {
+        stage::prepare(images)?;
+        Ok(Self {
+            images: images.to_owned(),
+            inspector,
+            opened: Mutex::default(),
+        })
+    }
+
+    /// The plugin in the library at `path`, opened now or before.
+    ///
+    /// Takes a few milliseconds the first time; blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]; the process is as it was, but for a copy in `images`.
+    pub fn load(&self, path: &Path, expected: Option<Digest>) -> Result<Arc<Plugin>, LoadError> {
+        let library = stage::read(path)?;
+        let found = Digest::of(&library);
+        if let Some(expected) = expected
+            && expected != found
+        {
+            return Err(LoadError::Digest {
+                path: path.to_owned(),
+                found,
+                expected,
+            });
+        }
+        // Held to the end, so that no digest is ever opened twice.
+        let mut opened = self.opened.lock();
+        if let Some(plugin) = opened.get(&found) {
+            return Ok(Arc::clone(plugin));
+        }
+        let image = stage::copy(&self.images, path, &library, found)?;
+        self.inspector.inspect(&image, path)?;
+        let table = sys::open(&image)?;
+        let plugin = Arc::new(Plugin::start(table, found, library.len())?);
+        opened.insert(found, Arc::clone(&plugin));
+        Ok(plugin)
+    }
+
+    /// Every library that this process has opened, in no order.
+    pub fn resident(&self) -> Vec<Arc<Plugin>> {
+        self.opened.lock().values().cloned().collect()
+    }
+
+    /// What `host inspect` finds in the library at `path`, without opening it here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load`], but for what only opening can find.
+    pub fn inspect(&self, path: &Path) -> Result<host_model::manifest::PluginManifest, LoadError> {
+        let library = stage::read(path)?;
+        let image = stage::copy(&self.images, path, &library, Digest::of(&library))?;
+        let manifest = self.inspector.inspect(&image, path);
+        stage::remove(&image);
+        Ok(manifest?)
+    }
+}

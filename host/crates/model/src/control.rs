@@ -1,1 +1,344 @@
-//! x
+//! What an operator asks over the control socket, and what comes back.
+//!
+//! HTTP/1.1 and JSON on `run/host.sock`:
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | | [`Status`] |
+//! | `GET /v1/releases` | | list of [`ReleaseRow`] |
+//! | `GET /v1/plan?to=V` | | [`Plan`](crate::plan::Plan) |
+//! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
+//! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
+//! | `POST /v1/commit` | | as above |
+//! | `GET /v1/actors?plugin=P&after=ID&limit=N` | | list of [`ActorRow`] |
+//! | `GET /v1/state?actor=ID` | | [`ActorState`] |
+//! | `POST /v1/rpc` | [`RpcRequest`] | the reply itself |
+//! | `GET /v1/quarantine` | | list of [`QuarantineRow`] |
+//! | `POST /v1/quarantine/release` | [`ReleaseRequest`] | `{}` |
+//! | `GET /v1/dead-letters?after=N&limit=N` | | list of [`DeadLetterRow`] |
+//! | `POST /v1/stop` | | `{}`, and the host ends in order |
+//!
+//! An error is a 4xx or 5xx with a [`Problem`].
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::ActorId;
+use crate::release::ReleaseStatus;
+
+/// What `host status` shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The release that rules.
+    pub version: Version,
+    /// The release that a restart boots.
+    pub permanent: Version,
+    /// The upgrade that is under way, if one is.
+    pub upgrade: Option<UpgradeStatus>,
+    /// The host's process.
+    pub pid: u32,
+    /// Seconds since it became ready.
+    pub uptime_s: u64,
+    /// Which store it writes to, without secrets: `sqlite:data/host.db (embedded default)`.
+    pub store: String,
+    /// Open WebSocket connections.
+    pub connections: u64,
+    /// How many actors there are.
+    pub actors: ActorCounts,
+    /// The plugins of the release that rules.
+    pub plugins: Vec<PluginRow>,
+    /// Plugin versions that are mapped into the process; only a restart unmaps them.
+    pub resident_versions: u64,
+    /// Bytes of their libraries.
+    pub resident_bytes: u64,
+    /// Resident memory of the process.
+    pub rss_bytes: u64,
+    /// Port of the clients' listener.
+    pub port: u16,
+    /// Whether clients are served, or why not.
+    pub ready: Readiness,
+    /// Handlers that have run for longer than they should: actor, event, milliseconds.
+    #[serde(default)]
+    pub slow: Vec<SlowHandler>,
+    /// Counters by name, as `/metrics` has them.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// See [`Status::actors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorCounts {
+    /// In memory.
+    pub awake: u64,
+    /// In the journal.
+    pub known: u64,
+    /// Set aside after too many faults.
+    pub quarantined: u64,
+}
+
+/// See [`Status::plugins`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRow {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+}
+
+/// See [`Status::ready`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// True: send clients here.
+    pub ready: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+}
+
+/// See [`Status::slow`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowHandler {
+    /// Whose handler.
+    pub actor: ActorId,
+    /// What it handles.
+    pub event: String,
+    /// For how long.
+    pub running_ms: u64,
+}
+
+/// See [`Status::upgrade`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeStatus {
+    /// Its number in the history.
+    pub id: u64,
+    /// The release before.
+    pub from: Version,
+    /// The release after.
+    pub to: Version,
+    /// Name of its state: `switching`, `probation`, `rolling_back`, ...
+    pub state: String,
+    /// Actors that have been carried over.
+    pub migrated: u64,
+    /// Actors that are still to be carried over, as far as known.
+    pub remaining: u64,
+    /// Seconds until probation is over; null in other states.
+    pub probation_left_s: Option<u64>,
+    /// Why it rolls back or is stuck.
+    pub reason: Option<String>,
+}
+
+/// A line of `host releases`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRow {
+    /// The release.
+    pub version: Version,
+    /// What it is to this home.
+    pub status: ReleaseStatus,
+    /// Its plugins.
+    pub plugins: Vec<PluginRow>,
+}
+
+/// `host upgrade V`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeRequest {
+    /// The release to upgrade to.
+    pub to: Version,
+    /// Watch it for so long before committing; the plan's own time if absent.
+    #[serde(default)]
+    pub probation_s: Option<u64>,
+    /// Go on even if a step has no way back.
+    #[serde(default)]
+    pub one_way: bool,
+    /// Try a release again that was rolled back before.
+    #[serde(default)]
+    pub retry_failed: bool,
+}
+
+/// `host rollback [V]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// The release to go back to: the one before, if absent.
+    #[serde(default)]
+    pub to: Option<Version>,
+}
+
+/// What is said while an upgrade runs; one server-sent event each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Progress {
+    /// It has reached a state.
+    State {
+        /// Name of the state.
+        state: String,
+        /// Milliseconds since the request.
+        at_ms: u64,
+    },
+    /// Actors have been carried over.
+    Migrated {
+        /// So many.
+        migrated: u64,
+        /// Of so many, as far as known.
+        total: u64,
+    },
+    /// Probation goes on.
+    Probation {
+        /// Seconds left.
+        left_s: u64,
+    },
+    /// It is over, or goes on without the caller.
+    Ended(UpgradeReport),
+}
+
+/// How an upgrade, a rollback or a commit ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpgradeReport {
+    /// The release before.
+    pub from: Version,
+    /// The release after.
+    pub to: Version,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Actors that changed their version.
+    pub actors_migrated: u64,
+    /// How long messages waited for a migration or a gate, in microseconds.
+    pub pause_us: Quantiles,
+    /// What the rehearsal found; null where there was none.
+    pub rehearsal: Option<Value>,
+    /// From the request to the end.
+    pub duration_ms: u64,
+    /// Why it did not commit, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// See [`UpgradeReport::outcome`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The new release is permanent.
+    Committed,
+    /// The new release rules and is watched.
+    Probation,
+    /// The old release rules again.
+    RolledBack,
+    /// Nothing was begun.
+    Refused,
+    /// It was cancelled before the switch.
+    Failed,
+    /// An operator must look.
+    Stuck,
+}
+
+impl Outcome {
+    /// The exit code of the command that led to it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Committed | Self::Probation => 0,
+            Self::Refused | Self::Failed => 1,
+            Self::RolledBack => 4,
+            Self::Stuck => 5,
+        }
+    }
+}
+
+/// Quantiles of a measurement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+/// A line of `host actors`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorRow {
+    /// Its id.
+    pub actor: ActorId,
+    /// Sequence of its last accepted command.
+    pub seq: u64,
+    /// The plugin version that owns its state.
+    pub version: Version,
+    /// Whether it is in memory.
+    pub awake: bool,
+}
+
+/// `host state ACTOR`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActorState {
+    /// Its id.
+    pub actor: ActorId,
+    /// Sequence of its last accepted command.
+    pub seq: u64,
+    /// The plugin version that owns the state.
+    pub version: Version,
+    /// The state, by field.
+    pub state: Value,
+    /// What lower versions could not hold: the newer version of each carry, the latest last.
+    pub carries: Vec<Version>,
+    /// Why it is in quarantine, if it is.
+    pub quarantined: Option<String>,
+}
+
+/// `host rpc ACTOR EVENT [JSON]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RpcRequest {
+    /// To whom.
+    pub actor: ActorId,
+    /// Command or query name.
+    pub event: String,
+    /// A JSON object.
+    #[serde(default)]
+    pub payload: Value,
+}
+
+/// A line of `host quarantine list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineRow {
+    /// The actor.
+    pub actor: ActorId,
+    /// Why it was set aside.
+    pub reason: String,
+}
+
+/// `host quarantine release ACTOR`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRequest {
+    /// The actor.
+    pub actor: ActorId,
+}
+
+/// A line of `host dead-letters list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterRow {
+    /// Its number.
+    pub id: u64,
+    /// `command`, `cast` or `timer`.
+    pub kind: String,
+    /// Who should have handled it.
+    pub actor: ActorId,
+    /// Command or timer name.
+    pub event: String,
+    /// For programs.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// Unix milliseconds, UTC.
+    pub time_ms: i64,
+}
+
+/// An error of the control API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// For programs: one snake-case word.
+    pub reason: String,
+    /// For people: what was attempted, what was found, what to do next.
+    pub message: String,
+    /// The exit code that the command line ends with: 1 refused, 4 rolled back, 5 look.
+    pub exit_code: u8,
+}

@@ -1,0 +1,173 @@
+//! The full check of a library, in a process of its own.
+//!
+//! A library's initialisers and its `init` run native code: they may crash, exit
+//! or hang. So the first to open a library is a child, `host inspect FILE`,
+//! which also runs abi_stable's check, since that keeps references into it.
+
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use host_model::limits::INSPECT_TIMEOUT;
+use host_model::manifest::PluginManifest;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::plugin::Plugin;
+use crate::{Digest, sys};
+
+/// How the child is started: a program, and the arguments before the file's name.
+/// For the host it is itself, with `inspect --json`.
+#[derive(Debug, Clone)]
+pub struct Inspector {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments before the file.
+    pub args: Vec<String>,
+}
+
+/// Why the child refused a library, or did not survive it.
+#[derive(Debug, Error)]
+pub enum InspectError {
+    /// The child could not be started, or its answer not read.
+    #[error("start {} to inspect {}", program.display(), path.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// The library.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The child says no.
+    #[error("{message}")]
+    Refused {
+        /// What is wrong, with what to do.
+        message: String,
+    },
+    /// The child ended without a word.
+    #[error("{} ended the process that inspected it ({how}) while it was opened or started: the plugin is broken, and the host has not opened it", path.display())]
+    Crashed {
+        /// The library.
+        path: PathBuf,
+        /// Exit code or signal.
+        how: String,
+    },
+    /// The child did not end.
+    #[error("{} had not started after {} s and the process that inspected it was killed: the plugin is broken, and the host has not opened it", path.display(), INSPECT_TIMEOUT.as_secs())]
+    Hung {
+        /// The library.
+        path: PathBuf,
+    },
+}
+
+/// What the child prints: one line of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Report {
+    Plugin(PluginManifest),
+    Refused { message: String },
+}
+
+impl Inspector {
+    /// Inspects the copy `image` of the library that people know as `path`.
+    pub(crate) fn inspect(
+        &self,
+        image: &Path,
+        path: &Path,
+    ) -> Result<PluginManifest, InspectError> {
+        let failed = |source| InspectError::Start {
+            program: self.program.clone(),
+            path: path.to_owned(),
+            source,
+        };
+        let mut child = Command::new(&self.program)
+            .args(&self.args)
+            .arg(image)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let mut stdout = child.stdout.take().expect("it was asked for");
+        // A report is a few hundred bytes; whatever else a plugin prints is not read.
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            let read = stdout.by_ref().take(1 << 20).read_to_string(&mut text);
+            read.map(|_| text)
+        });
+        let Some(status) = wait(&mut child).map_err(failed)? else {
+            return Err(InspectError::Hung {
+                path: path.to_owned(),
+            });
+        };
+        let text = reader
+            .join()
+            .expect("reading does not panic")
+            .map_err(failed)?;
+        let report = text
+            .lines()
+            .last()
+            .and_then(|line| serde_json::from_str(line).ok());
+        match report {
+            Some(Report::Plugin(manifest)) if status.success() => Ok(manifest),
+            Some(Report::Refused { message }) => Err(InspectError::Refused {
+                message: message.replace(&image.display().to_string(), &path.display().to_string()),
+            }),
+            _ => Err(InspectError::Crashed {
+                path: path.to_owned(),
+                how: how(status),
+            }),
+        }
+    }
+}
+
+/// Waits for the child; kills it when its time is over.
+fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + INSPECT_TIMEOUT;
+    let mut pause_ms = 1;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+        pause_ms = (pause_ms * 2).min(20);
+    }
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal}"),
+        (None, Some(code)) => format!("exit code {code}"),
+        (None, None) => "it is not known how".to_owned(),
+    }
+}
+
+/// The child's part: opens the library, checks it in full, starts it, and prints
+/// one line of JSON. Returns the exit code: 0 for a plugin, 1 for a refusal.
+///
+/// Standard output is the report's; what the plugin prints there meanwhile stands
+/// in lines before it.
+#[must_use]
+pub fn inspect_main(path: &Path) -> i32 {
+    let checked = sys::open(path)
+        .and_then(|table| sys::check_layouts(path, &table).map(|()| table))
+        .map_err(|e| e.to_string())
+        .and_then(|table| {
+            Plugin::start(table, Digest::of(&[]), 0).map_err(|e| format!("{}: {e}", path.display()))
+        });
+    let (report, code) = match checked {
+        Ok(plugin) => (Report::Plugin(plugin.manifest().clone()), 0),
+        Err(message) => (Report::Refused { message }, 1),
+    };
+    let line = serde_json::to_string(&report).expect("a report is JSON");
+    println!("\n{line}");
+    code
+}

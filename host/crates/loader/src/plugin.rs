@@ -1,0 +1,333 @@
+//! A plugin that is open.
+
+#![allow(
+    unsafe_code,
+    reason = "calls through a plugin's table; what each needs is said at the call"
+)]
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use host_abi::{Bytes as Borrowed, Migration, Status};
+use host_model::Version;
+use host_model::effect::Rejection;
+use host_model::manifest::PluginManifest;
+use serde::de::DeserializeOwned;
+
+use crate::output::Output;
+use crate::state::{Call, State};
+use crate::sys::{self, Table};
+use crate::{Digest, Fault, FaultKind};
+
+/// Who a plugin is, for what it logs. Lives for ever.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) version: Version,
+}
+
+/// An open plugin.
+#[derive(Debug)]
+pub struct Plugin {
+    pub(crate) table: Table,
+    manifest: PluginManifest,
+    digest: Digest,
+    bytes: usize,
+}
+
+impl Plugin {
+    /// Reads the manifest and calls `init`, once for the life of the process.
+    pub(crate) fn start(table: Table, digest: Digest, bytes: usize) -> Result<Self, Box<Fault>> {
+        let mut plugin = Self {
+            manifest: unknown(),
+            table,
+            digest,
+            bytes,
+        };
+        let mut out = Output::default();
+        // SAFETY: `manifest` may be called before `init`; the sink is valid for the call.
+        let status = out.collect(|sink| unsafe { (plugin.table.manifest)(sink) });
+        plugin.ended(status, &mut out, "manifest")?;
+        plugin.manifest = plugin.json(out.document.as_deref(), "manifest", "its manifest")?;
+        let identity = Box::leak(Box::new(Identity {
+            name: plugin.manifest.name.clone(),
+            version: plugin.manifest.version.clone(),
+        }));
+        let api = sys::host_api(identity);
+        let mut out = Output::default();
+        let config = Borrowed::new(b"{}");
+        // SAFETY: the host's table lives for ever, and this is the one call of `init`.
+        let status = out.collect(|sink| unsafe {
+            (plugin.table.init)(std::ptr::from_ref(api).cast(), config, sink)
+        });
+        plugin.ended(status, &mut out, "init")?;
+        Ok(plugin)
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &PluginManifest {
+        &self.manifest
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.manifest.version
+    }
+
+    /// Its library's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Its library's size in bytes: about what it keeps mapped.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The state of an actor that has accepted nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`].
+    pub fn new_state(self: &Arc<Self>, key: &str) -> Result<State, Box<Fault>> {
+        // SAFETY: the key is borrowed for the call.
+        self.make("new", |sink| unsafe {
+            (self.table.new)(Borrowed::new(key.as_bytes()), sink)
+        })
+    }
+
+    /// A state from what [`State::export`] gave in a version of the same schema.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`].
+    pub fn import(self: &Arc<Self>, state: &[u8]) -> Result<State, Box<Fault>> {
+        // SAFETY: the bytes are borrowed for the call.
+        self.make("import", |sink| unsafe {
+            (self.table.import)(Borrowed::new(state), sink)
+        })
+    }
+
+    /// A state from the state of the older version `other`, and the carry that a
+    /// `down` left behind. `changed`: the older version has moved the state since.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`].
+    pub fn up(
+        self: &Arc<Self>,
+        other: &Version,
+        state: &[u8],
+        carry: Option<&[u8]>,
+        changed: bool,
+    ) -> Result<State, Box<Fault>> {
+        let other = other.to_string();
+        let migration = Migration {
+            other: Borrowed::new(other.as_bytes()),
+            state: Borrowed::new(state),
+            carry: carry.map_or(Borrowed::EMPTY, Borrowed::new),
+            changed: u32::from(changed),
+            reserved: 0,
+        };
+        // SAFETY: the migration and its bytes are borrowed for the call.
+        self.make("up", |sink| unsafe {
+            (self.table.up)(&raw const migration, sink)
+        })
+    }
+
+    /// A message of the older version `other` in this version's shape.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`]; inside, its [`Rejection`] where it has nothing like it.
+    pub fn upcast(
+        &self,
+        other: &Version,
+        event: &str,
+        payload: &[u8],
+    ) -> Result<Result<(String, Bytes), Rejection>, Box<Fault>> {
+        self.convert(self.table.upcast, "upcast", other, event, payload)
+    }
+
+    /// A message of this version in the shape of the older version `other`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::upcast`].
+    pub fn downcast(
+        &self,
+        other: &Version,
+        event: &str,
+        payload: &[u8],
+    ) -> Result<Result<(String, Bytes), Rejection>, Box<Fault>> {
+        self.convert(self.table.downcast, "downcast", other, event, payload)
+    }
+
+    /// Whether the claims in `call` may do its event.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`]; inside, its [`Rejection`].
+    pub fn authorize(&self, call: &Call<'_>) -> Result<Result<(), Rejection>, Box<Fault>> {
+        let mut out = Output::default();
+        let call = call.borrowed();
+        // SAFETY: the call and its bytes are borrowed for the call.
+        let status = out.collect(|sink| unsafe { (self.table.authorize)(&raw const call, sink) });
+        self.said(status, &mut out, "authorize")
+    }
+
+    /// Whether the plugin as a whole is well.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`]; inside, its [`Rejection`].
+    pub fn health(&self) -> Result<Result<(), Rejection>, Box<Fault>> {
+        let mut out = Output::default();
+        // SAFETY: the sink is valid for the call.
+        let status = out.collect(|sink| unsafe { (self.table.health)(sink) });
+        self.said(status, &mut out, "health")
+    }
+
+    fn convert(
+        &self,
+        function: unsafe extern "C" fn(
+            Borrowed,
+            *const host_abi::Call,
+            *const host_abi::Sink,
+        ) -> Status,
+        name: &'static str,
+        other: &Version,
+        event: &str,
+        payload: &[u8],
+    ) -> Result<Result<(String, Bytes), Rejection>, Box<Fault>> {
+        let other = other.to_string();
+        let call = Call {
+            event,
+            payload,
+            ..Call::EMPTY
+        }
+        .borrowed();
+        let mut out = Output::default();
+        // SAFETY: the version, the call and its bytes are borrowed for the call.
+        let status = out.collect(|sink| unsafe {
+            function(Borrowed::new(other.as_bytes()), &raw const call, sink)
+        });
+        if status == Status::ABSENT {
+            let same = (event.to_owned(), Bytes::copy_from_slice(payload));
+            return Ok(Ok(same));
+        }
+        if let Err(rejection) = self.said(status, &mut out, name)? {
+            return Ok(Err(rejection));
+        }
+        let (Some(event), Some(payload)) = (out.name, out.payload) else {
+            return Err(self.fault(name, "it gave no message".to_owned()));
+        };
+        let event = String::from_utf8(event).map_err(|e| self.fault(name, e.to_string()))?;
+        Ok(Ok((event, payload.into())))
+    }
+
+    fn make(
+        self: &Arc<Self>,
+        function: &'static str,
+        call: impl FnOnce(*const host_abi::Sink) -> *mut host_abi::State,
+    ) -> Result<State, Box<Fault>> {
+        let mut out = Output::default();
+        let state = out.collect(call);
+        NonNull::new(state)
+            .map(|ptr| State::owned(ptr, Arc::clone(self)))
+            .ok_or_else(|| self.broken(&mut out, function))
+    }
+
+    /// OK, or the fault.
+    pub(crate) fn ended(
+        &self,
+        status: Status,
+        out: &mut Output,
+        function: &'static str,
+    ) -> Result<(), Box<Fault>> {
+        match status {
+            Status::OK => Ok(()),
+            Status::REJECTED => Err(self.fault(function, "it may not refuse".to_owned())),
+            Status::ABSENT => Err(self.fault(function, "it has no such function".to_owned())),
+            _ => Err(self.broken(out, function)),
+        }
+    }
+
+    /// OK, a rejection, or the fault.
+    pub(crate) fn said(
+        &self,
+        status: Status,
+        out: &mut Output,
+        function: &'static str,
+    ) -> Result<Result<(), Rejection>, Box<Fault>> {
+        if status != Status::REJECTED {
+            return self.ended(status, out, function).map(Ok);
+        }
+        self.json(out.rejection.as_deref(), function, "its rejection")
+            .map(Err)
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(
+        &self,
+        bytes: Option<&[u8]>,
+        function: &'static str,
+        what: &str,
+    ) -> Result<T, Box<Fault>> {
+        serde_json::from_slice(bytes.unwrap_or_default())
+            .map_err(|e| self.fault(function, format!("{what} is not what the ABI says: {e}")))
+    }
+
+    fn broken(&self, out: &mut Output, function: &'static str) -> Box<Fault> {
+        let Some(broken) = out.fault.take() else {
+            return self.fault(function, "it broke and did not say why".to_owned());
+        };
+        Box::new(Fault {
+            kind: match broken.kind {
+                host_abi::FaultKind::PANIC => FaultKind::Panic,
+                host_abi::FaultKind::CODEC => FaultKind::Codec,
+                _ => FaultKind::Error,
+            },
+            message: broken.message,
+            file: broken.file,
+            line: broken.line,
+            ..*self.fault(function, String::new())
+        })
+    }
+
+    pub(crate) fn fault(&self, function: &'static str, message: String) -> Box<Fault> {
+        Box::new(Fault {
+            plugin: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            function: function.to_owned(),
+            kind: FaultKind::Protocol,
+            message,
+            file: String::new(),
+            line: 0,
+        })
+    }
+}
+
+/// A plugin's name before it has said it.
+fn unknown() -> PluginManifest {
+    PluginManifest {
+        name: "?".to_owned(),
+        version: Version::new(0, 0, 0),
+        sdk: Version::new(0, 0, 0),
+        state_schema: 0,
+        commands: Vec::new(),
+        queries: Vec::new(),
+        idempotency: Default::default(),
+        migrates_from: None,
+    }
+}

@@ -1,0 +1,128 @@
+//! Copies of libraries, under paths that are never used again.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use host_model::limits::PLUGIN_BYTES_MAX;
+use rustix::fs::StatVfsMountFlags;
+use thiserror::Error;
+
+use crate::Digest;
+
+/// Why a library could not be brought to where it can be opened.
+#[derive(Debug, Error)]
+pub enum StageError {
+    /// The library cannot be read.
+    #[error("read the plugin library {}", path.display())]
+    Read {
+        /// The library.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The library is larger than any plugin should be.
+    #[error("{} has {bytes} bytes, and a plugin library may have {PLUGIN_BYTES_MAX}", path.display())]
+    TooLarge {
+        /// The library.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The folder for copies cannot be used.
+    #[error("write a copy to {}: is the disk full, or the folder not writable?", path.display())]
+    Write {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder for copies lies where nothing may be executed.
+    #[error("{} lies on a file system mounted noexec, and plugins are opened from there: mount it with exec, or set HOST_DATA to a folder that allows it", path.display())]
+    NoExec {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// Makes the folder, and empties it of what an earlier process left.
+pub(crate) fn prepare(images: &Path) -> Result<(), StageError> {
+    let failed = |source| StageError::Write {
+        path: images.to_owned(),
+        source,
+    };
+    fs::create_dir_all(images).map_err(failed)?;
+    let mount = rustix::fs::statvfs(images).map_err(|e| failed(e.into()))?;
+    if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+        return Err(StageError::NoExec {
+            path: images.to_owned(),
+        });
+    }
+    for entry in fs::read_dir(images).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|ext| ext == "so") {
+            remove(&path);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StageError> {
+    let failed = |source| StageError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = fs::metadata(path).map_err(failed)?.len();
+    if bytes > PLUGIN_BYTES_MAX {
+        return Err(StageError::TooLarge {
+            path: path.to_owned(),
+            bytes,
+        });
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// Writes `library` to a new file, read-only: what is mapped must not change.
+pub(crate) fn copy(
+    images: &Path,
+    source: &Path,
+    library: &[u8],
+    digest: Digest,
+) -> Result<PathBuf, StageError> {
+    let stem = source
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let unique = getrandom::u64().map_err(|e| StageError::Write {
+        path: images.to_owned(),
+        source: io::Error::other(e.to_string()),
+    })?;
+    let hex = digest.to_string();
+    let image = images.join(format!("{stem}-{}-{unique:016x}.so", &hex[..16]));
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o444)
+            .open(&image)?;
+        file.write_all(library)
+    };
+    write().map_err(|source| {
+        remove(&image);
+        StageError::Write {
+            path: image.clone(),
+            source,
+        }
+    })?;
+    Ok(image)
+}
+
+/// Removes a copy. A copy that stays is only disk space, and the next start tries again.
+pub(crate) fn remove(image: &Path) {
+    if let Err(error) = fs::remove_file(image)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %image.display(), %error, "an old plugin image could not be removed");
+    }
+}

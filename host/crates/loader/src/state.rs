@@ -1,0 +1,269 @@
+//! An actor's state, and what can be asked of it.
+
+#![allow(
+    unsafe_code,
+    reason = "calls through a plugin's table; what each needs is said at the call"
+)]
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use host_abi::{Bytes as Borrowed, Caller, Status};
+use host_model::Version;
+use host_model::effect::{Effect, Rejection};
+use host_model::limits::EFFECTS_MAX;
+
+use crate::Fault;
+use crate::output::Output;
+use crate::plugin::Plugin;
+
+/// One message, as a handler sees it. See the fields of [`host_abi::Call`].
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "each field is that of host_abi::Call")]
+pub struct Call<'a> {
+    pub key: &'a str,
+    pub event: &'a str,
+    pub payload: &'a [u8],
+    pub claims: &'a [u8],
+    pub now_ms: i64,
+    pub seed: u64,
+    pub seq: u64,
+    pub caller: Caller,
+    pub hops: u32,
+}
+
+/// What a handler says to a command.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It happens.
+    Accepted(Accepted),
+    /// It does not, and nothing has changed.
+    Rejected(Rejection),
+}
+
+/// An accepted command.
+#[derive(Debug)]
+pub struct Accepted {
+    /// What happened, JSON. None: it had happened before, there is only the reply.
+    pub event: Option<Bytes>,
+    /// What follows from it beyond the actor.
+    pub effects: Vec<Effect>,
+    /// For the caller.
+    pub reply: Bytes,
+}
+
+/// What `down` gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Down {
+    /// The older version's state.
+    pub state: Bytes,
+    /// What it cannot hold.
+    pub carry: Bytes,
+}
+
+/// An actor's state, owned by the plugin version that made it.
+#[derive(Debug)]
+pub struct State {
+    ptr: NonNull<host_abi::State>,
+    plugin: Arc<Plugin>,
+}
+
+// SAFETY: the ABI lets a state be used from any thread, one at a time; `State`
+// is not `Sync`, so safe code cannot do otherwise.
+unsafe impl Send for State {}
+
+impl State {
+    /// What `plugin` has just made.
+    pub(crate) fn owned(ptr: NonNull<host_abi::State>, plugin: Arc<Plugin>) -> Self {
+        Self { ptr, plugin }
+    }
+
+    /// The plugin version that owns it.
+    #[must_use]
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// Decides a command and applies its event.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`]; the state is then not to be used again.
+    pub fn handle(&mut self, call: &Call<'_>) -> Result<Verdict, Box<Fault>> {
+        self.decide(self.plugin.table.handle, "handle", call)
+    }
+
+    /// As [`State::handle`], for a timer that is due.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::handle`].
+    pub fn timer(&mut self, call: &Call<'_>) -> Result<Verdict, Box<Fault>> {
+        self.decide(self.plugin.table.timer, "timer", call)
+    }
+
+    fn decide(
+        &mut self,
+        function: unsafe extern "C" fn(
+            *mut host_abi::State,
+            *const host_abi::Call,
+            *const host_abi::Sink,
+        ) -> Status,
+        name: &'static str,
+        call: &Call<'_>,
+    ) -> Result<Verdict, Box<Fault>> {
+        let mut out = Output::default();
+        let call = call.borrowed();
+        // SAFETY: `&mut self`: no one else uses the state; the rest is borrowed.
+        let status =
+            out.collect(|sink| unsafe { function(self.ptr.as_ptr(), &raw const call, sink) });
+        let plugin = &self.plugin;
+        if let Err(rejection) = plugin.said(status, &mut out, name)? {
+            return Ok(Verdict::Rejected(rejection));
+        }
+        if out.effects.len() > EFFECTS_MAX {
+            let message = format!(
+                "{} effects of one event, and {EFFECTS_MAX} may be",
+                out.effects.len()
+            );
+            return Err(plugin.fault(name, message));
+        }
+        let effects = out
+            .effects
+            .iter()
+            .map(|effect| plugin.json(Some(effect), name, "an effect"))
+            .collect::<Result<_, _>>()?;
+        Ok(Verdict::Accepted(Accepted {
+            event: out.event.map(Bytes::from),
+            effects,
+            reply: out.reply.unwrap_or_default().into(),
+        }))
+    }
+
+    /// Applies an event of the journal.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`]; the state is then not to be used again.
+    pub fn apply(&mut self, event: &[u8]) -> Result<(), Box<Fault>> {
+        let mut out = Output::default();
+        // SAFETY: as in `decide`.
+        let status = out.collect(|sink| unsafe {
+            (self.plugin.table.apply)(self.ptr.as_ptr(), Borrowed::new(event), sink)
+        });
+        self.plugin.ended(status, &mut out, "apply")
+    }
+
+    /// Answers a query.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`]; inside, its [`Rejection`].
+    pub fn query(&self, call: &Call<'_>) -> Result<Result<Bytes, Rejection>, Box<Fault>> {
+        let mut out = Output::default();
+        let call = call.borrowed();
+        // SAFETY: a query changes nothing, and `State` is used by one thread at a time.
+        let status = out.collect(|sink| unsafe {
+            (self.plugin.table.query)(self.ptr.as_ptr(), &raw const call, sink)
+        });
+        Ok(match self.plugin.said(status, &mut out, "query")? {
+            Ok(()) => Ok(out.reply.unwrap_or_default().into()),
+            Err(rejection) => Err(rejection),
+        })
+    }
+
+    /// The state's bytes, canonical.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`].
+    pub fn export(&self) -> Result<Bytes, Box<Fault>> {
+        let mut out = Output::default();
+        // SAFETY: as in `query`.
+        let status =
+            out.collect(|sink| unsafe { (self.plugin.table.export)(self.ptr.as_ptr(), sink) });
+        self.plugin.ended(status, &mut out, "export")?;
+        out.state.map(Bytes::from).ok_or_else(|| {
+            self.plugin
+                .fault("export", "it exported nothing".to_owned())
+        })
+    }
+
+    /// The state in the shape of the older version `other`, and what that cannot hold.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`].
+    pub fn down(&self, other: &Version) -> Result<Down, Box<Fault>> {
+        let mut out = Output::default();
+        let other = other.to_string();
+        // SAFETY: as in `query`.
+        let status = out.collect(|sink| unsafe {
+            (self.plugin.table.down)(self.ptr.as_ptr(), Borrowed::new(other.as_bytes()), sink)
+        });
+        self.plugin.ended(status, &mut out, "down")?;
+        match (out.state, out.carry) {
+            (Some(state), Some(carry)) => Ok(Down {
+                state: state.into(),
+                carry: carry.into(),
+            }),
+            _ => Err(self
+                .plugin
+                .fault("down", "it gave no state or no carry".to_owned())),
+        }
+    }
+
+    /// The invariants: what is broken, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`]; inside, the violation as it describes it (JSON).
+    pub fn check(&self) -> Result<Result<(), String>, Box<Fault>> {
+        let mut out = Output::default();
+        // SAFETY: as in `query`.
+        let status =
+            out.collect(|sink| unsafe { (self.plugin.table.check)(self.ptr.as_ptr(), sink) });
+        if status == Status::REJECTED {
+            let violation = out.document.unwrap_or_default();
+            return Ok(Err(String::from_utf8_lossy(&violation).into_owned()));
+        }
+        self.plugin.ended(status, &mut out, "check").map(Ok)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // SAFETY: made by this plugin version, and given back once.
+        unsafe { (self.plugin.table.drop)(self.ptr.as_ptr()) }
+    }
+}
+
+impl Call<'_> {
+    /// A call of nothing.
+    pub(crate) const EMPTY: Self = Self {
+        key: "",
+        event: "",
+        payload: b"",
+        claims: b"",
+        now_ms: 0,
+        seed: 0,
+        seq: 0,
+        caller: Caller::CLIENT,
+        hops: 0,
+    };
+
+    pub(crate) fn borrowed(&self) -> host_abi::Call {
+        host_abi::Call {
+            key: Borrowed::new(self.key.as_bytes()),
+            event: Borrowed::new(self.event.as_bytes()),
+            payload: Borrowed::new(self.payload),
+            claims: Borrowed::new(self.claims),
+            now_ms: self.now_ms,
+            seed: self.seed,
+            seq: self.seq,
+            caller: self.caller,
+            hops: self.hops,
+        }
+    }
+}
