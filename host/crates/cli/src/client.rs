@@ -148,7 +148,9 @@ impl Client {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
                 "not_running",
                 EXIT_NOT_RUNNING,
-                format!("no host runs here: nobody listens on {socket}; start one with `host start`"),
+                format!(
+                    "no host runs here: nobody listens on {socket}; start one with `host start`"
+                ),
             ),
             io::ErrorKind::PermissionDenied => Failure::refused(
                 "permission_denied",
@@ -196,7 +198,10 @@ impl Events {
                 Some(frame) => frame.map_err(|e| broken(&e))?,
             };
             if let Some(bytes) = frame.data_ref() {
-                let events = self.parser.feed(bytes).map_err(|e| strange(e.to_string()))?;
+                let events = self
+                    .parser
+                    .feed(bytes)
+                    .map_err(|e| strange(e.to_string()))?;
                 self.ready.extend(events);
             }
         }

@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn what_could_be_misread_is_refused() {
-        for text in ["", " ", "30", "s", "1.5s", "500ms", "-5s", "5 s", "5x", "5s3", "٣s"] {
+        for text in [
+            "", " ", "30", "s", "1.5s", "500ms", "-5s", "5 s", "5x", "5s3", "٣s",
+        ] {
             let error = whole_seconds(text).unwrap_err();
             assert!(error.contains("30s, 2m"), "{text:?}: {error}");
         }

@@ -186,9 +186,9 @@ impl Teller {
 fn line(progress: &Progress) -> Option<String> {
     match progress {
         Progress::State { state, at_ms } => Some(format!("{at_ms:>6} ms  {state}")),
-        Progress::Migrated { migrated, total } => {
-            Some(format!("           {migrated} of {total} actors carried over"))
-        }
+        Progress::Migrated { migrated, total } => Some(format!(
+            "           {migrated} of {total} actors carried over"
+        )),
         Progress::Probation { left_s } => {
             Some(format!("           {} of probation left", people(*left_s)))
         }

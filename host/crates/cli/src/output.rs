@@ -9,19 +9,30 @@ use crate::Failure;
 /// Where a command's answer goes.
 pub struct Output<'a> {
     json: bool,
+    closed: bool,
     out: &'a mut dyn Write,
 }
 
 impl<'a> Output<'a> {
     /// Writes to `out`; JSON instead of text if `json`.
     pub fn new(json: bool, out: &'a mut dyn Write) -> Self {
-        Self { json, out }
+        Self {
+            json,
+            closed: false,
+            out,
+        }
     }
 
     /// Whether programs read it.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether the reader went away, so that a stream may as well end.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Writes `value` as one line of JSON, or what `text` makes of it.
@@ -63,8 +74,11 @@ impl<'a> Output<'a> {
             .write_all(line.as_bytes())
             .and_then(|()| self.out.flush());
         match written {
-            // `host logs | head` has read enough.
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            // `host logs -f | head` has read enough.
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
             other => other,
         }
     }

@@ -122,7 +122,9 @@ pub(crate) fn plan(plan: &Plan) -> String {
         let name = plugin.plugin.clone();
         let none = || "-".to_owned();
         match &plugin.change {
-            Change::Keep { version } => table.row([name, format!("keep {version}"), none(), none()]),
+            Change::Keep { version } => {
+                table.row([name, format!("keep {version}"), none(), none()])
+            }
             Change::Add { version } => table.row([name, format!("add {version}"), none(), none()]),
             Change::Remove { version } => {
                 table.row([name, format!("remove {version}"), none(), none()]);

@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn events_come_out_whole_however_the_bytes_are_cut() {
-        let stream = ": hello\nevent: progress\ndata: {\"a\":\ndata: 1}\n\ndata:two\r\n\r\n\nid: 3\n\n";
+        let stream =
+            ": hello\nevent: progress\ndata: {\"a\":\ndata: 1}\n\ndata:two\r\n\r\n\nid: 3\n\n";
         let whole = Parser::default().feed(stream.as_bytes()).unwrap();
         assert_eq!(whole, ["{\"a\":\n1}", "two"]);
         for cut in 0..stream.len() {

@@ -83,7 +83,10 @@ fn aliases_and_global_options_are_read_anywhere() {
         panic!("downgrade is rollback");
     };
     assert_eq!(version.unwrap().to_string(), "0.1.0");
-    for line in ["host --json --home /x status", "host status --home /x --json"] {
+    for line in [
+        "host --json --home /x status",
+        "host status --home /x --json",
+    ] {
         let global = Cli::try_parse_from(line.split(' ')).unwrap().global;
         assert!(global.json, "{line}");
         assert_eq!(global.home.as_deref(), Some(Path::new("/x")), "{line}");
@@ -127,7 +130,8 @@ async fn without_a_host_the_socket_and_the_way_out_are_named() {
 
 #[tokio::test]
 async fn a_problem_is_told_as_the_host_says_it() {
-    let problem = r#"{"reason":"no_path","message":"plan it: no path; install 0.2.0","exit_code":1}"#;
+    let problem =
+        r#"{"reason":"no_path","message":"plan it: no path; install 0.2.0","exit_code":1}"#;
     let (ended, text) = answer("host plan 0.3.0", true, 409, problem).await;
     let failure = ended.unwrap_err();
     assert_eq!((failure.exit_code(), text.as_str()), (1, ""));
@@ -165,7 +169,10 @@ async fn an_upgrade_is_followed_to_its_outcome() {
         let (ended, text) = answer("host upgrade 0.2.0", true, 200, stream.clone()).await;
         assert_eq!(ended, Ok(code), "{outcome}");
         let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        assert_eq!((text.lines().count(), &last["outcome"]), (2, &outcome.into()));
+        assert_eq!(
+            (text.lines().count(), &last["outcome"]),
+            (2, &outcome.into())
+        );
         let (ended, text) = answer("host upgrade 0.2.0", false, 200, stream).await;
         assert_eq!(ended, Ok(code));
         assert!(text.starts_with("release       0.1.0 to 0.2.0\n"), "{text}");
