@@ -1,1 +1,3 @@
 //! host-gateway
+
+pub mod ws;

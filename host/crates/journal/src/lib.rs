@@ -25,12 +25,30 @@
 //! bytes, and a transition is a key and a value.
 
 mod entry;
+mod error;
+pub mod group;
+mod heads;
+mod journal;
+mod lost;
+mod plan;
+mod queue;
 mod record;
+mod recover;
+pub mod sealed;
+mod shared;
+mod sqlite;
+pub mod store;
+mod walk;
+mod writer;
 
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Rows, TimerRow,
 };
+pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedReason, StoreError};
+pub use journal::{Journal, Options};
 pub use record::{Carry, Record, Snapshot, Stored};
+pub use shared::Stats;
+pub use store::Listed;
 
 /// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.
 /// Positions of failed entries are never given again.
