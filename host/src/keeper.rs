@@ -5,6 +5,7 @@
 //! its own: killed, it takes nothing with it, and the host serves on.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -140,6 +141,7 @@ struct Keeper<'a> {
 /// What reaches the keeper from outside.
 struct Ears {
     notify: UnixDatagram,
+    path: PathBuf,
     orders: Orders,
 }
 
@@ -186,6 +188,7 @@ impl<'a> Keeper<'a> {
         };
         Ok(Ears {
             notify: UnixDatagram::bind(&path).map_err(io)?,
+            path: path.clone(),
             orders: Orders {
                 terminate: signal(SignalKind::terminate()).map_err(io)?,
                 interrupt: signal(SignalKind::interrupt()).map_err(io)?,
@@ -248,6 +251,12 @@ impl<'a> Keeper<'a> {
             .stdin(Stdio::null())
             .spawn()
             .map_err(|e| Failure::refused("exec", format!("run {}: {e}", program.display())))
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

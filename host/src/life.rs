@@ -272,3 +272,6 @@ fn signal(pid: u32, signal: Signal) -> Result<(), Failure> {
         Err(e) => Err(failed(&e)),
     }
 }
+
+#[cfg(test)]
+mod tests;
