@@ -56,6 +56,7 @@ pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
 pub use slow::Running;
 pub use sweep::SweepProgress;
 pub use token::Ticket;
+pub use wake::chain;
 
 use message::Message;
 use slots::{Posted, Sent, Slot, Slots};

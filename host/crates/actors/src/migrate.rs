@@ -1,5 +1,6 @@
 //! Coming over to the release that rules.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -30,6 +31,9 @@ pub struct Migrations {
     migrated: AtomicU64,
     failed: AtomicU64,
     failures: Mutex<Vec<FailedMigration>>,
+    /// Actors in quarantine that could not come over: they stay as they are, and
+    /// hold up no one.
+    left_behind: Mutex<BTreeSet<ActorId>>,
     /// Rung at each failure.
     failure: Notify,
     pauses_us: Mutex<Histogram<u64>>,
@@ -54,6 +58,7 @@ impl Default for Migrations {
             migrated: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failures: Mutex::default(),
+            left_behind: Mutex::default(),
             failure: Notify::new(),
             pauses_us: Mutex::new(new_histogram()),
         }
@@ -71,6 +76,7 @@ impl Migrations {
         self.migrated.store(0, Ordering::Relaxed);
         self.failed.store(0, Ordering::Relaxed);
         self.failures.lock().clear();
+        self.left_behind.lock().clear();
         self.pauses_us.lock().reset();
     }
 
@@ -108,6 +114,15 @@ impl Migrations {
             p99: pauses.value_at_quantile(0.99),
             max: pauses.max(),
         }
+    }
+
+    /// Actors in quarantine that stay in another version.
+    pub fn left_behind(&self) -> Vec<ActorId> {
+        self.left_behind.lock().iter().cloned().collect()
+    }
+
+    pub(crate) fn is_left_behind(&self, id: &ActorId) -> bool {
+        self.left_behind.lock().contains(id)
     }
 
     pub(crate) fn count(&self) {
@@ -184,15 +199,32 @@ impl Actors {
                     self.append_mark(claim, &release.version, errand);
                 }
             }
-            Err(why) => self.migrations.fail(FailedMigration {
-                actor: claim.slot.id.clone(),
-                from: live.code.version().clone(),
-                to: ruling.code.version().clone(),
-                why,
-            }),
+            Err(why) => {
+                let from = live.code.version().clone();
+                self.migration_failed(&claim.slot.id, from, why);
+            }
         }
         let waiting = claim.slot.inner.lock().queue_len() as u64;
         self.migrations.paused(waiting + 1, since);
+    }
+
+    /// An actor stays in `from`. One that is in quarantine already is left behind; any
+    /// other stops the sweep.
+    pub(crate) fn migration_failed(&self, id: &ActorId, from: Version, why: String) {
+        if self.supervisor.quarantined(id).is_some() {
+            tracing::warn!(actor = %id, why, "an actor in quarantine stays in its old version");
+            self.migrations.left_behind.lock().insert(id.clone());
+            return;
+        }
+        let release = self.release();
+        let ruling = release.plugins.get(id.plugin());
+        let to = ruling.map_or_else(|| from.clone(), |r| r.code.version().clone());
+        self.migrations.fail(FailedMigration {
+            actor: id.clone(),
+            from,
+            to,
+            why,
+        });
     }
 
     /// The snapshot of an actor that has come over, behind the commands that it includes.

@@ -79,14 +79,7 @@ impl Actors {
 
     fn quarantine(self: &Arc<Self>, claim: &mut Claim, reason: String) {
         let id = claim.slot.id.clone();
-        tracing::error!(actor = %id, reason, "an actor was set aside");
-        {
-            let mut quarantined = self.supervisor.quarantined.lock();
-            quarantined.insert(id.clone(), reason.clone());
-            self.supervisor
-                .count
-                .store(quarantined.len(), Ordering::Relaxed);
-        }
+        self.note_quarantine(&id, &reason);
         self.count_quarantine(id.plugin());
         let rows = Rows {
             quarantine: Some((id, Some(reason))),
@@ -143,6 +136,37 @@ impl Actors {
             .collect();
         list.sort();
         list
+    }
+
+    /// Sets an actor aside, whole and in the version that it has, because it could not
+    /// come over to the release that rules.
+    pub async fn set_aside(&self, id: &ActorId, reason: &str) {
+        self.note_quarantine(id, reason);
+        let (responder, receiver) = tokio::sync::oneshot::channel();
+        let entry = Entry {
+            incarnation: self.journal.incarnation(),
+            rows: Rows {
+                quarantine: Some((id.clone(), Some(reason.to_owned()))),
+                ..Rows::default()
+            },
+            token: Ticket(Token::Value(responder)),
+        };
+        // If the store will not have it, the actor is set aside until the next start,
+        // which finds it in its old version and tries again.
+        if self.journal.append(entry).is_ok()
+            && let Ok(Err(lost)) = receiver.await
+        {
+            tracing::error!(actor = %id, %lost, "a quarantine could not be written");
+        }
+    }
+
+    fn note_quarantine(&self, id: &ActorId, reason: &str) {
+        tracing::error!(actor = %id, reason, "an actor was set aside");
+        let mut quarantined = self.supervisor.quarantined.lock();
+        quarantined.insert(id.clone(), reason.to_owned());
+        self.supervisor
+            .count
+            .store(quarantined.len(), Ordering::Relaxed);
     }
 
     /// Takes an actor out of quarantine: it serves again with its next message.

@@ -89,7 +89,10 @@ impl Actors {
                 };
                 after = Some(last.id.clone());
                 for listed in page {
-                    if !changes_shape(ruling, &listed.version) || self.is_awake(&listed.id) {
+                    let stays = !changes_shape(ruling, &listed.version)
+                        || self.is_awake(&listed.id)
+                        || self.migrations.is_left_behind(&listed.id);
+                    if stays {
                         continue;
                     }
                     if self.migrations.failed() > 0 {

@@ -91,6 +91,10 @@ impl Actors {
                 return Flow::Next;
             }
             Err(NotWoken::Failed(why)) => {
+                if matches!(message, Message::Migrate(_)) {
+                    let unknown = Version::new(0, 0, 0);
+                    self.migration_failed(&claim.slot.id, unknown, why.clone());
+                }
                 self.refuse(message, CallError::NotWoken(why));
                 return Flow::Next;
             }

@@ -135,8 +135,9 @@ pub(crate) fn reread(state: &State, code: &Code) -> Result<State, String> {
     state.map_err(|fault| fault.to_string())
 }
 
-/// An error with what caused it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error with what caused it, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::Position;
+use crate::chain::Damage;
 
 /// Why an entry did not become durable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -99,7 +100,8 @@ impl StoreError {
     }
 }
 
-/// Why a journal could not be opened. Nothing was changed in its store.
+/// Why a journal could not be opened. No row of actors was
+/// changed in its store; the owner's epoch may have been raised.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A file beside the store could not be made or read.
@@ -146,16 +148,9 @@ pub enum OpenError {
         /// The newest of this host.
         known: i64,
     },
-    /// The journal's chain is broken. Restore a backup.
-    #[error("the group of positions {} to {} is damaged, nothing was changed: {problem}; restore the store from a backup", first.0, last.0)]
-    Damaged {
-        /// First position of the group.
-        first: Position,
-        /// Last position of the group.
-        last: Position,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// The journal's chain is broken.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
     /// The store refused a statement.
     #[error("the store could not be opened")]
     Store(#[from] StoreError),
@@ -175,6 +170,9 @@ pub enum ReadError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The journal's chain is broken.
+    #[error(transparent)]
+    Chain(#[from] Damage),
     /// The store refused a statement.
     #[error("the store could not be read")]
     Store(#[from] StoreError),

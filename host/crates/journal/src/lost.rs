@@ -50,3 +50,38 @@ impl LostRanges {
             .any(|range| (range.first..=range.last).contains(&position))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(failures: impl IntoIterator<Item = (u64, u64)>) -> LostRanges {
+        let mut ranges = LostRanges::default();
+        for (incarnation, (first, last)) in (0..).zip(failures) {
+            ranges.push(Position(first), Position(last), Incarnation(incarnation));
+        }
+        ranges
+    }
+
+    #[test]
+    fn failures_in_a_row_make_one_range() {
+        let lost = ranges([(3, 5), (6, 6), (7, 9), (11, 11)]);
+        assert_eq!(lost.0.len(), 2);
+        let found: Vec<u64> = (1..13)
+            .filter(|position| lost.contains(Position(*position), Incarnation(0)))
+            .collect();
+        assert_eq!(found, [3, 4, 5, 6, 7, 8, 9, 11]);
+        assert!(!lost.contains(Position(9), Incarnation(3)));
+        assert!(lost.contains(Position(11), Incarnation(3)));
+    }
+
+    #[test]
+    fn there_are_never_too_many_and_none_is_forgotten() {
+        let lost = ranges((0..3_000).map(|index| (index * 10, index * 10 + 2)));
+        assert_eq!(lost.0.len(), RANGES_MAX);
+        for index in 0..3_000 {
+            assert!(lost.contains(Position(index * 10 + 1), Incarnation(0)));
+        }
+        assert!(!lost.contains(Position(29_994), Incarnation(0)));
+    }
+}

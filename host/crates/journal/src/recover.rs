@@ -6,8 +6,9 @@ use std::collections::HashMap;
 
 use host_model::ActorId;
 
+use crate::chain::{Chain, Damage};
 use crate::error::OpenError;
-use crate::group::{self, Frame, Hash};
+use crate::group::Frame;
 use crate::heads::{Changes, Head, Heads};
 use crate::sealed::open_record;
 use crate::store::{GroupRow, Meta, Reader};
@@ -27,18 +28,15 @@ pub(crate) fn recover(reader: &dyn Reader, meta: &Meta) -> Result<Heads, OpenErr
         heads: Heads::default(),
         snapshots: HashMap::new(),
     };
-    let mut chain = Chain {
-        hash: None,
-        last: Position(0),
-    };
+    let mut chain = Chain::default();
     let mut from = meta.tail_start;
     loop {
         let groups = reader.groups(from, GROUPS_AT_ONCE)?;
         let Some(last) = groups.last() else { break };
         from = Position(last.last.0 + 1);
         for group in &groups {
-            if chain.hash.is_none() {
-                chain.hash = Some(reader.hash_before(group.first)?.unwrap_or_default());
+            if !chain.is_begun() {
+                chain = Chain::behind(reader.hash_before(group.first)?.unwrap_or_default());
             }
             let frames = chain.check(group)?;
             recovery.replay(group, &frames)?;
@@ -46,51 +44,6 @@ pub(crate) fn recover(reader: &dyn Reader, meta: &Meta) -> Result<Heads, OpenErr
     }
     chain.ends_with(meta)?;
     Ok(recovery.heads)
-}
-
-/// The chain of hashes, as far as it is checked.
-struct Chain {
-    hash: Option<Hash>,
-    last: Position,
-}
-
-impl Chain {
-    fn check<'a>(&mut self, group: &'a GroupRow) -> Result<Vec<Frame<'a>>, OpenError> {
-        let damaged = |problem: String| damaged(group, problem);
-        let frames = group::decode(&group.body).map_err(|error| damaged(error.to_string()))?;
-        let in_place = frames
-            .iter()
-            .all(|frame| (group.first..=group.last).contains(&frame.position));
-        if frames.len() != group.records as usize || !in_place || group.first <= self.last {
-            return Err(damaged(
-                "its records are not the ones its row announces".into(),
-            ));
-        }
-        if self.hash.is_some_and(|before| before != group.prev_hash) {
-            return Err(damaged(
-                "it does not follow the group before it: one is missing or was replaced".into(),
-            ));
-        }
-        let hash = group::hash(&group.prev_hash, group.epoch, group.time_ms, &group.body);
-        if hash != group.hash {
-            return Err(damaged("its hash does not hold".into()));
-        }
-        self.hash = Some(hash);
-        self.last = group.last;
-        Ok(frames)
-    }
-
-    /// The store's own row names the last group: none may be missing behind it.
-    fn ends_with(&self, meta: &Meta) -> Result<(), OpenError> {
-        match self.hash {
-            Some(hash) if hash != meta.hash => Err(OpenError::Damaged {
-                first: Position(self.last.0 + 1),
-                last: meta.last,
-                problem: "it is missing, though the store says that it was written".into(),
-            }),
-            _ => Ok(()),
-        }
-    }
 }
 
 struct Recovery<'a> {
@@ -104,7 +57,7 @@ impl Recovery<'_> {
     fn replay(&mut self, group: &GroupRow, frames: &[Frame<'_>]) -> Result<(), OpenError> {
         let mut changes = Changes::new();
         for frame in frames {
-            let record = open_record(frame.record).map_err(|problem| damaged(group, problem))?;
+            let record = open_record(frame.record).map_err(|problem| Damage::of(group, problem))?;
             if record.seq <= self.covered(&record.actor)? {
                 continue;
             }
@@ -114,7 +67,7 @@ impl Recovery<'_> {
             };
             let head = self.next_head(before, frame, &record);
             let head = head.ok_or_else(|| {
-                damaged(
+                Damage::of(
                     group,
                     format!("record {} of {} does not follow", record.seq, record.actor),
                 )
@@ -143,13 +96,5 @@ impl Recovery<'_> {
         let seq = self.reader.snapshot_seq(actor)?.unwrap_or(0);
         self.snapshots.insert(actor.clone(), seq);
         Ok(seq)
-    }
-}
-
-fn damaged(group: &GroupRow, problem: String) -> OpenError {
-    OpenError::Damaged {
-        first: group.first,
-        last: group.last,
-        problem,
     }
 }

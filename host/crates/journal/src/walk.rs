@@ -3,6 +3,7 @@
 
 use host_model::ActorId;
 
+use crate::chain::Damage;
 use crate::error::ReadError;
 use crate::group;
 use crate::sealed::{open_record, open_snapshot};
@@ -64,7 +65,13 @@ fn tail(
         next = walk_group(&group, actor, next, covered, &mut tail)?;
     }
     tail.reverse();
-    Ok(tail)
+    match tail.first() {
+        Some(first) if first.seq != covered + 1 => Err(ReadError::Damaged {
+            what: format!("the tail of {actor}"),
+            problem: format!("record {} is missing", covered + 1),
+        }),
+        _ => Ok(tail),
+    }
 }
 
 /// Takes the actor's records out of one group, the last first; gives the position
@@ -76,13 +83,7 @@ fn walk_group(
     covered: u64,
     tail: &mut Vec<Record>,
 ) -> Result<Position, ReadError> {
-    let damaged = |problem| ReadError::Damaged {
-        what: format!(
-            "the group of positions {} to {}",
-            group.first.0, group.last.0
-        ),
-        problem,
-    };
+    let damaged = |problem: String| Damage::of(group, problem);
     let frames = group::decode(&group.body).map_err(|error| damaged(error.to_string()))?;
     while next >= group.first {
         let at = frames
@@ -90,7 +91,7 @@ fn walk_group(
             .map_err(|_| missing(actor, next))?;
         let record = open_record(frames[at].record).map_err(damaged)?;
         if record.actor != *actor {
-            return Err(damaged(format!("position {} is not of {actor}", next.0)));
+            return Err(damaged(format!("position {} is not of {actor}", next.0)).into());
         }
         if record.seq <= covered {
             return Ok(Position(0));

@@ -149,12 +149,18 @@ pub(crate) fn assess(
 }
 
 fn paid(zakat: &Zakat, market: &Market<'_>, since: Day, as_of: Day) -> Result<Fraction, Rejection> {
-    let mut paid = zero();
+    let mut sums: BTreeMap<Currency, Decimal> = BTreeMap::new();
     for payment in zakat.payments.values() {
         let day = Day::of_ms(payment.paid_at);
         if since < day && day <= as_of {
-            paid += market.convert(&payment.money)?;
+            let sum = sums.entry(payment.money.currency).or_default();
+            // Exact: so many amounts of so many digits have 27 at most, of 28.
+            *sum = sum.saturating_add(payment.money.amount);
         }
+    }
+    let mut paid = zero();
+    for (currency, amount) in sums {
+        paid += market.convert(&Money { amount, currency })?;
     }
     Ok(paid)
 }

@@ -10,8 +10,9 @@ use crate::money::{Fraction, Money, exact, ratio};
 
 /// Most assets that one payer declares.
 pub(crate) const ASSETS_MAX: usize = 1_000;
-/// Most payments that one payer's record holds: twenty a week for a century.
-pub(crate) const PAYMENTS_MAX: usize = 100_000;
+/// Most payments that one payer's record holds: four a week for a century. Such a
+/// record is some 2 MB, which a version change moves within 100 ms.
+pub(crate) const PAYMENTS_MAX: usize = 20_000;
 /// Longest id, in bytes: two names of the host and a slash fit.
 pub(crate) const ID_LEN_MAX: usize = 256;
 

@@ -261,6 +261,36 @@ fn what_was_paid_is_counted_from_a_day_to_a_day() {
 }
 
 #[test]
+fn payments_in_other_currencies_are_converted_and_rounded_once() {
+    let mut ali = Payer::new();
+    for id in ["p", "q", "r"] {
+        ali.tell(
+            "pay",
+            json!({ "payment_id": id, "amount": "0.01", "currency": "EUR" }),
+        )
+        .unwrap();
+    }
+    ali.tell(
+        "pay",
+        json!({ "payment_id": "s", "amount": "1", "currency": "JPY" }),
+    )
+    .unwrap();
+    let ask = |rates: Value| {
+        let prices = json!({ "gold_gram": "75", "rates": rates });
+        ali.ask(
+            "assess",
+            json!({ "currency": "USD", "nisab": "gold", "prices": prices }),
+        )
+    };
+    // 0.0375 + 0.0065
+    assert_eq!(
+        ask(json!({ "EUR": "1.25", "JPY": "0.0065" })).unwrap()["paid"],
+        "0.04"
+    );
+    assert_eq!(reason(ask(json!({ "EUR": "1.25" }))), "missing_rate");
+}
+
+#[test]
 fn assess_says_which_price_is_missing() {
     let mut ali = Payer::new();
     ali.tell("declare", cash("a", "1.00", "EUR")).unwrap();

@@ -1,5 +1,7 @@
 //! What is due: a pure function of the record, a day and its prices.
 
+use std::collections::BTreeMap;
+
 use host_sdk::Rejection;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -209,11 +211,17 @@ fn debts(
 
 /// A payment that was taken back discharged nothing, whatever day is asked about.
 fn paid(zakat: &Zakat, market: &Market<'_>, period: Period) -> Result<Fraction, Rejection> {
-    let mut paid = zero();
+    let mut sums: BTreeMap<Currency, Decimal> = BTreeMap::new();
     for payment in zakat.payments.values() {
         if payment.reversed_at.is_none() && period.has(Day::of_ms(payment.paid_at)) {
-            paid += market.money(&payment.money)?;
+            let sum = sums.entry(payment.money.currency).or_default();
+            // Exact: so many amounts of so many digits have 27 at most, of 28.
+            *sum = sum.saturating_add(payment.money.amount);
         }
+    }
+    let mut paid = zero();
+    for (currency, amount) in sums {
+        paid += market.convert(&exact(amount), currency)?;
     }
     Ok(paid)
 }

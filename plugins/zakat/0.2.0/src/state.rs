@@ -11,8 +11,9 @@ use crate::money::{Currency, Fraction, Money, exact, ratio};
 
 /// Most assets that one payer declares.
 pub(crate) const ASSETS_MAX: usize = 1_000;
-/// Most payments that one payer's record holds: twenty a week for a century.
-pub(crate) const PAYMENTS_MAX: usize = 100_000;
+/// Most payments that one payer's record holds: four a week for a century. Such a
+/// record is some 2 MB, which a version change moves within 100 ms.
+pub(crate) const PAYMENTS_MAX: usize = 20_000;
 /// Most debts that one payer has at a time.
 pub(crate) const DEBTS_MAX: usize = 1_000;
 /// Most harvests in one payer's record.

@@ -1,125 +1,17 @@
-//! The reading side: a few connections that only read, beside the writer.
-
-use std::ops::Deref;
-use std::path::PathBuf;
+//! The reading side: each question to the store is one statement, and so sees one
+//! state of it.
 
 use bytes::Bytes;
 use host_model::ActorId;
-use parking_lot::{Condvar, Mutex};
 use rusqlite::types::{FromSql, Type};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
+use rusqlite::{Row, params};
 
-use super::{beside, connect};
+use super::beside;
+use super::pool::Pool;
 use crate::error::StoreError;
 use crate::group::Hash;
 use crate::store::{GroupRow, Listed, Reader, SnapshotRow};
 use crate::{CastId, CastRow, DeadLetter, DeadLetterKind, Letter, Position, TimerRow};
-
-/// Connections that read at once; more callers wait. Waking actors is limited
-/// by the disk and the processor long before this.
-const READERS_MAX: usize = 8;
-
-/// Connections to the database, opened when they are first needed.
-pub(super) struct Pool {
-    path: PathBuf,
-    idle: Mutex<Idle>,
-    returned: Condvar,
-}
-
-#[derive(Default)]
-struct Idle {
-    connections: Vec<Connection>,
-    opened: usize,
-}
-
-/// A connection, which goes back to its pool.
-struct Lent<'a> {
-    pool: &'a Pool,
-    connection: Option<Connection>,
-}
-
-impl Pool {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Mutex::default(),
-            returned: Condvar::new(),
-        }
-    }
-
-    fn lend(&self) -> Result<Lent<'_>, StoreError> {
-        let mut idle = self.idle.lock();
-        let connection = loop {
-            if let Some(connection) = idle.connections.pop() {
-                break connection;
-            }
-            if idle.opened < READERS_MAX {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let connection = connect(&self.path, flags)?;
-                idle.opened += 1;
-                break connection;
-            }
-            self.returned.wait(&mut idle);
-        };
-        Ok(Lent {
-            pool: self,
-            connection: Some(connection),
-        })
-    }
-
-    /// All rows of one statement, which sees one state of the store.
-    fn rows<T>(
-        &self,
-        attempted: &'static str,
-        sql: &str,
-        params: impl Params,
-        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StoreError> {
-        let connection = self.lend()?;
-        let read = || {
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params, row)?;
-            rows.collect::<Result<_, _>>()
-        };
-        read().map_err(StoreError::of::<rusqlite::Error>(attempted))
-    }
-
-    fn row<T>(
-        &self,
-        attempted: &'static str,
-        sql: &str,
-        params: impl Params,
-        row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, StoreError> {
-        let connection = self.lend()?;
-        let read = || {
-            connection
-                .prepare_cached(sql)?
-                .query_row(params, row)
-                .optional()
-        };
-        read().map_err(StoreError::of::<rusqlite::Error>(attempted))
-    }
-}
-
-impl Deref for Lent<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("given back on drop only")
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        self.pool
-            .idle
-            .lock()
-            .connections
-            .extend(self.connection.take());
-        self.pool.returned.notify_one();
-    }
-}
 
 impl Reader for Pool {
     fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError> {
@@ -330,7 +222,7 @@ impl Reader for Pool {
     }
 
     fn bytes(&self) -> u64 {
-        [self.path.clone(), beside(&self.path, "-wal")]
+        [self.path().to_owned(), beside(self.path(), "-wal")]
             .iter()
             .filter_map(|path| path.metadata().ok())
             .map(|file| file.len())
@@ -357,7 +249,7 @@ fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
         DeadLetterKind::Timer,
     ]
     .into_iter()
-    .find(|kind| super::writer::kind_name(*kind) == name)
+    .find(|kind| super::rows::kind_name(*kind) == name)
     .ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
 }
 

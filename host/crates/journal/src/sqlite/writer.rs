@@ -1,14 +1,12 @@
 //! The writing side: one transaction for each group, and the checkpoints.
 
-use host_model::limits::SNAPSHOTS_KEPT;
-use host_model::{ActorId, Version};
-use rusqlite::{Connection, OptionalExtension, params};
+use host_model::ActorId;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::lock::Lock;
+use super::{PAGE_BYTES, rows};
 use crate::error::StoreError;
-use crate::sealed::{Placed, SealedSnapshot};
-use crate::store::{AppendError, Group, Records, Store};
-use crate::{Consumed, DeadLetterKind, Position, Rows};
+use crate::store::{AppendError, Group, Store};
 
 /// WAL bytes from which a checkpoint runs when nothing waits.
 const WAL_IDLE_BYTES_MIN: u64 = 8 << 20;
@@ -17,35 +15,16 @@ const WAL_IDLE_BYTES_MIN: u64 = 8 << 20;
 /// ten milliseconds, once in this many bytes.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes that a commit writes beside its rows: the pages of the store's own row,
+/// of the tables' ends and of the indexes that it touches.
+const COMMIT_BYTES: u64 = 16 << 10;
+
 /// The writer's connection, and the lock that makes it the only one.
 pub(super) struct Writer {
     connection: Connection,
-    /// Bytes committed since the last checkpoint, counted from below: pages
-    /// hold more than rows.
+    /// Bytes in the WAL that no checkpoint has moved, about.
     wal_bytes: u64,
     _lock: Lock,
-}
-
-/// A statement's failure within a group.
-enum Failed {
-    Sqlite(rusqlite::Error),
-    /// Something that must be there was not, or the other way round.
-    Invariant(String),
-}
-
-impl From<rusqlite::Error> for Failed {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<Failed> for String {
-    fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::Sqlite(error) => format!("SQLite refused a statement: {error}"),
-            Failed::Invariant(text) => text,
-        }
-    }
 }
 
 impl Writer {
@@ -73,258 +52,25 @@ impl Writer {
         }
     }
 
-    fn write(&self, group: &Group<'_>) -> Result<(), Failed> {
-        self.write_meta(group)?;
-        if let Some(records) = &group.records {
-            self.write_records(group, records)?;
-        }
-        group
-            .entries
-            .iter()
-            .try_for_each(|entry| self.write_entry(entry))
-    }
-
-    fn write_meta(&self, group: &Group<'_>) -> Result<(), Failed> {
-        let meta = &group.meta;
-        let updated = self
-            .connection
-            .prepare_cached(
-                "UPDATE store SET last_pos = ?1, last_hash = ?2, known = ?3, tail_start = ?4
-                 WHERE id = 0 AND epoch = ?5",
-            )?
-            .execute(params![
-                sql(meta.last),
-                meta.hash,
-                meta.known.cast_signed(),
-                sql(meta.tail_start),
-                group.epoch.cast_signed(),
-            ])?;
-        if updated == 1 {
-            Ok(())
-        } else {
-            Err(Failed::Invariant(
-                "another host has taken the store over: this one must stop".into(),
-            ))
-        }
-    }
-
-    fn write_records(&self, group: &Group<'_>, records: &Records) -> rusqlite::Result<()> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO groups
-                 (first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                sql(group.first),
-                sql(group.last),
-                group.epoch.cast_signed(),
-                records.count,
-                group.time_ms,
-                records.prev_hash,
-                records.hash,
-                records.body,
-            ])
-            .map(drop)
-    }
-
-    fn write_entry(&self, entry: &Placed) -> Result<(), Failed> {
-        let (position, sealed) = (entry.position, &entry.sealed);
-        if let Some(consumed) = &sealed.rows.consumed {
-            self.consume(consumed)?;
-        }
-        if let Some(snapshot) = &sealed.snapshot {
-            self.write_snapshot(position, snapshot)?;
-        }
-        self.write_casts(position, &sealed.rows)?;
-        if let Some((actor, version)) = &sealed.owner {
-            self.write_timers(position, actor, version, &sealed.rows)?;
-        }
-        self.write_rest(position, &sealed.rows)?;
-        Ok(())
-    }
-
-    fn consume(&self, consumed: &Consumed) -> Result<(), Failed> {
-        match consumed {
-            Consumed::Cast(id) => {
-                let deleted = self
-                    .connection
-                    .prepare_cached("DELETE FROM casts WHERE position = ?1 AND idx = ?2")?
-                    .execute(params![sql(id.position), id.index])?;
-                if deleted == 0 {
-                    return Err(Failed::Invariant(format!(
-                        "cast {}/{} is used up a second time",
-                        id.position.0, id.index
-                    )));
-                }
-            }
-            Consumed::Timer {
-                actor,
-                name,
-                set_at,
-            } => {
-                self.connection
-                    .prepare_cached(
-                        "DELETE FROM timers WHERE actor = ?1 AND name = ?2 AND set_at = ?3",
-                    )?
-                    .execute(params![actor.as_str(), name, sql(*set_at)])?;
-            }
-            Consumed::DeadLetter(id) => {
-                self.connection
-                    .prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?
-                    .execute([id.cast_signed()])?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_snapshot(
-        &self,
-        position: Position,
-        snapshot: &SealedSnapshot,
-    ) -> rusqlite::Result<()> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO snapshots (position, actor, seq, version, time_ms, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                sql(position),
-                snapshot.actor.as_str(),
-                snapshot.seq.cast_signed(),
-                snapshot.version.to_string(),
-                snapshot.time_ms,
-                snapshot.body,
-            ])?;
-        self.connection
-            .prepare_cached(
-                "DELETE FROM snapshots WHERE actor = ?1 AND position <=
-                 (SELECT position FROM snapshots WHERE actor = ?1
-                  ORDER BY position DESC LIMIT 1 OFFSET ?2)",
-            )?
-            .execute(params![
-                snapshot.actor.as_str(),
-                i64::try_from(SNAPSHOTS_KEPT).expect("a few"),
-            ])
-            .map(drop)
-    }
-
-    fn write_casts(&self, position: Position, rows: &Rows) -> rusqlite::Result<()> {
-        for (index, cast) in (0_u32..).zip(&rows.casts) {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO casts
-                     (position, idx, sender, target, version, event, payload, hops)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                )?
-                .execute(params![
-                    sql(position),
-                    index,
-                    cast.from.as_str(),
-                    cast.to.as_str(),
-                    cast.version.to_string(),
-                    cast.event,
-                    &cast.payload[..],
-                    cast.hops,
-                ])?;
-        }
-        Ok(())
-    }
-
-    /// Cancels first: a decision may cancel a timer and start it anew.
-    fn write_timers(
-        &self,
-        position: Position,
-        actor: &ActorId,
-        version: &Version,
-        rows: &Rows,
-    ) -> rusqlite::Result<()> {
-        for name in &rows.timers_cancelled {
-            self.connection
-                .prepare_cached("DELETE FROM timers WHERE actor = ?1 AND name = ?2")?
-                .execute(params![actor.as_str(), name])?;
-        }
-        for (name, due_ms, payload) in &rows.timers_set {
-            self.connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO timers
-                     (actor, name, due_ms, set_at, version, payload)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute(params![
-                    actor.as_str(),
-                    name,
-                    due_ms,
-                    sql(position),
-                    version.to_string(),
-                    &payload[..],
-                ])?;
-        }
-        Ok(())
-    }
-
-    fn write_rest(&self, position: Position, rows: &Rows) -> rusqlite::Result<()> {
-        if let Some(letter) = &rows.dead_letter {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO dead_letters
-                     (position, kind, actor, version, event, payload, reason, message, time_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                )?
-                .execute(params![
-                    sql(position),
-                    kind_name(letter.kind),
-                    letter.actor.as_str(),
-                    letter.version.to_string(),
-                    letter.event,
-                    &letter.payload[..],
-                    letter.reason,
-                    letter.message,
-                    letter.time_ms,
-                ])?;
-        }
-        match &rows.quarantine {
-            Some((actor, Some(reason))) => self
-                .connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO quarantine (actor, position, reason)
-                     VALUES (?1, ?2, ?3)",
-                )?
-                .execute(params![actor.as_str(), sql(position), reason])
-                .map(drop)?,
-            Some((actor, None)) => self
-                .connection
-                .prepare_cached("DELETE FROM quarantine WHERE actor = ?1")?
-                .execute([actor.as_str()])
-                .map(drop)?,
-            None => {}
-        }
-        for (key, value) in &rows.values {
-            match value {
-                Some(value) => self
-                    .connection
-                    .prepare_cached("INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)")?
-                    .execute(params![key, &value[..]])?,
-                None => self
-                    .connection
-                    .prepare_cached("DELETE FROM kv WHERE key = ?1")?
-                    .execute([key])?,
-            };
-        }
-        Ok(())
-    }
-
     fn checkpoint(&mut self, mode: &str) {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
-        let outcome = self
-            .connection
-            .query_row(&sql, [], |row| row.get::<_, bool>(0));
-        match outcome {
-            Ok(busy) => tracing::debug!(mode, busy, wal_bytes = self.wal_bytes, "checkpointed"),
+        // Gives whether it was kept from running, the frames in the WAL, and
+        // those of them that are now in the database; -1 where it does not know.
+        let frames = self.connection.query_row(&sql, [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        self.wal_bytes = match frames {
+            Ok((all, moved)) => {
+                let left = u64::try_from(all - moved).unwrap_or(0) * PAGE_BYTES;
+                tracing::debug!(mode, left, "checkpointed");
+                left
+            }
             // The WAL stays, and with it everything that was committed.
-            Err(error) => tracing::warn!(mode, %error, "could not checkpoint; the WAL grows on"),
-        }
-        self.wal_bytes = 0;
+            Err(error) => {
+                tracing::warn!(mode, %error, "could not checkpoint, the WAL grows on");
+                0
+            }
+        };
     }
 }
 
@@ -332,12 +78,11 @@ impl Store for Writer {
     fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError> {
         self.run("BEGIN IMMEDIATE")
             .map_err(|error| self.roll_back(format!("SQLite did not begin: {error}")))?;
-        self.write(group)
-            .map_err(|failed| self.roll_back(failed.into()))?;
+        rows::write(&self.connection, group).map_err(|failed| self.roll_back(failed.into()))?;
         self.run("COMMIT")
             .map_err(|error| AppendError::Unknown(format!("the commit failed: {error}")))?;
         let bytes: usize = group.entries.iter().map(|entry| entry.sealed.bytes).sum();
-        self.wal_bytes += bytes as u64;
+        self.wal_bytes += bytes as u64 + COMMIT_BYTES;
         Ok(())
     }
 
@@ -370,18 +115,5 @@ impl Store for Writer {
         // Closing the connection would checkpoint, and after a failed sync what
         // the system's cache says is not what the disk has.
         std::mem::forget(self);
-    }
-}
-
-fn sql(position: Position) -> i64 {
-    position.0.cast_signed()
-}
-
-/// As [`DeadLetterKind`] has it in the table.
-pub(super) fn kind_name(kind: DeadLetterKind) -> &'static str {
-    match kind {
-        DeadLetterKind::Command => "command",
-        DeadLetterKind::Cast => "cast",
-        DeadLetterKind::Timer => "timer",
     }
 }
