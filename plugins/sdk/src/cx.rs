@@ -4,6 +4,9 @@ use std::cell::Cell;
 
 use serde::de::DeserializeOwned;
 
+#[cfg(test)]
+mod tests;
+
 /// The context of one call. A replay or a shadow run sees the same.
 #[derive(Debug)]
 pub struct Cx<'a> {

@@ -90,6 +90,12 @@ impl<E> Decision<E> {
         self.effects.push(effect);
         self
     }
+
+    /// The event, the reply and the effects, for a test of `decide`.
+    #[must_use]
+    pub fn into_parts(self) -> (Option<E>, Reply, Vec<Effect>) {
+        (self.event, self.reply, self.effects)
+    }
 }
 
 /// What a decision does beyond its own actor.
@@ -143,6 +149,12 @@ impl Reply {
     #[must_use]
     pub fn raw(bytes: Vec<u8>) -> Self {
         Self(Ok(bytes))
+    }
+
+    /// The reply as JSON, for a test; `None` where it is none.
+    #[must_use]
+    pub fn to_value(&self) -> Option<Value> {
+        serde_json::from_slice(self.0.as_ref().ok()?).ok()
     }
 
     fn empty() -> Self {

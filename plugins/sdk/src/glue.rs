@@ -26,6 +26,8 @@ use crate::plugin::Plugin;
 use crate::{log, message, panics};
 
 mod migrations;
+#[cfg(test)]
+mod tests;
 
 pub use migrations::Migrating;
 
@@ -334,6 +336,7 @@ unsafe extern "C" fn timer<P: Plugin>(
         run(sink, |out| {
             let state = &mut *state.cast::<P>();
             let (cx, payload) = cx(call)?;
+            let payload = if payload.is_empty() { b"{}" } else { payload };
             let payload = serde_json::from_slice(payload).map_err(|e| codec("a timer", &e))?;
             let decision = state.timer(&cx, payload)?;
             carry_out(state, decision, out)

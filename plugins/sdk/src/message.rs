@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
 use crate::Rejection;
 
+#[cfg(test)]
+mod tests;
+
 /// A command as it travels: its name and its payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -151,6 +154,11 @@ impl<'de> VariantAccess<'de> for Named<'de> {
         self,
         seed: T,
     ) -> Result<T::Value, ParseError> {
+        // A payload is an object: serde_json would also read a struct from an
+        // array, and a client must not come to rely on the order of its fields.
+        if self.payload.trim_ascii_start().first() != Some(&b'{') {
+            return Err(de::Error::custom("a payload is a JSON object"));
+        }
         self.read(|json| seed.deserialize(json))
     }
 

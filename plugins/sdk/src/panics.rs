@@ -50,6 +50,8 @@ pub(crate) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, Panicked> {
         // again. What that throws is leaked, for dropping it could go on for ever.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(again);
+            // That it panicked again is not to be told of a later panic.
+            LAST.with(|last| last.try_borrow_mut().map(|mut last| last.take()).ok());
         }
         panicked
     })

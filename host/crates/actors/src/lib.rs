@@ -1,1 +1,364 @@
-//! host-actors
+//! Actors in memory: claim, run, wake, sleep, migrate, supervise.
+//!
+//! A message travels: [`Actors::call`] finds the actor's slot → claims it (or
+//! queues behind who has) → builds the state from the journal if it is not in
+//! memory → brings it over to the release that rules → runs the handler on the
+//! calling thread → appends what happened to the journal → and when the journal
+//! says that it is durable, the reply and the effects leave.
+//!
+//! # Invariants
+//!
+//! - A state is touched by the holder of its claim only, and no lock is held
+//!   while a handler runs. A slow handler blocks its own actor and no other.
+//! - What one claim appends stands in the journal in the order of execution, and
+//!   nothing leaves (reply, answer, rejection, broadcast, cast) before all that
+//!   it depends on is durable.
+//! - A fault costs the caller an error and the actor its state in memory, which
+//!   is then rebuilt from the journal. It costs no other actor anything.
+//! - A migration either succeeds, and its snapshot stands in the journal behind
+//!   the commands that it includes, or the actor stays whole in its old version.
+//!
+//! This crate must not know sockets, protocols, files of releases, or who
+//! decided that a release rules.
+
+mod audience;
+mod casts;
+mod decide;
+mod deliver;
+mod message;
+mod migrate;
+mod release;
+mod rest;
+mod slots;
+mod slow;
+mod supervise;
+mod sweep;
+mod timers;
+mod token;
+mod turn;
+mod wake;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use host_journal::{Done, Entry, Journal, Lost, Rows};
+use host_model::ActorId;
+use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+pub use audience::Audience;
+pub use message::{Answer, CallError, Inspection, Only, Request};
+pub use migrate::{FailedMigration, Migrations};
+pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
+pub use slow::Running;
+pub use sweep::SweepProgress;
+pub use token::Ticket;
+pub use wake::chain;
+
+use message::Message;
+use slots::{Posted, Sent, Slot, Slots};
+use token::Token;
+
+/// Bounds that an operator may change; see [`host_model::limits`].
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Actors in memory.
+    pub awake_max: usize,
+    /// Messages that wait for one actor.
+    pub mailbox_max: usize,
+    /// Bytes of a payload.
+    pub payload_bytes_max: usize,
+    /// An actor that nothing has asked for so long may be put to sleep.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            awake_max: AWAKE_ACTORS_MAX,
+            mailbox_max: MAILBOX_MESSAGES_MAX,
+            payload_bytes_max: PAYLOAD_BYTES_MAX,
+            idle: Duration::from_secs(600),
+        }
+    }
+}
+
+/// All actors of a host. Shared by [`Arc`]; lives on the data runtime.
+pub struct Actors {
+    slots: Slots,
+    release: ArcSwap<Release>,
+    /// Raised with each change of the release; an actor's state remembers the one
+    /// that it has come over to.
+    generation: AtomicU32,
+    journal: Arc<Journal<Ticket>>,
+    audience: Arc<dyn Audience>,
+    limits: Limits,
+    data: Handle,
+    slow: slow::Slow,
+    casts: casts::Casts,
+    timers: timers::Timers,
+    supervisor: supervise::Supervisor,
+    migrations: Migrations,
+    stopping: AtomicBool,
+    seeds: AtomicU64,
+    started: Instant,
+}
+
+impl std::fmt::Debug for Actors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actors")
+            .field("awake", &self.slots.awake())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Actors::start`] needs.
+pub struct Parts {
+    /// The journal, and what it hands back.
+    pub journal: Arc<Journal<Ticket>>,
+    /// What the journal's `done` sends on.
+    pub done: mpsc::UnboundedReceiver<Vec<Done<Ticket>>>,
+    /// Who listens.
+    pub audience: Arc<dyn Audience>,
+    /// The release that rules first.
+    pub release: Release,
+    /// Bounds.
+    pub limits: Limits,
+    /// The runtime that handlers run on.
+    pub data: Handle,
+}
+
+impl Actors {
+    /// Begins to serve: messages are handled, and casts and timers that waited in
+    /// the journal are delivered.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn start(parts: Parts) -> Result<Arc<Self>, host_journal::ReadError> {
+        let quarantined = parts.journal.quarantined()?;
+        let actors = Arc::new(Self {
+            slots: Slots::new(),
+            release: ArcSwap::from_pointee(parts.release),
+            generation: AtomicU32::new(1),
+            journal: parts.journal,
+            audience: parts.audience,
+            limits: parts.limits,
+            data: parts.data.clone(),
+            slow: slow::Slow::default(),
+            casts: casts::Casts::default(),
+            timers: timers::Timers::default(),
+            supervisor: supervise::Supervisor::new(quarantined),
+            migrations: Migrations::default(),
+            stopping: AtomicBool::new(false),
+            seeds: AtomicU64::new(getrandom::u64().unwrap_or(0x5eed)),
+            started: Instant::now(),
+        });
+        parts
+            .data
+            .spawn(deliver::run(Arc::clone(&actors), parts.done));
+        parts.data.spawn(casts::run(Arc::clone(&actors)));
+        parts.data.spawn(timers::run(Arc::clone(&actors)));
+        parts.data.spawn(rest::run(Arc::downgrade(&actors)));
+        Ok(actors)
+    }
+
+    /// Sends a message and waits for the answer, which knows only what is durable.
+    /// Must be polled on the data runtime: the handler runs right here.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; all but `Timeout`, `OutcomeUnknown` mean that nothing has changed.
+    pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, CallError> {
+        if request.payload.len() > self.limits.payload_bytes_max {
+            return Err(CallError::PayloadTooLarge {
+                found: request.payload.len(),
+                most: self.limits.payload_bytes_max,
+            });
+        }
+        if let Some(answer) = self.query_at_once(&request) {
+            return answer;
+        }
+        let (responder, receiver) = oneshot::channel();
+        let id = request.actor.clone();
+        self.send(&id, Message::Request(Box::new(request), responder));
+        match tokio::time::timeout(CALL_TIMEOUT, receiver).await {
+            Ok(Ok(answer)) => answer,
+            // The claim that held the responder ended by a panic of the host's own.
+            Ok(Err(_)) => Err(CallError::Crashed("the host lost the message".to_owned())),
+            Err(_) => Err(CallError::Timeout {
+                seconds: CALL_TIMEOUT.as_secs(),
+            }),
+        }
+    }
+
+    /// Shows an actor's state. None for an actor that has accepted nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Actors::call`].
+    pub async fn inspect(self: &Arc<Self>, id: &ActorId) -> Result<Inspection, CallError> {
+        let (responder, receiver) = oneshot::channel();
+        self.send(id, Message::Inspect(responder));
+        receiver.await.unwrap_or(Err(CallError::Stopping))
+    }
+
+    /// The release that rules.
+    #[must_use]
+    pub fn release(&self) -> Arc<Release> {
+        self.release.load_full()
+    }
+
+    /// Lets another release rule from now on: an actor comes over to it before its
+    /// next message, and the rest when a [`Actors::sweep`] reaches them.
+    pub fn install(&self, release: Release) {
+        self.release.store(Arc::new(release));
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// What the migrations since the last [`Migrations::reset`] did.
+    #[must_use]
+    pub fn migrations(&self) -> &Migrations {
+        &self.migrations
+    }
+
+    /// Actors in memory.
+    #[must_use]
+    pub fn awake(&self) -> usize {
+        self.slots.awake()
+    }
+
+    /// Whether an actor is in memory.
+    #[must_use]
+    pub fn is_awake(&self, id: &ActorId) -> bool {
+        self.slots.get(id).is_some()
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<Journal<Ticket>> {
+        &self.journal
+    }
+
+    /// Makes values of the host's own durable, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] if the store would not.
+    pub async fn write_values(
+        &self,
+        values: Vec<(String, Option<bytes::Bytes>)>,
+    ) -> Result<(), Lost> {
+        let (responder, receiver) = oneshot::channel();
+        let entry = Entry {
+            incarnation: self.journal.incarnation(),
+            rows: Rows {
+                values,
+                ..Rows::default()
+            },
+            token: Ticket(Token::Value(responder)),
+        };
+        let closed = || Lost::NotApplied("the journal is closed".into());
+        self.journal.append(entry).map_err(|_| closed())?;
+        receiver.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Refuses new messages from now on. What has begun ends, and is answered.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.casts.wake();
+        self.timers.wake();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Gives a message to its actor: it runs here and now if the actor is idle.
+    pub(crate) fn send(self: &Arc<Self>, id: &ActorId, mut message: Message) {
+        if self.is_stopping() && message.is_from_outside() {
+            return self.refuse(message, CallError::Stopping);
+        }
+        loop {
+            let Some(slot) = self.slots.get_or_make(id, self.limits.awake_max) else {
+                let most = self.limits.awake_max;
+                rest::make_room(self);
+                return self.refuse(message, CallError::TooManyActors { most });
+            };
+            match slot.send(message, self.limits.mailbox_max) {
+                Ok(Sent::Claimed(claim, message)) => return self.turn(claim, Some(message)),
+                Ok(Sent::Queued) => return,
+                Ok(Sent::Full(message)) => {
+                    let most = self.limits.mailbox_max;
+                    return self.refuse(message, CallError::MailboxFull { most });
+                }
+                Err(back) => message = back,
+            }
+        }
+    }
+
+    /// Queues a message for its actor. Another thread runs it: the order of posting
+    /// holds, and a slow target holds up no one else's messages.
+    pub(crate) fn post(self: &Arc<Self>, id: &ActorId, mut message: Message) {
+        loop {
+            let Some(slot) = self.slots.get_or_make(id, usize::MAX) else {
+                return;
+            };
+            match self.try_post(&slot, message) {
+                Ok(()) => return,
+                Err(back) => message = back,
+            }
+        }
+    }
+
+    /// As [`Actors::post`], to an actor that is in memory; one that has left it
+    /// meanwhile gets nothing.
+    pub(crate) fn post_to(self: &Arc<Self>, slot: &Arc<Slot>, message: Message) {
+        let _left = self.try_post(slot, message);
+    }
+
+    fn try_post(self: &Arc<Self>, slot: &Arc<Slot>, message: Message) -> Result<(), Message> {
+        match slot.post(message, self.limits.mailbox_max)? {
+            Posted::Resume => self.resume_soon(Arc::clone(slot)),
+            Posted::Queued => {}
+            Posted::Full(message) => {
+                let most = self.limits.mailbox_max;
+                self.refuse(message, CallError::MailboxFull { most });
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a message that will not be handled. A cast or a timer stays a row.
+    pub(crate) fn refuse(&self, message: Message, error: CallError) {
+        match message {
+            Message::Request(_, responder) => drop(responder.send(Err(error))),
+            Message::Inspect(responder) => drop(responder.send(Err(error))),
+            Message::Cast(id, _) => self.casts.put_off(id),
+            Message::Timer(timer) => self.timers.put_off(&timer),
+            Message::Migrate(_) | Message::Sleep | Message::Snapshot => {}
+        }
+    }
+
+    /// Unix milliseconds, UTC.
+    pub(crate) fn now_ms(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Seconds since the start, for ages.
+    pub(crate) fn uptime_s(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// A seed for one call: a counter, which the plugin's generator scrambles.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seeds
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+    }
+}

@@ -167,8 +167,9 @@ pub(crate) enum Message {
     Cast(CastId, Box<Letter>),
     /// A timer of the actor's own.
     Timer(Box<TimerRow>),
-    /// Come over to the release that rules; of a sweep.
-    Migrate(Errand),
+    /// Come over to the release that rules; of a sweep, whose errand is taken out
+    /// when it is run.
+    Migrate(Option<Errand>),
     /// Write a snapshot, and leave memory if nothing comes meanwhile.
     Sleep,
     /// Write a snapshot: the actor's tail holds back the journal's.
@@ -185,4 +186,26 @@ pub(crate) struct Errand {
     pub(crate) _permit: OwnedSemaphorePermit,
     /// Let the actor sleep again afterwards, for it slept before.
     pub(crate) back_to_sleep: bool,
+}
+
+impl Message {
+    /// Whether it came from a client or an operator, who can be told `stopping`.
+    pub(crate) fn is_from_outside(&self) -> bool {
+        matches!(self, Self::Request(..) | Self::Inspect(_))
+    }
+
+    /// Whether a handler of the plugin runs for it: not so in quarantine.
+    pub(crate) fn is_for_the_plugin(&self) -> bool {
+        matches!(self, Self::Request(..) | Self::Cast(..) | Self::Timer(_))
+    }
+
+    /// The name under which its handler's runs are counted, if one runs.
+    pub(crate) fn event(&self) -> Option<&str> {
+        match self {
+            Self::Request(request, _) => Some(&request.event),
+            Self::Cast(_, letter) => Some(&letter.event),
+            Self::Timer(timer) => Some(&timer.name),
+            _ => None,
+        }
+    }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use host_loader::Plugin;
+use host_model::Version;
 use host_model::limits::{FAST_RUN_MAX, FAST_RUNS_MIN};
 use host_model::plan::StateChange;
 use host_model::release::Start;
-use host_model::Version;
 
 /// One plugin version as the actors run it: its code, and what is known of how it runs.
 #[derive(Debug)]
@@ -81,6 +81,14 @@ impl EventStats {
     /// Whether it may run where blocking is not allowed.
     pub(crate) fn is_proven_fast(&self) -> bool {
         self.fast_runs.load(Ordering::Relaxed) >= FAST_RUNS_MIN
+    }
+
+    pub(crate) fn faulted(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rejected(&self) {
+        self.rejections.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes note of a run.

@@ -1,1 +1,66 @@
-//! host-control
+//! The control API: what an operator asks over the host's own socket.
+//!
+//! HTTP and JSON as [`host_model::control`] describes them, on a Unix socket that
+//! its owner alone may open. It is served by the control runtime, so that it
+//! answers while every thread of the data runtime is stuck in a plugin; whatever
+//! runs a handler is spawned over there.
+//!
+//! # Invariants
+//!
+//! - No handler of a plugin runs on the control runtime.
+//! - An answer with an error says what was attempted, what was found, and what to
+//!   do next, and which exit code a command line should end with.
+//!
+//! This crate must not know how a command line is spelled, nor the gateway: what
+//! it shows of connections it is told by a function.
+
+mod actors;
+mod metrics;
+mod problem;
+mod server;
+mod status;
+mod upgrades;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use host_actors::Actors;
+use host_loader::Loader;
+use host_model::control::Readiness;
+use host_upgrade::Upgrader;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+pub use metrics::render as metrics;
+pub use server::{ControlServer, ListenError, admin};
+
+/// What the control API shows and asks.
+pub struct Control {
+    /// The actors.
+    pub actors: Arc<Actors>,
+    /// Upgrades.
+    pub upgrader: Arc<Upgrader>,
+    /// The plugins that are mapped.
+    pub loader: Arc<Loader>,
+    /// Where handlers run.
+    pub data: Handle,
+    /// What is known of the clients' side.
+    pub gateway: Box<dyn Fn() -> GatewayStatus + Send + Sync>,
+    /// Whether clients are served.
+    pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// Which store is written to, without secrets.
+    pub store: String,
+    /// Since when.
+    pub started: Instant,
+    /// Rung when an operator wants the host to end.
+    pub stop: Arc<Notify>,
+}
+
+/// See [`Control::gateway`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GatewayStatus {
+    /// Open WebSocket connections.
+    pub connections: u64,
+    /// The listener's port.
+    pub port: u16,
+}

@@ -29,9 +29,11 @@ pub struct Rows {
     pub consumed: Option<Consumed>,
     /// Casts that the record caused, in order.
     pub casts: Vec<Letter>,
-    /// Timers that the record set; a timer of the same actor and name is replaced.
+    /// Timers that the record set, or that a migration brought back with the
+    /// snapshot: name, when due (Unix milliseconds, UTC), payload. A timer of the
+    /// same actor and name is replaced.
     pub timers_set: Vec<(String, i64, Bytes)>,
-    /// Names of timers that the record cancelled.
+    /// Names of timers that the record cancelled, before it set those above.
     pub timers_cancelled: Vec<String>,
     /// What could not be delivered or handled.
     pub dead_letter: Option<DeadLetter>,
@@ -110,6 +112,8 @@ pub enum Consumed {
         /// See [`TimerRow::set_at`].
         set_at: Position,
     },
+    /// A dead letter, by its number: it is delivered again, or dropped.
+    DeadLetter(u64),
 }
 
 /// A message that came to nothing, kept for an operator.

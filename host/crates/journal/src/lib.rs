@@ -20,17 +20,48 @@
 //!   it. After `Unknown` SQLite's handle is never used again and the journal is
 //!   closed: recovery at the next start decides.
 //! - Every group is checksummed and chained by hash to the one before it.
+//! - A group names for each record the one before it of the same actor; the
+//!   newest of each is known in memory. So no index is written, and reading an
+//!   actor is its last snapshot and a walk back from its head.
+//!
+//! An entry's way: `sealed` encodes it on the caller's thread, `queue` gives it
+//! its place, `writer` takes what has gathered, `plan` decides what the group
+//! writes, a [`store::Store`] commits it, and `heads` learns of it. `recover`
+//! rebuilds the heads at the next start, `walk` reads an actor, `audit` all.
 //!
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.
 
+mod audit;
+mod chain;
 mod entry;
+mod error;
+pub mod group;
+mod heads;
+mod journal;
+mod lost;
+mod plan;
+mod queue;
+mod reads;
 mod record;
+mod recover;
+pub mod sealed;
+mod shared;
+mod sqlite;
+pub mod store;
+mod walk;
+mod writer;
 
+pub use audit::Verified;
+pub use chain::Damage;
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Rows, TimerRow,
 };
+pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedReason, StoreError};
+pub use journal::{Journal, Options};
 pub use record::{Carry, Record, Snapshot, Stored};
+pub use shared::Stats;
+pub use store::Listed;
 
 /// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.
 /// Positions of failed entries are never given again.
@@ -53,3 +84,6 @@ pub struct Position(pub u64);
 /// Counts the journal's failed groups since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Incarnation(pub u32);
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,17 @@ pub const FAULTS_MAX: usize = 3;
 /// See [`FAULTS_MAX`].
 pub const FAULT_WINDOW: Duration = Duration::from_secs(60);
 
+/// Actors of one plugin that are set aside within [`FAULT_WINDOW`] before the
+/// plugin itself counts as failed.
+pub const QUARANTINES_MAX: usize = 10;
+
+/// Bytes of the journal that a start may have to read: about a second's worth.
+pub const TAIL_SPAN_MAX: u64 = 128 << 20;
+
+/// Actors that a sweep has under way at once. Their snapshots share groups with
+/// commands, so this bounds what a sweep adds to a command's commit.
+pub const SWEEP_IN_FLIGHT_MAX: usize = 64;
+
 /// Runs under 1 ms that prove an event of a version fast; until then it runs
 /// where blocking is allowed.
 pub const FAST_RUNS_MIN: u32 = 64;

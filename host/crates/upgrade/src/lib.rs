@@ -1,1 +1,38 @@
-//! host-upgrade
+//! Upgrades: plan, verify, stage, switch, watch, and commit or roll back.
+//!
+//! What is decided is decided by pure functions over plain data: [`plan`] works
+//! out what will be done, and [`State::apply`] says which state follows which
+//! event. [`Upgrader`] carries out a finished plan and has no choices left but
+//! whether a step has worked.
+//!
+//! # Invariants
+//!
+//! - Each transition is durable before it takes effect, in the same journal as
+//!   the commands. A start after a crash reads it and calls the same
+//!   `apply` ([`recover`]).
+//! - One release rules the whole host: the swap is one atomic store, and a crash
+//!   in the middle of an upgrade boots the permanent release for all actors.
+//! - One upgrade at a time.
+//! - The permanent release changes in one transaction, at commit, and only when
+//!   every state has come over.
+//!
+//! This crate must not know sockets, protocols, or how a command line is spelled.
+
+mod assemble;
+mod book;
+mod engine;
+mod plan;
+mod recover;
+mod releases;
+mod run;
+mod state;
+mod verify;
+
+pub use assemble::{AssembleError, Assembler};
+pub use book::{Book, BookError, Booked};
+pub use engine::{Hooks, Parts, RefusedUpgrade, Upgrader};
+pub use plan::{PlanError, plan};
+pub use recover::{Recovery, recover};
+pub use releases::{Releases, ReleasesError, Unpacked};
+pub use state::{Event, IllegalEvent, State, Upgrade};
+pub use verify::{VerifyError, verify};

@@ -1,0 +1,118 @@
+//! Casts on their way: rows of the journal, delivered in order, once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use host_journal::{CastId, CastRow};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::Actors;
+use crate::message::Message;
+
+/// Casts handed to their targets and not yet durably used up. The rest waits in
+/// the journal and is read from there.
+const IN_FLIGHT_MAX: usize = 16_384;
+
+/// Before a cast that could not be delivered is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Rows read at a time.
+const PAGE: usize = 512;
+
+#[derive(Debug)]
+pub(crate) struct Casts {
+    in_flight: Mutex<HashSet<CastId>>,
+    /// Whether rows may wait in the journal that are not in flight.
+    left_behind: AtomicBool,
+    bell: Notify,
+}
+
+impl Default for Casts {
+    fn default() -> Self {
+        Self {
+            in_flight: Mutex::default(),
+            // At the start: what the last process left.
+            left_behind: AtomicBool::new(true),
+            bell: Notify::new(),
+        }
+    }
+}
+
+impl Casts {
+    /// True: deliver it now. False: it is on its way already, or waits its turn.
+    fn begin(&self, id: CastId) -> bool {
+        let mut in_flight = self.in_flight.lock();
+        if in_flight.len() >= IN_FLIGHT_MAX {
+            self.left_behind.store(true, Ordering::SeqCst);
+            return false;
+        }
+        in_flight.insert(id)
+    }
+
+    /// It is used up, durably.
+    pub(crate) fn done(&self, id: CastId) {
+        self.in_flight.lock().remove(&id);
+        if self.left_behind.load(Ordering::SeqCst) {
+            self.bell.notify_one();
+        }
+    }
+
+    /// It could not be delivered now, and stays a row.
+    pub(crate) fn put_off(&self, id: CastId) {
+        self.in_flight.lock().remove(&id);
+        self.left_behind.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn wake(&self) {
+        self.bell.notify_one();
+    }
+}
+
+impl Actors {
+    /// Hands a durable cast to its target, behind what waits there.
+    pub(crate) fn deliver_cast(self: &Arc<Self>, row: CastRow) {
+        if self.casts.begin(row.id) {
+            let to = row.letter.to.clone();
+            self.post(&to, Message::Cast(row.id, Box::new(row.letter)));
+        }
+    }
+
+    fn deliver_left_behind(self: &Arc<Self>) -> Result<(), host_journal::ReadError> {
+        let mut after = None;
+        loop {
+            let page = self.journal.casts(after, PAGE)?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            for row in page {
+                self.deliver_cast(row);
+            }
+            if self.casts.left_behind.load(Ordering::SeqCst) {
+                // As many are in flight as may be.
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Delivers what waits in the journal, whenever something was left behind there.
+pub(crate) async fn run(actors: Arc<Actors>) {
+    while !actors.is_stopping() {
+        if actors.casts.left_behind.swap(false, Ordering::SeqCst) {
+            let read = tokio::task::block_in_place(|| actors.deliver_left_behind());
+            if let Err(error) = read {
+                tracing::error!(%error, "casts that wait could not be read; they will be tried again");
+                actors.casts.left_behind.store(true, Ordering::SeqCst);
+            }
+            // Also gives those that were put off time to find their target ready.
+            tokio::time::sleep(RETRY_AFTER).await;
+        } else {
+            actors.casts.bell.notified().await;
+        }
+    }
+}

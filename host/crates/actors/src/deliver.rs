@@ -1,0 +1,147 @@
+//! What leaves when the journal says that it is durable, and what is said when it is not.
+
+use std::sync::Arc;
+
+use host_journal::{CastId, CastRow, Done, Lost, Position, RefusedReason};
+use tokio::sync::mpsc;
+
+use crate::Actors;
+use crate::message::{Answer, CallError};
+use crate::token::{Accepted, Source, Ticket, Token};
+
+/// Takes what the journal hands back, in order, off the journal's thread.
+pub(crate) async fn run(actors: Arc<Actors>, mut done: mpsc::UnboundedReceiver<Vec<Done<Ticket>>>) {
+    while let Some(group) = done.recv().await {
+        for entry in group {
+            match entry.result {
+                Ok(()) => actors.durable(entry.position, entry.token.0),
+                Err(lost) => actors.lost(entry.token.0, lost.into()),
+            }
+        }
+    }
+}
+
+/// Why an entry will never be durable.
+pub(crate) enum Fate {
+    /// For certain.
+    NotApplied(String),
+    /// It may be there after the next start.
+    Unknown,
+    /// The journal takes no more.
+    Closed,
+}
+
+impl Actors {
+    fn durable(self: &Arc<Self>, position: Position, token: Token) {
+        match token {
+            Token::Accepted(accepted) => self.accepted(position, *accepted),
+            Token::Answer(answer, responder) => drop(responder.send(answer)),
+            Token::Delivered(source) => self.used_up(&source),
+            Token::Switched {
+                slot,
+                release,
+                plugin,
+                errand,
+            } => {
+                self.migrations.count();
+                self.audience.switched(&slot.id, &release, &plugin);
+                if errand.is_some_and(|errand| errand.back_to_sleep) {
+                    self.leave(&slot, position);
+                }
+            }
+            Token::Asleep(slot) => self.leave(&slot, position),
+            Token::Resume(slot) => self.resume_soon(slot),
+            Token::Value(responder) => drop(responder.send(Ok(()))),
+            Token::Nobody => {}
+        }
+    }
+
+    fn accepted(self: &Arc<Self>, position: Position, accepted: Accepted) {
+        let seq = accepted.seq;
+        if let Some((reply, responder)) = accepted.reply {
+            // A caller that has gone needs no answer.
+            drop(responder.send(Ok(Answer { reply, seq })));
+        }
+        for (event, payload) in &accepted.broadcasts {
+            self.audience
+                .broadcast(&accepted.actor, seq, event, payload);
+        }
+        if let Some(source) = &accepted.source {
+            self.used_up(source);
+        }
+        for (index, letter) in (0..).zip(accepted.casts) {
+            let id = CastId { position, index };
+            self.deliver_cast(CastRow { id, letter });
+        }
+        if accepted.timer_ms.is_some() {
+            self.timers.wake();
+        }
+    }
+
+    /// Tells whoever waits on a token that its entry will never be durable.
+    pub(crate) fn lost(self: &Arc<Self>, token: Token, fate: Fate) {
+        let error = match &fate {
+            Fate::NotApplied(why) => CallError::NotApplied(why.clone()),
+            Fate::Unknown => CallError::OutcomeUnknown,
+            Fate::Closed => CallError::Stopping,
+        };
+        match token {
+            Token::Accepted(accepted) => {
+                if let Some((_, responder)) = accepted.reply {
+                    drop(responder.send(Err(error)));
+                }
+                if let Some(source) = accepted.source {
+                    self.put_off(source);
+                }
+            }
+            Token::Answer(_, responder) => drop(responder.send(Err(error))),
+            Token::Delivered(source) => self.put_off(source),
+            Token::Resume(slot) => self.resume_soon(slot),
+            Token::Value(responder) => {
+                let lost = match fate {
+                    Fate::Unknown => Lost::Unknown(error.to_string().into()),
+                    Fate::NotApplied(_) | Fate::Closed => {
+                        Lost::NotApplied(error.to_string().into())
+                    }
+                };
+                drop(responder.send(Err(lost)));
+            }
+            // The sweep looks again; the actor stays awake.
+            Token::Switched { .. } | Token::Asleep(_) | Token::Nobody => {}
+        }
+    }
+
+    fn used_up(&self, source: &Source) {
+        match source {
+            Source::Cast(id) => self.casts.done(*id),
+            Source::Timer(actor, name) => self.timers.done(actor, name),
+        }
+    }
+
+    fn put_off(&self, source: Source) {
+        match source {
+            Source::Cast(id) => self.casts.put_off(id),
+            Source::Timer(actor, name) => self.timers.done(&actor, &name),
+        }
+    }
+}
+
+impl From<Lost> for Fate {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NotApplied(why) => Self::NotApplied(why.to_string()),
+            Lost::Unknown(_) => Self::Unknown,
+        }
+    }
+}
+
+impl From<RefusedReason> for Fate {
+    fn from(reason: RefusedReason) -> Self {
+        match reason {
+            RefusedReason::StaleIncarnation => {
+                Self::NotApplied("a group before it was not written".to_owned())
+            }
+            RefusedReason::Closed => Self::Closed,
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Coming over to the release that rules.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+use host_journal::{Carry, Rows};
+use host_loader::State;
+use host_model::control::Quantiles;
+use host_model::plan::StateChange;
+use host_model::{ActorId, Version};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+
+use crate::Actors;
+use crate::message::Errand;
+use crate::release::{Code, RouteHop};
+use crate::slots::{Claim, Live};
+use crate::token::Token;
+use crate::wake::reread;
+
+/// Failed migrations that are named; the rest only counts.
+const FAILURES_NAMED_MAX: usize = 100;
+
+/// What the migrations to the release that rules have done so far.
+#[derive(Debug)]
+pub struct Migrations {
+    migrated: AtomicU64,
+    failed: AtomicU64,
+    failures: Mutex<Vec<FailedMigration>>,
+    /// Actors in quarantine that could not come over: they stay as they are, and
+    /// hold up no one.
+    left_behind: Mutex<BTreeSet<ActorId>>,
+    /// Rung at each failure.
+    failure: Notify,
+    pauses_us: Mutex<Histogram<u64>>,
+}
+
+/// An actor that could not come over. It is whole, in its old version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedMigration {
+    /// Which.
+    pub actor: ActorId,
+    /// The version that it has.
+    pub from: Version,
+    /// The version that it should have.
+    pub to: Version,
+    /// Why.
+    pub why: String,
+}
+
+impl Default for Migrations {
+    fn default() -> Self {
+        Self {
+            migrated: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            failures: Mutex::default(),
+            left_behind: Mutex::default(),
+            failure: Notify::new(),
+            pauses_us: Mutex::new(new_histogram()),
+        }
+    }
+}
+
+/// From 1 µs to an hour, to three digits.
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are right")
+}
+
+impl Migrations {
+    /// Begins anew, for another upgrade.
+    pub fn reset(&self) {
+        self.migrated.store(0, Ordering::Relaxed);
+        self.failed.store(0, Ordering::Relaxed);
+        self.failures.lock().clear();
+        self.left_behind.lock().clear();
+        self.pauses_us.lock().reset();
+    }
+
+    /// Actors that have come over, durably.
+    pub fn migrated(&self) -> u64 {
+        self.migrated.load(Ordering::Relaxed)
+    }
+
+    /// Migrations that failed.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// The first of those that failed.
+    pub fn failures(&self) -> Vec<FailedMigration> {
+        self.failures.lock().clone()
+    }
+
+    /// Waits until one has failed.
+    pub async fn failure(&self) {
+        loop {
+            let rung = self.failure.notified();
+            if self.failed() > 0 {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// How long messages waited while their actor came over, in microseconds.
+    pub fn pauses_us(&self) -> Quantiles {
+        let pauses = self.pauses_us.lock();
+        Quantiles {
+            p50: pauses.value_at_quantile(0.5),
+            p99: pauses.value_at_quantile(0.99),
+            max: pauses.max(),
+        }
+    }
+
+    /// Actors in quarantine that stay in another version.
+    pub fn left_behind(&self) -> Vec<ActorId> {
+        self.left_behind.lock().iter().cloned().collect()
+    }
+
+    pub(crate) fn is_left_behind(&self, id: &ActorId) -> bool {
+        self.left_behind.lock().contains(id)
+    }
+
+    pub(crate) fn count(&self) {
+        self.migrated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn paused(&self, messages: u64, since: Instant) {
+        let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.pauses_us.lock().saturating_record_n(us, messages);
+    }
+
+    fn fail(&self, failure: FailedMigration) {
+        tracing::error!(actor = %failure.actor, from = %failure.from, to = %failure.to,
+            why = failure.why, "a migration failed; the actor stays as it was");
+        {
+            let mut failures = self.failures.lock();
+            if failures.len() < FAILURES_NAMED_MAX {
+                failures.push(failure);
+            }
+        }
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failure.notify_waiters();
+    }
+}
+
+impl Actors {
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Brings the claimed actor over, if it has not come yet. `errand` is the
+    /// sweep's, if it asks; without it a message is waiting.
+    pub(crate) fn ensure_migrated(self: &Arc<Self>, claim: &mut Claim, errand: Option<Errand>) {
+        let generation = self.generation();
+        let Some(live) = claim.live.as_mut() else {
+            return;
+        };
+        if live.generation == generation {
+            return self.go_back_to_sleep(claim, errand);
+        }
+        let release = self.release();
+        let Some(ruling) = release.plugins.get(claim.slot.id.plugin()) else {
+            // Its plugin goes with this release: it sleeps on in the journal.
+            live.generation = generation;
+            return;
+        };
+        if ruling.code.version() == live.code.version() {
+            live.generation = generation;
+            return self.go_back_to_sleep(claim, errand);
+        }
+        let since = Instant::now();
+        let came = tokio::task::block_in_place(|| {
+            let route = ruling.route(live.code.version()).ok_or_else(|| {
+                format!(
+                    "no way leads from {} to release {}",
+                    live.code.version(),
+                    release.version
+                )
+            })?;
+            if live.exists {
+                Over::come(live, &route.hops)
+            } else {
+                Over::anew(&claim.slot.id, &ruling.code)
+            }
+        });
+        live.generation = generation;
+        match came {
+            Ok(over) => {
+                let stateful = over.stateful;
+                over.settle(live);
+                if live.exists && stateful {
+                    self.append_switch(claim, &release.version, errand);
+                } else if live.exists {
+                    self.append_mark(claim, &release.version, errand);
+                }
+            }
+            Err(why) => {
+                let from = live.code.version().clone();
+                self.migration_failed(&claim.slot.id, from, why);
+            }
+        }
+        let waiting = claim.slot.inner.lock().queue_len() as u64;
+        self.migrations.paused(waiting + 1, since);
+    }
+
+    /// An actor stays in `from`. One that is in quarantine already is left behind; any
+    /// other stops the sweep.
+    pub(crate) fn migration_failed(&self, id: &ActorId, from: Version, why: String) {
+        if self.supervisor.quarantined(id).is_some() {
+            tracing::warn!(actor = %id, why, "an actor in quarantine stays in its old version");
+            self.migrations.left_behind.lock().insert(id.clone());
+            return;
+        }
+        let release = self.release();
+        let ruling = release.plugins.get(id.plugin());
+        let to = ruling.map_or_else(|| from.clone(), |r| r.code.version().clone());
+        self.migrations.fail(FailedMigration {
+            actor: id.clone(),
+            from,
+            to,
+            why,
+        });
+    }
+
+    /// The snapshot of an actor that has come over, behind the commands that it includes.
+    fn append_switch(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        release: &Version,
+        errand: Option<Errand>,
+    ) {
+        let id = claim.slot.id.clone();
+        let Some(live) = claim.live.as_mut() else {
+            return;
+        };
+        // The plugin's export has just worked for the migration's check.
+        let snapshot = self.take_snapshot(&id, live);
+        let token = self.switched(claim, release, errand);
+        let rows = Rows {
+            snapshot,
+            ..Rows::default()
+        };
+        self.append(claim, rows, token);
+    }
+
+    /// Only the code changed: nothing to keep, but who listens is told behind what
+    /// was appended before.
+    fn append_mark(self: &Arc<Self>, claim: &mut Claim, release: &Version, errand: Option<Errand>) {
+        let token = self.switched(claim, release, errand);
+        self.append(claim, Rows::default(), token);
+    }
+
+    fn switched(&self, claim: &Claim, release: &Version, errand: Option<Errand>) -> Token {
+        let plugin = claim
+            .live
+            .as_ref()
+            .map_or(Version::new(0, 0, 0), |live| live.code.version().clone());
+        Token::Switched {
+            slot: Arc::clone(&claim.slot),
+            release: release.clone(),
+            plugin,
+            errand,
+        }
+    }
+
+    fn go_back_to_sleep(self: &Arc<Self>, claim: &mut Claim, errand: Option<Errand>) {
+        if errand.is_some_and(|errand| errand.back_to_sleep) {
+            self.sleep(claim);
+        }
+    }
+}
+
+/// A state that has come over, not yet put in the old one's place: until all has
+/// worked, the old one is untouched.
+struct Over {
+    state: State,
+    code: Arc<Code>,
+    carries: Vec<Carry>,
+    /// Whether the state's shape changed on the way.
+    stateful: bool,
+}
+
+impl Over {
+    /// An actor that has accepted nothing.
+    fn anew(id: &ActorId, code: &Arc<Code>) -> Result<Self, String> {
+        let state = code.plugin().new_state(id.key());
+        Ok(Self {
+            state: state.map_err(|fault| fault.to_string())?,
+            code: Arc::clone(code),
+            carries: Vec::new(),
+            stateful: false,
+        })
+    }
+
+    fn come(live: &Live, hops: &[RouteHop]) -> Result<Self, String> {
+        let mut over: Option<Self> = None;
+        for hop in hops {
+            let next = match &over {
+                None => Self::hop(&live.state, &live.code, live.carries().to_vec(), hop)?,
+                Some(over) => {
+                    let mut next = Self::hop(&over.state, &over.code, over.carries.clone(), hop)?;
+                    next.stateful |= over.stateful;
+                    next
+                }
+            };
+            over = Some(next);
+        }
+        let over = over.ok_or("the way has no steps")?;
+        match over.state.check() {
+            Ok(Ok(())) => Ok(over),
+            Ok(Err(violation)) => Err(format!(
+                "the migrated state breaks an invariant: {violation}"
+            )),
+            Err(fault) => Err(fault.to_string()),
+        }
+    }
+
+    fn hop(
+        state: &State,
+        from: &Code,
+        mut carries: Vec<Carry>,
+        hop: &RouteHop,
+    ) -> Result<Self, String> {
+        let fault = |fault: Box<host_loader::Fault>| fault.to_string();
+        let to = &hop.to;
+        let state = match hop.change {
+            StateChange::Same => reread(state, to)?,
+            StateChange::Up => {
+                let old = state.export().map_err(fault)?;
+                let carry =
+                    carries.pop_if(|c| c.newer == *to.version() && c.older == *from.version());
+                let changed = carry
+                    .as_ref()
+                    .is_some_and(|carry| carry.digest != <[u8; 32]>::from(Sha256::digest(&old)));
+                to.plugin()
+                    .up(
+                        from.version(),
+                        &old,
+                        carry.as_ref().map(|c| &*c.bytes),
+                        changed,
+                    )
+                    .map_err(fault)?
+            }
+            StateChange::Down => {
+                let down = state.down(to.version()).map_err(fault)?;
+                let older = to.plugin().import(&down.state).map_err(fault)?;
+                // The digest is of the bytes that the older version itself writes:
+                // those are compared when it goes up again.
+                let canonical = older.export().map_err(fault)?;
+                carries.push(Carry {
+                    newer: from.version().clone(),
+                    older: to.version().clone(),
+                    digest: Sha256::digest(&canonical).into(),
+                    bytes: down.carry,
+                });
+                older
+            }
+        };
+        Ok(Self {
+            state,
+            code: Arc::clone(to),
+            carries,
+            stateful: hop.change != StateChange::Same,
+        })
+    }
+
+    fn settle(self, live: &mut Live) {
+        live.state = self.state;
+        live.code = self.code;
+        live.set_carries(self.carries);
+    }
+}

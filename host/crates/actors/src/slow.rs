@@ -1,0 +1,143 @@
+//! Handlers that may block: how many at once, and which run for too long.
+
+use std::cell::OnceCell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use host_model::ActorId;
+use host_model::limits::SLOW_HANDLERS_MAX;
+use parking_lot::Mutex;
+
+use crate::release::EventStats;
+use crate::slots::Slot;
+
+/// Room for handlers that are not proven fast. Each may hold a thread of the
+/// blocking pool, so there is less of it than there are such threads.
+#[derive(Debug, Default)]
+pub(crate) struct Slow {
+    in_use: AtomicUsize,
+    /// Claims that wait for room, in order.
+    waiting: Mutex<VecDeque<Arc<Slot>>>,
+}
+
+/// How a handler may run.
+pub(crate) enum Entered {
+    /// Right here: it is proven fast.
+    Fast,
+    /// Where blocking is allowed.
+    Slow(Room),
+    /// Not now; the claim is to be parked, and will be resumed.
+    NoRoom,
+}
+
+/// Room for one handler. Given back by [`Slow::leave`].
+#[must_use]
+pub(crate) struct Room(());
+
+impl Slow {
+    pub(crate) fn enter(&self, stats: &EventStats, slot: &Arc<Slot>) -> Entered {
+        if stats.is_proven_fast() {
+            return Entered::Fast;
+        }
+        if self.in_use.fetch_add(1, Ordering::SeqCst) < SLOW_HANDLERS_MAX {
+            return Entered::Slow(Room(()));
+        }
+        self.waiting.lock().push_back(Arc::clone(slot));
+        // Whoever left since the count was taken has seen nobody waiting.
+        if self.in_use.fetch_sub(1, Ordering::SeqCst) <= SLOW_HANDLERS_MAX
+            && let Some(position) = self
+                .waiting
+                .lock()
+                .iter()
+                .position(|w| Arc::ptr_eq(w, slot))
+        {
+            self.waiting.lock().remove(position);
+            return self.enter(stats, slot);
+        }
+        Entered::NoRoom
+    }
+
+    /// Gives room back. The claim that now has a turn, if one waited.
+    pub(crate) fn leave(&self, _room: Room) -> Option<Arc<Slot>> {
+        self.in_use.fetch_sub(1, Ordering::SeqCst);
+        self.waiting.lock().pop_front()
+    }
+
+    /// Takes note that this thread runs a handler, until the guard is dropped.
+    pub(crate) fn running(&self, actor: &ActorId, stats: &Arc<EventStats>) -> RunningGuard {
+        let runner = RUNNER.with(|runner| {
+            Arc::clone(runner.get_or_init(|| {
+                let runner = Arc::new(Runner::default());
+                RUNNERS.lock().push(Arc::downgrade(&runner));
+                runner
+            }))
+        });
+        *runner.now.lock() = Some(Run {
+            actor: actor.clone(),
+            stats: Arc::clone(stats),
+            since: Instant::now(),
+        });
+        RunningGuard(runner)
+    }
+}
+
+/// A handler that runs.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Whose.
+    pub actor: ActorId,
+    /// What it handles.
+    pub event: String,
+    /// For how long already.
+    pub for_: Duration,
+}
+
+/// The handlers that have run for longer than `least`, on any thread.
+pub(crate) fn running(least: Duration) -> Vec<Running> {
+    let mut found = Vec::new();
+    RUNNERS.lock().retain(|runner| {
+        let Some(runner) = runner.upgrade() else {
+            return false;
+        };
+        if let Some(run) = &*runner.now.lock()
+            && run.since.elapsed() >= least
+        {
+            found.push(Running {
+                actor: run.actor.clone(),
+                event: run.stats.name.to_string(),
+                for_: run.since.elapsed(),
+            });
+        }
+        true
+    });
+    found
+}
+
+/// What each thread runs. Threads that have ended are dropped at the next look.
+static RUNNERS: Mutex<Vec<Weak<Runner>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static RUNNER: OnceCell<Arc<Runner>> = const { OnceCell::new() };
+}
+
+#[derive(Debug, Default)]
+struct Runner {
+    now: Mutex<Option<Run>>,
+}
+
+#[derive(Debug)]
+struct Run {
+    actor: ActorId,
+    stats: Arc<EventStats>,
+    since: Instant,
+}
+
+pub(crate) struct RunningGuard(Arc<Runner>);
+
+impl Drop for RunningGuard {
+    fn drop(&mut self) {
+        *self.0.now.lock() = None;
+    }
+}

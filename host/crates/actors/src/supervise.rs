@@ -1,0 +1,204 @@
+//! Faults: the actor is rebuilt; after too many it is set aside, alone.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use host_journal::{Entry, Rows};
+use host_model::ActorId;
+use host_model::limits::{FAULT_WINDOW, FAULTS_MAX, QUARANTINES_MAX};
+use host_model::release::Start;
+use parking_lot::Mutex;
+
+use crate::slots::Claim;
+use crate::token::{Ticket, Token};
+use crate::{Actors, CallError};
+
+/// Who is in quarantine, and which plugins are past their limit.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    quarantined: Mutex<HashMap<ActorId, String>>,
+    /// How many are, to be looked at without the lock.
+    count: AtomicUsize,
+    faults: AtomicU64,
+    /// When actors of a plugin were set aside lately.
+    lately: Mutex<BTreeMap<String, VecDeque<Instant>>>,
+    /// Plugins past their limit, with how they started.
+    failed: Mutex<BTreeMap<String, Start>>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(quarantined: Vec<(ActorId, String)>) -> Self {
+        Self {
+            count: AtomicUsize::new(quarantined.len()),
+            quarantined: Mutex::new(quarantined.into_iter().collect()),
+            faults: AtomicU64::new(0),
+            lately: Mutex::default(),
+            failed: Mutex::default(),
+        }
+    }
+
+    /// Why the actor is in quarantine, if it is.
+    pub(crate) fn quarantined(&self, id: &ActorId) -> Option<String> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.quarantined.lock().get(id).cloned()
+    }
+}
+
+impl Actors {
+    /// A handler has broken its state: it is dropped, and built anew from the
+    /// journal for the next message.
+    pub(crate) fn crashed(self: &Arc<Self>, claim: &mut Claim, why: Option<String>) {
+        let why = why.unwrap_or_default();
+        let id = claim.slot.id.clone();
+        claim.live = None;
+        self.supervisor.faults.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(actor = %id, why, "an actor crashed and is built anew");
+        self.audience.crashed(&id, "crashed");
+        let now = Instant::now();
+        let too_many = {
+            let mut inner = claim.slot.inner.lock();
+            let faults = inner.faults.get_or_insert_default();
+            faults.push_back(now);
+            faults.retain(|at| now.duration_since(*at) < FAULT_WINDOW);
+            faults.len() > FAULTS_MAX
+        };
+        if too_many {
+            self.quarantine(
+                claim,
+                format!(
+                    "{FAULTS_MAX} faults within {} s, the last: {why}",
+                    FAULT_WINDOW.as_secs()
+                ),
+            );
+        }
+    }
+
+    fn quarantine(self: &Arc<Self>, claim: &mut Claim, reason: String) {
+        let id = claim.slot.id.clone();
+        self.note_quarantine(&id, &reason);
+        self.count_quarantine(id.plugin());
+        let rows = Rows {
+            quarantine: Some((id, Some(reason))),
+            ..Rows::default()
+        };
+        self.append(claim, rows, Token::Nobody);
+    }
+
+    /// A plugin whose actors are set aside one after the other is broken itself.
+    fn count_quarantine(&self, plugin: &str) {
+        let now = Instant::now();
+        let mut lately = self.supervisor.lately.lock();
+        let times = lately.entry(plugin.to_owned()).or_default();
+        times.push_back(now);
+        times.retain(|at| now.duration_since(*at) < FAULT_WINDOW);
+        if times.len() < QUARANTINES_MAX {
+            return;
+        }
+        let release = self.release();
+        let start = release
+            .plugins
+            .get(plugin)
+            .map_or(Start::Temporary, |p| p.start);
+        tracing::error!(
+            plugin,
+            ?start,
+            "{QUARANTINES_MAX} actors of a plugin were set aside: it is past its limit"
+        );
+        self.supervisor
+            .failed
+            .lock()
+            .insert(plugin.to_owned(), start);
+    }
+
+    /// Plugins past their limit of faults, with their start types.
+    #[must_use]
+    pub fn failed_plugins(&self) -> BTreeMap<String, Start> {
+        self.supervisor.failed.lock().clone()
+    }
+
+    /// Faults since the start.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.supervisor.faults.load(Ordering::Relaxed)
+    }
+
+    /// Who is in quarantine, and why, in order.
+    #[must_use]
+    pub fn quarantine_list(&self) -> Vec<(ActorId, String)> {
+        let quarantined = self.supervisor.quarantined.lock();
+        let mut list: Vec<_> = quarantined
+            .iter()
+            .map(|(id, why)| (id.clone(), why.clone()))
+            .collect();
+        list.sort();
+        list
+    }
+
+    /// Sets an actor aside, whole and in the version that it has, because it could not
+    /// come over to the release that rules.
+    pub async fn set_aside(&self, id: &ActorId, reason: &str) {
+        self.note_quarantine(id, reason);
+        let (responder, receiver) = tokio::sync::oneshot::channel();
+        let entry = Entry {
+            incarnation: self.journal.incarnation(),
+            rows: Rows {
+                quarantine: Some((id.clone(), Some(reason.to_owned()))),
+                ..Rows::default()
+            },
+            token: Ticket(Token::Value(responder)),
+        };
+        // If the store will not have it, the actor is set aside until the next start,
+        // which finds it in its old version and tries again.
+        if self.journal.append(entry).is_ok()
+            && let Ok(Err(lost)) = receiver.await
+        {
+            tracing::error!(actor = %id, %lost, "a quarantine could not be written");
+        }
+    }
+
+    fn note_quarantine(&self, id: &ActorId, reason: &str) {
+        tracing::error!(actor = %id, reason, "an actor was set aside");
+        let mut quarantined = self.supervisor.quarantined.lock();
+        quarantined.insert(id.clone(), reason.to_owned());
+        self.supervisor
+            .count
+            .store(quarantined.len(), Ordering::Relaxed);
+    }
+
+    /// Takes an actor out of quarantine: it serves again with its next message.
+    ///
+    /// # Errors
+    ///
+    /// None if it was not in quarantine; inside, why the store would not have it.
+    pub async fn quarantine_release(&self, id: &ActorId) -> Option<Result<(), CallError>> {
+        self.supervisor.quarantined(id)?;
+        let (responder, receiver) = tokio::sync::oneshot::channel();
+        let entry = Entry {
+            incarnation: self.journal.incarnation(),
+            rows: Rows {
+                quarantine: Some((id.clone(), None)),
+                ..Rows::default()
+            },
+            token: Ticket(Token::Value(responder)),
+        };
+        if self.journal.append(entry).is_err() {
+            return Some(Err(CallError::Stopping));
+        }
+        if let Ok(Err(lost)) = receiver.await {
+            return Some(Err(CallError::NotApplied(lost.to_string())));
+        }
+        if let Some(slot) = self.slots.get(id) {
+            slot.inner.lock().faults = None;
+        }
+        let mut quarantined = self.supervisor.quarantined.lock();
+        quarantined.remove(id);
+        self.supervisor
+            .count
+            .store(quarantined.len(), Ordering::Relaxed);
+        Some(Ok(()))
+    }
+}

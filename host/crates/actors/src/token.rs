@@ -1,0 +1,85 @@
+//! What rides with an entry through the journal, and comes back with its fate.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use host_journal::{CastId, Consumed, Letter};
+use host_model::{ActorId, Version};
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use crate::message::{Answer, CallError, Errand, Responder};
+use crate::slots::Slot;
+
+/// A [`Token`] as the journal carries it: nobody but the actors looks inside.
+#[derive(Debug)]
+pub struct Ticket(pub(crate) Token);
+
+/// See the module. What is in here leaves only when its entry is durable.
+#[derive(Debug)]
+pub(crate) enum Token {
+    /// An accepted command, and all that follows from it.
+    Accepted(Box<Accepted>),
+    /// An answer, or a refusal, that waits until what it saw is durable.
+    Answer(Result<Answer, CallError>, Responder),
+    /// A cast or a timer is used up.
+    Delivered(Source),
+    /// The actor has come over to another version.
+    Switched {
+        /// Which.
+        slot: Arc<Slot>,
+        /// The release it came over to.
+        release: Version,
+        /// The version it now has.
+        plugin: Version,
+        /// Of the sweep that sent it, if one did.
+        errand: Option<Errand>,
+    },
+    /// The actor may leave memory, if nothing has come meanwhile.
+    Asleep(Arc<Slot>),
+    /// The actor's claim was parked until here.
+    Resume(Arc<Slot>),
+    /// A value of the host's own is durable.
+    Value(oneshot::Sender<Result<(), host_journal::Lost>>),
+    /// Nobody waits.
+    Nobody,
+}
+
+/// See [`Token::Accepted`].
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// Whose.
+    pub(crate) actor: ActorId,
+    /// Its sequence.
+    pub(crate) seq: u64,
+    /// For whom the reply is, if anyone waits.
+    pub(crate) reply: Option<(Bytes, Responder)>,
+    /// What led to it, if it was a cast or a timer.
+    pub(crate) source: Option<Source>,
+    /// Events for the topic.
+    pub(crate) broadcasts: Vec<(String, Box<RawValue>)>,
+    /// Casts, in the order of their index.
+    pub(crate) casts: Vec<Letter>,
+    /// The earliest of the timers that it set, Unix milliseconds.
+    pub(crate) timer_ms: Option<i64>,
+}
+
+/// A row that led to a message.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// A cast.
+    Cast(CastId),
+    /// A timer: whose, and its name.
+    Timer(ActorId, String),
+}
+
+impl Source {
+    /// What is in flight for a row that is used up, if anything is.
+    pub(crate) fn of(consumed: &Consumed) -> Option<Self> {
+        match consumed {
+            Consumed::Cast(id) => Some(Self::Cast(*id)),
+            Consumed::Timer { actor, name, .. } => Some(Self::Timer(actor.clone(), name.clone())),
+            Consumed::DeadLetter(_) => None,
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! A turn: what the holder of a claim does, message by message.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use host_journal::{Entry, Rows};
+use host_loader::{Call, Caller};
+use host_model::Version;
+use host_model::effect::Rejection;
+use host_model::limits::TURN_MESSAGES_MAX;
+
+use crate::Actors;
+use crate::decide::Command;
+use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
+use crate::release::EventStats;
+use crate::slots::{Claim, Live, Slot};
+use crate::slow::Entered;
+use crate::token::{Ticket, Token};
+use crate::wake::NotWoken;
+
+/// What becomes of the claim after a message.
+pub(crate) enum Flow {
+    /// It goes on.
+    Next,
+    /// It is parked, and someone will resume it; the message is handled then.
+    Park(Message),
+}
+
+impl Actors {
+    /// Runs `first` and what has queued meanwhile, then gives the claim back.
+    pub(crate) fn turn(self: &Arc<Self>, mut claim: Claim, first: Option<Message>) {
+        let mut next = first;
+        for _ in 0..TURN_MESSAGES_MAX {
+            if let Some(message) = next.take()
+                && let Flow::Park(message) = self.run(&mut claim, message)
+            {
+                let slot = Arc::clone(&claim.slot);
+                if claim.park(message) {
+                    self.resume_soon(slot);
+                }
+                return;
+            }
+            let slot = Arc::clone(&claim.slot);
+            match claim.next_or_give_back(self.uptime_s()) {
+                Some((again, message)) => {
+                    claim = again;
+                    next = Some(message);
+                }
+                None => return self.forget_if_empty(&slot),
+            }
+        }
+        // Others want this thread, too.
+        if let Some(message) = next {
+            let slot = Arc::clone(&claim.slot);
+            let _at_once = claim.park(message);
+            self.resume_soon(slot);
+        }
+    }
+
+    /// An actor that has accepted nothing leaves nothing behind.
+    fn forget_if_empty(&self, slot: &Slot) {
+        self.slots.remove_if(slot, |inner| {
+            inner.live.as_ref().is_none_or(|live| !live.exists)
+                && inner.faults.is_none()
+                && inner.at.position <= self.journal.durable()
+        });
+    }
+
+    /// Takes a parked claim up again, on a thread of the data runtime.
+    pub(crate) fn resume_soon(self: &Arc<Self>, slot: Arc<Slot>) {
+        let actors = Arc::clone(self);
+        self.data.spawn(async move {
+            if let Some(claim) = slot.resume() {
+                actors.turn(claim, None);
+            }
+        });
+    }
+
+    fn run(self: &Arc<Self>, claim: &mut Claim, mut message: Message) -> Flow {
+        if message.is_for_the_plugin()
+            && let Some(reason) = self.supervisor.quarantined(&claim.slot.id)
+        {
+            self.refuse(message, CallError::Quarantined(reason));
+            return Flow::Next;
+        }
+        match self.ensure_awake(claim) {
+            Ok(()) => {}
+            Err(NotWoken::Wait) => return Flow::Park(message),
+            Err(NotWoken::UnknownPlugin(error)) => {
+                self.refuse_for_ever(claim, message, error);
+                return Flow::Next;
+            }
+            Err(NotWoken::Failed(why)) => {
+                if matches!(message, Message::Migrate(_)) {
+                    let unknown = Version::new(0, 0, 0);
+                    self.migration_failed(&claim.slot.id, unknown, why.clone());
+                }
+                self.refuse(message, CallError::NotWoken(why));
+                return Flow::Next;
+            }
+        }
+        let errand = match &mut message {
+            Message::Migrate(errand) => errand.take(),
+            _ => None,
+        };
+        self.ensure_migrated(claim, errand);
+        let Some(live) = claim.live.as_ref() else {
+            // The journal has closed over the migration.
+            self.refuse(message, CallError::Stopping);
+            return Flow::Next;
+        };
+        let Some(event) = message.event() else {
+            self.housekeep(claim, message);
+            return Flow::Next;
+        };
+        if let Message::Timer(timer) = &message {
+            match self.timer_stands(claim, timer) {
+                Some(true) => {}
+                Some(false) => {
+                    self.timers.done(&timer.actor, &timer.name);
+                    return Flow::Next;
+                }
+                None => return self.wait_for_journal(claim, message),
+            }
+        }
+        let stats = Arc::clone(live.code.event(event));
+        match self.slow.enter(&stats, &claim.slot) {
+            Entered::Fast => self.handle(claim, message, &stats),
+            Entered::Slow(room) => {
+                tokio::task::block_in_place(|| self.handle(claim, message, &stats));
+                if let Some(slot) = self.slow.leave(room) {
+                    self.resume_soon(slot);
+                }
+            }
+            Entered::NoRoom => return Flow::Park(message),
+        }
+        Flow::Next
+    }
+
+    /// What needs no handler of the plugin.
+    fn housekeep(self: &Arc<Self>, claim: &mut Claim, message: Message) {
+        match message {
+            Message::Sleep => self.sleep(claim),
+            Message::Snapshot => self.snapshot(claim),
+            Message::Inspect(responder) => drop(responder.send(inspection(claim))),
+            // Done by coming this far.
+            Message::Migrate(_) => {}
+            Message::Request(..) | Message::Cast(..) | Message::Timer(_) => {}
+        }
+    }
+
+    fn handle(self: &Arc<Self>, claim: &mut Claim, message: Message, stats: &Arc<EventStats>) {
+        let began = Instant::now();
+        let running = self.slow.running(&claim.slot.id, stats);
+        match message {
+            Message::Request(request, responder) => self.request(claim, *request, responder, stats),
+            Message::Cast(id, letter) => self.cast(claim, id, *letter, stats),
+            Message::Timer(timer) => self.timer(claim, *timer, stats),
+            _ => {}
+        }
+        drop(running);
+        stats.ran(began.elapsed());
+    }
+
+    fn request(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        mut request: Request,
+        responder: Responder,
+        stats: &EventStats,
+    ) {
+        if let Err(error) = self.journal.admit() {
+            let error = match error {
+                host_journal::Overloaded::Full { .. } => CallError::Overloaded,
+                host_journal::Overloaded::Closed => CallError::Stopping,
+            };
+            return drop(responder.send(Err(error)));
+        }
+        let Some(live) = claim.live.as_mut() else {
+            return drop(responder.send(Err(CallError::Stopping)));
+        };
+        if let Some(version) = &request.version {
+            match self.convert(live, version, &request.event, &request.payload) {
+                Ok(Some((event, payload))) => (request.event, request.payload) = (event, payload),
+                Ok(None) => {}
+                Err(error) => return self.hold(claim, Err(error), responder),
+            }
+        }
+        let manifest = live.code.plugin().manifest();
+        if manifest.has_query(&request.event) {
+            let answer = self.query(live, &claim.slot, &request, stats);
+            if matches!(answer, Err(CallError::Crashed(_))) {
+                self.crashed(claim, answer.as_ref().err().map(ToString::to_string));
+            }
+            return self.hold(claim, answer, responder);
+        }
+        if request.only == Only::Query {
+            let error = CallError::NotAQuery {
+                known: manifest.queries.join(", "),
+                event: request.event,
+            };
+            return drop(responder.send(Err(error)));
+        }
+        let command = Command {
+            event: request.event,
+            payload: request.payload,
+            claims: request.claims,
+            principal: request.principal,
+            idempotency_key: request.idempotency_key,
+            caller: Caller::CLIENT,
+            hops: 0,
+            source: None,
+            responder: Some(responder),
+        };
+        self.decide(claim, command, stats);
+    }
+
+    fn query(
+        &self,
+        live: &Live,
+        slot: &Slot,
+        request: &Request,
+        stats: &EventStats,
+    ) -> Result<Answer, CallError> {
+        let call = Call {
+            key: slot.id.key(),
+            event: &request.event,
+            payload: &request.payload,
+            claims: &request.claims,
+            now_ms: self.now_ms().max(live.time_ms),
+            seed: self.seed(),
+            seq: live.seq,
+            caller: Caller::CLIENT,
+            hops: 0,
+        };
+        match live.state.query(&call) {
+            Ok(Ok(reply)) => Ok(Answer {
+                reply,
+                seq: live.seq,
+            }),
+            Ok(Err(rejection)) => {
+                stats.rejected();
+                Err(CallError::Rejected(rejection))
+            }
+            Err(fault) => {
+                stats.faulted();
+                Err(CallError::Crashed(fault.to_string()))
+            }
+        }
+    }
+
+    /// The short way for a query: an idle actor that is awake, has come over, has
+    /// nothing under way, and a query that is proven fast. None: take the long way.
+    pub(crate) fn query_at_once(
+        self: &Arc<Self>,
+        request: &Request,
+    ) -> Option<Result<Answer, CallError>> {
+        let mut claim = self.slots.get(&request.actor)?.try_claim_live()?;
+        let answer = self.query_on_claim(&mut claim, request);
+        if let Some((claim, message)) = claim.next_or_give_back(self.uptime_s()) {
+            self.turn(claim, Some(message));
+        }
+        answer
+    }
+
+    fn query_on_claim(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        request: &Request,
+    ) -> Option<Result<Answer, CallError>> {
+        if self.settled(claim) != Settled::Durable || request.version.is_some() {
+            return None;
+        }
+        let live = claim.live.as_ref()?;
+        let stats = live.code.event(&request.event);
+        let fits = live.generation == self.generation()
+            && stats.is_proven_fast()
+            && live.code.plugin().manifest().has_query(&request.event);
+        if !fits {
+            return None;
+        }
+        let began = Instant::now();
+        let running = self.slow.running(&claim.slot.id, stats);
+        let answer = self.query(live, &claim.slot, request, stats);
+        drop(running);
+        stats.ran(began.elapsed());
+        if self.settled(claim) != Settled::Durable || matches!(answer, Err(CallError::Crashed(_))) {
+            // The long way sees to it.
+            return None;
+        }
+        Some(answer)
+    }
+
+    /// Sends an answer as soon as all that it saw is durable.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        answer: Result<Answer, CallError>,
+        responder: Responder,
+    ) {
+        match self.settled(claim) {
+            Settled::Durable => drop(responder.send(answer)),
+            Settled::Lost => {
+                claim.live = None;
+                let error = CallError::NotApplied("what it saw was not written".to_owned());
+                drop(responder.send(Err(error)));
+            }
+            Settled::Pending => {
+                self.append(claim, Rows::default(), Token::Answer(answer, responder))
+            }
+        }
+    }
+
+    /// Whether all that this actor has appended is durable.
+    pub(crate) fn settled(&self, claim: &Claim) -> Settled {
+        if self.journal.incarnation() != claim.at.incarnation
+            && self
+                .journal
+                .was_lost(claim.at.position, claim.at.incarnation)
+        {
+            Settled::Lost
+        } else if claim.at.position <= self.journal.durable() {
+            Settled::Durable
+        } else {
+            Settled::Pending
+        }
+    }
+
+    /// Appends for the claimed actor. If the journal will not have it, the state in
+    /// memory is ahead of what will ever be durable: it is dropped, and whoever
+    /// waits is told.
+    pub(crate) fn append(self: &Arc<Self>, claim: &mut Claim, rows: Rows, token: Token) {
+        let entry = Entry {
+            incarnation: claim.at.incarnation,
+            rows,
+            token: Ticket(token),
+        };
+        match self.journal.append(entry) {
+            Ok(position) => claim.at.position = position,
+            Err(refused) => {
+                claim.live = None;
+                self.lost(refused.token.0, refused.reason.into());
+            }
+        }
+    }
+
+    /// Parks until the journal has come as far as this actor.
+    pub(crate) fn wait_for_journal(self: &Arc<Self>, claim: &mut Claim, message: Message) -> Flow {
+        let token = Token::Resume(Arc::clone(&claim.slot));
+        self.append(claim, Rows::default(), token);
+        Flow::Park(message)
+    }
+
+    /// `event` of `version` in the shape of the state's version. None: as it is.
+    pub(crate) fn convert(
+        &self,
+        live: &Live,
+        version: &Version,
+        event: &str,
+        payload: &bytes::Bytes,
+    ) -> Result<Option<(String, bytes::Bytes)>, CallError> {
+        let own = live.code.plugin();
+        if own.version() == version {
+            return Ok(None);
+        }
+        let converted = if version < own.version() {
+            own.upcast(version, event, payload)
+        } else {
+            let release = self.release();
+            let Some(newer) = release.code(own.name(), version) else {
+                return Err(CallError::Rejected(Rejection {
+                    reason: "unknown_event".to_owned(),
+                    message: format!(
+                        "it is in the shape of {} {version}, which is not here any more; join again",
+                        own.name()
+                    ),
+                }));
+            };
+            newer.plugin().downcast(own.version(), event, payload)
+        };
+        match converted {
+            Ok(Ok(message)) => Ok(Some(message)),
+            Ok(Err(rejection)) => Err(CallError::Rejected(rejection)),
+            Err(fault) => Err(CallError::Crashed(fault.to_string())),
+        }
+    }
+}
+
+/// See [`Actors::settled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Durable,
+    Pending,
+    Lost,
+}
+
+fn inspection(claim: &Claim) -> Result<Inspection, CallError> {
+    let live = claim.live.as_ref().ok_or(CallError::Stopping)?;
+    let state = live
+        .state
+        .export()
+        .map_err(|fault| CallError::Crashed(fault.to_string()))?;
+    Ok(Inspection {
+        seq: live.seq,
+        version: live.code.version().clone(),
+        state,
+        carries: live.carries().iter().map(|c| c.newer.clone()).collect(),
+    })
+}

@@ -1,0 +1,149 @@
+//! Waking: a state from the journal, by its snapshot and the records since.
+
+use std::sync::Arc;
+
+use host_journal::Stored;
+use host_loader::State;
+
+use crate::Actors;
+use crate::message::CallError;
+use crate::release::{Code, Release};
+use crate::slots::{Claim, Live};
+use crate::turn::Settled;
+
+/// Why a claimed actor has no state in memory.
+pub(crate) enum NotWoken {
+    /// What it appended is not durable yet, so the journal cannot give it back. The
+    /// claim will be resumed.
+    Wait,
+    /// Its plugin is not in the release that rules.
+    UnknownPlugin(CallError),
+    /// The journal or the plugin failed.
+    Failed(String),
+}
+
+impl Actors {
+    /// Sees to it that the claim has the actor's state, as of the journal.
+    pub(crate) fn ensure_awake(self: &Arc<Self>, claim: &mut Claim) -> Result<(), NotWoken> {
+        let incarnation = self.journal.incarnation();
+        if claim.at.incarnation != incarnation {
+            if self.settled(claim) == Settled::Lost {
+                claim.live = None;
+                claim.at.position = host_journal::Position::default();
+            }
+            claim.at.incarnation = incarnation;
+        }
+        if claim.live.is_some() {
+            return Ok(());
+        }
+        let release = self.release();
+        let id = claim.slot.id.clone();
+        let Some(ruling) = release.plugins.get(id.plugin()) else {
+            let known: Vec<_> = release.plugins.keys().map(String::as_str).collect();
+            return Err(NotWoken::UnknownPlugin(CallError::UnknownPlugin {
+                plugin: id.plugin().to_owned(),
+                known: known.join(", "),
+            }));
+        };
+        if self.settled(claim) == Settled::Pending {
+            let token = crate::token::Token::Resume(Arc::clone(&claim.slot));
+            self.append(claim, host_journal::Rows::default(), token);
+            return Err(NotWoken::Wait);
+        }
+        let generation = self.generation();
+        // Reading is IO, and a long tail takes its time.
+        let live = tokio::task::block_in_place(|| {
+            let stored = self.journal.read(&id).map_err(|e| chain(&e))?;
+            match stored {
+                None => {
+                    let state = ruling.code.plugin().new_state(id.key());
+                    let state = state.map_err(|fault| fault.to_string())?;
+                    Ok(Live::new(state, Arc::clone(&ruling.code), generation))
+                }
+                Some(stored) => restore(&release, &id, stored),
+            }
+        });
+        match live {
+            Ok(live) => {
+                claim.live = Some(live);
+                Ok(())
+            }
+            Err(why) => {
+                tracing::error!(actor = %id, why, "an actor could not be woken");
+                Err(NotWoken::Failed(why))
+            }
+        }
+    }
+}
+
+/// The state that `stored` describes, in the version that it then had.
+fn restore(release: &Release, id: &host_model::ActorId, stored: Stored) -> Result<Live, String> {
+    let code = |version: &host_model::Version| -> Result<Arc<Code>, String> {
+        release.code(id.plugin(), version).cloned().ok_or_else(|| {
+            format!(
+                "its state was written by {} {version}, which no way leads from to release {}",
+                id.plugin(),
+                release.version
+            )
+        })
+    };
+    let fault = |fault: Box<host_loader::Fault>| fault.to_string();
+    let mut live = match stored.snapshot {
+        Some(snapshot) => {
+            let code = code(&snapshot.version)?;
+            let state = code.plugin().import(&snapshot.state).map_err(fault)?;
+            let mut live = Live::new(state, code, 0);
+            live.seq = snapshot.seq;
+            live.time_ms = snapshot.time_ms;
+            live.snapshot_bytes = u32::try_from(snapshot.state.len()).unwrap_or(u32::MAX);
+            live.set_carries(snapshot.carries);
+            live
+        }
+        None => {
+            let first = stored
+                .tail
+                .first()
+                .ok_or("the journal knows it and has nothing of it")?;
+            let code = code(&first.version)?;
+            let state = code.plugin().new_state(id.key()).map_err(fault)?;
+            Live::new(state, code, 0)
+        }
+    };
+    live.exists = true;
+    for record in stored.tail {
+        if record.version != *live.code.version() {
+            // Only the code changed in between: the state is read as it is.
+            let code = code(&record.version)?;
+            live.state = reread(&live.state, &code)?;
+            live.code = code;
+        }
+        live.state.apply(&record.event).map_err(fault)?;
+        live.seq = record.seq;
+        live.time_ms = record.time_ms;
+        let bytes = record.payload.len() + record.event.len() + 128;
+        live.tail_bytes = live
+            .tail_bytes
+            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+    Ok(live)
+}
+
+/// The same state in another version of the same schema.
+pub(crate) fn reread(state: &State, code: &Code) -> Result<State, String> {
+    let bytes = state.export().map_err(|fault| fault.to_string())?;
+    let state = code.plugin().import(&bytes);
+    state.map_err(|fault| fault.to_string())
+}
+
+/// An error with what caused it, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,190 @@
+//! Actors, as an operator looks at them and speaks to them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use host_actors::{CallError, Only, Request};
+use host_model::ActorId;
+use host_model::control::{
+    ActorRow, ActorState, DeadLetterRow, QuarantineRow, ReleaseRequest, RpcRequest,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::Control;
+use crate::problem::Refusal;
+
+/// Rows in one answer, at most.
+const PAGE_MAX: usize = 10_000;
+
+#[derive(Deserialize)]
+pub(crate) struct ActorsQuery {
+    #[serde(default)]
+    plugin: String,
+    after: Option<ActorId>,
+    limit: Option<usize>,
+}
+
+pub(crate) async fn list(
+    State(control): State<Arc<Control>>,
+    Query(query): Query<ActorsQuery>,
+) -> Result<Json<Vec<ActorRow>>, Refusal> {
+    let limit = query.limit.unwrap_or(1_000).min(PAGE_MAX);
+    let actors = Arc::clone(&control.actors);
+    let listed = blocking(move || {
+        actors
+            .journal()
+            .list(&query.plugin, query.after.as_ref(), limit)
+    });
+    let listed = listed
+        .await
+        .map_err(|e| Refusal::internal("list the actors", &e))?;
+    let row = |listed: host_journal::Listed| ActorRow {
+        awake: control.actors.is_awake(&listed.id),
+        actor: listed.id,
+        seq: listed.seq,
+        version: listed.version,
+    };
+    Ok(Json(listed.into_iter().map(row).collect()))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct StateQuery {
+    actor: ActorId,
+}
+
+pub(crate) async fn state(
+    State(control): State<Arc<Control>>,
+    Query(query): Query<StateQuery>,
+) -> Result<Json<ActorState>, Refusal> {
+    let (actors, id) = (Arc::clone(&control.actors), query.actor.clone());
+    let inspected = on_data(&control, async move { actors.inspect(&id).await });
+    let inspection = inspected.await?;
+    let state: Value = rmp_serde::from_slice(&inspection.state)
+        .map_err(|e| Refusal::internal("show the state", &e))?;
+    let quarantined = control.actors.quarantine_list();
+    Ok(Json(ActorState {
+        quarantined: quarantined
+            .into_iter()
+            .find(|(id, _)| *id == query.actor)
+            .map(|(_, reason)| reason),
+        actor: query.actor,
+        seq: inspection.seq,
+        version: inspection.version,
+        state,
+        carries: inspection.carries,
+    }))
+}
+
+pub(crate) async fn rpc(
+    State(control): State<Arc<Control>>,
+    Json(request): Json<RpcRequest>,
+) -> Result<Response, Refusal> {
+    let payload = match request.payload {
+        Value::Null => Bytes::new(),
+        payload => Bytes::from(payload.to_string()),
+    };
+    let request = Request {
+        actor: request.actor,
+        event: request.event,
+        payload,
+        only: Only::Either,
+        claims: Bytes::new(),
+        principal: "operator".to_owned(),
+        version: None,
+        idempotency_key: None,
+    };
+    let actors = Arc::clone(&control.actors);
+    let answer = on_data(&control, async move { actors.call(request).await }).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer.reply).into_response())
+}
+
+pub(crate) async fn quarantine(State(control): State<Arc<Control>>) -> Json<Vec<QuarantineRow>> {
+    let list = control.actors.quarantine_list().into_iter();
+    Json(
+        list.map(|(actor, reason)| QuarantineRow { actor, reason })
+            .collect(),
+    )
+}
+
+pub(crate) async fn quarantine_release(
+    State(control): State<Arc<Control>>,
+    Json(request): Json<ReleaseRequest>,
+) -> Result<Json<Value>, Refusal> {
+    let actors = Arc::clone(&control.actors);
+    let id = request.actor.clone();
+    let released = control
+        .data
+        .spawn(async move { actors.quarantine_release(&id).await });
+    match released.await {
+        Ok(Some(Ok(()))) => Ok(Json(Value::Object(Default::default()))),
+        Ok(Some(Err(error))) => Err(error.into()),
+        Ok(None) => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "not_quarantined",
+            format!(
+                "release {}: it is not in quarantine; `host quarantine list` shows who is",
+                request.actor
+            ),
+        )),
+        Err(error) => Err(Refusal::internal("release an actor", &error)),
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct LettersQuery {
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+pub(crate) async fn dead_letters(
+    State(control): State<Arc<Control>>,
+    Query(query): Query<LettersQuery>,
+) -> Result<Json<Vec<DeadLetterRow>>, Refusal> {
+    let limit = query.limit.unwrap_or(1_000).min(PAGE_MAX);
+    let actors = Arc::clone(&control.actors);
+    let letters = blocking(move || actors.journal().dead_letters(query.after, limit));
+    let letters = letters
+        .await
+        .map_err(|e| Refusal::internal("list the dead letters", &e))?;
+    let row = |(id, letter): (u64, host_journal::DeadLetter)| DeadLetterRow {
+        id,
+        kind: match letter.kind {
+            host_journal::DeadLetterKind::Command => "command",
+            host_journal::DeadLetterKind::Cast => "cast",
+            host_journal::DeadLetterKind::Timer => "timer",
+        }
+        .to_owned(),
+        actor: letter.actor,
+        event: letter.event,
+        reason: letter.reason,
+        message: letter.message,
+        time_ms: letter.time_ms,
+    };
+    Ok(Json(letters.into_iter().map(row).collect()))
+}
+
+/// Runs what may run a handler where handlers run.
+async fn on_data<T: Send + 'static>(
+    control: &Control,
+    call: impl Future<Output = Result<T, CallError>> + Send + 'static,
+) -> Result<T, Refusal> {
+    match control.data.spawn(call).await {
+        Ok(answer) => Ok(answer?),
+        Err(error) => Err(Refusal::internal("ask an actor", &error)),
+    }
+}
+
+/// Reads the journal on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, host_journal::ReadError> + Send + 'static,
+) -> Result<T, host_journal::ReadError> {
+    tokio::task::spawn_blocking(read)
+        .await
+        .expect("reading the journal does not panic")
+}

@@ -1,0 +1,63 @@
+//! Errors, as an operator gets them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use host_actors::CallError;
+use host_model::control::Problem;
+use host_upgrade::RefusedUpgrade;
+
+/// A [`Problem`] and its HTTP status.
+#[derive(Debug)]
+pub(crate) struct Refusal(StatusCode, Problem);
+
+impl Refusal {
+    /// A request that is not to be had, with exit code 1.
+    pub(crate) fn new(status: StatusCode, reason: &str, message: impl Into<String>) -> Self {
+        let problem = Problem {
+            reason: reason.to_owned(),
+            message: message.into(),
+            exit_code: 1,
+        };
+        Self(status, problem)
+    }
+
+    /// Something that the host itself could not do.
+    pub(crate) fn internal(attempted: &str, error: &dyn std::error::Error) -> Self {
+        let message = format!("{attempted}: {}", host_actors::chain(error));
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+impl From<RefusedUpgrade> for Refusal {
+    fn from(refused: RefusedUpgrade) -> Self {
+        let status = match refused {
+            RefusedUpgrade::Busy { .. } | RefusedUpgrade::TooLate { .. } => StatusCode::CONFLICT,
+            RefusedUpgrade::Releases(_) => StatusCode::NOT_FOUND,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, refused.reason(), host_actors::chain(&refused))
+    }
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        let status = match error {
+            CallError::Rejected(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            CallError::UnknownPlugin { .. } | CallError::NotAQuery { .. } => StatusCode::NOT_FOUND,
+            CallError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            CallError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            CallError::Crashed(_) | CallError::OutcomeUnknown | CallError::NotWoken(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.reason(), error.to_string())
+    }
+}

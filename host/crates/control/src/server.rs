@@ -1,0 +1,118 @@
+//! The socket, and who may open it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use thiserror::Error;
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+use crate::problem::Refusal;
+use crate::{Control, actors, metrics, status, upgrades};
+
+/// Serves the control API until it is dropped.
+#[derive(Debug)]
+pub struct ControlServer {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+/// The socket cannot be had. The operator is to blame.
+#[derive(Debug, Error)]
+#[error("listen on the control socket {}", path.display())]
+pub struct ListenError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl ControlServer {
+    /// Listens on the Unix socket `path`, which only its owner may open. A socket of a
+    /// host that is gone is replaced: whoever calls this owns the home's store.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`]
+    pub fn listen(path: &Path, control: Arc<Control>) -> Result<Self, ListenError> {
+        let failed = |source| ListenError {
+            path: path.to_owned(),
+            source,
+        };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let router = router(control);
+        let task = tokio::spawn(async move {
+            // It ends with the task only.
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the control socket is no longer served");
+            }
+        });
+        Ok(Self {
+            path: path.to_owned(),
+            task,
+        })
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.task.abort();
+        // A socket that stays is replaced by the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status::show))
+        .route("/v1/releases", get(upgrades::releases))
+        .route("/v1/plan", get(upgrades::plan))
+        .route("/v1/upgrade", post(upgrades::upgrade))
+        .route("/v1/rollback", post(upgrades::rollback))
+        .route("/v1/commit", post(upgrades::commit))
+        .route("/v1/actors", get(actors::list))
+        .route("/v1/state", get(actors::state))
+        .route("/v1/rpc", post(actors::rpc))
+        .route("/v1/quarantine", get(actors::quarantine))
+        .route("/v1/quarantine/release", post(actors::quarantine_release))
+        .route("/v1/dead-letters", get(actors::dead_letters))
+        .route("/v1/stop", post(stop))
+        .fallback(unknown)
+        .with_state(control)
+}
+
+/// What the operators' port serves, on loopback.
+pub fn admin(control: Arc<Control>) -> Router {
+    Router::new()
+        .route("/metrics", get(show_metrics))
+        .with_state(control)
+}
+
+async fn show_metrics(State(control): State<Arc<Control>>) -> impl IntoResponse {
+    let format = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, format)], metrics::render(&control))
+}
+
+async fn stop(State(control): State<Arc<Control>>) -> impl IntoResponse {
+    control.stop.notify_one();
+    (StatusCode::ACCEPTED, "{}")
+}
+
+async fn unknown() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "unknown_request",
+        "the control API has no such path; is the command line newer than the host?",
+    )
+}

@@ -1,0 +1,179 @@
+//! How the journal's operations fail: one type for each operation.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::Position;
+use crate::chain::Damage;
+
+/// Why an entry did not become durable.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Lost {
+    /// The store holds nothing of it, for certain: a caller may try again.
+    #[error("the entry was not written, and may be tried again: {0}")]
+    NotApplied(Arc<str>),
+    /// The store may hold it or not. Only a fresh look at the store tells, so
+    /// nobody is answered `failed`: the host stops and recovery decides.
+    #[error("it is not known whether the entry was written, the next start will tell: {0}")]
+    Unknown(Arc<str>),
+}
+
+/// How one entry ended. Handed to `done` in the order of appending.
+#[derive(Debug)]
+pub struct Done<T> {
+    /// Where the entry stands.
+    pub position: Position,
+    /// Durable, or why not.
+    pub result: Result<(), Lost>,
+    /// What came with the entry.
+    pub token: T,
+}
+
+/// An entry that was not taken up; its token comes back.
+#[derive(Debug, Error)]
+#[error("the journal did not take the entry: {reason}")]
+pub struct Refused<T> {
+    /// Why.
+    pub reason: RefusedReason,
+    /// What came with the entry.
+    pub token: T,
+}
+
+/// See [`Refused::reason`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RefusedReason {
+    /// The state on which it was executed was built before a group failed:
+    /// rebuild the actor if [`Journal::was_lost`](crate::Journal::was_lost), and
+    /// execute again.
+    #[error("it was executed on a state from before a failed group")]
+    StaleIncarnation,
+    /// Closed in order, or after [`Lost::Unknown`].
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Why the journal admits no new command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Overloaded {
+    /// More is executed than the store has kept up with; try again soon.
+    #[error("{undurable} bytes wait to become durable, the bound is {max}")]
+    Full {
+        /// Bytes that wait.
+        undurable: usize,
+        /// [`UNDURABLE_BYTES_MAX`](host_model::limits::UNDURABLE_BYTES_MAX).
+        max: usize,
+    },
+    /// Closed in order, or after [`Lost::Unknown`].
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// A statement that the store refused.
+#[derive(Debug, Error)]
+#[error("could not {attempted}")]
+pub struct StoreError {
+    /// What was attempted, to stand behind "could not".
+    pub attempted: &'static str,
+    /// The store's own words.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreError {
+    /// For `map_err`.
+    pub(crate) fn of<E>(attempted: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        move |source| Self {
+            attempted,
+            source: source.into(),
+        }
+    }
+
+    /// The error and its sources in one line, for a message that travels without them.
+    pub(crate) fn in_full(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
+}
+
+/// Why a journal could not be opened. No row of actors was
+/// changed in its store; the owner's epoch may have been raised.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A file beside the store could not be made or read.
+    #[error("could not {attempted} {}", path.display())]
+    File {
+        /// What was attempted.
+        attempted: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another host owns the store and lives.
+    #[error(
+        "{} is held by process {pid}: one host at a time may use this store; stop that one first",
+        path.display()
+    )]
+    Held {
+        /// The lock's file.
+        path: PathBuf,
+        /// Who holds it, as it wrote there itself.
+        pid: String,
+    },
+    /// The linked SQLite is one that may corrupt a WAL.
+    #[error(
+        "SQLite {found} is linked, 3.51.3 or newer is needed: build the host with the bundled one"
+    )]
+    OldSqlite {
+        /// Its version.
+        found: &'static str,
+    },
+    /// Some other program's database.
+    #[error("{} is a database, but no host's: point DATABASE_URL at another file", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer host has written here.
+    #[error("the store has schema {found}, this host knows {known}: start the newer host")]
+    NewerSchema {
+        /// In the store.
+        found: i64,
+        /// The newest of this host.
+        known: i64,
+    },
+    /// The journal's chain is broken.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// The store refused a statement.
+    #[error("the store could not be opened")]
+    Store(#[from] StoreError),
+}
+
+/// Why something could not be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// After [`Lost::Unknown`] what the store shows may not last.
+    #[error("the journal is closed, because it is not known what its last commit did")]
+    Closed,
+    /// What is stored cannot be read back.
+    #[error("{what} is damaged: {problem}; restore the store from a backup")]
+    Damaged {
+        /// Names the row.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The journal's chain is broken.
+    #[error(transparent)]
+    Chain(#[from] Damage),
+    /// The store refused a statement.
+    #[error("the store could not be read")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,259 @@
+//! The journal as its callers see it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{JoinHandle, ThreadId};
+
+use host_model::ActorId;
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::{Done, OpenError, Overloaded, Refused, StoreError};
+use crate::queue::Queue;
+use crate::sealed::Sealed;
+use crate::shared::{Counters, Shared, Stats};
+use crate::store::{Opened, Reader};
+use crate::writer::Writer;
+use crate::{Entry, Incarnation, Position, recover, sqlite};
+
+/// Which store to open.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The SQLite database, `data/host.db`. It and its folder are made if they
+    /// are not there; `-wal`, `-shm` and `.lock` lie beside it.
+    pub path: PathBuf,
+}
+
+/// An open journal. Share it by `Arc`; every method may be called from any thread.
+///
+/// ```
+/// use host_journal::{Entry, Incarnation, Journal, Options, Record, Rows};
+///
+/// let folder = tempfile::tempdir()?;
+/// let (sender, done) = std::sync::mpsc::channel();
+/// let journal = Journal::open(
+///     Options { path: folder.path().join("host.db") },
+///     move |entries| entries.into_iter().for_each(|it| sender.send(it).expect("we wait")),
+/// )?;
+/// let actor: host_model::ActorId = "donations:ramadan-2026".parse()?;
+/// let record = Record {
+///     actor: actor.clone(),
+///     seq: 1,
+///     version: "0.1.0".parse()?,
+///     time_ms: 1_767_225_600_000,
+///     command: "open".into(),
+///     payload: "{}".into(),
+///     event: "{}".into(),
+///     principal: String::new(),
+///     idempotency_key: None,
+/// };
+/// let position = journal.append(Entry {
+///     incarnation: journal.incarnation(),
+///     rows: Rows { record: Some(record.clone()), ..Rows::default() },
+///     token: "the reply",
+/// })?;
+///
+/// let answered = done.recv()?;
+/// assert_eq!((answered.position, answered.token), (position, "the reply"));
+/// answered.result?;
+/// assert_eq!(journal.read(&actor)?.expect("it exists").tail, [record]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Journal<T> {
+    pub(crate) shared: Arc<Shared<T>>,
+    pub(crate) reader: Box<dyn Reader>,
+    store_id: String,
+    epoch: u64,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    writer_id: ThreadId,
+}
+
+impl<T: Send + 'static> Journal<T> {
+    /// Opens the store, takes ownership of it, checks the groups that some
+    /// actor's replay needs, and starts the writer.
+    ///
+    /// `done` is called on the writer's thread, in the order of appending, once
+    /// for each entry that was taken up: it must be quick, and hand on all that
+    /// takes time.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open(
+        options: Options,
+        done: impl FnMut(Vec<Done<T>>) + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        Self::start(sqlite::open(&options.path)?, done)
+    }
+
+    /// A journal over an opened store.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Damaged`], or the store's.
+    pub fn start(
+        opened: Opened,
+        done: impl FnMut(Vec<Done<T>>) + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let Opened {
+            store,
+            reader,
+            epoch,
+            store_id,
+            meta,
+        } = opened;
+        let heads = recover::recover(&*reader, &meta)?;
+        let shared = Arc::new(Shared {
+            queue: Queue::new(meta.last),
+            heads: RwLock::new(heads),
+            known: AtomicU64::new(meta.known),
+            counters: Counters::default(),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            store,
+            epoch,
+            hash: meta.hash,
+            done,
+        };
+        let writer = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run())
+            .map_err(StoreError::of("start the journal's thread"))?;
+        Ok(Self {
+            shared,
+            reader,
+            store_id,
+            epoch,
+            writer_id: writer.thread().id(),
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Puts an entry at the end of the line, and returns before it is durable.
+    /// Never waits for the store, and never refuses for size: ask
+    /// [`admit`](Self::admit) before executing a command.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] gives the token back; `done` will not see it.
+    ///
+    /// # Panics
+    ///
+    /// If the rows contradict each other, or one is above 256 MiB.
+    pub fn append(&self, entry: Entry<T>) -> Result<Position, Refused<T>> {
+        let sealed = Sealed::new(entry.rows);
+        self.shared
+            .queue
+            .push(entry.incarnation, sealed, entry.token)
+            .map_err(|(reason, token)| Refused { reason, token })
+    }
+
+    /// Whether another command may be executed. Cheap: two atomic loads.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] if too much is not durable yet, or the journal is closed.
+    pub fn admit(&self) -> Result<(), Overloaded> {
+        self.shared.queue.admit()
+    }
+
+    /// The last entry that is durable. All before it are decided: durable, or
+    /// [`was_lost`](Self::was_lost).
+    pub fn durable(&self) -> Position {
+        self.shared.queue.durable()
+    }
+
+    /// How many groups have failed. A state built now belongs to it.
+    pub fn incarnation(&self) -> Incarnation {
+        self.shared.queue.incarnation()
+    }
+
+    /// Whether the entry at this position failed in the incarnation `since` or
+    /// later: then the state that includes it must be rebuilt.
+    pub fn was_lost(&self, position: Position, since: Incarnation) -> bool {
+        self.shared.queue.was_lost(position, since)
+    }
+
+    /// Whether appends are refused for good.
+    pub fn is_closed(&self) -> bool {
+        self.shared.queue.is_closed()
+    }
+
+    /// Why the journal closed by itself, if it did. The host must then stop: the
+    /// next start looks at what is really there.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.shared.queue.poisoned()
+    }
+
+    /// Names the store for ever.
+    pub fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// One more at each opening.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Number of actors that exist durably. Cheap.
+    pub fn known(&self) -> u64 {
+        self.shared.known.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of an actor's records that its last snapshot does not include.
+    pub fn tail_bytes(&self, actor: &ActorId) -> u64 {
+        let heads = self.shared.heads.read();
+        heads.get(actor).map_or(0, |head| head.tail_bytes)
+    }
+
+    /// The actors that hold the tail back, the oldest first: a snapshot of each
+    /// shortens what the next start reads.
+    pub fn oldest_tails(&self, limit: usize) -> Vec<ActorId> {
+        self.shared.heads.read().oldest(limit)
+    }
+
+    /// Bytes from the oldest record that some replay needs to the end: what the
+    /// next start reads.
+    pub fn tail_span(&self) -> u64 {
+        self.shared.heads.read().span()
+    }
+
+    /// The journal's figures.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats(self.reader.bytes())
+    }
+}
+
+impl<T> Journal<T> {
+    /// Refuses further entries, commits those in the line, leaves the store in
+    /// order, and waits until that is done. Again: does nothing. From within
+    /// `done` it does not wait. Reads go on.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        if std::thread::current().id() == self.writer_id {
+            return;
+        }
+        if let Some(writer) = self.writer.lock().take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the journal's writer had panicked");
+        }
+    }
+}
+
+impl<T> fmt::Debug for Journal<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("store_id", &self.store_id)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Drop for Journal<T> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,227 @@
+//! What is appended and not yet decided: the one line in which entries stand.
+//!
+//! Everything that must agree about a failure changes under one lock: positions
+//! are given, an entry of an older incarnation is refused, and a failed group
+//! takes along all that stands behind it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use host_model::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, UNDURABLE_BYTES_MAX};
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Overloaded, RefusedReason};
+use crate::lost::LostRanges;
+use crate::sealed::{Placed, Sealed};
+use crate::{Incarnation, Position};
+
+/// Shared by all callers and the writer.
+pub(crate) struct Queue<T> {
+    line: Mutex<Line<T>>,
+    filled: Condvar,
+    durable: AtomicU64,
+    incarnation: AtomicU32,
+    undurable_bytes: AtomicUsize,
+    closed: AtomicBool,
+}
+
+struct Line<T> {
+    /// What the next entry gets.
+    next: Position,
+    waiting: VecDeque<(Placed, T)>,
+    lost: LostRanges,
+    /// Why the journal closed without being told to.
+    poison: Option<Arc<str>>,
+}
+
+/// What the writer takes in one go: entries that stand one behind the other, and
+/// their tokens.
+pub(crate) struct Batch<T> {
+    pub(crate) entries: Vec<Placed>,
+    pub(crate) tokens: Vec<T>,
+}
+
+impl<T> Batch<T> {
+    /// Position of its first entry.
+    pub(crate) fn first(&self) -> Position {
+        self.entries
+            .first()
+            .expect("a batch is never empty")
+            .position
+    }
+
+    /// Position of its last entry.
+    pub(crate) fn last(&self) -> Position {
+        self.entries
+            .last()
+            .expect("a batch is never empty")
+            .position
+    }
+
+    /// What it counts for against the bound.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.sealed.bytes).sum()
+    }
+}
+
+impl<T> Queue<T> {
+    /// An empty line behind what the store has.
+    pub(crate) fn new(last: Position) -> Self {
+        Self {
+            line: Mutex::new(Line {
+                next: Position(last.0 + 1),
+                waiting: VecDeque::new(),
+                lost: LostRanges::default(),
+                poison: None,
+            }),
+            filled: Condvar::new(),
+            durable: AtomicU64::new(last.0),
+            incarnation: AtomicU32::new(0),
+            undurable_bytes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts an entry at the end of the line.
+    pub(crate) fn push(
+        &self,
+        incarnation: Incarnation,
+        sealed: Sealed,
+        token: T,
+    ) -> Result<Position, (RefusedReason, T)> {
+        let mut line = self.line.lock();
+        if self.is_closed() {
+            return Err((RefusedReason::Closed, token));
+        }
+        if incarnation < self.incarnation() {
+            return Err((RefusedReason::StaleIncarnation, token));
+        }
+        let position = line.next;
+        line.next.0 += 1;
+        self.undurable_bytes
+            .fetch_add(sealed.bytes, Ordering::Relaxed);
+        let placed = Placed { position, sealed };
+        line.waiting.push_back((placed, token));
+        drop(line);
+        self.filled.notify_one();
+        Ok(position)
+    }
+
+    /// Waits for entries and takes as many as make a group; `None` when the
+    /// line is closed and empty.
+    pub(crate) fn take(&self) -> Option<Batch<T>> {
+        let mut line = self.line.lock();
+        while line.waiting.is_empty() {
+            if self.is_closed() {
+                return None;
+            }
+            self.filled.wait(&mut line);
+        }
+        let room = line.waiting.len().min(GROUP_RECORDS_MAX);
+        let mut batch = Batch {
+            entries: Vec::with_capacity(room),
+            tokens: Vec::with_capacity(room),
+        };
+        let mut bytes = 0;
+        while batch.entries.len() < room {
+            let (placed, token) = line.waiting.pop_front().expect("the room is no larger");
+            bytes += placed.sealed.bytes;
+            batch.entries.push(placed);
+            batch.tokens.push(token);
+            if bytes >= GROUP_BYTES_MAX {
+                break;
+            }
+        }
+        Some(batch)
+    }
+
+    /// Whether the writer would wait.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line.lock().waiting.is_empty()
+    }
+
+    /// Publishes that everything up to `last` is decided and its last group durable.
+    pub(crate) fn advance(&self, last: Position, bytes: usize) {
+        self.durable.store(last.0, Ordering::Release);
+        self.undurable_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes all that stands behind a failed group, raises the incarnation, and
+    /// remembers what was lost. With `poison` the line is closed for good.
+    pub(crate) fn fail(&self, failed: &Batch<T>, poison: Option<Arc<str>>) -> Vec<(Position, T)> {
+        let mut line = self.line.lock();
+        let last = Position(line.next.0 - 1);
+        line.lost.push(failed.first(), last, self.incarnation());
+        self.incarnation.fetch_add(1, Ordering::Release);
+        if poison.is_some() {
+            line.poison = poison;
+            self.closed.store(true, Ordering::Release);
+        }
+        self.undurable_bytes.store(0, Ordering::Relaxed);
+        line.waiting
+            .drain(..)
+            .map(|(placed, token)| (placed.position, token))
+            .collect()
+    }
+
+    /// Refuses entries from now on; what is in the line stays for the writer.
+    pub(crate) fn close(&self) {
+        let _line = self.line.lock();
+        self.closed.store(true, Ordering::Release);
+        self.filled.notify_all();
+    }
+
+    /// Closes the line because of `why`, and gives up what stands in it.
+    pub(crate) fn poison(&self, why: Arc<str>) {
+        let mut line = self.line.lock();
+        line.poison.get_or_insert(why);
+        self.closed.store(true, Ordering::Release);
+        self.filled.notify_all();
+        let given_up = std::mem::take(&mut line.waiting);
+        // A token may use the journal when it is dropped.
+        drop(line);
+        drop(given_up);
+    }
+
+    /// See [`Journal::admit`](crate::Journal::admit).
+    pub(crate) fn admit(&self) -> Result<(), Overloaded> {
+        if self.is_closed() {
+            return Err(Overloaded::Closed);
+        }
+        let (undurable, max) = (self.undurable_bytes(), UNDURABLE_BYTES_MAX);
+        if undurable < max {
+            Ok(())
+        } else {
+            Err(Overloaded::Full { undurable, max })
+        }
+    }
+
+    pub(crate) fn undurable_bytes(&self) -> usize {
+        self.undurable_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn durable(&self) -> Position {
+        Position(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        Incarnation(self.incarnation.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn poisoned(&self) -> Option<Arc<str>> {
+        if !self.is_closed() {
+            return None;
+        }
+        self.line.lock().poison.clone()
+    }
+
+    pub(crate) fn was_lost(&self, position: Position, since: Incarnation) -> bool {
+        // Without a failure since, there is nothing to look up.
+        self.incarnation() > since && self.line.lock().lost.contains(position, since)
+    }
+}

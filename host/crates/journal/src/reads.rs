@@ -1,0 +1,177 @@
+//! What callers read of the journal: durable rows only.
+
+use bytes::Bytes;
+use host_model::ActorId;
+
+use crate::error::ReadError;
+use crate::store::{Listed, Reader};
+use crate::{
+    CastId, CastRow, DeadLetter, Journal, Position, Record, Stored, TimerRow, audit, walk,
+};
+
+/// All wait for the disk; some for another reader first.
+impl<T> Journal<T> {
+    /// An actor as it is durably, or none if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], here and below. All reads wait for the disk.
+    pub fn read(&self, actor: &ActorId) -> Result<Option<Stored>, ReadError> {
+        let reader = self.reader()?;
+        // First the head, then the snapshot: so the two meet, whatever commits between.
+        let head = self
+            .shared
+            .heads
+            .read()
+            .get(actor)
+            .map(|head| head.position);
+        walk::read(reader, actor, head)
+    }
+
+    /// Up to `limit` actors of a plugin (of all, if it is empty) that exist
+    /// durably, behind `after`, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn list(
+        &self,
+        plugin: &str,
+        after: Option<&ActorId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, ReadError> {
+        let reader = self.reader()?;
+        let tails = self.shared.heads.read().list(plugin, after, limit);
+        let tails = tails.into_iter().map(|(id, head)| Listed {
+            id,
+            seq: head.seq,
+            version: head.version,
+        });
+        let snapshots = reader.list(plugin, after, limit)?;
+        Ok(merge(tails, snapshots, limit))
+    }
+
+    /// Up to `limit` casts that wait for delivery, behind `after`, in order.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn casts(&self, after: Option<CastId>, limit: usize) -> Result<Vec<CastRow>, ReadError> {
+        Ok(self.reader()?.casts(after, limit)?)
+    }
+
+    /// Up to `limit` timers due by `now_ms` (Unix milliseconds, UTC), the earliest first.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn timers_due(&self, now_ms: i64, limit: usize) -> Result<Vec<TimerRow>, ReadError> {
+        Ok(self.reader()?.timers_due(now_ms, limit)?)
+    }
+
+    /// When the next timer is due, Unix milliseconds, UTC.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn next_timer(&self) -> Result<Option<i64>, ReadError> {
+        Ok(self.reader()?.next_timer()?)
+    }
+
+    /// The timers of an actor, by name.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, ReadError> {
+        Ok(self.reader()?.timers_of(actor)?)
+    }
+
+    /// Up to `limit` dead letters with a number above `after`, in order.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn dead_letters(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, DeadLetter)>, ReadError> {
+        Ok(self.reader()?.dead_letters(after, limit)?)
+    }
+
+    /// All actors in quarantine, with the reason, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn quarantined(&self) -> Result<Vec<(ActorId, String)>, ReadError> {
+        Ok(self.reader()?.quarantined()?)
+    }
+
+    /// A durable value of the host.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn value(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.reader()?.value(key)?)
+    }
+
+    /// All values whose keys begin with `prefix`, by key.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn values(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, ReadError> {
+        Ok(self.reader()?.values(prefix)?)
+    }
+
+    /// The records of up to `limit` groups (of at most some MiB each) behind the
+    /// position `after`, in order; none at the end. For the audit's export.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn records(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Position, Record)>, ReadError> {
+        audit::records(self.reader()?, after, limit)
+    }
+
+    /// Checks every group ever written, its checksum and its place in the chain.
+    /// Reads the whole journal: minutes for many GiB.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Chain`] names the first group that does not hold.
+    pub fn verify(&self) -> Result<audit::Verified, ReadError> {
+        audit::verify(self.reader()?)
+    }
+
+    fn reader(&self) -> Result<&dyn Reader, ReadError> {
+        match self.shared.queue.poisoned() {
+            None => Ok(&*self.reader),
+            Some(_) => Err(ReadError::Closed),
+        }
+    }
+}
+
+/// Two lists in order make one. An actor may be in both: then the snapshot is
+/// the newer one only if no record is behind it.
+fn merge(tails: impl Iterator<Item = Listed>, snapshots: Vec<Listed>, limit: usize) -> Vec<Listed> {
+    let mut merged: Vec<Listed> = tails.chain(snapshots).collect();
+    // Stable: of the same sequence, the snapshot comes second and stays second.
+    merged.sort_by(|a, b| a.id.cmp(&b.id).then(a.seq.cmp(&b.seq)));
+    merged.dedup_by(|later, kept| {
+        let same = later.id == kept.id;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
+    merged.truncate(limit);
+    merged
+}

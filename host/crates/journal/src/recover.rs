@@ -1,0 +1,100 @@
+//! What opening a store does: reads the groups that some actor's replay still
+//! needs, checks each against its checksum and the chain, and rebuilds the heads.
+//! It writes nothing.
+
+use std::collections::HashMap;
+
+use host_model::ActorId;
+
+use crate::chain::{Chain, Damage};
+use crate::error::OpenError;
+use crate::group::Frame;
+use crate::heads::{Changes, Head, Heads};
+use crate::sealed::open_record;
+use crate::store::{GroupRow, Meta, Reader};
+use crate::{Position, Record};
+
+/// Groups read at once: some tens of MiB at most.
+const GROUPS_AT_ONCE: usize = 16;
+
+/// Rebuilds the heads of a store.
+///
+/// # Errors
+///
+/// [`OpenError::Damaged`] names the first group that does not hold.
+pub(crate) fn recover(reader: &dyn Reader, meta: &Meta) -> Result<Heads, OpenError> {
+    let mut recovery = Recovery {
+        reader,
+        heads: Heads::default(),
+        snapshots: HashMap::new(),
+    };
+    let mut chain = Chain::default();
+    let mut from = meta.tail_start;
+    loop {
+        let groups = reader.groups(from, GROUPS_AT_ONCE)?;
+        let Some(last) = groups.last() else { break };
+        from = Position(last.last.0 + 1);
+        for group in &groups {
+            if !chain.is_begun() {
+                chain = Chain::behind(reader.hash_before(group.first)?.unwrap_or_default());
+            }
+            let frames = chain.check(group)?;
+            recovery.replay(group, &frames)?;
+        }
+    }
+    chain.ends_with(meta)?;
+    Ok(recovery.heads)
+}
+
+struct Recovery<'a> {
+    reader: &'a dyn Reader,
+    heads: Heads,
+    /// Sequence of the last snapshot of each actor seen, 0 without one.
+    snapshots: HashMap<ActorId, u64>,
+}
+
+impl Recovery<'_> {
+    fn replay(&mut self, group: &GroupRow, frames: &[Frame<'_>]) -> Result<(), OpenError> {
+        let mut changes = Changes::new();
+        for frame in frames {
+            let record = open_record(frame.record).map_err(|problem| Damage::of(group, problem))?;
+            if record.seq <= self.covered(&record.actor)? {
+                continue;
+            }
+            let before = match changes.get(&record.actor) {
+                Some(changed) => changed.as_ref(),
+                None => self.heads.get(&record.actor),
+            };
+            let head = self.next_head(before, frame, &record);
+            let head = head.ok_or_else(|| {
+                Damage::of(
+                    group,
+                    format!("record {} of {} does not follow", record.seq, record.actor),
+                )
+            })?;
+            changes.insert(record.actor, Some(head));
+        }
+        self.heads.apply(changes, group.body.len());
+        Ok(())
+    }
+
+    fn next_head(&self, before: Option<&Head>, frame: &Frame<'_>, it: &Record) -> Option<Head> {
+        let (position, bytes) = (frame.position, frame.record.len() as u64);
+        match before {
+            Some(before) => before.follow(position, it.seq, &it.version, bytes),
+            None => {
+                let offset = self.heads.journal_bytes();
+                Some(Head::first(position, it.seq, &it.version, bytes, offset))
+            }
+        }
+    }
+
+    fn covered(&mut self, actor: &ActorId) -> Result<u64, OpenError> {
+        if let Some(seq) = self.snapshots.get(actor) {
+            return Ok(*seq);
+        }
+        let seq = self.reader.snapshot_seq(actor)?.unwrap_or(0);
+        self.snapshots.insert(actor.clone(), seq);
+        Ok(seq)
+    }
+}

@@ -1,0 +1,208 @@
+//! An entry made ready for the store on its caller's thread: the writer is one
+//! thread for all actors, and encodes nothing.
+
+use bytes::Bytes;
+use host_model::{ActorId, Version};
+use serde::Serialize;
+
+use crate::{Position, Record, Rows, Snapshot};
+
+/// Bytes of one encoded record or snapshot. A plugin's export far above any
+/// sensible actor; SQLite's own bound on a blob is a billion bytes.
+pub const ROW_BYTES_MAX: usize = 256 << 20;
+
+/// What an entry weighs in the queue beside its payloads.
+const ENTRY_BYTES: usize = 256;
+
+const CRC_BYTES: usize = 4;
+
+/// The rows of an entry, encoded.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The accepted command.
+    pub record: Option<SealedRecord>,
+    /// The state of its actor.
+    pub snapshot: Option<SealedSnapshot>,
+    /// All that is not encoded; `record` and `snapshot` are taken out.
+    pub rows: Rows,
+    /// Whose timers are meant, and the version that sets them.
+    pub owner: Option<(ActorId, Version)>,
+    /// What it counts for against the bounds.
+    pub bytes: usize,
+}
+
+/// A sealed entry in its place.
+#[derive(Debug)]
+pub struct Placed {
+    /// Where it stands.
+    pub position: Position,
+    /// What it is.
+    pub sealed: Sealed,
+}
+
+/// An encoded [`Record`].
+#[derive(Debug)]
+pub struct SealedRecord {
+    /// [`Record::actor`].
+    pub actor: ActorId,
+    /// [`Record::seq`].
+    pub seq: u64,
+    /// [`Record::version`].
+    pub version: Version,
+    /// The whole record, MessagePack.
+    pub bytes: Vec<u8>,
+}
+
+/// An encoded [`Snapshot`].
+#[derive(Debug)]
+pub struct SealedSnapshot {
+    /// [`Snapshot::actor`].
+    pub actor: ActorId,
+    /// [`Snapshot::seq`].
+    pub seq: u64,
+    /// [`Snapshot::version`].
+    pub version: Version,
+    /// [`Snapshot::time_ms`].
+    pub time_ms: i64,
+    /// CRC-32C (little-endian), then the whole snapshot, MessagePack with names.
+    pub body: Vec<u8>,
+}
+
+impl Sealed {
+    /// Encodes an entry's rows.
+    ///
+    /// # Panics
+    ///
+    /// If the rows break what [`Rows`] promises: timers without an actor, a
+    /// snapshot of another actor or an older sequence than its record, or a row
+    /// above [`ROW_BYTES_MAX`].
+    pub fn new(mut rows: Rows) -> Self {
+        let record = rows.record.take();
+        let snapshot = rows.snapshot.take();
+        if let (Some(record), Some(snapshot)) = (&record, &snapshot) {
+            assert!(
+                record.actor == snapshot.actor && record.seq == snapshot.seq,
+                "a snapshot includes the record beside it"
+            );
+        }
+        let owner = match (&record, &snapshot) {
+            (Some(record), _) => Some((record.actor.clone(), record.version.clone())),
+            (None, Some(snapshot)) => Some((snapshot.actor.clone(), snapshot.version.clone())),
+            (None, None) => None,
+        };
+        assert!(
+            owner.is_some() || (rows.timers_set.is_empty() && rows.timers_cancelled.is_empty()),
+            "timers stand beside a record or snapshot of their actor"
+        );
+        let record = record.map(SealedRecord::new);
+        let snapshot = snapshot.map(SealedSnapshot::new);
+        let bytes = ENTRY_BYTES
+            + record.as_ref().map_or(0, |record| record.bytes.len())
+            + snapshot.as_ref().map_or(0, |snapshot| snapshot.body.len())
+            + rows_bytes(&rows);
+        Self {
+            record,
+            snapshot,
+            rows,
+            owner,
+            bytes,
+        }
+    }
+
+    /// Whether nothing of it goes to the store.
+    pub fn is_barrier(&self) -> bool {
+        let rows = &self.rows;
+        self.record.is_none()
+            && self.snapshot.is_none()
+            && rows.consumed.is_none()
+            && rows.casts.is_empty()
+            && rows.timers_set.is_empty()
+            && rows.timers_cancelled.is_empty()
+            && rows.dead_letter.is_none()
+            && rows.quarantine.is_none()
+            && rows.values.is_empty()
+    }
+}
+
+impl SealedRecord {
+    fn new(record: Record) -> Self {
+        let bytes = rmp_serde::to_vec(&record).expect("a record is plain data");
+        assert!(bytes.len() <= ROW_BYTES_MAX, "a record's bytes are bounded");
+        Self {
+            actor: record.actor,
+            seq: record.seq,
+            version: record.version,
+            bytes,
+        }
+    }
+}
+
+impl SealedSnapshot {
+    fn new(snapshot: Snapshot) -> Self {
+        let mut body = Vec::with_capacity(snapshot.state.len() + 256);
+        body.extend_from_slice(&[0; CRC_BYTES]);
+        snapshot
+            .serialize(&mut rmp_serde::Serializer::new(&mut body).with_struct_map())
+            .expect("a snapshot is plain data");
+        assert!(
+            body.len() <= ROW_BYTES_MAX,
+            "a snapshot's bytes are bounded"
+        );
+        let crc = crc32c::crc32c(&body[CRC_BYTES..]);
+        body[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
+        Self {
+            actor: snapshot.actor,
+            seq: snapshot.seq,
+            version: snapshot.version,
+            time_ms: snapshot.time_ms,
+            body,
+        }
+    }
+}
+
+/// Reads a record back.
+///
+/// # Errors
+///
+/// What is wrong with the bytes, in words.
+pub fn open_record(bytes: &[u8]) -> Result<Record, String> {
+    rmp_serde::from_slice(bytes).map_err(|error| format!("it is no record: {error}"))
+}
+
+/// Reads a snapshot's body back.
+///
+/// # Errors
+///
+/// What is wrong with the bytes, in words.
+pub fn open_snapshot(body: &[u8]) -> Result<Snapshot, String> {
+    let (crc, bytes) = body
+        .split_first_chunk::<CRC_BYTES>()
+        .ok_or("it is too short")?;
+    if crc32c::crc32c(bytes) != u32::from_le_bytes(*crc) {
+        return Err("its checksum does not hold".into());
+    }
+    rmp_serde::from_slice(bytes).map_err(|error| format!("it is no snapshot: {error}"))
+}
+
+fn rows_bytes(rows: &Rows) -> usize {
+    let casts: usize = rows
+        .casts
+        .iter()
+        .map(|cast| ENTRY_BYTES + cast.payload.len())
+        .sum();
+    let timers: usize = rows
+        .timers_set
+        .iter()
+        .map(|(name, _, payload)| ENTRY_BYTES + name.len() + payload.len())
+        .sum();
+    let letter = rows
+        .dead_letter
+        .as_ref()
+        .map_or(0, |letter| letter.payload.len() + letter.message.len());
+    let values: usize = rows
+        .values
+        .iter()
+        .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len))
+        .sum();
+    casts + timers + letter + values
+}

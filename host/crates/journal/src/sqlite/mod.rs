@@ -1,0 +1,85 @@
+//! The embedded store: SQLite in WAL mode, one writer connection, a few readers.
+//!
+//! A group is one blob row, written with `synchronous=FULL`, so that an answered
+//! commit survives a loss of power. Checkpoints run when we say so, not within
+//! some unlucky commit. A lock on a file beside the database keeps a second host
+//! out while the owner lives.
+
+mod lock;
+mod pool;
+mod reader;
+mod rows;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{OpenError, StoreError};
+use crate::store::Opened;
+
+/// The oldest SQLite that does not corrupt a WAL when it is reset.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// How long a statement waits for another connection's lock. Only a person with
+/// a shell on the database can hold one for this long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of a page: SQLite's default. Larger ones make a lone commit write more,
+/// and did not make a full group faster.
+const PAGE_BYTES: u64 = 4 << 10;
+
+/// Statements kept prepared by a connection: all there are.
+const STATEMENTS_MAX: usize = 64;
+
+/// Opens the store at `path`, makes it where there is none, brings its schema up
+/// to date, and takes ownership: the epoch is one more than before.
+///
+/// # Errors
+///
+/// See [`OpenError`]; the journal's content is not looked at yet.
+pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(OpenError::OldSqlite {
+            found: rusqlite::version(),
+        });
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| OpenError::File {
+            attempted: "make the folder",
+            path: folder.to_owned(),
+            source,
+        })?;
+    }
+    let lock = lock::Lock::take(&beside(path, ".lock"))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    schema::prepare(&mut connection, path)?;
+    let owner = schema::take_ownership(&mut connection)?;
+    Ok(Opened {
+        store: Box::new(writer::Writer::new(connection, lock)),
+        reader: Box::new(pool::Pool::new(path.to_owned())),
+        epoch: owner.epoch,
+        store_id: owner.store_id,
+        meta: owner.meta,
+    })
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connect = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Ok(connection)
+    };
+    connect().map_err(StoreError::of::<rusqlite::Error>("open the database"))
+}
+
+/// `host.db` and `.lock` give `host.db.lock`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,121 @@
+//! A few connections that only read, beside the writer's.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
+
+use super::connect;
+use crate::error::StoreError;
+
+/// Connections that read at once; more callers wait. Waking actors is limited
+/// by the disk and the processor long before this.
+const READERS_MAX: usize = 8;
+
+/// Connections to the database, opened when they are first needed.
+pub(super) struct Pool {
+    path: PathBuf,
+    idle: Mutex<Idle>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    opened: usize,
+}
+
+/// A connection, which goes back to its pool.
+struct Lent<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl Pool {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            idle: Mutex::default(),
+            returned: Condvar::new(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lend(&self) -> Result<Lent<'_>, StoreError> {
+        let mut idle = self.idle.lock();
+        let connection = loop {
+            if let Some(connection) = idle.connections.pop() {
+                break connection;
+            }
+            if idle.opened < READERS_MAX {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = connect(&self.path, flags)?;
+                idle.opened += 1;
+                break connection;
+            }
+            self.returned.wait(&mut idle);
+        };
+        Ok(Lent {
+            pool: self,
+            connection: Some(connection),
+        })
+    }
+
+    /// All rows of one statement, which sees one state of the store.
+    pub(super) fn rows<T>(
+        &self,
+        attempted: &'static str,
+        sql: &str,
+        params: impl Params,
+        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let connection = self.lend()?;
+        let read = || {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params, row)?;
+            rows.collect::<Result<_, _>>()
+        };
+        read().map_err(StoreError::of::<rusqlite::Error>(attempted))
+    }
+
+    /// The first row of one statement, if it gives any.
+    pub(super) fn row<T>(
+        &self,
+        attempted: &'static str,
+        sql: &str,
+        params: impl Params,
+        row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let connection = self.lend()?;
+        let read = || {
+            connection
+                .prepare_cached(sql)?
+                .query_row(params, row)
+                .optional()
+        };
+        read().map_err(StoreError::of::<rusqlite::Error>(attempted))
+    }
+}
+
+impl Deref for Lent<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("given back on drop only")
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pool
+            .idle
+            .lock()
+            .connections
+            .extend(self.connection.take());
+        self.pool.returned.notify_one();
+    }
+}

@@ -1,0 +1,295 @@
+//! What a group becomes in the tables. Rows are written in the order of the
+//! entries; a transaction is open around all of it.
+
+use host_model::limits::SNAPSHOTS_KEPT;
+use host_model::{ActorId, Version};
+use rusqlite::{Connection, params};
+
+use crate::sealed::{Placed, SealedSnapshot};
+use crate::store::{Group, Records};
+use crate::{Consumed, DeadLetterKind, Position, Rows};
+
+/// A statement's failure within a group.
+pub(super) enum Failed {
+    /// SQLite's own.
+    Sqlite(rusqlite::Error),
+    /// Something that must be there was not, or the other way round.
+    Invariant(String),
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<Failed> for String {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Sqlite(error) => format!("SQLite refused a statement: {error}"),
+            Failed::Invariant(text) => text,
+        }
+    }
+}
+
+/// Writes all of a group.
+pub(super) fn write(connection: &Connection, group: &Group<'_>) -> Result<(), Failed> {
+    let tables = Tables { connection };
+    tables.write_meta(group)?;
+    if let Some(records) = &group.records {
+        tables.write_records(group, records)?;
+    }
+    group
+        .entries
+        .iter()
+        .try_for_each(|entry| tables.write_entry(entry))
+}
+
+struct Tables<'a> {
+    connection: &'a Connection,
+}
+
+impl Tables<'_> {
+    fn write_meta(&self, group: &Group<'_>) -> Result<(), Failed> {
+        let meta = &group.meta;
+        let updated = self
+            .connection
+            .prepare_cached(
+                "UPDATE store SET last_pos = ?1, last_hash = ?2, known = ?3, tail_start = ?4
+                 WHERE id = 0 AND epoch = ?5",
+            )?
+            .execute(params![
+                sql(meta.last),
+                meta.hash,
+                meta.known.cast_signed(),
+                sql(meta.tail_start),
+                group.epoch.cast_signed(),
+            ])?;
+        if updated == 1 {
+            Ok(())
+        } else {
+            Err(Failed::Invariant(
+                "another host has taken the store over: this one must stop".into(),
+            ))
+        }
+    }
+
+    fn write_records(&self, group: &Group<'_>, records: &Records) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO groups
+                 (first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                sql(group.first),
+                sql(group.last),
+                group.epoch.cast_signed(),
+                records.count,
+                group.time_ms,
+                records.prev_hash,
+                records.hash,
+                records.body,
+            ])
+            .map(drop)
+    }
+
+    fn write_entry(&self, entry: &Placed) -> Result<(), Failed> {
+        let (position, sealed) = (entry.position, &entry.sealed);
+        if let Some(consumed) = &sealed.rows.consumed {
+            self.consume(consumed)?;
+        }
+        if let Some(snapshot) = &sealed.snapshot {
+            self.write_snapshot(position, snapshot)?;
+        }
+        self.write_casts(position, &sealed.rows)?;
+        if let Some((actor, version)) = &sealed.owner {
+            self.write_timers(position, actor, version, &sealed.rows)?;
+        }
+        self.write_rest(position, &sealed.rows)?;
+        Ok(())
+    }
+
+    fn consume(&self, consumed: &Consumed) -> Result<(), Failed> {
+        match consumed {
+            Consumed::Cast(id) => {
+                let deleted = self
+                    .connection
+                    .prepare_cached("DELETE FROM casts WHERE position = ?1 AND idx = ?2")?
+                    .execute(params![sql(id.position), id.index])?;
+                if deleted == 0 {
+                    return Err(Failed::Invariant(format!(
+                        "cast {}/{} is used up a second time",
+                        id.position.0, id.index
+                    )));
+                }
+            }
+            Consumed::Timer {
+                actor,
+                name,
+                set_at,
+            } => {
+                self.connection
+                    .prepare_cached(
+                        "DELETE FROM timers WHERE actor = ?1 AND name = ?2 AND set_at = ?3",
+                    )?
+                    .execute(params![actor.as_str(), name, sql(*set_at)])?;
+            }
+            Consumed::DeadLetter(id) => {
+                self.connection
+                    .prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?
+                    .execute([id.cast_signed()])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_snapshot(
+        &self,
+        position: Position,
+        snapshot: &SealedSnapshot,
+    ) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO snapshots (position, actor, seq, version, time_ms, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                sql(position),
+                snapshot.actor.as_str(),
+                snapshot.seq.cast_signed(),
+                snapshot.version.to_string(),
+                snapshot.time_ms,
+                snapshot.body,
+            ])?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM snapshots WHERE actor = ?1 AND position <=
+                 (SELECT position FROM snapshots WHERE actor = ?1
+                  ORDER BY position DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![
+                snapshot.actor.as_str(),
+                i64::try_from(SNAPSHOTS_KEPT).expect("a few"),
+            ])
+            .map(drop)
+    }
+
+    fn write_casts(&self, position: Position, rows: &Rows) -> rusqlite::Result<()> {
+        for (index, cast) in (0_u32..).zip(&rows.casts) {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO casts
+                     (position, idx, sender, target, version, event, payload, hops)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(params![
+                    sql(position),
+                    index,
+                    cast.from.as_str(),
+                    cast.to.as_str(),
+                    cast.version.to_string(),
+                    cast.event,
+                    &cast.payload[..],
+                    cast.hops,
+                ])?;
+        }
+        Ok(())
+    }
+
+    /// Cancels first: a decision may cancel a timer and start it anew.
+    fn write_timers(
+        &self,
+        position: Position,
+        actor: &ActorId,
+        version: &Version,
+        rows: &Rows,
+    ) -> rusqlite::Result<()> {
+        for name in &rows.timers_cancelled {
+            self.connection
+                .prepare_cached("DELETE FROM timers WHERE actor = ?1 AND name = ?2")?
+                .execute(params![actor.as_str(), name])?;
+        }
+        for (name, due_ms, payload) in &rows.timers_set {
+            self.connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO timers
+                     (actor, name, due_ms, set_at, version, payload)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![
+                    actor.as_str(),
+                    name,
+                    due_ms,
+                    sql(position),
+                    version.to_string(),
+                    &payload[..],
+                ])?;
+        }
+        Ok(())
+    }
+
+    fn write_rest(&self, position: Position, rows: &Rows) -> rusqlite::Result<()> {
+        if let Some(letter) = &rows.dead_letter {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO dead_letters
+                     (position, kind, actor, version, event, payload, reason, message, time_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                )?
+                .execute(params![
+                    sql(position),
+                    kind_name(letter.kind),
+                    letter.actor.as_str(),
+                    letter.version.to_string(),
+                    letter.event,
+                    &letter.payload[..],
+                    letter.reason,
+                    letter.message,
+                    letter.time_ms,
+                ])?;
+        }
+        match &rows.quarantine {
+            Some((actor, Some(reason))) => self
+                .connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO quarantine (actor, position, reason)
+                     VALUES (?1, ?2, ?3)",
+                )?
+                .execute(params![actor.as_str(), sql(position), reason])
+                .map(drop)?,
+            Some((actor, None)) => self
+                .connection
+                .prepare_cached("DELETE FROM quarantine WHERE actor = ?1")?
+                .execute([actor.as_str()])
+                .map(drop)?,
+            None => {}
+        }
+        for (key, value) in &rows.values {
+            match value {
+                Some(value) => self
+                    .connection
+                    .prepare_cached("INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)")?
+                    .execute(params![key, &value[..]])?,
+                None => self
+                    .connection
+                    .prepare_cached("DELETE FROM kv WHERE key = ?1")?
+                    .execute([key])?,
+            };
+        }
+        Ok(())
+    }
+}
+
+fn sql(position: Position) -> i64 {
+    position.0.cast_signed()
+}
+
+/// As [`DeadLetterKind`] has it in the table.
+pub(super) fn kind_name(kind: DeadLetterKind) -> &'static str {
+    match kind {
+        DeadLetterKind::Command => "command",
+        DeadLetterKind::Cast => "cast",
+        DeadLetterKind::Timer => "timer",
+    }
+}

@@ -1,0 +1,209 @@
+//! The tables, and how they came about: one migration for each schema version,
+//! counted in `user_version`. Tables only grow, so that the host before this one
+//! can still be returned to.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::{OpenError, StoreError};
+use crate::store::Meta;
+use crate::{Position, sqlite::reader::hash_of};
+
+/// "HOST": marks the file as ours.
+const APPLICATION_ID: i64 = 0x484f_5354;
+
+/// Migrations; the first makes schema 1.
+const MIGRATIONS: &[&str] = &[SCHEMA_1];
+
+/// There is one owner, one epoch and one chain for a store, whatever its shards;
+/// `shard` is 0 in every row until an actor's shard matters.
+///
+/// - `groups` has no index on records: each names the one before it, and the
+///   newest of each actor is known in memory.
+/// - `snapshots_by_actor` covers listing, which so reads no body.
+const SCHEMA_1: &str = "
+CREATE TABLE store (
+    id          INTEGER PRIMARY KEY CHECK (id = 0),
+    shard       INTEGER NOT NULL DEFAULT 0,
+    store_id    TEXT    NOT NULL,
+    epoch       INTEGER NOT NULL,
+    last_pos    INTEGER NOT NULL,
+    last_hash   BLOB    NOT NULL,
+    known       INTEGER NOT NULL,
+    tail_start  INTEGER NOT NULL
+);
+CREATE TABLE groups (
+    first_pos   INTEGER PRIMARY KEY,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    last_pos    INTEGER NOT NULL,
+    epoch       INTEGER NOT NULL,
+    records     INTEGER NOT NULL,
+    time_ms     INTEGER NOT NULL,
+    prev_hash   BLOB    NOT NULL,
+    hash        BLOB    NOT NULL,
+    body        BLOB    NOT NULL
+);
+CREATE TABLE snapshots (
+    position    INTEGER PRIMARY KEY,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    actor       TEXT    NOT NULL,
+    seq         INTEGER NOT NULL,
+    version     TEXT    NOT NULL,
+    time_ms     INTEGER NOT NULL,
+    body        BLOB    NOT NULL
+);
+CREATE UNIQUE INDEX snapshots_by_actor ON snapshots (actor, position, seq, version);
+CREATE TABLE casts (
+    position    INTEGER NOT NULL,
+    idx         INTEGER NOT NULL,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    sender      TEXT    NOT NULL,
+    target      TEXT    NOT NULL,
+    version     TEXT    NOT NULL,
+    event       TEXT    NOT NULL,
+    payload     BLOB    NOT NULL,
+    hops        INTEGER NOT NULL,
+    PRIMARY KEY (position, idx)
+);
+CREATE TABLE timers (
+    actor       TEXT    NOT NULL,
+    name        TEXT    NOT NULL,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    due_ms      INTEGER NOT NULL,
+    set_at      INTEGER NOT NULL,
+    version     TEXT    NOT NULL,
+    payload     BLOB    NOT NULL,
+    PRIMARY KEY (actor, name)
+);
+CREATE INDEX timers_by_due ON timers (due_ms);
+CREATE TABLE dead_letters (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    position    INTEGER NOT NULL,
+    kind        TEXT    NOT NULL,
+    actor       TEXT    NOT NULL,
+    version     TEXT    NOT NULL,
+    event       TEXT    NOT NULL,
+    payload     BLOB    NOT NULL,
+    reason      TEXT    NOT NULL,
+    message     TEXT    NOT NULL,
+    time_ms     INTEGER NOT NULL
+);
+CREATE TABLE quarantine (
+    actor       TEXT    PRIMARY KEY,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    position    INTEGER NOT NULL,
+    reason      TEXT    NOT NULL
+);
+CREATE TABLE kv (
+    key         TEXT    PRIMARY KEY,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    value       BLOB    NOT NULL
+);
+INSERT INTO store (id, store_id, epoch, last_pos, last_hash, known, tail_start)
+VALUES (0, lower(hex(randomblob(16))), 0, 0, zeroblob(32), 0, 1);
+";
+
+/// What taking a store over gave.
+pub(super) struct Owner {
+    pub(super) epoch: u64,
+    pub(super) store_id: String,
+    pub(super) meta: Meta,
+}
+
+/// Makes the database ours: pragmas, and the schema of today.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let found = identify(connection).map_err(StoreError::of("read the database's header"))?;
+    let version = match found {
+        Found::Foreign => {
+            return Err(OpenError::NotOurs {
+                path: path.to_owned(),
+            });
+        }
+        Found::Schema(version) => version,
+    };
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    let behind = usize::try_from(version)
+        .ok()
+        .and_then(|version| MIGRATIONS.get(version..))
+        .ok_or(OpenError::NewerSchema {
+            found: version,
+            known,
+        })?;
+    configure(connection).map_err(StoreError::of("configure the database"))?;
+    migrate(connection, behind, known).map_err(StoreError::of("bring the schema up to date"))?;
+    Ok(())
+}
+
+/// Raises the epoch, and reads what the last owner left.
+pub(super) fn take_ownership(connection: &mut Connection) -> Result<Owner, StoreError> {
+    connection
+        .query_row(
+            "UPDATE store SET epoch = epoch + 1 WHERE id = 0
+             RETURNING epoch, store_id, last_pos, last_hash, known, tail_start",
+            [],
+            |row| {
+                Ok(Owner {
+                    epoch: row.get::<_, i64>(0)?.cast_unsigned(),
+                    store_id: row.get(1)?,
+                    meta: Meta {
+                        last: Position(row.get::<_, i64>(2)?.cast_unsigned()),
+                        hash: hash_of(row, 3)?,
+                        known: row.get::<_, i64>(4)?.cast_unsigned(),
+                        tail_start: Position(row.get::<_, i64>(5)?.cast_unsigned()),
+                    },
+                })
+            },
+        )
+        .map_err(StoreError::of("take ownership"))
+}
+
+enum Found {
+    /// 0: an empty file.
+    Schema(i64),
+    Foreign,
+}
+
+fn identify(connection: &Connection) -> rusqlite::Result<Found> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let (id, version) = (pragma("application_id")?, pragma("user_version")?);
+    Ok(match (id, tables) {
+        (APPLICATION_ID, _) => Found::Schema(version),
+        (0, 0) if version == 0 => Found::Schema(0),
+        _ => Found::Foreign,
+    })
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        // A file system without shared memory, for example a network share.
+        return Err(rusqlite::Error::InvalidParameterName(format!(
+            "journal_mode is {mode}, and WAL is not possible here: use a local disk"
+        )));
+    }
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "memory")
+}
+
+/// KiB of pages kept by the writer.
+const CACHE_KIB: i64 = 16 << 10;
+
+fn migrate(connection: &mut Connection, behind: &[&str], known: i64) -> rusqlite::Result<()> {
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in behind {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()
+}

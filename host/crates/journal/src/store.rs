@@ -1,0 +1,211 @@
+//! What the journal needs of a store: one writer that commits groups, and
+//! readers beside it. SQLite is the first; the trait knows nothing of it.
+
+use bytes::Bytes;
+use host_model::{ActorId, Version};
+use thiserror::Error;
+
+use crate::error::StoreError;
+use crate::group::Hash;
+use crate::sealed::Placed;
+use crate::{CastId, CastRow, DeadLetter, Position, TimerRow};
+
+/// One commit.
+#[derive(Debug)]
+pub struct Group<'a> {
+    /// Of the owner; a store of a later epoch refuses the group.
+    pub epoch: u64,
+    /// Of its first entry.
+    pub first: Position,
+    /// Of its last entry.
+    pub last: Position,
+    /// When it was committed, Unix milliseconds, UTC.
+    pub time_ms: i64,
+    /// The entries, in order; their rows are applied in this order.
+    pub entries: &'a [Placed],
+    /// The records of the entries, if there are any.
+    pub records: Option<Records>,
+    /// What the store's own row says afterwards.
+    pub meta: Meta,
+}
+
+/// The records of a group.
+#[derive(Debug)]
+pub struct Records {
+    /// How many.
+    pub count: u32,
+    /// See the module `group`.
+    pub body: Vec<u8>,
+    /// Of the group with records before this one.
+    pub prev_hash: Hash,
+    /// Of this one.
+    pub hash: Hash,
+}
+
+/// What a store says of itself, in one row that every commit rewrites.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Of the last entry.
+    pub last: Position,
+    /// Hash of the last group with records; zeros before the first.
+    pub hash: Hash,
+    /// Actors that exist durably.
+    pub known: u64,
+    /// Recovery reads the groups from here.
+    pub tail_start: Position,
+}
+
+/// Why a group was not appended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AppendError {
+    /// The store answered before COMMIT, and holds nothing of the group.
+    #[error("{0}")]
+    NotApplied(String),
+    /// Anything during or after COMMIT.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// The writing side of a store. Used by the writer's thread only.
+pub trait Store: Send {
+    /// Writes all of a group, or nothing. After [`AppendError::Unknown`] only
+    /// [`abandon`](Self::abandon) is called.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`].
+    fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError>;
+
+    /// How many of these different actors have no snapshot.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    fn without_snapshot(&mut self, actors: &[ActorId]) -> Result<u64, StoreError>;
+
+    /// Called behind each group; `idle` when nothing waits.
+    fn maintain(&mut self, idle: bool);
+
+    /// Leaves the store in order.
+    fn close(self: Box<Self>);
+
+    /// Leaves the store as it is, and never touches it again. It stays owned
+    /// until the process ends.
+    fn abandon(self: Box<Self>);
+}
+
+/// The reading side of a store: what is durable. Each call sees one state of it.
+pub trait Reader: Send + Sync {
+    /// The actor's last snapshot.
+    ///
+    /// # Errors
+    ///
+    /// The store's, here and below.
+    fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError>;
+
+    /// Sequence of the actor's last snapshot.
+    fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError>;
+
+    /// Up to `limit` groups with records, from the one that holds `position` or,
+    /// if none does, the next one.
+    fn groups(&self, position: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError>;
+
+    /// Hash of the last group that ends before `position`.
+    fn hash_before(&self, position: Position) -> Result<Option<Hash>, StoreError>;
+
+    /// Up to `limit` actors that have a snapshot, of a plugin (of all, if it is
+    /// empty), behind `after`, in the order of their ids.
+    fn list(
+        &self,
+        plugin: &str,
+        after: Option<&ActorId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError>;
+
+    /// Up to `limit` casts behind `after`, in order.
+    fn casts(&self, after: Option<CastId>, limit: usize) -> Result<Vec<CastRow>, StoreError>;
+
+    /// Up to `limit` timers due by `now_ms`, the earliest first.
+    fn timers_due(&self, now_ms: i64, limit: usize) -> Result<Vec<TimerRow>, StoreError>;
+
+    /// When the next timer is due.
+    fn next_timer(&self) -> Result<Option<i64>, StoreError>;
+
+    /// The timers of an actor, by name.
+    fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError>;
+
+    /// Up to `limit` dead letters with a number above `after`, in order.
+    fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError>;
+
+    /// Why an actor is in quarantine, if it is.
+    fn quarantine(&self, actor: &ActorId) -> Result<Option<String>, StoreError>;
+
+    /// All actors in quarantine, with the reason.
+    fn quarantined(&self) -> Result<Vec<(ActorId, String)>, StoreError>;
+
+    /// A durable value of the host.
+    fn value(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// All values whose keys begin with `prefix`, by key.
+    fn values(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError>;
+
+    /// Bytes that the store takes on disk, where it knows.
+    fn bytes(&self) -> u64;
+}
+
+/// A snapshot as it is stored.
+#[derive(Debug)]
+pub struct SnapshotRow {
+    /// Of its entry.
+    pub position: Position,
+    /// [`Snapshot::seq`](crate::Snapshot::seq).
+    pub seq: u64,
+    /// See [`SealedSnapshot::body`](crate::sealed::SealedSnapshot::body).
+    pub body: Vec<u8>,
+}
+
+/// A group as it is stored.
+#[derive(Debug)]
+pub struct GroupRow {
+    /// Of its first entry.
+    pub first: Position,
+    /// Of its last entry.
+    pub last: Position,
+    /// Of the owner that wrote it.
+    pub epoch: u64,
+    /// Number of records.
+    pub records: u32,
+    /// Unix milliseconds, UTC.
+    pub time_ms: i64,
+    /// Of the group before.
+    pub prev_hash: Hash,
+    /// Of this group.
+    pub hash: Hash,
+    /// See the module `group`.
+    pub body: Vec<u8>,
+}
+
+/// A known actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Which.
+    pub id: ActorId,
+    /// Of its last record.
+    pub seq: u64,
+    /// Of its stored state: of its last record, or of a snapshot behind that.
+    pub version: Version,
+}
+
+/// An opened store, ready for a [`Journal`](crate::Journal).
+pub struct Opened {
+    /// The writing side.
+    pub store: Box<dyn Store>,
+    /// The reading side.
+    pub reader: Box<dyn Reader>,
+    /// Of this owner: one more than the owner's before.
+    pub epoch: u64,
+    /// Names the store for ever.
+    pub store_id: String,
+    /// As the last owner left it.
+    pub meta: Meta,
+}

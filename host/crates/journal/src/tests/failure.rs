@@ -1,0 +1,235 @@
+//! A group that fails, at every place where it can: what its callers are told,
+//! and what is there afterwards.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::store::{AppendError, Group, Opened, Store};
+use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, sqlite};
+
+/// What the store shall do with the group that it has just been given.
+#[derive(Debug, Clone, Copy)]
+enum Verdict {
+    Commit,
+    FailBefore,
+    /// The error comes from COMMIT, and the group is not there.
+    FailAt,
+    /// The error comes from COMMIT, and the group is there all the same.
+    FailAfter,
+}
+
+/// A store that asks the test about each group.
+struct Asking {
+    inner: Box<dyn Store>,
+    asked: Sender<usize>,
+    verdicts: Receiver<Verdict>,
+}
+
+impl Store for Asking {
+    fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError> {
+        self.asked.send(group.entries.len()).unwrap();
+        match self.verdicts.recv_timeout(DEADLINE).unwrap() {
+            Verdict::Commit => self.inner.append(group),
+            Verdict::FailBefore => Err(AppendError::NotApplied("injected".into())),
+            Verdict::FailAt => Err(AppendError::Unknown("injected".into())),
+            Verdict::FailAfter => {
+                self.inner.append(group)?;
+                Err(AppendError::Unknown("injected".into()))
+            }
+        }
+    }
+
+    fn without_snapshot(&mut self, actors: &[ActorId]) -> Result<u64, StoreError> {
+        self.inner.without_snapshot(actors)
+    }
+
+    fn maintain(&mut self, idle: bool) {
+        self.inner.maintain(idle);
+    }
+
+    fn close(self: Box<Self>) {
+        self.inner.close();
+    }
+
+    fn abandon(self: Box<Self>) {
+        self.inner.abandon();
+    }
+}
+
+struct Asked {
+    bench: Bench,
+    asked: Receiver<usize>,
+    verdicts: Sender<Verdict>,
+}
+
+impl Asked {
+    fn open(path: &Path) -> Self {
+        let opened = sqlite::open(path).unwrap();
+        let ((ask, asked), (verdicts, verdict)) = (channel(), channel());
+        let store = Box::new(Asking {
+            inner: opened.store,
+            asked: ask,
+            verdicts: verdict,
+        });
+        let (sender, done) = channel();
+        let journal = Journal::start(Opened { store, ..opened }, move |entries| {
+            for entry in entries {
+                let _ = sender.send(entry);
+            }
+        });
+        Self {
+            bench: Bench {
+                journal: journal.unwrap(),
+                done,
+            },
+            asked,
+            verdicts,
+        }
+    }
+
+    /// Waits until the writer is inside the store with a group.
+    fn group_in_store(&self) -> usize {
+        self.asked.recv_timeout(DEADLINE).unwrap()
+    }
+
+    fn decide(&self, verdict: Verdict) {
+        self.verdicts.send(verdict).unwrap();
+    }
+
+    fn commit(&self, rows: Rows) -> Position {
+        self.decide(Verdict::Commit);
+        let position = self.bench.commit(rows);
+        self.group_in_store();
+        position
+    }
+}
+
+#[test]
+fn a_failed_group_takes_along_what_stands_behind_it_and_the_journal_goes_on() {
+    let (_folder, path) = store();
+    let asked = Asked::open(&path);
+    let (bench, journal) = (&asked.bench, &asked.bench.journal);
+    let (ali, sara) = (actor("ali"), actor("sara"));
+    let durable = asked.commit(of_record(record(&ali, 1)));
+
+    let failed = bench.append(of_record(record(&ali, 2)), 2);
+    asked.group_in_store();
+    let behind = bench.append(of_record(record(&sara, 1)), 3);
+    asked.decide(Verdict::FailBefore);
+    for (position, token) in [(failed, 2), (behind, 3)] {
+        let done = bench.next_done();
+        assert_eq!((done.position, done.token), (position, token));
+        assert!(matches!(done.result, Err(Lost::NotApplied(_))));
+    }
+
+    let before = Incarnation(0);
+    assert_eq!(journal.incarnation(), Incarnation(1));
+    assert!(journal.was_lost(failed, before) && journal.was_lost(behind, before));
+    assert!(!journal.was_lost(durable, before));
+    assert!(!journal.was_lost(failed, Incarnation(1)));
+    let stale = Entry {
+        incarnation: before,
+        rows: of_record(record(&ali, 2)),
+        token: 9,
+    };
+    let refused = journal.append(stale).unwrap_err();
+    assert_eq!(refused.reason, RefusedReason::StaleIncarnation);
+
+    assert_eq!(
+        (journal.poisoned(), journal.stats().undurable_bytes),
+        (None, 0)
+    );
+    assert_eq!(bench.seqs(&ali), (None, vec![1]));
+    assert_eq!((journal.read(&sara).unwrap(), journal.known()), (None, 1));
+    let next = asked.commit(of_record(record(&ali, 2)));
+    assert!(next > behind);
+    assert_eq!(bench.seqs(&ali), (None, vec![1, 2]));
+    assert!(!journal.was_lost(next, before));
+}
+
+#[test]
+fn an_error_from_commit_closes_the_journal_and_recovery_decides() {
+    for (verdict, there) in [(Verdict::FailAt, false), (Verdict::FailAfter, true)] {
+        let (folder, path) = store();
+        let asked = Asked::open(&path);
+        let (bench, journal) = (&asked.bench, &asked.bench.journal);
+        let ali = actor("ali");
+        asked.commit(of_record(record(&ali, 1)));
+        bench.append(of_record(record(&ali, 2)), 2);
+        asked.group_in_store();
+        bench.append(of_record(record(&ali, 3)), 3);
+        asked.decide(verdict);
+        assert!(matches!(bench.next_done().result, Err(Lost::Unknown(_))));
+        assert!(matches!(bench.next_done().result, Err(Lost::NotApplied(_))));
+
+        assert!(journal.is_closed() && journal.admit().is_err());
+        assert!(journal.poisoned().unwrap().contains("injected"));
+        assert!(matches!(journal.read(&ali), Err(ReadError::Closed)));
+        journal.close();
+
+        // The store stays owned until the process ends; a copy is what the next
+        // start finds.
+        let copy = recovery::copy_while_open(&path, folder.path());
+        let next = Bench::open(&copy);
+        let tail = if there { vec![1, 2] } else { vec![1] };
+        assert_eq!(next.seqs(&ali), (None, tail), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_record_out_of_sequence_is_not_written() {
+    let (_folder, path) = store();
+    let bench = Bench::open(&path);
+    let ali = actor("ali");
+    bench.commit(of_record(record(&ali, 1)));
+    bench.append(of_record(record(&ali, 3)), 3);
+    let error = bench.next_done().result.unwrap_err().to_string();
+    assert!(
+        error.contains("record 3 does not follow record 1"),
+        "{error}"
+    );
+    bench.commit(of_record(record(&ali, 2)));
+    assert_eq!(bench.seqs(&ali), (None, vec![1, 2]));
+}
+
+#[test]
+fn a_panic_of_the_callback_closes_the_journal() {
+    let (_folder, path) = store();
+    let journal = Journal::open(Options { path }, |_: Vec<Done<()>>| panic!("injected"));
+    let journal = journal.unwrap();
+    let entry = Entry {
+        incarnation: journal.incarnation(),
+        rows: of_record(record(&actor("ali"), 1)),
+        token: (),
+    };
+    journal.append(entry).unwrap();
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !journal.is_closed() {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    assert!(journal.poisoned().is_some());
+}
+
+#[test]
+fn nothing_is_admitted_while_too_much_waits() {
+    let (_folder, path) = store();
+    let asked = Asked::open(&path);
+    let (bench, journal) = (&asked.bench, &asked.bench.journal);
+    bench.append(of_record(record(&actor("ali"), 1)), 1);
+    asked.group_in_store();
+    let large = |index: u64| Rows {
+        values: vec![(format!("{index}"), Some(Bytes::from(vec![0; 16 << 20])))],
+        ..Rows::default()
+    };
+    for index in 0..4 {
+        assert_eq!(journal.admit(), Ok(()));
+        bench.append(large(index), 2);
+    }
+    assert!(matches!(journal.admit(), Err(Overloaded::Full { .. })));
+    // What was executed already is taken all the same.
+    bench.append(of_record(record(&actor("ali"), 2)), 3);
+    asked.decide(Verdict::FailBefore);
+    (0..6).for_each(|_| drop(bench.next_done()));
+    assert_eq!(journal.admit(), Ok(()));
+}

@@ -1,0 +1,110 @@
+//! Reads one actor: its last snapshot, and the records behind it, found by
+//! walking back from its head.
+
+use host_model::ActorId;
+
+use crate::chain::Damage;
+use crate::error::ReadError;
+use crate::group;
+use crate::sealed::{open_record, open_snapshot};
+use crate::store::{GroupRow, Reader};
+use crate::{Position, Record, Stored};
+
+/// The actor as the store has it, or none if it does not exist. `head` is the
+/// position of its last record behind its snapshot, as known before the call: a
+/// snapshot that is written meanwhile only makes the answer newer.
+pub(crate) fn read(
+    reader: &dyn Reader,
+    actor: &ActorId,
+    head: Option<Position>,
+) -> Result<Option<Stored>, ReadError> {
+    let row = reader.snapshot(actor)?;
+    if row.is_none() && head.is_none() {
+        return Ok(None);
+    }
+    let (covered, at) = row
+        .as_ref()
+        .map_or((0, Position(0)), |it| (it.seq, it.position));
+    let snapshot = match row {
+        Some(row) => Some(
+            open_snapshot(&row.body).map_err(|problem| ReadError::Damaged {
+                what: format!("the snapshot of {actor} at position {}", at.0),
+                problem,
+            })?,
+        ),
+        None => None,
+    };
+    let tail = tail(reader, actor, head.unwrap_or_default(), covered)?;
+    let last = if tail.is_empty() {
+        at
+    } else {
+        head.unwrap_or_default().max(at)
+    };
+    Ok(Some(Stored {
+        snapshot,
+        tail,
+        head: last,
+        quarantined: reader.quarantine(actor)?,
+    }))
+}
+
+/// The records from `head` back to the first above the sequence `covered`, in order.
+fn tail(
+    reader: &dyn Reader,
+    actor: &ActorId,
+    head: Position,
+    covered: u64,
+) -> Result<Vec<Record>, ReadError> {
+    let mut tail: Vec<Record> = Vec::new();
+    let mut next = head;
+    while next > Position(0) {
+        let group = reader.groups(next, 1)?.pop();
+        let group = group
+            .filter(|group| group.first <= next)
+            .ok_or_else(|| missing(actor, next))?;
+        next = walk_group(&group, actor, next, covered, &mut tail)?;
+    }
+    tail.reverse();
+    match tail.first() {
+        Some(first) if first.seq != covered + 1 => Err(ReadError::Damaged {
+            what: format!("the tail of {actor}"),
+            problem: format!("record {} is missing", covered + 1),
+        }),
+        _ => Ok(tail),
+    }
+}
+
+/// Takes the actor's records out of one group, the last first; gives the position
+/// at which to go on, or 0 at the end.
+fn walk_group(
+    group: &GroupRow,
+    actor: &ActorId,
+    mut next: Position,
+    covered: u64,
+    tail: &mut Vec<Record>,
+) -> Result<Position, ReadError> {
+    let damaged = |problem: String| Damage::of(group, problem);
+    let frames = group::decode(&group.body).map_err(|error| damaged(error.to_string()))?;
+    while next >= group.first {
+        let at = frames
+            .binary_search_by_key(&next, |frame| frame.position)
+            .map_err(|_| missing(actor, next))?;
+        let record = open_record(frames[at].record).map_err(damaged)?;
+        if record.actor != *actor {
+            return Err(damaged(format!("position {} is not of {actor}", next.0)).into());
+        }
+        if record.seq <= covered {
+            return Ok(Position(0));
+        }
+        tail.push(record);
+        next = frames[at].prev;
+    }
+    Ok(next)
+}
+
+fn missing(actor: &ActorId, position: Position) -> ReadError {
+    ReadError::Damaged {
+        what: format!("the tail of {actor}"),
+        problem: format!("there is no record at position {}", position.0),
+    }
+}

@@ -1,0 +1,218 @@
+//! What the store knows of releases and upgrades, as values of the journal.
+//!
+//! | key | value |
+//! |---|---|
+//! | `release/permanent` | the version that a restart boots |
+//! | `release/previous` | the version that was permanent before it |
+//! | `release/status/V` | `old` or `failed` with the reason |
+//! | `plugin/digest/NAME/V` | SHA-256 of the library that this number stands for |
+//! | `upgrade/last` | the last [`Upgrade`], whether it is over or not |
+//! | `upgrade/history/N` | report of the upgrade with number N, by eight digits |
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use host_actors::Actors;
+use host_journal::{Journal, Lost, ReadError};
+use host_model::Version;
+use host_model::control::UpgradeReport;
+use host_model::release::{ReleaseManifest, ReleaseStatus};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::state::Upgrade;
+
+/// All of the table above but the history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Booked {
+    /// The release that a restart boots. None before the first start.
+    pub permanent: Option<Version>,
+    /// The release that was permanent before it.
+    pub previous: Option<Version>,
+    /// Releases with a past.
+    pub statuses: BTreeMap<Version, Past>,
+    /// Libraries by plugin and version.
+    pub digests: BTreeMap<String, String>,
+    /// The last upgrade.
+    pub last: Option<Upgrade>,
+}
+
+/// What has become of a release here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Past {
+    /// It was permanent once.
+    Old,
+    /// An upgrade to it was rolled back.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The book cannot be read or written.
+#[derive(Debug, Error)]
+pub enum BookError {
+    /// The store would not read.
+    #[error("read what the store knows of releases")]
+    Read(#[from] ReadError),
+    /// A value makes no sense: written by a newer host, or damaged.
+    #[error(
+        "the store's value {key} makes no sense to this host ({problem}); was it written by a newer one?"
+    )]
+    Value {
+        /// Which.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The store would not write.
+    #[error("write what the store knows of releases")]
+    Write(#[from] Lost),
+}
+
+impl Booked {
+    /// Reads the book.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`]
+    pub fn read<T: Send + 'static>(journal: &Journal<T>) -> Result<Self, BookError> {
+        let mut book = Self::default();
+        for (key, value) in journal.values("release/")? {
+            match key.strip_prefix("release/") {
+                Some("permanent") => book.permanent = Some(parse(&key, &value)?),
+                Some("previous") => book.previous = Some(parse(&key, &value)?),
+                Some(rest) => {
+                    if let Some(version) = rest.strip_prefix("status/")
+                        && let Ok(version) = version.parse()
+                    {
+                        book.statuses.insert(version, parse(&key, &value)?);
+                    }
+                }
+                None => {}
+            }
+        }
+        for (key, value) in journal.values("plugin/digest/")? {
+            book.digests.insert(key.clone(), parse(&key, &value)?);
+        }
+        if let Some(value) = journal.value("upgrade/last")? {
+            book.last = Some(parse("upgrade/last", &value)?);
+        }
+        Ok(book)
+    }
+
+    /// The digest that a plugin's version stands for in this home.
+    #[must_use]
+    pub fn digest(&self, plugin: &str, version: &Version) -> Option<&str> {
+        self.digests
+            .get(&digest_key(plugin, version))
+            .map(String::as_str)
+    }
+
+    /// What a release is to this home, while `current` rules.
+    #[must_use]
+    pub fn status(&self, version: &Version, current: &Version) -> ReleaseStatus {
+        if self.permanent.as_ref() == Some(version) {
+            return ReleaseStatus::Permanent;
+        }
+        if version == current {
+            return ReleaseStatus::Current;
+        }
+        match self.statuses.get(version) {
+            Some(Past::Old) => ReleaseStatus::Old,
+            Some(Past::Failed { .. }) => ReleaseStatus::Failed,
+            None => ReleaseStatus::Unpacked,
+        }
+    }
+}
+
+/// Values to be written together.
+#[derive(Debug, Clone, Default)]
+pub struct Book {
+    values: Vec<(String, Option<Bytes>)>,
+}
+
+impl Book {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn put(mut self, key: impl Into<String>, value: &impl Serialize) -> Self {
+        let value = serde_json::to_vec(value).expect("the book's values are JSON");
+        self.values.push((key.into(), Some(value.into())));
+        self
+    }
+
+    /// How far an upgrade has come.
+    #[must_use]
+    pub fn upgrade(self, upgrade: &Upgrade) -> Self {
+        self.put("upgrade/last", upgrade)
+    }
+
+    /// A release becomes permanent, and the one before it old.
+    #[must_use]
+    pub fn permanent(self, version: &Version, previous: Option<&Version>) -> Self {
+        let book = self
+            .put("release/permanent", version)
+            .forget_status(version);
+        match previous {
+            Some(previous) => book
+                .put("release/previous", previous)
+                .put(format!("release/status/{previous}"), &Past::Old),
+            None => book,
+        }
+    }
+
+    /// An upgrade to a release was rolled back.
+    #[must_use]
+    pub fn failed(self, version: &Version, reason: &str) -> Self {
+        let past = Past::Failed {
+            reason: reason.to_owned(),
+        };
+        self.put(format!("release/status/{version}"), &past)
+    }
+
+    fn forget_status(mut self, version: &Version) -> Self {
+        self.values
+            .push((format!("release/status/{version}"), None));
+        self
+    }
+
+    /// The libraries that a release's version numbers stand for.
+    #[must_use]
+    pub fn digests(self, release: &ReleaseManifest) -> Self {
+        release.plugins.iter().fold(self, |book, plugin| {
+            book.put(digest_key(&plugin.name, &plugin.version), &plugin.sha256)
+        })
+    }
+
+    /// How an upgrade ended.
+    #[must_use]
+    pub fn history(self, id: u64, report: &UpgradeReport) -> Self {
+        self.put(format!("upgrade/history/{id:08}"), report)
+    }
+
+    /// Makes it durable, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::Write`]
+    pub async fn write(self, actors: &Actors) -> Result<(), BookError> {
+        Ok(actors.write_values(self.values).await?)
+    }
+}
+
+fn digest_key(plugin: &str, version: &Version) -> String {
+    format!("plugin/digest/{plugin}/{version}")
+}
+
+fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, BookError> {
+    serde_json::from_slice(value).map_err(|e| BookError::Value {
+        key: key.to_owned(),
+        problem: e.to_string(),
+    })
+}

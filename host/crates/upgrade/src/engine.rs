@@ -1,0 +1,375 @@
+//! Who carries out upgrades: one at a time, step by step.
+
+use std::sync::Arc;
+
+use host_actors::Actors;
+use host_model::Version;
+use host_model::control::{
+    PluginRow, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
+};
+use host_model::plan::Plan;
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::assemble::Assembler;
+use crate::book::{Booked, Past};
+use crate::plan::{PlanError, plan};
+use crate::releases::{ReleasesError, Unpacked};
+use crate::run::{Run, Running};
+use crate::state::Upgrade;
+
+/// Messages about an upgrade that a slow listener may be behind.
+const PROGRESS_BEHIND_MAX: usize = 256;
+
+/// Carries out upgrades. Shared by [`Arc`].
+pub struct Upgrader {
+    pub(crate) actors: Arc<Actors>,
+    pub(crate) assembler: Arc<Assembler>,
+    /// Version of the host that runs.
+    pub(crate) host: Version,
+    /// Target triple of the host that runs.
+    pub(crate) target: String,
+    pub(crate) booked: Mutex<Booked>,
+    running: Mutex<Option<Arc<Running>>>,
+    pub(crate) data: Handle,
+    pub(crate) hooks: Hooks,
+}
+
+impl std::fmt::Debug for Upgrader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upgrader").finish_non_exhaustive()
+    }
+}
+
+/// What [`Upgrader::start`] needs.
+pub struct Parts {
+    /// The actors.
+    pub actors: Arc<Actors>,
+    /// Who puts releases together.
+    pub assembler: Arc<Assembler>,
+    /// Version of the host that runs.
+    pub host: Version,
+    /// Target triple of the host that runs.
+    pub target: String,
+    /// What the store knows.
+    pub booked: Booked,
+    /// An upgrade that the process before this one left, if one is to be gone on with.
+    pub recovered: Option<Upgrade>,
+    /// The runtime that sweeps run on.
+    pub data: Handle,
+    /// See there.
+    pub hooks: Hooks,
+}
+
+/// What others want to do at moments of an upgrade.
+pub struct Hooks {
+    /// Another release is permanent: told behind the transaction that says so.
+    pub permanent: Box<dyn Fn(&Version) + Send + Sync>,
+    /// A transition is durable, and has not taken effect yet.
+    pub transition: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// What an operator may ask of an upgrade that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Commit as soon as everyone has come over.
+    Commit,
+    /// Go back.
+    RollBack,
+}
+
+/// Why a request was not begun. Nothing has changed.
+#[derive(Debug, Error)]
+pub enum RefusedUpgrade {
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A release is not there, or broken.
+    #[error(transparent)]
+    Releases(#[from] ReleasesError),
+    /// Another upgrade is under way.
+    #[error(
+        "an upgrade from {from} to {to} is under way ({state}); wait for it, or say `host commit` or `host rollback`"
+    )]
+    Busy {
+        /// The release before.
+        from: Version,
+        /// The release after.
+        to: Version,
+        /// How far it is.
+        state: &'static str,
+    },
+    /// An upgrade to this release was rolled back before.
+    #[error(
+        "an upgrade to {version} was rolled back before: {reason}; install a new version, or say --retry-failed"
+    )]
+    FailedBefore {
+        /// The release.
+        version: Version,
+        /// Why it was rolled back.
+        reason: String,
+    },
+    /// There is nothing to commit.
+    #[error("no upgrade is under way; {0} is permanent already")]
+    NothingToCommit(Version),
+    /// There is no release to go back to.
+    #[error(
+        "no upgrade is under way, and no other release was permanent before {0}; say which one to go back to"
+    )]
+    NothingToRollBack(Version),
+    /// It is too late, or too early, for this.
+    #[error("the upgrade is {state}; it cannot {wish} any more")]
+    TooLate {
+        /// How far it is.
+        state: &'static str,
+        /// What was asked.
+        wish: &'static str,
+    },
+    /// An upgrade under way goes back to where it came from only.
+    #[error(
+        "the upgrade under way came from {from}, so it goes back to {from}, not to {to}; go back first"
+    )]
+    OtherRelease {
+        /// Where it came from.
+        from: Version,
+        /// Where it was asked to go.
+        to: Version,
+    },
+}
+
+impl RefusedUpgrade {
+    /// One snake-case word for programs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Plan(PlanError::SameVersion(_)) => "same_version",
+            Self::Plan(PlanError::NoPath { .. }) => "no_path",
+            Self::Plan(PlanError::OneWay { .. }) => "one_way",
+            Self::Plan(PlanError::Circle(_)) => "circle",
+            Self::Plan(_) => "bad_appup",
+            Self::Releases(ReleasesError::NotFound { .. }) => "not_installed",
+            Self::Releases(ReleasesError::Broken { .. }) => "broken_release",
+            Self::Busy { .. } => "busy",
+            Self::FailedBefore { .. } => "failed_before",
+            Self::NothingToCommit(_) => "nothing_to_commit",
+            Self::NothingToRollBack(_) => "nothing_to_roll_back",
+            Self::TooLate { .. } => "too_late",
+            Self::OtherRelease { .. } => "other_release",
+        }
+    }
+}
+
+impl Upgrader {
+    /// Takes up its work: an upgrade that was left rolling back goes on.
+    #[must_use]
+    pub fn start(parts: Parts) -> Arc<Self> {
+        let upgrader = Arc::new(Self {
+            actors: parts.actors,
+            assembler: parts.assembler,
+            host: parts.host,
+            target: parts.target,
+            booked: Mutex::new(parts.booked),
+            running: Mutex::new(None),
+            data: parts.data,
+            hooks: parts.hooks,
+        });
+        if let Some(upgrade) = parts.recovered {
+            let (run, running) = upgrader.new_run(upgrade, None);
+            *upgrader.running.lock() = Some(running);
+            upgrader.data.spawn(run.go_on());
+        }
+        upgrader
+    }
+
+    /// What an upgrade to `to` would do. Blocking, for it reads releases.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn plan(&self, to: &Version, one_way: bool) -> Result<Plan, RefusedUpgrade> {
+        let releases = self.assembler.releases();
+        let from = releases.read(&self.actors.release().version)?;
+        if from.manifest.version == *to {
+            return Err(PlanError::SameVersion(to.clone()).into());
+        }
+        let to = releases.read(to)?;
+        let appups = releases.appups()?;
+        Ok(plan(&from.manifest, &to.manifest, &appups, one_way)?)
+    }
+
+    /// Begins an upgrade. What is said while it goes on comes over the receiver; it
+    /// goes on whether anyone listens or not. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn upgrade(
+        self: &Arc<Self>,
+        request: &UpgradeRequest,
+    ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+        self.refuse_if_busy()?;
+        let past = self.booked.lock().statuses.get(&request.to).cloned();
+        if let Some(Past::Failed { reason }) = past
+            && !request.retry_failed
+        {
+            return Err(RefusedUpgrade::FailedBefore {
+                version: request.to.clone(),
+                reason,
+            });
+        }
+        let plan = self.plan(&request.to, request.one_way)?;
+        let probation_s = request.probation_s.unwrap_or(plan.probation_s);
+        self.begin(plan, probation_s)
+    }
+
+    /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
+    /// release that was permanent before, as a change of its own without probation.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn rollback(
+        self: &Arc<Self>,
+        request: &RollbackRequest,
+    ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+        if let Some(running) = self.running() {
+            let from = &running.plan.from;
+            if let Some(to) = &request.to
+                && to != from
+            {
+                return Err(RefusedUpgrade::OtherRelease {
+                    from: from.clone(),
+                    to: to.clone(),
+                });
+            }
+            return running.ask(Asked::RollBack);
+        }
+        let current = self.actors.release().version.clone();
+        let to = match &request.to {
+            Some(to) => to.clone(),
+            None => self
+                .booked
+                .lock()
+                .previous
+                .clone()
+                .filter(|previous| *previous != current)
+                .ok_or(RefusedUpgrade::NothingToRollBack(current))?,
+        };
+        let plan = self.plan(&to, false)?;
+        self.begin(plan, 0)
+    }
+
+    /// Commits the upgrade that is under way, without waiting for its probation to end.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn commit(&self) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+        match self.running() {
+            Some(running) => running.ask(Asked::Commit),
+            None => Err(RefusedUpgrade::NothingToCommit(self.permanent())),
+        }
+    }
+
+    /// The upgrade that is under way.
+    #[must_use]
+    pub fn status(&self) -> Option<UpgradeStatus> {
+        self.running().map(|running| running.status(&self.actors))
+    }
+
+    /// The release that a restart boots.
+    #[must_use]
+    pub fn permanent(&self) -> Version {
+        let booked = self.booked.lock();
+        let permanent = booked.permanent.clone();
+        permanent.unwrap_or_else(|| self.actors.release().version.clone())
+    }
+
+    /// The releases of this home. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError`]
+    pub fn releases(&self) -> Result<Vec<ReleaseRow>, ReleasesError> {
+        let releases = self.assembler.releases();
+        let current = self.actors.release().version.clone();
+        let row = |release: Unpacked| ReleaseRow {
+            status: self
+                .booked
+                .lock()
+                .status(&release.manifest.version, &current),
+            version: release.manifest.version,
+            plugins: release
+                .manifest
+                .plugins
+                .into_iter()
+                .map(|plugin| PluginRow {
+                    name: plugin.name,
+                    version: plugin.version,
+                })
+                .collect(),
+        };
+        let versions = releases.versions()?;
+        versions.iter().map(|v| releases.read(v).map(row)).collect()
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        plan: Plan,
+        probation_s: u64,
+    ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+        let id = {
+            let booked = self.booked.lock();
+            booked.last.as_ref().map_or(1, |last| last.id + 1)
+        };
+        let upgrade = Upgrade {
+            id,
+            plan,
+            state: crate::State::Planned,
+        };
+        let (run, running) = self.new_run(upgrade, Some(probation_s));
+        let progress = running.listen();
+        {
+            // Looked at again under the lock: of two at once, one begins.
+            let mut slot = self.running.lock();
+            if let Some(other) = slot.as_ref().filter(|running| !running.is_over()) {
+                return Err(other.busy());
+            }
+            *slot = Some(running);
+        }
+        self.data.spawn(run.go_on());
+        Ok(progress)
+    }
+
+    fn new_run(
+        self: &Arc<Self>,
+        upgrade: Upgrade,
+        probation_s: Option<u64>,
+    ) -> (Run, Arc<Running>) {
+        let (ask, asked) = mpsc::channel(4);
+        let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
+        let running = Arc::new(Running::new(&upgrade, ask, progress));
+        let run = Run::new(
+            Arc::clone(self),
+            Arc::clone(&running),
+            upgrade,
+            probation_s,
+            asked,
+        );
+        (run, running)
+    }
+
+    fn running(&self) -> Option<Arc<Running>> {
+        let running = self.running.lock();
+        running.clone().filter(|running| !running.is_over())
+    }
+
+    fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
+        match self.running() {
+            Some(running) => Err(running.busy()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a start does with what the process before it left.
+
+use host_model::Version;
+
+use crate::book::Booked;
+use crate::state::{Event, IllegalEvent, Upgrade};
+
+/// Which release boots, and whether an upgrade is to be brought to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The release that boots.
+    pub boot: Version,
+    /// The upgrade in the state that it now has, if that is to be written and gone on with.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// Decides on a start with what is booked. `first` boots where nothing is.
+///
+/// Before the switch an upgrade is cancelled; after it, and before the commit, it
+/// rolls back, for the permanent release boots, and that is the old one.
+///
+/// # Errors
+///
+/// [`IllegalEvent`] if the booked state makes no sense.
+pub fn recover(booked: &Booked, first: &Version) -> Result<Recovery, IllegalEvent> {
+    let boot = booked.permanent.as_ref().unwrap_or(first).clone();
+    let upgrade = match booked.last.clone() {
+        Some(upgrade) if !upgrade.state.is_over() => Some(Upgrade {
+            state: upgrade.state.apply(Event::HostDied)?,
+            ..upgrade
+        }),
+        _ => None,
+    };
+    Ok(Recovery { boot, upgrade })
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::plan::Plan;
+
+    use super::*;
+    use crate::state::State;
+
+    fn booked(state: State) -> Booked {
+        let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
+        let committed = state == State::Committed;
+        Booked {
+            permanent: Some(if committed { new.clone() } else { old.clone() }),
+            last: Some(Upgrade {
+                id: 1,
+                plan: Plan {
+                    from: old,
+                    to: new,
+                    plugins: Vec::new(),
+                    reversible: true,
+                    probation_s: 60,
+                },
+                state,
+            }),
+            ..Booked::default()
+        }
+    }
+
+    #[test]
+    fn the_table_of_what_a_start_does() {
+        let reason = || "why".to_owned();
+        for (state, boot, then) in [
+            (State::Planned, "0.1.0", Some("cancelled")),
+            (State::Verified, "0.1.0", Some("cancelled")),
+            (State::Staged, "0.1.0", Some("cancelled")),
+            (State::Switching, "0.1.0", Some("rolling_back")),
+            (
+                State::Probation { until_ms: 1 },
+                "0.1.0",
+                Some("rolling_back"),
+            ),
+            (
+                State::RollingBack { reason: reason() },
+                "0.1.0",
+                Some("rolling_back"),
+            ),
+            (State::Stuck { reason: reason() }, "0.1.0", Some("stuck")),
+            (State::RolledBack { reason: reason() }, "0.1.0", None),
+            (State::Cancelled { reason: reason() }, "0.1.0", None),
+            (State::Committed, "0.2.0", None),
+        ] {
+            let name = state.name();
+            let recovery = recover(&booked(state), &Version::new(9, 9, 9)).unwrap();
+            assert_eq!(recovery.boot.to_string(), boot, "{name}");
+            let found = recovery.upgrade.map(|upgrade| upgrade.state.name());
+            assert_eq!(found, then, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_store_boots_the_first_release() {
+        let recovery = recover(&Booked::default(), &Version::new(0, 1, 0)).unwrap();
+        assert_eq!(recovery.boot, Version::new(0, 1, 0));
+        assert_eq!(recovery.upgrade, None);
+    }
+}

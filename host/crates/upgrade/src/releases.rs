@@ -1,0 +1,187 @@
+//! Releases that lie on disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use host_model::Version;
+use host_model::appup::Appup;
+use host_model::release::ReleaseManifest;
+use thiserror::Error;
+
+/// The folders that hold releases: the home's own, and where they are installed
+/// later. One that is not there holds none.
+#[derive(Debug, Clone)]
+pub struct Releases {
+    dirs: Vec<PathBuf>,
+}
+
+/// A release that lies unpacked in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its `manifest.json`.
+    pub manifest: ReleaseManifest,
+}
+
+/// What is wrong with a release on disk. The operator is to blame.
+#[derive(Debug, Error)]
+pub enum ReleasesError {
+    /// It is not there.
+    #[error("release {version} is not in {}; there are: {known}", dirs.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(" or "))]
+    NotFound {
+        /// What was looked for.
+        version: Version,
+        /// Where.
+        dirs: Vec<PathBuf>,
+        /// What is there instead.
+        known: String,
+    },
+    /// A file of it cannot be read, or makes no sense.
+    #[error("read {}: {problem}; install the release again", file.display())]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Releases {
+    /// The releases in `dirs`; where two hold the same version, the first counts.
+    #[must_use]
+    pub fn new(dirs: Vec<PathBuf>) -> Self {
+        Self { dirs }
+    }
+
+    /// The release `version`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError`]
+    pub fn read(&self, version: &Version) -> Result<Unpacked, ReleasesError> {
+        let found = self
+            .dirs
+            .iter()
+            .map(|dir| dir.join(version.to_string()))
+            .find(|dir| dir.join("manifest.json").exists());
+        match found {
+            Some(dir) => Unpacked::read(&dir),
+            None => Err(ReleasesError::NotFound {
+                version: version.clone(),
+                dirs: self.dirs.clone(),
+                known: match self.versions()?.as_slice() {
+                    [] => "none".to_owned(),
+                    known => known
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                },
+            }),
+        }
+    }
+
+    /// The versions of all releases, the lowest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError::Broken`] if a folder cannot be listed.
+    pub fn versions(&self) -> Result<Vec<Version>, ReleasesError> {
+        let mut versions = Vec::new();
+        for dir in &self.dirs {
+            let broken = |error: std::io::Error| ReleasesError::Broken {
+                file: dir.clone(),
+                problem: error.to_string(),
+            };
+            let entries = match fs::read_dir(dir) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(broken(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(broken)?;
+                let version = entry.file_name().to_string_lossy().parse();
+                if let Ok(version) = version
+                    && entry.path().join("manifest.json").exists()
+                {
+                    versions.push(version);
+                }
+            }
+        }
+        versions.sort();
+        versions.dedup();
+        Ok(versions)
+    }
+
+    /// The appups of all releases, by plugin and version.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError::Broken`], which names the file.
+    pub fn appups(&self) -> Result<BTreeMap<(String, Version), Appup>, ReleasesError> {
+        let mut appups = BTreeMap::new();
+        for version in self.versions()? {
+            for appup in self.read(&version)?.appups()? {
+                appups
+                    .entry((appup.plugin.clone(), appup.version.clone()))
+                    .or_insert(appup);
+            }
+        }
+        Ok(appups)
+    }
+}
+
+impl Unpacked {
+    /// The release in the folder `dir`, which is named after its version.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError::Broken`]
+    pub fn read(dir: &Path) -> Result<Self, ReleasesError> {
+        let file = dir.join("manifest.json");
+        let broken = |problem: String| ReleasesError::Broken {
+            file: file.clone(),
+            problem,
+        };
+        let text = fs::read(&file).map_err(|e| broken(e.to_string()))?;
+        let manifest: ReleaseManifest =
+            serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
+        if dir.file_name() != Some(manifest.version.to_string().as_ref()) {
+            return Err(broken(format!(
+                "it is the manifest of {}, which belongs in a folder of that name",
+                manifest.version
+            )));
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            manifest,
+        })
+    }
+
+    /// Its host.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        self.dir.join("bin/host")
+    }
+
+    fn appups(&self) -> Result<Vec<Appup>, ReleasesError> {
+        let read = |file: &Path| -> Result<Appup, ReleasesError> {
+            let path = self.dir.join(file);
+            let broken = |problem: String| ReleasesError::Broken {
+                file: path.clone(),
+                problem,
+            };
+            let text = fs::read_to_string(&path).map_err(|e| broken(e.to_string()))?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Appup::parse(&name, &text).map_err(|e| broken(e.problem))
+        };
+        self.manifest
+            .upgrade_scripts
+            .iter()
+            .map(|script| read(&script.file))
+            .collect()
+    }
+}

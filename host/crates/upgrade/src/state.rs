@@ -1,0 +1,302 @@
+//! The states of an upgrade, and what leads from one to the next.
+
+use host_model::plan::Plan;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// An upgrade: what it does, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgrade {
+    /// Its number in the history.
+    pub id: u64,
+    /// What it does.
+    pub plan: Plan,
+    /// How far it has come.
+    pub state: State,
+}
+
+/// How far an upgrade has come.
+///
+/// ```text
+/// Planned ─► Verified ─► Staged ─► Switching ─► Probation ─► Committed
+///    └──────────┴───────────┴─► Cancelled │             │
+///                                         └─► RollingBack ─► RolledBack
+///                                                 └─► Stuck ─┘
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// The plan is made; nothing is done.
+    Planned,
+    /// What the plan needs is there, and is what it should be.
+    Verified,
+    /// The new plugins are open.
+    Staged,
+    /// The new release rules; actors come over.
+    Switching,
+    /// All have come over; the new release is watched.
+    Probation {
+        /// Until then: Unix milliseconds, UTC.
+        until_ms: i64,
+    },
+    /// The new release is permanent.
+    Committed,
+    /// Nothing had been switched when it ended.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// The old release rules again; actors go back.
+    RollingBack {
+        /// Why.
+        reason: String,
+    },
+    /// All have gone back.
+    RolledBack {
+        /// Why.
+        reason: String,
+    },
+    /// An operator must look.
+    Stuck {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What happens to an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Everything that it needs is there.
+    Verified,
+    /// The new plugins are open.
+    Staged,
+    /// The new release is about to rule.
+    SwitchBegan,
+    /// Everyone has come over.
+    AllSwitched {
+        /// The end of probation: Unix milliseconds, UTC.
+        until_ms: i64,
+    },
+    /// Probation is over and everyone has come over.
+    Committed,
+    /// Something stands in the way, or an operator says so.
+    Failed {
+        /// What.
+        reason: String,
+    },
+    /// Everyone has gone back.
+    AllReturned,
+    /// Going back does not work either.
+    GotStuck {
+        /// Why.
+        reason: String,
+    },
+    /// The process that carried it out is gone.
+    HostDied,
+    /// An operator has looked, and wants it to go back.
+    TriedAgain,
+}
+
+/// An event that cannot happen in a state: a defect of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("an upgrade that is {state} cannot take the event {event:?}")]
+pub struct IllegalEvent {
+    /// The state.
+    pub state: &'static str,
+    /// The event.
+    pub event: Event,
+}
+
+impl State {
+    /// The state that follows. The one place that says so, for live code and for
+    /// recovery after a crash.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalEvent`] for an event that has no place here.
+    pub fn apply(self, event: Event) -> Result<Self, IllegalEvent> {
+        use Event as E;
+        Ok(match (self, event) {
+            (Self::Planned, E::Verified) => Self::Verified,
+            (Self::Verified, E::Staged) => Self::Staged,
+            (Self::Staged, E::SwitchBegan) => Self::Switching,
+            (Self::Switching, E::AllSwitched { until_ms }) => Self::Probation { until_ms },
+            (Self::Probation { .. }, E::Committed) => Self::Committed,
+
+            // Nothing has been switched: there is nothing to go back from.
+            (Self::Planned | Self::Verified | Self::Staged, E::Failed { reason }) => {
+                Self::Cancelled { reason }
+            }
+            (Self::Planned | Self::Verified | Self::Staged, E::HostDied) => Self::Cancelled {
+                reason: DIED.to_owned(),
+            },
+            (Self::Switching | Self::Probation { .. }, E::Failed { reason }) => {
+                Self::RollingBack { reason }
+            }
+            // The permanent release boots, and it is the old one.
+            (Self::Switching | Self::Probation { .. }, E::HostDied) => Self::RollingBack {
+                reason: DIED.to_owned(),
+            },
+            (Self::RollingBack { reason }, E::AllReturned) => Self::RolledBack { reason },
+            (Self::RollingBack { .. }, E::GotStuck { reason }) => Self::Stuck { reason },
+            (Self::Stuck { reason }, E::TriedAgain) => Self::RollingBack { reason },
+            // A start goes on where the process before it ended.
+            (state @ (Self::RollingBack { .. } | Self::Stuck { .. }), E::HostDied) => state,
+            (state, E::HostDied) if state.is_over() => state,
+
+            (state, event) => {
+                return Err(IllegalEvent {
+                    state: state.name(),
+                    event,
+                });
+            }
+        })
+    }
+
+    /// Whether nothing follows any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Committed | Self::Cancelled { .. } | Self::RolledBack { .. }
+        )
+    }
+
+    /// Its name, as in the status and the journal.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Verified => "verified",
+            Self::Staged => "staged",
+            Self::Switching => "switching",
+            Self::Probation { .. } => "probation",
+            Self::Committed => "committed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Stuck { .. } => "stuck",
+        }
+    }
+
+    /// Why it did not commit, where that is so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Cancelled { reason }
+            | Self::RollingBack { reason }
+            | Self::RolledBack { reason }
+            | Self::Stuck { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// Why an upgrade ended when its process did.
+const DIED: &str = "the host ended in the middle of it";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason() -> String {
+        "why".to_owned()
+    }
+
+    fn states() -> Vec<State> {
+        vec![
+            State::Planned,
+            State::Verified,
+            State::Staged,
+            State::Switching,
+            State::Probation { until_ms: 7 },
+            State::Committed,
+            State::Cancelled { reason: reason() },
+            State::RollingBack { reason: reason() },
+            State::RolledBack { reason: reason() },
+            State::Stuck { reason: reason() },
+        ]
+    }
+
+    fn after(state: &State, event: Event) -> Option<&'static str> {
+        state.clone().apply(event).ok().map(|state| state.name())
+    }
+
+    #[test]
+    fn the_straight_way_leads_to_committed() {
+        let events = [
+            Event::Verified,
+            Event::Staged,
+            Event::SwitchBegan,
+            Event::AllSwitched { until_ms: 7 },
+            Event::Committed,
+        ];
+        let state = events
+            .into_iter()
+            .try_fold(State::Planned, State::apply)
+            .unwrap();
+        assert_eq!(state, State::Committed);
+    }
+
+    #[test]
+    fn a_death_cancels_before_the_switch_and_rolls_back_after_it() {
+        let after: Vec<_> = states()
+            .iter()
+            .map(|state| after(state, Event::HostDied).unwrap())
+            .collect();
+        assert_eq!(
+            after,
+            [
+                "cancelled",
+                "cancelled",
+                "cancelled",
+                "rolling_back",
+                "rolling_back",
+                "committed",
+                "cancelled",
+                "rolling_back",
+                "rolled_back",
+                "stuck",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failure_is_possible_until_it_is_over() {
+        let failed: Vec<_> = states()
+            .iter()
+            .map(|state| after(state, Event::Failed { reason: reason() }))
+            .collect();
+        let (cancelled, back) = (Some("cancelled"), Some("rolling_back"));
+        assert_eq!(
+            failed,
+            [
+                cancelled, cancelled, cancelled, back, back, None, None, None, None, None
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_committed_but_from_probation() {
+        for state in states() {
+            let committed = after(&state, Event::Committed).is_some();
+            assert_eq!(
+                committed,
+                matches!(state, State::Probation { .. }),
+                "{state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_was_written() {
+        for state in states() {
+            let text = serde_json::to_string(&state).unwrap();
+            assert_eq!(
+                serde_json::from_str::<State>(&text).unwrap(),
+                state,
+                "{text}"
+            );
+        }
+    }
+}
