@@ -158,7 +158,7 @@ impl Client {
     /// # Errors
     ///
     /// That the connection is gone, or nothing comes in time.
-    pub fn next(&mut self) -> Result<Message> {
+    pub fn next_message(&mut self) -> Result<Message> {
         if let Some(message) = self.heard.pop_front() {
             return Ok(message);
         }
@@ -170,10 +170,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Client::next`].
+    /// As [`Client::next_message`].
     pub fn next_of(&mut self, event: &str) -> Result<Message> {
         loop {
-            let next = self.next();
+            let next = self.next_message();
             let message = next.with_context(|| format!("wait for the event {event}"))?;
             if message.event == event {
                 return Ok(message);

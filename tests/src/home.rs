@@ -64,6 +64,13 @@ impl Home {
         self.dir.path()
     }
 
+    /// Where its data, its log and its processes' ids lie.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        let set = self.environment.iter().find(|(name, _)| name == "HOST_DATA");
+        set.map_or(self.path(), |(_, path)| Path::new(path))
+    }
+
     /// Adds a line to `etc/env`.
     ///
     /// # Errors
@@ -239,14 +246,14 @@ impl Home {
     /// The host's log so far.
     #[must_use]
     pub fn log(&self) -> String {
-        let bytes = fs::read(self.path().join("log/host.log")).unwrap_or_default();
+        let bytes = fs::read(self.data().join("log/host.log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// The process in a pid file, if it lives and is of this home: ids are used
     /// again, and nothing of others is to be killed.
     fn pid(&self, file: &str) -> Option<u32> {
-        let pid: u32 = fs::read_to_string(self.path().join(file)).ok()?.trim().parse().ok()?;
+        let pid: u32 = fs::read_to_string(self.data().join(file)).ok()?.trim().parse().ok()?;
         let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
         program.starts_with(self.path().canonicalize().ok()?).then_some(pid)
     }
@@ -266,7 +273,8 @@ impl Drop for Home {
     }
 }
 
-fn kill(pid: u32) -> bool {
+/// `kill -9` of a process. False if there was none.
+pub fn kill(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
 }
