@@ -11,3 +11,7 @@ mod crash;
 mod donations;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod phoenix;
+#[cfg(test)]
+mod protocol;
