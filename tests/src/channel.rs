@@ -119,7 +119,10 @@ impl Client {
         loop {
             let left = DEADLINE.saturating_sub(began.elapsed());
             let Some(message) = self.read(left)? else {
-                bail!("no answer to {event} on {topic} came within {} s", DEADLINE.as_secs());
+                bail!(
+                    "no answer to {event} on {topic} came within {} s",
+                    DEADLINE.as_secs()
+                );
             };
             if message.event == "phx_reply" && message.message_ref.as_deref() == Some(&message_ref)
             {
@@ -197,24 +200,6 @@ impl Client {
             match self.read(left)? {
                 Some(message) => heard.push(message),
                 None => return Ok(heard),
-            }
-        }
-    }
-
-    /// Reads up to the close frame: its code and its reason.
-    ///
-    /// # Errors
-    ///
-    /// That the connection ends without one, or does not end.
-    pub fn close_frame(&mut self) -> Result<(u16, String)> {
-        self.socket.get_ref().set_read_timeout(Some(DEADLINE))?;
-        loop {
-            match self.socket.read().context("read up to a close frame")? {
-                tungstenite::Message::Close(Some(frame)) => {
-                    return Ok((frame.code.into(), frame.reason.to_string()));
-                }
-                tungstenite::Message::Close(None) => bail!("a close frame without a code came"),
-                _ => {}
             }
         }
     }
