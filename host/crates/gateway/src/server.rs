@@ -116,12 +116,7 @@ impl Gateway {
         hub: Arc<Hub>,
         readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
     ) -> Result<Self, ListenError> {
-        let socket = listen::listen(config.address, config.port)?;
-        let (port, listener) = {
-            let _control = control.enter();
-            listen::register(socket)?
-        };
-        let app = Arc::new(App {
+        let app = App {
             shared: Arc::new(Shared {
                 actors,
                 hub,
@@ -135,9 +130,23 @@ impl Gateway {
             readiness,
             stop: CancellationToken::new(),
             http: TaskTracker::new(),
-        });
+        };
+        Self::serve(config, control, Arc::new(app), connections_max())
+    }
+
+    fn serve(
+        config: Config,
+        control: &Handle,
+        app: Arc<App>,
+        connections_max: usize,
+    ) -> Result<Self, ListenError> {
+        let socket = listen::listen(config.address, config.port)?;
+        let (port, listener) = {
+            let _control = control.enter();
+            listen::register(socket)?
+        };
         let doors = Doors {
-            full: Door::new(connections_max(), routes::all(&app)),
+            full: Door::new(connections_max, routes::all(&app)),
             health_only: Door::new(HEALTH_CONNECTIONS_MAX, routes::health_only(&app)),
         };
         let accept = accept(listener, doors, Arc::clone(&app));
