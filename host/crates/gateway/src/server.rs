@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::connection::Shared;
-use crate::counters::Counters;
+use crate::counters::{Counters, count};
 use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
 use crate::limits::{
@@ -240,8 +240,7 @@ async fn accept(listener: TcpListener, doors: Doors, app: Arc<App>) {
             }
         };
         let Some((router, admitted)) = doors.admit() else {
-            let refused = &app.shared.counters.refused;
-            refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            count(&app.shared.counters.refused);
             // As much as its empty buffer takes, which is all.
             let _ = stream.try_write(NO_ROOM);
             continue;

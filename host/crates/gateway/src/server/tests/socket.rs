@@ -6,7 +6,7 @@ use tungstenite::{Message, WebSocket};
 
 use super::*;
 use crate::connection::Connection;
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{CLOSE_TIMEOUT, MESSAGE_BYTES_MAX};
 
 const HANDSHAKE: &str = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\n\
     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -199,7 +199,12 @@ fn a_stop_sends_clients_away_to_come_back() {
                 while socket.read().is_ok() {}
             });
         }
+        let began = Instant::now();
         assert_eq!(host.stop(), None);
+        assert!(
+            began.elapsed() < CLOSE_TIMEOUT,
+            "no one had to be waited for"
+        );
     });
     assert_eq!(host.gateway.connections(), 0);
 }
