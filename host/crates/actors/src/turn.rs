@@ -249,12 +249,10 @@ impl Actors {
         }
     }
 
-    /// The short way for a query: an idle actor that is awake, has come over, has
-    /// nothing under way, and a query that is proven fast. None: take the long way.
-    pub(crate) fn query_at_once(
-        self: &Arc<Self>,
-        request: &Request,
-    ) -> Option<Result<Answer, CallError>> {
+    /// The short way for a query: the actor is idle, awake, has come over and has
+    /// nothing under way, and the query is proven fast. None: [`Actors::call`] answers
+    /// it, on the long way.
+    pub fn query_now(self: &Arc<Self>, request: &Request) -> Option<Result<Answer, CallError>> {
         let mut claim = self.slots.get(&request.actor)?.try_claim_live()?;
         let answer = self.query_on_claim(&mut claim, request);
         if let Some((claim, message)) = claim.next_or_give_back(self.uptime_s()) {
