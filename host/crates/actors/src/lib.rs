@@ -179,7 +179,7 @@ impl Actors {
                 most: self.limits.payload_bytes_max,
             });
         }
-        if let Some(answer) = self.query_at_once(&request) {
+        if let Some(answer) = self.query_now(&request) {
             return answer;
         }
         let (responder, receiver) = oneshot::channel();

@@ -249,12 +249,10 @@ impl Actors {
         }
     }
 
-    /// The short way for a query: an idle actor that is awake, has come over, has
-    /// nothing under way, and a query that is proven fast. None: take the long way.
-    pub(crate) fn query_at_once(
-        self: &Arc<Self>,
-        request: &Request,
-    ) -> Option<Result<Answer, CallError>> {
+    /// The short way for a query: the actor is idle, awake, has come over and has
+    /// nothing under way, and the query is proven fast. None: [`Actors::call`] answers
+    /// it, on the long way.
+    pub fn query_now(self: &Arc<Self>, request: &Request) -> Option<Result<Answer, CallError>> {
         let mut claim = self.slots.get(&request.actor)?.try_claim_live()?;
         let answer = self.query_on_claim(&mut claim, request);
         if let Some((claim, message)) = claim.next_or_give_back(self.uptime_s()) {
@@ -268,12 +266,14 @@ impl Actors {
         claim: &mut Claim,
         request: &Request,
     ) -> Option<Result<Answer, CallError>> {
-        if self.settled(claim) != Settled::Durable || request.version.is_some() {
+        if self.settled(claim) != Settled::Durable {
             return None;
         }
         let live = claim.live.as_ref()?;
         let stats = live.code.event(&request.event);
-        let fits = live.generation == self.generation()
+        let version = request.version.as_ref();
+        let fits = version.is_none_or(|version| version == live.code.version())
+            && live.generation == self.generation()
             && stats.is_proven_fast()
             && live.code.plugin().manifest().has_query(&request.event);
         if !fits {

@@ -34,5 +34,5 @@ pub use engine::{Hooks, Parts, RefusedUpgrade, Upgrader};
 pub use plan::{PlanError, plan};
 pub use recover::{Recovery, recover};
 pub use releases::{Releases, ReleasesError, Unpacked};
-pub use state::{Event, IllegalEvent, State, Upgrade};
+pub use state::{Event, IllegalEvent, Reason, State, Upgrade};
 pub use verify::{VerifyError, verify};

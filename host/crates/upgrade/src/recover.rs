@@ -39,7 +39,7 @@ mod tests {
     use host_model::plan::Plan;
 
     use super::*;
-    use crate::state::State;
+    use crate::state::{Reason, State};
 
     fn booked(state: State) -> Booked {
         let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_table_of_what_a_start_does() {
-        let reason = || "why".to_owned();
+        let reason = || Reason::release("why");
         for (state, boot, then) in [
             (State::Planned, "0.1.0", Some("cancelled")),
             (State::Verified, "0.1.0", Some("cancelled")),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use host_actors::Actors;
+use host_actors::{Actors, Release};
 use host_model::control::{Outcome, Progress, UpgradeReport, UpgradeStatus};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc};
 use crate::book::{Book, Past};
 use crate::engine::{Asked, RefusedUpgrade, Upgrader};
 use crate::releases::Unpacked;
-use crate::state::{Event, State, Upgrade};
+use crate::state::{Event, Reason, State, Upgrade};
 use crate::verify::verify;
 
 /// Between two messages about how far it is.
@@ -105,7 +105,7 @@ impl Running {
                 State::Probation { until_ms } => Some(left_s(until_ms)),
                 _ => None,
             },
-            reason: state.reason().map(str::to_owned),
+            reason: state.reason().map(|reason| reason.text.clone()),
         }
     }
 }
@@ -118,9 +118,8 @@ pub(crate) struct Run {
     /// None for an upgrade that a start found: only its way back is left.
     probation_s: Option<u64>,
     asked: mpsc::Receiver<Asked>,
-    /// Whether an operator has asked for what now happens: it says nothing against
-    /// the release.
-    by_hand: bool,
+    /// The new release, put together and not yet ruling.
+    staged: Option<Release>,
     began: Instant,
     /// Actors that came over on the way there, before any went back.
     came_over: u64,
@@ -143,7 +142,7 @@ impl Run {
             upgrade,
             probation_s,
             asked,
-            by_hand: false,
+            staged: None,
             began: Instant::now(),
             came_over: 0,
         }
@@ -170,6 +169,9 @@ impl Run {
     async fn drive(&mut self) -> Result<(), HostEnds> {
         // What was found by a start, or has just been planned, is written first.
         self.write(self.book()).await?;
+        if self.upgrade.state == State::Planned {
+            (self.upgrader.hooks.transition)(self.upgrade.state.name());
+        }
         self.tell();
         while !self.upgrade.state.is_over() {
             let event = match &self.upgrade.state {
@@ -204,9 +206,9 @@ impl Run {
                     .permanent(&plan.to, Some(&plan.from))
                     .history(self.upgrade.id, &self.report())
             }
-            State::RolledBack { reason } if !self.by_hand => self
+            State::RolledBack { reason } if reason.blames_release => self
                 .book()
-                .failed(&self.upgrade.plan.to, reason)
+                .failed(&self.upgrade.plan.to, &reason.text)
                 .history(self.upgrade.id, &self.report()),
             state if state.is_over() => self.book().history(self.upgrade.id, &self.report()),
             _ => self.book(),
@@ -217,7 +219,11 @@ impl Run {
         tracing::info!(
             upgrade = self.upgrade.id,
             state = self.upgrade.state.name(),
-            reason = self.upgrade.state.reason(),
+            reason = self
+                .upgrade
+                .state
+                .reason()
+                .map(|reason| reason.text.as_str()),
             "an upgrade has come to a new state"
         );
         self.tell();
@@ -258,8 +264,8 @@ impl Run {
                     booked.statuses.remove(&plan.to);
                     booked.statuses.insert(plan.from.clone(), Past::Old);
                 }
-                State::RolledBack { reason } if !self.by_hand => {
-                    let reason = reason.clone();
+                State::RolledBack { reason } if reason.blames_release => {
+                    let reason = reason.text.clone();
                     booked
                         .statuses
                         .insert(plan.to.clone(), Past::Failed { reason });
@@ -282,37 +288,36 @@ impl Run {
         });
         match checked.await {
             Ok(Ok(())) => Event::Verified,
-            Ok(Err(reason)) => Event::Failed { reason },
-            Err(error) => failed(&error),
+            Ok(Err(why)) => failed(why),
+            Err(error) => failed(error.to_string()),
         }
     }
 
     /// Opens all that the new release needs, so that the switch itself cannot fail.
     async fn stage(&mut self) -> Event {
-        match self.assemble(true).await {
-            Ok(_) => {
-                let to = self.upgrade.plan.to.clone();
-                let manifest = match self.upgrader.assembler.releases().read(&to) {
-                    Ok(release) => release.manifest,
-                    Err(error) => return failed(&error),
-                };
-                if self.write(Book::new().digests(&manifest)).await.is_err() {
-                    return Event::Failed {
-                        reason: "the journal has closed".to_owned(),
-                    };
-                }
-                Event::Staged
-            }
-            Err(reason) => Event::Failed { reason },
+        let release = match self.assemble(true).await {
+            Ok(release) => release,
+            Err(why) => return failed(why),
+        };
+        let read = self.upgrader.assembler.releases().read(&release.version);
+        let manifest = match read {
+            Ok(unpacked) => unpacked.manifest,
+            Err(error) => return failed(error.to_string()),
+        };
+        if self.write(Book::new().digests(&manifest)).await.is_err() {
+            return failed("the journal has closed".to_owned());
         }
+        self.staged = Some(release);
+        Event::Staged
     }
 
     async fn switch(&mut self) -> Event {
         self.upgrader.actors.migrations().reset();
-        match self.assemble(true).await {
-            Ok(release) => self.upgrader.actors.install(release),
-            Err(reason) => return Event::Failed { reason },
-        }
+        let release = self
+            .staged
+            .take()
+            .expect("a switch follows a stage in the same process");
+        self.upgrader.actors.install(release);
         match self.sweep().await {
             Swept::All => Event::AllSwitched {
                 until_ms: now_ms()
@@ -337,12 +342,14 @@ impl Run {
                 () = actors.migrations().failure() => {}
                 () = tokio::time::sleep(Duration::from_millis(left_ms).min(Duration::from_secs(1))) => {}
                 Some(asked) = self.asked.recv() => match asked {
-                    Asked::RollBack => return self.asked_to_go_back(),
+                    Asked::RollBack => return Event::Failed {
+                        reason: Reason::blameless(BY_HAND),
+                    },
                     Asked::Commit => break,
                 }
             }
-            if let Some(reason) = self.failures() {
-                return Event::Failed { reason };
+            if let Some(why) = self.failures() {
+                return failed(why);
             }
         }
         match self.sweep().await {
@@ -358,14 +365,18 @@ impl Run {
         self.came_over = self.came_over.max(actors.migrations().migrated());
         match self.assemble(false).await {
             Ok(release) => actors.install(release),
-            Err(reason) => return Event::GotStuck { reason },
+            Err(why) => {
+                return Event::GotStuck {
+                    reason: Reason::release(why),
+                };
+            }
         }
         loop {
             actors.migrations().reset();
             match actors.sweep().await {
                 Err(error) => {
                     return Event::GotStuck {
-                        reason: host_actors::chain(&error),
+                        reason: Reason::blameless(host_actors::chain(&error)),
                     };
                 }
                 Ok(_) => {
@@ -408,20 +419,18 @@ impl Run {
             tokio::select! {
                 swept = &mut sweep => {
                     if let Err(error) = swept {
-                        return Swept::Failed(host_actors::chain(&error));
+                        return Swept::Failed(Reason::blameless(host_actors::chain(&error)));
                     }
-                    return self.failures().map_or(Swept::All, Swept::Failed);
+                    let failures = self.failures().map(Reason::release);
+                    return failures.map_or(Swept::All, Swept::Failed);
                 }
                 () = actors.migrations().failure() => {
-                    if let Some(reason) = self.failures() {
-                        return Swept::Failed(reason);
+                    if let Some(why) = self.failures() {
+                        return Swept::Failed(Reason::release(why));
                     }
                 }
                 Some(asked) = self.asked.recv() => match asked {
-                    Asked::RollBack => {
-                        self.by_hand = true;
-                        return Swept::Failed(BY_HAND.to_owned());
-                    }
+                    Asked::RollBack => return Swept::Failed(Reason::blameless(BY_HAND)),
                     Asked::Commit => self.probation_s = Some(0),
                 },
                 _ = tell.tick() => {
@@ -449,15 +458,8 @@ impl Run {
         ))
     }
 
-    fn asked_to_go_back(&mut self) -> Event {
-        self.by_hand = true;
-        Event::Failed {
-            reason: BY_HAND.to_owned(),
-        }
-    }
-
     /// The release that shall rule: the new one, or on the way back the old one.
-    async fn assemble(&self, forward: bool) -> Result<host_actors::Release, String> {
+    async fn assemble(&self, forward: bool) -> Result<Release, String> {
         let upgrader = Arc::clone(&self.upgrader);
         let plan = &self.upgrade.plan;
         let (to, from) = if forward {
@@ -509,7 +511,11 @@ impl Run {
             pause_us: migrations.pauses_us(),
             rehearsal: None,
             duration_ms: self.elapsed_ms(),
-            reason: self.upgrade.state.reason().map(str::to_owned),
+            reason: self
+                .upgrade
+                .state
+                .reason()
+                .map(|reason| reason.text.clone()),
         }
     }
 }
@@ -519,12 +525,12 @@ const BY_HAND: &str = "an operator rolled it back";
 
 enum Swept {
     All,
-    Failed(String),
+    Failed(Reason),
 }
 
-fn failed(error: &dyn std::error::Error) -> Event {
+fn failed(why: String) -> Event {
     Event::Failed {
-        reason: host_actors::chain(error),
+        reason: Reason::release(why),
     }
 }
 

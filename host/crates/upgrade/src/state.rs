@@ -15,6 +15,16 @@ pub struct Upgrade {
     pub state: State,
 }
 
+/// Why an upgrade did not commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// In a sentence.
+    pub text: String,
+    /// Whether it speaks against the new release: that is then not tried again by
+    /// accident. An operator's wish and a host's death do not.
+    pub blames_release: bool,
+}
+
 /// How far an upgrade has come.
 ///
 /// ```text
@@ -44,22 +54,22 @@ pub enum State {
     /// Nothing had been switched when it ended.
     Cancelled {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// The old release rules again; actors go back.
     RollingBack {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// All have gone back.
     RolledBack {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// An operator must look.
     Stuck {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
 }
 
@@ -82,14 +92,14 @@ pub enum Event {
     /// Something stands in the way, or an operator says so.
     Failed {
         /// What.
-        reason: String,
+        reason: Reason,
     },
     /// Everyone has gone back.
     AllReturned,
     /// Going back does not work either.
     GotStuck {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// The process that carried it out is gone.
     HostDied,
@@ -105,6 +115,24 @@ pub struct IllegalEvent {
     pub state: &'static str,
     /// The event.
     pub event: Event,
+}
+
+impl Reason {
+    /// Something that the new release is to blame for.
+    pub fn release(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            blames_release: true,
+        }
+    }
+
+    /// Something that it is not to blame for.
+    pub fn blameless(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            blames_release: false,
+        }
+    }
 }
 
 impl State {
@@ -128,14 +156,14 @@ impl State {
                 Self::Cancelled { reason }
             }
             (Self::Planned | Self::Verified | Self::Staged, E::HostDied) => Self::Cancelled {
-                reason: DIED.to_owned(),
+                reason: Reason::blameless(DIED),
             },
             (Self::Switching | Self::Probation { .. }, E::Failed { reason }) => {
                 Self::RollingBack { reason }
             }
             // The permanent release boots, and it is the old one.
             (Self::Switching | Self::Probation { .. }, E::HostDied) => Self::RollingBack {
-                reason: DIED.to_owned(),
+                reason: Reason::blameless(DIED),
             },
             (Self::RollingBack { reason }, E::AllReturned) => Self::RolledBack { reason },
             (Self::RollingBack { .. }, E::GotStuck { reason }) => Self::Stuck { reason },
@@ -181,7 +209,7 @@ impl State {
 
     /// Why it did not commit, where that is so.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Cancelled { reason }
             | Self::RollingBack { reason }
@@ -199,8 +227,8 @@ const DIED: &str = "the host ended in the middle of it";
 mod tests {
     use super::*;
 
-    fn reason() -> String {
-        "why".to_owned()
+    fn reason() -> Reason {
+        Reason::release("why")
     }
 
     fn states() -> Vec<State> {
