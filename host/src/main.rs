@@ -1,1 +1,83 @@
-fn main() {}
+//! The `host` program: launcher, keeper and host in one binary.
+//!
+//! It wires and decides nothing. Commands for a running host go to `host-cli`;
+//! what concerns the home itself is carried out here.
+
+mod config;
+mod env_file;
+mod home;
+mod inspect;
+mod keeper;
+mod launcher;
+mod life;
+mod logs;
+mod notify;
+mod pidfile;
+mod release;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use host_cli::args::{Cli, Command, Global, Local};
+use host_cli::{Client, Failure, Output};
+
+use crate::launcher::Found;
+
+fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let json = global.json;
+    let mut stdout = std::io::stdout();
+    let mut out = Output::new(json, &mut stdout);
+    let ended = match command {
+        Command::Remote(command) => Found::home(&global).and_then(|found| {
+            let client = Client::new(&found.home.socket());
+            on_runtime(host_cli::run(command, &client, &mut out))
+        }),
+        Command::Local(command) => local(command, &global, &mut out),
+    };
+    match ended {
+        Ok(code) => code.into(),
+        Err(failure) => out.failure(&failure).into(),
+    }
+}
+
+fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Failure> {
+    match command {
+        Local::Inspect { file } => inspect::inspect(&file, out),
+        Local::Release(command) => release::run(command, out),
+        Local::Version => launcher::version(global, out),
+        Local::Logs { follow, lines } => {
+            logs::show(&Found::home(global)?.home.log(), lines, follow, out)
+        }
+        Local::Config(command) => config::run(command, &Found::home(global)?, out),
+        Local::Keeper => keeper::run(&Found::home(global)?),
+        Local::Serve => life::serve(&Found::home(global)?),
+        Local::Start { foreground } if foreground || life::is_foreground() => {
+            let found = Found::home(global)?;
+            found.become_release()?;
+            life::serve(&found)
+        }
+        Local::Start { .. } | Local::Daemon => {
+            let found = Found::home(global)?;
+            found.become_release()?;
+            on_runtime(life::start(&found, out))
+        }
+        Local::Stop => on_runtime(life::stop(&Found::home(global)?.home, out)),
+        Local::Restart => {
+            let found = Found::home(global)?;
+            found.become_release()?;
+            on_runtime(life::restart(&found, out))
+        }
+    }
+}
+
+/// Runs a command to its end. One thread is enough for a client.
+fn on_runtime(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::refused("io", format!("start a runtime: {e}")))?
+        .block_on(command)
+}

@@ -1,0 +1,25 @@
+# What is built, and how it is laid out. `make home DIR=path` is the way to try it.
+
+PROFILE ?= release
+CARGO   ?= cargo
+
+# Cargo puts the profile `dev` into target/debug.
+TARGET  := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+# `plugins/donations/0.2.0` is the package donations-v0-2-0.
+PLUGINS := $(shell sed -n 's|^path = "plugins/\(.*\)/\(.*\)"|\1-v\2|p' host/releases/[0-9]*.toml | tr . - | sort -u)
+
+.PHONY: build home lint
+
+# The host, and every plugin that a release names.
+build:
+	$(CARGO) build --profile $(PROFILE) -p host $(addprefix -p ,$(PLUGINS))
+
+# A home in DIR, ready for `bin/host start` and `bin/host upgrade 0.2.0`.
+home: build
+	@test -n "$(DIR)" || { echo 'say where: make home DIR=path' >&2; exit 2; }
+	@scripts/home.sh "$(DIR)" "$(TARGET)"
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings

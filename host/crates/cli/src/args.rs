@@ -1,0 +1,276 @@
+//! The grammar: every command, its arguments and its help.
+//!
+//! A command stands in one of two lists: [`Remote`] asks a running host over its
+//! socket and is answered by this crate; [`Local`] works on the home itself and
+//! is carried out by the binary.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use host_model::{ActorId, Version};
+
+use crate::duration::whole_seconds;
+
+/// Hot code upgrades for a service that keeps its state and its connections.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Example:\n  host start && host upgrade 0.2.0\n\nExit codes: 0 done; 1 refused or failed; 2 usage; 3 not running; 4 rolled back; 5 look."
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The home to work on [default: HOST_HOME, else where this program lies].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print JSON: one document, or one a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Read this file instead of etc/env.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Works on the home itself.
+    #[command(flatten)]
+    Local(Local),
+    /// Asks a running host.
+    #[command(flatten)]
+    Remote(Remote),
+}
+
+/// Commands that the binary carries out.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Local {
+    /// Start the host in the background; returns when it is ready.
+    #[command(after_help = "Example:\n  host start")]
+    Start {
+        /// Stay in the foreground and log to standard output.
+        #[arg(long)]
+        foreground: bool,
+    },
+    /// Start the host in the background, whatever the surroundings.
+    #[command(after_help = "Example:\n  host daemon")]
+    Daemon,
+    /// Stop the host in order; returns when it is gone.
+    #[command(after_help = "Example:\n  host stop")]
+    Stop,
+    /// Stop the host in order and boot the permanent release.
+    #[command(after_help = "Example:\n  host restart")]
+    Restart,
+    /// Show the permanent release and this program's version.
+    #[command(after_help = "Example:\n  host version --json")]
+    Version,
+    /// Show the end of the log.
+    #[command(after_help = "Example:\n  host logs -f")]
+    Logs {
+        /// Go on showing what is added.
+        #[arg(short, long)]
+        follow: bool,
+        /// How many lines to show first.
+        #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
+        lines: usize,
+    },
+    /// Check a plugin library, and show what it says of itself.
+    #[command(after_help = "Example:\n  host inspect releases/0.1.0/plugins/zakat-0.1.0.so")]
+    Inspect {
+        /// The library.
+        #[arg(value_name = "FILE.so")]
+        file: PathBuf,
+    },
+    /// Check or show the configuration.
+    #[command(subcommand, after_help = "Example:\n  host config check")]
+    Config(Config),
+    /// Build a release.
+    #[command(subcommand, hide = true)]
+    Release(Release),
+    /// Keep a host alive. Started by `start`.
+    #[command(hide = true)]
+    Keeper,
+    /// Be the host. Started by `keeper`, or by `start` in the foreground.
+    #[command(hide = true)]
+    Serve,
+}
+
+/// `host config ...`
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Config {
+    /// Report everything that is wrong with the configuration.
+    #[command(after_help = "Example:\n  host config check")]
+    Check,
+    /// Show every setting, and where it comes from; secrets are not shown.
+    #[command(after_help = "Example:\n  host config show")]
+    Show,
+}
+
+/// `host release ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Release {
+    /// Put built libraries together as an unpacked release.
+    #[command(
+        after_help = "Example:\n  host release assemble --manifest host/releases/0.1.0.toml --target-dir target/release --out home/releases/0.1.0"
+    )]
+    Assemble {
+        /// The release file.
+        #[arg(long, value_name = "FILE")]
+        manifest: PathBuf,
+        /// Where cargo has put the built libraries and the host.
+        #[arg(long, value_name = "DIR")]
+        target_dir: PathBuf,
+        /// The release's folder; must not exist.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+/// Commands that a running host answers.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Remote {
+    /// Show how the host is.
+    #[command(after_help = "Example:\n  host status --json")]
+    Status,
+    /// Show the process id of the host.
+    #[command(after_help = "Example:\n  kill -TERM $(host pid)")]
+    Pid,
+    /// Send a command or a query to an actor, and show the reply.
+    #[command(
+        after_help = "Example:\n  host rpc donations:ramadan-2026 open '{\"title\":\"Ramadan\",\"currency\":\"USD\",\"goal\":\"1000\"}'"
+    )]
+    Rpc {
+        /// To whom, `plugin:key`.
+        actor: ActorId,
+        /// Name of the command or query.
+        event: String,
+        /// Its payload, a JSON object.
+        #[arg(default_value = "{}", value_name = "JSON", value_parser = payload)]
+        payload: serde_json::Value,
+    },
+    /// Show the state of an actor.
+    #[command(after_help = "Example:\n  host state donations:ramadan-2026")]
+    State {
+        /// Whose, `plugin:key`.
+        actor: ActorId,
+    },
+    /// List the actors.
+    #[command(after_help = "Example:\n  host actors --plugin donations")]
+    Actors {
+        /// Only those of this plugin.
+        #[arg(long, value_name = "NAME")]
+        plugin: Option<String>,
+        /// Only those behind this one, in order of their ids.
+        #[arg(long, value_name = "ACTOR")]
+        after: Option<ActorId>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+    },
+    /// List the releases of this home.
+    #[command(
+        visible_alias = "versions",
+        after_help = "Example:\n  host releases\n\nStatuses: unpacked, current, permanent, old, failed."
+    )]
+    Releases,
+    /// Show what an upgrade would do.
+    #[command(after_help = "Example:\n  host plan 0.2.0")]
+    Plan {
+        /// The release to go to.
+        #[arg(value_name = "V")]
+        version: Version,
+    },
+    /// Upgrade to a release while everything runs, and wait until it is permanent.
+    #[command(
+        after_help = "Example:\n  host upgrade 0.2.0 --probation 5m\n\nIt ends with 0 if the release is permanent (with --detach: switched), 4 if it was rolled back."
+    )]
+    Upgrade(Upgrade),
+    /// Make the release that rules permanent now.
+    #[command(after_help = "Example:\n  host commit")]
+    Commit,
+    /// Go back to the release before, or to V.
+    #[command(
+        visible_alias = "downgrade",
+        after_help = "Example:\n  host rollback\n  host rollback 0.1.0"
+    )]
+    Rollback {
+        /// The release to go back to [default: the one before].
+        #[arg(value_name = "V")]
+        version: Option<Version>,
+    },
+    /// Actors that were set aside after too many faults.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  host quarantine release donations:ramadan-2026"
+    )]
+    Quarantine(Quarantine),
+    /// Messages that could not be handled.
+    #[command(subcommand, after_help = "Example:\n  host dead-letters list")]
+    DeadLetters(DeadLetters),
+}
+
+/// `host upgrade V`
+#[derive(Debug, Clone, Args)]
+pub struct Upgrade {
+    /// The release to upgrade to.
+    #[arg(value_name = "V")]
+    pub version: Version,
+    /// Watch it for so long before it becomes permanent: 30s, 2m, 0s [default: the plan's].
+    #[arg(long, value_name = "D", value_parser = whole_seconds)]
+    pub probation: Option<u64>,
+    /// Return once the new release rules; the host watches and commits alone.
+    #[arg(long)]
+    pub detach: bool,
+    /// Go on even if a step has no way back.
+    #[arg(long)]
+    pub one_way: bool,
+    /// Try a release again that was rolled back before.
+    #[arg(long)]
+    pub retry_failed: bool,
+}
+
+/// `host quarantine ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Quarantine {
+    /// List them.
+    #[command(after_help = "Example:\n  host quarantine list")]
+    List,
+    /// Let one work again.
+    #[command(after_help = "Example:\n  host quarantine release donations:ramadan-2026")]
+    Release {
+        /// The actor, `plugin:key`.
+        actor: ActorId,
+    },
+}
+
+/// `host dead-letters ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeadLetters {
+    /// List them, the oldest first.
+    #[command(after_help = "Example:\n  host dead-letters list --after 120")]
+    List {
+        /// Only those behind this number.
+        #[arg(long, value_name = "N")]
+        after: Option<u64>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+    },
+}
+
+fn payload(text: &str) -> Result<serde_json::Value, String> {
+    match serde_json::from_str(text) {
+        Ok(value @ serde_json::Value::Object(_)) => Ok(value),
+        Ok(_) => Err("a payload is a JSON object, such as '{\"amount\":\"5.00\"}'".to_owned()),
+        Err(e) => Err(format!("it is no JSON: {e}")),
+    }
+}

@@ -1,0 +1,268 @@
+//! HTTP/1.1 over the host's control socket.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use host_model::control::{Problem, Progress};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+use crate::Failure;
+use crate::failure::EXIT_NOT_RUNNING;
+use crate::sse::Parser;
+
+/// Bytes of an answer: a large state, with room.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// How long the host may take to answer. Its own calls give up at 9 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks the host behind one socket. One connection a request: the host may have
+/// been restarted between two of them.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of the host that listens on `socket`. Does not connect.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// The answer to `GET path`.
+    ///
+    /// # Errors
+    ///
+    /// The host's problem, or that none runs.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.answer(self.request(Method::GET, path, Bytes::new()))
+            .await
+    }
+
+    /// The answer to `POST path` with `body` as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.answer(self.request(Method::POST, path, json(body)))
+            .await
+    }
+
+    /// The progress that `POST path` starts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`], where the host refuses before anything begins.
+    pub async fn follow(&self, path: &str, body: &impl Serialize) -> Result<Events, Failure> {
+        let (response, connection) = self.request(Method::POST, path, json(body)).await?;
+        if !response.status().is_success() {
+            return Err(problem(response).await);
+        }
+        Ok(Events {
+            body: response.into_body(),
+            parser: Parser::default(),
+            ready: VecDeque::new(),
+            _connection: connection,
+        })
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: impl Future<Output = Result<(Response<Incoming>, Connection), Failure>>,
+    ) -> Result<T, Failure> {
+        let whole = async {
+            let (response, _connection) = request.await?;
+            if !response.status().is_success() {
+                return Err(problem(response).await);
+            }
+            let body = collect(response).await?;
+            serde_json::from_slice(&body).map_err(|e| {
+                strange(format!(
+                    "its answer is not what this program expects ({e}); is the program of another version than the host?"
+                ))
+            })
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, whole)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure::look(
+                    "no_answer",
+                    format!(
+                        "ask the host on {}: no answer within {} s; look at `host logs`",
+                        self.socket.display(),
+                        ANSWER_TIMEOUT.as_secs()
+                    ),
+                ))
+            })
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|e| self.unreachable(&e))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| broken(&e))?;
+        // Its error is the request's error too, and is told there.
+        let connection = Connection(tokio::spawn(async {
+            let _ = connection.await;
+        }));
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "host")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|e| strange(format!("{path} is no path: {e}")))?;
+        let response = sender.send_request(request).await.map_err(|e| broken(&e))?;
+        Ok((response, connection))
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Failure {
+        let socket = self.socket.display();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
+                "not_running",
+                EXIT_NOT_RUNNING,
+                format!(
+                    "no host runs here: nobody listens on {socket}; start one with `host start`"
+                ),
+            ),
+            io::ErrorKind::PermissionDenied => Failure::refused(
+                "permission_denied",
+                format!(
+                    "connect to {socket}: permission denied; run this as the user that the host runs as"
+                ),
+            ),
+            _ => Failure::refused("unreachable", format!("connect to {socket}: {error}")),
+        }
+    }
+}
+
+/// A connection that is driven as long as this lives.
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Progress as it is made.
+pub struct Events {
+    body: Incoming,
+    parser: Parser,
+    ready: VecDeque<String>,
+    _connection: Connection,
+}
+
+impl Events {
+    /// The next report; none when the host has closed the stream.
+    ///
+    /// # Errors
+    ///
+    /// The stream broke, or is not of this version. What it told of goes on.
+    pub async fn next(&mut self) -> Result<Option<Progress>, Failure> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return serde_json::from_str(&event).map(Some).map_err(|e| {
+                    strange(format!("it reports {event:?}, which is no progress: {e}"))
+                });
+            }
+            let frame = match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => frame.map_err(|e| broken(&e))?,
+            };
+            if let Some(bytes) = frame.data_ref() {
+                let events = self
+                    .parser
+                    .feed(bytes)
+                    .map_err(|e| strange(e.to_string()))?;
+                self.ready.extend(events);
+            }
+        }
+    }
+}
+
+/// `name=value&...` for a query string; values may be any text.
+pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let Some(value) = value else { continue };
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    text
+}
+
+fn json(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body)
+        .expect("requests are plain data")
+        .into()
+}
+
+async fn collect(response: Response<Incoming>) -> Result<Bytes, Failure> {
+    Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|e| strange(format!("its answer cannot be read: {e}")))
+}
+
+async fn problem(response: Response<Incoming>) -> Failure {
+    let status = response.status();
+    match collect(response).await {
+        Ok(body) => match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => problem.into(),
+            Err(_) => strange(format!(
+                "it answers {status} without a reason; is this program of another version than the host?"
+            )),
+        },
+        Err(failure) => failure,
+    }
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    Failure::look(
+        "connection_lost",
+        format!(
+            "ask the host: the connection broke ({error}), perhaps because it stopped or crashed; look at `host status` and `host logs`"
+        ),
+    )
+}
+
+fn strange(what: String) -> Failure {
+    Failure::look("strange_answer", format!("ask the host: {what}"))
+}

@@ -1,0 +1,108 @@
+//! The commands that a running host answers: one request and one text each.
+
+use host_model::control::{
+    ActorRow, ActorState, DeadLetterRow, QuarantineRow, ReleaseRequest, ReleaseRow,
+    RollbackRequest, RpcRequest, Status, UpgradeRequest,
+};
+use host_model::plan::Plan;
+use serde_json::{Value, json};
+
+use crate::args::{DeadLetters, Quarantine, Remote};
+use crate::client::query;
+use crate::{Client, Failure, Output, follow, show};
+
+/// Carries out `command`, and says what to exit with.
+///
+/// # Errors
+///
+/// The failure, not yet told.
+pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
+    match command {
+        Remote::Status => {
+            let status: Status = client.get("/v1/status").await?;
+            out.document(&status, show::status)?;
+        }
+        Remote::Pid => {
+            let status: Status = client.get("/v1/status").await?;
+            out.document(&json!({ "pid": status.pid }), |_| status.pid.to_string())?;
+        }
+        Remote::Rpc {
+            actor,
+            event,
+            payload,
+        } => {
+            let request = RpcRequest {
+                actor,
+                event,
+                payload,
+            };
+            let reply: Value = client.post("/v1/rpc", &request).await?;
+            out.document(&reply, show::pretty)?;
+        }
+        Remote::State { actor } => {
+            let path = query(&[("actor", Some(actor.to_string()))]);
+            let state: ActorState = client.get(&format!("/v1/state{path}")).await?;
+            out.document(&state, show::state)?;
+        }
+        Remote::Actors {
+            plugin,
+            after,
+            limit,
+        } => {
+            let path = query(&[
+                ("plugin", plugin),
+                ("after", after.map(|id| id.to_string())),
+                ("limit", Some(limit.to_string())),
+            ]);
+            let rows: Vec<ActorRow> = client.get(&format!("/v1/actors{path}")).await?;
+            out.document(&rows, |rows| show::actors(rows, limit))?;
+        }
+        Remote::Releases => {
+            let rows: Vec<ReleaseRow> = client.get("/v1/releases").await?;
+            out.document(&rows, |rows| show::releases(rows))?;
+        }
+        Remote::Plan { version } => {
+            let path = query(&[("to", Some(version.to_string()))]);
+            let plan: Plan = client.get(&format!("/v1/plan{path}")).await?;
+            out.document(&plan, show::plan)?;
+        }
+        Remote::Upgrade(upgrade) => {
+            let request = UpgradeRequest {
+                to: upgrade.version,
+                probation_s: upgrade.probation,
+                one_way: upgrade.one_way,
+                retry_failed: upgrade.retry_failed,
+            };
+            let events = client.follow("/v1/upgrade", &request).await?;
+            return follow::upgrade(events, upgrade.detach, client, out).await;
+        }
+        Remote::Commit => {
+            let events = client.follow("/v1/commit", &json!({})).await?;
+            return follow::upgrade(events, false, client, out).await;
+        }
+        Remote::Rollback { version } => {
+            let request = RollbackRequest { to: version };
+            let events = client.follow("/v1/rollback", &request).await?;
+            return follow::rollback(events, out).await;
+        }
+        Remote::Quarantine(Quarantine::List) => {
+            let rows: Vec<QuarantineRow> = client.get("/v1/quarantine").await?;
+            out.document(&rows, |rows| show::quarantine(rows))?;
+        }
+        Remote::Quarantine(Quarantine::Release { actor }) => {
+            let text = format!("{actor} works again");
+            let request = ReleaseRequest { actor };
+            let answer: Value = client.post("/v1/quarantine/release", &request).await?;
+            out.document(&answer, |_| text)?;
+        }
+        Remote::DeadLetters(DeadLetters::List { after, limit }) => {
+            let path = query(&[
+                ("after", after.map(|id| id.to_string())),
+                ("limit", Some(limit.to_string())),
+            ]);
+            let rows: Vec<DeadLetterRow> = client.get(&format!("/v1/dead-letters{path}")).await?;
+            out.document(&rows, |rows| show::dead_letters(rows, limit))?;
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,223 @@
+//! Follows an upgrade, a rollback or a commit until it is over.
+//!
+//! The host does the work and goes on whether or not anyone follows.
+
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use host_model::control::{Outcome, Progress, Status, UpgradeReport};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::client::Events;
+use crate::duration::people;
+use crate::failure::EXIT_INTERRUPTED;
+use crate::{Client, Failure, Output, show};
+
+/// The state from which on an upgrade needs no one to wait for it.
+const SWITCHED: &str = "probation";
+
+/// Follows an upgrade to its end, or with `detach` until the new release rules.
+pub(crate) async fn upgrade(
+    events: Events,
+    detach: bool,
+    client: &Client,
+    out: &mut Output<'_>,
+) -> Result<u8, Failure> {
+    match follow(events, detach, out).await? {
+        Followed::Ended(report) => Ok(report.outcome.exit_code()),
+        Followed::Detached => {
+            let status: Status = client.get("/v1/status").await?;
+            detached(&status, out)?;
+            Ok(0)
+        }
+        Followed::Interrupted => Ok(EXIT_INTERRUPTED),
+    }
+}
+
+/// Follows a rollback that was asked for: that it was rolled back is its success.
+pub(crate) async fn rollback(events: Events, out: &mut Output<'_>) -> Result<u8, Failure> {
+    match follow(events, false, out).await? {
+        Followed::Ended(report) => Ok(rollback_exit_code(report.outcome)),
+        Followed::Detached => Ok(0),
+        Followed::Interrupted => Ok(EXIT_INTERRUPTED),
+    }
+}
+
+fn rollback_exit_code(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::RolledBack => 0,
+        other => other.exit_code(),
+    }
+}
+
+enum Followed {
+    Ended(UpgradeReport),
+    Detached,
+    Interrupted,
+}
+
+async fn follow(
+    mut events: Events,
+    detach: bool,
+    out: &mut Output<'_>,
+) -> Result<Followed, Failure> {
+    let teller = Teller::new(out.is_json());
+    loop {
+        let next = tokio::select! {
+            next = events.next() => next,
+            _ = tokio::signal::ctrl_c() => {
+                teller.done();
+                eprintln!(
+                    "no longer following; the host goes on. See it with `host status`, take it back with `host rollback`."
+                );
+                return Ok(Followed::Interrupted);
+            }
+        };
+        let Some(progress) = next? else {
+            teller.done();
+            return Err(Failure::look(
+                "connection_lost",
+                "follow the upgrade: the host closed the connection before the end; see with `host status` which release rules",
+            ));
+        };
+        if out.is_json() {
+            out.document(&progress, |_| String::new())?;
+        }
+        teller.tell(&progress);
+        match progress {
+            Progress::Ended(report) => {
+                teller.done();
+                if !out.is_json() {
+                    out.document(&report, show::report)?;
+                }
+                return Ok(Followed::Ended(report));
+            }
+            Progress::State { state, .. } if detach && state == SWITCHED => {
+                teller.done();
+                return Ok(Followed::Detached);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The last word of `--detach`: what a report would say, as far as it is known.
+fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
+    let upgrade = status.upgrade.as_ref();
+    let from = upgrade.map_or(&status.permanent, |u| &u.from);
+    let outcome = match upgrade {
+        Some(_) => Outcome::Probation,
+        None => Outcome::Committed,
+    };
+    let document = json!({
+        "kind": "detached",
+        "from": from,
+        "to": status.version,
+        "outcome": outcome,
+        "actors_migrated": upgrade.map(|u| u.migrated),
+        "pause_us": null,
+        "rehearsal": null,
+        "duration_ms": null,
+    });
+    out.document(&document, |_| {
+        format!(
+            "release {} rules and is watched; the host commits it alone. See it with `host status`, take it back with `host rollback`.",
+            status.version
+        )
+    })?;
+    Ok(())
+}
+
+/// Shows progress to people, on standard error: a bar on a terminal, lines otherwise.
+enum Teller {
+    Silent,
+    Lines,
+    Bar(ProgressBar),
+}
+
+impl Teller {
+    fn new(json: bool) -> Self {
+        if json {
+            return Self::Silent;
+        }
+        if !stderr().is_terminal() {
+            return Self::Lines;
+        }
+        let bar = ProgressBar::new(0);
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}")
+                .expect("the template is a constant"),
+        );
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self::Bar(bar)
+    }
+
+    fn tell(&self, progress: &Progress) {
+        match self {
+            Self::Silent => {}
+            Self::Lines => {
+                if let Some(line) = line(progress) {
+                    eprintln!("{line}");
+                }
+            }
+            Self::Bar(bar) => match progress {
+                Progress::State { state, .. } => bar.set_message(state.clone()),
+                Progress::Migrated { migrated, total } => {
+                    bar.set_length(*total);
+                    bar.set_position(*migrated);
+                }
+                Progress::Probation { left_s } => {
+                    bar.set_message(format!("probation, {} left", people(*left_s)));
+                }
+                Progress::Ended(_) => {}
+            },
+        }
+    }
+
+    fn done(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Progress as a line of a log.
+fn line(progress: &Progress) -> Option<String> {
+    match progress {
+        Progress::State { state, at_ms } => Some(format!("{at_ms:>6} ms  {state}")),
+        Progress::Migrated { migrated, total } => Some(format!(
+            "           {migrated} of {total} actors carried over"
+        )),
+        Progress::Probation { left_s } => {
+            Some(format!("           {} of probation left", people(*left_s)))
+        }
+        Progress::Ended(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_that_was_asked_for_succeeds_by_rolling_back() {
+        assert_eq!(rollback_exit_code(Outcome::RolledBack), 0);
+        assert_eq!(rollback_exit_code(Outcome::Refused), 1);
+        assert_eq!(rollback_exit_code(Outcome::Stuck), 5);
+    }
+
+    #[test]
+    fn progress_reads_as_lines() {
+        let state = Progress::State {
+            state: "switching".to_owned(),
+            at_ms: 12,
+        };
+        assert_eq!(line(&state).unwrap(), "    12 ms  switching");
+        let probation = Progress::Probation { left_s: 61 };
+        assert_eq!(
+            line(&probation).unwrap(),
+            "           1m 1s of probation left"
+        );
+    }
+}

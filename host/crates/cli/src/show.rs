@@ -1,0 +1,277 @@
+//! What people read. Pure functions from answers to text.
+
+use host_model::control::{
+    ActorRow, ActorState, DeadLetterRow, Outcome, PluginRow, QuarantineRow, ReleaseRow, Status,
+    UpgradeReport, UpgradeStatus,
+};
+use host_model::plan::{Change, Plan, StateChange};
+use host_model::release::ReleaseStatus;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::duration::people;
+use crate::table::{Table, bytes, count};
+
+pub(crate) fn status(status: &Status) -> String {
+    let mut table = Table::facts();
+    table.fact(
+        "release",
+        if status.version == status.permanent {
+            format!("{} (permanent)", status.version)
+        } else {
+            format!("{} (permanent: {})", status.version, status.permanent)
+        },
+    );
+    let upgrade = status.upgrade.as_ref();
+    table.fact("upgrade", upgrade.map_or("none".to_owned(), under_way));
+    table.fact(
+        "ready",
+        if status.ready.ready {
+            "yes".to_owned()
+        } else {
+            format!("no: {}", status.ready.reasons.join("; "))
+        },
+    );
+    table.fact(
+        "process",
+        format!(
+            "{}, up {}, {}",
+            status.pid,
+            people(status.uptime_s),
+            bytes(status.rss_bytes)
+        ),
+    );
+    table.fact("store", &status.store);
+    table.fact(
+        "clients",
+        format!(
+            "port {}, {}",
+            status.port,
+            count(status.connections, "connection")
+        ),
+    );
+    table.fact(
+        "actors",
+        format!(
+            "{} awake, {} known, {} in quarantine",
+            status.actors.awake, status.actors.known, status.actors.quarantined
+        ),
+    );
+    table.fact("plugins", plugins(&status.plugins));
+    table.fact(
+        "mapped",
+        format!(
+            "{}, {}",
+            count(status.resident_versions, "plugin version"),
+            bytes(status.resident_bytes)
+        ),
+    );
+    for slow in &status.slow {
+        table.fact(
+            "slow",
+            format!(
+                "{} has run {} for {} ms",
+                slow.actor, slow.event, slow.running_ms
+            ),
+        );
+    }
+    table.text()
+}
+
+fn under_way(upgrade: &UpgradeStatus) -> String {
+    let mut text = format!(
+        "{} to {}: {}, {} carried over, {} to go",
+        upgrade.from,
+        upgrade.to,
+        upgrade.state,
+        count(upgrade.migrated, "actor"),
+        upgrade.remaining
+    );
+    if let Some(left) = upgrade.probation_left_s {
+        text.push_str(&format!(", {} of probation left", people(left)));
+    }
+    if let Some(reason) = &upgrade.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    text
+}
+
+pub(crate) fn releases(rows: &[ReleaseRow]) -> String {
+    let mut table = Table::new(&["release", "status", "plugins"]);
+    for row in rows {
+        let status = match row.status {
+            ReleaseStatus::Unpacked => "unpacked",
+            ReleaseStatus::Current => "current",
+            ReleaseStatus::Permanent => "permanent",
+            ReleaseStatus::Old => "old",
+            ReleaseStatus::Failed => "failed",
+        };
+        table.row([
+            row.version.to_string(),
+            status.to_owned(),
+            plugins(&row.plugins),
+        ]);
+    }
+    table.text()
+}
+
+pub(crate) fn plan(plan: &Plan) -> String {
+    let mut table = Table::new(&["plugin", "change", "state", "back"]);
+    for plugin in &plan.plugins {
+        let name = plugin.plugin.clone();
+        let none = || "-".to_owned();
+        match &plugin.change {
+            Change::Keep { version } => {
+                table.row([name, format!("keep {version}"), none(), none()])
+            }
+            Change::Add { version } => table.row([name, format!("add {version}"), none(), none()]),
+            Change::Remove { version } => {
+                table.row([name, format!("remove {version}"), none(), none()]);
+            }
+            Change::Move { hops, .. } => {
+                for hop in hops {
+                    let state = match hop.state {
+                        StateChange::Up => format!("up, {} ms an actor at most", hop.timeout_ms),
+                        StateChange::Down => {
+                            format!("down, {} ms an actor at most", hop.timeout_ms)
+                        }
+                        StateChange::Same => "as it is".to_owned(),
+                    };
+                    let back = if hop.reversible { "yes" } else { "no" };
+                    table.row([
+                        name.clone(),
+                        format!("{} to {}", hop.from, hop.to),
+                        state,
+                        back.to_owned(),
+                    ]);
+                }
+            }
+        }
+    }
+    let back = if plan.reversible {
+        "every step has a way back"
+    } else {
+        "NO WAY BACK: the upgrade needs --one-way"
+    };
+    format!(
+        "release {} to {}\n\n{}\nprobation {}; {back}\n",
+        plan.from,
+        plan.to,
+        table.text(),
+        people(plan.probation_s)
+    )
+}
+
+pub(crate) fn report(report: &UpgradeReport) -> String {
+    let outcome = match report.outcome {
+        Outcome::Committed => "committed: the release is permanent",
+        Outcome::Probation => "in probation: the release rules and is watched",
+        Outcome::RolledBack => "rolled back: the old release rules",
+        Outcome::Refused => "refused: nothing was begun",
+        Outcome::Failed => "failed: cancelled before the switch",
+        Outcome::Stuck => "stuck: look at `host status` and `host logs`",
+    };
+    let mut table = Table::facts();
+    table.fact("release", format!("{} to {}", report.from, report.to));
+    table.fact("outcome", outcome);
+    if let Some(reason) = &report.reason {
+        table.fact("reason", reason);
+    }
+    table.fact("carried over", count(report.actors_migrated, "actor"));
+    let pause = report.pause_us;
+    table.fact(
+        "pause",
+        format!(
+            "{} µs median, {} µs p99, {} µs longest",
+            pause.p50, pause.p99, pause.max
+        ),
+    );
+    table.fact("took", format!("{} ms", report.duration_ms));
+    table.text()
+}
+
+pub(crate) fn actors(rows: &[ActorRow], limit: u32) -> String {
+    let mut table = Table::new(&["actor", "seq", "version", "awake"]);
+    for row in rows {
+        let awake = if row.awake { "yes" } else { "no" };
+        table.row([
+            row.actor.to_string(),
+            row.seq.to_string(),
+            row.version.to_string(),
+            awake.to_owned(),
+        ]);
+    }
+    let last = rows.last().map(|row| row.actor.to_string());
+    table.text() + &more(rows.len(), limit, last)
+}
+
+pub(crate) fn state(state: &ActorState) -> String {
+    let mut table = Table::facts();
+    table.fact("actor", state.actor.to_string());
+    table.fact("seq", state.seq.to_string());
+    table.fact("version", state.version.to_string());
+    if !state.carries.is_empty() {
+        let carries: Vec<_> = state.carries.iter().map(ToString::to_string).collect();
+        table.fact("carries of", carries.join(", "));
+    }
+    if let Some(reason) = &state.quarantined {
+        table.fact("quarantined", reason);
+    }
+    format!("{}\n{}", table.text(), pretty(&state.state))
+}
+
+pub(crate) fn quarantine(rows: &[QuarantineRow]) -> String {
+    let mut table = Table::new(&["actor", "reason"]);
+    for row in rows {
+        table.row([row.actor.to_string(), row.reason.clone()]);
+    }
+    table.text()
+}
+
+pub(crate) fn dead_letters(rows: &[DeadLetterRow], limit: u32) -> String {
+    let mut table = Table::new(&["id", "time", "kind", "actor", "event", "reason", "message"]);
+    for row in rows {
+        table.row([
+            row.id.to_string(),
+            instant(row.time_ms),
+            row.kind.clone(),
+            row.actor.to_string(),
+            row.event.clone(),
+            row.reason.clone(),
+            row.message.clone(),
+        ]);
+    }
+    let last = rows.last().map(|row| row.id.to_string());
+    table.text() + &more(rows.len(), limit, last)
+}
+
+pub(crate) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("a JSON value is JSON")
+}
+
+fn plugins(rows: &[PluginRow]) -> String {
+    let names: Vec<_> = rows
+        .iter()
+        .map(|row| format!("{} {}", row.name, row.version))
+        .collect();
+    names.join(", ")
+}
+
+/// What to ask for next, where a list was cut at `limit`.
+fn more(rows: usize, limit: u32, last: Option<String>) -> String {
+    match last {
+        Some(last) if rows >= limit as usize => format!("\nthere may be more: --after {last}\n"),
+        _ => String::new(),
+    }
+}
+
+fn instant(time_ms: i64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| time_ms.to_string())
+}
+
+#[cfg(test)]
+mod tests;

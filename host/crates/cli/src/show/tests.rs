@@ -1,0 +1,245 @@
+//! Golden texts.
+
+use host_model::control::{ActorCounts, Quantiles, Readiness};
+use host_model::plan::{Hop, PluginPlan};
+use host_model::{ActorId, Version};
+
+use super::*;
+
+fn v(minor: u64) -> Version {
+    Version::new(0, minor, 0)
+}
+
+fn row(name: &str, minor: u64) -> PluginRow {
+    PluginRow {
+        name: name.to_owned(),
+        version: v(minor),
+    }
+}
+
+pub(crate) fn sample() -> Status {
+    Status {
+        version: v(1),
+        permanent: v(1),
+        upgrade: None,
+        pid: 4242,
+        uptime_s: 3_725,
+        store: "sqlite:data/host.db (embedded default)".to_owned(),
+        connections: 1,
+        actors: ActorCounts {
+            awake: 2,
+            known: 7,
+            quarantined: 0,
+        },
+        plugins: vec![row("donations", 1), row("zakat", 1)],
+        resident_versions: 2,
+        resident_bytes: 3 << 20,
+        rss_bytes: 48 << 20,
+        port: 4000,
+        ready: Readiness {
+            ready: true,
+            reasons: Vec::new(),
+        },
+        slow: Vec::new(),
+        counters: Default::default(),
+    }
+}
+
+#[test]
+fn a_quiet_host() {
+    assert_eq!(
+        status(&sample()),
+        "\
+release  0.1.0 (permanent)
+upgrade  none
+ready    yes
+process  4242, up 1h 2m, 48.0 MiB
+store    sqlite:data/host.db (embedded default)
+clients  port 4000, 1 connection
+actors   2 awake, 7 known, 0 in quarantine
+plugins  donations 0.1.0, zakat 0.1.0
+mapped   2 plugin versions, 3.0 MiB
+"
+    );
+}
+
+#[test]
+fn a_host_in_an_upgrade() {
+    let shown = status(&Status {
+        version: v(2),
+        upgrade: Some(UpgradeStatus {
+            id: 1,
+            from: v(1),
+            to: v(2),
+            state: "probation".to_owned(),
+            migrated: 5,
+            remaining: 2,
+            probation_left_s: Some(42),
+            reason: None,
+        }),
+        ready: Readiness {
+            ready: false,
+            reasons: vec!["the store is slow".to_owned()],
+        },
+        ..sample()
+    });
+    let lines: Vec<_> = shown.lines().take(3).collect();
+    assert_eq!(
+        lines,
+        [
+            "release  0.2.0 (permanent: 0.1.0)",
+            "upgrade  0.1.0 to 0.2.0: probation, 5 actors carried over, 2 to go, 42s of probation left",
+            "ready    no: the store is slow",
+        ]
+    );
+}
+
+#[test]
+fn releases_in_a_table() {
+    let rows = [
+        ReleaseRow {
+            version: v(1),
+            status: ReleaseStatus::Permanent,
+            plugins: vec![row("donations", 1), row("zakat", 1)],
+        },
+        ReleaseRow {
+            version: v(2),
+            status: ReleaseStatus::Unpacked,
+            plugins: vec![row("donations", 2), row("zakat", 1)],
+        },
+    ];
+    assert_eq!(
+        releases(&rows),
+        "\
+RELEASE  STATUS     PLUGINS
+0.1.0    permanent  donations 0.1.0, zakat 0.1.0
+0.2.0    unpacked   donations 0.2.0, zakat 0.1.0
+"
+    );
+}
+
+#[test]
+fn a_plan_says_what_has_no_way_back() {
+    let hop = Hop {
+        from: v(1),
+        to: v(2),
+        state: StateChange::Up,
+        reversible: false,
+        timeout_ms: 5_000,
+    };
+    let shown = plan(&Plan {
+        from: v(1),
+        to: v(2),
+        plugins: vec![
+            PluginPlan {
+                plugin: "zakat".to_owned(),
+                change: Change::Keep { version: v(1) },
+                probation: Default::default(),
+            },
+            PluginPlan {
+                plugin: "donations".to_owned(),
+                change: Change::Move {
+                    from: v(1),
+                    to: v(2),
+                    hops: vec![hop],
+                },
+                probation: Default::default(),
+            },
+        ],
+        reversible: false,
+        probation_s: 60,
+    });
+    assert_eq!(
+        shown,
+        "\
+release 0.1.0 to 0.2.0
+
+PLUGIN     CHANGE          STATE                         BACK
+zakat      keep 0.1.0      -                             -
+donations  0.1.0 to 0.2.0  up, 5000 ms an actor at most  no
+
+probation 1m 0s; NO WAY BACK: the upgrade needs --one-way
+"
+    );
+}
+
+#[test]
+fn a_report_with_its_reason() {
+    let shown = report(&UpgradeReport {
+        from: v(1),
+        to: v(2),
+        outcome: Outcome::RolledBack,
+        actors_migrated: 1,
+        pause_us: Quantiles {
+            p50: 40,
+            p99: 90,
+            max: 120,
+        },
+        rehearsal: None,
+        duration_ms: 1_234,
+        reason: Some("too many faults".to_owned()),
+    });
+    assert_eq!(
+        shown,
+        "\
+release       0.1.0 to 0.2.0
+outcome       rolled back: the old release rules
+reason        too many faults
+carried over  1 actor
+pause         40 µs median, 90 µs p99, 120 µs longest
+took          1234 ms
+"
+    );
+}
+
+#[test]
+fn a_list_that_was_cut_says_how_to_go_on() {
+    let rows = [ActorRow {
+        actor: ActorId::new("zakat", "amina").unwrap(),
+        seq: 3,
+        version: v(1),
+        awake: true,
+    }];
+    let table = "ACTOR        SEQ  VERSION  AWAKE\nzakat:amina  3    0.1.0    yes\n";
+    assert_eq!(actors(&rows, 100), table);
+    assert_eq!(
+        actors(&rows, 1),
+        format!("{table}\nthere may be more: --after zakat:amina\n")
+    );
+}
+
+#[test]
+fn a_dead_letter_shows_when() {
+    let rows = [DeadLetterRow {
+        id: 9,
+        kind: "cast".to_owned(),
+        actor: ActorId::new("zakat", "amina").unwrap(),
+        event: "pay".to_owned(),
+        reason: "panic".to_owned(),
+        message: "it broke".to_owned(),
+        time_ms: 1_700_000_000_000,
+    }];
+    assert_eq!(
+        dead_letters(&rows, 100),
+        "\
+ID  TIME                  KIND  ACTOR        EVENT  REASON  MESSAGE
+9   2023-11-14T22:13:20Z  cast  zakat:amina  pay    panic   it broke
+"
+    );
+}
+
+#[test]
+fn a_state_with_what_it_cannot_hold() {
+    let shown = state(&ActorState {
+        actor: ActorId::new("zakat", "amina").unwrap(),
+        seq: 3,
+        version: v(1),
+        state: serde_json::json!({ "assets": [] }),
+        carries: vec![v(2)],
+        quarantined: None,
+    });
+    assert_eq!(
+        shown,
+        "actor       zakat:amina\nseq         3\nversion     0.1.0\ncarries of  0.2.0\n\n{\n  \"assets\": []\n}"
+    );
+}

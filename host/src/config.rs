@@ -1,0 +1,324 @@
+//! The configuration of one start, checked as a whole.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use host_cli::args::Config as Command;
+use host_cli::{Failure, Output, Table};
+use serde_json::json;
+
+use crate::home::Home;
+use crate::launcher::Found;
+use crate::settings::{KEYS, Settings};
+
+/// Characters of `SECRET_KEY_BASE` at least.
+const SECRET_CHARS_MIN: usize = 64;
+
+/// Bytes of a Unix socket's path at most: `sun_path` of Linux, without its end.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// What the host runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Whether it must be safe or handy.
+    pub(crate) environment: Environment,
+    /// Where the journal is.
+    pub(crate) store: Store,
+    /// Port of the clients' listener; 0 is any free one.
+    pub(crate) port: u16,
+    /// Port of the operators' listener, on loopback; 0 is any free one.
+    pub(crate) admin_port: u16,
+    /// The host's public name.
+    pub(crate) host: String,
+    /// What tokens are signed with; always there in production.
+    pub(crate) secret_key_base: Option<Secret>,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// Which log lines there are, in the grammar of `RUST_LOG`.
+    pub(crate) log_filter: String,
+}
+
+/// `HOST_ENV`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Environment {
+    /// In production.
+    Prod,
+    /// On a developer's machine.
+    Dev,
+}
+
+/// `DATABASE_URL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// A SQLite database.
+    Sqlite {
+        /// Its file.
+        path: PathBuf,
+        /// Nobody has asked for it: it is the embedded default.
+        default: bool,
+    },
+}
+
+/// `LOG_FORMAT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text, for the one who needs it.
+    #[must_use]
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read the configuration: {} to correct before anything is started\n  - {}", self.count(), .0.join("\n  - "))]
+pub(crate) struct ConfigFaults(pub(crate) Vec<String>);
+
+impl ConfigFaults {
+    fn count(&self) -> String {
+        match self.0.len() {
+            1 => "one thing".to_owned(),
+            n => format!("{n} things"),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration that `settings` make for `home`.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, at once.
+    pub(crate) fn resolve(settings: &Settings, home: &Home) -> Result<Self, ConfigFaults> {
+        let mut reader = Reader {
+            settings,
+            faults: settings.faults().to_vec(),
+        };
+        let environment = reader
+            .read("HOST_ENV", "prod or dev", environment)
+            .unwrap_or(Environment::Prod);
+        let prod = environment == Environment::Prod;
+        let default = Store::Sqlite {
+            path: home.data_dir().join("host.db"),
+            default: true,
+        };
+        let config = Self {
+            environment,
+            store: reader
+                .with("DATABASE_URL", |url| store(url, home))
+                .unwrap_or(default),
+            port: reader.port("PORT", 4000),
+            admin_port: reader.port("ADMIN_PORT", 4001),
+            host: reader.host(prod),
+            secret_key_base: reader.secret(prod),
+            log_format: reader
+                .read("LOG_FORMAT", "pretty or json", log_format)
+                .unwrap_or(if prod {
+                    LogFormat::Json
+                } else {
+                    LogFormat::Pretty
+                }),
+            log_filter: settings
+                .get("RUST_LOG")
+                .map_or("info", |setting| setting.value)
+                .to_owned(),
+        };
+        reader.sockets(home);
+        if config.port != 0 && config.port == config.admin_port {
+            reader.faults.push(format!(
+                "PORT and ADMIN_PORT are both {}: give them different ports",
+                config.port
+            ));
+        }
+        if reader.faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigFaults(reader.faults))
+        }
+    }
+}
+
+/// Reads settings one by one, and gathers what is wrong.
+struct Reader<'a> {
+    settings: &'a Settings,
+    faults: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The setting if `parse` takes it; the fault says where it stands.
+    fn with<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let setting = self.settings.get(key)?;
+        match parse(setting.value) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.faults
+                    .push(format!("{key} ({}): {problem}", setting.from));
+                None
+            }
+        }
+    }
+
+    fn read<T>(&mut self, key: &str, right: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
+        self.with(key, |value| {
+            parse(value).ok_or_else(|| format!("{value:?} is not {right}"))
+        })
+    }
+
+    fn port(&mut self, key: &str, default: u16) -> u16 {
+        self.read(key, "a port, 0 to 65535", |v| u16::from_str(v).ok())
+            .unwrap_or(default)
+    }
+
+    fn host(&mut self, prod: bool) -> String {
+        let key = match self.settings.get("HOST") {
+            Some(_) => "HOST",
+            None => "PHX_HOST",
+        };
+        let host = self.with(key, |value| {
+            let wrong = |c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c);
+            match value.contains(wrong) {
+                true => Err(format!(
+                    "{value:?} is no name of a host, such as give.example.org"
+                )),
+                false => Ok(value.to_owned()),
+            }
+        });
+        if prod && self.settings.get(key).is_none() {
+            self.faults.push(
+                "HOST is not set: in production the host needs its public name, such as give.example.org"
+                    .to_owned(),
+            );
+        }
+        host.unwrap_or_else(|| "localhost".to_owned())
+    }
+
+    fn secret(&mut self, prod: bool) -> Option<Secret> {
+        let secret = self.with("SECRET_KEY_BASE", |value| match value.chars().count() {
+            n if n < SECRET_CHARS_MIN => Err(format!(
+                "it has {n} characters and needs at least {SECRET_CHARS_MIN}: `head -c 48 /dev/urandom | base64 -w0` makes one"
+            )),
+            _ => Ok(Secret(value.to_owned())),
+        });
+        if prod && self.settings.get("SECRET_KEY_BASE").is_none() {
+            self.faults.push(format!(
+                "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `head -c 48 /dev/urandom | base64 -w0` makes one"
+            ));
+        }
+        secret
+    }
+
+    fn sockets(&mut self, home: &Home) {
+        for socket in [home.socket(), home.keeper_socket()] {
+            let bytes = socket.as_os_str().len();
+            if bytes > SOCKET_PATH_BYTES_MAX {
+                self.faults.push(format!(
+                    "{} has {bytes} bytes, and a socket's path at most {SOCKET_PATH_BYTES_MAX}: set HOST_DATA to a shorter folder",
+                    socket.display()
+                ));
+            }
+        }
+    }
+}
+
+fn environment(text: &str) -> Option<Environment> {
+    match text {
+        "prod" => Some(Environment::Prod),
+        "dev" => Some(Environment::Dev),
+        _ => None,
+    }
+}
+
+fn log_format(text: &str) -> Option<LogFormat> {
+    match text {
+        "pretty" => Some(LogFormat::Pretty),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+/// The address may hold a password, so it is never repeated.
+fn store(url: &str, home: &Home) -> Result<Store, String> {
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err("it is no address such as sqlite:data/host.db".to_owned());
+    };
+    match scheme {
+        "sqlite" => {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            if path.is_empty() || path.contains(['?', '#']) || path == ":memory:" {
+                return Err("behind sqlite: stands the path of a file".to_owned());
+            }
+            Ok(Store::Sqlite {
+                path: home.data.join(path),
+                default: false,
+            })
+        }
+        "postgresql" | "postgres" => {
+            Err("this release keeps its journal in SQLite only: use sqlite:data/host.db".to_owned())
+        }
+        _ => Err(format!("{scheme}: is no store; use sqlite:data/host.db")),
+    }
+}
+
+/// `host config check` and `host config show`.
+pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    match command {
+        Command::Check => {
+            let config = found.config()?;
+            let Store::Sqlite { default, .. } = config.store;
+            let document = json!({ "ok": true, "embedded_default_store": default });
+            out.document(&document, |_| {
+                let store = if default {
+                    "; the store is the embedded default"
+                } else {
+                    ""
+                };
+                format!("the configuration is sound{store}")
+            })?;
+        }
+        Command::Show => {
+            let rows: Vec<_> = KEYS
+                .iter()
+                .filter_map(|&key| {
+                    let setting = found.settings.get(key)?;
+                    let value = match key {
+                        "SECRET_KEY_BASE" => "<secret>",
+                        // It may hold a password.
+                        "DATABASE_URL" if !setting.value.starts_with("sqlite:") => "<secret>",
+                        _ => setting.value,
+                    };
+                    Some(json!({ "key": key, "value": value, "from": setting.from }))
+                })
+                .collect();
+            out.document(&rows, |rows| {
+                let mut table = Table::new(&["setting", "value", "from"]);
+                for row in rows {
+                    let cell = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                    table.row([cell("key"), cell("value"), cell("from")]);
+                }
+                table.text()
+            })?;
+        }
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Defaults, and faults told together.
+
+use std::path::Path;
+
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+fn resolve(environment: &[(&str, &str)]) -> Result<Config, ConfigFaults> {
+    let root = Path::new("/srv/giving");
+    let environment = environment
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    let settings = Settings::read(root, None, environment);
+    Config::resolve(&settings, &Home::new(root, &settings))
+}
+
+#[test]
+fn a_developer_needs_nothing() {
+    let config = resolve(&[("HOST_ENV", "dev")]).unwrap();
+    assert_eq!(
+        config,
+        Config {
+            environment: Environment::Dev,
+            store: Store::Sqlite {
+                path: "/srv/giving/data/host.db".into(),
+                default: true
+            },
+            port: 4000,
+            admin_port: 4001,
+            host: "localhost".to_owned(),
+            secret_key_base: None,
+            log_format: LogFormat::Pretty,
+            log_filter: "info".to_owned(),
+        }
+    );
+}
+
+#[test]
+fn production_needs_a_name_and_a_secret_which_is_never_shown() {
+    let faults = resolve(&[]).unwrap_err().0;
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    let config = resolve(&[
+        ("PHX_HOST", "give.example.org"),
+        ("SECRET_KEY_BASE", SECRET),
+    ])
+    .unwrap();
+    assert_eq!(config.host, "give.example.org");
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.secret_key_base.as_ref().unwrap().expose(), SECRET);
+    assert!(!format!("{config:?}").contains(SECRET));
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_place() {
+    let error = resolve(&[
+        ("HOST_ENV", "dev"),
+        ("PORT", "70000"),
+        ("ADMIN_PORT", "none"),
+        ("LOG_FORMAT", "xml"),
+        ("SECRET_KEY_BASE", "short"),
+        ("DATABASE_URL", "postgresql://u:hunter2@db/giving"),
+        ("HOST", "https://x"),
+    ])
+    .unwrap_err();
+    let shown = error.to_string();
+    assert_eq!(error.0.len(), 6, "{shown}");
+    for part in [
+        "6 things",
+        "PORT (the environment): \"70000\" is not a port",
+        "\"xml\" is not pretty or json",
+        "5 characters",
+        "SQLite only",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("hunter2") && !shown.contains("short"));
+}
+
+#[test]
+fn a_database_address_is_taken_apart() {
+    for (url, path) in [
+        ("sqlite:data/x.db", "/srv/giving/data/x.db"),
+        ("sqlite:/var/x.db", "/var/x.db"),
+        ("sqlite:///var/x.db", "/var/x.db"),
+        ("sqlite://x.db", "/srv/giving/x.db"),
+    ] {
+        let config = resolve(&[("HOST_ENV", "dev"), ("DATABASE_URL", url)]).unwrap();
+        let path = PathBuf::from(path);
+        assert_eq!(
+            config.store,
+            Store::Sqlite {
+                path,
+                default: false
+            },
+            "{url}"
+        );
+    }
+    for url in ["x.db", "sqlite:", "sqlite:x?mode=ro", "mysql://x"] {
+        assert!(
+            resolve(&[("HOST_ENV", "dev"), ("DATABASE_URL", url)]).is_err(),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn ports_differ_unless_both_are_any() {
+    let dev = ("HOST_ENV", "dev");
+    assert!(resolve(&[dev, ("PORT", "0"), ("ADMIN_PORT", "0")]).is_ok());
+    assert!(resolve(&[dev, ("PORT", "5"), ("ADMIN_PORT", "5")]).is_err());
+}
+
+#[test]
+fn a_home_too_deep_for_a_socket_is_refused() {
+    let deep = format!("/{}", "d".repeat(100));
+    let error = resolve(&[("HOST_ENV", "dev"), ("HOST_DATA", &deep)]).unwrap_err();
+    assert!(error.to_string().contains("HOST_DATA"), "{error}");
+}

@@ -1,0 +1,105 @@
+//! Releases found, and the permanent one remembered.
+
+use super::*;
+
+/// A release in a temporary home, with `program` as its host.
+pub(crate) fn put_release(root: &Path, version: &str, program: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = root.join("releases").join(version);
+    fs::create_dir_all(dir.join("bin")).unwrap();
+    let manifest = ReleaseManifest {
+        name: "giving".to_owned(),
+        version: version.parse().unwrap(),
+        host: Version::new(0, 1, 0),
+        host_sha256: String::new(),
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        libc: "2.36".to_owned(),
+        plugins: Vec::new(),
+        upgrade_scripts: Vec::new(),
+    };
+    let text = serde_json::to_vec(&manifest).unwrap();
+    fs::write(dir.join("manifest.json"), text).unwrap();
+    fs::write(dir.join("bin/host"), program).unwrap();
+    fs::set_permissions(dir.join("bin/host"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+pub(crate) fn home(root: &Path) -> Home {
+    Home {
+        root: root.to_owned(),
+        data: root.to_owned(),
+    }
+}
+
+fn versions(home: &Home) -> Vec<String> {
+    let releases = home.releases().unwrap();
+    releases
+        .iter()
+        .map(|release| release.manifest.version.to_string())
+        .collect()
+}
+
+#[test]
+fn releases_are_found_in_the_order_of_their_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home {
+        root: dir.path().join("root"),
+        data: dir.path().join("data"),
+    };
+    for version in ["0.10.0", "0.2.0", "0.2.0-rc.1"] {
+        put_release(&home.root, version, "");
+    }
+    put_release(&home.data, "0.3.0", "");
+    fs::create_dir_all(home.root.join("releases/0.4.0.partial")).unwrap();
+    fs::write(home.root.join("releases/0.5.0"), "").unwrap();
+    assert_eq!(versions(&home), ["0.2.0-rc.1", "0.2.0", "0.3.0", "0.10.0"]);
+    let later = home.release(&Version::new(0, 3, 0)).unwrap();
+    assert_eq!(later.dir, home.data.join("releases/0.3.0"));
+}
+
+#[test]
+fn the_permanent_release_is_the_lowest_until_one_is_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = home(dir.path());
+    assert!(matches!(home.permanent(), Err(HomeError::NoRelease(_))));
+    put_release(&home.root, "0.2.0", "");
+    put_release(&home.root, "0.1.0", "");
+    assert_eq!(
+        home.permanent().unwrap().manifest.version,
+        Version::new(0, 1, 0)
+    );
+    home.set_permanent(&Version::new(0, 2, 0)).unwrap();
+    let permanent = home.permanent().unwrap();
+    assert_eq!(
+        permanent.program(),
+        dir.path().join("releases/0.2.0/bin/host")
+    );
+    home.set_permanent(&Version::new(0, 3, 0)).unwrap();
+    assert!(matches!(home.permanent(), Err(HomeError::Missing { .. })));
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = home(dir.path());
+    put_release(&home.root, "0.1.0", "");
+    home.set_permanent(&Version::new(0, 1, 0)).unwrap();
+    fs::write(home.data_dir().join("permanent"), "newest\n").unwrap();
+    let shown = home.permanent().unwrap_err().to_string();
+    assert!(
+        shown.contains("data/permanent: \"newest\" is no version"),
+        "{shown}"
+    );
+    fs::rename(
+        home.root.join("releases/0.1.0"),
+        home.root.join("releases/0.1.1"),
+    )
+    .unwrap();
+    let shown = home.releases().unwrap_err().to_string();
+    assert!(
+        shown.contains("0.1.1/manifest.json: it is the manifest of 0.1.0"),
+        "{shown}"
+    );
+    fs::write(home.root.join("releases/0.1.1/manifest.json"), "{").unwrap();
+    let shown = home.releases().unwrap_err().to_string();
+    assert!(shown.contains("0.1.1/manifest.json: EOF"), "{shown}");
+}

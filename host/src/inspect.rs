@@ -1,0 +1,92 @@
+//! `host inspect`: what a plugin library says of itself.
+
+use std::path::Path;
+
+use host_cli::{Failure, Output, Table};
+use host_loader::{Inspector, Loader, inspect_main};
+use host_model::manifest::PluginManifest;
+
+/// Shows a library's manifest. Under `--json` this process opens the library
+/// itself and prints the loader's report: that is what the loader starts as its
+/// child. For people it starts that child, so that a crash has a message.
+pub(crate) fn inspect(file: &Path, out: &mut Output<'_>) -> Result<u8, Failure> {
+    if out.is_json() {
+        return Ok(u8::from(inspect_main(file) != 0));
+    }
+    let manifest = manifest(file)?;
+    out.document(&manifest, text)?;
+    Ok(0)
+}
+
+/// The manifest of the library at `file`, asked for in a child.
+pub(crate) fn manifest(file: &Path) -> Result<PluginManifest, Failure> {
+    let failed = |e: anyhow::Error| {
+        Failure::refused("bad_plugin", format!("inspect {}: {e:#}", file.display()))
+    };
+    let program = std::env::current_exe().map_err(|e| failed(e.into()))?;
+    let images = tempfile::tempdir().map_err(|e| failed(e.into()))?;
+    let inspector = Inspector {
+        program,
+        args: vec!["inspect".to_owned(), "--json".to_owned()],
+    };
+    let loader = Loader::new(images.path(), inspector).map_err(|e| failed(e.into()))?;
+    loader.inspect(file).map_err(|e| failed(e.into()))
+}
+
+fn text(manifest: &PluginManifest) -> String {
+    let list = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    let keys: Vec<_> = manifest
+        .idempotency
+        .iter()
+        .map(|(command, field)| format!("{command}.{field}"))
+        .collect();
+    let from = manifest.migrates_from.as_ref();
+    let mut table = Table::facts();
+    table.fact("plugin", format!("{} {}", manifest.name, manifest.version));
+    table.fact("sdk", manifest.sdk.to_string());
+    table.fact("state schema", manifest.state_schema.to_string());
+    table.fact(
+        "migrates from",
+        from.map_or("nothing".to_owned(), ToString::to_string),
+    );
+    table.fact("commands", list(&manifest.commands));
+    table.fact("queries", list(&manifest.queries));
+    table.fact("idempotency keys", list(&keys));
+    table.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::Version;
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_for_people() {
+        let manifest = PluginManifest {
+            name: "donations".to_owned(),
+            version: Version::new(0, 2, 0),
+            sdk: Version::new(0, 1, 0),
+            state_schema: 2,
+            commands: vec!["open".to_owned(), "donate".to_owned()],
+            queries: Vec::new(),
+            idempotency: [("donate".to_owned(), "donation_id".to_owned())].into(),
+            migrates_from: Some("~0.1".parse().unwrap()),
+        };
+        assert_eq!(
+            text(&manifest),
+            "\
+plugin            donations 0.2.0
+sdk               0.1.0
+state schema      2
+migrates from     ~0.1
+commands          open, donate
+queries           none
+idempotency keys  donate.donation_id
+"
+        );
+    }
+}

@@ -1,0 +1,295 @@
+//! Keeps a host alive in the background.
+//!
+//! The keeper runs the permanent release's host, hears from it when it is ready,
+//! passes on what ends it, and boots it again when it crashes. It has no state of
+//! its own: killed, it takes nothing with it, and the host serves on.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use host_cli::Failure;
+use host_cli::failure::{EXIT_LOOK, EXIT_REFUSED};
+use host_model::limits::STOP_TIMEOUT;
+use tokio::net::UnixDatagram;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::launcher::Found;
+use crate::notify::{NOTIFY_SOCKET, READY};
+use crate::pidfile::PidFile;
+
+/// Exit code of a host that wants to be booted again, EX_TEMPFAIL of sysexits.h.
+const EXIT_REBOOT: i32 = 75;
+
+/// The pause before the first boot after a crash.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause before a boot.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// A host that was ready for this long has recovered from whatever it crashed of.
+const RECOVERED: Duration = Duration::from_secs(60);
+
+/// How long a host may take to stop before it is killed: its own time, and room.
+const KILL_AFTER: Duration = Duration::from_secs(STOP_TIMEOUT.as_secs() + 5);
+
+/// How one run of the host went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ended {
+    /// Its exit code; none if a signal ended it.
+    code: Option<i32>,
+    /// How long it was ready; none if it never was.
+    ready_for: Option<Duration>,
+    /// What the operator had asked for.
+    asked: Asked,
+}
+
+/// What an operator wants of the host that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// To go on.
+    Run,
+    /// To end (SIGTERM, SIGINT).
+    Stop,
+    /// To end and be booted again (SIGHUP).
+    Restart,
+}
+
+/// What comes after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The keeper ends with this exit code.
+    Exit(u8),
+    /// The host boots after this pause.
+    Boot(Duration),
+}
+
+/// What the keeper remembers from run to run.
+#[derive(Debug, Default)]
+struct History {
+    ever_ready: bool,
+    crashes: u32,
+}
+
+impl History {
+    /// Decides what comes after a run.
+    fn after(&mut self, ended: Ended) -> Next {
+        let first = !self.ever_ready;
+        self.ever_ready |= ended.ready_for.is_some();
+        if ended.ready_for.is_some_and(|time| time >= RECOVERED) {
+            self.crashes = 0;
+        }
+        match (ended.asked, ended.code) {
+            (Asked::Restart, _) => Next::Boot(Duration::ZERO),
+            (Asked::Stop, code) => Next::Exit(exit_code(code)),
+            (Asked::Run, Some(0)) => Next::Exit(0),
+            (Asked::Run, Some(code)) if code == i32::from(EXIT_LOOK) => Next::Exit(EXIT_LOOK),
+            (Asked::Run, Some(EXIT_REBOOT)) if ended.ready_for.is_some() => {
+                Next::Boot(Duration::ZERO)
+            }
+            // A host that never came up is told to the operator who waits for it.
+            (Asked::Run, code)
+                if first && ended.ready_for.is_none() && code != Some(EXIT_REBOOT) =>
+            {
+                Next::Exit(exit_code(code))
+            }
+            (Asked::Run, _) => {
+                let pause = BACKOFF_MIN.saturating_mul(1 << self.crashes.min(16));
+                self.crashes += 1;
+                Next::Boot(pause.min(BACKOFF_MAX))
+            }
+        }
+    }
+}
+
+/// The exit code that the keeper passes on; a signal is a failure.
+fn exit_code(code: Option<i32>) -> u8 {
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(EXIT_REFUSED)
+}
+
+/// `host keeper`: standard output and error are the log already.
+pub(crate) fn run(found: &Found) -> Result<u8, Failure> {
+    // Out of the terminal's session, so that closing it ends nothing. It fails only
+    // for a group's leader, which a started process is not.
+    let _ = rustix::process::setsid();
+    let home = &found.home;
+    home.make_folders().map_err(crate::launcher::home_failure)?;
+    let _pid = PidFile::take(&home.keeper_pid_file()).map_err(|e| {
+        Failure::refused(
+            "running",
+            format!("keep a host: {:#}", anyhow::Error::from(e)),
+        )
+    })?;
+    // One thread: children are started from it, and it has nothing else to do.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::refused("io", format!("start a runtime: {e}")))?
+        .block_on(Keeper::new(found).keep())
+}
+
+/// A keeper at work.
+struct Keeper<'a> {
+    found: &'a Found,
+    history: History,
+}
+
+/// What reaches the keeper from outside.
+struct Ears {
+    notify: UnixDatagram,
+    path: PathBuf,
+    orders: Orders,
+}
+
+/// Signals from operators.
+struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(found: &'a Found) -> Self {
+        Self {
+            found,
+            history: History::default(),
+        }
+    }
+
+    /// Boots the host until it is done. Returns the exit code.
+    async fn keep(mut self) -> Result<u8, Failure> {
+        let mut ears = self.ears()?;
+        loop {
+            let ended = self.run_once(&mut ears).await?;
+            let next = self.history.after(ended);
+            match next {
+                Next::Exit(code) => return Ok(code),
+                Next::Boot(pause) => {
+                    say(&format!("the host boots again in {} ms", pause.as_millis()));
+                    let asked = timeout(pause, ears.orders.next()).await;
+                    if asked == Ok(Asked::Stop) {
+                        return Ok(0);
+                    }
+                }
+            }
+        }
+    }
+
+    fn ears(&self) -> Result<Ears, Failure> {
+        let path = self.found.home.keeper_socket();
+        // The lock on the pid file says that whoever had it is gone.
+        let _ = std::fs::remove_file(&path);
+        let io = |e: std::io::Error| {
+            Failure::refused("io", format!("listen on {}: {e}", path.display()))
+        };
+        Ok(Ears {
+            notify: UnixDatagram::bind(&path).map_err(io)?,
+            path: path.clone(),
+            orders: Orders {
+                terminate: signal(SignalKind::terminate()).map_err(io)?,
+                interrupt: signal(SignalKind::interrupt()).map_err(io)?,
+                hang_up: signal(SignalKind::hangup()).map_err(io)?,
+            },
+        })
+    }
+
+    /// One life of a host, from its boot to its end.
+    async fn run_once(&self, ears: &mut Ears) -> Result<Ended, Failure> {
+        let mut child = self.boot()?;
+        let mut asked = Asked::Run;
+        let mut ready_since = None;
+        // Far away until someone asks for the end.
+        let mut kill_at = Instant::now() + Duration::from_secs(365 * 24 * 60 * 60);
+        let mut word = [0; 64];
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status,
+                heard = ears.notify.recv(&mut word) => {
+                    if heard.is_ok_and(|n| word[..n].starts_with(READY)) {
+                        ready_since = Some(Instant::now());
+                    }
+                }
+                wanted = ears.orders.next() => {
+                    if asked == Asked::Run {
+                        kill_at = Instant::now() + KILL_AFTER;
+                    }
+                    // Once it shall stop, it stays stopped.
+                    if asked != Asked::Stop {
+                        asked = wanted;
+                    }
+                    terminate(&child);
+                }
+                () = sleep_until(kill_at) => {
+                    say(&format!("the host has not stopped within {} s and is killed", KILL_AFTER.as_secs()));
+                    child.kill().await.map_err(|e| Failure::look("io", format!("kill the host: {e}")))?;
+                }
+            }
+        };
+        let status = status.map_err(|e| Failure::look("io", format!("wait for the host: {e}")))?;
+        if asked == Asked::Run {
+            say(&format!("the host has ended: {}", how(status)));
+        }
+        Ok(Ended {
+            code: status.code(),
+            ready_for: ready_since.map(|since: Instant| since.elapsed()),
+            asked,
+        })
+    }
+
+    /// Starts the host of the release that is permanent now.
+    fn boot(&self) -> Result<Child, Failure> {
+        let release = self.found.permanent()?;
+        let program = release.program();
+        Command::new(&program)
+            .args(self.found.arguments())
+            .arg("serve")
+            .env(NOTIFY_SOCKET, self.found.home.keeper_socket())
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|e| Failure::refused("exec", format!("run {}: {e}", program.display())))
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Orders {
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Restart,
+        }
+    }
+}
+
+fn terminate(child: &Child) {
+    // Without an id it has ended, and the next turn sees that.
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok())
+        && let Some(pid) = rustix::process::Pid::from_raw(pid)
+    {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal}"),
+        (None, code) => format!("exit code {}", code.unwrap_or_default()),
+    }
+}
+
+/// A line of the keeper's in the host's log.
+fn say(message: &str) {
+    eprintln!("keeper: {message}");
+}
+
+#[cfg(test)]
+mod tests;

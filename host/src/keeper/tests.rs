@@ -1,0 +1,130 @@
+//! What comes after a run, and real children that end in every way.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use host_cli::args::Cli;
+
+use super::*;
+use crate::home::tests::put_release;
+
+fn ended(code: Option<i32>, ready_s: Option<u64>) -> Ended {
+    Ended {
+        code,
+        ready_for: ready_s.map(Duration::from_secs),
+        asked: Asked::Run,
+    }
+}
+
+fn ms(ms: u64) -> Next {
+    Next::Boot(Duration::from_millis(ms))
+}
+
+#[test]
+fn pauses_double_up_to_a_bound_and_begin_anew_after_a_good_run() {
+    let mut history = History::default();
+    let pauses: Vec<_> = [Some(1), None, None, None, None, None, None, None]
+        .map(|ready| history.after(ended(None, ready)))
+        .into();
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000].map(ms));
+    assert_eq!(history.after(ended(None, Some(59))), ms(5000));
+    assert_eq!(history.after(ended(None, Some(60))), ms(100));
+    assert_eq!(history.after(ended(Some(101), None)), ms(200));
+}
+
+#[test]
+fn an_end_in_order_and_one_that_needs_a_look_are_kept() {
+    for code in [0, 5] {
+        for ready in [None, Some(1)] {
+            let next = History::default().after(ended(Some(code), ready));
+            assert_eq!(next, Next::Exit(code.try_into().unwrap()));
+        }
+    }
+}
+
+#[test]
+fn a_host_that_never_came_up_is_not_tried_again() {
+    assert_eq!(
+        History::default().after(ended(Some(1), None)),
+        Next::Exit(1)
+    );
+    assert_eq!(History::default().after(ended(None, None)), Next::Exit(1));
+    let mut history = History::default();
+    assert_eq!(history.after(ended(None, Some(1))), ms(100));
+    assert_eq!(history.after(ended(Some(1), None)), ms(200));
+}
+
+#[test]
+fn a_host_may_ask_for_a_boot_but_not_in_a_tight_circle() {
+    let mut history = History::default();
+    assert_eq!(history.after(ended(Some(75), Some(1))), ms(0));
+    assert_eq!(history.after(ended(Some(75), None)), ms(100));
+    assert_eq!(History::default().after(ended(Some(75), None)), ms(100));
+}
+
+#[test]
+fn what_an_operator_asks_for_is_done_however_the_host_ends() {
+    for code in [Some(0), Some(5), Some(101), None] {
+        let run = |asked| Ended {
+            asked,
+            ..ended(code, Some(1))
+        };
+        let mut history = History::default();
+        assert_eq!(history.after(run(Asked::Restart)), ms(0));
+        assert!(matches!(history.after(run(Asked::Stop)), Next::Exit(_)));
+    }
+}
+
+/// What the scripts below run to say that they are ready.
+#[test]
+#[ignore = "run by the other tests as a child"]
+fn says_ready() {
+    crate::notify::ready();
+}
+
+/// A home whose host is a shell script; it adds a line to the file `$runs` each time.
+fn found(root: &Path, script: &str) -> Found {
+    let tests = std::env::current_exe().unwrap();
+    let program = format!(
+        "#!/bin/sh\nruns={root}/runs\nready() {{ {tests} --exact keeper::tests::says_ready --ignored > {root}/ready 2>&1; }}\necho run >> $runs\n{script}\n",
+        root = root.display(),
+        tests = tests.display(),
+    );
+    put_release(root, "0.1.0", &program);
+    let second = format!("#!/bin/sh\necho second >> {}/runs\n", root.display());
+    put_release(root, "0.2.0", &second);
+    let root = root.to_str().unwrap();
+    let global = Cli::try_parse_from(["host", "--home", root, "keeper"])
+        .unwrap()
+        .global;
+    let found = Found::home(&global).unwrap();
+    found.home.make_folders().unwrap();
+    found
+}
+
+async fn keep(script: &str) -> (Result<u8, Failure>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let found = found(dir.path(), script);
+    let kept = Keeper::new(&found).keep();
+    let kept = timeout(Duration::from_secs(60), kept).await.unwrap();
+    let runs = fs::read_to_string(dir.path().join("runs")).unwrap_or_default();
+    (kept, runs)
+}
+
+#[tokio::test]
+async fn a_first_start_that_fails_is_the_end() {
+    assert_eq!(keep("exit 1").await, (Ok(1), "run\n".to_owned()));
+}
+
+#[tokio::test]
+async fn a_crash_is_followed_by_a_boot() {
+    let (kept, runs) = keep("[ $(wc -l < $runs) = 3 ] && exit 5; ready; kill -9 $$").await;
+    assert_eq!((kept, runs.as_str()), (Ok(5), "run\nrun\nrun\n"));
+}
+
+#[tokio::test]
+async fn every_boot_picks_the_permanent_release() {
+    let (kept, runs) = keep("echo 0.2.0 > ${runs%/*}/data/permanent; ready; exit 75").await;
+    assert_eq!((kept, runs.as_str()), (Ok(0), "run\nsecond\n"));
+}

@@ -1,0 +1,208 @@
+//! Finds the home that this program belongs to, and the release that it should be.
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use host_cli::args::Global;
+use host_cli::{Failure, Output};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::home::{Home, HomeError, Release};
+use crate::settings::Settings;
+
+/// A home with its settings.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) home: Home,
+    pub(crate) settings: Settings,
+    env_file: Option<PathBuf>,
+}
+
+impl Found {
+    /// The home that the command line, the environment or this program's place names.
+    pub(crate) fn home(global: &Global) -> Result<Self, Failure> {
+        let program = env::current_exe().unwrap_or_default();
+        let named = env::var_os("HOST_HOME").filter(|home| !home.is_empty());
+        let named = global.home.clone().or(named.map(PathBuf::from));
+        let root = find(named.as_deref(), &program)?;
+        let env_file = match &global.env_file {
+            Some(file) => Some(std::path::absolute(file).map_err(|e| {
+                Failure::refused("env_file", format!("find {}: {e}", file.display()))
+            })?),
+            None => None,
+        };
+        let environment = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let mut settings = Settings::read(&root, env_file.as_deref(), environment);
+        let home = Home::new(&root, &settings);
+        // A home that cannot boot is told of by what needs to boot it.
+        if let Ok(release) = home.permanent() {
+            settings.add_release(&release.dir);
+        }
+        Ok(Self {
+            home,
+            settings,
+            env_file,
+        })
+    }
+
+    /// The configuration, with everything that is wrong with it.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        Config::resolve(&self.settings, &self.home)
+            .map_err(|e| Failure::refused("bad_config", e.to_string()))
+    }
+
+    /// The release that boots.
+    pub(crate) fn permanent(&self) -> Result<Release, Failure> {
+        self.home.permanent().map_err(home_failure)
+    }
+
+    /// The arguments by which another process finds the same home and settings.
+    pub(crate) fn arguments(&self) -> Vec<std::ffi::OsString> {
+        let mut arguments = vec!["--home".into(), self.home.root.clone().into()];
+        if let Some(file) = &self.env_file {
+            arguments.extend(["--env-file".into(), file.clone().into()]);
+        }
+        arguments
+    }
+
+    /// Goes on as the program of the permanent release, with the same arguments,
+    /// unless this is it already. Life and death of a host belong to the release
+    /// that it boots.
+    pub(crate) fn become_release(&self) -> Result<(), Failure> {
+        let program = self.permanent()?.program();
+        let same = |path: &Path| path.canonicalize().ok();
+        let here = env::current_exe().ok().and_then(|here| same(&here));
+        if here.is_some() && here == same(&program) {
+            return Ok(());
+        }
+        let error = Command::new(&program)
+            .args(env::args_os().skip(1))
+            // What named the home for this program names it for the next.
+            .env("HOST_HOME", &self.home.root)
+            .exec();
+        Err(Failure::refused(
+            "exec",
+            format!(
+                "run {}: {error}; install the release again",
+                program.display()
+            ),
+        ))
+    }
+}
+
+/// The root of a home: what is `named`, else where `program` lies.
+fn find(named: Option<&Path>, program: &Path) -> Result<PathBuf, Failure> {
+    let missing = |message: String| Failure::refused("no_home", message);
+    if let Some(named) = named {
+        let root = named
+            .canonicalize()
+            .map_err(|e| missing(format!("open the home {}: {e}", named.display())))?;
+        return match root.join("releases").is_dir() {
+            true => Ok(root),
+            false => Err(missing(format!(
+                "open the home {}: it has no folder releases; make a home with `make home DIR=...`",
+                root.display()
+            ))),
+        };
+    }
+    beside(program).ok_or_else(|| {
+        missing(format!(
+            "find a home: neither --home nor HOST_HOME names one, and {} does not lie in one; make one with `make home DIR=...`",
+            program.display()
+        ))
+    })
+}
+
+/// The home around `bin/host`, or around `releases/V/bin/host`.
+fn beside(program: &Path) -> Option<PathBuf> {
+    let program = program.canonicalize().ok()?;
+    let bin = program.parent().filter(|dir| dir.ends_with("bin"))?;
+    let parent = bin.parent()?;
+    if parent.join("releases").is_dir() {
+        return Some(parent.to_owned());
+    }
+    let releases = parent.parent().filter(|dir| dir.ends_with("releases"))?;
+    releases.parent().map(Path::to_owned)
+}
+
+/// `host version`
+pub(crate) fn version(global: &Global, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let host = env!("CARGO_PKG_VERSION");
+    let release = match Found::home(global) {
+        Ok(found) => Some(found.permanent()?.manifest),
+        // Without a home there is still a program; a home that was named must be one.
+        Err(failure) if global.home.is_some() => return Err(failure),
+        Err(_) => None,
+    };
+    let document = json!({
+        "host": host,
+        "name": release.as_ref().map(|r| &r.name),
+        "permanent": release.as_ref().map(|r| &r.version),
+    });
+    out.document(&document, |_| match &release {
+        Some(release) => format!("{} {} (host {host})", release.name, release.version),
+        None => format!("host {host}"),
+    })?;
+    Ok(0)
+}
+
+/// A fault of the home, with its cause.
+pub(crate) fn home_failure(error: HomeError) -> Failure {
+    Failure::refused("bad_home", format!("{:#}", anyhow::Error::from(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_home_is_found_from_where_the_program_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for place in [
+            "home/bin",
+            "home/releases/0.1.0/bin",
+            "elsewhere/bin",
+            "loose",
+        ] {
+            fs::create_dir_all(root.join(place)).unwrap();
+            fs::write(root.join(place).join("host"), "").unwrap();
+        }
+        let home = root.join("home");
+        std::os::unix::fs::symlink(home.join("bin/host"), root.join("link")).unwrap();
+        for (program, found) in [
+            ("home/bin/host", true),
+            ("home/releases/0.1.0/bin/host", true),
+            ("link", true),
+            ("elsewhere/bin/host", false),
+            ("loose/host", false),
+        ] {
+            let path = beside(&root.join(program));
+            assert_eq!(path, found.then(|| home.clone()), "{program}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_wins_and_must_be_a_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("a/releases")).unwrap();
+        fs::create_dir_all(root.join("b")).unwrap();
+        let nowhere = Path::new("/nowhere/host");
+        assert_eq!(
+            find(Some(&root.join("a")), nowhere).unwrap(),
+            root.join("a")
+        );
+        let error = find(Some(&root.join("b")), nowhere).unwrap_err();
+        assert!(error.to_string().contains("no folder releases"), "{error}");
+        let error = find(None, nowhere).unwrap_err();
+        assert!(error.to_string().contains("make home"), "{error}");
+    }
+}

@@ -1,0 +1,277 @@
+//! Life and death of the host: start, stop, restart.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use host_cli::failure::EXIT_LOOK;
+use host_cli::{Client, Failure, Output};
+use host_model::control::Status;
+use host_model::limits::STOP_TIMEOUT;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::home::Home;
+use crate::launcher::{Found, home_failure};
+use crate::pidfile::{PidFile, holder, is_held};
+use crate::{logs, notify, serve};
+
+/// How long a start may take: plugins opened, journal checked.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a stop may take before it is given up: the host's own time, the
+/// keeper's patience, and room.
+const GONE_TIMEOUT: Duration = Duration::from_secs(STOP_TIMEOUT.as_secs() + 10);
+
+/// A keeper whose host has stopped in order ends at once. One that is still there
+/// after this is told to.
+const KEEPER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a process that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Lines of the log that are shown when a start fails.
+const LAST_WORDS_LINES: usize = 20;
+
+/// Whether `start` stays in the foreground by itself: as process 1 of a container,
+/// and where systemd waits for a word.
+pub(crate) fn is_foreground() -> bool {
+    std::process::id() == 1 || std::env::var_os(notify::NOTIFY_SOCKET).is_some()
+}
+
+/// `host serve`: is the host until it ends.
+pub(crate) fn serve(found: &Found) -> Result<u8, Failure> {
+    let config = found.config()?;
+    found.permanent()?;
+    found.home.make_folders().map_err(home_failure)?;
+    let _pid = PidFile::take(&found.home.pid_file()).map_err(|e| {
+        Failure::refused(
+            "running",
+            format!(
+                "start the host: {:#}; it runs already",
+                anyhow::Error::from(e)
+            ),
+        )
+    })?;
+    serve::serve(found.home.clone(), config, notify::ready).map_err(|error| {
+        // A failure that already knows its exit code keeps it.
+        match error.downcast::<Failure>() {
+            Ok(failure) => failure,
+            Err(error) => Failure::refused("failed", format!("{error:#}")),
+        }
+    })
+}
+
+/// `host start` in the background.
+pub(crate) async fn start(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let home = &found.home;
+    // Here too, so that what is wrong is told at once and not in a log.
+    found.config()?;
+    refuse_second(home)?;
+    home.make_folders().map_err(home_failure)?;
+    let failed = |what: &Path, e: std::io::Error| {
+        Failure::refused("io", format!("start the host: {}: {e}", what.display()))
+    };
+    let path = home.log();
+    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = log.map_err(|e| failed(&path, e))?;
+    let from = log.metadata().map_err(|e| failed(&path, e))?.len();
+    let program = std::env::current_exe().map_err(|e| failed(Path::new("this program"), e))?;
+    let mut keeper = Command::new(&program)
+        .args(found.arguments())
+        .arg("keeper")
+        .current_dir(&home.root)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(|e| failed(&path, e))?)
+        .stderr(log)
+        .spawn()
+        .map_err(|e| failed(&program, e))?;
+    let status = ready(
+        home,
+        START_TIMEOUT,
+        |_| true,
+        || match keeper.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(last_words(home, from, status.code())),
+            Err(e) => Err(failed(&program, e)),
+        },
+    );
+    told(&status.await?, out)
+}
+
+/// `host stop`
+pub(crate) async fn stop(home: &Home, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let client = Client::new(&home.socket());
+    let answer: Result<Value, Failure> = client.post("/v1/stop", &json!({})).await;
+    if let Err(failure) = answer {
+        // It may live and not listen: still starting, or between two boots.
+        let processes = [home.keeper_pid_file(), home.pid_file()];
+        let Some(pid) = processes.iter().find_map(|file| holder(file)) else {
+            return Err(failure);
+        };
+        signal(pid, Signal::TERM)?;
+    }
+    let begun = Instant::now();
+    let mut host_gone = None;
+    let mut keeper_told = false;
+    loop {
+        let (host, keeper) = (is_held(&home.pid_file()), is_held(&home.keeper_pid_file()));
+        if !host && !keeper {
+            break;
+        }
+        if !host {
+            host_gone.get_or_insert_with(Instant::now);
+        }
+        // A host that crashed instead of stopping would be booted again.
+        if keeper
+            && !keeper_told
+            && host_gone.is_some_and(|gone| gone.elapsed() > KEEPER_TIMEOUT)
+            && let Some(pid) = holder(&home.keeper_pid_file())
+        {
+            signal(pid, Signal::TERM)?;
+            keeper_told = true;
+        }
+        if begun.elapsed() > GONE_TIMEOUT {
+            let pid = holder(&home.pid_file()).or(holder(&home.keeper_pid_file()));
+            return Err(Failure::look(
+                "stop_timeout",
+                format!(
+                    "stop the host: process {} still runs after {} s; look at `host logs`, and as the last resort `kill -9` it (acknowledged commands are safe)",
+                    pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string()),
+                    GONE_TIMEOUT.as_secs()
+                ),
+            ));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    out.document(&json!({ "stopped": true }), |_| "stopped".to_owned())?;
+    Ok(0)
+}
+
+/// `host restart`: the keeper stops its host and boots it anew.
+pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let home = &found.home;
+    found.config()?;
+    let Some(keeper) = holder(&home.keeper_pid_file()) else {
+        let status: Status = Client::new(&home.socket()).get("/v1/status").await?;
+        return Err(Failure::refused(
+            "no_keeper",
+            format!(
+                "restart the host: process {} runs without a keeper; restart it by what started it, or `host stop` and `host start`",
+                status.pid
+            ),
+        ));
+    };
+    let old = holder(&home.pid_file());
+    let from = std::fs::metadata(home.log()).map_or(0, |log| log.len());
+    signal(keeper, Signal::HUP)?;
+    let is_new = |status: &Status| Some(status.pid) != old;
+    let status = ready(
+        home,
+        START_TIMEOUT + GONE_TIMEOUT,
+        is_new,
+        || match is_held(&home.keeper_pid_file()) {
+            true => Ok(()),
+            false => Err(last_words(home, from, None)),
+        },
+    );
+    told(&status.await?, out)
+}
+
+/// Waits until a host that `is_wanted` is ready, as long as it is `alive`.
+async fn ready(
+    home: &Home,
+    deadline: Duration,
+    is_wanted: impl Fn(&Status) -> bool,
+    mut alive: impl FnMut() -> Result<(), Failure>,
+) -> Result<Status, Failure> {
+    let client = Client::new(&home.socket());
+    let begun = Instant::now();
+    let mut reasons = Vec::new();
+    loop {
+        match client.get::<Status>("/v1/status").await {
+            Ok(status) if is_wanted(&status) && status.ready.ready => return Ok(status),
+            Ok(status) => reasons = status.ready.reasons,
+            // It does not listen yet, or no longer.
+            Err(_) => {}
+        }
+        alive()?;
+        if begun.elapsed() > deadline {
+            let why = match reasons.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", reasons.join("; ")),
+            };
+            return Err(Failure::look(
+                "start_timeout",
+                format!(
+                    "start the host: it is not ready after {} s{why}, and goes on starting; look at `host status` and `host logs`, or end it with `host stop`",
+                    deadline.as_secs()
+                ),
+            ));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn told(status: &Status, out: &mut Output<'_>) -> Result<u8, Failure> {
+    out.document(status, |status| {
+        format!(
+            "release {} is ready: process {}, port {}",
+            status.version, status.pid, status.port
+        )
+    })?;
+    Ok(0)
+}
+
+fn refuse_second(home: &Home) -> Result<(), Failure> {
+    for file in [home.pid_file(), home.keeper_pid_file()] {
+        if is_held(&file) {
+            let pid = holder(&file).map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+            return Err(Failure::refused(
+                "running",
+                format!(
+                    "start the host: it runs already, process {pid}; see `host status`, or use `host restart`"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Why a start failed: what the log says since byte `from`.
+fn last_words(home: &Home, from: u64, code: Option<i32>) -> Failure {
+    let lines = logs::tail(&home.log(), from, LAST_WORDS_LINES).unwrap_or_default();
+    let exit_code = match code {
+        Some(code) if code == i32::from(EXIT_LOOK) => EXIT_LOOK,
+        _ => host_cli::failure::EXIT_REFUSED,
+    };
+    let message = match lines.is_empty() {
+        true => format!(
+            "start the host: it ended before it was ready, without a word in {}",
+            home.log().display()
+        ),
+        false => format!(
+            "start the host: it ended before it was ready. Its last words:\n  {}",
+            lines.join("\n  ")
+        ),
+    };
+    Failure::new("start_failed", exit_code, message)
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<(), Failure> {
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::refused("signal", format!("signal process {pid}: {e}"))
+    };
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let process = raw.ok_or_else(|| failed(&"it is no process id"))?;
+    match kill_process(process, signal) {
+        // Gone meanwhile: what was wanted, or what the waiting will find.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(e) => Err(failed(&e)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

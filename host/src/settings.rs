@@ -1,0 +1,204 @@
+//! Where settings come from: layers of names and values, the first that has one wins.
+//!
+//! The environment, `etc/env`, `etc/host.toml`, then the release's own `env` and
+//! `host.toml`. The TOML files use the environment's names in lower case.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::env_file;
+
+/// Every setting there is, by its name in the environment.
+pub(crate) const KEYS: [&str; 11] = [
+    "ADMIN_PORT",
+    "DATABASE_URL",
+    "HOST",
+    "HOST_DATA",
+    "HOST_ENV",
+    "HOST_HOME",
+    "LOG_FORMAT",
+    "PHX_HOST",
+    "PORT",
+    "RUST_LOG",
+    "SECRET_KEY_BASE",
+];
+
+/// The layers, the strongest first, and what is wrong with them.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    layers: Vec<Layer>,
+    faults: Vec<String>,
+}
+
+/// One source of settings.
+#[derive(Debug)]
+struct Layer {
+    name: String,
+    values: BTreeMap<String, String>,
+}
+
+/// A setting and the name of the layer that it is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Setting<'a> {
+    pub(crate) value: &'a str,
+    pub(crate) from: &'a str,
+}
+
+impl Settings {
+    /// The settings of the home in `root`, but for those of a release.
+    pub(crate) fn read(
+        root: &Path,
+        env_file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let mut settings = Self::default();
+        let known = environment
+            .into_iter()
+            .filter(|(name, _)| KEYS.contains(&name.as_str()));
+        settings.push("the environment", known);
+        match env_file {
+            Some(file) => settings.env(file, true),
+            None => settings.env(&root.join("etc/env"), false),
+        }
+        settings.toml(&root.join("etc/host.toml"));
+        settings
+    }
+
+    /// Adds what the release in the folder `dir` brings, below everything else.
+    pub(crate) fn add_release(&mut self, dir: &Path) {
+        self.env(&dir.join("env"), false);
+        self.toml(&dir.join("host.toml"));
+    }
+
+    /// The setting of this name. An empty value is as none.
+    pub(crate) fn get(&self, key: &str) -> Option<Setting<'_>> {
+        self.layers.iter().find_map(|layer| {
+            let value = layer.values.get(key).filter(|value| !value.is_empty())?;
+            Some(Setting {
+                value,
+                from: &layer.name,
+            })
+        })
+    }
+
+    /// What is wrong with the files themselves.
+    pub(crate) fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    fn push(&mut self, name: &str, values: impl IntoIterator<Item = (String, String)>) {
+        self.layers.push(Layer {
+            name: name.to_owned(),
+            values: values.into_iter().collect(),
+        });
+    }
+
+    fn env(&mut self, file: &Path, must_be_there: bool) {
+        let name = file.display().to_string();
+        if let Some(text) = self.text(file, must_be_there) {
+            let read = env_file::parse(&text);
+            let faults = read.faults.iter().map(|fault| format!("{name} {fault}"));
+            self.faults.extend(faults);
+            self.push(&name, read.values);
+        }
+    }
+
+    fn toml(&mut self, file: &Path) {
+        let name = file.display().to_string();
+        let Some(text) = self.text(file, false) else {
+            return;
+        };
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(e) => {
+                self.faults.push(format!("{name}: {e}"));
+                return;
+            }
+        };
+        let mut values = Vec::new();
+        for (key, value) in table {
+            let known = key.to_uppercase();
+            let value = match value {
+                toml::Value::String(text) => Some(text),
+                toml::Value::Integer(number) => Some(number.to_string()),
+                _ => None,
+            };
+            match value {
+                _ if !KEYS.contains(&known.as_str()) || key != known.to_lowercase() => {
+                    let keys = KEYS.map(str::to_lowercase).join(", ");
+                    self.faults
+                        .push(format!("{name}: {key:?} is no setting; there are {keys}"));
+                }
+                None => self
+                    .faults
+                    .push(format!("{name}: {key} is a text or a whole number")),
+                Some(value) => values.push((known, value)),
+            }
+        }
+        self.push(&name, values);
+    }
+
+    fn text(&mut self, file: &Path, must_be_there: bool) -> Option<String> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == ErrorKind::NotFound && !must_be_there => None,
+            Err(e) => {
+                self.faults
+                    .push(format!("{} cannot be read: {e}", file.display()));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_strongest_layer_wins_and_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let release = home.path().join("releases/0.1.0");
+        fs::create_dir_all(home.path().join("etc")).unwrap();
+        fs::create_dir_all(&release).unwrap();
+        fs::write(home.path().join("etc/env"), "HOST=b\nPORT=2\nRUST_LOG=\n").unwrap();
+        let toml = "host = \"c\"\nport = 3\nadmin_port = 4\nrust_log = \"info\"\n";
+        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
+        fs::write(release.join("host.toml"), "log_format = \"json\"\nport = 9").unwrap();
+        let environment = [("HOST", "a"), ("PATH", "/bin")].map(|(k, v)| (k.into(), v.into()));
+        let mut settings = Settings::read(home.path(), None, environment);
+        settings.add_release(&release);
+        assert_eq!(settings.faults(), [] as [&str; 0]);
+        for (key, value, from) in [
+            ("HOST", "a", "the environment"),
+            ("PORT", "2", "etc/env"),
+            ("ADMIN_PORT", "4", "etc/host.toml"),
+            ("RUST_LOG", "info", "etc/host.toml"),
+            ("LOG_FORMAT", "json", "releases/0.1.0/host.toml"),
+        ] {
+            let found = settings.get(key).unwrap();
+            assert_eq!(found.value, value, "{key}");
+            assert!(found.from.ends_with(from), "{key}: {}", found.from);
+        }
+        assert_eq!(settings.get("PATH"), None);
+    }
+
+    #[test]
+    fn faults_of_all_files_are_gathered() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("etc")).unwrap();
+        fs::write(home.path().join("etc/env"), "PORT=1 # one\n").unwrap();
+        let toml = "prot = 4000\nPort = 1\nhost = true\n";
+        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
+        let settings = Settings::read(home.path(), None, []);
+        let faults = settings.faults();
+        assert_eq!(faults.len(), 4, "{faults:?}");
+        assert!(faults[0].contains("etc/env line 1: a comment"));
+        assert!(faults.iter().any(|f| f.contains("\"prot\" is no setting")));
+        let absent = Settings::read(home.path(), Some(Path::new("/nowhere/env")), []);
+        assert!(absent.faults()[0].starts_with("/nowhere/env cannot be read"));
+    }
+}
