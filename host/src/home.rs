@@ -262,7 +262,7 @@ impl Home {
             .collect()
     }
 
-    fn release_roots(&self) -> Vec<PathBuf> {
+    pub(crate) fn release_roots(&self) -> Vec<PathBuf> {
         let mut roots = vec![self.root.join("releases"), self.data.join("releases")];
         roots.dedup();
         roots

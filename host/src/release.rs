@@ -140,11 +140,16 @@ fn fill(
         // The host that assembles is the host that goes in: one workspace, one version.
         host: env!("CARGO_PKG_VERSION").parse()?,
         host_sha256: host.sha256,
-        target: format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
+        target: target(),
         libc: libc_version()?,
         plugins,
         upgrade_scripts,
     })
+}
+
+/// The target triple that this program was built for: Linux with glibc is all there is.
+pub(crate) fn target() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
 /// Copies `from` to `file` in `dir`, and says its digest.

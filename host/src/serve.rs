@@ -1,26 +1,332 @@
-//! The host itself.
+//! The host itself: opens the layers from the journal upwards, and closes them
+//! from the gateway downwards.
 
-use anyhow::{Result, bail};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::config::{Config, Secret};
-use crate::home::{Home, HomeError};
+use anyhow::{Context, Result};
+use host_actors::{Actors, Limits, Ticket};
+use host_control::{Control, ControlServer, GatewayStatus};
+use host_gateway::{Gateway, Hub};
+use host_journal::{Done, Journal, Options};
+use host_loader::{Inspector, Loader};
+use host_model::Version;
+use host_model::limits::STOP_TIMEOUT;
+use host_model::release::Start;
+use host_upgrade::{Assembler, Book, Booked, Hooks, Recovery, Releases, Upgrader, recover};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
 
-// What the serving host needs of its home and its configuration.
-const _: fn(&Home, &host_model::Version) -> Result<(), HomeError> = Home::set_permanent;
-const _: fn(&Home) -> std::path::PathBuf = Home::images;
-const _: fn(&Home) -> Result<Vec<crate::home::Release>, HomeError> = Home::releases;
-const _: fn(&Secret) -> &str = Secret::expose;
+use crate::config::{Config, Environment, LogFormat, Store};
+use crate::home::Home;
+
+mod readiness;
+
+use readiness::Ready;
+
+/// Boot me again, now.
+const EXIT_AGAIN: u8 = 75;
+
+/// The store failed in a commit: the next start finds out what it holds.
+const EXIT_STORE: u8 = 74;
+
+/// A permanent plugin is past its limit of faults.
+const EXIT_PLUGIN: u8 = 70;
+
+/// Threads of the control runtime: it has little to do, and always has to do it.
+const CONTROL_THREADS: usize = 1;
+
+/// Between two looks at whether the host has to end by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What a host is that runs: its layers, the lowest first.
+struct Layers {
+    journal: Arc<Journal<Ticket>>,
+    actors: Arc<Actors>,
+    gateway: Arc<Gateway>,
+    ready: Arc<Ready>,
+    stop: Arc<Notify>,
+    _control: ControlServer,
+}
 
 /// Serves until it is stopped; calls `ready` when clients may come. Returns the
-/// exit code: 0 stopped in order, 5 an operator must look, 75 boot me again.
+/// exit code: 0 stopped in order, 70 and 74 ended by itself, 75 boot me again.
 ///
 /// # Errors
 ///
-/// What kept it from starting, or made it end.
+/// What kept it from starting.
 pub(crate) fn serve(home: Home, config: Config, ready: impl FnOnce()) -> Result<u8> {
-    drop(ready);
-    bail!(
-        "serve {} with {config:?}: this build has no server",
-        home.root.display()
-    )
+    log(&config);
+    let control = runtime("control", CONTROL_THREADS)?;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let data = runtime("data", threads)?;
+    let code = control.block_on(async {
+        let Some(layers) = open(&home, &config, data.handle()).await? else {
+            return Ok(EXIT_AGAIN);
+        };
+        ready();
+        let code = until_the_end(&layers, &config).await?;
+        close(layers).await;
+        Ok(code)
+    });
+    // A thread that is stuck in a plugin is not waited for.
+    data.shutdown_background();
+    control.shutdown_background();
+    code
+}
+
+fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .with_context(|| format!("start the {name} runtime"))
+}
+
+/// Log lines go to standard output: the log file, the journal of systemd, or a terminal.
+fn log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let set = match config.log_format {
+        LogFormat::Pretty => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = set {
+        eprintln!("log lines are not shown: {error}");
+    }
+}
+
+/// Opens the layers. None: another release is to be booted, by its own program.
+async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Layers>> {
+    let Store::Sqlite { path, default } = &config.store;
+    let (sender, done) = mpsc::unbounded_channel::<Vec<Done<Ticket>>>();
+    let opened = Journal::open(Options { path: path.clone() }, move |group| {
+        // The receiver outlives the journal, but for the last moment of the process.
+        let _ = sender.send(group);
+    });
+    let journal = Arc::new(opened.with_context(|| format!("open the store {}", path.display()))?);
+    let booked = Booked::read(&journal)?;
+    let found = home.permanent()?.manifest.version;
+    let recovery = recover(&booked, &found)?;
+    if recovery.boot != found {
+        // The commit came so far; the file that the launcher reads did not.
+        home.set_permanent(&recovery.boot)?;
+        journal.close();
+        return Ok(None);
+    }
+    let inspector = Inspector {
+        program: std::env::current_exe().context("find this program")?,
+        args: vec!["inspect".to_owned(), "--json".to_owned()],
+    };
+    let loader = Arc::new(Loader::new(&home.images(), inspector)?);
+    let releases = Releases::new(home.release_roots());
+    let assembler = Arc::new(Assembler::new(Arc::clone(&loader), releases));
+    let release = boot(&assembler, &booked, &recovery)?;
+    let first = booked.permanent.is_none();
+
+    let hub = Hub::new();
+    let actors = Actors::start(host_actors::Parts {
+        journal: Arc::clone(&journal),
+        done,
+        audience: Arc::clone(&hub) as _,
+        release,
+        limits: Limits::default(),
+        data: data.clone(),
+    })?;
+    if first {
+        let manifest = assembler.releases().read(&recovery.boot)?.manifest;
+        let book = Book::new().permanent(&recovery.boot, None);
+        book.digests(&manifest).write(&actors).await?;
+        home.set_permanent(&recovery.boot)?;
+    }
+    let booked = Booked::read(&journal)?;
+    let ready = Arc::new(Ready::new(Arc::clone(&actors)));
+    let upgrader = Upgrader::start(host_upgrade::Parts {
+        actors: Arc::clone(&actors),
+        assembler,
+        host: env!("CARGO_PKG_VERSION")
+            .parse()
+            .context("read this program's version")?,
+        target: crate::release::target(),
+        booked,
+        recovered: recovery.upgrade,
+        data: data.clone(),
+        hooks: hooks(home, config),
+    });
+    let gateway = Gateway::start(
+        host_gateway::Config {
+            address: None,
+            port: config.port,
+        },
+        &Handle::current(),
+        data.clone(),
+        Arc::clone(&actors),
+        hub,
+        {
+            let ready = Arc::clone(&ready);
+            Arc::new(move || host_gateway::Readiness {
+                reasons: ready.reasons(),
+            })
+        },
+    )?;
+    let gateway = Arc::new(gateway);
+    let stop = Arc::new(Notify::new());
+    let control = Arc::new(Control {
+        actors: Arc::clone(&actors),
+        upgrader,
+        loader,
+        data: data.clone(),
+        gateway: {
+            let gateway = Arc::clone(&gateway);
+            Box::new(move || GatewayStatus {
+                connections: gateway.connections() as u64,
+                port: gateway.port(),
+            })
+        },
+        readiness: {
+            let ready = Arc::clone(&ready);
+            Box::new(move || ready.for_operators())
+        },
+        store: store_name(home, path, *default),
+        started: Instant::now(),
+        stop: Arc::clone(&stop),
+    });
+    serve_admin(config.admin_port, Arc::clone(&control)).await?;
+    let server = ControlServer::listen(&home.socket(), control)?;
+    tracing::info!(release = %recovery.boot, port = gateway.port(), "the host is ready");
+    Ok(Some(Layers {
+        journal,
+        actors,
+        gateway,
+        ready,
+        stop,
+        _control: server,
+    }))
+}
+
+/// The release that boots, with ways to it from whatever else the store may hold.
+fn boot(
+    assembler: &Assembler,
+    booked: &Booked,
+    recovery: &Recovery,
+) -> Result<host_actors::Release> {
+    let releases = assembler.releases();
+    let boot = releases.read(&recovery.boot)?;
+    let left = recovery.upgrade.as_ref().map(|upgrade| &upgrade.plan.to);
+    let mut others = Vec::new();
+    if let Some(left) = left {
+        // States may have come over to it: without it they cannot be read.
+        others.push(releases.read(left)?);
+    }
+    if let Some(previous) = &booked.previous {
+        // It may have been removed since; then nothing needs it.
+        others.extend(releases.read(previous).ok());
+    }
+    Ok(assembler.assemble(&boot, None, &others)?)
+}
+
+/// What is done at moments of an upgrade.
+fn hooks(home: &Home, config: &Config) -> Hooks {
+    let permanent = {
+        let home = home.clone();
+        move |version: &Version| {
+            if let Err(error) = home.set_permanent(version) {
+                // The store knows, and the next start writes it again.
+                tracing::error!(%error, "data/permanent could not be written");
+            }
+        }
+    };
+    let abort_after = match config.environment {
+        Environment::Dev => std::env::var(ABORT_AFTER).ok(),
+        Environment::Prod => None,
+    };
+    let transition = move |state: &str| {
+        if abort_after.as_deref() == Some(state) {
+            tracing::warn!(state, "{ABORT_AFTER} ends the host here");
+            let _ = rustix::process::kill_process(
+                rustix::process::getpid(),
+                rustix::process::Signal::KILL,
+            );
+        }
+    };
+    Hooks {
+        permanent: Box::new(permanent),
+        transition: Box::new(transition),
+    }
+}
+
+/// In development, the state of an upgrade behind which the host kills itself: how
+/// the tests show that every transition survives it.
+const ABORT_AFTER: &str = "HOST_ABORT_AFTER";
+
+fn store_name(home: &Home, path: &Path, default: bool) -> String {
+    let path = path.strip_prefix(&home.data).unwrap_or(path);
+    let note = if default { " (embedded default)" } else { "" };
+    format!("sqlite:{}{note}", path.display())
+}
+
+/// The operators' port, on loopback.
+async fn serve_admin(port: u16, control: Arc<Control>) -> Result<()> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+        .await
+        .with_context(|| {
+            format!("listen on 127.0.0.1:{port} for /metrics: is it in use? set ADMIN_PORT")
+        })?;
+    let router = host_control::admin(control);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "/metrics is no longer served");
+        }
+    });
+    Ok(())
+}
+
+/// Waits until the host is told to end, or has to. The exit code.
+async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
+    let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(0),
+            _ = interrupt.recv() => return Ok(0),
+            () = layers.stop.notified() => return Ok(0),
+            _ = look.tick() => {
+                if let Some(why) = layers.journal.poisoned() {
+                    tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
+                    return Ok(EXIT_STORE);
+                }
+                let failed = layers.actors.failed_plugins();
+                let permanent = failed.iter().find(|(_, start)| **start == Start::Permanent);
+                if let Some((plugin, _)) = permanent
+                    && config.environment == Environment::Prod
+                {
+                    tracing::error!(plugin, "a permanent plugin is past its limit of faults: the host ends");
+                    return Ok(EXIT_PLUGIN);
+                }
+            }
+        }
+    }
+}
+
+/// Closes the layers from the top: no new work, what has begun ends, the journal
+/// has it all.
+async fn close(layers: Layers) {
+    tracing::info!("the host is stopping");
+    layers.ready.stop();
+    if let Some(left) = layers.gateway.stop(STOP_TIMEOUT).await {
+        tracing::warn!(?left, "not all that clients had begun has ended in time");
+    }
+    layers.actors.stop();
+    let journal = Arc::clone(&layers.journal);
+    let closed = tokio::task::spawn_blocking(move || journal.close());
+    match tokio::time::timeout(STOP_TIMEOUT, closed).await {
+        Ok(_) => tracing::info!("the host has stopped"),
+        Err(_) => {
+            tracing::error!("the journal could not be closed in time; the next start checks it")
+        }
+    }
 }

@@ -1,3 +1,45 @@
-//! host-gateway
+//! The clients' side of the host: WebSockets that speak Phoenix Channels V2, and HTTP.
+//!
+//! [`Gateway`] owns the port. Requests are read on the control runtime; an open
+//! WebSocket is one task on the data runtime, and so is each call of the API.
+//! [`Hub`] tells the joined clients what the actors have to tell.
+//!
+//! # Invariants
+//!
+//! - **Nothing a client does costs more than its bounds:** what it may join, ask
+//!   at once, leave unread, and how long it may take to do any of it.
+//! - **Heartbeats and health never wait for an actor.** The first are answered by
+//!   the connection's own task, on which no handler runs; the second on the
+//!   control runtime.
+//! - **Calls of one connection to one topic reach the actor in their order**;
+//!   those to different topics overlap.
+//! - **A connection's state changes in one place that does not await**, behind a
+//!   gate: all connections can be stopped between two turns.
+//! - A close code is never 1000: some clients would not come back.
+//!
+//! This crate must not know plugins beyond their manifest, the journal, or upgrades.
 
+mod api;
+mod arguments;
+mod connection;
+mod counters;
+mod health;
+mod hub;
+mod lane;
+pub mod limits;
+mod listen;
+mod outbound;
+mod phoenix;
+mod problem;
+mod registry;
+mod routes;
+mod server;
+mod session;
+mod socket;
 pub mod ws;
+
+pub use counters::Counters;
+pub use health::Readiness;
+pub use hub::Hub;
+pub use listen::ListenError;
+pub use server::{Config, Gateway, Left};

@@ -1,0 +1,176 @@
+//! `/api/v1/{plugin}/{key}/{event}`: commands and queries over HTTP.
+//!
+//! `POST` sends a command or a query with a JSON object as body, or none. `GET`
+//! asks a query; its arguments are the query string: `a=1&b[c]=2` is
+//! `{"a":"1","b":{"c":"2"}}`, and every value is a string, because amounts are.
+//! The answer's body is the plugin's reply, or problem details.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest as _, Path, Query, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use host_actors::{CallError, Only};
+use host_model::ActorId;
+use host_model::id::is_plugin_name;
+use host_model::limits::{CALL_TIMEOUT, PAYLOAD_BYTES_MAX};
+
+use crate::arguments;
+use crate::limits::{BODY_READ_TIMEOUT, EVENT_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
+use crate::problem::Problem;
+use crate::server::App;
+
+/// What the data runtime may take beyond the time of a call: it has the clock of
+/// the call, and it may be stuck.
+const CALL_GRACE: Duration = Duration::from_secs(1);
+
+type Target = Result<Path<(String, String, String)>, PathRejection>;
+
+pub(crate) async fn post(
+    State(app): State<Arc<App>>,
+    target: Target,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (actor, event) = read_target(target)?;
+    let idempotency_key = read_idempotency_key(request.headers())?;
+    let payload = read_body(request).await?;
+    let mut request = call_of(actor, event, payload, Only::Either);
+    request.idempotency_key = idempotency_key;
+    call(&app, request).await
+}
+
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    target: Target,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (actor, event) = read_target(target)?;
+    let payload = read_arguments(&request)?;
+    call(&app, call_of(actor, event, payload, Only::Query)).await
+}
+
+/// Calls the actor on the data runtime. The call goes on if the client leaves.
+async fn call(app: &App, request: host_actors::Request) -> Result<Response, Problem> {
+    let actors = Arc::clone(&app.shared.actors);
+    let task = async move { actors.call(request).await };
+    let task = app.shared.tasks.spawn_on(task, &app.data);
+    match tokio::time::timeout(CALL_TIMEOUT + CALL_GRACE, task).await {
+        Ok(Ok(Ok(answer))) => {
+            let headers = [
+                (CONTENT_TYPE, "application/json"),
+                (CACHE_CONTROL, "no-store"),
+            ];
+            Ok((headers, answer.reply).into_response())
+        }
+        Ok(Ok(Err(error))) => Err(error.into()),
+        Ok(Err(_)) => {
+            let detail = "the call has failed inside the host; the host's log says why";
+            Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                detail,
+            ))
+        }
+        Err(_) => {
+            let seconds = CALL_TIMEOUT.as_secs();
+            Err(CallError::Timeout { seconds }.into())
+        }
+    }
+}
+
+fn call_of(actor: ActorId, event: String, payload: Bytes, only: Only) -> host_actors::Request {
+    host_actors::Request {
+        actor,
+        event,
+        payload,
+        only,
+        claims: Bytes::new(),
+        principal: String::new(),
+        version: None,
+        idempotency_key: None,
+    }
+}
+
+fn read_target(target: Target) -> Result<(ActorId, String), Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_path", detail);
+    let Path((plugin, key, event)) = target.map_err(|error| bad(error.body_text()))?;
+    if !is_plugin_name(&plugin) {
+        let detail = format!("{plugin:?} is no plugin's name; one is 1 to 64 of a-z 0-9 - _");
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown_plugin",
+            detail,
+        ));
+    }
+    if event.len() > EVENT_BYTES_MAX {
+        let detail = format!("the name of an event has over {EVENT_BYTES_MAX} bytes");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_event", detail));
+    }
+    let actor = ActorId::new(&plugin, &key).map_err(|error| bad(error.to_string()))?;
+    Ok((actor, event))
+}
+
+fn read_idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match key.to_str() {
+        Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => {
+            let detail = format!(
+                "the header Idempotency-Key is not 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible \
+                 characters of ASCII"
+            );
+            Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad_idempotency_key",
+                detail,
+            ))
+        }
+    }
+}
+
+/// The body: a JSON object or nothing. Whether it is valid JSON is the plugin's
+/// to find, which parses it anyway.
+async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(BODY_READ_TIMEOUT, Bytes::from_request(request, &())).await;
+    let Ok(read) = read else {
+        let seconds = BODY_READ_TIMEOUT.as_secs();
+        let detail = format!("the body has not come within {seconds} s");
+        return Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            detail,
+        ));
+    };
+    let body = read.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("the body is larger than {PAYLOAD_BYTES_MAX} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+        }
+        status => Problem::new(status, "bad_payload", error.body_text()),
+    })?;
+    let content = body.trim_ascii();
+    if !content.is_empty() && !content.starts_with(b"{") {
+        let detail = "the body is not a JSON object";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_payload", detail));
+    }
+    Ok(if content.is_empty() {
+        Bytes::new()
+    } else {
+        body
+    })
+}
+
+fn read_arguments(request: &Request) -> Result<Bytes, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_payload", detail);
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
+        .map_err(|error| bad(error.body_text()))?;
+    let object = arguments::object(&pairs).map_err(|error| bad(error.to_string()))?;
+    let payload = serde_json::to_vec(&object).expect("names and texts are JSON");
+    Ok(payload.into())
+}

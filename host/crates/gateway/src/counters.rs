@@ -1,0 +1,16 @@
+//! What the gateway counts since the start of the process.
+
+use std::sync::atomic::AtomicU64;
+
+/// Counters for the metrics; each counts one limit or fault.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// TCP connections that were turned away because there are too many.
+    pub refused: AtomicU64,
+    /// WebSockets opened.
+    pub opened: AtomicU64,
+    /// WebSockets closed because their client read too slowly.
+    pub slow_clients: AtomicU64,
+    /// WebSockets closed because of what their client sent.
+    pub malformed: AtomicU64,
+}

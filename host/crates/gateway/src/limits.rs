@@ -1,0 +1,81 @@
+//! The bounds that are the gateway's own, with unit and reason. Those that other
+//! layers share stand in [`host_model::limits`].
+
+use std::time::Duration;
+
+use host_model::limits::PAYLOAD_BYTES_MAX;
+
+/// Bytes of one WebSocket message: a payload at its limit and its envelope. What
+/// is longer closes the connection with 1009.
+pub const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + (16 << 10);
+
+/// Bytes of a `ref` or `join_ref` as it stands in the message; clients count.
+pub const REF_BYTES_MAX: usize = 64;
+
+/// Bytes of an event's name.
+pub const EVENT_BYTES_MAX: usize = 128;
+
+/// Calls of one connection that wait for their answer. As many as may wait for
+/// one actor. Error `too_many_calls`.
+pub const CALLS_MAX: usize = 1_024;
+
+/// Bytes of payload in the calls of one connection that wait for their answer.
+/// Error `too_many_calls`.
+pub const CALL_BYTES_MAX: usize = 4 << 20;
+
+/// Calls of one connection to one topic that are with the actor at once: enough
+/// to share a group commit, few enough to leave the mailbox to others.
+pub const PIPELINED_MAX: usize = 64;
+
+/// What one item in the outbound queue costs beyond the bytes of its frame.
+pub const DELIVERY_OVERHEAD_BYTES: usize = 64;
+
+/// Bytes read from a socket at once, into a buffer that a thread's connections share.
+pub const READ_BUFFER_BYTES: usize = 32 << 10;
+
+/// Reads from one socket in one turn, before others have theirs.
+pub const READS_PER_TURN: usize = 8;
+
+/// Encoded bytes from which a turn writes before it encodes on. What waits
+/// behind it stays shared with the other clients of a broadcast.
+pub const WRITE_BYTES: usize = 64 << 10;
+
+/// How long a client may take to answer a close frame, and to end the
+/// connection after it.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Headers of a request.
+pub const HEADERS_MAX: usize = 64;
+
+/// Bytes of a request's line and headers. Beyond it: status 431.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// How long a request's body may take to arrive. Beyond it: status 408.
+pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// Levels of `a[b][c]=` in a query string.
+pub const QUERY_DEPTH_MAX: usize = 8;
+
+/// Arguments in a query string.
+pub const QUERY_ARGUMENTS_MAX: usize = 256;
+
+/// Open files that are not for clients: the store, plugins, logs, the control socket.
+pub const FILES_RESERVED: usize = 256;
+
+/// Connections beyond the limit that are served `/healthz` and `/readyz` only,
+/// so that a full host can still say how it is.
+pub const HEALTH_CONNECTIONS_MAX: usize = 16;
+
+/// How long the data runtime may take over a trivial task before `/healthz`
+/// says that it is stuck.
+pub const DATA_PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Pause after the system refused to accept a connection, for want of files or
+/// memory as a rule.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that the system holds until they are accepted.
+pub const LISTEN_BACKLOG: i32 = 4_096;

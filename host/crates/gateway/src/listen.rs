@@ -1,0 +1,99 @@
+//! Opening the port.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::limits::LISTEN_BACKLOG;
+
+/// Why the port could not be opened. It blames the operator.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Another program has it.
+    #[error(
+        "cannot listen on port {port}: another program listens there; stop that one, or set PORT \
+         to a free port"
+    )]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+    /// Ports below 1024 need a permission.
+    #[error(
+        "cannot listen on port {port}: the permission is missing; set PORT to one from 1024 up, or \
+         grant CAP_NET_BIND_SERVICE"
+    )]
+    NotPermitted {
+        /// The port.
+        port: u16,
+    },
+    /// Anything else.
+    #[error("cannot listen on {address}; check that this machine has the address")]
+    Other {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Opens `port` (0: any free one) on `address`, or on all addresses of both
+/// families: one socket for IPv6 and IPv4, or IPv4 alone where the system has no IPv6.
+pub(crate) fn listen(
+    address: Option<IpAddr>,
+    port: u16,
+) -> Result<std::net::TcpListener, ListenError> {
+    let opened = match address {
+        Some(address) => open(SocketAddr::new(address, port)),
+        None => match open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+            Err((_, error)) if has_no_ipv6(&error) => {
+                open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
+            }
+            opened => opened,
+        },
+    };
+    opened.map_err(|(address, source)| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::PortInUse { port },
+        io::ErrorKind::PermissionDenied => ListenError::NotPermitted { port },
+        _ => ListenError::Other { address, source },
+    })
+}
+
+/// Hands the socket to the current runtime, and tells its port.
+pub(crate) fn register(
+    socket: std::net::TcpListener,
+) -> Result<(u16, tokio::net::TcpListener), ListenError> {
+    let address = socket.local_addr();
+    let address = address.unwrap_or_else(|_| (Ipv6Addr::UNSPECIFIED, 0).into());
+    tokio::net::TcpListener::from_std(socket)
+        .map(|listener| (address.port(), listener))
+        .map_err(|source| ListenError::Other { address, source })
+}
+
+fn open(address: SocketAddr) -> Result<std::net::TcpListener, (SocketAddr, io::Error)> {
+    let open = || {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        // A port that was just closed is free; one that is open is not.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        Ok(socket.into())
+    };
+    open().map_err(|error| (address, error))
+}
+
+/// Whether the failure is that of a system without IPv6.
+fn has_no_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+}

@@ -1,0 +1,166 @@
+//! What waits to be sent to one connection: bounded in bytes, never blocking
+//! whoever fills it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use host_model::ActorId;
+use host_model::limits::OUTBOUND_BYTES_MAX;
+use parking_lot::Mutex;
+
+use crate::limits::DELIVERY_OVERHEAD_BYTES;
+use crate::session::Answered;
+use crate::ws::Encoded;
+
+/// Names a connection for the life of the process.
+pub(crate) type ConnectionId = u64;
+
+/// The way to a connection for everyone who is not its task: the hub, the calls
+/// under way, and the server when it stops.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) id: ConnectionId,
+    inner: Mutex<Inner>,
+}
+
+/// What comes to a connection from within.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// A frame, the same for every subscriber.
+    Frame(Encoded),
+    /// The actor of a topic has crashed.
+    Crashed { topic: ActorId, reason: Arc<str> },
+    /// A call has ended.
+    Answered(Box<Answered>),
+}
+
+/// What a connection is told beside the queue, so that a full queue cannot hide it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Signals {
+    /// The queue was over-full and has been dropped.
+    pub(crate) overflowed: bool,
+    /// End when the calls under way are answered.
+    pub(crate) stop: bool,
+    /// End now.
+    pub(crate) kill: bool,
+    /// A call ended without an answer: a defect of the host.
+    pub(crate) broken: bool,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    deliveries: VecDeque<Delivery>,
+    bytes: usize,
+    signals: Signals,
+    /// Nothing is taken any more.
+    shut: bool,
+    waker: Option<Waker>,
+}
+
+impl Outbound {
+    pub(crate) fn new(id: ConnectionId) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Queues a delivery. One that does not fit drops all that waits and marks the
+    /// connection for its end; one alone may be of any size.
+    pub(crate) fn push(&self, delivery: Delivery) {
+        let bytes = delivery.bytes();
+        let mut inner = self.inner.lock();
+        if inner.shut {
+            return;
+        }
+        if inner.deliveries.is_empty() || inner.bytes + bytes <= OUTBOUND_BYTES_MAX {
+            inner.bytes += bytes;
+            inner.deliveries.push_back(delivery);
+        } else {
+            inner.signals.overflowed = true;
+            inner.shut();
+        }
+        inner.wake();
+    }
+
+    /// The next delivery. The queue's memory goes with the last one.
+    pub(crate) fn pop(&self) -> Option<Delivery> {
+        let mut inner = self.inner.lock();
+        let delivery = inner.deliveries.pop_front();
+        match &delivery {
+            Some(delivery) => inner.bytes -= delivery.bytes(),
+            None => inner.deliveries = VecDeque::new(),
+        }
+        delivery
+    }
+
+    /// Drops what waits and takes nothing more.
+    pub(crate) fn shut(&self) {
+        self.inner.lock().shut();
+    }
+
+    /// Changes the signals and wakes the connection.
+    pub(crate) fn signal(&self, change: impl FnOnce(&mut Signals)) {
+        let mut inner = self.inner.lock();
+        change(&mut inner.signals);
+        inner.wake();
+    }
+
+    /// The signals, at the beginning of a turn: until the next
+    /// [`poll_ready`](Self::poll_ready) no one needs to wake the connection.
+    pub(crate) fn begin_turn(&self) -> Signals {
+        let mut inner = self.inner.lock();
+        inner.waker = None;
+        inner.signals
+    }
+
+    /// Ready when the signals are not those that are `known`, or when something
+    /// waits and `hungry` asks for it.
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        known: Signals,
+        hungry: bool,
+    ) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        if inner.signals != known || (hungry && !inner.deliveries.is_empty()) {
+            return Poll::Ready(());
+        }
+        if !matches!(&inner.waker, Some(waker) if waker.will_wake(cx.waker())) {
+            inner.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.lock().bytes
+    }
+}
+
+impl Inner {
+    fn shut(&mut self) {
+        self.shut = true;
+        self.deliveries = VecDeque::new();
+        self.bytes = 0;
+    }
+
+    /// Once for all that comes until the connection has had its turn.
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Delivery {
+    fn bytes(&self) -> usize {
+        DELIVERY_OVERHEAD_BYTES
+            + match self {
+                Self::Frame(frame) => frame.as_bytes().len(),
+                Self::Crashed { reason, .. } => reason.len(),
+                Self::Answered(answered) => answered.bytes(),
+            }
+    }
+}

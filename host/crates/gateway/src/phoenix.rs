@@ -1,0 +1,226 @@
+//! Phoenix Channels V2: text messages in and out, without IO.
+//!
+//! A message is `[join_ref, ref, topic, event, payload]`. The refs are the
+//! client's own and are given back as they stood, so a number comes back as a
+//! number. The payload is not looked into: it is the plugin that parses it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::limits::{EVENT_BYTES_MAX, REF_BYTES_MAX};
+use crate::ws::Encoded;
+
+/// The topic of the connection itself.
+pub(crate) const CONNECTION_TOPIC: &str = "phoenix";
+
+/// The reason in the answer to a topic that no one serves, word for word.
+pub(crate) const UNMATCHED_TOPIC: &str = "unmatched topic";
+
+/// A `ref` or `join_ref` as it stands in the message: a JSON string, number or null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ref(Option<Box<str>>);
+
+/// A message of the client.
+#[derive(Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) join_ref: Ref,
+    pub(crate) message_ref: Ref,
+    pub(crate) topic: Cow<'a, str>,
+    pub(crate) event: Cow<'a, str>,
+    /// Any JSON value.
+    pub(crate) payload: &'a str,
+}
+
+/// A text that is no message. The connection is closed with the text of this
+/// error as its reason: there is no `ref` to answer to, and a client that sends
+/// such a thing is broken as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum Malformed {
+    #[error("a message is not JSON like [join_ref, ref, topic, event, payload]")]
+    Shape,
+    #[error("a join_ref or ref is neither string, number nor null, or over {REF_BYTES_MAX} bytes")]
+    Ref,
+    #[error("the name of an event has over {EVENT_BYTES_MAX} bytes")]
+    Event,
+}
+
+/// The five elements, each as it stands.
+#[derive(Deserialize)]
+struct Envelope<'a>(
+    #[serde(borrow)] &'a RawValue,
+    #[serde(borrow)] &'a RawValue,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] &'a RawValue,
+);
+
+/// Whether the client speaks the version that is spoken here: `~> 2.0.0`.
+pub(crate) fn speaks(vsn: &str) -> bool {
+    vsn.parse::<host_model::Version>()
+        .is_ok_and(|vsn| (vsn.major, vsn.minor) == (2, 0) && vsn.pre.is_empty())
+}
+
+impl<'a> Incoming<'a> {
+    /// Reads a text message.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
+        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|_| Malformed::Shape)?;
+        if envelope.3.len() > EVENT_BYTES_MAX {
+            return Err(Malformed::Event);
+        }
+        Ok(Self {
+            join_ref: Ref::parse(envelope.0)?,
+            message_ref: Ref::parse(envelope.1)?,
+            topic: envelope.2,
+            event: envelope.3,
+            payload: envelope.4.get(),
+        })
+    }
+}
+
+impl Ref {
+    fn parse(raw: &RawValue) -> Result<Self, Malformed> {
+        match raw.get() {
+            "null" => Ok(Self(None)),
+            text if text.len() > REF_BYTES_MAX || text.starts_with(['[', '{', 't', 'f']) => {
+                Err(Malformed::Ref)
+            }
+            text => Ok(Self(Some(text.into()))),
+        }
+    }
+
+    /// Whether a message with this `join_ref` belongs to the join with `current`.
+    pub(crate) fn belongs_to(&self, current: &Self) -> bool {
+        self.0.is_none() || self == current
+    }
+
+    fn as_json(&self) -> &str {
+        self.0.as_deref().unwrap_or("null")
+    }
+}
+
+/// `phx_reply` with status `ok`; `response` is JSON and stands in it as it is.
+pub(crate) fn reply_ok(join_ref: &Ref, message_ref: &Ref, topic: &str, response: &[u8]) -> Encoded {
+    let response = if response.is_empty() { b"{}" } else { response };
+    let head = br#"{"status":"ok","response":"#;
+    message(
+        join_ref,
+        message_ref,
+        topic,
+        "phx_reply",
+        &[head, response, b"}"],
+    )
+}
+
+/// `phx_reply` with status `error`.
+pub(crate) fn reply_error(
+    join_ref: &Ref,
+    message_ref: &Ref,
+    topic: &str,
+    reason: &str,
+    text: &str,
+) -> Encoded {
+    let mut payload = br#"{"status":"error","response":{"reason":"#.to_vec();
+    append_string(&mut payload, reason);
+    if !text.is_empty() {
+        payload.extend_from_slice(br#","message":"#);
+        append_string(&mut payload, text);
+    }
+    payload.extend_from_slice(b"}}");
+    message(join_ref, message_ref, topic, "phx_reply", &[&payload])
+}
+
+/// The response to a join. `summary` is JSON; each is null where it is not known.
+pub(crate) fn join_response(summary: Option<&[u8]>, seq: Option<u64>) -> Vec<u8> {
+    let mut response = br#"{"summary":"#.to_vec();
+    response.extend_from_slice(summary.unwrap_or(b"null"));
+    response.extend_from_slice(br#","seq":"#);
+    let seq = seq.map_or_else(|| "null".to_owned(), |seq| seq.to_string());
+    response.extend_from_slice(seq.as_bytes());
+    response.push(b'}');
+    response
+}
+
+/// `phx_close`: the channel has ended, by the client's own will.
+pub(crate) fn close(join_ref: &Ref, topic: &str) -> Encoded {
+    message(join_ref, join_ref, topic, "phx_close", &[b"{}"])
+}
+
+/// `phx_error`: the channel has crashed; the client joins again.
+pub(crate) fn error(join_ref: &Ref, topic: &str, reason: &str) -> Encoded {
+    let mut payload = br#"{"reason":"#.to_vec();
+    append_string(&mut payload, reason);
+    payload.push(b'}');
+    message(join_ref, join_ref, topic, "phx_error", &[&payload])
+}
+
+/// A message to everyone who has joined, with `seq` in the payload. A payload
+/// that is no object, which the protocol does not know, becomes its `value`.
+pub(crate) fn broadcast(topic: &str, seq: u64, event: &str, payload: &RawValue) -> Encoded {
+    let text = payload.get();
+    let seq = format!("\"seq\":{seq}}}");
+    let fields = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'));
+    let (head, fields) = match fields.map(str::trim) {
+        Some("") => ("{", ""),
+        Some(fields) => ("{", fields),
+        None => ("{\"value\":", text),
+    };
+    let comma = if fields.is_empty() { "" } else { "," };
+    let parts = [head, fields, comma, &seq].map(str::as_bytes);
+    message(&Ref(None), &Ref(None), topic, event, &parts)
+}
+
+/// `host:release`: the topic's actor has come over to another version.
+pub(crate) fn release(
+    topic: &str,
+    release: &host_model::Version,
+    plugin: &host_model::Version,
+) -> Encoded {
+    let payload = format!(r#"{{"version":"{release}","plugin":"{plugin}"}}"#);
+    message(
+        &Ref(None),
+        &Ref(None),
+        topic,
+        "host:release",
+        &[payload.as_bytes()],
+    )
+}
+
+fn message(
+    join_ref: &Ref,
+    message_ref: &Ref,
+    topic: &str,
+    event: &str,
+    payload: &[&[u8]],
+) -> Encoded {
+    let bytes: usize = payload.iter().map(|part| part.len()).sum();
+    let mut out = Vec::with_capacity(bytes + topic.len() + event.len() + 64);
+    out.push(b'[');
+    out.extend_from_slice(join_ref.as_json().as_bytes());
+    out.push(b',');
+    out.extend_from_slice(message_ref.as_json().as_bytes());
+    out.push(b',');
+    append_string(&mut out, topic);
+    out.push(b',');
+    append_string(&mut out, event);
+    out.push(b',');
+    for part in payload {
+        out.extend_from_slice(part);
+    }
+    out.push(b']');
+    // A reply is a plugin's bytes; were they no UTF-8, the client would drop the
+    // whole connection for it.
+    match str::from_utf8(&out) {
+        Ok(text) => Encoded::text(text),
+        Err(_) => Encoded::text(&String::from_utf8_lossy(&out)),
+    }
+}
+
+fn append_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a text is JSON, and memory takes what is written");
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

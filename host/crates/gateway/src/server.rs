@@ -1,0 +1,279 @@
+//! The port: accepting connections, and ending them in order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Request;
+use host_actors::Actors;
+use host_model::limits::HEADER_READ_TIMEOUT;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::connection::Shared;
+use crate::counters::Counters;
+use crate::health::{Pulse, Readiness};
+use crate::hub::Hub;
+use crate::limits::{
+    ACCEPT_PAUSE, FILES_RESERVED, HEAD_BYTES_MAX, HEADERS_MAX, HEALTH_CONNECTIONS_MAX,
+};
+use crate::listen::{self, ListenError};
+use crate::registry::Registry;
+use crate::routes;
+
+/// How long connections that were killed may take to be gone.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What goes to a connection for which there is no room at all.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+    Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config {
+    /// One address; all addresses of IPv6 and IPv4 if none is given.
+    pub address: Option<IpAddr>,
+    /// The port; 0 for any free one.
+    pub port: u16,
+}
+
+/// The open port and everyone connected to it.
+///
+/// Requests are read on the control runtime, which no plugin can hold up. A
+/// WebSocket moves to the data runtime once it is open, and so does each call.
+#[derive(Debug)]
+pub struct Gateway {
+    port: u16,
+    app: Arc<App>,
+}
+
+/// What is still there when a [`Gateway::stop`] has used up its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// WebSocket connections.
+    pub connections: usize,
+    /// Connections and calls that have not ended, WebSockets included.
+    pub tasks: usize,
+}
+
+/// What every request can reach.
+pub(crate) struct App {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) data: Handle,
+    pub(crate) pulse: Pulse,
+    pub(crate) readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    pub(crate) stop: CancellationToken,
+    /// The accept loop and the connections that are not yet WebSockets.
+    pub(crate) http: TaskTracker,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("connections", &self.shared.registry.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection's share of the limit, kept as long as its socket.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// How many connections are taken, and what they may ask for.
+struct Doors {
+    full: Door,
+    health_only: Door,
+}
+
+struct Door {
+    room: Arc<Semaphore>,
+    router: Router,
+}
+
+impl Gateway {
+    /// Opens the port and serves it. `hub` is the audience of `actors`.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`] if the port cannot be opened.
+    pub fn start(
+        config: Config,
+        control: &Handle,
+        data: Handle,
+        actors: Arc<Actors>,
+        hub: Arc<Hub>,
+        readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    ) -> Result<Self, ListenError> {
+        let socket = listen::listen(config.address, config.port)?;
+        let (port, listener) = {
+            let _control = control.enter();
+            listen::register(socket)?
+        };
+        let app = Arc::new(App {
+            shared: Arc::new(Shared {
+                actors,
+                hub,
+                registry: Registry::default(),
+                gate: RwLock::new(()),
+                tasks: TaskTracker::new(),
+                counters: Counters::default(),
+            }),
+            pulse: Pulse::new(data.clone()),
+            data,
+            readiness,
+            stop: CancellationToken::new(),
+            http: TaskTracker::new(),
+        });
+        let doors = Doors {
+            full: Door::new(connections_max(), routes::all(&app)),
+            health_only: Door::new(HEALTH_CONNECTIONS_MAX, routes::health_only(&app)),
+        };
+        let accept = accept(listener, doors, Arc::clone(&app));
+        app.http.spawn_on(accept, control);
+        Ok(Self { port, app })
+    }
+
+    /// The port that is open.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// WebSocket connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.app.shared.registry.len()
+    }
+
+    /// What has been counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.app.shared.counters
+    }
+
+    /// Closes the port, lets requests and calls under way end, and closes each
+    /// WebSocket with 1012 when its calls are answered, so that its client comes
+    /// back. What has not ended after `timeout` is cut off. To be awaited on the
+    /// control runtime, before the actors stop.
+    pub async fn stop(&self, timeout: Duration) -> Option<Left> {
+        let (http, tasks) = (&self.app.http, &self.app.shared.tasks);
+        self.app.stop.cancel();
+        self.app.shared.registry.stop();
+        http.close();
+        tasks.close();
+        let ended = async {
+            // First those that can still bring new ones.
+            http.wait().await;
+            tasks.wait().await;
+        };
+        if tokio::time::timeout(timeout, ended).await.is_ok() {
+            return None;
+        }
+        let left = Left {
+            connections: self.connections(),
+            tasks: http.len() + tasks.len(),
+        };
+        self.app.shared.registry.kill();
+        // A task that no thread can run, because a handler is stuck, stays.
+        let _ = tokio::time::timeout(KILL_TIMEOUT, tasks.wait()).await;
+        Some(left)
+    }
+}
+
+impl Doors {
+    /// Lets a connection in where there is room.
+    fn admit(&self) -> Option<(Router, Admitted)> {
+        self.full.admit().or_else(|| self.health_only.admit())
+    }
+}
+
+impl Door {
+    fn new(room: usize, router: Router) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(room)),
+            router,
+        }
+    }
+
+    fn admit(&self) -> Option<(Router, Admitted)> {
+        let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        let admitted = Admitted {
+            _permit: Arc::new(permit),
+        };
+        Some((self.router.clone(), admitted))
+    }
+}
+
+async fn accept(listener: TcpListener, doors: Doors, app: Arc<App>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = app.stop.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some((router, admitted)) = doors.admit() else {
+            let refused = &app.shared.counters.refused;
+            refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            // As much as its empty buffer takes, which is all.
+            let _ = stream.try_write(NO_ROOM);
+            continue;
+        };
+        // Replies are small and someone waits for each.
+        let _ = stream.set_nodelay(true);
+        app.http
+            .spawn(serve(stream, router, admitted, app.stop.clone()));
+    }
+}
+
+/// Serves the requests of one connection, until it ends or becomes a WebSocket.
+async fn serve(stream: TcpStream, router: Router, admitted: Admitted, stop: CancellationToken) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(admitted.clone());
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    // A connection's own failure is its client's doing and ends nothing else.
+    tokio::select! {
+        _ = &mut connection => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// As many as there are files for, with some left for the host itself.
+fn connections_max() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    files
+        .saturating_sub(FILES_RESERVED + HEALTH_CONNECTIONS_MAX)
+        .clamp(files / 4, Semaphore::MAX_PERMITS)
+}
+
+#[cfg(test)]
+mod tests;

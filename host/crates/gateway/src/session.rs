@@ -1,0 +1,350 @@
+//! What a client has joined and waits for: plain data, and what is to be done
+//! for each message. No IO, no actors.
+
+use bytes::Bytes;
+use host_actors::{Answer, CallError, Only, Request};
+use host_model::limits::{CHANNELS_MAX, PAYLOAD_BYTES_MAX};
+use host_model::{ActorId, Version};
+
+use crate::limits::{CALL_BYTES_MAX, CALLS_MAX};
+use crate::phoenix::{self, CONNECTION_TOPIC, Incoming, Malformed, Ref, UNMATCHED_TOPIC};
+use crate::ws::Encoded;
+
+/// The query whose answer a join gives.
+const SUMMARY: &str = "summary";
+
+/// One client's channels, and how many of its calls are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// At most [`CHANNELS_MAX`], so that looking through them is quick.
+    channels: Vec<Channel>,
+    calls: usize,
+    call_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Channel {
+    topic: ActorId,
+    join_ref: Ref,
+    /// The plugin version that ruled at the join: the shape of the client's messages.
+    stamp: Version,
+}
+
+/// What a session has to know of a plugin of the release that rules.
+#[derive(Debug, Clone)]
+pub(crate) struct Ruling {
+    pub(crate) version: Version,
+    pub(crate) has_summary: bool,
+}
+
+/// What is to be done for a message, in order.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Send(Encoded),
+    Subscribe(ActorId),
+    Unsubscribe(ActorId),
+    Call(Box<Call>),
+}
+
+/// A call of an actor, and to what its answer is an answer.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) request: Request,
+    pub(crate) ticket: Ticket,
+}
+
+/// What the session has to know again when a call has ended.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    topic: ActorId,
+    join_ref: Ref,
+    message_ref: Ref,
+    purpose: Purpose,
+    payload_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    Push,
+    /// With the `join_ref` of the channel in whose place it comes.
+    Join {
+        replaced: Option<Ref>,
+    },
+}
+
+/// A call that has ended.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) ticket: Ticket,
+    pub(crate) result: Result<Answer, CallError>,
+}
+
+impl Answered {
+    pub(crate) fn bytes(&self) -> usize {
+        self.result.as_ref().map_or(0, |answer| answer.reply.len())
+    }
+}
+
+impl Session {
+    /// Calls that have not been answered.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// Takes a text message. `ruling` tells of a plugin by its name.
+    pub(crate) fn on_text(
+        &mut self,
+        text: &str,
+        ruling: impl FnOnce(&str) -> Option<Ruling>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Malformed> {
+        let message = Incoming::parse(text)?;
+        match (&*message.topic, &*message.event) {
+            (CONNECTION_TOPIC, "heartbeat") => actions.push(ok(&message, b"{}")),
+            (_, "phx_join") => self.join(&message, ruling, actions),
+            (_, "phx_leave") => self.leave(&message, actions),
+            _ => self.push(&message, actions),
+        }
+        Ok(())
+    }
+
+    /// Takes the end of a call.
+    pub(crate) fn on_answer(&mut self, answered: Answered, actions: &mut Vec<Action>) {
+        let Answered { ticket, result } = answered;
+        self.calls -= 1;
+        self.call_bytes -= ticket.payload_bytes;
+        let ok = |response: &[u8]| {
+            let topic = ticket.topic.as_str();
+            phoenix::reply_ok(&ticket.join_ref, &ticket.message_ref, topic, response)
+        };
+        let error = |error: &CallError| {
+            phoenix::reply_error(
+                &ticket.join_ref,
+                &ticket.message_ref,
+                ticket.topic.as_str(),
+                error.reason(),
+                &error.to_string(),
+            )
+        };
+        match (&ticket.purpose, &result) {
+            (Purpose::Push, Ok(answer)) => actions.push(Action::Send(ok(&answer.reply))),
+            (Purpose::Push, Err(why)) => actions.push(Action::Send(error(why))),
+            (Purpose::Join { .. }, Ok(answer)) => {
+                let response = phoenix::join_response(Some(&answer.reply), Some(answer.seq));
+                actions.push(Action::Send(ok(&response)));
+            }
+            // The plugin has nothing to show of this actor, which is no reason
+            // to keep a client from sending the command that changes it.
+            (Purpose::Join { .. }, Err(CallError::Rejected(_))) => {
+                actions.push(Action::Send(ok(&phoenix::join_response(None, None))));
+            }
+            (Purpose::Join { .. }, Err(why)) => {
+                actions.push(Action::Send(error(why)));
+                let is_ended =
+                    |c: &Channel| c.topic == ticket.topic && c.join_ref == ticket.join_ref;
+                if let Some(index) = self.channels.iter().position(is_ended) {
+                    self.remove(index, actions);
+                }
+            }
+        }
+        if let Purpose::Join {
+            replaced: Some(old),
+        } = &ticket.purpose
+        {
+            let closed = phoenix::close(old, ticket.topic.as_str());
+            actions.push(Action::Send(closed));
+        }
+    }
+
+    /// Takes the crash of a topic's actor: its channel is gone, and the client
+    /// will join again.
+    pub(crate) fn on_crash(&mut self, topic: &ActorId, reason: &str, actions: &mut Vec<Action>) {
+        if let Some(index) = self.position(topic.as_str()) {
+            let channel = self.remove(index, actions);
+            let error = phoenix::error(&channel.join_ref, topic.as_str(), reason);
+            actions.push(Action::Send(error));
+        }
+    }
+
+    /// Ends every channel, and gives the topics that were joined.
+    pub(crate) fn end(&mut self) -> impl Iterator<Item = ActorId> {
+        std::mem::take(&mut self.channels)
+            .into_iter()
+            .map(|channel| channel.topic)
+    }
+
+    fn join(
+        &mut self,
+        message: &Incoming<'_>,
+        ruling: impl FnOnce(&str) -> Option<Ruling>,
+        actions: &mut Vec<Action>,
+    ) {
+        let topic = message.topic.parse::<ActorId>().ok();
+        let known = topic.and_then(|topic| Some((ruling(topic.plugin())?, topic)));
+        let Some((ruling, topic)) = known else {
+            return actions.push(refusal(message, UNMATCHED_TOPIC, ""));
+        };
+        if let Err(full) = self.has_room(message) {
+            return actions.push(full);
+        }
+        let channel = Channel {
+            topic: topic.clone(),
+            join_ref: message.join_ref.clone(),
+            stamp: ruling.version.clone(),
+        };
+        let mut replaced = None;
+        if let Some(index) = self.position(topic.as_str()) {
+            let old = std::mem::replace(&mut self.channels[index], channel);
+            replaced = Some(old.join_ref);
+        } else if self.channels.len() >= CHANNELS_MAX {
+            let text = format!(
+                "{CHANNELS_MAX} channels are joined over this connection already; leave one first"
+            );
+            return actions.push(refusal(message, "too_many_channels", &text));
+        } else {
+            self.channels.push(channel);
+            // Before the summary is asked for, so that no broadcast is missed
+            // between the two.
+            actions.push(Action::Subscribe(topic.clone()));
+        }
+        if ruling.has_summary {
+            let event = SUMMARY.to_owned();
+            let purpose = Purpose::Join { replaced };
+            let call = self.call(message, topic, event, Bytes::new(), ruling.version, purpose);
+            actions.push(Action::Call(call));
+        } else {
+            actions.push(ok(message, &phoenix::join_response(None, None)));
+            let closed = replaced.map(|old| phoenix::close(&old, topic.as_str()));
+            actions.extend(closed.map(Action::Send));
+        }
+    }
+
+    fn leave(&mut self, message: &Incoming<'_>, actions: &mut Vec<Action>) {
+        let Some(index) = self.position(&message.topic) else {
+            return actions.push(ok(message, b"{}"));
+        };
+        if message.join_ref.belongs_to(&self.channels[index].join_ref) {
+            let channel = self.remove(index, actions);
+            actions.push(ok(message, b"{}"));
+            let closed = phoenix::close(&channel.join_ref, &message.topic);
+            actions.push(Action::Send(closed));
+        }
+    }
+
+    fn push(&mut self, message: &Incoming<'_>, actions: &mut Vec<Action>) {
+        let Some(index) = self.position(&message.topic) else {
+            return actions.push(refusal(message, UNMATCHED_TOPIC, ""));
+        };
+        let channel = &self.channels[index];
+        if !message.join_ref.belongs_to(&channel.join_ref) {
+            return; // Of a channel that has been joined anew since.
+        }
+        if !message.payload.starts_with('{') {
+            let text = "the payload is not a JSON object";
+            return actions.push(refusal(message, "bad_payload", text));
+        }
+        if let Err(full) = self.has_room(message) {
+            return actions.push(full);
+        }
+        let (topic, stamp) = (channel.topic.clone(), channel.stamp.clone());
+        let payload = Bytes::copy_from_slice(message.payload.as_bytes());
+        let event = message.event.clone().into_owned();
+        let call = self.call(message, topic, event, payload, stamp, Purpose::Push);
+        actions.push(Action::Call(call));
+    }
+
+    /// Whether one more call fits, with the refusal if it does not.
+    fn has_room(&self, message: &Incoming<'_>) -> Result<(), Action> {
+        let found = message.payload.len();
+        if found > PAYLOAD_BYTES_MAX {
+            let most = PAYLOAD_BYTES_MAX;
+            let error = CallError::PayloadTooLarge { found, most };
+            return Err(refusal(message, error.reason(), &error.to_string()));
+        }
+        if self.calls >= CALLS_MAX || self.call_bytes + found > CALL_BYTES_MAX {
+            let text = format!(
+                "{} calls with {} bytes wait over this connection already, and {CALLS_MAX} with \
+                 {CALL_BYTES_MAX} may; wait for answers first",
+                self.calls, self.call_bytes
+            );
+            return Err(refusal(message, "too_many_calls", &text));
+        }
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        message: &Incoming<'_>,
+        topic: ActorId,
+        event: String,
+        payload: Bytes,
+        stamp: Version,
+        purpose: Purpose,
+    ) -> Box<Call> {
+        self.calls += 1;
+        self.call_bytes += payload.len();
+        let only = match purpose {
+            Purpose::Push => Only::Either,
+            Purpose::Join { .. } => Only::Query,
+        };
+        Box::new(Call {
+            ticket: Ticket {
+                topic: topic.clone(),
+                join_ref: message.join_ref.clone(),
+                message_ref: message.message_ref.clone(),
+                payload_bytes: payload.len(),
+                purpose,
+            },
+            request: Request {
+                actor: topic,
+                event,
+                payload,
+                only,
+                claims: Bytes::new(),
+                principal: String::new(),
+                version: Some(stamp),
+                idempotency_key: None,
+            },
+        })
+    }
+
+    fn position(&self, topic: &str) -> Option<usize> {
+        self.channels
+            .iter()
+            .position(|channel| channel.topic.as_str() == topic)
+    }
+
+    fn remove(&mut self, index: usize, actions: &mut Vec<Action>) -> Channel {
+        let channel = self.channels.swap_remove(index);
+        if self.channels.is_empty() {
+            self.channels = Vec::new();
+        }
+        actions.push(Action::Unsubscribe(channel.topic.clone()));
+        channel
+    }
+}
+
+fn ok(message: &Incoming<'_>, response: &[u8]) -> Action {
+    let (join_ref, message_ref) = (&message.join_ref, &message.message_ref);
+    Action::Send(phoenix::reply_ok(
+        join_ref,
+        message_ref,
+        &message.topic,
+        response,
+    ))
+}
+
+fn refusal(message: &Incoming<'_>, reason: &str, text: &str) -> Action {
+    let (join_ref, message_ref) = (&message.join_ref, &message.message_ref);
+    let topic = &message.topic;
+    Action::Send(phoenix::reply_error(
+        join_ref,
+        message_ref,
+        topic,
+        reason,
+        text,
+    ))
+}
+
+#[cfg(test)]
+mod tests;

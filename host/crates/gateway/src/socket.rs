@@ -1,0 +1,81 @@
+//! `/socket/websocket`: a request becomes a WebSocket and moves to the data runtime.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::connection::Connection;
+use crate::phoenix;
+use crate::problem::Problem;
+use crate::server::{Admitted, App};
+use crate::ws::Handshake;
+
+/// The subprotocol that the client of Phoenix offers when it sends a token with it.
+const PROTOCOL: &str = "phoenix";
+
+/// Answers the opening handshake.
+pub(crate) async fn open(
+    State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
+    mut request: Request,
+) -> Response {
+    let handshake = match Handshake::read(request.method(), request.headers()) {
+        Ok(handshake) => handshake,
+        Err(error) => {
+            let (status, headers) = error.answer();
+            let problem = Problem::new(status, "bad_handshake", error.to_string());
+            return (headers, problem).into_response();
+        }
+    };
+    if !speaks_our_version(&request) {
+        let detail = "this host speaks version 2.0.0 of the channels' protocol; connect with \
+                      `vsn=2.0.0` in the query (without it, the version is 1.0.0)";
+        return Problem::new(StatusCode::FORBIDDEN, "bad_vsn", detail).into_response();
+    }
+    if app.stop.is_cancelled() {
+        let detail = "the host is stopping; try again in a moment";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).into_response();
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    app.http
+        .spawn(hand_over(upgrade, Arc::clone(&app), admitted));
+    let headers = handshake.accept(Some(PROTOCOL));
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+fn speaks_our_version(request: &Request) -> bool {
+    let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
+    query.is_ok_and(|Query(pairs)| {
+        let vsn = pairs.iter().rev().find(|(name, _)| name == "vsn");
+        vsn.is_some_and(|(_, vsn)| phoenix::speaks(vsn))
+    })
+}
+
+/// Takes the socket out of the HTTP server, once the answer is written, and lets
+/// the data runtime serve it.
+async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, admitted: Admitted) {
+    let Ok(upgraded) = upgrade.await else {
+        return; // The client was gone before the answer was written.
+    };
+    match take_apart(upgraded) {
+        Ok((stream, read_ahead)) => {
+            let shared = Arc::clone(&app.shared);
+            let serve = Connection::serve(stream, read_ahead, shared, admitted);
+            app.shared.tasks.spawn_on(serve, &app.data);
+        }
+        Err(error) => tracing::warn!(%error, "a new WebSocket could not leave its runtime"),
+    }
+}
+
+fn take_apart(upgraded: Upgraded) -> std::io::Result<(std::net::TcpStream, bytes::Bytes)> {
+    let parts = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .expect("the server serves nothing but TCP streams");
+    Ok((parts.io.into_inner().into_std()?, parts.read_buf))
+}
