@@ -21,7 +21,10 @@ const REGISTRIES: [&str; 6] = [
 ];
 
 /// The registries that everyone has.
-const PUBLIC: [&str; 2] = ["https://registry.npmjs.org/", "https://crates.io/"];
+const PUBLIC: [&str; 2] = [
+    "https://registry.npmjs.org/",
+    "https://github.com/rust-lang/crates.io-index",
+];
 
 fn texts() -> impl Iterator<Item = &'static File> {
     let made = ["Cargo.lock", "LICENSE", "tests/tidy/texts.rs"];
