@@ -268,12 +268,14 @@ impl Actors {
         claim: &mut Claim,
         request: &Request,
     ) -> Option<Result<Answer, CallError>> {
-        if self.settled(claim) != Settled::Durable || request.version.is_some() {
+        if self.settled(claim) != Settled::Durable {
             return None;
         }
         let live = claim.live.as_ref()?;
         let stats = live.code.event(&request.event);
-        let fits = live.generation == self.generation()
+        let version = request.version.as_ref();
+        let fits = version.is_none_or(|version| version == live.code.version())
+            && live.generation == self.generation()
             && stats.is_proven_fast()
             && live.code.plugin().manifest().has_query(&request.event);
         if !fits {
