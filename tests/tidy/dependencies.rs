@@ -17,7 +17,9 @@ fn direct() -> BTreeSet<String> {
         .filter(|dependency| dependency.path.is_none())
         .map(|dependency| dependency.name.clone())
         .collect();
-    let manifest: toml::Table = tree::read("Cargo.toml").parse().expect("a manifest is TOML");
+    let manifest: toml::Table = tree::read("Cargo.toml")
+        .parse()
+        .expect("a manifest is TOML");
     let listed = manifest["workspace"]["dependencies"].as_table();
     let listed = listed.expect("the workspace lists its dependencies").iter();
     direct.extend(
@@ -73,5 +75,8 @@ fn packages_take_libraries_from_the_workspaces_list() {
             }
         }
     }
-    none(&findings, "write `NAME.workspace = true`, and the version in the root's list");
+    none(
+        &findings,
+        "write `NAME.workspace = true`, and the version in the root's list",
+    );
 }

@@ -48,7 +48,10 @@ fn packages() -> Vec<&'static Package> {
 }
 
 fn folder(package: &Package) -> String {
-    let folder = package.manifest_path.parent().expect("a manifest is a file");
+    let folder = package
+        .manifest_path
+        .parent()
+        .expect("a manifest is a file");
     let folder = folder.as_std_path().strip_prefix(tree::root());
     let folder = folder.expect("every package lies in the project");
     folder.to_string_lossy().into_owned()
@@ -119,7 +122,10 @@ fn every_package_has_one_row_and_every_row_a_package() {
         }
     }
     for layer in &layers {
-        if !packages().iter().any(|p| matches(&layer.folder, &folder(p))) {
+        if !packages()
+            .iter()
+            .any(|p| matches(&layer.folder, &folder(p)))
+        {
             findings.push(format!("{} has a row and no package", layer.folder));
         }
     }
@@ -143,7 +149,10 @@ fn the_table_has_no_circle_and_names_packages_only() {
         findings.extend(below.map(|name| format!("{} uses {name} from below", layer.folder)));
         above.insert(&layer.name);
     }
-    none(&findings, "order the rows so that each uses rows above it only");
+    none(
+        &findings,
+        "order the rows so that each uses rows above it only",
+    );
 }
 
 #[test]

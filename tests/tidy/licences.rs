@@ -23,7 +23,10 @@ fn texts(value: Option<&toml::Value>) -> BTreeSet<String> {
 /// The packages that a build for Linux takes up, tests included.
 fn resolved() -> Vec<&'static Package> {
     let metadata = tree::metadata();
-    let graph = metadata.resolve.as_ref().expect("cargo resolves the project");
+    let graph = metadata
+        .resolve
+        .as_ref()
+        .expect("cargo resolves the project");
     graph.nodes.iter().map(|node| &metadata[&node.id]).collect()
 }
 
@@ -95,18 +98,31 @@ fn every_licence_is_allowed() {
         .as_array()
         .expect("exceptions are a list")
         .iter()
-        .map(|it| (it["crate"].as_str().unwrap_or_default(), texts(it.get("allow"))))
+        .map(|it| {
+            (
+                it["crate"].as_str().unwrap_or_default(),
+                texts(it.get("allow")),
+            )
+        })
         .collect();
     let mut findings = Vec::new();
     for package in &tree::metadata().packages {
         let mut allowed = allowed.clone();
-        allowed.extend(exceptions.get(package.name.as_str()).cloned().unwrap_or_default());
+        allowed.extend(
+            exceptions
+                .get(package.name.as_str())
+                .cloned()
+                .unwrap_or_default(),
+        );
         let licence = package.license.as_deref().unwrap_or("no licence");
         if !satisfied(licence, &allowed) {
             findings.push(format!("{} {}: {licence}", package.name, package.version));
         }
     }
-    none(&findings, "choose another library, or allow the licence in deny.toml");
+    none(
+        &findings,
+        "choose another library, or allow the licence in deny.toml",
+    );
 }
 
 #[test]
@@ -125,14 +141,19 @@ fn every_duplicate_is_skipped_with_a_reason_and_still_there() {
         if skip.get("reason").is_none() {
             findings.push(format!("{named} is skipped without a reason"));
         }
-        let there = versions.get_mut(name).is_some_and(|all| all.remove(version));
+        let there = versions
+            .get_mut(name)
+            .is_some_and(|all| all.remove(version));
         if !there {
             findings.push(format!("{named} is skipped and not there any more"));
         }
     }
     let twice = versions.iter().filter(|(_, left)| left.len() > 1);
     findings.extend(twice.map(|(name, left)| format!("{name} is there as {left:?}")));
-    none(&findings, "bring versions together, or correct `skip` in deny.toml");
+    none(
+        &findings,
+        "bring versions together, or correct `skip` in deny.toml",
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! repeated here.
 
 mod dependencies;
+mod documents;
 mod edges;
 mod licences;
 mod manifests;

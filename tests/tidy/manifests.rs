@@ -15,7 +15,9 @@ fn every_package_has_the_lints_and_the_licence() {
     for package in packages() {
         let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
         let manifest: toml::Table = manifest.parse().unwrap();
-        let lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
+        let lints = manifest
+            .get("lints")
+            .and_then(|lints| lints.get("workspace"));
         if lints.and_then(toml::Value::as_bool) != Some(true) {
             findings.push(format!("{}: no `[lints] workspace = true`", package.name));
         }
@@ -34,7 +36,10 @@ fn every_layer_says_what_it_must_not_know() {
     let mut findings = Vec::new();
     for package in packages() {
         let is_library = |kind: &TargetKind| *kind == TargetKind::Lib;
-        let library = package.targets.iter().find(|t| t.kind.iter().any(is_library));
+        let library = package
+            .targets
+            .iter()
+            .find(|t| t.kind.iter().any(is_library));
         let Some(library) = library.filter(|_| package.name.starts_with("host-")) else {
             continue;
         };
@@ -45,5 +50,8 @@ fn every_layer_says_what_it_must_not_know() {
             findings.push(package.name.to_string());
         }
     }
-    none(&findings, "close the library's opening comment with what it must not know");
+    none(
+        &findings,
+        "close the library's opening comment with what it must not know",
+    );
 }

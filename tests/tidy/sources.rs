@@ -29,7 +29,11 @@ fn rust() -> impl Iterator<Item = &'static File> {
 /// Lines of a file without its tests, or of a file of tests.
 fn lines(file: &File) -> usize {
     let (code, tests) = file.split();
-    if code.is_empty() { tests.len() } else { code.len() }
+    if code.is_empty() {
+        tests.len()
+    } else {
+        code.len()
+    }
 }
 
 /// The lines of its tests in which a file pauses, counted from 1.
@@ -72,7 +76,11 @@ fn tests_wait_for_conditions_and_not_for_time() {
     let others = rust().filter(|file| !file.path.starts_with("tests/tidy/"));
     let findings: Vec<_> = others
         .filter(|file| !is_excepted(&PAUSES, &file.path))
-        .flat_map(|file| pausing(file).into_iter().map(|at| format!("{}:{at}", file.path)))
+        .flat_map(|file| {
+            pausing(file)
+                .into_iter()
+                .map(|at| format!("{}:{at}", file.path))
+        })
         .collect();
     none(&findings, "wait for what the test needs, with a deadline");
 }
@@ -93,10 +101,20 @@ fn nothing_is_left_unfinished() {
 #[test]
 fn exceptions_are_of_files_that_need_them() {
     let needed = |path: &str, needs: fn(&File) -> bool| rust().any(|f| f.path == path && needs(f));
-    let long = LONGER.iter().filter(|(path, _)| !needed(path, |f| lines(f) > LINES_MAX));
-    let pause = PAUSES.iter().filter(|(path, _)| !needed(path, |f| !pausing(f).is_empty()));
-    let findings: Vec<_> = long.chain(pause).map(|(path, _)| (*path).to_owned()).collect();
-    none(&findings, "take it from the list: it has become like the others");
+    let long = LONGER
+        .iter()
+        .filter(|(path, _)| !needed(path, |f| lines(f) > LINES_MAX));
+    let pause = PAUSES
+        .iter()
+        .filter(|(path, _)| !needed(path, |f| !pausing(f).is_empty()));
+    let findings: Vec<_> = long
+        .chain(pause)
+        .map(|(path, _)| (*path).to_owned())
+        .collect();
+    none(
+        &findings,
+        "take it from the list: it has become like the others",
+    );
 }
 
 #[test]

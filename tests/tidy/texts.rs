@@ -70,7 +70,10 @@ fn no_text_names_a_machines_path() {
 
 #[test]
 fn no_text_names_a_private_registry() {
-    no_line(names_a_registry, "leave the registry to the machine's own settings");
+    no_line(
+        names_a_registry,
+        "leave the registry to the machine's own settings",
+    );
 }
 
 #[test]
@@ -95,7 +98,10 @@ fn decisions_are_numbered_without_a_gap() {
     let decisions = texts().filter_map(|file| file.path.strip_prefix("docs/adr/"));
     for (at, name) in decisions.enumerate() {
         let number = format!("{:04}-", at + 1);
-        assert!(name.starts_with(&number), "{name} should begin with {number}");
+        assert!(
+            name.starts_with(&number),
+            "{name} should begin with {number}"
+        );
     }
 }
 
@@ -104,7 +110,9 @@ fn places_and_registries_are_found() {
     assert!(names_a_place("cd /home/ali/host"));
     assert!(names_a_place("\"/root/.cargo\""));
     assert!(!names_a_place("releases/home/x and {dir}/home/x"));
-    assert!(names_a_registry("index-url = https://mirror.example/simple"));
+    assert!(names_a_registry(
+        "index-url = https://mirror.example/simple"
+    ));
     assert!(!names_a_registry("registry=https://registry.npmjs.org/"));
     assert!(!names_a_registry("omit-lockfile-registry-resolved=true"));
 }

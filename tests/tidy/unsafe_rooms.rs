@@ -36,13 +36,15 @@ fn code(line: &str) -> String {
 fn uses(line: &str) -> bool {
     let code = code(line);
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    code.split(|c: char| !is_word(c)).any(|word| word == "unsafe")
+    code.split(|c: char| !is_word(c))
+        .any(|word| word == "unsafe")
 }
 
 /// Whether the line claims a promise, where a type or a signature only asks for one.
 fn claims(line: &str) -> bool {
     let code = code(line);
-    uses(line) && (code.contains("unsafe {") || code.contains("unsafe impl") || code.contains("#[unsafe("))
+    uses(line)
+        && (code.contains("unsafe {") || code.contains("unsafe impl") || code.contains("#[unsafe("))
 }
 
 /// The Rust files, but for this one, whose examples look like uses.
@@ -70,13 +72,19 @@ fn it_stays_in_its_rooms() {
         .filter(|file| !is_room(&file.path))
         .filter(|file| file.text.lines().any(uses));
     let findings: Vec<_> = outside.map(|file| file.path.clone()).collect();
-    none(&findings, "build a safe interface in one of the rooms, and use that");
+    none(
+        &findings,
+        "build a safe interface in one of the rooms, and use that",
+    );
 }
 
 #[test]
 fn every_claim_has_its_comment() {
     let findings: Vec<_> = files().flat_map(unexplained).collect();
-    none(&findings, "write `// SAFETY:` above it: who vouches, why now, until when");
+    none(
+        &findings,
+        "write `// SAFETY:` above it: who vouches, why now, until when",
+    );
 }
 
 #[test]
