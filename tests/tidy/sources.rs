@@ -13,11 +13,8 @@ const LONGER: [(&str, &str); 1] = [(
     "one method for each state of an upgrade: apart, their order could not be read",
 )];
 
-/// Files whose tests pause, and why.
-const PAUSES: [(&str, &str); 1] = [(
-    "host/src/life/tests.rs",
-    "looks for another process's file again and again, until a deadline",
-)];
+/// Lines above and below a pause in which the deadline stands that ends the looking.
+const DEADLINE_WITHIN: usize = 8;
 
 /// What no line says: these are for the author's desk.
 const UNFINISHED: [&str; 5] = ["todo!(", "unimplemented!(", "dbg!(", "TODO", "FIXME"];
@@ -36,15 +33,25 @@ fn lines(file: &File) -> usize {
     }
 }
 
-/// The lines of its tests in which a file pauses, counted from 1.
+/// The lines of its tests, counted from 1, in which a file pauses other than
+/// between two looks for something, until a deadline.
 fn pausing(file: &File) -> Vec<usize> {
     let (code, tests) = file.split();
-    let pausing = tests.iter().enumerate().filter(|(_, line)| pauses(line));
-    pausing.map(|(at, _)| code.len() + at + 1).collect()
+    let has_deadline = |at: usize| {
+        let last = (at + DEADLINE_WITHIN).min(tests.len() - 1);
+        let words = ["deadline", "elapsed()"];
+        tests[at.saturating_sub(DEADLINE_WITHIN)..=last]
+            .iter()
+            .any(|line| words.iter().any(|word| line.contains(word)))
+    };
+    (0..tests.len())
+        .filter(|&at| pauses(tests[at]) && !has_deadline(at))
+        .map(|at| code.len() + at + 1)
+        .collect()
 }
 
-fn is_excepted(list: &[(&str, &str)], path: &str) -> bool {
-    list.iter().any(|(excepted, _)| *excepted == path)
+fn is_excepted(path: &str) -> bool {
+    LONGER.iter().any(|(excepted, _)| *excepted == path)
 }
 
 fn pauses(line: &str) -> bool {
@@ -65,7 +72,7 @@ fn every_file_opens_with_what_it_is() {
 fn files_are_rooms() {
     let long = rust().filter(|file| lines(file) > LINES_MAX);
     let findings: Vec<_> = long
-        .filter(|file| !is_excepted(&LONGER, &file.path))
+        .filter(|file| !is_excepted(&file.path))
         .map(|file| format!("{}: {} lines", file.path, lines(file)))
         .collect();
     none(&findings, "find the second noun, and give it a file");
@@ -75,14 +82,15 @@ fn files_are_rooms() {
 fn tests_wait_for_conditions_and_not_for_time() {
     let others = rust().filter(|file| !file.path.starts_with("tests/tidy/"));
     let findings: Vec<_> = others
-        .filter(|file| !is_excepted(&PAUSES, &file.path))
         .flat_map(|file| {
-            pausing(file)
-                .into_iter()
-                .map(|at| format!("{}:{at}", file.path))
+            let lines = pausing(file).into_iter();
+            lines.map(|line| format!("{}:{line}", file.path))
         })
         .collect();
-    none(&findings, "wait for what the test needs, with a deadline");
+    none(
+        &findings,
+        "look for what the test needs, again and again, with a deadline beside the pause",
+    );
 }
 
 #[test]
@@ -100,17 +108,9 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn exceptions_are_of_files_that_need_them() {
-    let needed = |path: &str, needs: fn(&File) -> bool| rust().any(|f| f.path == path && needs(f));
-    let long = LONGER
-        .iter()
-        .filter(|(path, _)| !needed(path, |f| lines(f) > LINES_MAX));
-    let pause = PAUSES
-        .iter()
-        .filter(|(path, _)| !needed(path, |f| !pausing(f).is_empty()));
-    let findings: Vec<_> = long
-        .chain(pause)
-        .map(|(path, _)| (*path).to_owned())
-        .collect();
+    let needs = |path: &str| rust().any(|file| file.path == path && lines(file) > LINES_MAX);
+    let idle = LONGER.iter().filter(|(path, _)| !needs(path));
+    let findings: Vec<_> = idle.map(|(path, _)| (*path).to_owned()).collect();
     none(
         &findings,
         "take it from the list: it has become like the others",
@@ -123,4 +123,18 @@ fn a_pause_is_told_from_words_like_it() {
     assert!(pauses("    tokio::time::sleep(PAUSE).await;"));
     assert!(!pauses("    // thread::sleep(PAUSE)"));
     assert!(!pauses("    actors.put_to_sleep(id);"));
+}
+
+#[test]
+fn a_pause_needs_a_deadline_beside_it() {
+    let of = |text: &str| {
+        pausing(&File {
+            path: "x/tests.rs".to_owned(),
+            text: text.to_owned(),
+        })
+    };
+    assert_eq!(of("fn f() {\n    thread::sleep(LONG);\n}"), [2]);
+    let looking =
+        "while !there() {\n    assert!(begun.elapsed() < LONG);\n    thread::sleep(SHORT);\n}";
+    assert_eq!(of(looking), [0; 0]);
 }
