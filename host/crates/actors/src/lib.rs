@@ -102,6 +102,9 @@ pub struct Actors {
     timers: timers::Timers,
     supervisor: supervise::Supervisor,
     migrations: Migrations,
+    /// How waking an actor has run so far, and how bringing one over.
+    waking: EventStats,
+    migrating: EventStats,
     stopping: AtomicBool,
     seeds: AtomicU64,
     started: Instant,
@@ -153,6 +156,8 @@ impl Actors {
             timers: timers::Timers::default(),
             supervisor: supervise::Supervisor::new(quarantined),
             migrations: Migrations::default(),
+            waking: EventStats::default(),
+            migrating: EventStats::default(),
             stopping: AtomicBool::new(false),
             seeds: AtomicU64::new(getrandom::u64().unwrap_or(0x5eed)),
             started: Instant::now(),
@@ -179,7 +184,7 @@ impl Actors {
                 most: self.limits.payload_bytes_max,
             });
         }
-        if let Some(answer) = self.query_at_once(&request) {
+        if let Some(answer) = self.query_now(&request) {
             return answer;
         }
         let (responder, receiver) = oneshot::channel();

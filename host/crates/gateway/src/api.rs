@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest as _, Path, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -137,6 +137,13 @@ fn read_idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> 
 /// The body: a JSON object or nothing. Whether it is valid JSON is the plugin's
 /// to find, which parses it anyway.
 async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body is larger than {PAYLOAD_BYTES_MAX} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    };
+    if request.body().size_hint().lower() > PAYLOAD_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
     let read = tokio::time::timeout(BODY_READ_TIMEOUT, Bytes::from_request(request, &())).await;
     let Ok(read) = read else {
         let seconds = BODY_READ_TIMEOUT.as_secs();
@@ -148,10 +155,7 @@ async fn read_body(request: Request) -> Result<Bytes, Problem> {
         ));
     };
     let body = read.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("the body is larger than {PAYLOAD_BYTES_MAX} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         status => Problem::new(status, "bad_payload", error.body_text()),
     })?;
     let content = body.trim_ascii();

@@ -16,7 +16,6 @@ use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -28,7 +27,7 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
-use crate::counters::Counters;
+use crate::counters::{Counters, count};
 use crate::hub::Hub;
 use crate::lane::Lanes;
 use crate::limits::{
@@ -83,7 +82,9 @@ enum Phase {
     Finishing,
     /// A close frame was queued or a violation found; the rest is sent.
     Closing,
-    /// All was sent and the sending side shut. What still comes is dropped: to
+    /// Both close frames are there. The rest is sent, and that is all.
+    Closed,
+    /// All was sent to a client that broke the protocol, and the sending side shut. What still comes is dropped: to
     /// close with unread input would reset the connection, and the client might
     /// never see the close frame.
     Lingering,
@@ -125,7 +126,7 @@ impl Connection {
     }
 
     fn new(stream: TcpStream, read_ahead: &[u8], shared: Arc<Shared>) -> Self {
-        shared.counters.opened.fetch_add(1, Ordering::Relaxed);
+        count(&shared.counters.opened);
         let mut codec = Codec::new(Limits {
             message_bytes_max: MESSAGE_BYTES_MAX,
             ..Limits::default()
@@ -188,10 +189,7 @@ impl Connection {
         if signals.kill {
             self.phase = Phase::Gone;
         } else if signals.overflowed && !before.overflowed {
-            self.shared
-                .counters
-                .slow_clients
-                .fetch_add(1, Ordering::Relaxed);
+            count(&self.shared.counters.slow_clients);
             self.close(
                 CloseCode::TRY_AGAIN_LATER,
                 "too much waits to be read by this client",
@@ -239,23 +237,18 @@ impl Connection {
                     self.take_text(&text, actions);
                 }
                 Ok(Some(Message::Binary(_))) if self.phase == Phase::Open => {
-                    self.shared
-                        .counters
-                        .malformed
-                        .fetch_add(1, Ordering::Relaxed);
+                    count(&self.shared.counters.malformed);
                     self.close(
                         CloseCode::UNSUPPORTED,
                         "messages are texts; binary is not taken",
                     );
                 }
+                Ok(Some(Message::Close { .. })) => self.begin_end(Phase::Closed),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(_) => {
                     // The codec has queued the close frame.
-                    self.shared
-                        .counters
-                        .malformed
-                        .fetch_add(1, Ordering::Relaxed);
+                    count(&self.shared.counters.malformed);
                 }
             }
         }
@@ -277,10 +270,7 @@ impl Connection {
         match self.session.on_text(text, ruling, actions) {
             Ok(()) => self.perform(actions),
             Err(malformed) => {
-                self.shared
-                    .counters
-                    .malformed
-                    .fetch_add(1, Ordering::Relaxed);
+                count(&self.shared.counters.malformed);
                 self.close(CloseCode::INVALID_PAYLOAD, &malformed.to_string());
             }
         }
@@ -319,8 +309,10 @@ impl Connection {
                 Err(_) => self.phase = Phase::Gone,
             }
         }
-        if self.codec.is_closed() && !matches!(self.phase, Phase::Lingering | Phase::Gone) {
-            self.linger();
+        match self.phase {
+            Phase::Closed => self.phase = Phase::Gone,
+            Phase::Closing if self.codec.is_closed() => self.linger(),
+            _ => {}
         }
     }
 
@@ -363,7 +355,9 @@ impl Connection {
                 let reason = format!("nothing was heard for {seconds} s; send heartbeats");
                 self.close(CloseCode::GOING_AWAY, &reason);
             }
-            Phase::Closing | Phase::Lingering | Phase::Gone => self.phase = Phase::Gone,
+            Phase::Closing | Phase::Closed | Phase::Lingering | Phase::Gone => {
+                self.phase = Phase::Gone;
+            }
         }
     }
 

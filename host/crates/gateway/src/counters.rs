@@ -1,6 +1,6 @@
 //! What the gateway counts since the start of the process.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters for the metrics; each counts one limit or fault.
 #[derive(Debug, Default)]
@@ -13,4 +13,9 @@ pub struct Counters {
     pub slow_clients: AtomicU64,
     /// WebSockets closed because of what their client sent.
     pub malformed: AtomicU64,
+}
+
+/// Counts one more.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::connection::Shared;
-use crate::counters::Counters;
+use crate::counters::{Counters, count};
 use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
 use crate::limits::{
@@ -116,12 +116,7 @@ impl Gateway {
         hub: Arc<Hub>,
         readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
     ) -> Result<Self, ListenError> {
-        let socket = listen::listen(config.address, config.port)?;
-        let (port, listener) = {
-            let _control = control.enter();
-            listen::register(socket)?
-        };
-        let app = Arc::new(App {
+        let app = App {
             shared: Arc::new(Shared {
                 actors,
                 hub,
@@ -135,9 +130,23 @@ impl Gateway {
             readiness,
             stop: CancellationToken::new(),
             http: TaskTracker::new(),
-        });
+        };
+        Self::serve(config, control, Arc::new(app), connections_max())
+    }
+
+    fn serve(
+        config: Config,
+        control: &Handle,
+        app: Arc<App>,
+        connections_max: usize,
+    ) -> Result<Self, ListenError> {
+        let socket = listen::listen(config.address, config.port)?;
+        let (port, listener) = {
+            let _control = control.enter();
+            listen::register(socket)?
+        };
         let doors = Doors {
-            full: Door::new(connections_max(), routes::all(&app)),
+            full: Door::new(connections_max, routes::all(&app)),
             health_only: Door::new(HEALTH_CONNECTIONS_MAX, routes::health_only(&app)),
         };
         let accept = accept(listener, doors, Arc::clone(&app));
@@ -231,8 +240,7 @@ async fn accept(listener: TcpListener, doors: Doors, app: Arc<App>) {
             }
         };
         let Some((router, admitted)) = doors.admit() else {
-            let refused = &app.shared.counters.refused;
-            refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            count(&app.shared.counters.refused);
             // As much as its empty buffer takes, which is all.
             let _ = stream.try_write(NO_ROOM);
             continue;

@@ -96,7 +96,8 @@ impl Loader {
         })
     }
 
-    /// The plugin in the library at `path`, opened now or before.
+    /// The plugin in the library at `path`, opened now or before. One that is expected
+    /// to have a digest that is open already is that plugin; its file is not read again.
     ///
     /// Takes a few milliseconds the first time; blocking.
     ///
@@ -104,6 +105,11 @@ impl Loader {
     ///
     /// [`LoadError`]; the process is as it was, but for a copy in `images`.
     pub fn load(&self, path: &Path, expected: Option<Digest>) -> Result<Arc<Plugin>, LoadError> {
+        if let Some(expected) = expected
+            && let Some(plugin) = self.opened.lock().get(&expected)
+        {
+            return Ok(Arc::clone(plugin));
+        }
         let library = stage::read(path)?;
         let found = Digest::of(&library);
         if let Some(expected) = expected

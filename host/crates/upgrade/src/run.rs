@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use host_actors::Actors;
+use host_actors::{Actors, Release};
 use host_model::control::{Outcome, Progress, UpgradeReport, UpgradeStatus};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
@@ -118,6 +118,8 @@ pub(crate) struct Run {
     /// None for an upgrade that a start found: only its way back is left.
     probation_s: Option<u64>,
     asked: mpsc::Receiver<Asked>,
+    /// The new release, put together and not yet ruling.
+    staged: Option<Release>,
     began: Instant,
     /// Actors that came over on the way there, before any went back.
     came_over: u64,
@@ -140,6 +142,7 @@ impl Run {
             upgrade,
             probation_s,
             asked,
+            staged: None,
             began: Instant::now(),
             came_over: 0,
         }
@@ -292,28 +295,29 @@ impl Run {
 
     /// Opens all that the new release needs, so that the switch itself cannot fail.
     async fn stage(&mut self) -> Event {
-        match self.assemble(true).await {
-            Ok(_) => {
-                let to = self.upgrade.plan.to.clone();
-                let manifest = match self.upgrader.assembler.releases().read(&to) {
-                    Ok(release) => release.manifest,
-                    Err(error) => return failed(error.to_string()),
-                };
-                if self.write(Book::new().digests(&manifest)).await.is_err() {
-                    return failed("the journal has closed".to_owned());
-                }
-                Event::Staged
-            }
-            Err(why) => failed(why),
+        let release = match self.assemble(true).await {
+            Ok(release) => release,
+            Err(why) => return failed(why),
+        };
+        let read = self.upgrader.assembler.releases().read(&release.version);
+        let manifest = match read {
+            Ok(unpacked) => unpacked.manifest,
+            Err(error) => return failed(error.to_string()),
+        };
+        if self.write(Book::new().digests(&manifest)).await.is_err() {
+            return failed("the journal has closed".to_owned());
         }
+        self.staged = Some(release);
+        Event::Staged
     }
 
     async fn switch(&mut self) -> Event {
         self.upgrader.actors.migrations().reset();
-        match self.assemble(true).await {
-            Ok(release) => self.upgrader.actors.install(release),
-            Err(why) => return failed(why),
-        }
+        let release = self
+            .staged
+            .take()
+            .expect("a switch follows a stage in the same process");
+        self.upgrader.actors.install(release);
         match self.sweep().await {
             Swept::All => Event::AllSwitched {
                 until_ms: now_ms()
@@ -455,7 +459,7 @@ impl Run {
     }
 
     /// The release that shall rule: the new one, or on the way back the old one.
-    async fn assemble(&self, forward: bool) -> Result<host_actors::Release, String> {
+    async fn assemble(&self, forward: bool) -> Result<Release, String> {
         let upgrader = Arc::clone(&self.upgrader);
         let plan = &self.upgrade.plan;
         let (to, from) = if forward {

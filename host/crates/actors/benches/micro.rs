@@ -1,0 +1,289 @@
+//! What the smallest things cost, inside the process: a call over the boundary, a
+//! query, an idle actor. Prints medians of several runs; run by `make bench`.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::error::Error;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use host_actors::{Actors, Audience, Code, Limits, Only, Parts, Release, Request, Ruling, Ticket};
+use host_journal::{Journal, Options};
+use host_loader::{Inspector, Loader, Plugin};
+use host_model::release::Start;
+use host_model::{ActorId, Version};
+use host_sdk::Plugin as _;
+use minimal_v0_1_0::Minimal;
+use tokio::sync::mpsc;
+
+/// Runs of each measurement; the median counts.
+const RUNS: usize = 9;
+/// Calls in a run.
+const CALLS: u32 = 1_000_000;
+/// Actors whose memory is counted.
+const ACTORS: u32 = 100_000;
+
+/// Bars, as docs/benchmarks.md has them.
+const BOUNDARY_NS_MAX: f64 = 10.0;
+const QUERY_NS_MAX: f64 = 150.0;
+const IDLE_BYTES_MAX: f64 = 250.0;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    if let Some(image) = std::env::args().skip_while(|arg| arg != "inspect").nth(1) {
+        std::process::exit(host_loader::inspect_main(Path::new(&image)));
+    }
+    let folder = tempfile::tempdir()?;
+    let loader = Loader::new(
+        &folder.path().join("images"),
+        Inspector {
+            program: std::env::current_exe()?,
+            args: vec!["inspect".to_owned()],
+        },
+    )?;
+    let plugin = loader.load(&library()?, None)?;
+    println!("median of {RUNS} runs, {CALLS} calls each");
+
+    let (direct, over) = boundary(&plugin);
+    bar(
+        "a call over the boundary adds",
+        over - direct,
+        BOUNDARY_NS_MAX,
+        "ns",
+    );
+    println!("    (direct {direct:.1} ns, over the boundary {over:.1} ns)");
+
+    let data = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let actors = start(&data, &folder.path().join("host.db"), plugin)?;
+    let query = data.block_on(data.spawn(query(Arc::clone(&actors))))?;
+    bar(
+        "a query of 8 bytes through an actor",
+        query,
+        QUERY_NS_MAX,
+        "ns",
+    );
+
+    let idle = data.block_on(data.spawn(idle(Arc::clone(&actors))))?;
+    bar(
+        "an idle live actor with an empty state",
+        idle,
+        IDLE_BYTES_MAX,
+        "bytes",
+    );
+    println!(
+        "    ({ACTORS} of them, by the counting allocator; malloc's own overhead not included)"
+    );
+    actors.journal().close();
+    Ok(())
+}
+
+fn bar(what: &str, found: f64, most: f64, unit: &str) {
+    let verdict = if found <= most { "met" } else { "NOT MET" };
+    println!("{what}: {found:.1} {unit} (at most {most:.0}: {verdict})");
+}
+
+/// Nanoseconds of `Plugin::check` called directly, and through the loader.
+fn boundary(plugin: &Arc<Plugin>) -> (f64, f64) {
+    let own = Minimal::new("x");
+    let direct = median(|| {
+        for _ in 0..CALLS {
+            black_box(black_box(&own).check()).expect("it has no invariants");
+        }
+    });
+    let state = plugin.new_state("x").expect("it makes states");
+    let over = median(|| {
+        for _ in 0..CALLS {
+            let checked = black_box(&state).check();
+            black_box(checked).expect("no fault").expect("no violation");
+        }
+    });
+    (direct, over)
+}
+
+async fn query(actors: Arc<Actors>) -> f64 {
+    let request = Request {
+        actor: "minimal:one".parse().expect("an id"),
+        event: "touch".to_owned(),
+        payload: Bytes::new(),
+        only: Only::Either,
+        claims: Bytes::new(),
+        principal: String::new(),
+        version: None,
+        idempotency_key: None,
+    };
+    actors.call(request.clone()).await.expect("it is accepted");
+    let request = Request {
+        event: "eight".to_owned(),
+        ..request
+    };
+    // Until the event is proven fast.
+    for _ in 0..1_000 {
+        actors.call(request.clone()).await.expect("it answers");
+    }
+    let mut runs = Vec::new();
+    for _ in 0..RUNS {
+        let began = Instant::now();
+        for _ in 0..CALLS {
+            black_box(actors.query_now(black_box(&request)));
+        }
+        runs.push(per_call(began));
+    }
+    middle(runs)
+}
+
+async fn idle(actors: Arc<Actors>) -> f64 {
+    let ids: Vec<ActorId> = (0..ACTORS)
+        .map(|i| format!("minimal:idle-{i}").parse().expect("an id"))
+        .collect();
+    let before = ALLOCATED.load(Ordering::SeqCst);
+    let mut answers = Vec::new();
+    for (n, id) in ids.iter().enumerate() {
+        let request = Request {
+            actor: id.as_str().parse().expect("an id"),
+            event: "touch".to_owned(),
+            payload: Bytes::new(),
+            only: Only::Either,
+            claims: Bytes::new(),
+            principal: String::new(),
+            version: None,
+            idempotency_key: None,
+        };
+        let actors = Arc::clone(&actors);
+        answers.push(tokio::spawn(async move { actors.call(request).await }));
+        if n % 1_000 == 999 {
+            for answer in answers.drain(..) {
+                answer.await.expect("no panic").expect("it is accepted");
+            }
+        }
+    }
+    drop(answers);
+    // The journal's own notes of the tails belong to what an actor costs.
+    let bytes = ALLOCATED.load(Ordering::SeqCst) - before;
+    assert!(actors.awake() >= ids.len(), "all of them are awake");
+    bytes as f64 / f64::from(ACTORS)
+}
+
+fn median(mut run: impl FnMut()) -> f64 {
+    let times = (0..RUNS).map(|_| {
+        let began = Instant::now();
+        run();
+        per_call(began)
+    });
+    middle(times.collect())
+}
+
+fn per_call(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+}
+
+fn middle(mut runs: Vec<f64>) -> f64 {
+    runs.sort_by(f64::total_cmp);
+    runs[runs.len() / 2]
+}
+
+/// The plugin's library lies where this bench was built.
+fn library() -> Result<PathBuf, Box<dyn Error>> {
+    let own = std::env::current_exe()?;
+    let target = own.ancestors().nth(2).ok_or("no target folder")?;
+    let library = target.join("libminimal_v0_1_0.so");
+    if !library.exists() {
+        return Err(format!(
+            "{} is not there; run `cargo build --release -p minimal-v0-1-0` first",
+            library.display()
+        )
+        .into());
+    }
+    Ok(library)
+}
+
+fn start(
+    data: &tokio::runtime::Runtime,
+    store: &Path,
+    plugin: Arc<Plugin>,
+) -> Result<Arc<Actors>, Box<dyn Error>> {
+    let (sender, done) = mpsc::unbounded_channel();
+    let options = Options {
+        path: store.to_owned(),
+    };
+    let journal: Journal<Ticket> = Journal::open(options, move |group| {
+        let _ = sender.send(group);
+    })?;
+    let release = Release {
+        version: Version::new(0, 1, 0),
+        plugins: [(
+            "minimal".to_owned(),
+            Ruling {
+                code: Code::new(plugin),
+                start: Start::Permanent,
+                routes: Vec::new(),
+            },
+        )]
+        .into(),
+        before: Default::default(),
+    };
+    let actors = Actors::start(Parts {
+        journal: Arc::new(journal),
+        done,
+        audience: Arc::new(Nobody),
+        release,
+        limits: Limits::default(),
+        data: data.handle().clone(),
+    })?;
+    Ok(actors)
+}
+
+/// Nobody listens.
+struct Nobody;
+
+impl Audience for Nobody {
+    fn broadcast(&self, _: &ActorId, _: u64, _: &str, _: &serde_json::value::RawValue) {}
+    fn switched(&self, _: &ActorId, _: &Version, _: &Version) {}
+    fn crashed(&self, _: &ActorId, _: &str) {}
+    fn topics(&self, _: &str) -> Vec<ActorId> {
+        Vec::new()
+    }
+}
+
+/// Bytes that are allocated now.
+static ALLOCATED: AtomicIsize = AtomicIsize::new(0);
+
+struct Counting;
+
+#[allow(unsafe_code, reason = "an allocator that counts is an allocator")]
+// SAFETY: all four pass on to the system's allocator what they were given.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size().cast_signed(), Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATED.fetch_add(
+            size.cast_signed() - layout.size().cast_signed(),
+            Ordering::Relaxed,
+        );
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

@@ -1,0 +1,56 @@
+//! What the start does, as the marker says.
+
+use core::ffi::c_void;
+use core::ptr;
+use std::process::Command;
+use std::time::Duration;
+
+use host_abi::{Bytes, Fault, FaultKind, Sink, Status};
+
+use crate::marker::behaviour;
+
+/// `init` of the table.
+///
+/// `init_fails` says so, as it should. Nothing catches what the others do:
+/// `init_panics` (out of `extern "C"`, which aborts), `init_exits` (with 0, as if
+/// all were well), `init_segfaults`, `init_hangs`. `init_prints` forges a report
+/// on standard output; `init_spawns` leaves a process behind that holds the
+/// standard output open.
+pub(crate) unsafe extern "C" fn init(_: *const c_void, _: Bytes, sink: *const Sink) -> Status {
+    match behaviour().as_str() {
+        "init_fails" => {
+            let fault = Fault {
+                kind: FaultKind::ERROR,
+                line: 0,
+                file: Bytes::EMPTY,
+                message: Bytes::new(b"init fails, as it was told to"),
+            };
+            // SAFETY: the host's sink, for this call.
+            unsafe { ((*sink).fault)((*sink).ctx, &raw const fault) };
+            return Status::FAULT;
+        }
+        "init_panics" => panic!("init panics, as it was told to"),
+        "init_exits" => std::process::exit(0),
+        // SAFETY: none. Nothing is mapped there, and that is the point.
+        "init_segfaults" => unsafe { ptr::without_provenance_mut::<u64>(8).write_volatile(0) },
+        "init_hangs" => hang(),
+        "init_prints" => print!("{{\"refused\":{{\"message\":\"forged\"}}}}"),
+        "init_spawns" => {
+            if Command::new("sleep").arg("30").spawn().is_err() {
+                return Status::FAULT;
+            }
+        }
+        _ => {}
+    }
+    Status::OK
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a start that never ends is what this is for"
+)]
+fn hang() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
