@@ -118,7 +118,7 @@ impl Scene {
     }
 
     /// The same process still serves the same client, and has fewer connections again.
-    fn is_unharmed(mut self) {
+    fn still_serves(mut self) {
         let gift = json!({"donation_id": "d1", "amount": "1.00", "currency": "USD"});
         let reply = self.bystander.push("donations:c", "donate", &gift).unwrap();
         assert_eq!(reply.ok().unwrap()["total"], "1.00");
@@ -167,7 +167,7 @@ fn frames_that_break_the_protocol_close_with_a_reason() {
         assert_eq!(found, code, "{what}: {reason}");
         assert!(reason.contains(word), "{what}: {reason}");
     }
-    scene.is_unharmed();
+    scene.still_serves();
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn messages_that_are_none_close_with_a_reason() {
     }
     let (code, reason) = Raw::open(scene.port).closed_after(&frame(0x82, b"\x00\x01"));
     assert_eq!(code, 1003, "{reason}");
-    scene.is_unharmed();
+    scene.still_serves();
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn messages_that_cannot_be_served_are_answered_with_an_error() {
     // It fits a message, and no donation has such an id.
     let reply = client.push("donations:c", "donate", &large).unwrap();
     reply.reason().unwrap();
-    scene.is_unharmed();
+    scene.still_serves();
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_payload_above_the_limit_is_refused_and_a_message_far_above_it_closes() {
     let bytes = frame(TEXT, &vec![b' '; PAYLOAD_BYTES_MAX * 2]);
     let (code, reason) = Raw::open(scene.port).closed_after(&bytes);
     assert_eq!(code, 1009, "{reason}");
-    scene.is_unharmed();
+    scene.still_serves();
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn requests_that_cannot_be_served_are_answered_with_a_problem() {
             .to_owned();
         assert!(!detail.is_empty(), "{answer:?}");
     }
-    scene.is_unharmed();
+    scene.still_serves();
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn bytes_that_are_no_http_end_the_connection() {
         let text = String::from_utf8_lossy(&answer);
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
     }
-    scene.is_unharmed();
+    scene.still_serves();
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn a_handshake_that_is_none_is_refused() {
         let head = String::from_utf8_lossy(&head).into_owned();
         assert!(head.starts_with("HTTP/1.1 4"), "{what}: {head}");
     }
-    scene.is_unharmed();
+    scene.still_serves();
 }
 
 #[test]
