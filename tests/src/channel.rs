@@ -119,7 +119,10 @@ impl Client {
         loop {
             let left = DEADLINE.saturating_sub(began.elapsed());
             let Some(message) = self.read(left)? else {
-                bail!("no answer to {event} on {topic} came within {} s", DEADLINE.as_secs());
+                bail!(
+                    "no answer to {event} on {topic} came within {} s",
+                    DEADLINE.as_secs()
+                );
             };
             if message.event == "phx_reply" && message.message_ref.as_deref() == Some(&message_ref)
             {

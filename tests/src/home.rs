@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, id};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use host_model::control::{ActorState, Status, UpgradeReport};
@@ -67,7 +67,10 @@ impl Home {
     /// Where its data, its log and its processes' ids lie.
     #[must_use]
     pub fn data(&self) -> &Path {
-        let set = self.environment.iter().find(|(name, _)| name == "HOST_DATA");
+        let set = self
+            .environment
+            .iter()
+            .find(|(name, _)| name == "HOST_DATA");
         set.map_or(self.path(), |(_, path)| Path::new(path))
     }
 
@@ -253,9 +256,15 @@ impl Home {
     /// The process in a pid file, if it lives and is of this home: ids are used
     /// again, and nothing of others is to be killed.
     fn pid(&self, file: &str) -> Option<u32> {
-        let pid: u32 = fs::read_to_string(self.data().join(file)).ok()?.trim().parse().ok()?;
+        let pid: u32 = fs::read_to_string(self.data().join(file))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        program.starts_with(self.path().canonicalize().ok()?).then_some(pid)
+        program
+            .starts_with(self.path().canonicalize().ok()?)
+            .then_some(pid)
     }
 }
 
@@ -294,7 +303,8 @@ pub fn free_port() -> Result<u16> {
     for _ in PORTS {
         let step = next.fetch_add(1, Ordering::Relaxed);
         let port = PORTS.start + step % (PORTS.end - PORTS.start);
-        if TcpListener::bind(("::", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("::", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
             return Ok(port);
         }
     }
@@ -316,7 +326,9 @@ fn prepared() -> Result<&'static Path> {
 }
 
 fn make() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()?;
     let dir = root.join("target/e2e/home");
     if dir.exists() {
         fs::remove_dir_all(&dir)?;

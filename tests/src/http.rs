@@ -66,7 +66,9 @@ pub fn request_with(
     );
     let bytes = exchange(port, text.as_bytes())?;
     let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").context("an answer has a head")?;
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .context("an answer has a head")?;
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
     Ok(Answer {
         status: status.with_context(|| format!("an answer has a status: {head}"))?,

@@ -42,7 +42,10 @@ impl Tally {
     /// Takes over all that another has.
     pub fn merge(&mut self, other: Self) {
         for (actor, donations) in other.acknowledged {
-            self.acknowledged.entry(actor).or_default().extend(donations);
+            self.acknowledged
+                .entry(actor)
+                .or_default()
+                .extend(donations);
         }
     }
 
@@ -109,7 +112,9 @@ fn audit_actor(
         }
     }
     let unknown = there.keys().filter(|id| !told.contains(*id));
-    audit.unknown.extend(unknown.map(|id| format!("{actor} {id}")));
+    audit
+        .unknown
+        .extend(unknown.map(|id| format!("{actor} {id}")));
 
     let summary = home.rpc(actor, "summary", &json!({}))?;
     let sum: Decimal = donations.iter().map(|(_, amount)| amount).sum();
@@ -122,6 +127,8 @@ fn audit_actor(
 }
 
 fn decimal(value: &Value) -> Result<Decimal> {
-    let text = value.as_str().with_context(|| format!("{value} is no amount"))?;
+    let text = value
+        .as_str()
+        .with_context(|| format!("{value} is no amount"))?;
     text.parse().with_context(|| format!("{text} is no amount"))
 }

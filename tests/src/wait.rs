@@ -35,11 +35,7 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> Result<T> {
 /// # Errors
 ///
 /// As [`until`].
-pub fn within<T>(
-    deadline: Duration,
-    what: &str,
-    mut look: impl FnMut() -> Option<T>,
-) -> Result<T> {
+pub fn within<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
