@@ -17,16 +17,27 @@ impl Desk {
         let mut client = Client::connect(port).unwrap();
         client.join(CAMPAIGN).unwrap().ok().unwrap();
         let mut desk = Self(client);
-        desk.takes("open", json!({"title": "Example", "currency": "USD", "goal": "5000.00"}));
+        desk.takes(
+            "open",
+            json!({"title": "Example", "currency": "USD", "goal": "5000.00"}),
+        );
         desk
     }
 
     fn takes(&mut self, event: &str, payload: Value) -> Value {
-        self.0.push(CAMPAIGN, event, &payload).unwrap().ok().unwrap()
+        self.0
+            .push(CAMPAIGN, event, &payload)
+            .unwrap()
+            .ok()
+            .unwrap()
     }
 
     fn refuses(&mut self, event: &str, payload: Value) -> String {
-        self.0.push(CAMPAIGN, event, &payload).unwrap().reason().unwrap()
+        self.0
+            .push(CAMPAIGN, event, &payload)
+            .unwrap()
+            .reason()
+            .unwrap()
     }
 
     fn summary(&mut self) -> Value {
@@ -46,7 +57,10 @@ impl Desk {
     fn hears_release(&mut self, version: &str) {
         let message = self.0.next_of("host:release").unwrap();
         assert_eq!(message.topic, CAMPAIGN);
-        assert_eq!(message.payload, json!({"version": version, "plugin": version}));
+        assert_eq!(
+            message.payload,
+            json!({"version": version, "plugin": version})
+        );
     }
 }
 
@@ -64,7 +78,10 @@ fn the_worked_example_holds_through_two_upgrades_and_a_way_back() {
     desk.takes("donate", gift("d1", "100.00"));
     desk.has("100.00", 1);
     let again = desk.takes("donate", gift("d1", "100.00"));
-    assert_eq!((&again["duplicate"], &again["receipt_no"]), (&json!(true), &json!(1)));
+    assert_eq!(
+        (&again["duplicate"], &again["receipt_no"]),
+        (&json!(true), &json!(1))
+    );
     assert_eq!(desk.refuses("donate", gift("d1", "101.00")), "conflict");
     assert_eq!(desk.refuses("donate", gift("d2", "10.005")), "bad_amount");
 
@@ -72,22 +89,32 @@ fn the_worked_example_holds_through_two_upgrades_and_a_way_back() {
     let report = home.upgrade("0.2.0").unwrap();
     assert_eq!(report.outcome, Outcome::Committed);
     desk.hears_release("0.2.0");
-    desk.takes("donate", json!({"donation_id": "d3", "amount": "250.00", "currency": "USD",
-        "fund": "zakat", "payer": "ali"}));
+    desk.takes(
+        "donate",
+        json!({"donation_id": "d3", "amount": "250.00", "currency": "USD",
+        "fund": "zakat", "payer": "ali"}),
+    );
     desk.has("350.00", 2);
-    desk.takes("donate", json!({"donation_id": "d4", "amount": "40.00", "currency": "EUR",
-        "fund": "waqf"}));
+    desk.takes(
+        "donate",
+        json!({"donation_id": "d4", "amount": "40.00", "currency": "EUR",
+        "fund": "waqf"}),
+    );
     desk.has("350.00", 2);
     ali_has_paid(&home);
 
     // 3. Allocations.
-    let allocation = |category: &str, amount: &str| {
-        json!({"fund": "zakat", "category": category, "amount": amount, "currency": "USD"})
-    };
+    let allocation = |category: &str, amount: &str| json!({"fund": "zakat", "category": category, "amount": amount, "currency": "USD"});
     desk.takes("allocate", allocation("gharimin", "200.00"));
     assert_eq!(desk.balance("zakat", "USD"), "50.00");
-    assert_eq!(desk.refuses("allocate", allocation("fuqara", "60.00")), "insufficient_funds");
-    assert_eq!(desk.refuses("allocate", allocation("marketing", "1.00")), "bad_category");
+    assert_eq!(
+        desk.refuses("allocate", allocation("fuqara", "60.00")),
+        "insufficient_funds"
+    );
+    assert_eq!(
+        desk.refuses("allocate", allocation("marketing", "1.00")),
+        "bad_category"
+    );
     let refund = |id: &str| json!({"donation_id": id, "reason": "the giver asked"});
     assert_eq!(desk.refuses("refund", refund("d3")), "insufficient_funds");
 
@@ -114,14 +141,21 @@ fn the_worked_example_holds_through_two_upgrades_and_a_way_back() {
     assert_eq!(desk.balance("zakat", "USD"), "50.00");
     assert_eq!(desk.balance("waqf", "EUR"), "40.00");
     desk.has("260.00", 2);
-    assert_eq!(home.state(CAMPAIGN).unwrap().carries.len(), 0, "the carry is consumed");
+    assert_eq!(
+        home.state(CAMPAIGN).unwrap().carries.len(),
+        0,
+        "the carry is consumed"
+    );
     ali_has_paid(&home);
 
     // And all of it is durable: the same after a restart.
     home.host(&["restart"]).unwrap().ok().unwrap();
     ali_has_paid(&home);
     let summary = home.rpc(CAMPAIGN, "summary", &json!({})).unwrap();
-    assert_eq!(summary["funds"]["zakat"]["USD"]["balance"], "50.00", "{summary}");
+    assert_eq!(
+        summary["funds"]["zakat"]["USD"]["balance"], "50.00",
+        "{summary}"
+    );
     assert_eq!(summary["version"], "0.2.0");
 }
 
@@ -166,8 +200,10 @@ fn zakat_is_assessed_over_http_and_carried_through_an_upgrade() {
         let path = format!("/api/v1/zakat/fatima/{event}");
         http::request(port, "POST", &path, &body.to_string()).unwrap()
     };
-    let declared = post("declare",
-        json!({"asset_id": "savings", "kind": "cash", "amount": "6375.00", "currency": "USD"}));
+    let declared = post(
+        "declare",
+        json!({"asset_id": "savings", "kind": "cash", "amount": "6375.00", "currency": "USD"}),
+    );
     assert_eq!(declared.status, 200, "{declared:?}");
     let question = json!({"currency": "USD", "nisab": "gold",
         "prices": {"gold_gram": "75.00", "silver_gram": "0.90"}});
@@ -175,14 +211,20 @@ fn zakat_is_assessed_over_http_and_carried_through_an_upgrade() {
     assert_eq!(due(&question), "159.38");
     home.upgrade("0.2.0").unwrap();
     assert_eq!(due(&question), "159.38");
-    let owed = post("owe",
-        json!({"debt_id": "rent", "amount": "0.01", "currency": "USD", "due_on": "2020-01-01"}));
+    let owed = post(
+        "owe",
+        json!({"debt_id": "rent", "amount": "0.01", "currency": "USD", "due_on": "2020-01-01"}),
+    );
     assert_eq!(owed.status, 200, "{owed:?}");
     assert_eq!(due(&question), "0.00");
     home.rollback().unwrap();
     assert_eq!(due(&question), "159.38", "0.1.0 knows no debts");
     home.upgrade("0.2.0").unwrap();
-    assert_eq!(due(&question), "0.00", "the debt has come back from the carry");
+    assert_eq!(
+        due(&question),
+        "0.00",
+        "the debt has come back from the carry"
+    );
 }
 
 #[test]

@@ -10,8 +10,8 @@ mod crash;
 #[cfg(test)]
 mod donations;
 #[cfg(test)]
-mod refusals;
-#[cfg(test)]
 mod phoenix;
 #[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod refusals;

@@ -48,8 +48,7 @@ impl Node {
     fn line(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line)
-            .unwrap_or_else(|e| panic!("the script printed {line:?}: {e}"))
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("the script printed {line:?}: {e}"))
     }
 
     fn tell(&mut self) {
@@ -136,16 +135,36 @@ fn five_hundred_clients_notice_nothing_of_ten_switches() {
     let line = node.line();
     let seen: Seen = serde_json::from_value(line).unwrap();
 
-    assert_eq!((seen.socket_closes, seen.socket_errors), (0, 0), "no connection closes");
-    assert_eq!((seen.channel_closes, seen.channel_errors), (0, 0), "no channel ends");
-    assert_eq!((seen.joins, seen.join_errors), (CLIENTS + CAMPAIGNS, 0), "nobody joins twice");
+    assert_eq!(
+        (seen.socket_closes, seen.socket_errors),
+        (0, 0),
+        "no connection closes"
+    );
+    assert_eq!(
+        (seen.channel_closes, seen.channel_errors),
+        (0, 0),
+        "no channel ends"
+    );
+    assert_eq!(
+        (seen.joins, seen.join_errors),
+        (CLIENTS + CAMPAIGNS, 0),
+        "nobody joins twice"
+    );
     assert_eq!(seen.error_replies, BTreeMap::new(), "no error is answered");
     assert_eq!((seen.timeouts, seen.disorders), (0, 0));
     assert!(seen.broadcasts > 0);
-    assert!(seen.longest_wait_ms < 5_000, "waited {} ms", seen.longest_wait_ms);
+    assert!(
+        seen.longest_wait_ms < 5_000,
+        "waited {} ms",
+        seen.longest_wait_ms
+    );
 
     let switches: Vec<_> = ["0.2.0", "0.1.0"].repeat(ROUNDS);
-    assert_eq!(seen.releases.len(), CLIENTS, "every client is told of releases");
+    assert_eq!(
+        seen.releases.len(),
+        CLIENTS,
+        "every client is told of releases"
+    );
     for (client, releases) in &seen.releases {
         assert_eq!(*releases, switches, "client {client}");
     }

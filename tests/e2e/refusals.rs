@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use e2e::{Home, Ran, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A home that runs, with one campaign and one gift in it.
 fn running() -> Home {
@@ -28,11 +28,15 @@ fn is_unharmed(home: &Home) {
     let gift = json!({"donation_id": "d2", "amount": "2.00", "currency": "USD"});
     home.rpc("donations:c", "donate", &gift).unwrap();
     let summary = home.rpc("donations:c", "summary", &json!({})).unwrap();
-    assert_eq!((&summary["total"], &summary["count"]), (&json!("3.00"), &json!(2)));
+    assert_eq!(
+        (&summary["total"], &summary["count"]),
+        (&json!("3.00"), &json!(2))
+    );
 }
 
 fn upgrade(home: &Home, version: &str) -> Ran {
-    home.host(&["upgrade", version, "--probation", "0s", "--json"]).unwrap()
+    home.host(&["upgrade", version, "--probation", "0s", "--json"])
+        .unwrap()
 }
 
 /// Refused with this reason; gives what it said.
@@ -60,7 +64,11 @@ fn the_release_that_rules_already() {
 #[test]
 fn a_version_that_is_none_is_a_matter_of_usage() {
     let home = running();
-    let ran = home.host(&["upgrade", "next"]).unwrap().ends_with(2).unwrap();
+    let ran = home
+        .host(&["upgrade", "next"])
+        .unwrap()
+        .ends_with(2)
+        .unwrap();
     assert!(ran.stderr.contains("next"), "{}", ran.stderr);
     is_unharmed(&home);
 }
@@ -92,20 +100,38 @@ fn a_library_that_is_gone() {
 #[test]
 fn a_release_without_an_appup() {
     let home = running();
-    let script = home.path().join("releases/0.2.0/upgrade-scripts/donations-0.2.0.toml");
-    fs::remove_file(script).unwrap();
+    let manifest = home.path().join("releases/0.2.0/manifest.json");
+    let mut release: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    release["upgrade_scripts"] = json!([]);
+    replace(&manifest, release.to_string().as_bytes());
     let said = refused(upgrade(&home, "0.2.0"), "no_path");
     assert!(said.contains("donations"), "{said}");
     is_unharmed(&home);
 }
 
 #[test]
+fn an_appup_that_is_gone() {
+    let home = running();
+    let script = "releases/0.2.0/upgrade-scripts/donations-0.2.0.toml";
+    fs::remove_file(home.path().join(script)).unwrap();
+    let said = refused(upgrade(&home, "0.2.0"), "broken_release");
+    assert!(said.contains(script), "{said}");
+    is_unharmed(&home);
+}
+
+#[test]
 fn an_appup_that_is_no_toml() {
     let home = running();
-    let script = home.path().join("releases/0.2.0/upgrade-scripts/donations-0.2.0.toml");
+    let script = home
+        .path()
+        .join("releases/0.2.0/upgrade-scripts/donations-0.2.0.toml");
     replace(&script, b"plugin = donations");
     let ran = upgrade(&home, "0.2.0").ends_with(1).unwrap();
-    assert!(ran.stdout.contains("donations-0.2.0.toml"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("donations-0.2.0.toml"),
+        "{}",
+        ran.stdout
+    );
     is_unharmed(&home);
 }
 
@@ -123,7 +149,14 @@ fn a_manifest_that_is_cut_off() {
 #[test]
 fn a_second_upgrade_while_one_is_watched() {
     let home = running();
-    let first = ["upgrade", "0.2.0", "--probation", "300s", "--detach", "--json"];
+    let first = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
     home.host(&first).unwrap().ok().unwrap();
     let said = refused(upgrade(&home, "0.2.0"), "busy");
     assert!(said.contains("probation"), "{said}");
@@ -134,15 +167,28 @@ fn a_second_upgrade_while_one_is_watched() {
 #[test]
 fn nothing_to_commit_and_nothing_to_roll_back() {
     let home = running();
-    refused(home.host(&["commit", "--json"]).unwrap(), "nothing_to_commit");
-    refused(home.host(&["rollback", "--json"]).unwrap(), "nothing_to_roll_back");
+    refused(
+        home.host(&["commit", "--json"]).unwrap(),
+        "nothing_to_commit",
+    );
+    refused(
+        home.host(&["rollback", "--json"]).unwrap(),
+        "nothing_to_roll_back",
+    );
     is_unharmed(&home);
 }
 
 #[test]
 fn a_release_that_was_rolled_back_by_hand_may_be_tried_again() {
     let home = running();
-    let detached = ["upgrade", "0.2.0", "--probation", "300s", "--detach", "--json"];
+    let detached = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
     home.host(&detached).unwrap().ok().unwrap();
     home.rollback().unwrap();
     home.host(&detached).unwrap().ok().unwrap();
@@ -162,7 +208,11 @@ fn every_command_says_that_no_host_runs() {
         &["state", "donations:c"],
     ] {
         let ran = home.host(line).unwrap().ends_with(3).unwrap();
-        assert!(ran.stderr.contains("host start"), "{line:?}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains("host start"),
+            "{line:?}: {}",
+            ran.stderr
+        );
     }
 }
 
@@ -173,7 +223,10 @@ fn a_second_start_on_one_home() {
     let said = refused(home.host(&["start", "--json"]).unwrap(), "running");
     assert!(said.contains(&pid.to_string()), "{said}");
     // In the foreground too, where no keeper looks.
-    refused(home.host(&["start", "--foreground", "--json"]).unwrap(), "running");
+    refused(
+        home.host(&["start", "--foreground", "--json"]).unwrap(),
+        "running",
+    );
     assert_eq!(home.status().unwrap().pid, pid);
     is_unharmed(&home);
 }
@@ -259,7 +312,11 @@ fn only_file(folder: &Path, name: &str) -> std::path::PathBuf {
     let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     let mut found = entries.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with(name));
     let file = found.next().unwrap();
-    assert!(found.next().is_none(), "one file of {name} in {}", folder.display());
+    assert!(
+        found.next().is_none(),
+        "one file of {name} in {}",
+        folder.display()
+    );
     file
 }
 

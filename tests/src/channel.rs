@@ -204,24 +204,6 @@ impl Client {
         }
     }
 
-    /// Reads up to the close frame: its code and its reason.
-    ///
-    /// # Errors
-    ///
-    /// That the connection ends without one, or does not end.
-    pub fn close_frame(&mut self) -> Result<(u16, String)> {
-        self.socket.get_ref().set_read_timeout(Some(DEADLINE))?;
-        loop {
-            match self.socket.read().context("read up to a close frame")? {
-                tungstenite::Message::Close(Some(frame)) => {
-                    return Ok((frame.code.into(), frame.reason.to_string()));
-                }
-                tungstenite::Message::Close(None) => bail!("a close frame without a code came"),
-                _ => {}
-            }
-        }
-    }
-
     /// Reads one message; none if nothing comes within `time`.
     fn read(&mut self, time: Duration) -> Result<Option<Message>> {
         // A time of zero would mean to wait for ever.
