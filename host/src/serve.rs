@@ -14,7 +14,7 @@ use host_loader::{Inspector, Loader};
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
 use host_model::release::Start;
-use host_upgrade::{Assembler, Book, Booked, Hooks, Recovery, Releases, Upgrader, recover};
+use host_upgrade::{Assembler, Book, Booked, Hooks, Recovery, Upgrader, recover};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -119,8 +119,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         args: vec!["inspect".to_owned(), "--json".to_owned()],
     };
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
-    let releases = Releases::new(home.release_roots());
-    let assembler = Arc::new(Assembler::new(Arc::clone(&loader), releases));
+    let assembler = Arc::new(Assembler::new(Arc::clone(&loader), home.releases()));
     let release = boot(&assembler, &booked, &recovery)?;
     let first = booked.permanent.is_none();
 
