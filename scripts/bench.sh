@@ -65,7 +65,7 @@ micro() {
 
 table() {
     title "medians, in ms; a call's time counts from when it was due"
-    printf '%-23s %10s %8s %9s %9s %9s %9s %9s\n' \
+    printf '%-16s %10s %8s %9s %9s %9s %9s %9s\n' \
         '' length calls p50 p99 p99.9 max stall
     for part in stall otp; do
         has $part || continue
