@@ -9,7 +9,7 @@ TARGET  := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # `plugins/donations/0.2.0` is the package donations-v0-2-0.
 PLUGINS := $(shell sed -n 's|^path = "plugins/\(.*\)/\(.*\)"|\1-v\2|p' host/releases/[0-9]*.toml | tr . - | sort -u)
 
-.PHONY: build home lint
+.PHONY: build demo home lint test
 
 # The host, and every plugin that a release names.
 build:
@@ -23,3 +23,12 @@ home: build
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# All tests, from the parts to a host under kill -9, and the lints.
+test:
+	@scripts/test.sh
+
+# Half a minute of upgrades under load, in a folder of its own.
+demo: build
+	$(CARGO) build --profile $(PROFILE) -p e2e --bin demo
+	@scripts/demo.sh $(TARGET)

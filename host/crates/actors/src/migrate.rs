@@ -174,7 +174,7 @@ impl Actors {
             return self.go_back_to_sleep(claim, errand);
         }
         let since = Instant::now();
-        let came = tokio::task::block_in_place(|| {
+        let came = self.migrating.run(|| {
             let route = ruling.route(live.code.version()).ok_or_else(|| {
                 format!(
                     "no way leads from {} to release {}",
@@ -201,7 +201,7 @@ impl Actors {
             }
             Err(why) => {
                 let from = live.code.version().clone();
-                self.migration_failed(&claim.slot.id, from, why);
+                self.migration_failed(&claim.slot.id, generation, from, why);
             }
         }
         let waiting = claim.slot.inner.lock().queue_len() as u64;
@@ -210,7 +210,18 @@ impl Actors {
 
     /// An actor stays in `from`. One that is in quarantine already is left behind; any
     /// other stops the sweep.
-    pub(crate) fn migration_failed(&self, id: &ActorId, from: Version, why: String) {
+    pub(crate) fn migration_failed(
+        &self,
+        id: &ActorId,
+        generation: u32,
+        from: Version,
+        why: String,
+    ) {
+        if generation != self.generation() {
+            // Another release rules by now: what counts is whether it comes over to that.
+            tracing::warn!(actor = %id, why, "a migration failed that is no longer wanted");
+            return;
+        }
         if self.supervisor.quarantined(id).is_some() {
             tracing::warn!(actor = %id, why, "an actor in quarantine stays in its old version");
             self.migrations.left_behind.lock().insert(id.clone());

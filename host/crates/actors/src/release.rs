@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use host_loader::Plugin;
@@ -89,6 +89,19 @@ impl EventStats {
 
     pub(crate) fn rejected(&self) {
         self.rejections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Runs something of the host's own that is quick as a rule, and where it is not
+    /// proven so, where blocking is allowed.
+    pub(crate) fn run<T>(&self, run: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let result = if self.is_proven_fast() {
+            run()
+        } else {
+            tokio::task::block_in_place(run)
+        };
+        self.ran(began.elapsed());
+        result
     }
 
     /// Takes note of a run.

@@ -91,13 +91,17 @@ impl Actors {
         let mut left = AT_ONCE_MAX;
         for shard in self.slots.shards() {
             for slot in self.slots.of_shard(shard) {
-                let idle = {
+                let (idle, live) = {
                     let inner = slot.inner.lock();
-                    inner.phase == Phase::Idle && inner.live.is_some() && inner.used_s < before
+                    let idle = inner.phase == Phase::Idle && inner.used_s < before;
+                    (idle, inner.live.is_some())
                 };
-                if idle {
+                if idle && live {
                     self.post_to(&slot, Message::Sleep);
                     left -= 1;
+                } else if idle {
+                    // It crashed, and nobody has asked for it since.
+                    self.forget_if_empty(&slot);
                 }
                 if left == 0 {
                     return;

@@ -15,6 +15,7 @@ use hashbrown::HashTable;
 use host_journal::{Carry, Incarnation, Position};
 use host_loader::State;
 use host_model::ActorId;
+use host_model::limits::FAULT_WINDOW;
 use parking_lot::Mutex;
 
 use crate::message::Message;
@@ -108,6 +109,16 @@ pub(crate) struct Claim {
     pub(crate) live: Option<Live>,
     pub(crate) at: At,
     given_back: bool,
+}
+
+/// What comes after a message.
+pub(crate) enum After {
+    /// Another one.
+    Next(Claim, Message),
+    /// Nothing; the claim is given back.
+    Done,
+    /// As `Done`, of an actor without a state in memory, or with nothing in it.
+    Empty(Arc<Slot>),
 }
 
 /// What became of a message that wanted a claim.
@@ -212,6 +223,12 @@ impl Slots {
 }
 
 impl Inner {
+    /// Whether its faults still count against it.
+    pub(crate) fn faulted_lately(&self) -> bool {
+        let last = self.faults.as_ref().and_then(|faults| faults.back());
+        last.is_some_and(|at| at.elapsed() < FAULT_WINDOW)
+    }
+
     pub(crate) fn queue_is_empty(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| queue.is_empty())
     }
@@ -303,16 +320,22 @@ impl Slot {
 
 impl Claim {
     /// The next message, or the claim's end: the state goes back into the slot.
-    pub(crate) fn next_or_give_back(mut self, used_s: u32) -> Option<(Self, Message)> {
+    pub(crate) fn next_or_give_back(mut self, used_s: u32) -> After {
         let slot = Arc::clone(&self.slot);
         let mut inner = slot.inner.lock();
         if let Some(message) = inner.pop() {
             drop(inner);
-            return Some((self, message));
+            return After::Next(self, message);
         }
         inner.used_s = used_s;
+        let empty = self.live.as_ref().is_none_or(|live| !live.exists);
         self.put_back(&mut inner, Phase::Idle);
-        None
+        drop(inner);
+        if empty {
+            After::Empty(slot)
+        } else {
+            After::Done
+        }
     }
 
     /// Gives the state back, with a message that is to be handled first, and lets no

@@ -45,18 +45,19 @@ impl Slow {
             return Entered::Slow(Room(()));
         }
         self.waiting.lock().push_back(Arc::clone(slot));
+        let room = self.in_use.fetch_sub(1, Ordering::SeqCst) <= SLOW_HANDLERS_MAX;
         // Whoever left since the count was taken has seen nobody waiting.
-        if self.in_use.fetch_sub(1, Ordering::SeqCst) <= SLOW_HANDLERS_MAX
-            && let Some(position) = self
-                .waiting
-                .lock()
-                .iter()
-                .position(|w| Arc::ptr_eq(w, slot))
-        {
-            self.waiting.lock().remove(position);
+        if room && self.stop_waiting(slot) {
             return self.enter(stats, slot);
         }
         Entered::NoRoom
+    }
+
+    /// False: it waits no more, for its turn has come.
+    fn stop_waiting(&self, slot: &Arc<Slot>) -> bool {
+        let mut waiting = self.waiting.lock();
+        let position = waiting.iter().position(|other| Arc::ptr_eq(other, slot));
+        position.is_some_and(|position| waiting.remove(position).is_some())
     }
 
     /// Gives room back. The claim that now has a turn, if one waited.

@@ -13,7 +13,7 @@ use crate::Actors;
 use crate::decide::Command;
 use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
 use crate::release::EventStats;
-use crate::slots::{Claim, Live, Slot};
+use crate::slots::{After, Claim, Live, Slot};
 use crate::slow::Entered;
 use crate::token::{Ticket, Token};
 use crate::wake::NotWoken;
@@ -40,13 +40,13 @@ impl Actors {
                 }
                 return;
             }
-            let slot = Arc::clone(&claim.slot);
             match claim.next_or_give_back(self.uptime_s()) {
-                Some((again, message)) => {
+                After::Next(again, message) => {
                     claim = again;
                     next = Some(message);
                 }
-                None => return self.forget_if_empty(&slot),
+                After::Done => return,
+                After::Empty(slot) => return self.forget_if_empty(&slot),
             }
         }
         // Others want this thread, too.
@@ -58,10 +58,10 @@ impl Actors {
     }
 
     /// An actor that has accepted nothing leaves nothing behind.
-    fn forget_if_empty(&self, slot: &Slot) {
+    pub(crate) fn forget_if_empty(&self, slot: &Slot) {
         self.slots.remove_if(slot, |inner| {
             inner.live.as_ref().is_none_or(|live| !live.exists)
-                && inner.faults.is_none()
+                && !inner.faulted_lately()
                 && inner.at.position <= self.journal.durable()
         });
     }
@@ -93,7 +93,8 @@ impl Actors {
             Err(NotWoken::Failed(why)) => {
                 if matches!(message, Message::Migrate(_)) {
                     let unknown = Version::new(0, 0, 0);
-                    self.migration_failed(&claim.slot.id, unknown, why.clone());
+                    let generation = self.generation();
+                    self.migration_failed(&claim.slot.id, generation, unknown, why.clone());
                 }
                 self.refuse(message, CallError::NotWoken(why));
                 return Flow::Next;
@@ -174,6 +175,7 @@ impl Actors {
                 host_journal::Overloaded::Full { .. } => CallError::Overloaded,
                 host_journal::Overloaded::Closed => CallError::Stopping,
             };
+            self.refusals.count(&error);
             return drop(responder.send(Err(error)));
         }
         let Some(live) = claim.live.as_mut() else {
@@ -255,8 +257,10 @@ impl Actors {
     pub fn query_now(self: &Arc<Self>, request: &Request) -> Option<Result<Answer, CallError>> {
         let mut claim = self.slots.get(&request.actor)?.try_claim_live()?;
         let answer = self.query_on_claim(&mut claim, request);
-        if let Some((claim, message)) = claim.next_or_give_back(self.uptime_s()) {
-            self.turn(claim, Some(message));
+        match claim.next_or_give_back(self.uptime_s()) {
+            After::Next(claim, message) => self.turn(claim, Some(message)),
+            After::Empty(slot) => self.forget_if_empty(&slot),
+            After::Done => {}
         }
         answer
     }

@@ -36,6 +36,9 @@ impl Actors {
         if claim.live.is_some() {
             return Ok(());
         }
+        // Before the release: of two that do not belong together, an older generation
+        // only means that the state is looked at once more.
+        let generation = self.generation();
         let release = self.release();
         let id = claim.slot.id.clone();
         let Some(ruling) = release.plugins.get(id.plugin()) else {
@@ -50,9 +53,7 @@ impl Actors {
             self.append(claim, host_journal::Rows::default(), token);
             return Err(NotWoken::Wait);
         }
-        let generation = self.generation();
-        // Reading is IO, and a long tail takes its time.
-        let live = tokio::task::block_in_place(|| {
+        let live = self.waking.run(|| {
             let stored = self.journal.read(&id).map_err(|e| chain(&e))?;
             match stored {
                 None => {

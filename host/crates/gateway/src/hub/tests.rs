@@ -1,3 +1,5 @@
+//! Who is told what, and who reads too slowly.
+
 use host_model::limits::OUTBOUND_BYTES_MAX;
 
 use super::*;

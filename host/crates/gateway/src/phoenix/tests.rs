@@ -1,3 +1,5 @@
+//! Messages in and out, as clients write and read them.
+
 use serde_json::{Value, json};
 
 use super::*;

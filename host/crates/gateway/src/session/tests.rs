@@ -1,3 +1,5 @@
+//! What a session does for each message, without a socket.
+
 use host_model::effect::Rejection;
 use serde_json::{Value, json};
 

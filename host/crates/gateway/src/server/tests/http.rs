@@ -1,3 +1,5 @@
+//! Requests of the API and of health.
+
 use super::*;
 
 fn status(answer: &str) -> &str {

@@ -1,3 +1,5 @@
+//! WebSockets: the handshake, channels, and the end.
+
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};

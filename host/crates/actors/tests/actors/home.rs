@@ -1,0 +1,213 @@
+//! A journal in a folder, the faulty plugins, and someone who listens.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use host_actors::{
+    Actors, Answer, Audience, CallError, Code, Limits, Only, Parts, Release, Request, Route,
+    RouteHop, Ruling, Ticket,
+};
+use host_journal::{Journal, Options};
+use host_loader::{Inspector, Loader};
+use host_model::plan::StateChange;
+use host_model::release::Start;
+use host_model::{ActorId, Version};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Long enough for a machine that does much else.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A home that actors can be started on, again and again.
+pub(crate) struct Home {
+    folder: TempDir,
+    old: Arc<Code>,
+    new: Arc<Code>,
+    pub(crate) heard: Arc<Heard>,
+}
+
+/// What was told to the audience, as `actor event payload`.
+#[derive(Default)]
+pub(crate) struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().clone()
+    }
+
+    fn hear(&self, line: String) {
+        self.0.lock().push(line);
+    }
+}
+
+impl Audience for Heard {
+    fn broadcast(
+        &self,
+        id: &ActorId,
+        seq: u64,
+        event: &str,
+        payload: &serde_json::value::RawValue,
+    ) {
+        self.hear(format!("{id} {event} {payload} at {seq}"));
+    }
+    fn switched(&self, id: &ActorId, release: &Version, plugin: &Version) {
+        self.hear(format!("{id} switched to {plugin} of {release}"));
+    }
+    fn crashed(&self, id: &ActorId, reason: &str) {
+        self.hear(format!("{id} {reason}"));
+    }
+    fn topics(&self, _: &str) -> Vec<ActorId> {
+        Vec::new()
+    }
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let inspector = Inspector {
+            program: std::env::current_exe().unwrap(),
+            args: ["inspect_child", "--exact", "--nocapture"]
+                .map(str::to_owned)
+                .into(),
+        };
+        let loader = Loader::new(&folder.path().join("images"), inspector).unwrap();
+        let open = |name| Code::new(loader.load(&library(name), None).unwrap());
+        Self {
+            old: open("faulty_v0_1_0"),
+            new: open("faulty_v0_2_0"),
+            folder,
+            heard: Arc::default(),
+        }
+    }
+
+    /// Release 0.1.0 with faulty 0.1.0, or 0.2.0 with 0.2.0; the way from the other one is laid.
+    pub(crate) fn release(&self, minor: u64) -> Release {
+        let (code, other, change) = match minor {
+            1 => (&self.old, &self.new, StateChange::Down),
+            _ => (&self.new, &self.old, StateChange::Up),
+        };
+        let route = Route {
+            from: Arc::clone(other),
+            hops: vec![RouteHop {
+                to: Arc::clone(code),
+                change,
+            }],
+        };
+        Release {
+            version: Version::new(0, minor, 0),
+            plugins: [(
+                "faulty".to_owned(),
+                Ruling {
+                    code: Arc::clone(code),
+                    start: Start::Permanent,
+                    routes: vec![route],
+                },
+            )]
+            .into(),
+            before: BTreeMap::from([("faulty".to_owned(), other.version().clone())]),
+        }
+    }
+
+    pub(crate) fn start(&self, minor: u64) -> Host {
+        self.start_with(minor, Limits::default())
+    }
+
+    pub(crate) fn start_with(&self, minor: u64, limits: Limits) -> Host {
+        let (sender, done) = host_actors::channel();
+        let options = Options {
+            path: self.folder.path().join("host.db"),
+        };
+        let journal: Journal<Ticket> = Journal::open(options, sender).unwrap();
+        let actors = Actors::start(Parts {
+            journal: Arc::new(journal),
+            done,
+            audience: Arc::clone(&self.heard) as _,
+            release: self.release(minor),
+            limits,
+            data: tokio::runtime::Handle::current(),
+        });
+        Host(actors.unwrap())
+    }
+}
+
+/// Actors that run.
+pub(crate) struct Host(pub(crate) Arc<Actors>);
+
+impl Host {
+    pub(crate) async fn send(
+        &self,
+        actor: &str,
+        event: &str,
+        payload: Value,
+    ) -> Result<Answer, CallError> {
+        self.0.call(request(actor, event, payload)).await
+    }
+
+    /// The reply to a message that must be accepted.
+    pub(crate) async fn ask(&self, actor: &str, event: &str, payload: Value) -> Value {
+        let answer = self.send(actor, event, payload).await;
+        let answer = answer.unwrap_or_else(|e| panic!("{actor} {event}: {e}"));
+        serde_json::from_slice(&answer.reply).unwrap()
+    }
+
+    pub(crate) async fn count(&self, actor: &str) -> i64 {
+        let summary = self.ask(actor, "summary", Value::Null).await;
+        summary["count"].as_i64().unwrap()
+    }
+
+    /// The reason why a message is refused.
+    pub(crate) async fn refused(&self, actor: &str, event: &str, payload: Value) -> String {
+        let refused = self.send(actor, event, payload).await.unwrap_err();
+        refused.reason().to_owned()
+    }
+
+    /// Ends it in order, as a process does.
+    pub(crate) fn stop(self) {
+        self.0.stop();
+        self.0.journal().close();
+    }
+}
+
+pub(crate) fn request(actor: &str, event: &str, payload: Value) -> Request {
+    Request {
+        actor: actor.parse().unwrap(),
+        event: event.to_owned(),
+        payload: match payload {
+            Value::Null => Bytes::new(),
+            payload => payload.to_string().into(),
+        },
+        only: Only::Either,
+        claims: Bytes::new(),
+        principal: String::new(),
+        version: None,
+        idempotency_key: None,
+    }
+}
+
+/// Waits until `reached` says so.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut reached: impl FnMut() -> F) {
+    let deadline = Instant::now() + DEADLINE;
+    while !reached().await {
+        assert!(
+            Instant::now() < deadline,
+            "waited for {DEADLINE:?} until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Cargo builds the libraries of dev-dependencies beside this program.
+fn library(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let file = format!("lib{name}.so");
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(&file))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{file} is not beside {}", own.display()))
+}

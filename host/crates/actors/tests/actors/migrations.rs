@@ -1,0 +1,131 @@
+//! Coming over to another release, and back.
+
+use host_actors::CallError;
+use host_model::Version;
+use serde_json::{Value, json};
+
+use crate::home::{Home, request, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_comes_over_at_its_next_message_and_back_with_its_carry() {
+    let home = Home::new();
+    let host = home.start(1);
+    host.ask("faulty:a", "add", json!({ "by": 7 })).await;
+    host.0.install(home.release(2));
+    let summary = host.ask("faulty:a", "summary", Value::Null).await;
+    assert_eq!(
+        (summary["count"].clone(), summary["version"].clone()),
+        (json!(7), json!("0.2.0"))
+    );
+    host.ask("faulty:a", "note", json!({ "text": "only here" }))
+        .await;
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    host.0.install(home.release(1));
+    host.ask("faulty:a", "add", json!({ "by": 2 })).await;
+    assert_eq!(host.count("faulty:a").await, 10);
+    let inspection = host.0.inspect(&"faulty:a".parse().unwrap()).await.unwrap();
+    assert_eq!(inspection.carries, [Version::new(0, 2, 0)]);
+    host.stop();
+
+    let host = home.start(2);
+    let summary = host.ask("faulty:a", "summary", Value::Null).await;
+    assert_eq!(
+        summary["notes"],
+        json!(["only here"]),
+        "the carry came back after a restart"
+    );
+    assert_eq!(summary["count"], 10);
+    until("the switches were told", || async {
+        let heard = home.heard.all();
+        let switched = heard
+            .iter()
+            .filter(|line| line.contains("switched to 0.2.0"));
+        switched.count() == 2
+    })
+    .await;
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_brings_over_who_is_awake_and_who_sleeps() {
+    let home = Home::new();
+    let host = home.start(1);
+    for n in 0..300 {
+        host.ask(&format!("faulty:{n}"), "add", json!({ "by": n }))
+            .await;
+    }
+    host.stop();
+    let host = home.start(1);
+    for n in 0..100 {
+        assert_eq!(host.count(&format!("faulty:{n}")).await, n);
+    }
+    assert_eq!(host.0.awake(), 100);
+    host.0.migrations().reset();
+    host.0.install(home.release(2));
+    host.0.sweep().await.unwrap();
+    assert_eq!(host.0.migrations().migrated(), 300);
+    assert_eq!(host.0.migrations().failed(), 0);
+    until("who slept sleeps again", || async { host.0.awake() == 100 }).await;
+    let listed = host.0.journal().list("faulty", None, 1_000).unwrap();
+    assert!(
+        listed
+            .iter()
+            .all(|actor| actor.version == Version::new(0, 2, 0))
+    );
+    let again = host.0.sweep().await.unwrap();
+    assert_eq!(again.behind, 0, "there is nobody left");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_cannot_come_over_stays_whole_and_serves() {
+    for what in ["up_fails", "up_panics", "check_fails"] {
+        let home = Home::new();
+        let host = home.start(1);
+        host.ask("faulty:a", "add", json!({ "by": 7 })).await;
+        host.ask("faulty:a", "plan_trouble", json!({ "what": what }))
+            .await;
+        host.0.migrations().reset();
+        host.0.install(home.release(2));
+        let summary = host.ask("faulty:a", "summary", Value::Null).await;
+        assert_eq!(
+            summary["version"], "0.1.0",
+            "{what}: the old version answers"
+        );
+        assert_eq!(
+            host.ask("faulty:a", "add", json!({ "by": 1 })).await["count"],
+            8
+        );
+        host.0.migrations().failure().await;
+        let failures = host.0.migrations().failures();
+        assert_eq!(failures.len(), 1, "{what}");
+        assert_eq!(failures[0].actor.as_str(), "faulty:a");
+        host.0.install(home.release(1));
+        host.0.migrations().reset();
+        host.0.sweep().await.unwrap();
+        assert_eq!(
+            host.0.migrations().failed(),
+            0,
+            "{what}: the way back is no way at all"
+        );
+        assert_eq!(host.count("faulty:a").await, 8);
+        host.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_in_another_versions_shape_is_converted_or_refused() {
+    let home = Home::new();
+    let host = home.start(2);
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    let mut old = request("faulty:a", "add", json!({ "by": 1 }));
+    old.version = Some(Version::new(0, 1, 0));
+    host.0.call(old).await.unwrap();
+    host.0.install(home.release(1));
+    let mut new = request("faulty:a", "note", json!({ "text": "x" }));
+    new.version = Some(Version::new(0, 2, 0));
+    let refused = host.0.call(new).await.unwrap_err();
+    assert!(matches!(refused, CallError::Rejected(_)), "{refused:?}");
+    assert_eq!(host.count("faulty:a").await, 2);
+    host.stop();
+}

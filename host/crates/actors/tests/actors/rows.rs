@@ -1,0 +1,156 @@
+//! Casts and timers: once, whatever happens in between.
+
+use serde_json::{Value, json};
+
+use crate::home::{Home, until};
+
+fn cast(to: &str, event: &str, payload: Value) -> Value {
+    json!({ "to": to, "event": event, "payload": payload })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cast_arrives_once_and_in_order() {
+    let home = Home::new();
+    let host = home.start(1);
+    for by in 1..=200 {
+        host.ask(
+            "faulty:a",
+            "cast",
+            cast("faulty:b", "add", json!({ "by": by })),
+        )
+        .await;
+    }
+    until("all have arrived", || async {
+        host.count("faulty:b").await >= 20_100
+    })
+    .await;
+    assert_eq!(host.count("faulty:b").await, 20_100);
+    let added: Vec<String> = home
+        .heard
+        .all()
+        .into_iter()
+        .filter(|line| line.starts_with("faulty:b added"))
+        .collect();
+    let expected: Vec<String> = (1..=200_u64)
+        .map(|n| format!("faulty:b added {{\"count\":{}}} at {n}", n * (n + 1) / 2))
+        .collect();
+    assert_eq!(added, expected);
+    until("no row is left", || async {
+        host.0.journal().casts(None, 10).unwrap().is_empty()
+    })
+    .await;
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cast_that_comes_to_nothing_is_a_dead_letter() {
+    let home = Home::new();
+    let host = home.start(1);
+    for (to, event, payload) in [
+        ("faulty:b", "refuse", json!({})),
+        ("faulty:b", "panic", json!({})),
+        ("faulty:b", "fly", json!({})),
+        ("nothing:b", "add", json!({ "by": 1 })),
+    ] {
+        host.ask("faulty:a", "cast", cast(to, event, payload)).await;
+    }
+    until("all are dead letters", || async {
+        host.0.journal().dead_letters(0, 10).unwrap().len() == 4
+    })
+    .await;
+    let mut reasons: Vec<String> = host
+        .0
+        .journal()
+        .dead_letters(0, 10)
+        .unwrap()
+        .into_iter()
+        .map(|(_, letter)| letter.reason)
+        .collect();
+    reasons.sort();
+    assert_eq!(
+        reasons,
+        [
+            "actor_crashed",
+            "refused",
+            "unknown_event",
+            "unknown_plugin"
+        ]
+    );
+    assert!(host.0.journal().casts(None, 10).unwrap().is_empty());
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn casts_in_a_circle_end() {
+    let home = Home::new();
+    let host = home.start(1);
+    // Each of the nested casts goes to the other one of two actors, 70 deep.
+    let mut payload = json!({ "by": 1 });
+    let mut event = "add";
+    for n in 0..70 {
+        let to = if n % 2 == 0 { "faulty:b" } else { "faulty:a" };
+        payload = cast(to, event, payload);
+        event = "cast";
+    }
+    host.ask("faulty:a", "cast", payload).await;
+    until("the chain is cut", || async {
+        !host.0.journal().dead_letters(0, 10).unwrap().is_empty()
+    })
+    .await;
+    let letters = host.0.journal().dead_letters(0, 10).unwrap();
+    assert_eq!(letters[0].1.reason, "too_many_hops");
+    assert_eq!(host.count("faulty:b").await, 0);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timer_fires_once_also_after_a_restart() {
+    let home = Home::new();
+    let host = home.start(1);
+    let timer = |name: &str, in_ms: i64| json!({ "name": name, "in_ms": in_ms });
+    host.ask("faulty:a", "set_timer", timer("soon", 10)).await;
+    until("it has fired", || async {
+        host.ask("faulty:a", "summary", Value::Null).await["ticks"] == 1
+    })
+    .await;
+    host.ask("faulty:a", "set_timer", timer("later", 300)).await;
+    host.ask("faulty:a", "set_timer", timer("never", 200)).await;
+    host.ask("faulty:a", "cancel_timer", json!({ "name": "never" }))
+        .await;
+    host.ask("faulty:a", "set_timer", timer("refused", 1)).await;
+    host.stop();
+    let host = home.start(1);
+    until("the one that waited has fired", || async {
+        host.ask("faulty:a", "summary", Value::Null).await["ticks"] == 2
+    })
+    .await;
+    until("the refused one is a dead letter", || async {
+        host.0.journal().dead_letters(0, 10).unwrap().len() == 1
+    })
+    .await;
+    until("no timer is left", || async {
+        host.0.journal().next_timer().unwrap().is_none()
+    })
+    .await;
+    assert_eq!(
+        host.ask("faulty:a", "summary", Value::Null).await["ticks"],
+        2
+    );
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timer_that_sets_itself_goes_on() {
+    let home = Home::new();
+    let host = home.start(1);
+    let timer = json!({ "name": "tick", "in_ms": 5, "payload": { "every_ms": 5 } });
+    host.ask("faulty:a", "set_timer", timer).await;
+    until("it has ticked five times", || async {
+        host.ask("faulty:a", "summary", Value::Null).await["ticks"].as_i64() >= Some(5)
+    })
+    .await;
+    host.ask("faulty:a", "cancel_timer", json!({ "name": "tick" }))
+        .await;
+    assert!(host.0.journal().next_timer().unwrap().is_none());
+    host.stop();
+}

@@ -1,0 +1,66 @@
+//! Leaving memory and coming back.
+
+use std::time::Duration;
+
+use host_actors::Limits;
+use serde_json::json;
+
+use crate::home::{Home, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_actors_leave_memory_and_come_back_as_they_were() {
+    let home = Home::new();
+    let limits = Limits {
+        idle: Duration::ZERO,
+        ..Limits::default()
+    };
+    let host = home.start_with(1, limits);
+    for n in 0..50 {
+        host.ask(&format!("faulty:{n}"), "add", json!({ "by": n }))
+            .await;
+    }
+    until("all have left memory", || async { host.0.awake() == 0 }).await;
+    assert_eq!(host.0.journal().known(), 50);
+    assert_eq!(
+        host.0.journal().stats().tail_actors,
+        0,
+        "their snapshots are whole"
+    );
+    for n in 0..50 {
+        assert_eq!(host.count(&format!("faulty:{n}")).await, n);
+    }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_the_limit_room_is_made_for_others() {
+    let home = Home::new();
+    let limits = Limits {
+        awake_max: 20,
+        ..Limits::default()
+    };
+    let host = home.start_with(1, limits);
+    for n in 0..60 {
+        let actor = format!("faulty:{n}");
+        until("there is room", || async {
+            match host.send(&actor, "add", json!({ "by": 1 })).await {
+                Ok(_) => true,
+                Err(error) => {
+                    assert_eq!(error.reason(), "too_many_actors");
+                    false
+                }
+            }
+        })
+        .await;
+        assert!(host.0.awake() <= 20);
+    }
+    for n in 0..60 {
+        let actor = format!("faulty:{n}");
+        until("there is room again", || async {
+            host.send(&actor, "summary", json!({})).await.is_ok()
+        })
+        .await;
+        assert_eq!(host.count(&actor).await, 1);
+    }
+    host.stop();
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Everything that must hold, from formatting to kill -9: what `make test` runs.
+#
+# Needs Rust and a C compiler. Node and npm are installed through apt where they are
+# missing and the user may. Ends with a summary; the exit code is 0 only if all of it
+# passed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+# Tests print what they need; a backtrace of each expected panic helps no one.
+export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+steps=() results=() seconds=() failed=0
+
+# step NAME COMMAND...: runs it, and remembers how it went and how long it took.
+step() {
+    local name=$1 began=$SECONDS result=ok
+    shift
+    printf '\n=== %s\n' "$name"
+    "$@" || { result=FAILED failed=1; }
+    steps+=("$name") results+=("$result") seconds+=($((SECONDS - began)))
+    [ "$result" = ok ]
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"
+    elif command -v sudo > /dev/null; then sudo -n "$@"
+    else return 1
+    fi
+}
+
+node_and_npm() {
+    if ! command -v node > /dev/null || ! command -v npm > /dev/null; then
+        command -v apt-get > /dev/null && as_root apt-get update -qq &&
+            as_root env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq --no-install-recommends nodejs npm || {
+            echo 'install Node.js and npm: the real client of browsers runs in them' >&2
+            return 1
+        }
+    fi
+    (cd tests/js && npm ci --no-fund --no-audit)
+}
+
+# The tests of all crates. Their output is kept to be counted.
+tests() {
+    E2E_HOME=$scratch/home cargo test --workspace --no-fail-fast 2>&1 | tee "$scratch/tests.log"
+}
+
+prepared_home() {
+    scripts/home.sh "$scratch/home" "${CARGO_TARGET_DIR:-target}/debug"
+}
+
+summary() {
+    local passed lost ignored i
+    count() { grep -Eo "[0-9]+ $1" "$scratch/tests.log" 2> /dev/null | awk '{n += $1} END {print n + 0}'; }
+    passed=$(count passed) lost=$(count 'failed;') ignored=$(count ignored)
+    printf '\n=== summary\n'
+    for i in "${!steps[@]}"; do
+        printf '%-44s %-7s %4d s\n' "${steps[i]}" "${results[i]}" "${seconds[i]}"
+    done
+    printf '%d tests passed, %d failed, %d ignored, in %d s\n' "$passed" "$lost" "$ignored" "$SECONDS"
+    grep -E '^test .* FAILED$' "$scratch/tests.log" 2> /dev/null | sort -u
+    [ "$failed" -eq 0 ] && echo 'all of it holds' || echo 'not all of it holds'
+}
+
+step 'format' cargo fmt --all --check
+step 'the JavaScript client' node_and_npm
+if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
+    step 'tests' tests
+fi
+step 'clippy, warnings denied' cargo clippy --workspace --all-targets --locked -- -D warnings
+summary
+exit "$failed"

@@ -1,0 +1,17 @@
+//! A host as a whole: homes laid out by `make home`, the program as it is built,
+//! the client that browsers use.
+//!
+//! `E2E_HOME` names a home to copy for each test; without it one is made from what
+//! is built in the profile `dev`. Tests with the npm client need Node and
+//! `npm ci` in `tests/js`, both of which `make test` sees to.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod donations;
+#[cfg(test)]
+mod phoenix;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod refusals;

@@ -1,0 +1,328 @@
+//! What an operator may ask and not get: each with an exit code, a reason, and
+//! nothing changed.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use e2e::{Home, Ran, wait};
+use serde_json::{Value, json};
+
+/// A home that runs, with one campaign and one gift in it.
+fn running() -> Home {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
+    home.rpc("donations:c", "open", &open).unwrap();
+    let gift = json!({"donation_id": "d1", "amount": "1.00", "currency": "USD"});
+    home.rpc("donations:c", "donate", &gift).unwrap();
+    home
+}
+
+/// It is as it was, and takes gifts.
+fn is_unharmed(home: &Home) {
+    let status = home.settled().unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    assert_eq!(status.permanent.to_string(), "0.1.0");
+    let gift = json!({"donation_id": "d2", "amount": "2.00", "currency": "USD"});
+    home.rpc("donations:c", "donate", &gift).unwrap();
+    let summary = home.rpc("donations:c", "summary", &json!({})).unwrap();
+    assert_eq!(
+        (&summary["total"], &summary["count"]),
+        (&json!("3.00"), &json!(2))
+    );
+}
+
+fn upgrade(home: &Home, version: &str) -> Ran {
+    home.host(&["upgrade", version, "--probation", "0s", "--json"])
+        .unwrap()
+}
+
+/// Refused with this reason; gives what it said.
+fn refused(ran: Ran, reason: &str) -> String {
+    let ran = ran.ends_with(1).unwrap();
+    assert_eq!(ran.reason().unwrap(), reason, "{}", ran.stdout);
+    ran.stdout
+}
+
+#[test]
+fn a_release_that_is_not_there() {
+    let home = running();
+    let said = refused(upgrade(&home, "9.9.9"), "not_installed");
+    assert!(said.contains("9.9.9"), "{said}");
+    is_unharmed(&home);
+}
+
+#[test]
+fn the_release_that_rules_already() {
+    let home = running();
+    refused(upgrade(&home, "0.1.0"), "same_version");
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_version_that_is_none_is_a_matter_of_usage() {
+    let home = running();
+    let ran = home
+        .host(&["upgrade", "next"])
+        .unwrap()
+        .ends_with(2)
+        .unwrap();
+    assert!(ran.stderr.contains("next"), "{}", ran.stderr);
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_library_with_one_bit_changed() {
+    let home = running();
+    let library = only_file(&home.path().join("releases/0.2.0/plugins"), "donations");
+    let mut bytes = fs::read(&library).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    replace(&library, &bytes);
+    let ran = upgrade(&home, "0.2.0").ends_with(1).unwrap();
+    assert!(ran.stdout.contains("digest"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("donations"), "{}", ran.stdout);
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_library_that_is_gone() {
+    let home = running();
+    let library = only_file(&home.path().join("releases/0.2.0/plugins"), "zakat");
+    fs::remove_file(&library).unwrap();
+    let ran = upgrade(&home, "0.2.0").ends_with(1).unwrap();
+    assert!(ran.stdout.contains("zakat"), "{}", ran.stdout);
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_release_without_an_appup() {
+    let home = running();
+    let manifest = home.path().join("releases/0.2.0/manifest.json");
+    let mut release: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    release["upgrade_scripts"] = json!([]);
+    replace(&manifest, release.to_string().as_bytes());
+    let said = refused(upgrade(&home, "0.2.0"), "no_path");
+    assert!(said.contains("donations"), "{said}");
+    is_unharmed(&home);
+}
+
+#[test]
+fn an_appup_that_is_gone() {
+    let home = running();
+    let script = "releases/0.2.0/upgrade-scripts/donations-0.2.0.toml";
+    fs::remove_file(home.path().join(script)).unwrap();
+    let said = refused(upgrade(&home, "0.2.0"), "broken_release");
+    assert!(said.contains(script), "{said}");
+    is_unharmed(&home);
+}
+
+#[test]
+fn an_appup_that_is_no_toml() {
+    let home = running();
+    let script = home
+        .path()
+        .join("releases/0.2.0/upgrade-scripts/donations-0.2.0.toml");
+    replace(&script, b"plugin = donations");
+    let ran = upgrade(&home, "0.2.0").ends_with(1).unwrap();
+    assert!(
+        ran.stdout.contains("donations-0.2.0.toml"),
+        "{}",
+        ran.stdout
+    );
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_manifest_that_is_cut_off() {
+    let home = running();
+    let manifest = home.path().join("releases/0.2.0/manifest.json");
+    let text = fs::read(&manifest).unwrap();
+    replace(&manifest, &text[..text.len() / 2]);
+    let said = refused(upgrade(&home, "0.2.0"), "broken_release");
+    assert!(said.contains("manifest.json"), "{said}");
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_second_upgrade_while_one_is_watched() {
+    let home = running();
+    let first = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
+    home.host(&first).unwrap().ok().unwrap();
+    let said = refused(upgrade(&home, "0.2.0"), "busy");
+    assert!(said.contains("probation"), "{said}");
+    home.rollback().unwrap();
+    is_unharmed(&home);
+}
+
+#[test]
+fn nothing_to_commit_and_nothing_to_roll_back() {
+    let home = running();
+    refused(
+        home.host(&["commit", "--json"]).unwrap(),
+        "nothing_to_commit",
+    );
+    refused(
+        home.host(&["rollback", "--json"]).unwrap(),
+        "nothing_to_roll_back",
+    );
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_release_that_was_rolled_back_by_hand_may_be_tried_again() {
+    let home = running();
+    let detached = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
+    home.host(&detached).unwrap().ok().unwrap();
+    home.rollback().unwrap();
+    home.host(&detached).unwrap().ok().unwrap();
+    home.host(&["commit", "--json"]).unwrap().ok().unwrap();
+    assert_eq!(home.settled().unwrap().permanent.to_string(), "0.2.0");
+}
+
+#[test]
+fn every_command_says_that_no_host_runs() {
+    let home = Home::new().unwrap();
+    for line in [
+        &["status"][..],
+        &["pid"],
+        &["stop"],
+        &["upgrade", "0.2.0"],
+        &["rollback"],
+        &["state", "donations:c"],
+    ] {
+        let ran = home.host(line).unwrap().ends_with(3).unwrap();
+        assert!(
+            ran.stderr.contains("host start"),
+            "{line:?}: {}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_second_start_on_one_home() {
+    let home = running();
+    let pid = home.status().unwrap().pid;
+    let said = refused(home.host(&["start", "--json"]).unwrap(), "running");
+    assert!(said.contains(&pid.to_string()), "{said}");
+    // In the foreground too, where no keeper looks.
+    refused(
+        home.host(&["start", "--foreground", "--json"]).unwrap(),
+        "running",
+    );
+    assert_eq!(home.status().unwrap().pid, pid);
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_port_that_is_in_use() {
+    let home = Home::new().unwrap();
+    let taken = TcpListener::bind("[::]:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    home.configure(&format!("PORT={port}")).unwrap();
+    let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
+    assert!(ran.stderr.contains(&port.to_string()), "{}", ran.stderr);
+    assert!(home.host_pid().is_none() && home.keeper_pid().is_none());
+}
+
+#[test]
+fn a_home_that_cannot_be_written() {
+    // Not a matter of permissions, which hold no superuser back: a file is in the way.
+    let mut home = Home::new().unwrap();
+    let file = home.path().join("file");
+    fs::write(&file, "").unwrap();
+    home.set("HOST_DATA", Some(file.join("data").to_str().unwrap()));
+    let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
+    assert!(ran.stderr.contains("file/data"), "{}", ran.stderr);
+    // The kernel's own file system takes no folders from anyone.
+    home.set("HOST_DATA", Some("/proc/host"));
+    let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
+    assert!(ran.stderr.contains("/proc/host"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_home_whose_code_is_read_only() {
+    let mut home = Home::new().unwrap();
+    let data = tempfile::Builder::new().prefix("e2e-").tempdir().unwrap();
+    let readonly = fs::Permissions::from_mode(0o555);
+    fs::set_permissions(home.path(), readonly).unwrap();
+    home.set("HOST_DATA", Some(data.path().to_str().unwrap()));
+    home.start().unwrap();
+    home.upgrade("0.2.0").unwrap();
+    home.stop().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(data.path().join("data/host.db").exists());
+    assert!(!home.path().join("run").exists());
+}
+
+#[test]
+fn a_configuration_is_refused_with_everything_that_is_wrong() {
+    let home = Home::new().unwrap();
+    home.configure("PORT=many").unwrap();
+    home.configure("LOG_FORMAT=verse").unwrap();
+    let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
+    for word in ["PORT", "many", "LOG_FORMAT", "verse"] {
+        assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
+    }
+    assert!(home.host_pid().is_none());
+}
+
+#[test]
+fn a_start_after_a_crash_of_keeper_and_host() {
+    let home = running();
+    let keeper = home.keeper_pid().unwrap();
+    e2e::home::kill(keeper);
+    let host = home.kill_host().unwrap();
+    wait::until("both are gone", || {
+        (home.keeper_pid().is_none() && home.host_pid() != Some(host)).then_some(())
+    })
+    .unwrap();
+    home.start().unwrap();
+    is_unharmed(&home);
+}
+
+#[test]
+fn a_stopped_host_keeps_everything() {
+    let home = running();
+    home.stop().unwrap();
+    assert!(home.host_pid().is_none() && home.keeper_pid().is_none());
+    home.start().unwrap();
+    is_unharmed(&home);
+}
+
+/// The one file in `folder` whose name begins with `name`.
+fn only_file(folder: &Path, name: &str) -> std::path::PathBuf {
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let mut found = entries.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with(name));
+    let file = found.next().unwrap();
+    assert!(
+        found.next().is_none(),
+        "one file of {name} in {}",
+        folder.display()
+    );
+    file
+}
+
+/// Puts other bytes in a file's place. Never into the file: it may be a link that
+/// other homes share.
+fn replace(file: &Path, bytes: &[u8]) {
+    fs::remove_file(file).unwrap();
+    fs::write(file, bytes).unwrap();
+}

@@ -1,0 +1,23 @@
+//! What drives a built host from the outside: homes, commands, clients, load.
+//!
+//! Everything here goes through what operators and clients have: the program
+//! `bin/host` of a home, its WebSocket and its HTTP API. Of the host's own crates
+//! it knows the model only, for the shapes of answers.
+//!
+//! **Invariants.** A test has a home, ports and processes of its own; they end with
+//! it. Nothing is ever waited for without a deadline. An acknowledged donation is
+//! looked for in the state by its id, never only in a sum.
+
+pub mod channel;
+pub mod command;
+pub mod home;
+pub mod http;
+pub mod load;
+pub mod tally;
+pub mod wait;
+
+pub use channel::{Client, Reply};
+pub use command::Ran;
+pub use home::Home;
+pub use load::Load;
+pub use tally::Tally;
