@@ -8,6 +8,7 @@
 
 mod actor;
 mod built;
+mod effects;
 mod faults;
 mod inspected;
 mod logs;
