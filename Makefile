@@ -9,7 +9,7 @@ TARGET  := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # `plugins/donations/0.2.0` is the package donations-v0-2-0.
 PLUGINS := $(shell sed -n 's|^path = "plugins/\(.*\)/\(.*\)"|\1-v\2|p' host/releases/[0-9]*.toml | tr . - | sort -u)
 
-.PHONY: build demo home lint test
+.PHONY: bench build demo home lint test
 
 # The host, and every plugin that a release names.
 build:
@@ -19,6 +19,11 @@ build:
 home: build
 	@test -n "$(DIR)" || { echo 'say where: make home DIR=path' >&2; exit 2; }
 	@scripts/home.sh "$(DIR)" "$(TARGET)"
+
+# What clients see of an upgrade, beside the same with Erlang/OTP, and what single
+# steps cost. BENCH_ACTORS=1000 BENCH_RUNS=1 is a quick look.
+bench:
+	@scripts/bench.sh
 
 lint:
 	$(CARGO) fmt --check

@@ -76,6 +76,7 @@ pub(crate) struct Secret(String);
 impl Secret {
     /// The text, for the one who needs it.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use host_model::Version;
-use host_model::release::ReleaseManifest;
+use host_upgrade::{Releases, ReleasesError, Unpacked};
 use thiserror::Error;
 
 use crate::settings::Settings;
@@ -20,60 +20,12 @@ pub(crate) struct Home {
     pub(crate) data: PathBuf,
 }
 
-/// A release that lies in a home.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Release {
-    /// Its folder.
-    pub(crate) dir: PathBuf,
-    /// Its `manifest.json`.
-    pub(crate) manifest: ReleaseManifest,
-}
-
-impl Release {
-    /// The release in the folder `dir`.
-    ///
-    /// # Errors
-    ///
-    /// [`HomeError::Manifest`], which names the file.
-    pub(crate) fn read(dir: &Path) -> Result<Self, HomeError> {
-        let file = dir.join("manifest.json");
-        let wrong = |problem: String| HomeError::Manifest {
-            file: file.clone(),
-            problem,
-        };
-        let text = fs::read(&file).map_err(|e| wrong(e.to_string()))?;
-        let manifest: ReleaseManifest =
-            serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
-        if dir.file_name() != Some(manifest.version.to_string().as_ref()) {
-            return Err(wrong(format!(
-                "it is the manifest of {}, which belongs in a folder of that name",
-                manifest.version
-            )));
-        }
-        Ok(Self {
-            dir: dir.to_owned(),
-            manifest,
-        })
-    }
-
-    /// The host of this release.
-    #[must_use]
-    pub(crate) fn program(&self) -> PathBuf {
-        self.dir.join("bin/host")
-    }
-}
-
 /// What is wrong with a home. The operator is to blame.
 #[derive(Debug, Error)]
 pub(crate) enum HomeError {
-    /// A manifest that cannot be read.
-    #[error("read {}: {problem}; install the release again", file.display())]
-    Manifest {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// A release that is not there, or cannot be read.
+    #[error(transparent)]
+    Releases(#[from] ReleasesError),
     /// `data/permanent` holds something else than a release.
     #[error("read {}: {problem}; write the version of the release to boot into it", file.display())]
     Permanent {
@@ -85,14 +37,6 @@ pub(crate) enum HomeError {
     /// There is nothing to run.
     #[error("find a release in {}: there is none; install one, or make a home with `make home`", .0.display())]
     NoRelease(PathBuf),
-    /// The release that shall boot is not there.
-    #[error("boot release {version}: it is not in {}; install it, or correct data/permanent", dir.display())]
-    Missing {
-        /// The release.
-        version: Version,
-        /// Where it should be.
-        dir: PathBuf,
-    },
     /// A folder that cannot be used.
     #[error("use {}", path.display())]
     Io {
@@ -170,33 +114,11 @@ impl Home {
         Ok(())
     }
 
-    /// Every release that lies here, the lowest first. What is not named like a
-    /// version is none, such as one that is being unpacked.
-    ///
-    /// # Errors
-    ///
-    /// [`HomeError`] of the first folder or manifest that cannot be read.
-    pub(crate) fn releases(&self) -> Result<Vec<Release>, HomeError> {
-        self.versions()?
-            .into_iter()
-            .map(|(_, dir)| Release::read(&dir))
-            .collect()
-    }
-
-    /// The release of this version.
-    ///
-    /// # Errors
-    ///
-    /// [`HomeError::Missing`], or [`HomeError::Manifest`].
-    pub(crate) fn release(&self, version: &Version) -> Result<Release, HomeError> {
-        let dirs = self.release_dirs(version);
-        match dirs.iter().find(|dir| dir.is_dir()) {
-            Some(dir) => Release::read(dir),
-            None => Err(HomeError::Missing {
-                version: version.clone(),
-                dir: self.root.join("releases"),
-            }),
-        }
+    /// The releases that lie here: those of the home, and those installed later.
+    pub(crate) fn releases(&self) -> Releases {
+        let mut roots = vec![self.root.join("releases"), self.data.join("releases")];
+        roots.dedup();
+        Releases::new(roots)
     }
 
     /// The release that a start boots: what `data/permanent` says, or the lowest
@@ -205,29 +127,28 @@ impl Home {
     /// # Errors
     ///
     /// [`HomeError`] where there is none to boot.
-    pub(crate) fn permanent(&self) -> Result<Release, HomeError> {
+    pub(crate) fn permanent(&self) -> Result<Unpacked, HomeError> {
         let file = self.permanent_file();
         let wrong = |problem: String| HomeError::Permanent {
             file: file.clone(),
             problem,
         };
-        match fs::read_to_string(&file) {
-            Ok(text) => {
-                let version = text
-                    .trim()
-                    .parse()
-                    .map_err(|e| wrong(format!("{:?} is no version ({e})", text.trim())))?;
-                self.release(&version)
-            }
+        let releases = self.releases();
+        let version = match fs::read_to_string(&file) {
+            Ok(text) => text
+                .trim()
+                .parse()
+                .map_err(|e| wrong(format!("{:?} is no version ({e})", text.trim())))?,
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let versions = self.versions()?;
-                let (_, dir) = versions
-                    .first()
-                    .ok_or_else(|| HomeError::NoRelease(self.root.join("releases")))?;
-                Release::read(dir)
+                let mut versions = releases.versions()?;
+                if versions.is_empty() {
+                    return Err(HomeError::NoRelease(self.root.join("releases")));
+                }
+                versions.swap_remove(0)
             }
-            Err(e) => Err(wrong(e.to_string())),
-        }
+            Err(e) => return Err(wrong(e.to_string())),
+        };
+        Ok(releases.read(&version)?)
     }
 
     /// Makes `version` the release that a start boots. Durable when it returns, and
@@ -252,45 +173,6 @@ impl Home {
 
     fn permanent_file(&self) -> PathBuf {
         self.data_dir().join("permanent")
-    }
-
-    /// Where the release of this version may lie.
-    fn release_dirs(&self, version: &Version) -> Vec<PathBuf> {
-        self.release_roots()
-            .iter()
-            .map(|root| root.join(version.to_string()))
-            .collect()
-    }
-
-    pub(crate) fn release_roots(&self) -> Vec<PathBuf> {
-        let mut roots = vec![self.root.join("releases"), self.data.join("releases")];
-        roots.dedup();
-        roots
-    }
-
-    fn versions(&self) -> Result<Vec<(Version, PathBuf)>, HomeError> {
-        let mut versions = std::collections::BTreeMap::new();
-        for path in self.release_roots() {
-            let entries = match fs::read_dir(&path) {
-                Ok(entries) => entries,
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                Err(source) => return Err(HomeError::Io { path, source }),
-            };
-            for entry in entries {
-                let entry = entry.map_err(|source| HomeError::Io {
-                    path: path.clone(),
-                    source,
-                })?;
-                let name = entry.file_name();
-                let version = name.to_str().and_then(|name| Version::parse(name).ok());
-                if let Some(version) = version
-                    && entry.path().is_dir()
-                {
-                    versions.entry(version).or_insert_with(|| entry.path());
-                }
-            }
-        }
-        Ok(versions.into_iter().collect())
     }
 }
 

@@ -7,10 +7,11 @@ use std::process::Command;
 
 use host_cli::args::Global;
 use host_cli::{Failure, Output};
+use host_upgrade::Unpacked;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::home::{Home, HomeError, Release};
+use crate::home::{Home, HomeError};
 use crate::settings::Settings;
 
 /// A home with its settings.
@@ -57,7 +58,7 @@ impl Found {
     }
 
     /// The release that boots.
-    pub(crate) fn permanent(&self) -> Result<Release, Failure> {
+    pub(crate) fn permanent(&self) -> Result<Unpacked, Failure> {
         self.home.permanent().map_err(home_failure)
     }
 

@@ -9,15 +9,15 @@ use anyhow::{Context, Result};
 use host_actors::{Actors, Limits, Ticket};
 use host_control::{Control, ControlServer, GatewayStatus};
 use host_gateway::{Gateway, Hub};
-use host_journal::{Done, Journal, Options};
+use host_journal::{Journal, Options};
 use host_loader::{Inspector, Loader};
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
 use host_model::release::Start;
-use host_upgrade::{Assembler, Book, Booked, Hooks, Recovery, Releases, Upgrader, recover};
+use host_upgrade::{Assembler, Book, Booked, Hooks, Recovery, Upgrader, recover};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::config::{Config, Environment, LogFormat, Store};
 use crate::home::Home;
@@ -102,11 +102,8 @@ fn log(config: &Config) {
 /// Opens the layers. None: another release is to be booted, by its own program.
 async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Layers>> {
     let Store::Sqlite { path, default } = &config.store;
-    let (sender, done) = mpsc::unbounded_channel::<Vec<Done<Ticket>>>();
-    let opened = Journal::open(Options { path: path.clone() }, move |group| {
-        // The receiver outlives the journal, but for the last moment of the process.
-        let _ = sender.send(group);
-    });
+    let (hand_back, done) = host_actors::channel();
+    let opened = Journal::open(Options { path: path.clone() }, hand_back);
     let journal = Arc::new(opened.with_context(|| format!("open the store {}", path.display()))?);
     let booked = Booked::read(&journal)?;
     let found = home.permanent()?.manifest.version;
@@ -122,8 +119,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         args: vec!["inspect".to_owned(), "--json".to_owned()],
     };
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
-    let releases = Releases::new(home.release_roots());
-    let assembler = Arc::new(Assembler::new(Arc::clone(&loader), releases));
+    let assembler = Arc::new(Assembler::new(Arc::clone(&loader), home.releases()));
     let release = boot(&assembler, &booked, &recovery)?;
     let first = booked.permanent.is_none();
 
@@ -153,7 +149,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         target: crate::release::target(),
         booked,
         recovered: recovery.upgrade,
-        data: data.clone(),
+        control: Handle::current(),
         hooks: hooks(home, config),
     });
     let gateway = Gateway::start(
@@ -181,10 +177,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         data: data.clone(),
         gateway: {
             let gateway = Arc::clone(&gateway);
-            Box::new(move || GatewayStatus {
-                connections: gateway.connections() as u64,
-                port: gateway.port(),
-            })
+            Box::new(move || gateway_status(&gateway))
         },
         readiness: {
             let ready = Arc::clone(&ready);
@@ -261,6 +254,14 @@ fn hooks(home: &Home, config: &Config) -> Hooks {
 /// In development, the state of an upgrade behind which the host kills itself: how
 /// the tests show that every transition survives it.
 const ABORT_AFTER: &str = "HOST_ABORT_AFTER";
+
+fn gateway_status(gateway: &Gateway) -> GatewayStatus {
+    GatewayStatus {
+        connections: gateway.connections() as u64,
+        port: gateway.port(),
+        counters: gateway.counters().all(),
+    }
+}
 
 fn store_name(home: &Home, path: &Path, default: bool) -> String {
     let path = path.strip_prefix(&home.data).unwrap_or(path);

@@ -87,15 +87,13 @@ fn walk(dir: &Path, files: &mut Vec<File>) {
     }
 }
 
-/// What cargo knows of the project, offline and as locked.
+/// What cargo knows of the project, as locked.
 pub(crate) fn metadata() -> &'static Metadata {
     static METADATA: OnceLock<Metadata> = OnceLock::new();
     METADATA.get_or_init(|| {
         MetadataCommand::new()
             .manifest_path(root().join("Cargo.toml"))
-            .other_options(
-                ["--offline", "--locked", "--filter-platform", TARGET].map(str::to_owned),
-            )
+            .other_options(["--locked", "--filter-platform", TARGET].map(str::to_owned))
             .exec()
             .expect("cargo describes the project")
     })

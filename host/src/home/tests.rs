@@ -1,5 +1,7 @@
 //! Releases found, and the permanent one remembered.
 
+use host_model::release::ReleaseManifest;
+
 use super::*;
 
 /// A release in a temporary home, with `program` as its host.
@@ -31,11 +33,8 @@ pub(crate) fn home(root: &Path) -> Home {
 }
 
 fn versions(home: &Home) -> Vec<String> {
-    let releases = home.releases().unwrap();
-    releases
-        .iter()
-        .map(|release| release.manifest.version.to_string())
-        .collect()
+    let versions = home.releases().versions().unwrap();
+    versions.iter().map(Version::to_string).collect()
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn releases_are_found_in_the_order_of_their_versions() {
     fs::create_dir_all(home.root.join("releases/0.4.0.partial")).unwrap();
     fs::write(home.root.join("releases/0.5.0"), "").unwrap();
     assert_eq!(versions(&home), ["0.2.0-rc.1", "0.2.0", "0.3.0", "0.10.0"]);
-    let later = home.release(&Version::new(0, 3, 0)).unwrap();
+    let later = home.releases().read(&Version::new(0, 3, 0)).unwrap();
     assert_eq!(later.dir, home.data.join("releases/0.3.0"));
 }
 
@@ -74,7 +73,10 @@ fn the_permanent_release_is_the_lowest_until_one_is_committed() {
         dir.path().join("releases/0.2.0/bin/host")
     );
     home.set_permanent(&Version::new(0, 3, 0)).unwrap();
-    assert!(matches!(home.permanent(), Err(HomeError::Missing { .. })));
+    assert!(matches!(
+        home.permanent(),
+        Err(HomeError::Releases(ReleasesError::NotFound { .. }))
+    ));
 }
 
 #[test]
@@ -94,12 +96,20 @@ fn what_cannot_be_read_is_named() {
         home.root.join("releases/0.1.1"),
     )
     .unwrap();
-    let shown = home.releases().unwrap_err().to_string();
+    let shown = home
+        .releases()
+        .read(&Version::new(0, 1, 1))
+        .unwrap_err()
+        .to_string();
     assert!(
         shown.contains("0.1.1/manifest.json: it is the manifest of 0.1.0"),
         "{shown}"
     );
     fs::write(home.root.join("releases/0.1.1/manifest.json"), "{").unwrap();
-    let shown = home.releases().unwrap_err().to_string();
+    let shown = home
+        .releases()
+        .read(&Version::new(0, 1, 1))
+        .unwrap_err()
+        .to_string();
     assert!(shown.contains("0.1.1/manifest.json: EOF"), "{shown}");
 }

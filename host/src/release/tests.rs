@@ -1,7 +1,7 @@
 //! Releases put together from files that stand for libraries.
 
 use super::*;
-use crate::home::Release;
+use host_upgrade::Unpacked;
 
 const RECIPE: &str = r#"
 name = "giving"
@@ -72,7 +72,7 @@ impl Bench {
 fn a_release_has_what_its_file_names_with_digests() {
     let bench = Bench::new();
     let made = bench.assemble("0.2.0").unwrap();
-    let read = Release::read(&bench.path("releases/0.2.0")).unwrap();
+    let read = Unpacked::read(&bench.path("releases/0.2.0")).unwrap();
     assert_eq!(made, read.manifest);
     let names: Vec<_> = made.plugins.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["donations", "zakat"]);

@@ -17,7 +17,6 @@ use host_model::release::Start;
 use host_model::{ActorId, Version};
 use host_sdk::Plugin as _;
 use minimal_v0_1_0::Minimal;
-use tokio::sync::mpsc;
 
 /// Runs of each measurement; the median counts.
 const RUNS: usize = 9;
@@ -206,13 +205,11 @@ fn start(
     store: &Path,
     plugin: Arc<Plugin>,
 ) -> Result<Arc<Actors>, Box<dyn Error>> {
-    let (sender, done) = mpsc::unbounded_channel();
+    let (sender, done) = host_actors::channel();
     let options = Options {
         path: store.to_owned(),
     };
-    let journal: Journal<Ticket> = Journal::open(options, move |group| {
-        let _ = sender.send(group);
-    })?;
+    let journal: Journal<Ticket> = Journal::open(options, sender)?;
     let release = Release {
         version: Version::new(0, 1, 0),
         plugins: [(

@@ -9,8 +9,39 @@ use crate::Actors;
 use crate::message::{Answer, CallError};
 use crate::token::{Accepted, Source, Ticket, Token};
 
+/// Entries that were decided together.
+type Group = Vec<Done<Ticket>>;
+
+/// Groups on their way to the data runtime. Bounded by what may be undurable at once.
+pub type Groups = mpsc::UnboundedReceiver<Group>;
+
+/// The journal's `done`, and what [`crate::Parts`] takes of it.
+///
+/// Entries go over to the data runtime. The host's own values are answered right on
+/// the journal's thread: an upgrade has to go on, and to go back, also while every
+/// thread of the data runtime is stuck in a plugin.
+pub fn channel() -> (impl FnMut(Group) + Send + 'static, Groups) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let done = move |group: Group| {
+        let (values, others): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|entry| matches!(entry.token.0, Token::Value(_)));
+        for entry in values {
+            if let Token::Value(responder) = entry.token.0 {
+                // Whoever has gone needs no answer.
+                drop(responder.send(entry.result));
+            }
+        }
+        if !others.is_empty() {
+            // The receiver outlives the journal, but for the process's last moment.
+            let _ = sender.send(others);
+        }
+    };
+    (done, receiver)
+}
+
 /// Takes what the journal hands back, in order, off the journal's thread.
-pub(crate) async fn run(actors: Arc<Actors>, mut done: mpsc::UnboundedReceiver<Vec<Done<Ticket>>>) {
+pub(crate) async fn run(actors: Arc<Actors>, mut done: Groups) {
     while let Some(group) = done.recv().await {
         for entry in group {
             match entry.result {

@@ -27,6 +27,7 @@ mod decide;
 mod deliver;
 mod message;
 mod migrate;
+mod refusals;
 mod release;
 mod rest;
 mod slots;
@@ -43,15 +44,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use host_journal::{Done, Entry, Journal, Lost, Rows};
+use host_journal::{Entry, Journal, Lost, Rows};
 use host_model::ActorId;
 use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use audience::Audience;
+pub use deliver::{Groups, channel};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
+pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
 pub use slow::Running;
 pub use sweep::SweepProgress;
@@ -105,6 +108,7 @@ pub struct Actors {
     /// How waking an actor has run so far, and how bringing one over.
     waking: EventStats,
     migrating: EventStats,
+    refusals: Refusals,
     stopping: AtomicBool,
     seeds: AtomicU64,
     started: Instant,
@@ -122,8 +126,8 @@ impl std::fmt::Debug for Actors {
 pub struct Parts {
     /// The journal, and what it hands back.
     pub journal: Arc<Journal<Ticket>>,
-    /// What the journal's `done` sends on.
-    pub done: mpsc::UnboundedReceiver<Vec<Done<Ticket>>>,
+    /// What the journal's `done` sends on; see [`channel`].
+    pub done: Groups,
     /// Who listens.
     pub audience: Arc<dyn Audience>,
     /// The release that rules first.
@@ -158,6 +162,7 @@ impl Actors {
             migrations: Migrations::default(),
             waking: EventStats::default(),
             migrating: EventStats::default(),
+            refusals: Refusals::default(),
             stopping: AtomicBool::new(false),
             seeds: AtomicU64::new(getrandom::u64().unwrap_or(0x5eed)),
             started: Instant::now(),
@@ -179,10 +184,12 @@ impl Actors {
     /// [`CallError`]; all but `Timeout`, `OutcomeUnknown` mean that nothing has changed.
     pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, CallError> {
         if request.payload.len() > self.limits.payload_bytes_max {
-            return Err(CallError::PayloadTooLarge {
+            let error = CallError::PayloadTooLarge {
                 found: request.payload.len(),
                 most: self.limits.payload_bytes_max,
-            });
+            };
+            self.refusals.count(&error);
+            return Err(error);
         }
         if let Some(answer) = self.query_now(&request) {
             return answer;
@@ -194,10 +201,20 @@ impl Actors {
             Ok(Ok(answer)) => answer,
             // The claim that held the responder ended by a panic of the host's own.
             Ok(Err(_)) => Err(CallError::Crashed("the host lost the message".to_owned())),
-            Err(_) => Err(CallError::Timeout {
-                seconds: CALL_TIMEOUT.as_secs(),
-            }),
+            Err(_) => {
+                let error = CallError::Timeout {
+                    seconds: CALL_TIMEOUT.as_secs(),
+                };
+                self.refusals.count(&error);
+                Err(error)
+            }
         }
+    }
+
+    /// How often a limit was reached, by its reason.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Shows an actor's state. None for an actor that has accepted nothing yet.
@@ -339,6 +356,7 @@ impl Actors {
 
     /// Answers a message that will not be handled. A cast or a timer stays a row.
     pub(crate) fn refuse(&self, message: Message, error: CallError) {
+        self.refusals.count(&error);
         match message {
             Message::Request(_, responder) => drop(responder.send(Err(error))),
             Message::Inspect(responder) => drop(responder.send(Err(error))),

@@ -175,6 +175,7 @@ impl Actors {
                 host_journal::Overloaded::Full { .. } => CallError::Overloaded,
                 host_journal::Overloaded::Closed => CallError::Stopping,
             };
+            self.refusals.count(&error);
             return drop(responder.send(Err(error)));
         }
         let Some(live) = claim.live.as_mut() else {

@@ -57,10 +57,12 @@ pub struct Control {
 }
 
 /// See [`Control::gateway`].
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct GatewayStatus {
     /// Open WebSocket connections.
     pub connections: u64,
     /// The listener's port.
     pub port: u16,
+    /// What it has counted, by name.
+    pub counters: Vec<(&'static str, u64)>,
 }

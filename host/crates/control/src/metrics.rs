@@ -56,6 +56,13 @@ pub fn render(control: &Control) -> String {
         "# HELP host_release_info The release that rules\n# TYPE host_release_info gauge\nhost_release_info{{version=\"{}\",permanent=\"{}\"}} 1",
         status.version, status.permanent
     );
+    let _ = writeln!(
+        text,
+        "# HELP host_refusals_total Messages that the host itself refused\n# TYPE host_refusals_total counter"
+    );
+    for (reason, count) in control.actors.refusals().all() {
+        let _ = writeln!(text, "host_refusals_total{{reason=\"{reason}\"}} {count}");
+    }
     events(control, &mut text);
     text
 }

@@ -71,6 +71,7 @@ pub(crate) fn status(control: &Control) -> Status {
             .collect(),
         counters: counters
             .into_iter()
+            .chain(gateway.counters)
             .map(|(name, value)| (name.to_owned(), value))
             .collect::<BTreeMap<_, _>>(),
     }

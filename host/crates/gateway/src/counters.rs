@@ -15,6 +15,20 @@ pub struct Counters {
     pub malformed: AtomicU64,
 }
 
+impl Counters {
+    /// Each with its name in the metrics.
+    #[must_use]
+    pub fn all(&self) -> Vec<(&'static str, u64)> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        vec![
+            ("connections_refused", read(&self.refused)),
+            ("websockets_opened", read(&self.opened)),
+            ("websockets_slow", read(&self.slow_clients)),
+            ("websockets_malformed", read(&self.malformed)),
+        ]
+    }
+}
+
 /// Counts one more.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);

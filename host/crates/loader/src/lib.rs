@@ -103,7 +103,8 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// [`LoadError`]; the process is as it was, but for a copy in `images`.
+    /// [`LoadError`]; the process is as it was, but for a copy in `images` of what
+    /// only this process could not open.
     pub fn load(&self, path: &Path, expected: Option<Digest>) -> Result<Arc<Plugin>, LoadError> {
         if let Some(expected) = expected
             && let Some(plugin) = self.opened.lock().get(&expected)
@@ -127,7 +128,11 @@ impl Loader {
             return Ok(Arc::clone(plugin));
         }
         let image = stage::copy(&self.images, path, &library, found)?;
-        self.inspector.inspect(&image, path)?;
+        if let Err(refused) = self.inspector.inspect(&image, path) {
+            // This process never had it open.
+            stage::remove(&image);
+            return Err(refused.into());
+        }
         let table = sys::open(&image)?;
         let plugin = Arc::new(Plugin::start(table, found, library.len())?);
         opened.insert(found, Arc::clone(&plugin));

@@ -33,7 +33,7 @@ pub struct Upgrader {
     pub(crate) target: String,
     pub(crate) booked: Mutex<Booked>,
     running: Mutex<Option<Arc<Running>>>,
-    pub(crate) data: Handle,
+    control: Handle,
     pub(crate) hooks: Hooks,
 }
 
@@ -57,8 +57,8 @@ pub struct Parts {
     pub booked: Booked,
     /// An upgrade that the process before this one left, if one is to be gone on with.
     pub recovered: Option<Upgrade>,
-    /// The runtime that sweeps run on.
-    pub data: Handle,
+    /// The runtime that upgrades are carried out on: the one that no plugin holds up.
+    pub control: Handle,
     /// See there.
     pub hooks: Hooks,
 }
@@ -172,13 +172,13 @@ impl Upgrader {
             target: parts.target,
             booked: Mutex::new(parts.booked),
             running: Mutex::new(None),
-            data: parts.data,
+            control: parts.control,
             hooks: parts.hooks,
         });
         if let Some(upgrade) = parts.recovered {
             let (run, running) = upgrader.new_run(upgrade, None);
             *upgrader.running.lock() = Some(running);
-            upgrader.data.spawn(run.go_on());
+            upgrader.control.spawn(run.go_on());
         }
         upgrader
     }
@@ -339,7 +339,7 @@ impl Upgrader {
             }
             *slot = Some(running);
         }
-        self.data.spawn(run.go_on());
+        self.control.spawn(run.go_on());
         Ok(progress)
     }
 

@@ -18,7 +18,6 @@ use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 /// Long enough for a machine that does much else.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -118,14 +117,11 @@ impl Home {
     }
 
     pub(crate) fn start_with(&self, minor: u64, limits: Limits) -> Host {
-        let (sender, done) = mpsc::unbounded_channel();
+        let (sender, done) = host_actors::channel();
         let options = Options {
             path: self.folder.path().join("host.db"),
         };
-        let journal: Journal<Ticket> = Journal::open(options, move |group| {
-            let _ = sender.send(group);
-        })
-        .unwrap();
+        let journal: Journal<Ticket> = Journal::open(options, sender).unwrap();
         let actors = Actors::start(Parts {
             journal: Arc::new(journal),
             done,

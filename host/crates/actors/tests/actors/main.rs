@@ -1,7 +1,10 @@
 //! Actors with real plugins and a real journal: what they promise, and what happens
 //! when a plugin misbehaves.
 
-#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails where it should")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps nothing fails where it should"
+)]
 
 mod faults;
 mod home;

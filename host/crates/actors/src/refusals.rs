@@ -1,0 +1,27 @@
+//! How often the host itself said no.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+use crate::CallError;
+
+/// Counts of messages that were refused by the host, not by a plugin: each limit
+/// that was reached has its reason here. Counted on cold paths only.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<BTreeMap<String, u64>>);
+
+impl Refusals {
+    pub(crate) fn count(&self, error: &CallError) {
+        *self.0.lock().entry(error.reason().to_owned()).or_default() += 1;
+    }
+
+    /// Reason, and how often.
+    pub fn all(&self) -> Vec<(String, u64)> {
+        let counts = self.0.lock();
+        counts
+            .iter()
+            .map(|(reason, n)| (reason.clone(), *n))
+            .collect()
+    }
+}

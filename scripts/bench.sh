@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Measures, and prints one report, which is also kept in target/bench/report.txt:
+#
+#   stall   what clients see of an upgrade and a rollback with 100,000 live actors
+#   otp     the same with Erlang/OTP and release_handler, where it is installed:
+#           apt-get install erlang-nox erlang-dev
+#   micro   what single steps cost inside the host
+#
+# BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
+# tests/src/bin/stall/settings.rs: BENCH_ACTORS=1000 BENCH_RUNS=1 is a quick look.
+# Others on the same machine spoil the figures; the report says how busy it was.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=$PWD/target/bench
+parts=${BENCH_PARTS:-stall otp micro}
+# One seed for all parts, so that a run can be repeated.
+BENCH_SEED=${BENCH_SEED:-$(date +%s)}
+export BENCH_SEED
+
+has() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
+title() { printf '\n== %s\n' "$*"; }
+load() { echo "load average: $(cut -d' ' -f1-3 /proc/loadavg)"; }
+
+# run NAME COMMAND...: shows its output, keeps it in NAME.txt, and goes on if it
+# fails, so that the other figures are there all the same.
+failed=
+run() {
+    name=$1
+    shift
+    load
+    "$@" 2>&1 | tee "$out/$name.txt" || failed="$failed $name"
+    load
+}
+
+machine() {
+    title machine
+    echo "$(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1))," \
+        "$(awk '/MemTotal/ {printf "%.0f MiB", $2 / 1024}' /proc/meminfo) of memory," \
+        "Linux $(uname -r), $(df --output=fstype "$out" | tail -n 1)"
+    rustc --version
+    echo "commit $(git describe --always --dirty 2>/dev/null || echo unknown), seed $BENCH_SEED"
+    load
+}
+
+stall() {
+    title "stall: the host"
+    # In the target folder, for /tmp may be memory, where durable costs nothing.
+    TMPDIR=$out E2E_HOME=$out/home run stall target/release/stall
+}
+
+otp() {
+    title "otp: the peer"
+    if command -v erlc >/dev/null; then
+        run otp tests/bench/otp/run.sh "$out/otp"
+    else
+        echo "not installed: apt-get install erlang-nox erlang-dev" | tee "$out/otp.txt"
+    fi
+}
+
+micro() {
+    title "micro: inside the host"
+    run micro cargo bench --quiet -p host-actors --bench micro
+}
+
+table() {
+    title "medians, in ms; a call's time counts from when it was due"
+    printf '%-16s %10s %8s %9s %9s %9s %9s %9s\n' \
+        '' length calls p50 p99 p99.9 max stall
+    for part in stall otp; do
+        has $part || continue
+        sed -n 's/^median //p; s/^\(bar .*\)/  \1/p; s/^not installed.*/otp  &/p' "$out/$part.txt"
+    done
+    cat <<'NOTE'
+length: from the request until the release is permanent; for a steady row, the window
+of the same length after it. stall: the longest time in which no call completed.
+The host's calls come over a WebSocket and are durable when they complete. The peer's
+are made inside its node, and nothing is written to a disk.
+NOTE
+    [ -z "$failed" ] || echo "failed:$failed"
+}
+
+measure() {
+    machine
+    for part in stall otp micro; do
+        if has $part; then $part; fi
+    done
+    table
+    [ -z "$failed" ]
+}
+
+mkdir -p "$out"
+if has stall; then
+    rm -rf "$out/home"
+    make --silent home DIR="$out/home" PROFILE=release >&2
+    cargo build --release -p e2e --bin stall >&2
+fi
+if has micro; then cargo bench --quiet --no-run -p host-actors --bench micro >&2; fi
+
+measure | tee "$out/report.txt"
