@@ -95,11 +95,14 @@ pub(crate) fn print(measured: &[Measured], seen: &Seen) {
         seen.calls.len(),
         seen.errors
     );
-    println!("times in ms; shares of the machine's processors in percent");
     println!(
-        "{:<16} {} {:>6} {:>6} {:>6} {:>6}",
+        "times in ms, `at` from the beginning of the window; shares of the processors in percent"
+    );
+    println!(
+        "{:<16} {} {:>8} {:>6} {:>6} {:>6} {:>6}",
         "run",
         columns(),
+        "at",
         "failed",
         "host",
         "bench",
@@ -110,9 +113,10 @@ pub(crate) fn print(measured: &[Measured], seen: &Seen) {
             [(one.phase.name(), &one.switching), ("steady", &one.steady)]
         {
             println!(
-                "{:<16} {} {:>6} {:>6.1} {:>6.1} {:>6.1}",
+                "{:<16} {} {:>8.0} {:>6} {:>6.1} {:>6.1} {:>6.1}",
                 format!("{} {name}", one.run),
                 row(figures),
+                figures.stall_at.as_secs_f64() * 1_000.0,
                 figures.failed,
                 shares.host,
                 shares.own,
@@ -158,6 +162,7 @@ fn medians(figures: impl Iterator<Item = Figures>) -> Figures {
         p999: of(|f| f.p999),
         max: of(|f| f.max),
         stall: of(|f| f.stall),
+        stall_at: of(|f| f.stall_at),
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Figures {
     /// The longest time in which no call of any client completed. One that reaches
     /// beyond the window counts whole.
     pub(crate) stall: Duration,
+    /// When it began, from the beginning of the window; 0 if before.
+    pub(crate) stall_at: Duration,
 }
 
 impl Window {
@@ -43,6 +45,7 @@ impl Window {
         let failed = inside.clone().filter(|call| !call.ok).count();
         let mut times: Vec<_> = inside.map(|call| call.done - call.due).collect();
         times.sort_unstable();
+        let (began, ended) = self.stall(calls);
         Figures {
             length: self.length(),
             calls: times.len(),
@@ -51,16 +54,18 @@ impl Window {
             p99: quantile(&times, 0.99),
             p999: quantile(&times, 0.999),
             max: quantile(&times, 1.0),
-            stall: self.stall(calls),
+            stall: ended - began,
+            stall_at: began.saturating_sub(self.from),
         }
     }
 
-    fn stall(&self, calls: &[Call]) -> Duration {
+    /// The two completions that are the farthest apart.
+    fn stall(&self, calls: &[Call]) -> (Duration, Duration) {
         let mut last = Duration::ZERO;
-        let mut longest = Duration::ZERO;
+        let mut longest = (Duration::ZERO, Duration::ZERO);
         for done in calls.iter().filter(|call| call.ok).map(|call| call.done) {
-            if done > self.from && last < self.to {
-                longest = longest.max(done - last);
+            if done > self.from && last < self.to && done - last > longest.1 - longest.0 {
+                longest = (last, done);
             }
             last = done;
         }
@@ -114,6 +119,7 @@ mod tests {
         };
         let figures = window.figures(&calls);
         assert_eq!((figures.stall, figures.max), (ms(60), ms(51)));
+        assert_eq!(figures.stall_at, ms(31));
         // Due at 60 to 120; the one due at 50 had completed before.
         assert_eq!(figures.calls, 7);
         let quiet = Window {
