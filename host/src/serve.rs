@@ -14,7 +14,7 @@ use host_loader::{Inspector, Loader};
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
 use host_model::release::Start;
-use host_upgrade::{Assembler, Book, Booked, Hooks, Recovery, Upgrader, recover};
+use host_upgrade::{Assembler, Book, Booked, Hooks, Upgrader, recover};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -119,8 +119,9 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         args: vec!["inspect".to_owned(), "--json".to_owned()],
     };
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
-    let assembler = Arc::new(Assembler::new(Arc::clone(&loader), home.releases()));
-    let release = boot(&assembler, &booked, &recovery)?;
+    let assembler = Assembler::new(Arc::clone(&loader), home.releases(), booked.clone());
+    let assembler = Arc::new(assembler);
+    let release = assembler.assemble(&assembler.releases().read(&recovery.boot)?, None)?;
     let first = booked.permanent.is_none();
 
     let hub = Hub::new();
@@ -198,27 +199,6 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         stop,
         _control: server,
     }))
-}
-
-/// The release that boots, with ways to it from whatever else the store may hold.
-fn boot(
-    assembler: &Assembler,
-    booked: &Booked,
-    recovery: &Recovery,
-) -> Result<host_actors::Release> {
-    let releases = assembler.releases();
-    let boot = releases.read(&recovery.boot)?;
-    let left = recovery.upgrade.as_ref().map(|upgrade| &upgrade.plan.to);
-    let mut others = Vec::new();
-    if let Some(left) = left {
-        // States may have come over to it: without it they cannot be read.
-        others.push(releases.read(left)?);
-    }
-    if let Some(previous) = &booked.previous {
-        // It may have been removed since; then nothing needs it.
-        others.extend(releases.read(previous).ok());
-    }
-    Ok(assembler.assemble(&boot, None, &others)?)
 }
 
 /// What is done at moments of an upgrade.

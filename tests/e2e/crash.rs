@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use e2e::load::{Load, Shape, campaign};
-use e2e::{Home, wait};
+use e2e::{Client, Home, wait};
 use host_model::control::Outcome;
+use serde_json::json;
 
 const CLIENTS: usize = 12;
 const CAMPAIGNS: usize = 4;
@@ -48,6 +49,97 @@ fn nothing_is_lost_or_doubled_when_the_host_is_killed_under_load() {
         "a kill closes connections: {}",
         seen.closed
     );
+    seen.tally.audit(&home).unwrap().exact().unwrap();
+}
+
+#[test]
+fn a_cast_arrives_once_though_the_host_is_killed_behind_its_command() {
+    const PAYERS: usize = 8;
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    home.upgrade("0.2.0").unwrap();
+    let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
+    home.rpc("donations:z", "open", &open).unwrap();
+    for round in 0..3 {
+        let mut client = wait::until("a client connects", || Client::connect(port).ok()).unwrap();
+        client.join("donations:z").unwrap().ok().unwrap();
+        for payer in 0..PAYERS {
+            let gift = json!({"donation_id": format!("d{round}-{payer}"), "amount": "3.00",
+                "currency": "USD", "fund": "zakat", "payer": format!("p{payer}")});
+            client
+                .push("donations:z", "donate", &gift)
+                .unwrap()
+                .ok()
+                .unwrap();
+        }
+        // The last casts are on their way at best.
+        let old = home.kill_host().unwrap();
+        home.rebooted(old).unwrap();
+    }
+    for payer in 0..PAYERS {
+        let wanted: Vec<_> = (0..3).map(|round| format!("z/d{round}-{payer}")).collect();
+        wait::until_is("every payment has come, once", &wanted, || {
+            let state = home.state(&format!("zakat:p{payer}")).unwrap().state;
+            let payments = state["payments"].as_object().cloned().unwrap_or_default();
+            payments.keys().cloned().collect()
+        })
+        .unwrap();
+    }
+    let letters = home
+        .host(&["dead-letters", "list", "--json"])
+        .unwrap()
+        .ok()
+        .unwrap();
+    assert_eq!(
+        letters.json::<Vec<serde_json::Value>>().unwrap(),
+        Vec::<serde_json::Value>::new()
+    );
+}
+
+/// Kills at moments that nobody chose: each round an upgrade or a way back begins,
+/// and the host dies behind some more acknowledgements.
+#[test]
+fn whenever_it_is_killed_in_an_upgrade_one_version_rules_everyone() {
+    const ROUNDS: u64 = 8;
+    let seed = std::env::var("E2E_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("E2E_SEED={seed}");
+    let mut random = seed | 1;
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    let load = load(port);
+    for _ in 0..ROUNDS {
+        // Marsaglia's xorshift64.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let old = home.host_pid().unwrap();
+        let other = match home.status().unwrap().permanent.to_string().as_str() {
+            "0.1.0" => "0.2.0",
+            _ => "0.1.0",
+        };
+        let line = [
+            "upgrade",
+            other,
+            "--probation",
+            "0s",
+            "--retry-failed",
+            "--json",
+        ];
+        let command = home.begin(&line).unwrap();
+        load.more(random % 1_000).unwrap();
+        home.kill_host().unwrap();
+        // Ended well or not: what counts is what is found behind it.
+        command.end().unwrap();
+        home.rebooted(old).unwrap();
+        let settled = home.settled().unwrap();
+        assert_eq!(settled.version, settled.permanent);
+        load.more(20).unwrap();
+        is_consistent(&home, &settled.permanent.to_string());
+    }
+    let seen = load.stop().unwrap();
     seen.tally.audit(&home).unwrap().exact().unwrap();
 }
 

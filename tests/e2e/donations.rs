@@ -240,3 +240,38 @@ fn a_client_of_the_old_shape_is_understood_by_the_new_version() {
     assert!(broadcast.payload["seq"].is_u64(), "{broadcast:?}");
     assert_eq!(desk.0.listen(Duration::ZERO).unwrap(), []);
 }
+
+#[test]
+fn a_client_of_the_new_shape_is_understood_or_told_by_the_old_version() {
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    home.upgrade("0.2.0").unwrap();
+    let mut desk = Desk::open(port);
+    desk.takes("donate", gift("d1", "5.00"));
+    home.rollback().unwrap();
+    // Joined under 0.2.0 and not joined since: what 0.1.0 can take it takes, and
+    // zakat is not taken for sadaqah.
+    desk.takes("donate", gift("d2", "6.00"));
+    let zakat = json!({"donation_id": "d3", "amount": "7.00", "currency": "USD", "fund": "zakat"});
+    desk.refuses("donate", zakat);
+    let allocation =
+        json!({"fund": "sadaqah", "category": "x", "amount": "1.00", "currency": "USD"});
+    desk.refuses("allocate", allocation);
+    desk.has("11.00", 2);
+}
+
+#[test]
+fn clients_are_told_to_come_back_when_the_host_stops() {
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    let mut desk = Desk::open(port);
+    home.stop().unwrap();
+    let end = loop {
+        if let Err(end) = desk.0.next_message() {
+            break end;
+        }
+    };
+    let said = format!("{end:#}");
+    // With 1000 the client of browsers would stay away.
+    assert!(said.contains("Restart") || said.contains("Away"), "{said}");
+}

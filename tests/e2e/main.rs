@@ -10,6 +10,10 @@ mod crash;
 #[cfg(test)]
 mod donations;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod operators;
+#[cfg(test)]
 mod phoenix;
 #[cfg(test)]
 mod protocol;

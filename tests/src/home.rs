@@ -47,7 +47,8 @@ impl Home {
     /// As [`Home::new`].
     pub fn copied_from(from: &Path) -> Result<Self> {
         // Short, for a path to a socket has 107 bytes at most.
-        let dir = tempfile::Builder::new().prefix("e2e-").tempdir()?;
+        let folder = std::env::temp_dir().canonicalize()?;
+        let dir = tempfile::Builder::new().prefix("e2e-").tempdir_in(folder)?;
         copy(from, dir.path()).with_context(|| format!("copy the home {}", from.display()))?;
         let home = Self {
             dir,
@@ -253,18 +254,15 @@ impl Home {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The process in a pid file, if it lives and is of this home: ids are used
+    /// The process in a pid file, while it lives and is of this home: ids are used
     /// again, and nothing of others is to be killed.
     fn pid(&self, file: &str) -> Option<u32> {
-        let pid: u32 = fs::read_to_string(self.data().join(file))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
-        let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        program
-            .starts_with(self.path().canonicalize().ok()?)
-            .then_some(pid)
+        let text = fs::read_to_string(self.data().join(file)).ok()?;
+        let pid: u32 = text.trim().parse().ok()?;
+        let program = fs::read_link(format!("/proc/{pid}/exe"));
+        // One that is ending has no program any more, and may hold its files still.
+        let is_ours = program.map_or(true, |program| program.starts_with(self.path()));
+        (is_ours && lives(pid)).then_some(pid)
     }
 }
 
@@ -276,10 +274,18 @@ impl Drop for Home {
         // The keeper first, or it would boot the host again.
         for pid in [self.keeper_pid(), self.host_pid()].into_iter().flatten() {
             kill(pid);
-            let gone = || (!Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(());
-            let _ = wait::until("a killed process is gone", gone);
+            let _ = wait::until("a killed process is gone", || (!lives(pid)).then_some(()));
         }
     }
+}
+
+/// Whether a process has not ended. One that has, and that its parent has not asked
+/// after, has closed all its files.
+fn lives(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state stands behind the name, which is in brackets.
+    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
 }
 
 /// `kill -9` of a process. False if there was none.

@@ -13,6 +13,7 @@ pub mod command;
 pub mod home;
 pub mod http;
 pub mod load;
+pub mod release;
 pub mod tally;
 pub mod wait;
 

@@ -6,6 +6,7 @@ use host_abi::LogLevel;
 use serde_json::{Map, Value};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
+use tracing_core::subscriber::Interest;
 use tracing_core::{Event, Level, Metadata, Subscriber};
 
 use crate::host::Host;
@@ -16,6 +17,15 @@ use crate::host::Host;
 pub(crate) struct Forward(pub(crate) &'static Host);
 
 impl Subscriber for Forward {
+    /// Asked at every line: the host may be told to keep more, or less, as it runs.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_event() {
+            Interest::sometimes()
+        } else {
+            Interest::never()
+        }
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && self.0.log_enabled(level(metadata.level()))
     }

@@ -218,6 +218,7 @@ fn start(
                 code: Code::new(plugin),
                 start: Start::Permanent,
                 routes: Vec::new(),
+                readable: Vec::new(),
             },
         )]
         .into(),

@@ -24,16 +24,25 @@ const PAGE: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Casts {
-    in_flight: Mutex<HashSet<CastId>>,
+    ways: Mutex<Ways>,
     /// Whether rows may wait in the journal that are not in flight.
     left_behind: AtomicBool,
     bell: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Ways {
+    in_flight: HashSet<CastId>,
+    /// While rows are read: those used up meanwhile, which a page may still show.
+    used_up: Option<HashSet<CastId>>,
+    /// Whether one had to wait because as many were in flight as may be.
+    full: bool,
+}
+
 impl Default for Casts {
     fn default() -> Self {
         Self {
-            in_flight: Mutex::default(),
+            ways: Mutex::default(),
             // At the start: what the last process left.
             left_behind: AtomicBool::new(true),
             bell: Notify::new(),
@@ -42,19 +51,29 @@ impl Default for Casts {
 }
 
 impl Casts {
-    /// True: deliver it now. False: it is on its way already, or waits its turn.
+    /// True: deliver it now. False: it is on its way already, used up, or waits its turn.
     fn begin(&self, id: CastId) -> bool {
-        let mut in_flight = self.in_flight.lock();
-        if in_flight.len() >= IN_FLIGHT_MAX {
+        let mut ways = self.ways.lock();
+        if ways.used_up.as_ref().is_some_and(|used| used.contains(&id)) {
+            return false;
+        }
+        if ways.in_flight.len() >= IN_FLIGHT_MAX {
+            ways.full = true;
             self.left_behind.store(true, Ordering::SeqCst);
             return false;
         }
-        in_flight.insert(id)
+        ways.in_flight.insert(id)
     }
 
     /// It is used up, durably.
     pub(crate) fn done(&self, id: CastId) {
-        self.in_flight.lock().remove(&id);
+        {
+            let mut ways = self.ways.lock();
+            ways.in_flight.remove(&id);
+            if let Some(used_up) = &mut ways.used_up {
+                used_up.insert(id);
+            }
+        }
         if self.left_behind.load(Ordering::SeqCst) {
             self.bell.notify_one();
         }
@@ -62,9 +81,19 @@ impl Casts {
 
     /// It could not be delivered now, and stays a row.
     pub(crate) fn put_off(&self, id: CastId) {
-        self.in_flight.lock().remove(&id);
+        self.ways.lock().in_flight.remove(&id);
         self.left_behind.store(true, Ordering::SeqCst);
         self.bell.notify_one();
+    }
+
+    fn begin_reading(&self) {
+        let mut ways = self.ways.lock();
+        ways.used_up = Some(HashSet::new());
+        ways.full = false;
+    }
+
+    fn end_reading(&self) {
+        self.ways.lock().used_up = None;
     }
 
     pub(crate) fn wake(&self) {
@@ -92,8 +121,7 @@ impl Actors {
             for row in page {
                 self.deliver_cast(row);
             }
-            if self.casts.left_behind.load(Ordering::SeqCst) {
-                // As many are in flight as may be.
+            if self.casts.ways.lock().full {
                 return Ok(());
             }
         }
@@ -104,7 +132,9 @@ impl Actors {
 pub(crate) async fn run(actors: Arc<Actors>) {
     while !actors.is_stopping() {
         if actors.casts.left_behind.swap(false, Ordering::SeqCst) {
+            actors.casts.begin_reading();
             let read = tokio::task::block_in_place(|| actors.deliver_left_behind());
+            actors.casts.end_reading();
             if let Err(error) = read {
                 tracing::error!(%error, "casts that wait could not be read; they will be tried again");
                 actors.casts.left_behind.store(true, Ordering::SeqCst);

@@ -237,9 +237,14 @@ impl Actors {
                 return None;
             }
         };
+        Some(self.snapshot_of(id, live, state))
+    }
+
+    /// A snapshot with these bytes, which are the state's.
+    pub(crate) fn snapshot_of(&self, id: &ActorId, live: &mut Live, state: Bytes) -> Snapshot {
         live.tail_bytes = 0;
         live.snapshot_bytes = u32::try_from(state.len()).unwrap_or(u32::MAX);
-        Some(Snapshot {
+        Snapshot {
             actor: id.clone(),
             seq: live.seq,
             time_ms: live.time_ms,
@@ -247,7 +252,7 @@ impl Actors {
             state_schema: live.code.plugin().manifest().state_schema,
             state,
             carries: live.carries().to_vec(),
-        })
+        }
     }
 
     /// Sorts a verdict's effects. An effect that cannot be is the plugin's fault.
@@ -330,7 +335,8 @@ impl Actors {
     /// Keeps a message that came to nothing as a dead letter, and tells its caller.
     fn bury(self: &Arc<Self>, claim: &mut Claim, command: Command, error: &CallError) {
         if let Some(responder) = command.responder {
-            drop(responder.send(Err(error.clone())));
+            // What it says may come from a state that is not durable yet.
+            self.hold(claim, Err(error.clone()), responder);
         }
         let kind = match &command.source {
             None | Some(Consumed::DeadLetter(_)) => DeadLetterKind::Command,
@@ -373,12 +379,22 @@ impl Actors {
         message: Message,
         error: CallError,
     ) {
-        let (source, event, payload, principal) = match message {
+        let (source, event, payload, caller) = match message {
             Message::Cast(id, letter) => (
                 Consumed::Cast(id),
                 letter.event,
                 letter.payload,
-                format!("actor:{}", letter.from),
+                Caller::ACTOR,
+            ),
+            Message::Timer(timer) => (
+                Consumed::Timer {
+                    actor: timer.actor,
+                    name: timer.name.clone(),
+                    set_at: timer.set_at,
+                },
+                timer.name,
+                timer.payload,
+                Caller::TIMER,
             ),
             other => return self.refuse(other, error),
         };
@@ -386,9 +402,9 @@ impl Actors {
             event,
             payload,
             claims: Bytes::new(),
-            principal,
+            principal: String::new(),
             idempotency_key: None,
-            caller: Caller::ACTOR,
+            caller,
             hops: 0,
             source: Some(source),
             responder: None,

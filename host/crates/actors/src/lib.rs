@@ -44,7 +44,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use host_journal::{Entry, Journal, Lost, Rows};
+use host_journal::{Entry, Journal, Lost, RefusedReason, Rows};
 use host_model::ActorId;
 use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
 use tokio::runtime::Handle;
@@ -274,18 +274,30 @@ impl Actors {
         &self,
         values: Vec<(String, Option<bytes::Bytes>)>,
     ) -> Result<(), Lost> {
-        let (responder, receiver) = oneshot::channel();
-        let entry = Entry {
-            incarnation: self.journal.incarnation(),
-            rows: Rows {
-                values,
-                ..Rows::default()
-            },
-            token: Ticket(Token::Value(responder)),
-        };
-        let closed = || Lost::NotApplied("the journal is closed".into());
-        self.journal.append(entry).map_err(|_| closed())?;
-        receiver.await.unwrap_or_else(|_| Err(closed()))
+        self.write_rows(|| Rows {
+            values: values.clone(),
+            ..Rows::default()
+        })
+        .await
+    }
+
+    /// Makes rows durable that depend on no actor's state: a group that failed before
+    /// says nothing against them.
+    pub(crate) async fn write_rows(&self, rows: impl Fn() -> Rows) -> Result<(), Lost> {
+        loop {
+            let (responder, receiver) = oneshot::channel();
+            let entry = Entry {
+                incarnation: self.journal.incarnation(),
+                rows: rows(),
+                token: Ticket(Token::Value(responder)),
+            };
+            let closed = || Lost::NotApplied("the journal is closed".into());
+            match self.journal.append(entry) {
+                Ok(_) => return receiver.await.unwrap_or_else(|_| Err(closed())),
+                Err(refused) if refused.reason == RefusedReason::StaleIncarnation => {}
+                Err(_) => return Err(closed()),
+            }
+        }
     }
 
     /// Refuses new messages from now on. What has begun ends, and is answered.

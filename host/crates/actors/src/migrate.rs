@@ -1,10 +1,11 @@
 //! Coming over to the release that rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use hdrhistogram::Histogram;
 use host_journal::{Carry, Rows};
 use host_loader::State;
@@ -22,15 +23,12 @@ use crate::slots::{Claim, Live};
 use crate::token::Token;
 use crate::wake::reread;
 
-/// Failed migrations that are named; the rest only counts.
-const FAILURES_NAMED_MAX: usize = 100;
-
 /// What the migrations to the release that rules have done so far.
 #[derive(Debug)]
 pub struct Migrations {
     migrated: AtomicU64,
-    failed: AtomicU64,
-    failures: Mutex<Vec<FailedMigration>>,
+    /// At most one for each actor.
+    failures: Mutex<BTreeMap<ActorId, FailedMigration>>,
     /// Actors in quarantine that could not come over: they stay as they are, and
     /// hold up no one.
     left_behind: Mutex<BTreeSet<ActorId>>,
@@ -56,7 +54,6 @@ impl Default for Migrations {
     fn default() -> Self {
         Self {
             migrated: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
             failures: Mutex::default(),
             left_behind: Mutex::default(),
             failure: Notify::new(),
@@ -74,7 +71,6 @@ impl Migrations {
     /// Begins anew, for another upgrade.
     pub fn reset(&self) {
         self.migrated.store(0, Ordering::Relaxed);
-        self.failed.store(0, Ordering::Relaxed);
         self.failures.lock().clear();
         self.left_behind.lock().clear();
         self.pauses_us.lock().reset();
@@ -86,13 +82,20 @@ impl Migrations {
     }
 
     /// Migrations that failed.
-    pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
+    pub fn failed(&self) -> usize {
+        self.failures.lock().len()
     }
 
-    /// The first of those that failed.
-    pub fn failures(&self) -> Vec<FailedMigration> {
-        self.failures.lock().clone()
+    /// One of those that failed, if any has.
+    pub fn first_failure(&self) -> Option<FailedMigration> {
+        self.failures.lock().values().next().cloned()
+    }
+
+    /// Those that failed, and none of them any more.
+    pub fn take_failures(&self) -> Vec<FailedMigration> {
+        std::mem::take(&mut *self.failures.lock())
+            .into_values()
+            .collect()
     }
 
     /// Waits until one has failed.
@@ -121,8 +124,9 @@ impl Migrations {
         self.left_behind.lock().iter().cloned().collect()
     }
 
-    pub(crate) fn is_left_behind(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains(id)
+    /// Whether a sweep need not try it again.
+    pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
+        self.left_behind.lock().contains(id) || self.failures.lock().contains_key(id)
     }
 
     pub(crate) fn count(&self) {
@@ -137,13 +141,7 @@ impl Migrations {
     fn fail(&self, failure: FailedMigration) {
         tracing::error!(actor = %failure.actor, from = %failure.from, to = %failure.to,
             why = failure.why, "a migration failed; the actor stays as it was");
-        {
-            let mut failures = self.failures.lock();
-            if failures.len() < FAILURES_NAMED_MAX {
-                failures.push(failure);
-            }
-        }
-        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failures.lock().insert(failure.actor.clone(), failure);
         self.failure.notify_waiters();
     }
 }
@@ -191,10 +189,10 @@ impl Actors {
         live.generation = generation;
         match came {
             Ok(over) => {
-                let stateful = over.stateful;
+                let exported = over.exported.clone();
                 over.settle(live);
-                if live.exists && stateful {
-                    self.append_switch(claim, &release.version, errand);
+                if let Some(state) = exported {
+                    self.append_switch(claim, &release.version, state, errand);
                 } else if live.exists {
                     self.append_mark(claim, &release.version, errand);
                 }
@@ -243,14 +241,14 @@ impl Actors {
         self: &Arc<Self>,
         claim: &mut Claim,
         release: &Version,
+        state: Bytes,
         errand: Option<Errand>,
     ) {
         let id = claim.slot.id.clone();
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        // The plugin's export has just worked for the migration's check.
-        let snapshot = self.take_snapshot(&id, live);
+        let snapshot = Some(self.snapshot_of(&id, live, state));
         let token = self.switched(claim, release, errand);
         let rows = Rows {
             snapshot,
@@ -294,6 +292,8 @@ struct Over {
     carries: Vec<Carry>,
     /// Whether the state's shape changed on the way.
     stateful: bool,
+    /// Its bytes, if its shape changed: a state that cannot be written has not come over.
+    exported: Option<Bytes>,
 }
 
 impl Over {
@@ -305,6 +305,7 @@ impl Over {
             code: Arc::clone(code),
             carries: Vec::new(),
             stateful: false,
+            exported: None,
         })
     }
 
@@ -321,7 +322,11 @@ impl Over {
             };
             over = Some(next);
         }
-        let over = over.ok_or("the way has no steps")?;
+        let mut over = over.ok_or("the way has no steps")?;
+        if over.stateful {
+            let exported = over.state.export();
+            over.exported = Some(exported.map_err(|fault| fault.to_string())?);
+        }
         match over.state.check() {
             Ok(Ok(())) => Ok(over),
             Ok(Err(violation)) => Err(format!(
@@ -340,22 +345,38 @@ impl Over {
         let fault = |fault: Box<host_loader::Fault>| fault.to_string();
         let to = &hop.to;
         let state = match hop.change {
-            StateChange::Same => reread(state, to)?,
+            StateChange::Same => {
+                let next = reread(state, to)?;
+                if let Some(carry) = carries.last_mut()
+                    && carry.older == *from.version()
+                {
+                    // What lies beside the one version's state lies beside the other's.
+                    if carry.digest == digest(&state.export().map_err(fault)?) {
+                        carry.digest = digest(&next.export().map_err(fault)?);
+                    }
+                    carry.older = to.version().clone();
+                }
+                next
+            }
             StateChange::Up => {
                 let old = state.export().map_err(fault)?;
-                let carry =
-                    carries.pop_if(|c| c.newer == *to.version() && c.older == *from.version());
+                if let Some(carry) = carries.last()
+                    && carry.older == *from.version()
+                    && carry.newer != *to.version()
+                {
+                    return Err(format!(
+                        "it holds what only {} {} can read, so it has to go up to that first",
+                        to.plugin().name(),
+                        carry.newer
+                    ));
+                }
+                let carry = carries.pop_if(|carry| carry.older == *from.version());
                 let changed = carry
                     .as_ref()
-                    .is_some_and(|carry| carry.digest != <[u8; 32]>::from(Sha256::digest(&old)));
-                to.plugin()
-                    .up(
-                        from.version(),
-                        &old,
-                        carry.as_ref().map(|c| &*c.bytes),
-                        changed,
-                    )
-                    .map_err(fault)?
+                    .is_some_and(|carry| carry.digest != digest(&old));
+                let bytes = carry.as_ref().map(|carry| &*carry.bytes);
+                let up = to.plugin().up(from.version(), &old, bytes, changed);
+                up.map_err(fault)?
             }
             StateChange::Down => {
                 let down = state.down(to.version()).map_err(fault)?;
@@ -366,7 +387,7 @@ impl Over {
                 carries.push(Carry {
                     newer: from.version().clone(),
                     older: to.version().clone(),
-                    digest: Sha256::digest(&canonical).into(),
+                    digest: digest(&canonical),
                     bytes: down.carry,
                 });
                 older
@@ -377,6 +398,7 @@ impl Over {
             code: Arc::clone(to),
             carries,
             stateful: hop.change != StateChange::Same,
+            exported: None,
         })
     }
 
@@ -385,4 +407,8 @@ impl Over {
         live.code = self.code;
         live.set_carries(self.carries);
     }
+}
+
+fn digest(state: &[u8]) -> [u8; 32] {
+    Sha256::digest(state).into()
 }

@@ -136,6 +136,9 @@ pub struct Ruling {
     pub start: Start,
     /// Ways to it from other versions.
     pub routes: Vec<Route>,
+    /// Other versions that are installed: the journal may hold states, records and
+    /// messages of theirs, also where no way leads from them.
+    pub readable: Vec<Arc<Code>>,
 }
 
 /// How the state of another version comes over.
@@ -166,6 +169,7 @@ impl Release {
         });
         std::iter::once(&ruling.code)
             .chain(others)
+            .chain(&ruling.readable)
             .find(|code| code.version() == version)
     }
 }

@@ -51,6 +51,9 @@ pub(crate) struct Inner {
     /// The last entry appended for this actor, and the journal's incarnation when
     /// that was last known not to be lost.
     pub(crate) at: At,
+    /// The release generation that the state had come over to when it was last seen
+    /// here: known also while it is claimed.
+    pub(crate) generation: u32,
     /// Someone wanted to resume it before it was parked.
     resume_at_once: bool,
     /// Seconds since the process started, when it was last used.
@@ -184,6 +187,7 @@ impl Slots {
                 live: None,
                 queue: None,
                 at: At::default(),
+                generation: 0,
                 resume_at_once: false,
                 used_s: 0,
                 faults: None,
@@ -324,6 +328,7 @@ impl Claim {
         let slot = Arc::clone(&self.slot);
         let mut inner = slot.inner.lock();
         if let Some(message) = inner.pop() {
+            inner.generation = self.generation();
             drop(inner);
             return After::Next(self, message);
         }
@@ -350,7 +355,13 @@ impl Claim {
         at_once
     }
 
+    /// 0 for a state that is not in memory: it has come over to nothing.
+    fn generation(&self) -> u32 {
+        self.live.as_ref().map_or(0, |live| live.generation)
+    }
+
     fn put_back(&mut self, inner: &mut Inner, phase: Phase) {
+        inner.generation = self.generation();
         inner.live = self.live.take();
         inner.at = self.at;
         inner.phase = phase;

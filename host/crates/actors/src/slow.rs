@@ -20,31 +20,43 @@ pub(crate) struct Slow {
     in_use: AtomicUsize,
     /// Claims that wait for room, in order.
     waiting: Mutex<VecDeque<Arc<Slot>>>,
+    /// How many do, to be looked at without the lock.
+    waits: AtomicUsize,
 }
 
 /// How a handler may run.
-pub(crate) enum Entered {
+pub(crate) enum Entered<'a> {
     /// Right here: it is proven fast.
     Fast,
     /// Where blocking is allowed.
-    Slow(Room),
+    Slow(Room<'a>),
     /// Not now; the claim is to be parked, and will be resumed.
     NoRoom,
 }
 
-/// Room for one handler. Given back by [`Slow::leave`].
+/// Room for one handler, until it is dropped.
 #[must_use]
-pub(crate) struct Room(());
+pub(crate) struct Room<'a>(&'a Slow);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.in_use.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 impl Slow {
-    pub(crate) fn enter(&self, stats: &EventStats, slot: &Arc<Slot>) -> Entered {
+    pub(crate) fn enter(&self, stats: &EventStats, slot: &Arc<Slot>) -> Entered<'_> {
         if stats.is_proven_fast() {
             return Entered::Fast;
         }
         if self.in_use.fetch_add(1, Ordering::SeqCst) < SLOW_HANDLERS_MAX {
-            return Entered::Slow(Room(()));
+            return Entered::Slow(Room(self));
         }
-        self.waiting.lock().push_back(Arc::clone(slot));
+        {
+            let mut waiting = self.waiting.lock();
+            waiting.push_back(Arc::clone(slot));
+            self.waits.store(waiting.len(), Ordering::SeqCst);
+        }
         let room = self.in_use.fetch_sub(1, Ordering::SeqCst) <= SLOW_HANDLERS_MAX;
         // Whoever left since the count was taken has seen nobody waiting.
         if room && self.stop_waiting(slot) {
@@ -57,13 +69,23 @@ impl Slow {
     fn stop_waiting(&self, slot: &Arc<Slot>) -> bool {
         let mut waiting = self.waiting.lock();
         let position = waiting.iter().position(|other| Arc::ptr_eq(other, slot));
-        position.is_some_and(|position| waiting.remove(position).is_some())
+        let stopped = position.is_some_and(|position| waiting.remove(position).is_some());
+        self.waits.store(waiting.len(), Ordering::SeqCst);
+        stopped
     }
 
-    /// Gives room back. The claim that now has a turn, if one waited.
-    pub(crate) fn leave(&self, _room: Room) -> Option<Arc<Slot>> {
-        self.in_use.fetch_sub(1, Ordering::SeqCst);
-        self.waiting.lock().pop_front()
+    /// A claim that waits and now has room. Asked at the end of each turn, whether it
+    /// took room or not: so the turn is passed on until nobody waits or all is taken.
+    pub(crate) fn next_with_room(&self) -> Option<Arc<Slot>> {
+        if self.waits.load(Ordering::SeqCst) == 0
+            || self.in_use.load(Ordering::SeqCst) >= SLOW_HANDLERS_MAX
+        {
+            return None;
+        }
+        let mut waiting = self.waiting.lock();
+        let next = waiting.pop_front();
+        self.waits.store(waiting.len(), Ordering::SeqCst);
+        next
     }
 
     /// Takes note that this thread runs a handler, until the guard is dropped.

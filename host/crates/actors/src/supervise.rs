@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use host_journal::{Entry, Rows};
+use host_journal::{Lost, Rows};
 use host_model::ActorId;
 use host_model::limits::{FAULT_WINDOW, FAULTS_MAX, QUARANTINES_MAX};
 use host_model::release::Start;
 use parking_lot::Mutex;
 
 use crate::slots::Claim;
-use crate::token::{Ticket, Token};
+use crate::token::Token;
 use crate::{Actors, CallError};
 
 /// Who is in quarantine, and which plugins are past their limit.
@@ -142,20 +142,13 @@ impl Actors {
     /// come over to the release that rules.
     pub async fn set_aside(&self, id: &ActorId, reason: &str) {
         self.note_quarantine(id, reason);
-        let (responder, receiver) = tokio::sync::oneshot::channel();
-        let entry = Entry {
-            incarnation: self.journal.incarnation(),
-            rows: Rows {
-                quarantine: Some((id.clone(), Some(reason.to_owned()))),
-                ..Rows::default()
-            },
-            token: Ticket(Token::Value(responder)),
-        };
+        let written = self.write_rows(|| Rows {
+            quarantine: Some((id.clone(), Some(reason.to_owned()))),
+            ..Rows::default()
+        });
         // If the store will not have it, the actor is set aside until the next start,
         // which finds it in its old version and tries again.
-        if self.journal.append(entry).is_ok()
-            && let Ok(Err(lost)) = receiver.await
-        {
+        if let Err(lost) = written.await {
             tracing::error!(actor = %id, %lost, "a quarantine could not be written");
         }
     }
@@ -176,20 +169,16 @@ impl Actors {
     /// None if it was not in quarantine; inside, why the store would not have it.
     pub async fn quarantine_release(&self, id: &ActorId) -> Option<Result<(), CallError>> {
         self.supervisor.quarantined(id)?;
-        let (responder, receiver) = tokio::sync::oneshot::channel();
-        let entry = Entry {
-            incarnation: self.journal.incarnation(),
-            rows: Rows {
-                quarantine: Some((id.clone(), None)),
-                ..Rows::default()
-            },
-            token: Ticket(Token::Value(responder)),
-        };
-        if self.journal.append(entry).is_err() {
-            return Some(Err(CallError::Stopping));
-        }
-        if let Ok(Err(lost)) = receiver.await {
-            return Some(Err(CallError::NotApplied(lost.to_string())));
+        let written = self.write_rows(|| Rows {
+            quarantine: Some((id.clone(), None)),
+            ..Rows::default()
+        });
+        match written.await {
+            Ok(()) => {}
+            Err(Lost::NotApplied(why)) => {
+                return Some(Err(CallError::NotApplied(why.to_string())));
+            }
+            Err(Lost::Unknown(_)) => return Some(Err(CallError::OutcomeUnknown)),
         }
         if let Some(slot) = self.slots.get(id) {
             slot.inner.lock().faults = None;

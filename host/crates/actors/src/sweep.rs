@@ -1,6 +1,7 @@
 //! A sweep: everyone who has not come over yet, awake and asleep.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_model::ActorId;
 use host_model::limits::SWEEP_IN_FLIGHT_MAX;
@@ -10,10 +11,13 @@ use tokio::sync::Semaphore;
 use crate::Actors;
 use crate::message::{Errand, Message};
 use crate::release::Ruling;
-use crate::slots::Phase;
+use crate::slots::{Phase, Slot};
 
 /// Rows read at a time.
 const PAGE: usize = 512;
+
+/// Between two rounds.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// What a sweep has found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,45 +28,47 @@ pub struct SweepProgress {
 
 impl Actors {
     /// Brings over whoever has not come, a few at a time, and waits for all of them.
-    /// Runs until nobody is behind, or until one fails. Cancel safe.
+    /// Runs until nobody is behind; with `stop_at_failure`, or until one fails. Who has
+    /// failed is not tried again. Cancel safe.
     ///
     /// # Errors
     ///
     /// The journal cannot be read.
-    pub async fn sweep(self: &Arc<Self>) -> Result<SweepProgress, host_journal::ReadError> {
+    pub async fn sweep(
+        self: &Arc<Self>,
+        stop_at_failure: bool,
+    ) -> Result<SweepProgress, host_journal::ReadError> {
         let mut progress = SweepProgress::default();
         loop {
             let room = Arc::new(Semaphore::new(SWEEP_IN_FLIGHT_MAX));
-            let behind = self.sweep_awake(&room).await + self.sweep_asleep(&room).await?;
+            let behind = self.sweep_awake(&room, stop_at_failure).await
+                + self.sweep_asleep(&room, stop_at_failure).await?;
             // All permits are back when all snapshots are durable.
             let all = u32::try_from(SWEEP_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
             drop(room.acquire_many(all).await);
             progress.behind += behind;
-            if behind == 0 || self.migrations.failed() > 0 {
+            if behind == 0 || self.stops(stop_at_failure) {
                 break;
             }
+            // Who is busy, or whose mailbox is full, is looked for again in a moment.
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
         self.tell_empty_topics();
         Ok(progress)
     }
 
-    async fn sweep_awake(self: &Arc<Self>, room: &Arc<Semaphore>) -> u64 {
+    fn stops(&self, at_failure: bool) -> bool {
+        at_failure && self.migrations.failed() > 0
+    }
+
+    async fn sweep_awake(self: &Arc<Self>, room: &Arc<Semaphore>, stop_at_failure: bool) -> u64 {
         let mut behind = 0;
         for shard in self.slots.shards() {
             for slot in self.slots.of_shard(shard) {
-                let came = {
-                    let inner = slot.inner.lock();
-                    let current = self.generation();
-                    match (&inner.live, inner.phase) {
-                        (Some(live), _) => live.generation == current,
-                        (None, Phase::Claimed | Phase::Parked) => false,
-                        (None, Phase::Idle | Phase::Gone) => true,
-                    }
-                };
-                if came {
+                if !self.is_behind(&slot) {
                     continue;
                 }
-                if self.migrations.failed() > 0 {
+                if self.stops(stop_at_failure) {
                     return behind;
                 }
                 behind += 1;
@@ -73,9 +79,30 @@ impl Actors {
         behind
     }
 
+    /// Whether an actor in memory has not come over, or its coming over was lost. One
+    /// without a state is asleep for this purpose.
+    fn is_behind(&self, slot: &Slot) -> bool {
+        let inner = slot.inner.lock();
+        let lost = inner.at.incarnation != self.journal.incarnation()
+            && self
+                .journal
+                .was_lost(inner.at.position, inner.at.incarnation);
+        let loaded = inner.live.is_some() || matches!(inner.phase, Phase::Claimed | Phase::Parked);
+        loaded && (lost || inner.generation != self.generation())
+    }
+
+    /// Whether an actor has a state in memory, which [`Actors::is_behind`] looks after.
+    fn is_loaded(&self, id: &ActorId) -> bool {
+        self.slots.get(id).is_some_and(|slot| {
+            let inner = slot.inner.lock();
+            inner.live.is_some() || matches!(inner.phase, Phase::Claimed | Phase::Parked)
+        })
+    }
+
     async fn sweep_asleep(
         self: &Arc<Self>,
         room: &Arc<Semaphore>,
+        stop_at_failure: bool,
     ) -> Result<u64, host_journal::ReadError> {
         let mut behind = 0;
         let release = self.release();
@@ -90,12 +117,12 @@ impl Actors {
                 after = Some(last.id.clone());
                 for listed in page {
                     let stays = !changes_shape(ruling, &listed.version)
-                        || self.is_awake(&listed.id)
-                        || self.migrations.is_left_behind(&listed.id);
+                        || self.is_loaded(&listed.id)
+                        || self.migrations.has_been_tried(&listed.id);
                     if stays {
                         continue;
                     }
-                    if self.migrations.failed() > 0 {
+                    if self.stops(stop_at_failure) {
                         return Ok(behind);
                     }
                     behind += 1;

@@ -28,7 +28,14 @@ pub(crate) enum Flow {
 
 impl Actors {
     /// Runs `first` and what has queued meanwhile, then gives the claim back.
-    pub(crate) fn turn(self: &Arc<Self>, mut claim: Claim, first: Option<Message>) {
+    pub(crate) fn turn(self: &Arc<Self>, claim: Claim, first: Option<Message>) {
+        self.take_turn(claim, first);
+        if let Some(slot) = self.slow.next_with_room() {
+            self.resume_soon(slot);
+        }
+    }
+
+    fn take_turn(self: &Arc<Self>, mut claim: Claim, first: Option<Message>) {
         let mut next = first;
         for _ in 0..TURN_MESSAGES_MAX {
             if let Some(message) = next.take()
@@ -100,6 +107,12 @@ impl Actors {
                 return Flow::Next;
             }
         }
+        if let Some(error) = self.unknown_plugin(&claim.slot.id) {
+            // Its plugin has left with the release before: it sleeps on in the journal.
+            self.refuse_for_ever(claim, message, error);
+            self.sleep(claim);
+            return Flow::Next;
+        }
         let errand = match &mut message {
             Message::Migrate(errand) => errand.take(),
             _ => None,
@@ -111,6 +124,9 @@ impl Actors {
             return Flow::Next;
         };
         let Some(event) = message.event() else {
+            if matches!(message, Message::Inspect(_)) && self.settled(claim) == Settled::Pending {
+                return self.wait_for_journal(claim, message);
+            }
             self.housekeep(claim, message);
             return Flow::Next;
         };
@@ -127,11 +143,8 @@ impl Actors {
         let stats = Arc::clone(live.code.event(event));
         match self.slow.enter(&stats, &claim.slot) {
             Entered::Fast => self.handle(claim, message, &stats),
-            Entered::Slow(room) => {
+            Entered::Slow(_room) => {
                 tokio::task::block_in_place(|| self.handle(claim, message, &stats));
-                if let Some(slot) = self.slow.leave(room) {
-                    self.resume_soon(slot);
-                }
             }
             Entered::NoRoom => return Flow::Park(message),
         }
@@ -270,7 +283,8 @@ impl Actors {
         claim: &mut Claim,
         request: &Request,
     ) -> Option<Result<Answer, CallError>> {
-        if self.settled(claim) != Settled::Durable {
+        let quarantined = self.supervisor.quarantined(&claim.slot.id).is_some();
+        if quarantined || self.settled(claim) != Settled::Durable {
             return None;
         }
         let live = claim.live.as_ref()?;

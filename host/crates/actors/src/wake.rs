@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use host_journal::Stored;
 use host_loader::State;
+use host_model::ActorId;
 
 use crate::Actors;
 use crate::message::CallError;
@@ -42,11 +43,7 @@ impl Actors {
         let release = self.release();
         let id = claim.slot.id.clone();
         let Some(ruling) = release.plugins.get(id.plugin()) else {
-            let known: Vec<_> = release.plugins.keys().map(String::as_str).collect();
-            return Err(NotWoken::UnknownPlugin(CallError::UnknownPlugin {
-                plugin: id.plugin().to_owned(),
-                known: known.join(", "),
-            }));
+            return Err(NotWoken::UnknownPlugin(unknown_plugin(&release, &id)));
         };
         if self.settled(claim) == Settled::Pending {
             let token = crate::token::Token::Resume(Arc::clone(&claim.slot));
@@ -77,8 +74,25 @@ impl Actors {
     }
 }
 
+impl Actors {
+    /// The error for an actor whose plugin is not in the release that rules.
+    pub(crate) fn unknown_plugin(&self, id: &ActorId) -> Option<CallError> {
+        let release = self.release.load();
+        let known = release.plugins.contains_key(id.plugin());
+        (!known).then(|| unknown_plugin(&release, id))
+    }
+}
+
+fn unknown_plugin(release: &Release, id: &ActorId) -> CallError {
+    let known: Vec<_> = release.plugins.keys().map(String::as_str).collect();
+    CallError::UnknownPlugin {
+        plugin: id.plugin().to_owned(),
+        known: known.join(", "),
+    }
+}
+
 /// The state that `stored` describes, in the version that it then had.
-fn restore(release: &Release, id: &host_model::ActorId, stored: Stored) -> Result<Live, String> {
+fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, String> {
     let code = |version: &host_model::Version| -> Result<Arc<Code>, String> {
         release.code(id.plugin(), version).cloned().ok_or_else(|| {
             format!(

@@ -4,7 +4,8 @@
 //! or hang. So the first to open a library is a child, `host inspect FILE`,
 //! which also runs abi_stable's check, since that keeps references into it.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -92,7 +93,7 @@ impl Inspector {
             .spawn()
             .map_err(failed)?;
         let mut stdout = child.stdout.take().expect("it was asked for");
-        // A report is a few hundred bytes; whatever else a plugin prints is not read.
+        // A report is a few hundred bytes; no more than its bound is read.
         let reader = std::thread::spawn(move || {
             let mut text = String::new();
             let read = stdout.by_ref().take(1 << 20).read_to_string(&mut text);
@@ -153,10 +154,13 @@ fn how(status: ExitStatus) -> String {
 /// The child's part: opens the library, checks it in full, starts it, and prints
 /// one line of JSON. Returns the exit code: 0 for a plugin, 1 for a refusal.
 ///
-/// Standard output is the report's; what the plugin prints there meanwhile stands
-/// in lines before it.
+/// Standard output is the report's alone: what the plugin prints goes to standard
+/// error, and a process that it starts does not hold the report open.
 #[must_use]
 pub fn inspect_main(path: &Path) -> i32 {
+    let Ok(mut out) = take_stdout() else {
+        return 1;
+    };
     let checked = sys::open(path)
         .and_then(|table| sys::check_layouts(path, &table).map(|()| table))
         .map_err(|e| e.to_string())
@@ -168,6 +172,14 @@ pub fn inspect_main(path: &Path) -> i32 {
         Err(message) => (Report::Refused { message }, 1),
     };
     let line = serde_json::to_string(&report).expect("a report is JSON");
-    println!("\n{line}");
-    code
+    // Without a reader there is nobody to tell.
+    writeln!(out, "{line}").map_or(1, |()| code)
+}
+
+/// Standard output, closed to whatever this process starts; its place is taken by
+/// standard error.
+fn take_stdout() -> rustix::io::Result<File> {
+    let out = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok(out.into())
 }

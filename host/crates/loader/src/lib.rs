@@ -35,7 +35,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-pub use digest::Digest;
+pub use digest::{Digest, InvalidDigest};
 pub use fault::{Fault, FaultKind};
 pub use host_abi::Caller;
 pub use inspect::{InspectError, Inspector, inspect_main};
@@ -50,6 +50,9 @@ pub struct Loader {
     images: PathBuf,
     inspector: Inspector,
     opened: Mutex<HashMap<Digest, Arc<Plugin>>>,
+    /// Held while one is opened, which may take as long as an inspection may; whoever
+    /// only looks at what is open does not wait for it.
+    opening: Mutex<()>,
 }
 
 /// Why a library was not loaded. The plugin's author or the operator is to blame,
@@ -93,6 +96,7 @@ impl Loader {
             images: images.to_owned(),
             inspector,
             opened: Mutex::default(),
+            opening: Mutex::default(),
         })
     }
 
@@ -103,7 +107,8 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// [`LoadError`]; the process is as it was, but for a copy in `images`.
+    /// [`LoadError`]; the process is as it was, but for a copy in `images` of what
+    /// only this process could not open.
     pub fn load(&self, path: &Path, expected: Option<Digest>) -> Result<Arc<Plugin>, LoadError> {
         if let Some(expected) = expected
             && let Some(plugin) = self.opened.lock().get(&expected)
@@ -122,15 +127,19 @@ impl Loader {
             });
         }
         // Held to the end, so that no digest is ever opened twice.
-        let mut opened = self.opened.lock();
-        if let Some(plugin) = opened.get(&found) {
+        let _opening = self.opening.lock();
+        if let Some(plugin) = self.opened.lock().get(&found) {
             return Ok(Arc::clone(plugin));
         }
         let image = stage::copy(&self.images, path, &library, found)?;
-        self.inspector.inspect(&image, path)?;
+        if let Err(refused) = self.inspector.inspect(&image, path) {
+            // This process never had it open.
+            stage::remove(&image);
+            return Err(refused.into());
+        }
         let table = sys::open(&image)?;
         let plugin = Arc::new(Plugin::start(table, found, library.len())?);
-        opened.insert(found, Arc::clone(&plugin));
+        self.opened.lock().insert(found, Arc::clone(&plugin));
         Ok(plugin)
     }
 

@@ -134,10 +134,13 @@ impl State {
             .iter()
             .map(|effect| plugin.json(Some(effect), name, "an effect"))
             .collect::<Result<_, _>>()?;
+        let reply = out
+            .reply
+            .ok_or_else(|| plugin.fault(name, "it gave no reply".to_owned()))?;
         Ok(Verdict::Accepted(Accepted {
             event: out.event.map(Bytes::from),
             effects,
-            reply: out.reply.unwrap_or_default().into(),
+            reply: reply.into(),
         }))
     }
 
@@ -168,7 +171,10 @@ impl State {
             (self.plugin.table.query)(self.ptr.as_ptr(), &raw const call, sink)
         });
         Ok(match self.plugin.said(status, &mut out, "query")? {
-            Ok(()) => Ok(out.reply.unwrap_or_default().into()),
+            Ok(()) => Ok(out
+                .reply
+                .ok_or_else(|| self.plugin.fault("query", "it gave no reply".to_owned()))?
+                .into()),
             Err(rejection) => Err(rejection),
         })
     }

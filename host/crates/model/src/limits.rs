@@ -106,10 +106,13 @@ pub const PLUGIN_BYTES_MAX: u64 = 256 << 20;
 pub const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Upgrades kept in the history.
-pub const HISTORY_MAX: usize = 1_000;
+pub const HISTORY_MAX: u64 = 1_000;
 
 /// Default probation: long enough for every kind of client to have come by.
 pub const PROBATION_DEFAULT: Duration = Duration::from_secs(60);
+
+/// The longest probation: longer than that is no upgrade under way any more.
+pub const PROBATION_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Default time for a host to stop in order: connections told, handlers ended,
 /// journal committed.

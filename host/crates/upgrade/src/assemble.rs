@@ -1,16 +1,17 @@
 //! From releases on disk to a release that can rule: plugins opened, ways laid.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use host_actors::{Code, Release, Route, RouteHop, Ruling};
-use host_loader::{Digest, LoadError, Loader};
+use host_loader::{Digest, InvalidDigest, LoadError, Loader};
 use host_model::Version;
 use host_model::release::ReleasePlugin;
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use crate::book::Booked;
 use crate::plan::{Appups, way};
 use crate::releases::{Releases, ReleasesError, Unpacked};
 
@@ -20,6 +21,8 @@ use crate::releases::{Releases, ReleasesError, Unpacked};
 pub struct Assembler {
     loader: Arc<Loader>,
     releases: Releases,
+    /// What this home has known under the same version numbers before.
+    booked: Booked,
     codes: Mutex<HashMap<Digest, Arc<Code>>>,
 }
 
@@ -39,6 +42,19 @@ pub enum AssembleError {
         /// Why not.
         source: LoadError,
     },
+    /// A manifest has no digest where one should be.
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
+    /// A version number stands for another library than it did here before.
+    #[error("{} is another library than {plugin} {version} was in this home before; a version number stands for one library for ever: put the old one back, or give the new one a new number", path.display())]
+    OtherLibrary {
+        /// The plugin.
+        plugin: String,
+        /// Its version.
+        version: Version,
+        /// The library.
+        path: PathBuf,
+    },
     /// A library says that it is another plugin than the manifest does.
     #[error("{} is {found}, and the manifest of its release says {wanted}; build the release again", path.display())]
     OtherPlugin {
@@ -52,12 +68,13 @@ pub enum AssembleError {
 }
 
 impl Assembler {
-    /// An assembler over `releases`.
+    /// An assembler over `releases`, held to the libraries that are booked.
     #[must_use]
-    pub fn new(loader: Arc<Loader>, releases: Releases) -> Self {
+    pub fn new(loader: Arc<Loader>, releases: Releases, booked: Booked) -> Self {
         Self {
             loader,
             releases,
+            booked,
             codes: Mutex::default(),
         }
     }
@@ -68,8 +85,9 @@ impl Assembler {
         &self.releases
     }
 
-    /// The release `to`, with ways for states of the releases `others` to come over
-    /// where appups know one. `before` rules until then. Blocking.
+    /// The release `to`. `before` rules until then; both must be whole. Of all other
+    /// installed releases comes what can be read: the journal may hold states, records
+    /// and messages in any version that ever ran here. Blocking.
     ///
     /// # Errors
     ///
@@ -78,29 +96,20 @@ impl Assembler {
         &self,
         to: &Unpacked,
         before: Option<&Unpacked>,
-        others: &[Unpacked],
     ) -> Result<Release, AssembleError> {
-        let appups = self.releases.appups()?;
+        let appups = self.releases.appups();
+        let installed = self.releases.readable();
         let mut plugins = BTreeMap::new();
         for plugin in &to.manifest.plugins {
             let code = self.open(to, plugin)?;
-            let versions: BTreeSet<&Version> = before
-                .into_iter()
-                .chain(others)
-                .filter_map(|release| release.manifest.plugin(&plugin.name))
-                .map(|other| &other.version)
-                .filter(|version| **version != plugin.version)
-                .collect();
-            let mut routes = Vec::new();
-            for version in versions {
-                if let Some(route) = self.route(plugin, version, &appups)? {
-                    routes.push(route);
-                }
-            }
+            let readable = self.readable(plugin, before, &installed)?;
+            let ways = readable.iter();
+            let routes = ways.filter_map(|from| route(from, &code, &readable, &appups));
             let ruling = Ruling {
-                code,
                 start: plugin.start,
-                routes,
+                routes: routes.collect(),
+                code,
+                readable,
             };
             plugins.insert(plugin.name.clone(), ruling);
         }
@@ -111,50 +120,49 @@ impl Assembler {
         })
     }
 
-    /// The way from `version` of a plugin to the version in the release. None: no
-    /// appup knows one, or a version on it is not installed.
-    fn route(
+    /// The other versions of `plugin` that are installed. Only what `before` has must be
+    /// whole: a release that is broken and not needed must not keep others from running.
+    fn readable(
         &self,
         plugin: &ReleasePlugin,
-        version: &Version,
-        appups: &Appups,
-    ) -> Result<Option<Route>, AssembleError> {
-        let Ok(hops) = way(&plugin.name, version, &plugin.version, appups) else {
-            return Ok(None);
-        };
-        let Some(from) = self.find(&plugin.name, version)? else {
-            return Ok(None);
-        };
-        let mut steps = Vec::new();
-        for hop in hops {
-            let Some(to) = self.find(&plugin.name, &hop.to)? else {
-                return Ok(None);
+        before: Option<&Unpacked>,
+        installed: &[Unpacked],
+    ) -> Result<Vec<Arc<Code>>, AssembleError> {
+        let mut readable: Vec<Arc<Code>> = Vec::new();
+        for release in before.into_iter().chain(installed) {
+            let Some(other) = release.manifest.plugin(&plugin.name) else {
+                continue;
             };
-            steps.push(RouteHop {
-                to,
-                change: hop.state,
-            });
-        }
-        Ok(Some(Route { from, hops: steps }))
-    }
-
-    /// A plugin's version from whichever release has it.
-    fn find(&self, name: &str, version: &Version) -> Result<Option<Arc<Code>>, AssembleError> {
-        for release in self.releases.versions()? {
-            let release = self.releases.read(&release)?;
-            if let Some(plugin) = release.manifest.plugin(name)
-                && plugin.version == *version
-            {
-                return self.open(&release, plugin).map(Some);
+            let known = |code: &Arc<Code>| *code.version() == other.version;
+            if other.version == plugin.version || readable.iter().any(known) {
+                continue;
+            }
+            match self.open(release, other) {
+                Ok(code) => readable.push(code),
+                Err(error) if before == Some(release) => return Err(error),
+                Err(error) => tracing::warn!(
+                    plugin = other.name,
+                    version = %other.version,
+                    error = host_actors::chain(&error),
+                    "a plugin of another release is left out"
+                ),
             }
         }
-        Ok(None)
+        Ok(readable)
     }
 
     fn open(&self, release: &Unpacked, plugin: &ReleasePlugin) -> Result<Arc<Code>, AssembleError> {
         let path = release.dir.join(&plugin.file);
-        let expected = plugin.sha256.parse().ok();
-        let opened = self.loader.load(&path, expected);
+        let expected: Digest = plugin.sha256.parse()?;
+        let booked = self.booked.digest(&plugin.name, &plugin.version);
+        if booked.is_some_and(|booked| booked != plugin.sha256) {
+            return Err(AssembleError::OtherLibrary {
+                plugin: plugin.name.clone(),
+                version: plugin.version.clone(),
+                path,
+            });
+        }
+        let opened = self.loader.load(&path, Some(expected));
         let opened = opened.map_err(|source| AssembleError::Load {
             plugin: plugin.name.clone(),
             version: plugin.version.clone(),
@@ -173,6 +181,31 @@ impl Assembler {
             .or_insert_with(|| Code::new(opened));
         Ok(Arc::clone(code))
     }
+}
+
+/// The way from the version `from` of a plugin to the version `to`. None: no appup
+/// knows one, or a version on it is not installed.
+fn route(
+    from: &Arc<Code>,
+    to: &Arc<Code>,
+    readable: &[Arc<Code>],
+    appups: &Appups,
+) -> Option<Route> {
+    let hops = way(to.plugin().name(), from.version(), to.version(), appups).ok()?;
+    let code = |version: &Version| {
+        let mut known = readable.iter().chain([to]);
+        known.find(|code| code.version() == version).cloned()
+    };
+    let hops = hops.into_iter().map(|hop| {
+        Some(RouteHop {
+            to: code(&hop.to)?,
+            change: hop.state,
+        })
+    });
+    Some(Route {
+        from: Arc::clone(from),
+        hops: hops.collect::<Option<_>>()?,
+    })
 }
 
 /// The versions of a release's plugins.

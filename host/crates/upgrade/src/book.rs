@@ -16,6 +16,7 @@ use host_actors::Actors;
 use host_journal::{Journal, Lost, ReadError};
 use host_model::Version;
 use host_model::control::UpgradeReport;
+use host_model::limits::HISTORY_MAX;
 use host_model::release::{ReleaseManifest, ReleaseStatus};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -193,7 +194,12 @@ impl Book {
     /// How an upgrade ended.
     #[must_use]
     pub fn history(self, id: u64, report: &UpgradeReport) -> Self {
-        self.put(format!("upgrade/history/{id:08}"), report)
+        let mut book = self.put(format!("upgrade/history/{id:08}"), report);
+        if let Some(oldest) = id.checked_sub(HISTORY_MAX) {
+            let oldest = format!("upgrade/history/{oldest:08}");
+            book.values.push((oldest, None));
+        }
+        book
     }
 
     /// Makes it durable, all or nothing.

@@ -195,7 +195,10 @@ impl Upgrader {
             return Err(PlanError::SameVersion(to.clone()).into());
         }
         let to = releases.read(to)?;
-        let appups = releases.appups()?;
+        // What is wrong with one of these two is said here; others only lack.
+        from.appups()?;
+        to.appups()?;
+        let appups = releases.appups();
         Ok(plan(&from.manifest, &to.manifest, &appups, one_way)?)
     }
 

@@ -116,21 +116,38 @@ impl Releases {
         Ok(versions)
     }
 
-    /// The appups of all releases, by plugin and version.
-    ///
-    /// # Errors
-    ///
-    /// [`ReleasesError::Broken`], which names the file.
-    pub fn appups(&self) -> Result<BTreeMap<(String, Version), Appup>, ReleasesError> {
+    /// The releases that can be read. What is wrong with the others is logged: one that
+    /// is half copied must not keep the rest from running.
+    #[must_use]
+    pub fn readable(&self) -> Vec<Unpacked> {
+        let versions = self.versions().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the releases could not be listed");
+            Vec::new()
+        });
+        let read = |version: &Version| {
+            self.read(version)
+                .inspect_err(|error| tracing::warn!(%error, "a release is left out"))
+        };
+        versions.iter().filter_map(|v| read(v).ok()).collect()
+    }
+
+    /// The appups of the releases that can be read, by plugin and version. Those of a
+    /// release with a broken one are left out, and that is logged.
+    #[must_use]
+    pub fn appups(&self) -> BTreeMap<(String, Version), Appup> {
         let mut appups = BTreeMap::new();
-        for version in self.versions()? {
-            for appup in self.read(&version)?.appups()? {
-                appups
-                    .entry((appup.plugin.clone(), appup.version.clone()))
-                    .or_insert(appup);
+        for release in self.readable() {
+            match release.appups() {
+                Ok(own) => {
+                    for appup in own {
+                        let key = (appup.plugin.clone(), appup.version.clone());
+                        appups.entry(key).or_insert(appup);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the appups of a release are left out"),
             }
         }
-        Ok(appups)
+        appups
     }
 }
 
@@ -167,7 +184,12 @@ impl Unpacked {
         self.dir.join("bin/host")
     }
 
-    fn appups(&self) -> Result<Vec<Appup>, ReleasesError> {
+    /// Its appups.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError::Broken`], which names the file.
+    pub fn appups(&self) -> Result<Vec<Appup>, ReleasesError> {
         let read = |file: &Path| -> Result<Appup, ReleasesError> {
             let path = self.dir.join(file);
             let broken = |problem: String| ReleasesError::Broken {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use host_actors::{Actors, Release};
 use host_model::control::{Outcome, Progress, UpgradeReport, UpgradeStatus};
+use host_model::limits::PROBATION_MAX;
 use host_model::plan::Plan;
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::book::{Book, Past};
 use crate::engine::{Asked, RefusedUpgrade, Upgrader};
-use crate::releases::Unpacked;
 use crate::state::{Event, Reason, State, Upgrade};
 use crate::verify::verify;
 
@@ -320,8 +320,7 @@ impl Run {
         self.upgrader.actors.install(release);
         match self.sweep().await {
             Swept::All => Event::AllSwitched {
-                until_ms: now_ms()
-                    + i64::try_from(self.probation_s.unwrap_or(0) * 1_000).unwrap_or(i64::MAX),
+                until_ms: now_ms().saturating_add(self.probation_ms()),
             },
             Swept::Failed(reason) => Event::Failed { reason },
         }
@@ -363,6 +362,8 @@ impl Run {
     async fn go_back(&mut self) -> Event {
         let actors = Arc::clone(&self.upgrader.actors);
         self.came_over = self.came_over.max(actors.migrations().migrated());
+        // Before the old release rules again: from then on failures count.
+        actors.migrations().reset();
         match self.assemble(false).await {
             Ok(release) => actors.install(release),
             Err(why) => {
@@ -372,28 +373,48 @@ impl Run {
             }
         }
         loop {
-            actors.migrations().reset();
-            match actors.sweep().await {
-                Err(error) => {
-                    return Event::GotStuck {
-                        reason: Reason::blameless(host_actors::chain(&error)),
-                    };
-                }
-                Ok(_) => {
-                    let failures = actors.migrations().failures();
-                    if failures.is_empty() {
-                        return Event::AllReturned;
-                    }
-                    for failure in failures {
-                        let reason = format!(
-                            "it could not go back from {} to {}: {}",
-                            failure.from, failure.to, failure.why
-                        );
-                        actors.set_aside(&failure.actor, &reason).await;
-                    }
-                }
+            if let Swept::Failed(reason) = self.sweep_back().await {
+                return Event::GotStuck { reason };
+            }
+            let failures = actors.migrations().take_failures();
+            if failures.is_empty() {
+                return Event::AllReturned;
+            }
+            for failure in failures {
+                let reason = format!(
+                    "it could not go back from {} to {}: {}",
+                    failure.from, failure.to, failure.why
+                );
+                actors.set_aside(&failure.actor, &reason).await;
             }
         }
+    }
+
+    /// Brings back whoever can go back, and says meanwhile how far it is.
+    async fn sweep_back(&mut self) -> Swept {
+        let actors = Arc::clone(&self.upgrader.actors);
+        let sweep = actors.sweep(false);
+        tokio::pin!(sweep);
+        let mut tell = tokio::time::interval(TELL_EVERY);
+        loop {
+            tokio::select! {
+                swept = &mut sweep => return match swept {
+                    Ok(_) => Swept::All,
+                    Err(error) => Swept::Failed(Reason::blameless(host_actors::chain(&error))),
+                },
+                // It goes back already: there is nothing else to wish for.
+                Some(_) = self.asked.recv() => {}
+                _ = tell.tick() => self.tell_migrated(),
+            }
+        }
+    }
+
+    fn tell_migrated(&self) {
+        let actors = &self.upgrader.actors;
+        let _ = self.running.progress.send(Progress::Migrated {
+            migrated: actors.migrations().migrated(),
+            total: actors.journal().known(),
+        });
     }
 
     async fn wait_for_an_operator(&mut self) -> Result<Event, HostEnds> {
@@ -411,7 +432,7 @@ impl Run {
         let actors = Arc::clone(&self.upgrader.actors);
         let sweep = {
             let actors = Arc::clone(&actors);
-            async move { actors.sweep().await }
+            async move { actors.sweep(true).await }
         };
         tokio::pin!(sweep);
         let mut tell = tokio::time::interval(TELL_EVERY);
@@ -433,22 +454,16 @@ impl Run {
                     Asked::RollBack => return Swept::Failed(Reason::blameless(BY_HAND)),
                     Asked::Commit => self.probation_s = Some(0),
                 },
-                _ = tell.tick() => {
-                    let _ = self.running.progress.send(Progress::Migrated {
-                        migrated: actors.migrations().migrated(),
-                        total: actors.journal().known(),
-                    });
-                }
+                _ = tell.tick() => self.tell_migrated(),
             }
         }
     }
 
     /// The migrations that failed, in a sentence.
     fn failures(&self) -> Option<String> {
-        let failures = self.upgrader.actors.migrations().failures();
-        let first = failures.first()?;
-        let more = self.upgrader.actors.migrations().failed().saturating_sub(1);
-        let others = match more {
+        let migrations = self.upgrader.actors.migrations();
+        let first = migrations.first_failure()?;
+        let others = match migrations.failed().saturating_sub(1) {
             0 => String::new(),
             n => format!(" (and {n} more)"),
         };
@@ -471,12 +486,7 @@ impl Run {
             let releases = upgrader.assembler.releases();
             let read = |version| releases.read(version).map_err(|e| host_actors::chain(&e));
             let (to, from) = (read(&to)?, read(&from)?);
-            let previous = upgrader.booked.lock().previous.clone();
-            let others: Vec<Unpacked> = previous
-                .and_then(|v| releases.read(&v).ok())
-                .into_iter()
-                .collect();
-            let release = upgrader.assembler.assemble(&to, Some(&from), &others);
+            let release = upgrader.assembler.assemble(&to, Some(&from));
             release.map_err(|e| host_actors::chain(&e))
         });
         assembled.await.unwrap_or_else(|e| Err(e.to_string()))
@@ -488,6 +498,12 @@ impl Run {
             state: self.upgrade.state.name().to_owned(),
             at_ms: self.elapsed_ms(),
         });
+    }
+
+    /// Bounded, whatever an appup or an operator asks for.
+    fn probation_ms(&self) -> i64 {
+        let s = self.probation_s.unwrap_or(0).min(PROBATION_MAX.as_secs());
+        i64::try_from(s.saturating_mul(1_000)).unwrap_or(i64::MAX)
     }
 
     fn elapsed_ms(&self) -> u64 {

@@ -105,6 +105,7 @@ impl Home {
                     code: Arc::clone(code),
                     start: Start::Permanent,
                     routes: vec![route],
+                    readable: Vec::new(),
                 },
             )]
             .into(),

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 pub(crate) const NOON_MS: i64 = 1_740_830_400_000;
 
 pub(crate) struct Actor {
+    key: &'static str,
     pub(crate) state: State,
     pub(crate) now_ms: i64,
     seq: u64,
@@ -27,9 +28,10 @@ struct Carry {
 }
 
 impl Actor {
-    pub(crate) fn new(plugin: &Arc<Plugin>, key: &str) -> Self {
+    pub(crate) fn new(plugin: &Arc<Plugin>, key: &'static str) -> Self {
         let state = plugin.new_state(key).unwrap();
         Self {
+            key,
             snapshot: state.export().unwrap().to_vec(),
             state,
             now_ms: NOON_MS,
@@ -94,7 +96,7 @@ impl Actor {
 
     pub(crate) fn message<'a>(&self, event: &'a str, payload: &'a [u8]) -> Call<'a> {
         Call {
-            key: "k",
+            key: self.key,
             event,
             payload,
             claims: b"",

@@ -94,3 +94,13 @@ fn a_child_that_is_not_there_or_says_nothing() {
     let error = load("true");
     assert!(error.to_string().contains("(exit code 0)"), "{error}");
 }
+
+/// A process that a start left behind holds the child's standard output for half a minute.
+#[test]
+fn a_start_that_leaves_a_process_behind_is_not_waited_for() {
+    let bench = Bench::new();
+    let began = Instant::now();
+    let opened = bench.open_raw("init_spawns");
+    let took = began.elapsed();
+    assert!(took < INSPECT_TIMEOUT, "it took {took:?}: {opened:?}");
+}

@@ -79,3 +79,20 @@ fn what_the_host_would_not_keep_is_not_sent() {
     });
     assert!(lines.is_empty(), "{lines:?}");
 }
+
+/// The host may have been told meanwhile to keep more, or less.
+#[test]
+fn a_level_that_was_raised_counts_from_the_next_line() {
+    let bench = Bench::new();
+    let mut actor = Actor::new(&bench.open("faulty-v0-1-0"), "k");
+    for (level, kept) in [
+        (tracing::Level::ERROR, 0),
+        (tracing::Level::INFO, 1),
+        (tracing::Level::ERROR, 0),
+    ] {
+        let lines = logged(level, || {
+            actor.send("log", &json!({ "message": "salam" })).unwrap();
+        });
+        assert_eq!(lines.len(), kept, "{level}: {lines:?}");
+    }
+}

@@ -8,6 +8,7 @@
 
 mod actor;
 mod built;
+mod effects;
 mod faults;
 mod inspected;
 mod logs;
@@ -55,6 +56,8 @@ impl Bench {
         assert!(message.contains(&path), "{message} does not name {path}");
         assert!(!message.contains("images"), "{message} names the copy");
         assert!(self.loader.resident().is_empty());
+        let images = std::fs::read_dir(self.folder.path().join("images")).unwrap();
+        assert_eq!(images.count(), 0, "the copy of what was refused is gone");
         message
     }
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host_loader::{Digest, InspectError, LoadError};
+use host_loader::{Digest, InspectError, LoadError, StageError};
+use host_model::limits::PLUGIN_BYTES_MAX;
 
 use crate::{Bench, built};
 
@@ -57,6 +58,21 @@ fn a_file_that_is_not_there_or_a_folder() {
         let wanted = format!("read the plugin library {}", path.display());
         assert_eq!(error.to_string(), wanted);
     }
+}
+
+#[test]
+fn a_file_that_is_too_large_for_a_plugin() {
+    let bench = Bench::new();
+    let path = bench.folder.path().join("large.so");
+    let large = fs::File::create(&path).unwrap();
+    large.set_len(PLUGIN_BYTES_MAX + 1).unwrap();
+    let error = bench.loader.load(&path, None).unwrap_err();
+    assert!(
+        matches!(error, LoadError::Stage(StageError::TooLarge { .. })),
+        "{error:?}"
+    );
+    let wanted = "has 268435457 bytes, and a plugin library may have 268435456";
+    assert!(error.to_string().ends_with(wanted), "{error}");
 }
 
 #[test]

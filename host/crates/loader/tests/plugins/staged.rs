@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use host_loader::{Inspector, Loader, StageError};
+use host_loader::{Inspector, LoadError, Loader, StageError};
 
-use crate::Bench;
+use crate::{Bench, built};
 
 /// In the environment of the process that finds a `noexec` folder there.
 const NOEXEC_DIR: &str = "HOST_LOADER_TEST_NOEXEC_DIR";
@@ -80,6 +80,19 @@ fn a_folder_that_cannot_be_made() {
     let error = Loader::new(Path::new("/proc/self/images"), inspector()).unwrap_err();
     assert!(matches!(error, StageError::Write { .. }), "{error:?}");
     assert!(error.to_string().contains("/proc/self/images"), "{error}");
+}
+
+#[test]
+fn a_folder_that_was_taken_away() {
+    let bench = Bench::new();
+    fs::remove_dir(bench.folder.path().join("images")).unwrap();
+    let error = bench.loader.load(&built::library("raw-v0-1-0"), None);
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, LoadError::Stage(StageError::Write { .. })),
+        "{error:?}"
+    );
+    assert!(error.to_string().starts_with("write a copy to "), "{error}");
 }
 
 #[test]

@@ -1,0 +1,176 @@
+//! Plugins that misbehave, seen from outside: what an operator reads, and what is
+//! still there.
+
+use std::thread;
+
+use e2e::{Home, http, release, wait};
+use serde_json::{Value, json};
+
+const APPUP: &str = r#"
+plugin = "faulty"
+version = "0.2.0"
+
+[[path]]
+from = "~0.1"
+up = [{ update = "state" }]
+down = [{ update = "state" }]
+"#;
+
+/// A home whose releases 0.1.0 and 0.2.0 have the faulty plugin, and nothing else.
+fn home() -> Home {
+    let home = Home::new().unwrap();
+    release::assemble(&home, "0.1.0", &["plugins/hostile/faulty/0.1.0"], &[]).unwrap();
+    let new = ["plugins/hostile/faulty/0.2.0"];
+    release::assemble(&home, "0.2.0", &new, &[("faulty-0.2.0.toml", APPUP)]).unwrap();
+    home
+}
+
+/// Sends a command over HTTP; the status, and the answer.
+fn post(port: u16, key: &str, event: &str, payload: &Value) -> (u16, Value) {
+    let path = format!("/api/v1/faulty/{key}/{event}");
+    let answer = http::request(port, "POST", &path, &payload.to_string()).unwrap();
+    (answer.status, answer.json().unwrap())
+}
+
+fn add(port: u16, key: &str, by: i64) {
+    let (status, answer) = post(port, key, "add", &json!({ "by": by }));
+    assert_eq!(status, 200, "{answer}");
+}
+
+fn summary(port: u16, key: &str) -> Value {
+    let path = format!("/api/v1/faulty/{key}/summary");
+    http::request(port, "GET", &path, "")
+        .unwrap()
+        .json()
+        .unwrap()
+}
+
+#[test]
+fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for n in 0..100 {
+        add(port, &n.to_string(), n);
+    }
+    let (status, _) = post(port, "57", "plan_trouble", &json!({ "what": "up_panics" }));
+    assert_eq!(status, 200);
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let ran = home.host(&line).unwrap().ends_with(4).unwrap();
+    let report: Value = ran.json().unwrap();
+    assert_eq!(report["outcome"], "rolled_back", "{report}");
+    let reason = report["reason"].as_str().unwrap();
+    assert!(reason.contains("faulty:57 could not come over"), "{reason}");
+    assert!(reason.contains("panicked"), "{reason}");
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    assert_eq!(settled.actors.quarantined, 0);
+    for n in 0..100 {
+        let summary = summary(port, &n.to_string());
+        assert_eq!(summary["count"], n, "{summary}");
+        assert_eq!(summary["version"], "0.1.0");
+    }
+    let releases: Value = home
+        .host(&["releases", "--json"])
+        .unwrap()
+        .ok()
+        .unwrap()
+        .json()
+        .unwrap();
+    assert_eq!(releases[1]["status"], "failed", "{releases}");
+    let again = home.host(&line).unwrap().ends_with(1).unwrap();
+    assert_eq!(again.reason().unwrap(), "failed_before");
+
+    // Without the trouble it goes over, when that is wanted.
+    assert_eq!(
+        post(port, "57", "plan_trouble", &json!({ "what": "none" })).0,
+        200
+    );
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "0s",
+        "--retry-failed",
+        "--json",
+    ];
+    let report: Value = home.host(&line).unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(report["outcome"], "committed", "{report}");
+    assert_eq!(report["actors_migrated"], 100);
+    assert_eq!(summary(port, "57")["count"], 57);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_plugin_that_ends_the_process_costs_a_restart_and_nothing_else() {
+    let home = home();
+    let status = home.start().unwrap();
+    add(status.port, "a", 7);
+    let timer = json!({ "name": "later", "in_ms": 1 });
+    let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": 5 } });
+    assert_eq!(post(status.port, "a", "set_timer", &timer).0, 200);
+    assert_eq!(post(status.port, "a", "cast", &cast).0, 200);
+    let path = "/api/v1/faulty/c/abort";
+    // The host dies over it: there is no answer to look at.
+    let _ = http::request(status.port, "POST", path, "{}");
+    home.rebooted(status.pid).unwrap();
+    wait::until("timer and cast have arrived", || {
+        let (a, b) = (summary(status.port, "a"), summary(status.port, "b"));
+        (a["ticks"] == 1 && b["count"] == 5).then_some(())
+    })
+    .unwrap();
+    assert_eq!(summary(status.port, "a")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
+fn with_every_data_thread_stuck_operators_are_answered() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    // Proven fast, it runs where blocking is not expected.
+    for _ in 0..80 {
+        assert_eq!(post(port, "quick", "sleep", &json!({ "ms": 0 })).0, 200);
+    }
+    let threads = thread::available_parallelism().map_or(2, usize::from);
+    let sleepers: Vec<_> = (0..threads * 4)
+        .map(|n| {
+            let sleep = json!({ "ms": 8_000 });
+            thread::spawn(move || post(port, &format!("slow-{n}"), "sleep", &sleep))
+        })
+        .collect();
+    wait::until("health says that the data threads are stuck", || {
+        let health = http::request(port, "GET", "/healthz", "").unwrap();
+        health.body.contains("stuck").then_some(())
+    })
+    .unwrap();
+    let status = home.status().unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    let refused = home
+        .host(&["rollback", "--json"])
+        .unwrap()
+        .ends_with(1)
+        .unwrap();
+    assert_eq!(refused.reason().unwrap(), "nothing_to_roll_back");
+    // An upgrade is begun, and rolled back, while nobody can come over.
+    let line = ["upgrade", "0.2.0", "--probation", "300s", "--json"];
+    let upgrade = home.begin(&line).unwrap();
+    wait::until("the upgrade is at its switch", || {
+        let upgrade = home.status().unwrap().upgrade?;
+        (upgrade.state == "switching").then_some(())
+    })
+    .unwrap();
+    let back: Value = home
+        .host(&["rollback", "--json"])
+        .unwrap()
+        .ok()
+        .unwrap()
+        .json()
+        .unwrap();
+    assert_eq!(back["outcome"], "rolled_back", "{back}");
+    upgrade.end().unwrap().ends_with(4).unwrap();
+    for sleeper in sleepers {
+        let (status, answer) = sleeper.join().unwrap();
+        assert!(status == 200 || answer["reason"] == "timeout", "{answer}");
+    }
+    add(port, "quick", 1);
+    home.stop().unwrap();
+}

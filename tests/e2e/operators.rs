@@ -1,0 +1,302 @@
+//! What operators, dashboards and scripts read and do, by the names that they know.
+
+use std::fs;
+
+use e2e::load::{Load, Shape};
+use e2e::{Client, Home, Ran, http, wait};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// Fails unless `document` has each of these fields.
+fn has(document: &Value, fields: &[&str]) {
+    for field in fields {
+        assert!(document.get(field).is_some(), "no {field} in {document:#}");
+    }
+}
+
+fn statuses(home: &Home) -> Vec<(String, String)> {
+    let rows: Vec<Value> = home
+        .host(&["releases", "--json"])
+        .unwrap()
+        .ok()
+        .unwrap()
+        .json()
+        .unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let row = |row: &Value| (text(&row["version"]), text(&row["status"]));
+    rows.iter().map(row).collect()
+}
+
+fn rows(of: [(&str, &str); 2]) -> Vec<(String, String)> {
+    of.iter()
+        .map(|(v, s)| ((*v).to_owned(), (*s).to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_status_and_the_report_have_the_fields_that_scripts_know() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let status = || {
+        home.host(&["status", "--json"])
+            .unwrap()
+            .ok()
+            .unwrap()
+            .json::<Value>()
+            .unwrap()
+    };
+    let before = status();
+    has(
+        &before,
+        &[
+            "version",
+            "permanent",
+            "upgrade",
+            "pid",
+            "uptime_s",
+            "store",
+            "connections",
+            "actors",
+            "plugins",
+            "resident_versions",
+            "rss_bytes",
+        ],
+    );
+    has(&before["actors"], &["awake", "known"]);
+    has(&before["plugins"][0], &["name", "version"]);
+    assert_eq!(before["upgrade"], Value::Null);
+    assert!(
+        before["store"]
+            .as_str()
+            .unwrap()
+            .contains("embedded default"),
+        "{before}"
+    );
+
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let ran = home.host(&line).unwrap().ok().unwrap();
+    let report: Value = ran.json().unwrap();
+    has(
+        &report,
+        &[
+            "from",
+            "to",
+            "outcome",
+            "actors_migrated",
+            "pause_us",
+            "rehearsal",
+            "duration_ms",
+        ],
+    );
+    has(&report["pause_us"], &["p50", "p99", "max"]);
+    assert_eq!(report["outcome"], "committed");
+    for line in ran.stdout.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+    let after = status();
+    assert_eq!(
+        (&after["version"], &after["permanent"]),
+        (&json!("0.2.0"), &json!("0.2.0"))
+    );
+    assert_eq!(after["pid"], before["pid"], "the same process");
+}
+
+#[test]
+fn releases_have_the_statuses_of_their_history() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    assert_eq!(
+        statuses(&home),
+        rows([("0.1.0", "permanent"), ("0.2.0", "unpacked")])
+    );
+    let detached = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
+    home.host(&detached).unwrap().ok().unwrap();
+    assert_eq!(
+        statuses(&home),
+        rows([("0.1.0", "permanent"), ("0.2.0", "current")])
+    );
+    home.host(&["commit", "--json"]).unwrap().ok().unwrap();
+    assert_eq!(
+        statuses(&home),
+        rows([("0.1.0", "old"), ("0.2.0", "permanent")])
+    );
+    home.rollback().unwrap();
+    assert_eq!(
+        statuses(&home),
+        rows([("0.1.0", "permanent"), ("0.2.0", "old")])
+    );
+}
+
+#[test]
+fn the_plan_is_shown_before_anything_is_done() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let plan: Value = home
+        .host(&["plan", "0.2.0", "--json"])
+        .unwrap()
+        .ok()
+        .unwrap()
+        .json()
+        .unwrap();
+    let plugins = plan["plugins"].as_array().unwrap();
+    let names: Vec<_> = plugins
+        .iter()
+        .map(|plugin| plugin["plugin"].clone())
+        .collect();
+    assert_eq!(
+        names,
+        ["zakat", "donations"],
+        "who casts comes behind whom it casts to: {plan:#}"
+    );
+    assert_eq!(plan["reversible"], true);
+    assert_eq!(home.status().unwrap().version.to_string(), "0.1.0");
+}
+
+#[test]
+fn actors_that_sleep_are_carried_over_too() {
+    const ACTORS: usize = 300;
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    let mut client = Client::connect(port).unwrap();
+    for number in 0..ACTORS {
+        let topic = format!("donations:s{number}");
+        client.join(&topic).unwrap().ok().unwrap();
+        let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
+        client.push(&topic, "open", &open).unwrap().ok().unwrap();
+        client
+            .push(&topic, "phx_leave", &json!({}))
+            .unwrap()
+            .ok()
+            .unwrap();
+    }
+    home.host(&["restart"]).unwrap().ok().unwrap();
+    assert_eq!(home.status().unwrap().actors.awake, 0);
+    let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.actors_migrated, ACTORS as u64);
+    let list = [
+        "actors",
+        "--plugin",
+        "donations",
+        "--limit",
+        "1000",
+        "--json",
+    ];
+    let actors: Vec<Value> = home.host(&list).unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(actors.len(), ACTORS);
+    assert!(
+        actors.iter().all(|actor| actor["version"] == "0.2.0"),
+        "{actors:?}"
+    );
+    // Durably: a start from what is stored finds them all in 0.2.0.
+    home.host(&["restart"]).unwrap().ok().unwrap();
+    let summary = home.rpc("donations:s299", "summary", &json!({})).unwrap();
+    assert_eq!(
+        (&summary["title"], &summary["version"]),
+        (&json!("T"), &json!("0.2.0"))
+    );
+}
+
+#[test]
+fn going_up_and_down_keeps_the_process_small_and_ready() {
+    const ROUNDS: usize = 10;
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    let shape = Shape {
+        port,
+        clients: 4,
+        campaigns: 2,
+        pace: std::time::Duration::from_millis(20),
+    };
+    let load = Load::start(shape).unwrap();
+    for _ in 0..ROUNDS {
+        home.upgrade("0.2.0").unwrap();
+        let ready = http::request(port, "GET", "/readyz", "").unwrap();
+        assert_eq!(ready.status, 200, "{ready:?}");
+        home.rollback().unwrap();
+        let health = http::request(port, "GET", "/healthz", "").unwrap();
+        assert_eq!(health.status, 200, "{health:?}");
+    }
+    let status = home.status().unwrap();
+    assert_eq!(
+        status.resident_versions, 4,
+        "two plugins in two versions, opened once each"
+    );
+    let seen = load.stop().unwrap();
+    assert_eq!((seen.closed, seen.errors.len()), (0, 0));
+    seen.tally.audit(&home).unwrap().exact().unwrap();
+}
+
+#[test]
+fn sigterm_ends_keeper_and_host_in_order() {
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    let shape = Shape {
+        port,
+        clients: 4,
+        campaigns: 2,
+        pace: std::time::Duration::ZERO,
+    };
+    let load = Load::start(shape).unwrap();
+    load.more(100).unwrap();
+    let keeper = i32::try_from(home.keeper_pid().unwrap()).unwrap();
+    kill_process(Pid::from_raw(keeper).unwrap(), Signal::TERM).unwrap();
+    wait::until("both are gone", || {
+        (home.host_pid().is_none() && home.keeper_pid().is_none()).then_some(())
+    })
+    .unwrap();
+    assert!(home.log().contains("the host has stopped"), "in order");
+    // The donors try on until it is back.
+    home.start().unwrap();
+    load.more(100).unwrap();
+    let seen = load.stop().unwrap();
+    seen.tally.audit(&home).unwrap().exact().unwrap();
+}
+
+#[test]
+fn a_second_home_cannot_take_the_data_of_one_that_runs() {
+    let first = Home::new().unwrap();
+    first.start().unwrap();
+    let mut second = Home::new().unwrap();
+    let data = first.path().to_str().unwrap().to_owned();
+    second.set("HOST_DATA", Some(&data));
+    let ran = second.host(&["start", "--json"]).unwrap();
+    assert_eq!(ran.ends_with(1).unwrap().reason().unwrap(), "running");
+    // Past the process ids, the store itself refuses.
+    second.set("HOST_DATA", None);
+    second.set("DATABASE_URL", Some(&format!("sqlite:{data}/data/host.db")));
+    let ran: Ran = second.host(&["start"]).unwrap().ends_with(1).unwrap();
+    assert!(ran.stderr.contains("host.db"), "{}", ran.stderr);
+    first.rpc("donations:c", "summary", &json!({})).unwrap();
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let home = Home::new().unwrap();
+    let env = fs::read_to_string(home.path().join("etc/env")).unwrap();
+    let secret = env
+        .lines()
+        .find_map(|line| line.strip_prefix("SECRET_KEY_BASE="))
+        .unwrap();
+    assert!(secret.len() >= 64);
+    home.start().unwrap();
+    for line in [
+        &["config", "show"][..],
+        &["config", "show", "--json"],
+        &["config", "check"],
+        &["status", "--json"],
+    ] {
+        let ran = home.host(line).unwrap().ok().unwrap();
+        assert!(
+            !ran.stdout.contains(secret) && !ran.stderr.contains(secret),
+            "{line:?}"
+        );
+    }
+    assert!(!home.log().contains(secret));
+}
