@@ -10,19 +10,12 @@ use std::ptr;
 
 use host_abi::{Bytes, Fault, FaultKind, Part, Sink};
 
-/// What a plugin has written in one call.
+/// What a plugin has written in one call: nothing, or a few parts. Empty, it costs
+/// nothing to make or to drop, and most calls leave it so but for a reply.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    pub(crate) reply: Option<Vec<u8>>,
-    pub(crate) event: Option<Vec<u8>>,
-    pub(crate) effects: Vec<Vec<u8>>,
-    pub(crate) rejection: Option<Vec<u8>>,
-    pub(crate) state: Option<Vec<u8>>,
-    pub(crate) carry: Option<Vec<u8>>,
-    pub(crate) payload: Option<Vec<u8>>,
-    pub(crate) name: Option<Vec<u8>>,
-    pub(crate) document: Option<Vec<u8>>,
-    pub(crate) fault: Option<Broken>,
+    parts: Vec<(Part, Vec<u8>)>,
+    fault: Option<Box<Broken>>,
 }
 
 /// A fault as it came over the boundary.
@@ -45,24 +38,21 @@ impl Output {
         call(&raw const sink)
     }
 
-    fn take(&mut self, part: Part, bytes: &[u8]) {
-        let slot = match part {
-            Part::EFFECT => {
-                self.effects.push(bytes.to_vec());
-                return;
-            }
-            Part::REPLY => &mut self.reply,
-            Part::EVENT => &mut self.event,
-            Part::REJECTION => &mut self.rejection,
-            Part::STATE => &mut self.state,
-            Part::CARRY => &mut self.carry,
-            Part::PAYLOAD => &mut self.payload,
-            Part::NAME => &mut self.name,
-            Part::DOCUMENT => &mut self.document,
-            // A part of a newer minor, which this host has no use for.
-            _ => return,
-        };
-        *slot = Some(bytes.to_vec());
+    /// The part of this kind; the last one, if a plugin has written several.
+    pub(crate) fn take(&mut self, part: Part) -> Option<Vec<u8>> {
+        let position = self.parts.iter().rposition(|(kind, _)| *kind == part)?;
+        Some(self.parts.remove(position).1)
+    }
+
+    /// The effects, in order.
+    pub(crate) fn effects(&self) -> impl Iterator<Item = &[u8]> {
+        let effects = self.parts.iter().filter(|(kind, _)| *kind == Part::EFFECT);
+        effects.map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// The fault, if one was reported.
+    pub(crate) fn take_fault(&mut self) -> Option<Box<Broken>> {
+        self.fault.take()
     }
 }
 
@@ -70,7 +60,11 @@ unsafe extern "C" fn write(ctx: *mut c_void, part: Part, bytes: Bytes) {
     // SAFETY: `ctx` is the Output that `collect` borrows mutably for the length of
     // the call, in which the plugin writes from this thread only; the plugin's
     // bytes are alive until this returns.
-    unsafe { (*ctx.cast::<Output>()).take(part, bytes.as_slice()) }
+    unsafe {
+        (*ctx.cast::<Output>())
+            .parts
+            .push((part, bytes.as_slice().to_vec()))
+    }
 }
 
 unsafe extern "C" fn fault(ctx: *mut c_void, fault: *const Fault) {
@@ -80,10 +74,10 @@ unsafe extern "C" fn fault(ctx: *mut c_void, fault: *const Fault) {
         // SAFETY: as in `write`.
         String::from_utf8_lossy(unsafe { bytes.as_slice() }).into_owned()
     };
-    output.fault = Some(Broken {
+    output.fault = Some(Box::new(Broken {
         kind: fault.kind,
         message: text(fault.message),
         file: text(fault.file),
         line: fault.line,
-    });
+    }));
 }

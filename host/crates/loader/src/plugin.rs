@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_abi::{Bytes as Borrowed, Migration, Status};
+use host_abi::{Bytes as Borrowed, Migration, Part, Status};
 use host_model::Version;
 use host_model::effect::Rejection;
 use host_model::manifest::PluginManifest;
@@ -49,7 +49,11 @@ impl Plugin {
         // SAFETY: `manifest` may be called before `init`; the sink is valid for the call.
         let status = out.collect(|sink| unsafe { (plugin.table.manifest)(sink) });
         plugin.ended(status, &mut out, "manifest")?;
-        plugin.manifest = plugin.json(out.document.as_deref(), "manifest", "its manifest")?;
+        plugin.manifest = plugin.json(
+            out.take(Part::DOCUMENT).as_deref(),
+            "manifest",
+            "its manifest",
+        )?;
         let identity = Box::leak(Box::new(Identity {
             name: plugin.manifest.name.clone(),
             version: plugin.manifest.version.clone(),
@@ -230,7 +234,7 @@ impl Plugin {
         if let Err(rejection) = self.said(status, &mut out, name)? {
             return Ok(Err(rejection));
         }
-        let (Some(event), Some(payload)) = (out.name, out.payload) else {
+        let (Some(event), Some(payload)) = (out.take(Part::NAME), out.take(Part::PAYLOAD)) else {
             return Err(self.fault(name, "it gave no message".to_owned()));
         };
         let event = String::from_utf8(event).map_err(|e| self.fault(name, e.to_string()))?;
@@ -274,8 +278,12 @@ impl Plugin {
         if status != Status::REJECTED {
             return self.ended(status, out, function).map(Ok);
         }
-        self.json(out.rejection.as_deref(), function, "its rejection")
-            .map(Err)
+        self.json(
+            out.take(Part::REJECTION).as_deref(),
+            function,
+            "its rejection",
+        )
+        .map(Err)
     }
 
     pub(crate) fn json<T: DeserializeOwned>(
@@ -289,7 +297,7 @@ impl Plugin {
     }
 
     fn broken(&self, out: &mut Output, function: &'static str) -> Box<Fault> {
-        let Some(broken) = out.fault.take() else {
+        let Some(broken) = out.take_fault() else {
             return self.fault(function, "it broke and did not say why".to_owned());
         };
         Box::new(Fault {

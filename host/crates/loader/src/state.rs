@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_abi::{Bytes as Borrowed, Caller, Status};
+use host_abi::{Bytes as Borrowed, Caller, Part, Status};
 use host_model::Version;
 use host_model::effect::{Effect, Rejection};
 use host_model::limits::EFFECTS_MAX;
@@ -122,23 +122,20 @@ impl State {
         if let Err(rejection) = plugin.said(status, &mut out, name)? {
             return Ok(Verdict::Rejected(rejection));
         }
-        if out.effects.len() > EFFECTS_MAX {
-            let message = format!(
-                "{} effects of one event, and {EFFECTS_MAX} may be",
-                out.effects.len()
-            );
+        let count = out.effects().count();
+        if count > EFFECTS_MAX {
+            let message = format!("{count} effects of one event, and {EFFECTS_MAX} may be");
             return Err(plugin.fault(name, message));
         }
         let effects = out
-            .effects
-            .iter()
+            .effects()
             .map(|effect| plugin.json(Some(effect), name, "an effect"))
             .collect::<Result<_, _>>()?;
         let reply = out
-            .reply
+            .take(Part::REPLY)
             .ok_or_else(|| plugin.fault(name, "it gave no reply".to_owned()))?;
         Ok(Verdict::Accepted(Accepted {
-            event: out.event.map(Bytes::from),
+            event: out.take(Part::EVENT).map(Bytes::from),
             effects,
             reply: reply.into(),
         }))
@@ -172,7 +169,7 @@ impl State {
         });
         Ok(match self.plugin.said(status, &mut out, "query")? {
             Ok(()) => Ok(out
-                .reply
+                .take(Part::REPLY)
                 .ok_or_else(|| self.plugin.fault("query", "it gave no reply".to_owned()))?
                 .into()),
             Err(rejection) => Err(rejection),
@@ -190,7 +187,7 @@ impl State {
         let status =
             out.collect(|sink| unsafe { (self.plugin.table.export)(self.ptr.as_ptr(), sink) });
         self.plugin.ended(status, &mut out, "export")?;
-        out.state.map(Bytes::from).ok_or_else(|| {
+        out.take(Part::STATE).map(Bytes::from).ok_or_else(|| {
             self.plugin
                 .fault("export", "it exported nothing".to_owned())
         })
@@ -209,7 +206,7 @@ impl State {
             (self.plugin.table.down)(self.ptr.as_ptr(), Borrowed::new(other.as_bytes()), sink)
         });
         self.plugin.ended(status, &mut out, "down")?;
-        match (out.state, out.carry) {
+        match (out.take(Part::STATE), out.take(Part::CARRY)) {
             (Some(state), Some(carry)) => Ok(Down {
                 state: state.into(),
                 carry: carry.into(),
@@ -231,7 +228,7 @@ impl State {
         let status =
             out.collect(|sink| unsafe { (self.plugin.table.check)(self.ptr.as_ptr(), sink) });
         if status == Status::REJECTED {
-            let violation = out.document.unwrap_or_default();
+            let violation = out.take(Part::DOCUMENT).unwrap_or_default();
             return Ok(Err(String::from_utf8_lossy(&violation).into_owned()));
         }
         self.plugin.ended(status, &mut out, "check").map(Ok)
