@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
+use smallvec::SmallVec;
 use thiserror::Error;
 
 /// What a command leads to: an event (or none), a reply, and effects.
@@ -134,21 +135,26 @@ pub enum Effect {
     },
 }
 
-/// An answer's bytes.
+/// An answer's bytes. Short ones need no allocation.
 #[derive(Debug)]
-pub struct Reply(pub(crate) Result<Vec<u8>, String>);
+pub struct Reply(pub(crate) Result<SmallVec<[u8; 24]>, String>);
 
 impl Reply {
     /// A value as JSON. What cannot be JSON (a map with keys that are no
     /// strings) becomes a fault of the plugin.
     pub fn json(value: &impl Serialize) -> Self {
-        Self(serde_json::to_vec(value).map_err(|e| format!("reply is not JSON: {e}")))
+        let mut bytes = SmallVec::new();
+        let written = serde_json::to_writer(&mut bytes, value);
+        Self(match written {
+            Ok(()) => Ok(bytes),
+            Err(error) => Err(format!("reply is not JSON: {error}")),
+        })
     }
 
-    /// Bytes as they are. Clients of the gateway understand JSON only.
+    /// A copy of bytes as they are. Clients of the gateway understand JSON only.
     #[must_use]
-    pub fn raw(bytes: Vec<u8>) -> Self {
-        Self(Ok(bytes))
+    pub fn raw(bytes: &[u8]) -> Self {
+        Self(Ok(SmallVec::from_slice(bytes)))
     }
 
     /// The reply as JSON, for a test; `None` where it is none.
@@ -158,7 +164,7 @@ impl Reply {
     }
 
     fn empty() -> Self {
-        Self(Ok(b"{}".to_vec()))
+        Self::raw(b"{}")
     }
 }
 

@@ -1,5 +1,8 @@
 //! A name and a payload, and how they become an author's enum.
 
+use std::iter::{self, Empty};
+
+use serde::de::value::MapDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, VariantAccess,
     Visitor,
@@ -35,9 +38,8 @@ impl Message {
 }
 
 /// Reads an enum whose variant is `event` and whose content is `payload`, in one
-/// pass and without a copy.
+/// pass and without a copy. An empty payload counts as `{}`.
 pub(crate) fn parse<T: DeserializeOwned>(event: &str, payload: &[u8]) -> Result<T, Rejection> {
-    let payload = if payload.is_empty() { b"{}" } else { payload };
     T::deserialize(Named { event, payload }).map_err(|e| match e {
         ParseError::UnknownEvent { known } => Rejection::new(
             "unknown_event",
@@ -147,6 +149,9 @@ impl<'de> VariantAccess<'de> for Named<'de> {
     type Error = ParseError;
 
     fn unit_variant(self) -> Result<(), ParseError> {
+        if self.payload.is_empty() {
+            return Ok(());
+        }
         self.read(|json| IgnoredAny::deserialize(json).map(drop))
     }
 
@@ -154,6 +159,9 @@ impl<'de> VariantAccess<'de> for Named<'de> {
         self,
         seed: T,
     ) -> Result<T::Value, ParseError> {
+        if self.payload.is_empty() {
+            return seed.deserialize(nothing());
+        }
         // A payload is an object: serde_json would also read a struct from an
         // array, and a client must not come to rely on the order of its fields.
         if self.payload.trim_ascii_start().first() != Some(&b'{') {
@@ -174,6 +182,14 @@ impl<'de> VariantAccess<'de> for Named<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ParseError> {
+        if self.payload.is_empty() {
+            return visitor.visit_map(nothing());
+        }
         self.read(|json| json.deserialize_map(visitor))
     }
+}
+
+/// A map without entries.
+fn nothing<'de>() -> MapDeserializer<'de, Empty<((), ())>, ParseError> {
+    MapDeserializer::new(iter::empty())
 }

@@ -38,23 +38,27 @@ pub(crate) fn install_hook() {
 }
 
 /// Runs `body`; a panic in it becomes an `Err`.
-pub(crate) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        let noted = LAST.with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.take()));
-        let panicked = noted.unwrap_or_else(|| Panicked {
-            message: text(&*payload),
-            file: String::new(),
-            line: 0,
-        });
-        // Dropping a panic's payload runs the author's code, which may panic
-        // again. What that throws is leaked, for dropping it could go on for ever.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(again);
-            // That it panicked again is not to be told of a later panic.
-            LAST.with(|last| last.try_borrow_mut().map(|mut last| last.take()).ok());
-        }
-        panicked
-    })
+#[inline]
+pub(crate) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, Box<Panicked>> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(panicked)
+}
+
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> Box<Panicked> {
+    let noted = LAST.with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.take()));
+    let panicked = noted.unwrap_or_else(|| Panicked {
+        message: text(&*payload),
+        file: String::new(),
+        line: 0,
+    });
+    // Dropping a panic's payload runs the author's code, which may panic
+    // again. What that throws is leaked, for dropping it could go on for ever.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+        // That it panicked again is not to be told of a later panic.
+        LAST.with(|last| last.try_borrow_mut().map(|mut last| last.take()).ok());
+    }
+    Box::new(panicked)
 }
 
 fn text(payload: &(dyn Any + Send)) -> String {

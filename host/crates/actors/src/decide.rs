@@ -12,6 +12,7 @@ use host_model::limits::{CAST_HOPS_MAX, TAIL_BYTES_MIN};
 use host_model::{ActorId, Version};
 
 use crate::Actors;
+use crate::clock::unix_ms;
 use crate::message::{Answer, CallError, Message, Responder};
 use crate::release::EventStats;
 use crate::slots::{Claim, Live};
@@ -118,7 +119,7 @@ impl Actors {
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        let now_ms = self.now_ms().max(live.time_ms);
+        let now_ms = unix_ms().max(live.time_ms);
         let call = Call {
             key: id.key(),
             event: &command.event,
@@ -188,11 +189,10 @@ impl Actors {
         };
         live.seq += 1;
         live.time_ms = now_ms;
-        live.exists = true;
         let record = Record {
             actor: id.clone(),
             seq: live.seq,
-            version: live.code.version().clone(),
+            version: live.code().version().clone(),
             time_ms: now_ms,
             command: command.event,
             payload: command.payload,
@@ -248,8 +248,8 @@ impl Actors {
             actor: id.clone(),
             seq: live.seq,
             time_ms: live.time_ms,
-            version: live.code.version().clone(),
-            state_schema: live.code.plugin().manifest().state_schema,
+            version: live.code().version().clone(),
+            state_schema: live.code().plugin().manifest().state_schema,
             state,
             carries: live.carries().to_vec(),
         }
@@ -271,7 +271,7 @@ impl Actors {
                     let to: ActorId = to.parse().map_err(|e| {
                         format!(
                             "{} casts {event:?} to nobody: {e}",
-                            live.code.plugin().name()
+                            live.code().plugin().name()
                         )
                     })?;
                     sorted.casts.push(Letter {
@@ -306,7 +306,7 @@ impl Actors {
     /// The version of the target's plugin that goes with the sender's version.
     fn shape_for(&self, to: &ActorId, sender: &Live) -> Version {
         let release = self.release();
-        let own = sender.code.plugin();
+        let own = sender.code().plugin();
         let came_over = release
             .plugins
             .get(own.name())
@@ -345,7 +345,7 @@ impl Actors {
         };
         let release = self.release();
         let version = match (&claim.live, release.plugins.get(claim.slot.id.plugin())) {
-            (Some(live), _) => live.code.version().clone(),
+            (Some(live), _) => live.code().version().clone(),
             (None, Some(ruling)) => ruling.code.version().clone(),
             (None, None) => Version::new(0, 0, 0),
         };
@@ -363,7 +363,7 @@ impl Actors {
                 payload: command.payload,
                 reason: error.reason().to_owned(),
                 message: error.to_string(),
-                time_ms: self.now_ms(),
+                time_ms: unix_ms(),
             }),
             consumed: command.source,
             ..Rows::default()

@@ -23,10 +23,12 @@
 
 mod audience;
 mod casts;
+mod clock;
 mod decide;
 mod deliver;
 mod message;
 mod migrate;
+mod query;
 mod refusals;
 mod release;
 mod rest;
@@ -38,10 +40,11 @@ mod timers;
 mod token;
 mod turn;
 mod wake;
+mod watchdog;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use host_journal::{Entry, Journal, Lost, RefusedReason, Rows};
@@ -56,10 +59,10 @@ pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
 pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
-pub use slow::Running;
 pub use sweep::SweepProgress;
 pub use token::Ticket;
 pub use wake::chain;
+pub use watchdog::Running;
 
 use message::Message;
 use slots::{Posted, Sent, Slot, Slots};
@@ -111,7 +114,7 @@ pub struct Actors {
     refusals: Refusals,
     stopping: AtomicBool,
     seeds: AtomicU64,
-    started: Instant,
+    started_ms: u64,
 }
 
 impl std::fmt::Debug for Actors {
@@ -165,7 +168,7 @@ impl Actors {
             refusals: Refusals::default(),
             stopping: AtomicBool::new(false),
             seeds: AtomicU64::new(getrandom::u64().unwrap_or(0x5eed)),
-            started: Instant::now(),
+            started_ms: clock::monotonic_ms(),
         });
         parts
             .data
@@ -378,17 +381,9 @@ impl Actors {
         }
     }
 
-    /// Unix milliseconds, UTC.
-    pub(crate) fn now_ms(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// Seconds since the start, for ages.
-    pub(crate) fn uptime_s(&self) -> u32 {
-        u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
+    /// Seconds since the start at `now_ms` of the monotonic clock, for ages.
+    pub(crate) fn uptime_s(&self, now_ms: u64) -> u32 {
+        u32::try_from(now_ms.saturating_sub(self.started_ms) / 1_000).unwrap_or(u32::MAX)
     }
 
     /// A seed for one call: a counter, which the plugin's generator scrambles.

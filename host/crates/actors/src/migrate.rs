@@ -158,47 +158,47 @@ impl Actors {
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        if live.generation == generation {
+        if claim.at.generation == generation {
             return self.go_back_to_sleep(claim, errand);
         }
         let release = self.release();
         let Some(ruling) = release.plugins.get(claim.slot.id.plugin()) else {
             // Its plugin goes with this release: it sleeps on in the journal.
-            live.generation = generation;
+            claim.at.generation = generation;
             return;
         };
-        if ruling.code.version() == live.code.version() {
-            live.generation = generation;
+        if ruling.code.version() == live.code().version() {
+            claim.at.generation = generation;
             return self.go_back_to_sleep(claim, errand);
         }
         let since = Instant::now();
         let came = self.migrating.run(|| {
-            let route = ruling.route(live.code.version()).ok_or_else(|| {
+            let route = ruling.route(live.code().version()).ok_or_else(|| {
                 format!(
                     "no way leads from {} to release {}",
-                    live.code.version(),
+                    live.code().version(),
                     release.version
                 )
             })?;
-            if live.exists {
+            if live.exists() {
                 Over::come(live, &route.hops)
             } else {
                 Over::anew(&claim.slot.id, &ruling.code)
             }
         });
-        live.generation = generation;
+        claim.at.generation = generation;
         match came {
             Ok(over) => {
                 let exported = over.exported.clone();
                 over.settle(live);
                 if let Some(state) = exported {
                     self.append_switch(claim, &release.version, state, errand);
-                } else if live.exists {
+                } else if live.exists() {
                     self.append_mark(claim, &release.version, errand);
                 }
             }
             Err(why) => {
-                let from = live.code.version().clone();
+                let from = live.code().version().clone();
                 self.migration_failed(&claim.slot.id, generation, from, why);
             }
         }
@@ -268,7 +268,7 @@ impl Actors {
         let plugin = claim
             .live
             .as_ref()
-            .map_or(Version::new(0, 0, 0), |live| live.code.version().clone());
+            .map_or(Version::new(0, 0, 0), |live| live.code().version().clone());
         Token::Switched {
             slot: Arc::clone(&claim.slot),
             release: release.clone(),
@@ -287,8 +287,7 @@ impl Actors {
 /// A state that has come over, not yet put in the old one's place: until all has
 /// worked, the old one is untouched.
 struct Over {
-    state: State,
-    code: Arc<Code>,
+    state: State<Code>,
     carries: Vec<Carry>,
     /// Whether the state's shape changed on the way.
     stateful: bool,
@@ -299,10 +298,9 @@ struct Over {
 impl Over {
     /// An actor that has accepted nothing.
     fn anew(id: &ActorId, code: &Arc<Code>) -> Result<Self, String> {
-        let state = code.plugin().new_state(id.key());
+        let state = code.new_state(id);
         Ok(Self {
             state: state.map_err(|fault| fault.to_string())?,
-            code: Arc::clone(code),
             carries: Vec::new(),
             stateful: false,
             exported: None,
@@ -313,9 +311,9 @@ impl Over {
         let mut over: Option<Self> = None;
         for hop in hops {
             let next = match &over {
-                None => Self::hop(&live.state, &live.code, live.carries().to_vec(), hop)?,
+                None => Self::hop(&live.state, live.carries().to_vec(), hop)?,
                 Some(over) => {
-                    let mut next = Self::hop(&over.state, &over.code, over.carries.clone(), hop)?;
+                    let mut next = Self::hop(&over.state, over.carries.clone(), hop)?;
                     next.stateful |= over.stateful;
                     next
                 }
@@ -336,14 +334,9 @@ impl Over {
         }
     }
 
-    fn hop(
-        state: &State,
-        from: &Code,
-        mut carries: Vec<Carry>,
-        hop: &RouteHop,
-    ) -> Result<Self, String> {
+    fn hop(state: &State<Code>, mut carries: Vec<Carry>, hop: &RouteHop) -> Result<Self, String> {
         let fault = |fault: Box<host_loader::Fault>| fault.to_string();
-        let to = &hop.to;
+        let (from, to) = (state.owner(), &hop.to);
         let state = match hop.change {
             StateChange::Same => {
                 let next = reread(state, to)?;
@@ -376,11 +369,11 @@ impl Over {
                     .is_some_and(|carry| carry.digest != digest(&old));
                 let bytes = carry.as_ref().map(|carry| &*carry.bytes);
                 let up = to.plugin().up(from.version(), &old, bytes, changed);
-                up.map_err(fault)?
+                up.map_err(fault)?.owned_by(Arc::clone(to))
             }
             StateChange::Down => {
                 let down = state.down(to.version()).map_err(fault)?;
-                let older = to.plugin().import(&down.state).map_err(fault)?;
+                let older = to.import(&down.state).map_err(fault)?;
                 // The digest is of the bytes that the older version itself writes:
                 // those are compared when it goes up again.
                 let canonical = older.export().map_err(fault)?;
@@ -395,7 +388,6 @@ impl Over {
         };
         Ok(Self {
             state,
-            code: Arc::clone(to),
             carries,
             stateful: hop.change != StateChange::Same,
             exported: None,
@@ -404,7 +396,6 @@ impl Over {
 
     fn settle(self, live: &mut Live) {
         live.state = self.state;
-        live.code = self.code;
         live.set_carries(self.carries);
     }
 }

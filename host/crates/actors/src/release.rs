@@ -3,21 +3,26 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hashbrown::HashMap;
-use host_loader::Plugin;
-use host_model::Version;
+use host_loader::{Fault, Plugin, State};
 use host_model::limits::{FAST_RUN_MAX, FAST_RUNS_MIN};
 use host_model::plan::StateChange;
 use host_model::release::Start;
+use host_model::{ActorId, Version};
+
+use crate::clock::monotonic_ms;
+
+/// Stands for timers, and for names that are neither command nor query.
+const OTHER: &str = "(other)";
 
 /// One plugin version as the actors run it: its code, and what is known of how it runs.
 #[derive(Debug)]
 pub struct Code {
     plugin: Arc<Plugin>,
-    events: HashMap<Box<str>, Arc<EventStats>, foldhash::fast::RandomState>,
-    /// Of timers, and of names that are neither command nor query.
+    /// A handful, looked through in their order: quicker than a hash of the name.
+    events: Box<[Arc<EventStats>]>,
+    /// Of all that is neither command nor query.
     others: Arc<EventStats>,
 }
 
@@ -26,6 +31,8 @@ pub struct Code {
 pub struct EventStats {
     /// The event's name.
     pub name: Box<str>,
+    /// Whether it is a query.
+    pub(crate) is_query: bool,
     /// Runs under [`FAST_RUN_MAX`] since the last slower one.
     fast_runs: AtomicU32,
     /// Runs.
@@ -40,17 +47,21 @@ impl Code {
     /// The code of an open plugin.
     #[must_use]
     pub fn new(plugin: Arc<Plugin>) -> Arc<Self> {
-        let stats = |name: &str| {
+        let stats = |name: &str, is_query| {
             Arc::new(EventStats {
                 name: name.into(),
+                is_query,
                 ..EventStats::default()
             })
         };
         let manifest = plugin.manifest();
-        let names = manifest.commands.iter().chain(&manifest.queries);
+        let commands = manifest.commands.iter().map(|name| (name, false));
+        let events = commands.chain(manifest.queries.iter().map(|name| (name, true)));
         Arc::new(Self {
-            events: names.map(|n| (n.as_str().into(), stats(n))).collect(),
-            others: stats("(other)"),
+            events: events
+                .map(|(name, is_query)| stats(name, is_query))
+                .collect(),
+            others: stats(OTHER, false),
             plugin,
         })
     }
@@ -67,13 +78,38 @@ impl Code {
         self.plugin.version()
     }
 
+    /// The state of an actor that has accepted nothing yet.
+    pub(crate) fn new_state(self: &Arc<Self>, id: &ActorId) -> Result<State<Self>, Box<Fault>> {
+        let state = self.plugin.new_state(id.key())?;
+        Ok(state.owned_by(Arc::clone(self)))
+    }
+
+    /// A state from what another of the same schema has exported.
+    pub(crate) fn import(self: &Arc<Self>, state: &[u8]) -> Result<State<Self>, Box<Fault>> {
+        Ok(self.plugin.import(state)?.owned_by(Arc::clone(self)))
+    }
+
     pub(crate) fn event(&self, name: &str) -> &Arc<EventStats> {
-        self.events.get(name).unwrap_or(&self.others)
+        self.known(name).unwrap_or(&self.others)
+    }
+
+    pub(crate) fn query(&self, name: &str) -> Option<&Arc<EventStats>> {
+        self.known(name).filter(|stats| stats.is_query)
+    }
+
+    fn known(&self, name: &str) -> Option<&Arc<EventStats>> {
+        self.events.iter().find(|stats| *stats.name == *name)
     }
 
     /// The counters of each event.
     pub fn stats(&self) -> impl Iterator<Item = &Arc<EventStats>> {
-        self.events.values().chain([&self.others])
+        self.events.iter().chain([&self.others])
+    }
+}
+
+impl AsRef<Plugin> for Code {
+    fn as_ref(&self) -> &Plugin {
+        &self.plugin
     }
 }
 
@@ -94,18 +130,19 @@ impl EventStats {
     /// Runs something of the host's own that is quick as a rule, and where it is not
     /// proven so, where blocking is allowed.
     pub(crate) fn run<T>(&self, run: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+        let began_ms = monotonic_ms();
         let result = if self.is_proven_fast() {
             run()
         } else {
             tokio::task::block_in_place(run)
         };
-        self.ran(began.elapsed());
+        self.ran(began_ms, monotonic_ms());
         result
     }
 
-    /// Takes note of a run.
-    pub(crate) fn ran(&self, took: Duration) {
+    /// Takes note of a run, by the monotonic clock.
+    pub(crate) fn ran(&self, began_ms: u64, ended_ms: u64) {
+        let took = Duration::from_millis(ended_ms.saturating_sub(began_ms));
         self.calls.fetch_add(1, Ordering::Relaxed);
         if took >= FAST_RUN_MAX {
             self.fast_runs.store(0, Ordering::Relaxed);
@@ -163,18 +200,33 @@ impl Release {
     /// The plugin's code in `version`, if this release knows it.
     #[must_use]
     pub fn code(&self, plugin: &str, version: &Version) -> Option<&Arc<Code>> {
-        let ruling = self.plugins.get(plugin)?;
-        let others = ruling.routes.iter().flat_map(|route| {
-            std::iter::once(&route.from).chain(route.hops.iter().map(|hop| &hop.to))
-        });
-        std::iter::once(&ruling.code)
-            .chain(others)
-            .chain(&ruling.readable)
-            .find(|code| code.version() == version)
+        let mut codes = self.plugins.get(plugin)?.codes();
+        codes.find(|code| code.version() == version)
+    }
+
+    /// Name of the event whose counters live at this address.
+    pub(crate) fn event_at(&self, addr: usize) -> String {
+        let mut stats = self
+            .plugins
+            .values()
+            .flat_map(Ruling::codes)
+            .flat_map(|code| code.stats());
+        let found = stats.find(|stats| Arc::as_ptr(stats).addr() == addr);
+        found.map_or_else(|| OTHER.to_owned(), |stats| stats.name.to_string())
     }
 }
 
 impl Ruling {
+    /// All versions of the plugin that can be met.
+    fn codes(&self) -> impl Iterator<Item = &Arc<Code>> {
+        let others = self.routes.iter().flat_map(|route| {
+            std::iter::once(&route.from).chain(route.hops.iter().map(|hop| &hop.to))
+        });
+        std::iter::once(&self.code)
+            .chain(others)
+            .chain(&self.readable)
+    }
+
     /// The way from `version` to the version that rules.
     #[must_use]
     pub fn route(&self, version: &Version) -> Option<&Route> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use host_journal::Rows;
 use host_model::limits::{HANDLER_WARN, TAIL_SPAN_MAX};
 
+use crate::Actors;
+use crate::clock::monotonic_ms;
 use crate::message::Message;
 use crate::slots::{Claim, Phase, Slot};
 use crate::token::Token;
-use crate::{Actors, Running, slow};
 
 /// Between two looks at who should sleep.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ impl Actors {
     /// leave memory when that is durable and nothing has come meanwhile.
     pub(crate) fn sleep(self: &Arc<Self>, claim: &mut Claim) {
         let snapshot = match claim.live.as_mut() {
-            Some(live) if !live.exists => return,
+            Some(live) if !live.exists() => return,
             Some(live) if live.tail_bytes > 0 => self.take_snapshot(&claim.slot.id.clone(), live),
             Some(_) => None,
             None => return,
@@ -41,7 +42,7 @@ impl Actors {
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        if live.exists && live.tail_bytes > 0 {
+        if live.exists() && live.tail_bytes > 0 {
             let rows = Rows {
                 snapshot: self.take_snapshot(&id, live),
                 ..Rows::default()
@@ -54,12 +55,6 @@ impl Actors {
     pub(crate) fn leave(&self, slot: &Slot, position: host_journal::Position) {
         self.slots
             .remove_if(slot, |inner| inner.at.position == position);
-    }
-
-    /// The handlers that have run for longer than `least`.
-    #[must_use]
-    pub fn running(&self, least: Duration) -> Vec<Running> {
-        slow::running(least)
     }
 
     /// Puts the least recently used tenth of the actors to sleep.
@@ -85,7 +80,7 @@ impl Actors {
 
     fn put_idle_to_sleep(self: &Arc<Self>) {
         let idle_s = u32::try_from(self.limits.idle.as_secs()).unwrap_or(u32::MAX);
-        let Some(before) = self.uptime_s().checked_sub(idle_s) else {
+        let Some(before) = self.uptime_s(monotonic_ms()).checked_sub(idle_s) else {
             return;
         };
         let mut left = AT_ONCE_MAX;

@@ -2,7 +2,7 @@
 
 #![allow(
     clippy::box_collection,
-    reason = "a million idle actors have none of these: 8 bytes each are better than 24 or 32"
+    reason = "a million idle actors carry nothing: 8 bytes each are better than 24"
 )]
 
 use std::collections::VecDeque;
@@ -44,29 +44,37 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) phase: Phase,
-    /// The state; none while claimed, or when it has to be built from the journal.
-    pub(crate) live: Option<Live>,
-    /// Messages that came while it was claimed. Allocated only then.
-    queue: Option<Box<VecDeque<Message>>>,
-    /// The last entry appended for this actor, and the journal's incarnation when
-    /// that was last known not to be lost.
+    /// The state, which changes hands with each claim: so a pointer. None while claimed, or when it has to be built from the journal.
+    pub(crate) live: Option<Box<Live>>,
+    /// As when the actor was last seen here: known also while it is claimed.
     pub(crate) at: At,
-    /// The release generation that the state had come over to when it was last seen
-    /// here: known also while it is claimed.
-    pub(crate) generation: u32,
     /// Someone wanted to resume it before it was parked.
     resume_at_once: bool,
     /// Seconds since the process started, when it was last used.
     pub(crate) used_s: u32,
-    /// When it faulted lately. Allocated only then.
-    pub(crate) faults: Option<Box<VecDeque<Instant>>>,
+    /// What an idle actor has none of. Allocated only then.
+    rare: Option<Box<Rare>>,
 }
 
-/// Where an actor stands in the journal.
+/// The part of a slot that few have at a time.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Messages that came while it was claimed.
+    queue: VecDeque<Message>,
+    /// When it faulted lately.
+    faults: VecDeque<Instant>,
+}
+
+/// Where an actor stands: in the journal, and among the releases.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct At {
+    /// Of the last entry appended for it.
     pub(crate) position: Position,
+    /// The journal's, when that entry was last known not to be lost.
     pub(crate) incarnation: Incarnation,
+    /// The release generation to which the state in memory has come over, or could
+    /// not. 0 without one: it has come over to nothing.
+    pub(crate) generation: u32,
 }
 
 /// Who may touch the state.
@@ -86,20 +94,15 @@ pub(crate) enum Phase {
 /// An actor's state and what belongs to it.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) state: State,
-    pub(crate) code: Arc<Code>,
+    pub(crate) state: State<Code>,
     /// Sequence of the last accepted command; 0 before the first.
     pub(crate) seq: u64,
     /// Time of the last accepted command, Unix milliseconds.
     pub(crate) time_ms: i64,
-    /// The release generation to which it has come over, or could not.
-    pub(crate) generation: u32,
     /// Bytes of records since the last snapshot.
     pub(crate) tail_bytes: u32,
     /// Bytes of the last snapshot.
     pub(crate) snapshot_bytes: u32,
-    /// False for an actor that has accepted nothing yet and leaves no trace.
-    pub(crate) exists: bool,
     carries: Option<Box<Vec<Carry>>>,
 }
 
@@ -109,7 +112,7 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) slot: Arc<Slot>,
-    pub(crate) live: Option<Live>,
+    pub(crate) live: Option<Box<Live>>,
     pub(crate) at: At,
     given_back: bool,
 }
@@ -163,6 +166,7 @@ impl Slots {
         &self.shards[index]
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: &ActorId) -> Option<Arc<Slot>> {
         let hash = self.hasher.hash_one(id);
         let shard = self.shard(hash).lock();
@@ -185,12 +189,10 @@ impl Slots {
             inner: Mutex::new(Inner {
                 phase: Phase::Idle,
                 live: None,
-                queue: None,
                 at: At::default(),
-                generation: 0,
                 resume_at_once: false,
                 used_s: 0,
-                faults: None,
+                rare: None,
             }),
         });
         shard.insert_unique(hash, Arc::clone(&slot), |slot| {
@@ -227,33 +229,66 @@ impl Slots {
 }
 
 impl Inner {
+    /// What the holder of a claim takes along.
+    #[inline]
+    fn claim(&mut self) -> (Option<Box<Live>>, At) {
+        self.phase = Phase::Claimed;
+        (self.live.take(), self.at)
+    }
+
+    /// The end of a claim.
+    #[inline]
+    fn take_back(&mut self, live: Option<Box<Live>>, at: At, phase: Phase) {
+        self.at = at.with(live.is_some());
+        self.live = live;
+        self.phase = phase;
+        self.resume_at_once = false;
+    }
+
+    /// Takes note of a fault; how many there were lately, with this one.
+    pub(crate) fn faulted(&mut self, now: Instant) -> usize {
+        let faults = &mut self.rare.get_or_insert_default().faults;
+        faults.push_back(now);
+        faults.retain(|at| now.duration_since(*at) < FAULT_WINDOW);
+        faults.len()
+    }
+
     /// Whether its faults still count against it.
     pub(crate) fn faulted_lately(&self) -> bool {
-        let last = self.faults.as_ref().and_then(|faults| faults.back());
+        let last = self.rare.as_ref().and_then(|rare| rare.faults.back());
         last.is_some_and(|at| at.elapsed() < FAULT_WINDOW)
     }
 
+    pub(crate) fn forgive(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.faults.clear();
+        }
+    }
+
     pub(crate) fn queue_is_empty(&self) -> bool {
-        self.queue.as_ref().is_none_or(|queue| queue.is_empty())
+        self.queue_len() == 0
     }
 
     pub(crate) fn queue_len(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
+        self.rare.as_ref().map_or(0, |rare| rare.queue.len())
     }
 
-    pub(crate) fn push(&mut self, message: Message) {
-        self.queue.get_or_insert_default().push_back(message);
+    fn push(&mut self, message: Message) {
+        let rare = self.rare.get_or_insert_default();
+        rare.queue.push_back(message);
     }
 
-    pub(crate) fn push_front(&mut self, message: Message) {
-        self.queue.get_or_insert_default().push_front(message);
+    fn push_front(&mut self, message: Message) {
+        let rare = self.rare.get_or_insert_default();
+        rare.queue.push_front(message);
     }
 
     /// The next message; the queue's memory goes with the last.
-    pub(crate) fn pop(&mut self) -> Option<Message> {
-        let message = self.queue.as_mut()?.pop_front();
-        if message.is_none() {
-            self.queue = None;
+    fn pop(&mut self) -> Option<Message> {
+        let rare = self.rare.as_mut()?;
+        let message = rare.queue.pop_front();
+        if message.is_none() && !self.faulted_lately() {
+            self.rare = None;
         }
         message
     }
@@ -276,9 +311,15 @@ impl Slot {
     }
 
     /// Claims the actor if it is idle and its state in memory.
-    pub(crate) fn try_claim_live(self: &Arc<Self>) -> Option<Claim> {
+    #[inline]
+    pub(crate) fn try_claim_live(self: Arc<Self>) -> Option<Claim> {
         let mut inner = self.inner.lock();
-        (inner.phase == Phase::Idle && inner.live.is_some()).then(|| self.claim(&mut inner))
+        if inner.phase != Phase::Idle || inner.live.is_none() {
+            return None;
+        }
+        let (live, at) = inner.claim();
+        drop(inner);
+        Some(Claim::new(self, live, at))
     }
 
     /// Takes up a claim that was parked. One that is about to be parked is taken up
@@ -312,32 +353,48 @@ impl Slot {
     }
 
     fn claim(self: &Arc<Self>, inner: &mut Inner) -> Claim {
-        inner.phase = Phase::Claimed;
-        Claim {
-            slot: Arc::clone(self),
-            live: inner.live.take(),
-            at: inner.at,
-            given_back: false,
+        let (live, at) = inner.claim();
+        Claim::new(Arc::clone(self), live, at)
+    }
+}
+
+impl At {
+    #[inline]
+    fn with(self, live: bool) -> Self {
+        Self {
+            generation: if live { self.generation } else { 0 },
+            ..self
         }
     }
 }
 
 impl Claim {
+    #[inline]
+    fn new(slot: Arc<Slot>, live: Option<Box<Live>>, at: At) -> Self {
+        Self {
+            slot,
+            live,
+            at,
+            given_back: false,
+        }
+    }
+
     /// The next message, or the claim's end: the state goes back into the slot.
+    #[inline]
     pub(crate) fn next_or_give_back(mut self, used_s: u32) -> After {
-        let slot = Arc::clone(&self.slot);
-        let mut inner = slot.inner.lock();
+        let mut inner = self.slot.inner.lock();
         if let Some(message) = inner.pop() {
-            inner.generation = self.generation();
+            inner.at = self.at.with(self.live.is_some());
             drop(inner);
             return After::Next(self, message);
         }
         inner.used_s = used_s;
-        let empty = self.live.as_ref().is_none_or(|live| !live.exists);
-        self.put_back(&mut inner, Phase::Idle);
+        let empty = self.live.as_ref().is_none_or(|live| !live.exists());
+        inner.take_back(self.live.take(), self.at, Phase::Idle);
+        self.given_back = true;
         drop(inner);
         if empty {
-            After::Empty(slot)
+            After::Empty(Arc::clone(&self.slot))
         } else {
             After::Done
         }
@@ -347,53 +404,45 @@ impl Claim {
     /// one claim it until it is resumed. True: resume it at once.
     #[must_use]
     pub(crate) fn park(mut self, unhandled: Message) -> bool {
-        let slot = Arc::clone(&self.slot);
-        let mut inner = slot.inner.lock();
+        let mut inner = self.slot.inner.lock();
         inner.push_front(unhandled);
         let at_once = inner.resume_at_once;
-        self.put_back(&mut inner, Phase::Parked);
-        at_once
-    }
-
-    /// 0 for a state that is not in memory: it has come over to nothing.
-    fn generation(&self) -> u32 {
-        self.live.as_ref().map_or(0, |live| live.generation)
-    }
-
-    fn put_back(&mut self, inner: &mut Inner, phase: Phase) {
-        inner.generation = self.generation();
-        inner.live = self.live.take();
-        inner.at = self.at;
-        inner.phase = phase;
-        inner.resume_at_once = false;
+        inner.take_back(self.live.take(), self.at, Phase::Parked);
         self.given_back = true;
+        at_once
     }
 }
 
 impl Drop for Claim {
+    #[inline]
     fn drop(&mut self) {
         if !self.given_back {
-            let slot = Arc::clone(&self.slot);
-            let mut inner = slot.inner.lock();
-            self.live = None;
-            self.put_back(&mut inner, Phase::Idle);
+            let mut inner = self.slot.inner.lock();
+            inner.take_back(None, self.at, Phase::Idle);
         }
     }
 }
 
 impl Live {
-    pub(crate) fn new(state: State, code: Arc<Code>, generation: u32) -> Self {
+    pub(crate) fn new(state: State<Code>) -> Self {
         Self {
             state,
-            code,
             seq: 0,
             time_ms: 0,
-            generation,
             tail_bytes: 0,
             snapshot_bytes: 0,
-            exists: false,
             carries: None,
         }
+    }
+
+    /// The code of the version that it has.
+    pub(crate) fn code(&self) -> &Arc<Code> {
+        self.state.owner()
+    }
+
+    /// False for an actor that has accepted nothing yet, and leaves no trace.
+    pub(crate) fn exists(&self) -> bool {
+        self.seq > 0
     }
 
     pub(crate) fn carries(&self) -> &[Carry] {

@@ -1,12 +1,9 @@
-//! Handlers that may block: how many at once, and which run for too long.
+//! Handlers that may block: how many at once.
 
-use std::cell::OnceCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
-use host_model::ActorId;
 use host_model::limits::SLOW_HANDLERS_MAX;
 use parking_lot::Mutex;
 
@@ -86,81 +83,5 @@ impl Slow {
         let next = waiting.pop_front();
         self.waits.store(waiting.len(), Ordering::SeqCst);
         next
-    }
-
-    /// Takes note that this thread runs a handler, until the guard is dropped.
-    pub(crate) fn running(&self, actor: &ActorId, stats: &Arc<EventStats>) -> RunningGuard {
-        let runner = RUNNER.with(|runner| {
-            Arc::clone(runner.get_or_init(|| {
-                let runner = Arc::new(Runner::default());
-                RUNNERS.lock().push(Arc::downgrade(&runner));
-                runner
-            }))
-        });
-        *runner.now.lock() = Some(Run {
-            actor: actor.clone(),
-            stats: Arc::clone(stats),
-            since: Instant::now(),
-        });
-        RunningGuard(runner)
-    }
-}
-
-/// A handler that runs.
-#[derive(Debug, Clone)]
-pub struct Running {
-    /// Whose.
-    pub actor: ActorId,
-    /// What it handles.
-    pub event: String,
-    /// For how long already.
-    pub for_: Duration,
-}
-
-/// The handlers that have run for longer than `least`, on any thread.
-pub(crate) fn running(least: Duration) -> Vec<Running> {
-    let mut found = Vec::new();
-    RUNNERS.lock().retain(|runner| {
-        let Some(runner) = runner.upgrade() else {
-            return false;
-        };
-        if let Some(run) = &*runner.now.lock()
-            && run.since.elapsed() >= least
-        {
-            found.push(Running {
-                actor: run.actor.clone(),
-                event: run.stats.name.to_string(),
-                for_: run.since.elapsed(),
-            });
-        }
-        true
-    });
-    found
-}
-
-/// What each thread runs. Threads that have ended are dropped at the next look.
-static RUNNERS: Mutex<Vec<Weak<Runner>>> = Mutex::new(Vec::new());
-
-thread_local! {
-    static RUNNER: OnceCell<Arc<Runner>> = const { OnceCell::new() };
-}
-
-#[derive(Debug, Default)]
-struct Runner {
-    now: Mutex<Option<Run>>,
-}
-
-#[derive(Debug)]
-struct Run {
-    actor: ActorId,
-    stats: Arc<EventStats>,
-    since: Instant,
-}
-
-pub(crate) struct RunningGuard(Arc<Runner>);
-
-impl Drop for RunningGuard {
-    fn drop(&mut self) {
-        *self.0.now.lock() = None;
     }
 }

@@ -46,6 +46,10 @@ impl Supervisor {
         }
         self.quarantined.lock().get(id).cloned()
     }
+
+    pub(crate) fn is_quarantined(&self, id: &ActorId) -> bool {
+        self.count.load(Ordering::Relaxed) != 0 && self.quarantined.lock().contains_key(id)
+    }
 }
 
 impl Actors {
@@ -58,15 +62,8 @@ impl Actors {
         self.supervisor.faults.fetch_add(1, Ordering::Relaxed);
         tracing::error!(actor = %id, why, "an actor crashed and is built anew");
         self.audience.crashed(&id, "crashed");
-        let now = Instant::now();
-        let too_many = {
-            let mut inner = claim.slot.inner.lock();
-            let faults = inner.faults.get_or_insert_default();
-            faults.push_back(now);
-            faults.retain(|at| now.duration_since(*at) < FAULT_WINDOW);
-            faults.len() > FAULTS_MAX
-        };
-        if too_many {
+        let faults = claim.slot.inner.lock().faulted(Instant::now());
+        if faults > FAULTS_MAX {
             self.quarantine(
                 claim,
                 format!(
@@ -181,7 +178,7 @@ impl Actors {
             Err(Lost::Unknown(_)) => return Some(Err(CallError::OutcomeUnknown)),
         }
         if let Some(slot) = self.slots.get(id) {
-            slot.inner.lock().faults = None;
+            slot.inner.lock().forgive();
         }
         let mut quarantined = self.supervisor.quarantined.lock();
         quarantined.remove(id);

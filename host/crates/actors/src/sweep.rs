@@ -88,7 +88,7 @@ impl Actors {
                 .journal
                 .was_lost(inner.at.position, inner.at.incarnation);
         let loaded = inner.live.is_some() || matches!(inner.phase, Phase::Claimed | Phase::Parked);
-        loaded && (lost || inner.generation != self.generation())
+        loaded && (lost || inner.at.generation != self.generation())
     }
 
     /// Whether an actor has a state in memory, which [`Actors::is_behind`] looks after.
@@ -107,14 +107,12 @@ impl Actors {
         let mut behind = 0;
         let release = self.release();
         for (name, ruling) in &release.plugins {
-            let mut after: Option<ActorId> = None;
+            let mut pass = self.journal.pass(name);
             loop {
-                let page =
-                    tokio::task::block_in_place(|| self.journal.list(name, after.as_ref(), PAGE))?;
-                let Some(last) = page.last() else {
+                let page = tokio::task::block_in_place(|| pass.next_page(PAGE))?;
+                if page.is_empty() {
                     break;
-                };
-                after = Some(last.id.clone());
+                }
                 for listed in page {
                     let stays = !changes_shape(ruling, &listed.version)
                         || self.is_loaded(&listed.id)

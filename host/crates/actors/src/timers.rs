@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::Actors;
+use crate::clock::unix_ms;
 use crate::message::Message;
 use crate::slots::Claim;
 use crate::turn::Settled;
@@ -70,7 +71,7 @@ impl Actors {
 
     /// Fires what is due. Returns how long to wait before the next look.
     fn fire(self: &Arc<Self>) -> Result<Duration, host_journal::ReadError> {
-        let now_ms = self.now_ms();
+        let now_ms = unix_ms();
         let due = self.journal.timers_due(now_ms, IN_FLIGHT_MAX)?;
         let waiting = !due.is_empty();
         for timer in due {

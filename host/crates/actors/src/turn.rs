@@ -1,15 +1,15 @@
 //! A turn: what the holder of a claim does, message by message.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use host_journal::{Entry, Rows};
-use host_loader::{Call, Caller};
+use host_loader::Caller;
 use host_model::Version;
 use host_model::effect::Rejection;
 use host_model::limits::TURN_MESSAGES_MAX;
 
 use crate::Actors;
+use crate::clock::monotonic_ms;
 use crate::decide::Command;
 use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
 use crate::release::EventStats;
@@ -17,6 +17,7 @@ use crate::slots::{After, Claim, Live, Slot};
 use crate::slow::Entered;
 use crate::token::{Ticket, Token};
 use crate::wake::NotWoken;
+use crate::watchdog;
 
 /// What becomes of the claim after a message.
 pub(crate) enum Flow {
@@ -47,7 +48,7 @@ impl Actors {
                 }
                 return;
             }
-            match claim.next_or_give_back(self.uptime_s()) {
+            match claim.next_or_give_back(self.uptime_s(monotonic_ms())) {
                 After::Next(again, message) => {
                     claim = again;
                     next = Some(message);
@@ -67,7 +68,7 @@ impl Actors {
     /// An actor that has accepted nothing leaves nothing behind.
     pub(crate) fn forget_if_empty(&self, slot: &Slot) {
         self.slots.remove_if(slot, |inner| {
-            inner.live.as_ref().is_none_or(|live| !live.exists)
+            inner.live.as_ref().is_none_or(|live| !live.exists())
                 && !inner.faulted_lately()
                 && inner.at.position <= self.journal.durable()
         });
@@ -140,7 +141,7 @@ impl Actors {
                 None => return self.wait_for_journal(claim, message),
             }
         }
-        let stats = Arc::clone(live.code.event(event));
+        let stats = Arc::clone(live.code().event(event));
         match self.slow.enter(&stats, &claim.slot) {
             Entered::Fast => self.handle(claim, message, &stats),
             Entered::Slow(_room) => {
@@ -164,16 +165,13 @@ impl Actors {
     }
 
     fn handle(self: &Arc<Self>, claim: &mut Claim, message: Message, stats: &Arc<EventStats>) {
-        let began = Instant::now();
-        let running = self.slow.running(&claim.slot.id, stats);
-        match message {
+        let slot = Arc::clone(&claim.slot);
+        watchdog::watch(&slot, stats, monotonic_ms(), || match message {
             Message::Request(request, responder) => self.request(claim, *request, responder, stats),
             Message::Cast(id, letter) => self.cast(claim, id, *letter, stats),
             Message::Timer(timer) => self.timer(claim, *timer, stats),
             _ => {}
-        }
-        drop(running);
-        stats.ran(began.elapsed());
+        });
     }
 
     fn request(
@@ -201,17 +199,16 @@ impl Actors {
                 Err(error) => return self.hold(claim, Err(error), responder),
             }
         }
-        let manifest = live.code.plugin().manifest();
-        if manifest.has_query(&request.event) {
+        if stats.is_query {
             let answer = self.query(live, &claim.slot, &request, stats);
-            if matches!(answer, Err(CallError::Crashed(_))) {
-                self.crashed(claim, answer.as_ref().err().map(ToString::to_string));
+            if let Err(CallError::Crashed(why)) = &answer {
+                self.crashed(claim, Some(why.clone()));
             }
             return self.hold(claim, answer, responder);
         }
         if request.only == Only::Query {
             let error = CallError::NotAQuery {
-                known: manifest.queries.join(", "),
+                known: live.code().plugin().manifest().queries.join(", "),
                 event: request.event,
             };
             return drop(responder.send(Err(error)));
@@ -228,85 +225,6 @@ impl Actors {
             responder: Some(responder),
         };
         self.decide(claim, command, stats);
-    }
-
-    fn query(
-        &self,
-        live: &Live,
-        slot: &Slot,
-        request: &Request,
-        stats: &EventStats,
-    ) -> Result<Answer, CallError> {
-        let call = Call {
-            key: slot.id.key(),
-            event: &request.event,
-            payload: &request.payload,
-            claims: &request.claims,
-            now_ms: self.now_ms().max(live.time_ms),
-            seed: self.seed(),
-            seq: live.seq,
-            caller: Caller::CLIENT,
-            hops: 0,
-        };
-        match live.state.query(&call) {
-            Ok(Ok(reply)) => Ok(Answer {
-                reply,
-                seq: live.seq,
-            }),
-            Ok(Err(rejection)) => {
-                stats.rejected();
-                Err(CallError::Rejected(rejection))
-            }
-            Err(fault) => {
-                stats.faulted();
-                Err(CallError::Crashed(fault.to_string()))
-            }
-        }
-    }
-
-    /// The short way for a query: the actor is idle, awake, has come over and has
-    /// nothing under way, and the query is proven fast. None: [`Actors::call`] answers
-    /// it, on the long way.
-    pub fn query_now(self: &Arc<Self>, request: &Request) -> Option<Result<Answer, CallError>> {
-        let mut claim = self.slots.get(&request.actor)?.try_claim_live()?;
-        let answer = self.query_on_claim(&mut claim, request);
-        match claim.next_or_give_back(self.uptime_s()) {
-            After::Next(claim, message) => self.turn(claim, Some(message)),
-            After::Empty(slot) => self.forget_if_empty(&slot),
-            After::Done => {}
-        }
-        answer
-    }
-
-    fn query_on_claim(
-        self: &Arc<Self>,
-        claim: &mut Claim,
-        request: &Request,
-    ) -> Option<Result<Answer, CallError>> {
-        let quarantined = self.supervisor.quarantined(&claim.slot.id).is_some();
-        if quarantined || self.settled(claim) != Settled::Durable {
-            return None;
-        }
-        let live = claim.live.as_ref()?;
-        let stats = live.code.event(&request.event);
-        let version = request.version.as_ref();
-        let fits = version.is_none_or(|version| version == live.code.version())
-            && live.generation == self.generation()
-            && stats.is_proven_fast()
-            && live.code.plugin().manifest().has_query(&request.event);
-        if !fits {
-            return None;
-        }
-        let began = Instant::now();
-        let running = self.slow.running(&claim.slot.id, stats);
-        let answer = self.query(live, &claim.slot, request, stats);
-        drop(running);
-        stats.ran(began.elapsed());
-        if self.settled(claim) != Settled::Durable || matches!(answer, Err(CallError::Crashed(_))) {
-            // The long way sees to it.
-            return None;
-        }
-        Some(answer)
     }
 
     /// Sends an answer as soon as all that it saw is durable.
@@ -377,7 +295,7 @@ impl Actors {
         event: &str,
         payload: &bytes::Bytes,
     ) -> Result<Option<(String, bytes::Bytes)>, CallError> {
-        let own = live.code.plugin();
+        let own = live.code().plugin();
         if own.version() == version {
             return Ok(None);
         }
@@ -420,7 +338,7 @@ fn inspection(claim: &Claim) -> Result<Inspection, CallError> {
         .map_err(|fault| CallError::Crashed(fault.to_string()))?;
     Ok(Inspection {
         seq: live.seq,
-        version: live.code.version().clone(),
+        version: live.code().version().clone(),
         state,
         carries: live.carries().iter().map(|c| c.newer.clone()).collect(),
     })

@@ -54,16 +54,18 @@ impl Actors {
             let stored = self.journal.read(&id).map_err(|e| chain(&e))?;
             match stored {
                 None => {
-                    let state = ruling.code.plugin().new_state(id.key());
+                    let state = ruling.code.new_state(&id);
                     let state = state.map_err(|fault| fault.to_string())?;
-                    Ok(Live::new(state, Arc::clone(&ruling.code), generation))
+                    Ok((Live::new(state), generation))
                 }
-                Some(stored) => restore(&release, &id, stored),
+                // It comes over before its next message.
+                Some(stored) => Ok((restore(&release, &id, stored)?, 0)),
             }
         });
         match live {
-            Ok(live) => {
-                claim.live = Some(live);
+            Ok((live, generation)) => {
+                claim.live = Some(Box::new(live));
+                claim.at.generation = generation;
                 Ok(())
             }
             Err(why) => {
@@ -106,8 +108,8 @@ fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, Stri
     let mut live = match stored.snapshot {
         Some(snapshot) => {
             let code = code(&snapshot.version)?;
-            let state = code.plugin().import(&snapshot.state).map_err(fault)?;
-            let mut live = Live::new(state, code, 0);
+            let state = code.import(&snapshot.state).map_err(fault)?;
+            let mut live = Live::new(state);
             live.seq = snapshot.seq;
             live.time_ms = snapshot.time_ms;
             live.snapshot_bytes = u32::try_from(snapshot.state.len()).unwrap_or(u32::MAX);
@@ -120,17 +122,14 @@ fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, Stri
                 .first()
                 .ok_or("the journal knows it and has nothing of it")?;
             let code = code(&first.version)?;
-            let state = code.plugin().new_state(id.key()).map_err(fault)?;
-            Live::new(state, code, 0)
+            let state = code.new_state(id).map_err(fault)?;
+            Live::new(state)
         }
     };
-    live.exists = true;
     for record in stored.tail {
-        if record.version != *live.code.version() {
+        if record.version != *live.code().version() {
             // Only the code changed in between: the state is read as it is.
-            let code = code(&record.version)?;
-            live.state = reread(&live.state, &code)?;
-            live.code = code;
+            live.state = reread(&live.state, &code(&record.version)?)?;
         }
         live.state.apply(&record.event).map_err(fault)?;
         live.seq = record.seq;
@@ -144,9 +143,9 @@ fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, Stri
 }
 
 /// The same state in another version of the same schema.
-pub(crate) fn reread(state: &State, code: &Code) -> Result<State, String> {
+pub(crate) fn reread(state: &State<Code>, code: &Arc<Code>) -> Result<State<Code>, String> {
     let bytes = state.export().map_err(|fault| fault.to_string())?;
-    let state = code.plugin().import(&bytes);
+    let state = code.import(&bytes);
     state.map_err(|fault| fault.to_string())
 }
 

@@ -2,15 +2,23 @@
 //! memory so that the store needs none.
 //!
 //! An actor is here while it has records that its last snapshot does not
-//! include. Bounded by the number of such actors, about 200 bytes each; the
+//! include. Bounded by the number of such actors, at about 70 bytes each; the
 //! layer above snapshots those that hold the tail back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::cmp::Ordering;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::ops::Range;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use host_model::{ActorId, Version};
 
 use crate::Position;
+
+/// Parts of the table: who reads all of it holds its lock for one part at a time,
+/// and only one part grows at a time.
+const SHARDS: usize = 64;
 
 /// The tail of one actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,28 +31,19 @@ pub(crate) struct Head {
     pub(crate) version: Version,
     /// Of its first record behind the snapshot.
     pub(crate) first: Position,
-    /// Bytes of the journal before that record's group.
-    pub(crate) first_offset: u64,
-    /// Bytes of its records behind the snapshot.
-    pub(crate) tail_bytes: u64,
+    /// Bytes of its records behind the snapshot. Stops counting at 4 GiB.
+    pub(crate) tail_bytes: u32,
 }
 
 impl Head {
     /// The head of a tail that begins with this record.
-    pub(crate) fn first(
-        position: Position,
-        seq: u64,
-        version: &Version,
-        bytes: u64,
-        offset: u64,
-    ) -> Self {
+    pub(crate) fn first(position: Position, seq: u64, version: &Version, bytes: usize) -> Self {
         Self {
             position,
             seq,
             version: version.clone(),
             first: position,
-            first_offset: offset,
-            tail_bytes: bytes,
+            tail_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         }
     }
 
@@ -54,98 +53,178 @@ impl Head {
         position: Position,
         seq: u64,
         version: &Version,
-        bytes: u64,
+        bytes: usize,
     ) -> Option<Self> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         (seq == self.seq + 1).then(|| Self {
             position,
             seq,
             version: version.clone(),
             first: self.first,
-            first_offset: self.first_offset,
-            tail_bytes: self.tail_bytes + bytes,
+            tail_bytes: self.tail_bytes.saturating_add(bytes),
         })
     }
 }
 
 /// The tails of all actors.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Heads {
-    by_actor: HashMap<ActorId, Head>,
-    /// Listing goes in the order of names, and is rare; records only touch this
-    /// when a tail begins or ends.
-    by_name: BTreeSet<ActorId>,
-    by_first: BTreeMap<Position, ActorId>,
+    shards: Box<[HashTable<Tail>]>,
+    hasher: foldhash::fast::RandomState,
+    /// The few versions that write: a tail has the index of its own.
+    versions: Vec<Version>,
+    starts: Starts,
+    len: usize,
     tail_bytes: u64,
     /// Bytes of bodies since the start of the scan that built this.
     journal_bytes: u64,
 }
 
+/// A [`Head`] as it is kept.
+#[derive(Debug)]
+struct Tail {
+    actor: ActorId,
+    position: Position,
+    seq: u64,
+    first: Position,
+    bytes: u32,
+    version: u32,
+}
+
 /// What a group changes: an actor's new head, or that its tail is gone.
 pub(crate) type Changes = HashMap<ActorId, Option<Head>>;
 
+impl Default for Heads {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            hasher: foldhash::fast::RandomState::default(),
+            versions: Vec::new(),
+            starts: Starts::default(),
+            len: 0,
+            tail_bytes: 0,
+            journal_bytes: 0,
+        }
+    }
+}
+
 impl Heads {
-    pub(crate) fn get(&self, actor: &ActorId) -> Option<&Head> {
-        self.by_actor.get(actor)
+    pub(crate) fn get(&self, actor: &ActorId) -> Option<Head> {
+        let hash = self.hasher.hash_one(actor);
+        let tail = self.shards[shard_of(hash)].find(hash, |tail| tail.actor == *actor)?;
+        Some(self.unpack(tail))
     }
 
     /// Takes over a durable group: its changes, and the bytes of its body.
     pub(crate) fn apply(&mut self, changes: Changes, body_bytes: usize) {
+        let mut begun = Start {
+            position: Position(u64::MAX),
+            offset: self.journal_bytes,
+            tails: 0,
+        };
         for (actor, head) in changes {
-            self.set(actor, head);
+            let first = head.as_ref().map(|head| head.first);
+            let before = match head {
+                Some(head) => self.put(actor, &head),
+                None => self.take(&actor),
+            };
+            if before == first {
+                continue;
+            }
+            if let Some(before) = before {
+                self.starts.end(before);
+            }
+            if let Some(first) = first {
+                begun.tails += 1;
+                begun.position = begun.position.min(first);
+            }
+        }
+        if begun.tails > 0 {
+            self.starts.push(begun);
         }
         self.journal_bytes += body_bytes as u64;
     }
 
-    fn set(&mut self, actor: ActorId, head: Option<Head>) {
-        let before = match head {
-            Some(head) => {
-                self.tail_bytes += head.tail_bytes;
-                let first = head.first;
-                let before = self.by_actor.insert(actor.clone(), head);
-                match &before {
-                    Some(before) if before.first == first => {}
-                    Some(_) => {
-                        self.by_first.insert(first, actor);
-                    }
-                    None => {
-                        self.by_name.insert(actor.clone());
-                        self.by_first.insert(first, actor);
-                    }
-                }
-                before.map(|before| (before.first != first, before))
-            }
-            None => {
-                self.by_name.remove(&actor);
-                self.by_actor.remove(&actor).map(|before| (true, before))
-            }
+    /// Where the actor's tail had begun, if it had one.
+    fn put(&mut self, actor: ActorId, head: &Head) -> Option<Position> {
+        let mut tail = Tail {
+            position: head.position,
+            seq: head.seq,
+            first: head.first,
+            bytes: head.tail_bytes,
+            version: self.number(&head.version),
+            actor,
         };
-        if let Some((moved, before)) = before {
-            self.tail_bytes -= before.tail_bytes;
-            if moved {
-                self.by_first.remove(&before.first);
+        self.tail_bytes += u64::from(head.tail_bytes);
+        let hash = self.hasher.hash_one(&tail.actor);
+        let rehash = |tail: &Tail| self.hasher.hash_one(&tail.actor);
+        match self.shards[shard_of(hash)].entry(hash, |it| it.actor == tail.actor, rehash) {
+            Entry::Occupied(mut entry) => {
+                std::mem::swap(entry.get_mut(), &mut tail);
+                self.tail_bytes -= u64::from(tail.bytes);
+                Some(tail.first)
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(tail);
+                self.len += 1;
+                None
             }
         }
     }
 
-    /// Position of the oldest record that some actor's replay needs.
-    pub(crate) fn first(&self) -> Option<Position> {
-        self.by_first.keys().next().copied()
+    /// As [`Heads::put`], of a tail that ends.
+    fn take(&mut self, actor: &ActorId) -> Option<Position> {
+        let hash = self.hasher.hash_one(actor);
+        let entry = self.shards[shard_of(hash)].find_entry(hash, |tail| tail.actor == *actor);
+        let (tail, _) = entry.ok()?.remove();
+        self.len -= 1;
+        self.tail_bytes -= u64::from(tail.bytes);
+        Some(tail.first)
     }
 
-    /// The actors that hold the tail back, the oldest first.
+    fn number(&mut self, version: &Version) -> u32 {
+        let known = self.versions.iter().position(|known| known == version);
+        let number = known.unwrap_or_else(|| {
+            self.versions.push(version.clone());
+            self.versions.len() - 1
+        });
+        u32::try_from(number).expect("a store sees few versions between two starts")
+    }
+
+    fn unpack(&self, tail: &Tail) -> Head {
+        Head {
+            position: tail.position,
+            seq: tail.seq,
+            version: self.versions[tail.version as usize].clone(),
+            first: tail.first,
+            tail_bytes: tail.bytes,
+        }
+    }
+
+    /// Position of the oldest record that some actor's replay needs, or one of the
+    /// same group before it.
+    pub(crate) fn first(&self) -> Option<Position> {
+        self.starts.oldest().map(|start| start.position)
+    }
+
+    /// The actors that hold the tail back, the oldest first. Looks at all of them.
     pub(crate) fn oldest(&self, limit: usize) -> Vec<ActorId> {
-        self.by_first.values().take(limit).cloned().collect()
+        let below = self.starts.below(limit);
+        let mut oldest: Vec<&Tail> = self
+            .shards
+            .iter()
+            .flatten()
+            .filter(|tail| tail.first < below)
+            .collect();
+        oldest.sort_unstable_by_key(|tail| tail.first);
+        let oldest = oldest.into_iter().take(limit);
+        oldest.map(|tail| tail.actor.clone()).collect()
     }
 
     /// Bytes of bodies from the oldest record that is needed to the end.
     pub(crate) fn span(&self) -> u64 {
-        let start = self.by_first.values().next().and_then(|it| self.get(it));
-        start.map_or(0, |head| self.journal_bytes - head.first_offset)
-    }
-
-    /// Bytes of bodies so far: the offset at which the next group begins.
-    pub(crate) fn journal_bytes(&self) -> u64 {
-        self.journal_bytes
+        let start = self.starts.oldest();
+        start.map_or(0, |start| self.journal_bytes - start.offset)
     }
 
     /// Bytes of all tails together.
@@ -155,30 +234,173 @@ impl Heads {
 
     /// Number of actors with a tail.
     pub(crate) fn len(&self) -> usize {
-        self.by_actor.len()
+        self.len
     }
 
-    /// Up to `limit` actors of a plugin (of all, if it is empty) behind `after`,
-    /// in the order of their ids.
+    /// The first `limit` actors in one of the [`Heads::shards`] that are of a plugin
+    /// (of any, if it is empty) and behind `after`, in the order of their ids.
     pub(crate) fn list(
         &self,
+        shard: usize,
         plugin: &str,
         after: Option<&ActorId>,
         limit: usize,
     ) -> Vec<(ActorId, Head)> {
-        // No key sorts before a single space: control characters are not allowed.
-        let start = ActorId::new(plugin, " ").ok();
-        let lower = match (&start, after) {
-            (Some(start), Some(after)) if after >= start => Bound::Excluded(after),
-            (Some(start), _) => Bound::Included(start),
-            (None, Some(after)) => Bound::Excluded(after),
-            (None, None) => Bound::Unbounded,
-        };
-        self.by_name
-            .range((lower, Bound::Unbounded))
-            .take_while(|actor| plugin.is_empty() || actor.plugin() == plugin)
-            .take(limit)
-            .map(|actor| (actor.clone(), self.by_actor[actor].clone()))
+        let mut found: Vec<&Tail> = self.shards[shard]
+            .iter()
+            .filter(|tail| plugin.is_empty() || tail.actor.plugin() == plugin)
+            .filter(|tail| after.is_none_or(|after| tail.actor > *after))
+            .collect();
+        let by_name = |a: &&Tail, b: &&Tail| -> Ordering { a.actor.cmp(&b.actor) };
+        if found.len() > limit {
+            found.select_nth_unstable_by(limit, by_name);
+            found.truncate(limit);
+        }
+        found.sort_unstable_by(by_name);
+        found
+            .into_iter()
+            .map(|tail| (tail.actor.clone(), self.unpack(tail)))
             .collect()
+    }
+
+    /// What [`Heads::list`] takes.
+    pub(crate) fn shards() -> Range<usize> {
+        0..SHARDS
+    }
+}
+
+fn shard_of(hash: u64) -> usize {
+    // The upper bits choose the shard; hashbrown uses the others.
+    usize::try_from(hash >> 40).unwrap_or_default() % SHARDS
+}
+
+/// Where tails begin: the groups in which some do, in order.
+#[derive(Debug, Default)]
+struct Starts {
+    groups: VecDeque<Start>,
+    /// How many of them have no tail any more.
+    ended: usize,
+}
+
+/// A group in which tails begin.
+#[derive(Debug)]
+struct Start {
+    /// Of the first record in it that begins a tail.
+    position: Position,
+    /// Bytes of the journal before it.
+    offset: u64,
+    /// How many still begin here.
+    tails: u32,
+}
+
+impl Starts {
+    fn push(&mut self, start: Start) {
+        self.groups.push_back(start);
+    }
+
+    /// A tail that began at `first` has ended.
+    fn end(&mut self, first: Position) {
+        let behind = self.groups.partition_point(|it| it.position <= first);
+        let start = &mut self.groups[behind - 1];
+        start.tails -= 1;
+        if start.tails > 0 {
+            return;
+        }
+        self.ended += 1;
+        while self.groups.front().is_some_and(|start| start.tails == 0) {
+            self.groups.pop_front();
+            self.ended -= 1;
+        }
+        // One old tail must not keep the notes of all groups since.
+        if self.ended > self.groups.len() / 2 {
+            self.groups.retain(|start| start.tails > 0);
+            self.ended = 0;
+        }
+    }
+
+    fn oldest(&self) -> Option<&Start> {
+        self.groups.front()
+    }
+
+    /// At least `limit` tails begin before this, or all do.
+    fn below(&self, limit: usize) -> Position {
+        let mut tails = 0;
+        for start in &self.groups {
+            if tails >= limit {
+                return start.position;
+            }
+            tails += start.tails as usize;
+        }
+        Position(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group with one record for each actor, at positions from `first` on.
+    fn records(heads: &mut Heads, first: u64, actors: &[&str]) {
+        let version = Version::new(0, 1, 0);
+        let changes = actors.iter().zip(first..).map(|(key, position)| {
+            let actor = ActorId::new("donations", key).unwrap();
+            let position = Position(position);
+            let head = match heads.get(&actor) {
+                Some(head) => head.follow(position, head.seq + 1, &version, 10).unwrap(),
+                None => Head::first(position, 1, &version, 10),
+            };
+            (actor, Some(head))
+        });
+        let changes: Changes = changes.collect();
+        heads.apply(changes, 100);
+    }
+
+    fn snapshots(heads: &mut Heads, actors: &[&str]) {
+        let actors = actors.iter();
+        let ends = actors.map(|key| (ActorId::new("donations", key).unwrap(), None));
+        heads.apply(ends.collect(), 0);
+    }
+
+    fn oldest(heads: &Heads, limit: usize) -> Vec<String> {
+        let oldest = heads.oldest(limit).into_iter();
+        oldest.map(|id| id.key().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_tail_begins_with_the_oldest_record_that_no_snapshot_includes() {
+        let mut heads = Heads::default();
+        assert_eq!((heads.first(), heads.span()), (None, 0));
+        records(&mut heads, 1, &["a", "b"]);
+        records(&mut heads, 3, &["c", "a"]);
+        records(&mut heads, 5, &["d"]);
+        assert_eq!((heads.first(), heads.span()), (Some(Position(1)), 300));
+        assert_eq!(oldest(&heads, 9), ["a", "b", "c", "d"]);
+        assert_eq!(oldest(&heads, 1), ["a"]);
+        assert_eq!((heads.len(), heads.tail_bytes()), (4, 50));
+
+        snapshots(&mut heads, &["a"]);
+        assert_eq!((heads.first(), heads.span()), (Some(Position(1)), 300));
+        snapshots(&mut heads, &["b"]);
+        assert_eq!((heads.first(), heads.span()), (Some(Position(3)), 200));
+        // Its tail begins anew, and holds back less than before.
+        records(&mut heads, 6, &["a"]);
+        snapshots(&mut heads, &["c"]);
+        assert_eq!((heads.first(), heads.span()), (Some(Position(5)), 200));
+        assert_eq!(oldest(&heads, 9), ["d", "a"]);
+        snapshots(&mut heads, &["a", "d"]);
+        assert_eq!((heads.first(), heads.span()), (None, 0));
+        assert_eq!((heads.len(), heads.tail_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn one_old_tail_does_not_keep_the_notes_of_all_groups_since() {
+        let mut heads = Heads::default();
+        records(&mut heads, 1, &["old"]);
+        for position in 2..10_000 {
+            records(&mut heads, position, &["new"]);
+            snapshots(&mut heads, &["new"]);
+        }
+        assert_eq!(heads.first(), Some(Position(1)));
+        assert!(heads.starts.groups.len() < 10);
     }
 }

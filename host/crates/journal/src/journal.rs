@@ -205,7 +205,8 @@ impl<T: Send + 'static> Journal<T> {
     /// Bytes of an actor's records that its last snapshot does not include.
     pub fn tail_bytes(&self, actor: &ActorId) -> u64 {
         let heads = self.shared.heads.read();
-        heads.get(actor).map_or(0, |head| head.tail_bytes)
+        let head = heads.get(actor);
+        head.map_or(0, |head| u64::from(head.tail_bytes))
     }
 
     /// The actors that hold the tail back, the oldest first: a snapshot of each

@@ -59,6 +59,7 @@ pub use entry::{
 };
 pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedReason, StoreError};
 pub use journal::{Journal, Options};
+pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
 pub use shared::Stats;
 pub use store::Listed;

@@ -66,9 +66,9 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn record(&mut self, position: Position, record: &SealedRecord) -> Result<(), String> {
-        let bytes = record.bytes.len() as u64;
-        let offset = self.heads.journal_bytes();
-        let head = match self.head(&record.actor) {
+        let bytes = record.bytes.len();
+        let before = self.head(&record.actor);
+        let head = match &before {
             Some(before) => before
                 .follow(position, record.seq, &record.version, bytes)
                 .ok_or_else(|| {
@@ -77,14 +77,11 @@ impl Planner<'_> {
                         record.actor, record.seq, before.seq
                     )
                 })?,
-            None => Head::first(position, record.seq, &record.version, bytes, offset),
+            None => Head::first(position, record.seq, &record.version, bytes),
         };
-        let prev = self
-            .head(&record.actor)
-            .map_or(Position(0), |it| it.position);
         self.encoder.push(Frame {
             position,
-            prev,
+            prev: before.map_or(Position(0), |it| it.position),
             record: &record.bytes,
         });
         if record.seq == 1 {
@@ -108,9 +105,9 @@ impl Planner<'_> {
         }
     }
 
-    fn head(&self, actor: &ActorId) -> Option<&Head> {
+    fn head(&self, actor: &ActorId) -> Option<Head> {
         match self.changes.get(actor) {
-            Some(changed) => changed.as_ref(),
+            Some(changed) => changed.clone(),
             None => self.heads.get(actor),
         }
     }

@@ -136,11 +136,6 @@ impl<T> Queue<T> {
         Some(batch)
     }
 
-    /// Whether the writer would wait.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.line.lock().waiting.is_empty()
-    }
-
     /// Publishes that everything up to `last` is decided and its last group durable.
     pub(crate) fn advance(&self, last: Position, bytes: usize) {
         self.durable.store(last.0, Ordering::Release);

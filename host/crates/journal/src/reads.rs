@@ -1,9 +1,12 @@
 //! What callers read of the journal: durable rows only.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use host_model::ActorId;
 
 use crate::error::ReadError;
+use crate::heads::Heads;
 use crate::store::{Listed, Reader};
 use crate::{
     CastId, CastRow, DeadLetter, Journal, Position, Record, Stored, TimerRow, audit, walk,
@@ -41,14 +44,38 @@ impl<T> Journal<T> {
         limit: usize,
     ) -> Result<Vec<Listed>, ReadError> {
         let reader = self.reader()?;
-        let tails = self.shared.heads.read().list(plugin, after, limit);
-        let tails = tails.into_iter().map(|(id, head)| Listed {
-            id,
-            seq: head.seq,
-            version: head.version,
-        });
+        let tails = Heads::shards().flat_map(|shard| self.tails(shard, plugin, after, limit));
+        let tails: Vec<Listed> = tails.collect();
         let snapshots = reader.list(plugin, after, limit)?;
         Ok(merge(tails, snapshots, limit))
+    }
+
+    /// A pass over all actors of a plugin (of all, if it is empty) that exist durably.
+    pub fn pass(&self, plugin: &str) -> Pass<'_, T> {
+        Pass {
+            journal: self,
+            plugin: plugin.to_owned(),
+            tails: Heads::shards(),
+            after: None,
+        }
+    }
+
+    fn tails(
+        &self,
+        shard: usize,
+        plugin: &str,
+        after: Option<&ActorId>,
+        limit: usize,
+    ) -> Vec<Listed> {
+        let heads = self.shared.heads.read();
+        let tails = heads.list(shard, plugin, after, limit).into_iter();
+        tails
+            .map(|(id, head)| Listed {
+                id,
+                seq: head.seq,
+                version: head.version,
+            })
+            .collect()
     }
 
     /// Up to `limit` casts that wait for delivery, behind `after`, in order.
@@ -159,10 +186,50 @@ impl<T> Journal<T> {
     }
 }
 
-/// Two lists in order make one. An actor may be in both: then the snapshot is
-/// the newer one only if no record is behind it.
-fn merge(tails: impl Iterator<Item = Listed>, snapshots: Vec<Listed>, limit: usize) -> Vec<Listed> {
-    let mut merged: Vec<Listed> = tails.chain(snapshots).collect();
+/// Where a pass over the actors stands. See [`Journal::pass`].
+///
+/// It comes by whoever exists all the while at least once, in no order, and again
+/// where something is written meanwhile; what it says was so at some moment of it.
+#[derive(Debug)]
+pub struct Pass<'a, T> {
+    journal: &'a Journal<T>,
+    plugin: String,
+    /// First those with a tail, for a tail may become a snapshot meanwhile.
+    tails: Range<usize>,
+    after: Option<ActorId>,
+}
+
+impl<T> Pass<'_, T> {
+    /// Some more actors, about `limit`; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// See [`Journal::read`].
+    pub fn next_page(&mut self, limit: usize) -> Result<Vec<Listed>, ReadError> {
+        for shard in self.tails.by_ref() {
+            let page = self.journal.tails(shard, &self.plugin, None, usize::MAX);
+            if !page.is_empty() {
+                return Ok(page);
+            }
+        }
+        let reader = self.journal.reader()?;
+        let mut page = reader.list(&self.plugin, self.after.as_ref(), limit)?;
+        self.after = page.last().map(|it| it.id.clone()).or(self.after.take());
+        let heads = self.journal.shared.heads.read();
+        for listed in &mut page {
+            if let Some(head) = heads.get(&listed.id).filter(|it| it.seq > listed.seq) {
+                (listed.seq, listed.version) = (head.seq, head.version);
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// The first of the tails and the snapshots. An actor may be in both: then the
+/// snapshot is the newer one only if no record is behind it.
+fn merge(tails: Vec<Listed>, snapshots: Vec<Listed>, limit: usize) -> Vec<Listed> {
+    let mut merged = tails;
+    merged.extend(snapshots);
     // Stable: of the same sequence, the snapshot comes second and stays second.
     merged.sort_by(|a, b| a.id.cmp(&b.id).then(a.seq.cmp(&b.seq)));
     merged.dedup_by(|later, kept| {

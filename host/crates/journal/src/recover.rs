@@ -62,11 +62,10 @@ impl Recovery<'_> {
                 continue;
             }
             let before = match changes.get(&record.actor) {
-                Some(changed) => changed.as_ref(),
+                Some(changed) => changed.clone(),
                 None => self.heads.get(&record.actor),
             };
-            let head = self.next_head(before, frame, &record);
-            let head = head.ok_or_else(|| {
+            let head = next_head(before, frame, &record).ok_or_else(|| {
                 Damage::of(
                     group,
                     format!("record {} of {} does not follow", record.seq, record.actor),
@@ -78,17 +77,6 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn next_head(&self, before: Option<&Head>, frame: &Frame<'_>, it: &Record) -> Option<Head> {
-        let (position, bytes) = (frame.position, frame.record.len() as u64);
-        match before {
-            Some(before) => before.follow(position, it.seq, &it.version, bytes),
-            None => {
-                let offset = self.heads.journal_bytes();
-                Some(Head::first(position, it.seq, &it.version, bytes, offset))
-            }
-        }
-    }
-
     fn covered(&mut self, actor: &ActorId) -> Result<u64, OpenError> {
         if let Some(seq) = self.snapshots.get(actor) {
             return Ok(*seq);
@@ -96,5 +84,13 @@ impl Recovery<'_> {
         let seq = self.reader.snapshot_seq(actor)?.unwrap_or(0);
         self.snapshots.insert(actor.clone(), seq);
         Ok(seq)
+    }
+}
+
+fn next_head(before: Option<Head>, frame: &Frame<'_>, it: &Record) -> Option<Head> {
+    let (position, bytes) = (frame.position, frame.record.len());
+    match before {
+        Some(before) => before.follow(position, it.seq, &it.version, bytes),
+        None => Some(Head::first(position, it.seq, &it.version, bytes)),
     }
 }

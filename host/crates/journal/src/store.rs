@@ -83,8 +83,8 @@ pub trait Store: Send {
     /// The store's.
     fn without_snapshot(&mut self, actors: &[ActorId]) -> Result<u64, StoreError>;
 
-    /// Called behind each group; `idle` when nothing waits.
-    fn maintain(&mut self, idle: bool);
+    /// Called behind each group, when its callers have been answered.
+    fn maintain(&mut self);
 
     /// Leaves the store in order.
     fn close(self: Box<Self>);

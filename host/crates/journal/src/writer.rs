@@ -46,8 +46,7 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
                     return;
                 }
             }
-            let idle = self.shared.queue.is_empty();
-            self.store.maintain(idle);
+            self.store.maintain();
         }
         self.store.close();
     }

@@ -45,7 +45,7 @@ impl Plugin {
             digest,
             bytes,
         };
-        let mut out = Output::default();
+        let mut out = Output::new();
         // SAFETY: `manifest` may be called before `init`; the sink is valid for the call.
         let status = out.collect(|sink| unsafe { (plugin.table.manifest)(sink) });
         plugin.ended(status, &mut out, "manifest")?;
@@ -59,7 +59,7 @@ impl Plugin {
             version: plugin.manifest.version.clone(),
         }));
         let api = sys::host_api(identity);
-        let mut out = Output::default();
+        let mut out = Output::new();
         let config = Borrowed::new(b"{}");
         // SAFETY: the host's table lives for ever, and this is the one call of `init`.
         let status = out.collect(|sink| unsafe {
@@ -184,7 +184,7 @@ impl Plugin {
     ///
     /// The plugin's [`Fault`]; inside, its [`Rejection`].
     pub fn authorize(&self, call: &Call<'_>) -> Result<Result<(), Rejection>, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         let call = call.borrowed();
         // SAFETY: the call and its bytes are borrowed for the call.
         let status = out.collect(|sink| unsafe { (self.table.authorize)(&raw const call, sink) });
@@ -197,7 +197,7 @@ impl Plugin {
     ///
     /// The plugin's [`Fault`]; inside, its [`Rejection`].
     pub fn health(&self) -> Result<Result<(), Rejection>, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         // SAFETY: the sink is valid for the call.
         let status = out.collect(|sink| unsafe { (self.table.health)(sink) });
         self.said(status, &mut out, "health")
@@ -222,7 +222,7 @@ impl Plugin {
             ..Call::EMPTY
         }
         .borrowed();
-        let mut out = Output::default();
+        let mut out = Output::new();
         // SAFETY: the version, the call and its bytes are borrowed for the call.
         let status = out.collect(|sink| unsafe {
             function(Borrowed::new(other.as_bytes()), &raw const call, sink)
@@ -246,29 +246,38 @@ impl Plugin {
         function: &'static str,
         call: impl FnOnce(*const host_abi::Sink) -> *mut host_abi::State,
     ) -> Result<State, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         let state = out.collect(call);
         NonNull::new(state)
-            .map(|ptr| State::owned(ptr, Arc::clone(self)))
+            .map(|ptr| State::new(ptr, Arc::clone(self)))
             .ok_or_else(|| self.broken(&mut out, function))
     }
 
     /// OK, or the fault.
+    #[inline]
     pub(crate) fn ended(
         &self,
         status: Status,
         out: &mut Output,
         function: &'static str,
     ) -> Result<(), Box<Fault>> {
+        if status == Status::OK {
+            return Ok(());
+        }
+        Err(self.not_ok(status, out, function))
+    }
+
+    #[cold]
+    fn not_ok(&self, status: Status, out: &mut Output, function: &'static str) -> Box<Fault> {
         match status {
-            Status::OK => Ok(()),
-            Status::REJECTED => Err(self.fault(function, "it may not refuse".to_owned())),
-            Status::ABSENT => Err(self.fault(function, "it has no such function".to_owned())),
-            _ => Err(self.broken(out, function)),
+            Status::REJECTED => self.fault(function, "it may not refuse".to_owned()),
+            Status::ABSENT => self.fault(function, "it has no such function".to_owned()),
+            _ => self.broken(out, function),
         }
     }
 
     /// OK, a rejection, or the fault.
+    #[inline]
     pub(crate) fn said(
         &self,
         status: Status,
@@ -323,6 +332,12 @@ impl Plugin {
             file: String::new(),
             line: 0,
         })
+    }
+}
+
+impl AsRef<Plugin> for Plugin {
+    fn as_ref(&self) -> &Plugin {
+        self
     }
 }
 

@@ -5,7 +5,8 @@
     reason = "calls through a plugin's table; what each needs is said at the call"
 )]
 
-use std::ptr::NonNull;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -62,27 +63,53 @@ pub struct Down {
     pub carry: Bytes,
 }
 
-/// An actor's state, owned by the plugin version that made it.
+/// An actor's state, made and freed by one plugin version.
+///
+/// It keeps that version by one reference, to whatever its holder keeps for a
+/// version: a million states are not to pay for two.
 #[derive(Debug)]
-pub struct State {
+pub struct State<O: AsRef<Plugin> = Plugin> {
     ptr: NonNull<host_abi::State>,
-    plugin: Arc<Plugin>,
+    owner: Arc<O>,
 }
 
 // SAFETY: the ABI lets a state be used from any thread, one at a time; `State`
 // is not `Sync`, so safe code cannot do otherwise.
-unsafe impl Send for State {}
+unsafe impl<O: AsRef<Plugin> + Send + Sync> Send for State<O> {}
 
 impl State {
     /// What `plugin` has just made.
-    pub(crate) fn owned(ptr: NonNull<host_abi::State>, plugin: Arc<Plugin>) -> Self {
-        Self { ptr, plugin }
+    pub(crate) fn new(ptr: NonNull<host_abi::State>, plugin: Arc<Plugin>) -> Self {
+        Self { ptr, owner: plugin }
+    }
+
+    /// The same state, kept by another reference to the same plugin.
+    ///
+    /// # Panics
+    ///
+    /// If `owner` is another plugin's.
+    pub fn owned_by<O: AsRef<Plugin>>(self, owner: Arc<O>) -> State<O> {
+        assert!(
+            ptr::eq((*owner).as_ref(), self.plugin()),
+            "a state stays with the plugin version that made it"
+        );
+        let ptr = ManuallyDrop::new(self).ptr;
+        State { ptr, owner }
+    }
+}
+
+impl<O: AsRef<Plugin>> State<O> {
+    /// Who keeps the plugin version open for it.
+    #[must_use]
+    pub fn owner(&self) -> &Arc<O> {
+        &self.owner
     }
 
     /// The plugin version that owns it.
     #[must_use]
-    pub fn plugin(&self) -> &Arc<Plugin> {
-        &self.plugin
+    #[inline]
+    pub fn plugin(&self) -> &Plugin {
+        (*self.owner).as_ref()
     }
 
     /// Decides a command and applies its event.
@@ -91,7 +118,7 @@ impl State {
     ///
     /// The plugin's [`Fault`]; the state is then not to be used again.
     pub fn handle(&mut self, call: &Call<'_>) -> Result<Verdict, Box<Fault>> {
-        self.decide(self.plugin.table.handle, "handle", call)
+        self.decide(self.plugin().table.handle, "handle", call)
     }
 
     /// As [`State::handle`], for a timer that is due.
@@ -100,7 +127,7 @@ impl State {
     ///
     /// As [`State::handle`].
     pub fn timer(&mut self, call: &Call<'_>) -> Result<Verdict, Box<Fault>> {
-        self.decide(self.plugin.table.timer, "timer", call)
+        self.decide(self.plugin().table.timer, "timer", call)
     }
 
     fn decide(
@@ -113,12 +140,12 @@ impl State {
         name: &'static str,
         call: &Call<'_>,
     ) -> Result<Verdict, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         let call = call.borrowed();
         // SAFETY: `&mut self`: no one else uses the state; the rest is borrowed.
         let status =
             out.collect(|sink| unsafe { function(self.ptr.as_ptr(), &raw const call, sink) });
-        let plugin = &self.plugin;
+        let plugin = self.plugin();
         if let Err(rejection) = plugin.said(status, &mut out, name)? {
             return Ok(Verdict::Rejected(rejection));
         }
@@ -147,12 +174,12 @@ impl State {
     ///
     /// The plugin's [`Fault`]; the state is then not to be used again.
     pub fn apply(&mut self, event: &[u8]) -> Result<(), Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         // SAFETY: as in `decide`.
         let status = out.collect(|sink| unsafe {
-            (self.plugin.table.apply)(self.ptr.as_ptr(), Borrowed::new(event), sink)
+            (self.plugin().table.apply)(self.ptr.as_ptr(), Borrowed::new(event), sink)
         });
-        self.plugin.ended(status, &mut out, "apply")
+        self.plugin().ended(status, &mut out, "apply")
     }
 
     /// Answers a query.
@@ -160,20 +187,21 @@ impl State {
     /// # Errors
     ///
     /// The plugin's [`Fault`]; inside, its [`Rejection`].
+    #[inline]
     pub fn query(&self, call: &Call<'_>) -> Result<Result<Bytes, Rejection>, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         let call = call.borrowed();
         // SAFETY: a query changes nothing, and `State` is used by one thread at a time.
         let status = out.collect(|sink| unsafe {
-            (self.plugin.table.query)(self.ptr.as_ptr(), &raw const call, sink)
+            (self.plugin().table.query)(self.ptr.as_ptr(), &raw const call, sink)
         });
-        Ok(match self.plugin.said(status, &mut out, "query")? {
-            Ok(()) => Ok(out
-                .take(Part::REPLY)
-                .ok_or_else(|| self.plugin.fault("query", "it gave no reply".to_owned()))?
-                .into()),
-            Err(rejection) => Err(rejection),
-        })
+        if let Err(rejection) = self.plugin().said(status, &mut out, "query")? {
+            return Ok(Err(rejection));
+        }
+        let reply = out
+            .take(Part::REPLY)
+            .ok_or_else(|| self.plugin().fault("query", "it gave no reply".to_owned()))?;
+        Ok(Ok(reply.into()))
     }
 
     /// The state's bytes, canonical.
@@ -182,13 +210,13 @@ impl State {
     ///
     /// The plugin's [`Fault`].
     pub fn export(&self) -> Result<Bytes, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         // SAFETY: as in `query`.
         let status =
-            out.collect(|sink| unsafe { (self.plugin.table.export)(self.ptr.as_ptr(), sink) });
-        self.plugin.ended(status, &mut out, "export")?;
+            out.collect(|sink| unsafe { (self.plugin().table.export)(self.ptr.as_ptr(), sink) });
+        self.plugin().ended(status, &mut out, "export")?;
         out.take(Part::STATE).map(Bytes::from).ok_or_else(|| {
-            self.plugin
+            self.plugin()
                 .fault("export", "it exported nothing".to_owned())
         })
     }
@@ -199,20 +227,20 @@ impl State {
     ///
     /// The plugin's [`Fault`].
     pub fn down(&self, other: &Version) -> Result<Down, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         let other = other.to_string();
         // SAFETY: as in `query`.
         let status = out.collect(|sink| unsafe {
-            (self.plugin.table.down)(self.ptr.as_ptr(), Borrowed::new(other.as_bytes()), sink)
+            (self.plugin().table.down)(self.ptr.as_ptr(), Borrowed::new(other.as_bytes()), sink)
         });
-        self.plugin.ended(status, &mut out, "down")?;
+        self.plugin().ended(status, &mut out, "down")?;
         match (out.take(Part::STATE), out.take(Part::CARRY)) {
             (Some(state), Some(carry)) => Ok(Down {
                 state: state.into(),
                 carry: carry.into(),
             }),
             _ => Err(self
-                .plugin
+                .plugin()
                 .fault("down", "it gave no state or no carry".to_owned())),
         }
     }
@@ -222,23 +250,25 @@ impl State {
     /// # Errors
     ///
     /// The plugin's [`Fault`]; inside, the violation as it describes it (JSON).
+    #[inline]
     pub fn check(&self) -> Result<Result<(), String>, Box<Fault>> {
-        let mut out = Output::default();
+        let mut out = Output::new();
         // SAFETY: as in `query`.
         let status =
-            out.collect(|sink| unsafe { (self.plugin.table.check)(self.ptr.as_ptr(), sink) });
+            out.collect(|sink| unsafe { (self.plugin().table.check)(self.ptr.as_ptr(), sink) });
         if status == Status::REJECTED {
             let violation = out.take(Part::DOCUMENT).unwrap_or_default();
             return Ok(Err(String::from_utf8_lossy(&violation).into_owned()));
         }
-        self.plugin.ended(status, &mut out, "check").map(Ok)
+        self.plugin().ended(status, &mut out, "check")?;
+        Ok(Ok(()))
     }
 }
 
-impl Drop for State {
+impl<O: AsRef<Plugin>> Drop for State<O> {
     fn drop(&mut self) {
         // SAFETY: made by this plugin version, and given back once.
-        unsafe { (self.plugin.table.drop)(self.ptr.as_ptr()) }
+        unsafe { (self.plugin().table.drop)(self.ptr.as_ptr()) }
     }
 }
 

@@ -57,7 +57,7 @@ impl Plugin for Minimal {
 
     fn query(&self, _cx: &Cx<'_>, query: Query) -> Result<Reply, Rejection> {
         match query {
-            Query::Eight {} => Ok(Reply::raw(vec![8; 8])),
+            Query::Eight {} => Ok(Reply::raw(&[8; 8])),
         }
     }
 

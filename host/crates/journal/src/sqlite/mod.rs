@@ -1,10 +1,11 @@
 //! The embedded store: SQLite in WAL mode, one writer connection, a few readers.
 //!
 //! A group is one blob row, written with `synchronous=FULL`, so that an answered
-//! commit survives a loss of power. Checkpoints run when we say so, not within
-//! some unlucky commit. A lock on a file beside the database keeps a second host
+//! commit survives a loss of power. Checkpoints run beside the commits, on a
+//! connection of their own. A lock on a file beside the database keeps a second host
 //! out while the owner lives.
 
+mod checkpoint;
 mod lock;
 mod pool;
 mod reader;
@@ -59,8 +60,12 @@ pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
     let mut connection = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema::prepare(&mut connection, path)?;
     let owner = schema::take_ownership(&mut connection)?;
+    let beside = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    schema::configure(&beside).map_err(StoreError::of("configure the checkpoints"))?;
+    let checkpointer = checkpoint::Checkpointer::start(beside)
+        .map_err(StoreError::of("start the checkpoints' thread"))?;
     Ok(Opened {
-        store: Box::new(writer::Writer::new(connection, lock)),
+        store: Box::new(writer::Writer::new(connection, checkpointer, lock)),
         reader: Box::new(pool::Pool::new(path.to_owned())),
         epoch: owner.epoch,
         store_id: owner.store_id,

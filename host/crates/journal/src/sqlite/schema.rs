@@ -177,7 +177,7 @@ fn identify(connection: &Connection) -> rusqlite::Result<Found> {
     })
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {

@@ -1,19 +1,13 @@
-//! The writing side: one transaction for each group, and the checkpoints.
+//! The writing side: one transaction for each group.
 
 use host_model::ActorId;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::checkpoint::{self, Checkpointer};
 use super::lock::Lock;
-use super::{PAGE_BYTES, rows};
+use super::rows;
 use crate::error::StoreError;
 use crate::store::{AppendError, Group, Store};
-
-/// WAL bytes from which a checkpoint runs when nothing waits.
-const WAL_IDLE_BYTES_MIN: u64 = 8 << 20;
-
-/// WAL bytes from which a checkpoint runs in any case: a commit then waits some
-/// ten milliseconds, once in this many bytes.
-const WAL_BYTES_MAX: u64 = 64 << 20;
 
 /// Bytes that a commit writes beside its rows: the pages of the store's own row,
 /// of the tables' ends and of the indexes that it touches.
@@ -22,16 +16,18 @@ const COMMIT_BYTES: u64 = 16 << 10;
 /// The writer's connection, and the lock that makes it the only one.
 pub(super) struct Writer {
     connection: Connection,
-    /// Bytes in the WAL that no checkpoint has moved, about.
-    wal_bytes: u64,
+    checkpointer: Checkpointer,
+    /// Bytes of the last commit, about.
+    committed_bytes: u64,
     _lock: Lock,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, lock: Lock) -> Self {
+    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: Lock) -> Self {
         Self {
             connection,
-            wal_bytes: 0,
+            checkpointer,
+            committed_bytes: 0,
             _lock: lock,
         }
     }
@@ -51,27 +47,6 @@ impl Writer {
             Err(error) => AppendError::Unknown(format!("{why}; then the rollback failed: {error}")),
         }
     }
-
-    fn checkpoint(&mut self, mode: &str) {
-        let sql = format!("PRAGMA wal_checkpoint({mode})");
-        // Gives whether it was kept from running, the frames in the WAL, and
-        // those of them that are now in the database; -1 where it does not know.
-        let frames = self.connection.query_row(&sql, [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        });
-        self.wal_bytes = match frames {
-            Ok((all, moved)) => {
-                let left = u64::try_from(all - moved).unwrap_or(0) * PAGE_BYTES;
-                tracing::debug!(mode, left, "checkpointed");
-                left
-            }
-            // The WAL stays, and with it everything that was committed.
-            Err(error) => {
-                tracing::warn!(mode, %error, "could not checkpoint, the WAL grows on");
-                0
-            }
-        };
-    }
 }
 
 impl Store for Writer {
@@ -82,7 +57,7 @@ impl Store for Writer {
         self.run("COMMIT")
             .map_err(|error| AppendError::Unknown(format!("the commit failed: {error}")))?;
         let bytes: usize = group.entries.iter().map(|entry| entry.sealed.bytes).sum();
-        self.wal_bytes += bytes as u64 + COMMIT_BYTES;
+        self.committed_bytes = bytes as u64 + COMMIT_BYTES;
         Ok(())
     }
 
@@ -101,19 +76,30 @@ impl Store for Writer {
         count().map_err(StoreError::of::<rusqlite::Error>("look for snapshots"))
     }
 
-    fn maintain(&mut self, idle: bool) {
-        if self.wal_bytes >= WAL_BYTES_MAX || (idle && self.wal_bytes >= WAL_IDLE_BYTES_MIN) {
-            self.checkpoint("PASSIVE");
+    fn maintain(&mut self) {
+        let committed = std::mem::take(&mut self.committed_bytes);
+        if self.checkpointer.committed(committed) {
+            if let Err(error) = checkpoint::pass(&self.connection) {
+                tracing::warn!(%error, "could not checkpoint, the log grows on");
+            }
+            self.checkpointer.restarted();
         }
     }
 
     fn close(mut self: Box<Self>) {
-        self.checkpoint("TRUNCATE");
+        self.checkpointer.join();
+        let all = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if let Err(error) = self.connection.query_row(all, [], |_| Ok(())) {
+            // The log stays, and with it everything that was committed.
+            tracing::warn!(%error, "could not checkpoint at the end");
+        }
     }
 
     fn abandon(self: Box<Self>) {
         // Closing the connection would checkpoint, and after a failed sync what
-        // the system's cache says is not what the disk has.
+        // the system's cache says is not what the disk has. A pass that runs may end:
+        // it moves only what was synced before.
+        self.checkpointer.stop();
         std::mem::forget(self);
     }
 }

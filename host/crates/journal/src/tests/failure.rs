@@ -43,8 +43,8 @@ impl Store for Asking {
         self.inner.without_snapshot(actors)
     }
 
-    fn maintain(&mut self, idle: bool) {
-        self.inner.maintain(idle);
+    fn maintain(&mut self) {
+        self.inner.maintain();
     }
 
     fn close(self: Box<Self>) {

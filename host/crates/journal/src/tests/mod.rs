@@ -3,6 +3,7 @@
 mod concurrent;
 mod failure;
 mod group;
+mod log;
 mod random;
 mod recovery;
 mod rows;

@@ -102,6 +102,22 @@ fn actors_are_listed_in_order_with_the_version_of_their_state() {
     assert_eq!(list("zakat", Some(&actor("d")), 9).len(), 1);
     assert_eq!(list("don", None, 9), []);
     assert_eq!(bench.journal.known(), 6);
+
+    // A pass comes by all of them as well, those with a tail and a snapshot twice.
+    let mut pass = bench.journal.pass("donations");
+    let mut seen = Vec::new();
+    loop {
+        let page = pass.next_page(2).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        let page = page.into_iter();
+        seen.extend(page.map(|it| (it.id.key().to_owned(), it.seq, it.version.to_string())));
+    }
+    assert_eq!(seen.len(), all.len() + 1);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, all);
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Actor {
     #[track_caller]
     pub(crate) fn export(&self) -> Vec<u8> {
         let bytes = self.state.export().unwrap();
-        let again = self.state.plugin().import(&bytes).unwrap();
+        let again = self.state.owner().import(&bytes).unwrap();
         assert_eq!(again.export().unwrap(), bytes, "one state, one encoding");
         bytes.to_vec()
     }
@@ -124,7 +124,7 @@ impl Actor {
             .check()
             .unwrap()
             .expect("the state keeps its invariants");
-        let mut replayed = self.state.plugin().import(&self.snapshot).unwrap();
+        let mut replayed = self.state.owner().import(&self.snapshot).unwrap();
         for event in &self.tail {
             replayed.apply(event).unwrap();
         }
@@ -182,7 +182,7 @@ impl Actor {
     pub(crate) fn down_and_up_changes_nothing(&self, older: &Arc<Plugin>) {
         let new = self.export();
         let down = self.state.down(older.version()).unwrap();
-        let newer = self.state.plugin();
+        let newer = self.state.owner();
         let up = newer
             .up(older.version(), &down.state, Some(&down.carry), false)
             .unwrap();

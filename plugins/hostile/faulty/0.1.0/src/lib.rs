@@ -89,7 +89,7 @@ impl Plugin for Faulty {
                 "bytes": self.padding.len(),
                 "version": Self::VERSION,
             }))),
-            Query::RawQuery { text } => Ok(Reply::raw(text.into_bytes())),
+            Query::RawQuery { text } => Ok(Reply::raw(text.as_bytes())),
             Query::FaultQuery {} => panic!("a query panics, as it was told to"),
             Query::SleepQuery { ms } => {
                 decide::sleep(ms);

@@ -1,0 +1,110 @@
+//! Queries, and the short way for those that need not wait.
+//!
+//! The short way is most of what the host does under many readers: no allocation, no
+//! clock that is not coarse, no wait.
+
+use std::sync::Arc;
+
+use host_loader::{Call, Caller, Fault};
+use host_model::effect::Rejection;
+
+use crate::Actors;
+use crate::clock::{monotonic_ms, unix_ms};
+use crate::message::{Answer, CallError, Request};
+use crate::release::EventStats;
+use crate::slots::{After, Claim, Live, Slot};
+use crate::turn::Settled;
+use crate::watchdog;
+
+impl Actors {
+    /// Asks the state of a claimed actor.
+    pub(crate) fn query(
+        &self,
+        live: &Live,
+        slot: &Slot,
+        request: &Request,
+        stats: &EventStats,
+    ) -> Result<Answer, CallError> {
+        let seq = live.seq;
+        match self.ask(live, slot, request) {
+            Ok(Ok(reply)) => Ok(Answer { reply, seq }),
+            Ok(Err(rejection)) => {
+                stats.rejected();
+                Err(CallError::Rejected(rejection))
+            }
+            Err(fault) => {
+                stats.faulted();
+                Err(CallError::Crashed(fault.to_string()))
+            }
+        }
+    }
+
+    /// The short way for a query: the actor is idle, awake, has come over and has
+    /// nothing under way, and the query is proven fast. None: [`Actors::call`] answers
+    /// it, on the long way.
+    pub fn query_now(self: &Arc<Self>, request: &Request) -> Option<Result<Answer, CallError>> {
+        let claim = self.slots.get(&request.actor)?.try_claim_live()?;
+        let began_ms = monotonic_ms();
+        let answer = self.query_claimed(&claim, request, began_ms);
+        match claim.next_or_give_back(self.uptime_s(began_ms)) {
+            After::Done => {}
+            After::Next(claim, message) => self.turn(claim, Some(message)),
+            After::Empty(slot) => self.forget_if_empty(&slot),
+        }
+        answer
+    }
+
+    #[inline]
+    fn query_claimed(
+        &self,
+        claim: &Claim,
+        request: &Request,
+        began_ms: u64,
+    ) -> Option<Result<Answer, CallError>> {
+        if self.supervisor.is_quarantined(&claim.slot.id) || self.settled(claim) != Settled::Durable
+        {
+            return None;
+        }
+        let live = claim.live.as_ref()?;
+        let stats = live.code().query(&request.event)?;
+        let version = request.version.as_ref();
+        let fits = version.is_none_or(|version| version == live.code().version())
+            && claim.at.generation == self.generation()
+            && stats.is_proven_fast();
+        if !fits {
+            return None;
+        }
+        let seq = live.seq;
+        watchdog::watch(&claim.slot, stats, began_ms, || {
+            match self.ask(live, &claim.slot, request) {
+                Ok(Ok(reply)) => Some(Ok(Answer { reply, seq })),
+                Ok(Err(rejection)) => {
+                    stats.rejected();
+                    Some(Err(CallError::Rejected(rejection)))
+                }
+                // The long way meets it again, and sees to it.
+                Err(_) => None,
+            }
+        })
+    }
+
+    #[inline]
+    fn ask(
+        &self,
+        live: &Live,
+        slot: &Slot,
+        request: &Request,
+    ) -> Result<Result<bytes::Bytes, Rejection>, Box<Fault>> {
+        live.state.query(&Call {
+            key: slot.id.key(),
+            event: &request.event,
+            payload: &request.payload,
+            claims: &request.claims,
+            now_ms: unix_ms().max(live.time_ms),
+            seed: self.seed(),
+            seq: live.seq,
+            caller: Caller::CLIENT,
+            hops: 0,
+        })
+    }
+}

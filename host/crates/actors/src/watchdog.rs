@@ -1,0 +1,137 @@
+//! The watchdog: which thread runs which handler, and for how long already.
+//!
+//! A run costs three stores and no lock, for a query takes not much longer than a
+//! lock. So a thread notes addresses, not names; whoever asks looks for the actor
+//! that lives at the address. It is there: a claimed actor does not leave the map.
+
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use host_model::ActorId;
+use parking_lot::Mutex;
+
+use crate::Actors;
+use crate::clock::monotonic_ms;
+use crate::release::EventStats;
+use crate::slots::Slot;
+
+/// A handler that runs.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Whose.
+    pub actor: ActorId,
+    /// What it handles.
+    pub event: String,
+    /// For how long already, right to some milliseconds.
+    pub for_: Duration,
+}
+
+/// What one thread runs.
+#[derive(Debug, Default)]
+struct Runner {
+    /// When it began, of the coarse clock; 0 for nothing. Stored last, read first.
+    since_ms: AtomicU64,
+    slot: AtomicUsize,
+    stats: AtomicUsize,
+}
+
+/// What each thread runs. Threads that have ended are dropped at the next look.
+static RUNNERS: Mutex<Vec<Weak<Runner>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static RUNNER: OnceCell<Arc<Runner>> = const { OnceCell::new() };
+}
+
+/// Runs a handler of `slot`, which the thread is known to run since `now_ms` of the
+/// monotonic clock, and takes note of how long it took.
+#[inline]
+pub(crate) fn watch<T>(
+    slot: &Arc<Slot>,
+    stats: &Arc<EventStats>,
+    now_ms: u64,
+    handler: impl FnOnce() -> T,
+) -> T {
+    RUNNER.with(|runner| {
+        let runner = runner.get_or_init(|| {
+            let runner = Arc::new(Runner::default());
+            RUNNERS.lock().push(Arc::downgrade(&runner));
+            runner
+        });
+        runner
+            .slot
+            .store(Arc::as_ptr(slot).addr(), Ordering::Relaxed);
+        runner
+            .stats
+            .store(Arc::as_ptr(stats).addr(), Ordering::Relaxed);
+        runner.since_ms.store(now_ms.max(1), Ordering::Release);
+        let _run = Run {
+            runner,
+            stats,
+            began_ms: now_ms,
+        };
+        handler()
+    })
+}
+
+/// A thread runs a handler until this is dropped.
+struct Run<'a> {
+    runner: &'a Runner,
+    stats: &'a EventStats,
+    began_ms: u64,
+}
+
+impl Drop for Run<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.runner.since_ms.store(0, Ordering::Release);
+        self.stats.ran(self.began_ms, monotonic_ms());
+    }
+}
+
+impl Runner {
+    /// Actor, event and age of what has run for at least `least`.
+    fn stuck(&self, least: Duration) -> Option<(usize, usize, Duration)> {
+        let since_ms = self.since_ms.load(Ordering::Acquire);
+        let age = Duration::from_millis(monotonic_ms().saturating_sub(since_ms));
+        let found = (
+            self.slot.load(Ordering::Relaxed),
+            self.stats.load(Ordering::Relaxed),
+            age,
+        );
+        // Unchanged since: what was read in between belongs to this run.
+        let same = self.since_ms.load(Ordering::Acquire) == since_ms;
+        (since_ms != 0 && same && age >= least).then_some(found)
+    }
+}
+
+impl Actors {
+    /// The handlers that have run for longer than `least`, on any thread; right to
+    /// some milliseconds. Cheap as long as there are none, and a pass over all actors
+    /// in memory otherwise.
+    #[must_use]
+    pub fn running(&self, least: Duration) -> Vec<Running> {
+        let mut stuck = Vec::new();
+        RUNNERS.lock().retain(|runner| {
+            let runner = runner.upgrade();
+            stuck.extend(runner.iter().filter_map(|runner| runner.stuck(least)));
+            runner.is_some()
+        });
+        if stuck.is_empty() {
+            return Vec::new();
+        }
+        let slots = self.slots.shards().flat_map(|it| self.slots.of_shard(it));
+        slots
+            .filter_map(|slot| {
+                let addr = Arc::as_ptr(&slot).addr();
+                let (_, stats, for_) = *stuck.iter().find(|(slot, ..)| *slot == addr)?;
+                Some(Running {
+                    actor: slot.id.clone(),
+                    event: self.release().event_at(stats),
+                    for_,
+                })
+            })
+            .collect()
+    }
+}

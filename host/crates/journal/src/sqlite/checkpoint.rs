@@ -1,0 +1,179 @@
+//! Checkpoints: what is committed moves from the write-ahead log into the database
+//! on a thread of its own, so that no commit waits for it.
+//!
+//! SQLite takes the log up again from its beginning when all of it has been moved
+//! and a writer finds it so. A thread beside a busy writer never gets that far, for
+//! something is always committed meanwhile. So it moves what there is, again and
+//! again while there is much, and leaves the last little to the writer's own thread.
+//! <https://sqlite.org/wal.html#avoiding_excessively_large_wal_files>
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+
+use super::PAGE_BYTES;
+use crate::error::StoreError;
+
+/// Bytes in the log that make a pass worth its two syncs.
+const PASS_BYTES_MIN: u64 = 8 << 20;
+
+/// Bytes of the log from which it is to be taken up from its beginning.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+
+/// Passes one after the other until the writer has to do the rest, however much.
+const PASSES_MAX: u32 = 8;
+
+/// Bytes that a writer's thread moves without anyone noticing.
+const REST_BYTES_MAX: u64 = 512 << 10;
+
+/// What one pass left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    /// Bytes of the log, moved or not.
+    log_bytes: u64,
+    /// Bytes of it that are not in the database.
+    unmoved_bytes: u64,
+}
+
+/// Moves what is in the log. Blocks no writer.
+///
+/// # Errors
+///
+/// The store's; the log stays, and with it everything that was committed.
+pub(super) fn pass(connection: &Connection) -> Result<Left, StoreError> {
+    // Gives whether it was kept from running, the frames in the log, and those of
+    // them that are now in the database; -1 where it does not know.
+    let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    });
+    let (all, moved) = frames.map_err(StoreError::of::<rusqlite::Error>("checkpoint"))?;
+    let bytes = |frames: i64| u64::try_from(frames).unwrap_or(0) * PAGE_BYTES;
+    let left = Left {
+        log_bytes: bytes(all),
+        unmoved_bytes: bytes(all - moved),
+    };
+    tracing::debug!(?left, "checkpointed");
+    Ok(left)
+}
+
+/// The thread that checkpoints.
+pub(super) struct Checkpointer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    work: Mutex<Work>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    /// Bytes in the log that no pass has moved, about.
+    unmoved_bytes: u64,
+    /// The rest is the writer's: the thread waits until it has done it.
+    last_is_due: bool,
+    stop: bool,
+}
+
+impl Checkpointer {
+    /// # Errors
+    ///
+    /// There is no thread to be had.
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".into())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.run(&connection)
+            })?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Takes note of a commit. True: the writer does the last pass now, and says so
+    /// by [`Checkpointer::restarted`].
+    pub(super) fn committed(&self, bytes: u64) -> bool {
+        let mut work = self.shared.work.lock();
+        work.unmoved_bytes += bytes;
+        if work.unmoved_bytes >= PASS_BYTES_MIN {
+            self.shared.changed.notify_one();
+        }
+        work.last_is_due
+    }
+
+    /// The writer has made the last pass.
+    pub(super) fn restarted(&self) {
+        let mut work = self.shared.work.lock();
+        work.last_is_due = false;
+        work.unmoved_bytes = 0;
+        self.shared.changed.notify_one();
+    }
+
+    /// Lets the thread end, without waiting for a pass that runs.
+    pub(super) fn stop(&self) {
+        self.shared.work.lock().stop = true;
+        self.shared.changed.notify_one();
+    }
+
+    /// Ends the thread.
+    pub(super) fn join(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the checkpoints' thread had panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, connection: &Connection) {
+        let mut passes = 0;
+        while let Some(before) = self.wait(passes) {
+            let left = match pass(connection) {
+                Ok(left) => left,
+                Err(error) => {
+                    tracing::warn!(%error, "could not checkpoint, the log grows on");
+                    // Tried again when as much has been committed once more.
+                    Left {
+                        log_bytes: 0,
+                        unmoved_bytes: 0,
+                    }
+                }
+            };
+            passes += 1;
+            let mut work = self.work.lock();
+            let since = work.unmoved_bytes - before;
+            work.unmoved_bytes = left.unmoved_bytes + since;
+            if left.log_bytes < LOG_BYTES_MAX {
+                passes = 0;
+            } else if since <= REST_BYTES_MAX || passes >= PASSES_MAX {
+                work.last_is_due = true;
+                passes = 0;
+            }
+        }
+    }
+
+    /// Waits until a pass is worth it, at once in the middle of several; then the
+    /// bytes to move. None: stop.
+    fn wait(&self, passes: u32) -> Option<u64> {
+        let mut work = self.work.lock();
+        loop {
+            if work.stop {
+                return None;
+            }
+            let due = passes > 0 || work.unmoved_bytes >= PASS_BYTES_MIN;
+            if due && !work.last_is_due {
+                return Some(work.unmoved_bytes);
+            }
+            self.changed.wait(&mut work);
+        }
+    }
+}
