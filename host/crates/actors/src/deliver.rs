@@ -80,9 +80,10 @@ impl Actors {
                     self.leave(&slot, position);
                 }
             }
-            Token::Asleep(slot) => self.leave(&slot, position),
+            Token::Asleep(slot, _share) => self.leave(&slot, position),
             Token::Resume(slot) => self.resume_soon(slot),
             Token::Value(responder) => drop(responder.send(Ok(()))),
+            Token::Kept(share) => drop(share),
             Token::Nobody => {}
         }
     }
@@ -138,7 +139,7 @@ impl Actors {
                 drop(responder.send(Err(lost)));
             }
             // The sweep looks again; the actor stays awake.
-            Token::Switched { .. } | Token::Asleep(_) | Token::Nobody => {}
+            Token::Switched { .. } | Token::Asleep(..) | Token::Kept(_) | Token::Nobody => {}
         }
     }
 

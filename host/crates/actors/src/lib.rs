@@ -43,7 +43,7 @@ mod wake;
 mod watchdog;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -51,7 +51,7 @@ use host_journal::{Entry, Journal, Lost, RefusedReason, Rows};
 use host_model::ActorId;
 use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 pub use audience::Audience;
 pub use deliver::{Groups, channel};
@@ -104,6 +104,8 @@ pub struct Actors {
     limits: Limits,
     data: Handle,
     slow: slow::Slow,
+    memory_is_needed: Notify,
+    sweeps: AtomicUsize,
     casts: casts::Casts,
     timers: timers::Timers,
     supervisor: supervise::Supervisor,
@@ -159,6 +161,8 @@ impl Actors {
             limits: parts.limits,
             data: parts.data.clone(),
             slow: slow::Slow::default(),
+            memory_is_needed: Notify::new(),
+            sweeps: AtomicUsize::new(0),
             casts: casts::Casts::default(),
             timers: timers::Timers::default(),
             supervisor: supervise::Supervisor::new(quarantined),
@@ -176,6 +180,7 @@ impl Actors {
         parts.data.spawn(casts::run(Arc::clone(&actors)));
         parts.data.spawn(timers::run(Arc::clone(&actors)));
         parts.data.spawn(rest::run(Arc::downgrade(&actors)));
+        parts.data.spawn(watchdog::run(Arc::downgrade(&actors)));
         Ok(actors)
     }
 
@@ -322,7 +327,7 @@ impl Actors {
         loop {
             let Some(slot) = self.slots.get_or_make(id, self.limits.awake_max) else {
                 let most = self.limits.awake_max;
-                rest::make_room(self);
+                self.memory_is_needed.notify_one();
                 return self.refuse(message, CallError::TooManyActors { most });
             };
             match slot.send(message, self.limits.mailbox_max) {
@@ -377,7 +382,7 @@ impl Actors {
             Message::Inspect(responder) => drop(responder.send(Err(error))),
             Message::Cast(id, _) => self.casts.put_off(id),
             Message::Timer(timer) => self.timers.put_off(&timer),
-            Message::Migrate(_) | Message::Sleep | Message::Snapshot => {}
+            Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) => {}
         }
     }
 

@@ -5,7 +5,9 @@ use host_journal::{CastId, Letter, TimerRow};
 use host_model::effect::Rejection;
 use host_model::{ActorId, Version};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
+
+use crate::rest::Share;
 
 /// A message from outside.
 #[derive(Debug, Clone)]
@@ -171,9 +173,9 @@ pub(crate) enum Message {
     /// when it is run.
     Migrate(Option<Errand>),
     /// Write a snapshot, and leave memory if nothing comes meanwhile.
-    Sleep,
+    Sleep(Share),
     /// Write a snapshot: the actor's tail holds back the journal's.
-    Snapshot,
+    Snapshot(Share),
     /// Show the state.
     Inspect(oneshot::Sender<Result<Inspection, CallError>>),
 }
@@ -182,8 +184,8 @@ pub(crate) enum Message {
 /// there is nothing to do.
 #[derive(Debug)]
 pub(crate) struct Errand {
-    /// A share of the sweep's budget.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    /// Of what may be under way.
+    pub(crate) share: Share,
     /// Let the actor sleep again afterwards, for it slept before.
     pub(crate) back_to_sleep: bool,
 }

@@ -278,8 +278,8 @@ impl Actors {
     }
 
     fn go_back_to_sleep(self: &Arc<Self>, claim: &mut Claim, errand: Option<Errand>) {
-        if errand.is_some_and(|errand| errand.back_to_sleep) {
-            self.sleep(claim);
+        if let Some(errand) = errand.filter(|errand| errand.back_to_sleep) {
+            self.sleep(claim, Some(errand.share));
         }
     }
 }

@@ -1,10 +1,14 @@
-//! Sleep: leaving memory, and keeping the journal's tail short.
+//! Rest: leaving memory, and keeping the journal's tail short.
+//!
+//! All of it is done in the background: what it appends shares groups with
+//! commands, so there is only so much of it under way at once.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use host_journal::Rows;
-use host_model::limits::{HANDLER_WARN, TAIL_SPAN_MAX};
+use host_model::limits::{BACKGROUND_IN_FLIGHT_MAX, TAIL_SPAN_MAX};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Actors;
 use crate::clock::monotonic_ms;
@@ -12,23 +16,51 @@ use crate::message::Message;
 use crate::slots::{Claim, Phase, Slot};
 use crate::token::Token;
 
-/// Between two looks at who should sleep.
+/// Between two looks at memory and the tail.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Actors put to sleep, or asked for a snapshot, in one look.
-const AT_ONCE_MAX: usize = 1_024;
+/// Looks from one to the next for actors that nothing has asked for.
+const LOOKS_FOR_IDLE: u32 = 10;
+
+/// Actors that are asked for a snapshot before the tail is looked at again.
+const TAILS_AT_ONCE_MAX: usize = 4_096;
+
+/// Room for what is done in the background.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// A share of a [`Room`], until what it was taken for is durable, or has come to
+/// nothing.
+pub(crate) type Share = OwnedSemaphorePermit;
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(BACKGROUND_IN_FLIGHT_MAX)))
+    }
+
+    pub(crate) async fn share(&self) -> Share {
+        let share = Arc::clone(&self.0).acquire_owned().await;
+        share.expect("the semaphore is never closed")
+    }
+
+    /// Waits until all shares are back.
+    pub(crate) async fn quiet(&self) {
+        let all = u32::try_from(BACKGROUND_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
+        drop(self.0.acquire_many(all).await);
+    }
+}
 
 impl Actors {
     /// Writes what the journal needs to wake the claimed actor at once, and lets it
     /// leave memory when that is durable and nothing has come meanwhile.
-    pub(crate) fn sleep(self: &Arc<Self>, claim: &mut Claim) {
+    pub(crate) fn sleep(self: &Arc<Self>, claim: &mut Claim, share: Option<Share>) {
         let snapshot = match claim.live.as_mut() {
             Some(live) if !live.exists() => return,
-            Some(live) if live.tail_bytes > 0 => self.take_snapshot(&claim.slot.id.clone(), live),
+            Some(live) if live.tail_bytes > 0 => self.take_snapshot(&claim.slot.id, live),
             Some(_) => None,
             None => return,
         };
-        let token = Token::Asleep(Arc::clone(&claim.slot));
+        let token = Token::Asleep(Arc::clone(&claim.slot), share);
         let rows = Rows {
             snapshot,
             ..Rows::default()
@@ -37,17 +69,16 @@ impl Actors {
     }
 
     /// Writes a snapshot of the claimed actor, if it has moved since the last.
-    pub(crate) fn snapshot(self: &Arc<Self>, claim: &mut Claim) {
-        let id = claim.slot.id.clone();
+    pub(crate) fn snapshot(self: &Arc<Self>, claim: &mut Claim, share: Share) {
         let Some(live) = claim.live.as_mut() else {
             return;
         };
         if live.exists() && live.tail_bytes > 0 {
             let rows = Rows {
-                snapshot: self.take_snapshot(&id, live),
+                snapshot: self.take_snapshot(&claim.slot.id, live),
                 ..Rows::default()
             };
-            self.append(claim, rows, Token::Nobody);
+            self.append(claim, rows, Token::Kept(share));
         }
     }
 
@@ -58,7 +89,7 @@ impl Actors {
     }
 
     /// Puts the least recently used tenth of the actors to sleep.
-    fn make_room(self: &Arc<Self>) {
+    async fn make_room(self: &Arc<Self>, room: &Room) {
         let mut used: Vec<(u32, Arc<Slot>)> = self
             .slots
             .shards()
@@ -74,16 +105,16 @@ impl Actors {
             used.select_nth_unstable_by_key(tenth, |(used_s, _)| *used_s);
         }
         for (_, slot) in used.into_iter().take(tenth) {
-            self.post_to(&slot, Message::Sleep);
+            let share = room.share().await;
+            self.post_to(&slot, Message::Sleep(share));
         }
     }
 
-    fn put_idle_to_sleep(self: &Arc<Self>) {
+    async fn put_idle_to_sleep(self: &Arc<Self>, room: &Room) {
         let idle_s = u32::try_from(self.limits.idle.as_secs()).unwrap_or(u32::MAX);
         let Some(before) = self.uptime_s(monotonic_ms()).checked_sub(idle_s) else {
             return;
         };
-        let mut left = AT_ONCE_MAX;
         for shard in self.slots.shards() {
             for slot in self.slots.of_shard(shard) {
                 let (idle, live) = {
@@ -92,65 +123,43 @@ impl Actors {
                     (idle, inner.live.is_some())
                 };
                 if idle && live {
-                    self.post_to(&slot, Message::Sleep);
-                    left -= 1;
+                    let share = room.share().await;
+                    self.post_to(&slot, Message::Sleep(share));
                 } else if idle {
                     // It crashed, and nobody has asked for it since.
                     self.forget_if_empty(&slot);
                 }
-                if left == 0 {
-                    return;
-                }
             }
+            tokio::task::yield_now().await;
         }
     }
 
     /// A start reads the journal from the oldest record that no snapshot covers: the
-    /// actors that hold it back are asked for one.
-    fn shorten_tail(self: &Arc<Self>) {
-        if self.journal.tail_span() > TAIL_SPAN_MAX {
-            for id in self.journal.oldest_tails(AT_ONCE_MAX) {
-                self.post(&id, Message::Snapshot);
+    /// actors that hold it back are asked for one. Not while a sweep has all write one.
+    async fn shorten_tail(self: &Arc<Self>, room: &Room) {
+        if self.journal.tail_span() > TAIL_SPAN_MAX && !self.is_sweeping() {
+            for id in self.journal.oldest_tails(TAILS_AT_ONCE_MAX) {
+                let share = room.share().await;
+                self.post(&id, Message::Snapshot(share));
             }
         }
     }
 }
 
-/// Asks for a tenth of the actors to leave memory.
-pub(crate) fn make_room(actors: &Arc<Actors>) {
-    actors.make_room();
-}
-
-/// Looks after memory, the journal's tail, and handlers that run for too long,
-/// until the actors are gone.
+/// Looks after memory and the journal's tail, until the actors are gone.
 pub(crate) async fn run(actors: Weak<Actors>) {
+    let room = Room::new();
     let mut looks = 0_u32;
-    let mut named: Vec<(host_model::ActorId, String)> = Vec::new();
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let Some(actors) = actors.upgrade() else {
-            return;
-        };
-        if actors.is_stopping() {
-            return;
+    while let Some(actors) = actors.upgrade().filter(|actors| !actors.is_stopping()) {
+        let wanted = actors.memory_is_needed.notified();
+        let wanted = tokio::time::timeout(LOOK_EVERY, wanted).await.is_ok();
+        if wanted || actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
+            actors.make_room(&room).await;
         }
         looks = looks.wrapping_add(1);
-        if actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
-            actors.make_room();
+        if looks.is_multiple_of(LOOKS_FOR_IDLE) {
+            actors.put_idle_to_sleep(&room).await;
         }
-        if looks.is_multiple_of(10) {
-            actors.put_idle_to_sleep();
-            actors.shorten_tail();
-        }
-        let slow = actors.running(HANDLER_WARN);
-        for run in &slow {
-            let key = (run.actor.clone(), run.event.clone());
-            if !named.contains(&key) {
-                tracing::warn!(actor = %run.actor, event = run.event,
-                    running_ms = run.for_.as_millis() as u64, "a handler has run for too long");
-                named.push(key);
-            }
-        }
-        named.retain(|(actor, event)| slow.iter().any(|r| r.actor == *actor && r.event == *event));
+        actors.shorten_tail(&room).await;
     }
 }

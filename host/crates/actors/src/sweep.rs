@@ -1,16 +1,16 @@
 //! A sweep: everyone who has not come over yet, awake and asleep.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use host_model::ActorId;
-use host_model::limits::SWEEP_IN_FLIGHT_MAX;
 use host_model::plan::StateChange;
-use tokio::sync::Semaphore;
 
 use crate::Actors;
 use crate::message::{Errand, Message};
 use crate::release::Ruling;
+use crate::rest::Room;
 use crate::slots::{Phase, Slot};
 
 /// Rows read at a time.
@@ -38,14 +38,15 @@ impl Actors {
         self: &Arc<Self>,
         stop_at_failure: bool,
     ) -> Result<SweepProgress, host_journal::ReadError> {
+        self.sweeps.fetch_add(1, Ordering::SeqCst);
+        let _sweeping = Sweeping(&self.sweeps);
         let mut progress = SweepProgress::default();
         loop {
-            let room = Arc::new(Semaphore::new(SWEEP_IN_FLIGHT_MAX));
+            let room = Room::new();
             let behind = self.sweep_awake(&room, stop_at_failure).await
                 + self.sweep_asleep(&room, stop_at_failure).await?;
-            // All permits are back when all snapshots are durable.
-            let all = u32::try_from(SWEEP_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
-            drop(room.acquire_many(all).await);
+            // When all shares are back, all snapshots are durable.
+            room.quiet().await;
             progress.behind += behind;
             if behind == 0 || self.stops(stop_at_failure) {
                 break;
@@ -57,26 +58,45 @@ impl Actors {
         Ok(progress)
     }
 
+    /// Whether a sweep has all actors write a snapshot anyway.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.sweeps.load(Ordering::SeqCst) > 0
+    }
+
     fn stops(&self, at_failure: bool) -> bool {
         at_failure && self.migrations.failed() > 0
     }
 
-    async fn sweep_awake(self: &Arc<Self>, room: &Arc<Semaphore>, stop_at_failure: bool) -> u64 {
-        let mut behind = 0;
-        for shard in self.slots.shards() {
-            for slot in self.slots.of_shard(shard) {
-                if !self.is_behind(&slot) {
-                    continue;
-                }
-                if self.stops(stop_at_failure) {
-                    return behind;
-                }
-                behind += 1;
-                let errand = errand(room, false).await;
-                self.post_to(&slot, Message::Migrate(errand));
+    async fn sweep_awake(self: &Arc<Self>, room: &Room, stop_at_failure: bool) -> u64 {
+        let mut swept = 0;
+        for slot in self.behind_in_order().await {
+            // Its next message has brought it over, maybe.
+            if !self.is_behind(&slot) {
+                continue;
             }
+            if self.stops(stop_at_failure) {
+                return swept;
+            }
+            swept += 1;
+            let errand = errand(room, false).await;
+            self.post_to(&slot, Message::Migrate(errand));
         }
-        behind
+        swept
+    }
+
+    /// Who in memory is behind, in the order of their ids, which is that of the store's
+    /// index: so what is written in a row lies in a row, and a switch of 100,000 actors
+    /// writes a third of the pages.
+    async fn behind_in_order(self: &Arc<Self>) -> Vec<Arc<Slot>> {
+        let actors = Arc::clone(self);
+        let behind = tokio::task::spawn_blocking(move || {
+            let slots = actors.slots.shards();
+            let slots = slots.flat_map(|shard| actors.slots.of_shard(shard));
+            let mut behind: Vec<_> = slots.filter(|slot| actors.is_behind(slot)).collect();
+            behind.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            behind
+        });
+        behind.await.expect("it compares, and runs no plugin")
     }
 
     /// Whether an actor in memory has not come over, or its coming over was lost. One
@@ -101,7 +121,7 @@ impl Actors {
 
     async fn sweep_asleep(
         self: &Arc<Self>,
-        room: &Arc<Semaphore>,
+        room: &Room,
         stop_at_failure: bool,
     ) -> Result<u64, host_journal::ReadError> {
         let mut behind = 0;
@@ -164,13 +184,19 @@ fn changes_shape(ruling: &Ruling, version: &host_model::Version) -> bool {
         .is_none_or(|route| route.hops.iter().any(|hop| hop.change != StateChange::Same))
 }
 
-async fn errand(room: &Arc<Semaphore>, back_to_sleep: bool) -> Option<Errand> {
-    let permit = Arc::clone(room)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+async fn errand(room: &Room, back_to_sleep: bool) -> Option<Errand> {
+    let share = room.share().await;
     Some(Errand {
-        _permit: permit,
+        share,
         back_to_sleep,
     })
+}
+
+/// A sweep runs until this is dropped.
+struct Sweeping<'a>(&'a AtomicUsize);
+
+impl Drop for Sweeping<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }

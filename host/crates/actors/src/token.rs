@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use crate::message::{Answer, CallError, Errand, Responder};
+use crate::rest::Share;
 use crate::slots::Slot;
 
 /// A [`Token`] as the journal carries it: nobody but the actors looks inside.
@@ -36,7 +37,9 @@ pub(crate) enum Token {
         errand: Option<Errand>,
     },
     /// The actor may leave memory, if nothing has come meanwhile.
-    Asleep(Arc<Slot>),
+    Asleep(Arc<Slot>, Option<Share>),
+    /// A snapshot that was asked for is durable.
+    Kept(Share),
     /// The actor's claim was parked until here.
     Resume(Arc<Slot>),
     /// A value of the host's own is durable.

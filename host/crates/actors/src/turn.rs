@@ -111,7 +111,7 @@ impl Actors {
         if let Some(error) = self.unknown_plugin(&claim.slot.id) {
             // Its plugin has left with the release before: it sleeps on in the journal.
             self.refuse_for_ever(claim, message, error);
-            self.sleep(claim);
+            self.sleep(claim, None);
             return Flow::Next;
         }
         let errand = match &mut message {
@@ -155,8 +155,8 @@ impl Actors {
     /// What needs no handler of the plugin.
     fn housekeep(self: &Arc<Self>, claim: &mut Claim, message: Message) {
         match message {
-            Message::Sleep => self.sleep(claim),
-            Message::Snapshot => self.snapshot(claim),
+            Message::Sleep(share) => self.sleep(claim, Some(share)),
+            Message::Snapshot(share) => self.snapshot(claim, share),
             Message::Inspect(responder) => drop(responder.send(inspection(claim))),
             // Done by coming this far.
             Message::Migrate(_) => {}

@@ -10,12 +10,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use host_model::ActorId;
+use host_model::limits::HANDLER_WARN;
 use parking_lot::Mutex;
 
 use crate::Actors;
 use crate::clock::monotonic_ms;
 use crate::release::EventStats;
 use crate::slots::Slot;
+
+/// Between two looks at what runs.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A handler that runs.
 #[derive(Debug, Clone)]
@@ -133,5 +137,26 @@ impl Actors {
                 })
             })
             .collect()
+    }
+}
+
+/// Names the handlers that run for too long, until the actors are gone.
+pub(crate) async fn run(actors: Weak<Actors>) {
+    let mut named: Vec<(ActorId, String)> = Vec::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(actors) = actors.upgrade().filter(|actors| !actors.is_stopping()) else {
+            return;
+        };
+        let slow = actors.running(HANDLER_WARN);
+        for run in &slow {
+            let key = (run.actor.clone(), run.event.clone());
+            if !named.contains(&key) {
+                tracing::warn!(actor = %run.actor, event = run.event,
+                    running_ms = run.for_.as_millis() as u64, "a handler has run for too long");
+                named.push(key);
+            }
+        }
+        named.retain(|(actor, event)| slow.iter().any(|r| r.actor == *actor && r.event == *event));
     }
 }

@@ -207,18 +207,15 @@ impl Heads {
         self.starts.oldest().map(|start| start.position)
     }
 
-    /// The actors that hold the tail back, the oldest first. Looks at all of them.
-    pub(crate) fn oldest(&self, limit: usize) -> Vec<ActorId> {
-        let below = self.starts.below(limit);
-        let mut oldest: Vec<&Tail> = self
-            .shards
-            .iter()
-            .flatten()
-            .filter(|tail| tail.first < below)
-            .collect();
-        oldest.sort_unstable_by_key(|tail| tail.first);
-        let oldest = oldest.into_iter().take(limit);
-        oldest.map(|tail| tail.actor.clone()).collect()
+    /// At least `limit` tails begin before this, or all do.
+    pub(crate) fn tails_below(&self, limit: usize) -> Position {
+        self.starts.below(limit)
+    }
+
+    /// The tails in one of the [`Heads::shards`] that begin before `below`: where, and whose.
+    pub(crate) fn begun_below(&self, shard: usize, below: Position) -> Vec<(Position, ActorId)> {
+        let tails = self.shards[shard].iter().filter(|it| it.first < below);
+        tails.map(|it| (it.first, it.actor.clone())).collect()
     }
 
     /// Bytes of bodies from the oldest record that is needed to the end.
@@ -322,7 +319,6 @@ impl Starts {
         self.groups.front()
     }
 
-    /// At least `limit` tails begin before this, or all do.
     fn below(&self, limit: usize) -> Position {
         let mut tails = 0;
         for start in &self.groups {
@@ -361,9 +357,15 @@ mod tests {
         heads.apply(ends.collect(), 0);
     }
 
+    /// Who begins before the bound of so many, in order.
     fn oldest(heads: &Heads, limit: usize) -> Vec<String> {
-        let oldest = heads.oldest(limit).into_iter();
-        oldest.map(|id| id.key().to_owned()).collect()
+        let below = heads.tails_below(limit);
+        let mut oldest: Vec<_> = Heads::shards()
+            .flat_map(|shard| heads.begun_below(shard, below))
+            .collect();
+        oldest.sort();
+        let oldest = oldest.into_iter();
+        oldest.map(|(_, id)| id.key().to_owned()).collect()
     }
 
     #[test]
@@ -375,7 +377,7 @@ mod tests {
         records(&mut heads, 5, &["d"]);
         assert_eq!((heads.first(), heads.span()), (Some(Position(1)), 300));
         assert_eq!(oldest(&heads, 9), ["a", "b", "c", "d"]);
-        assert_eq!(oldest(&heads, 1), ["a"]);
+        assert_eq!(oldest(&heads, 1), ["a", "b"], "of one group");
         assert_eq!((heads.len(), heads.tail_bytes()), (4, 50));
 
         snapshots(&mut heads, &["a"]);

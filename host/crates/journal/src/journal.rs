@@ -10,6 +10,7 @@ use host_model::ActorId;
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Done, OpenError, Overloaded, Refused, StoreError};
+use crate::heads::Heads;
 use crate::queue::Queue;
 use crate::sealed::Sealed;
 use crate::shared::{Counters, Shared, Stats};
@@ -209,10 +210,19 @@ impl<T: Send + 'static> Journal<T> {
         head.map_or(0, |head| u64::from(head.tail_bytes))
     }
 
-    /// The actors that hold the tail back, the oldest first: a snapshot of each
-    /// shortens what the next start reads.
+    /// The actors that hold the tail back most, in the order of their ids, in which a
+    /// store writes them best: a snapshot of each shortens what the next start reads. Looks at all of them, a part at a time.
     pub fn oldest_tails(&self, limit: usize) -> Vec<ActorId> {
-        self.shared.heads.read().oldest(limit)
+        let heads = &self.shared.heads;
+        let below = heads.read().tails_below(limit);
+        let mut oldest: Vec<_> = Heads::shards()
+            .flat_map(|shard| heads.read().begun_below(shard, below))
+            .collect();
+        oldest.sort_unstable_by_key(|(first, _)| *first);
+        oldest.truncate(limit);
+        let mut oldest: Vec<_> = oldest.into_iter().map(|(_, actor)| actor).collect();
+        oldest.sort_unstable();
+        oldest
     }
 
     /// Bytes from the oldest record that some replay needs to the end: what the

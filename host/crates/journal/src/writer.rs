@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Done, Lost};
 use crate::group::{self, Hash};
@@ -10,6 +10,9 @@ use crate::plan::{Plan, plan};
 use crate::queue::Batch;
 use crate::shared::Shared;
 use crate::store::{AppendError, Group, Meta, Records, Store};
+
+/// A commit that takes longer is logged: it is what callers wait for.
+const SLOW_COMMIT: Duration = Duration::from_millis(20);
 
 /// The writer's own state.
 pub(crate) struct Writer<T, F> {
@@ -97,7 +100,17 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
         };
         let started = Instant::now();
         self.store.append(&group)?;
-        self.shared.counters.committed(&group, started.elapsed());
+        let took = started.elapsed();
+        if took > SLOW_COMMIT {
+            let bytes: usize = batch.entries.iter().map(|entry| entry.sealed.bytes).sum();
+            tracing::debug!(
+                ms = took.as_millis(),
+                entries = batch.entries.len(),
+                bytes,
+                "a commit took long"
+            );
+        }
+        self.shared.counters.committed(&group, took);
         self.hash = hash;
         self.shared.known.store(known, Ordering::Relaxed);
         let body_bytes = group.records.map_or(0, |records| records.body.len());

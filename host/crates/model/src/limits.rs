@@ -61,10 +61,10 @@ pub const QUARANTINES_MAX: usize = 10;
 /// Bytes of the journal that a start may have to read: about a second's worth.
 pub const TAIL_SPAN_MAX: u64 = 128 << 20;
 
-/// Actors that a sweep has under way at once. Their snapshots share groups with
-/// commands, so this bounds what a sweep adds to a command's commit: 64 of them
-/// quadrupled it, and made the switch no shorter.
-pub const SWEEP_IN_FLIGHT_MAX: usize = 8;
+/// Actors that a sweep, and whatever else goes on in the background, has under way
+/// at once. Their snapshots share groups with commands, so this bounds what is added
+/// to a command's commit: 64 of them quadrupled it, and made a switch no shorter.
+pub const BACKGROUND_IN_FLIGHT_MAX: usize = 8;
 
 /// Runs under [`FAST_RUN_MAX`] that prove an event of a version fast; until then it
 /// runs where blocking is allowed.

@@ -17,10 +17,10 @@ use super::PAGE_BYTES;
 use crate::error::StoreError;
 
 /// Bytes in the log that make a pass worth its two syncs.
-const PASS_BYTES_MIN: u64 = 8 << 20;
+const PASS_BYTES_MIN: u64 = 4 << 20;
 
 /// Bytes of the log from which it is to be taken up from its beginning.
-const LOG_BYTES_MAX: u64 = 64 << 20;
+const LOG_BYTES_MAX: u64 = 128 << 20;
 
 /// Passes one after the other until the writer has to do the rest, however much.
 const PASSES_MAX: u32 = 8;
