@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::home::Home;
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::{PidFile, holder, is_held};
-use crate::{logs, notify, serve};
+use crate::{heap, logs, notify, serve};
 
 /// How long a start may take: plugins opened, journal checked.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,6 +43,7 @@ pub(crate) fn is_foreground() -> bool {
 
 /// `host serve`: is the host until it ends.
 pub(crate) fn serve(found: &Found) -> Result<u8, Failure> {
+    heap::bound();
     let config = found.config()?;
     found.permanent()?;
     found.home.make_folders().map_err(home_failure)?;

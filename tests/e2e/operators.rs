@@ -102,6 +102,22 @@ fn the_status_and_the_report_have_the_fields_that_scripts_know() {
 }
 
 #[test]
+fn the_allocator_is_bounded_unless_an_operator_bounds_it_otherwise() {
+    let mut home = Home::new().unwrap();
+    home.set("MALLOC_ARENA_MAX", Some("7"));
+    let pid = home.start().unwrap().pid;
+    let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    let set = |name: &str| {
+        let mut values = environment.split('\0').filter_map(|it| it.split_once('='));
+        let found = values.find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.to_owned())
+    };
+    assert_eq!(set("MALLOC_ARENA_MAX").as_deref(), Some("7"));
+    let trim = set("MALLOC_TRIM_THRESHOLD_").and_then(|bytes| bytes.parse().ok());
+    assert!(trim.is_some_and(|bytes: u64| bytes > 0), "{environment}");
+}
+
+#[test]
 fn releases_have_the_statuses_of_their_history() {
     let home = Home::new().unwrap();
     home.start().unwrap();

@@ -7,12 +7,6 @@ use crate::tree::{self, File};
 /// Lines of a file without its tests.
 const LINES_MAX: usize = 500;
 
-/// Files that may be longer, and why.
-const LONGER: [(&str, &str); 1] = [(
-    "host/crates/upgrade/src/run.rs",
-    "one method for each state of an upgrade: apart, their order could not be read",
-)];
-
 /// Lines above and below a pause in which the deadline stands that ends the looking.
 const DEADLINE_WITHIN: usize = 8;
 
@@ -50,10 +44,6 @@ fn pausing(file: &File) -> Vec<usize> {
         .collect()
 }
 
-fn is_excepted(path: &str) -> bool {
-    LONGER.iter().any(|(excepted, _)| *excepted == path)
-}
-
 fn pauses(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     ["thread::sleep(", "time::sleep(", " sleep("]
@@ -72,7 +62,6 @@ fn every_file_opens_with_what_it_is() {
 fn files_are_rooms() {
     let long = rust().filter(|file| lines(file) > LINES_MAX);
     let findings: Vec<_> = long
-        .filter(|file| !is_excepted(&file.path))
         .map(|file| format!("{}: {} lines", file.path, lines(file)))
         .collect();
     none(&findings, "find the second noun, and give it a file");
@@ -106,17 +95,6 @@ fn nothing_is_left_unfinished() {
         }
     }
     none(&findings, "finish it, or say in a document what is missing");
-}
-
-#[test]
-fn exceptions_are_of_files_that_need_them() {
-    let needs = |path: &str| rust().any(|file| file.path == path && lines(file) > LINES_MAX);
-    let idle = LONGER.iter().filter(|(path, _)| !needs(path));
-    let findings: Vec<_> = idle.map(|(path, _)| (*path).to_owned()).collect();
-    none(
-        &findings,
-        "take it from the list: it has become like the others",
-    );
 }
 
 #[test]

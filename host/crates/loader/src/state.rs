@@ -93,8 +93,13 @@ impl State {
             ptr::eq((*owner).as_ref(), self.plugin()),
             "a state stays with the plugin version that made it"
         );
-        let ptr = ManuallyDrop::new(self).ptr;
-        State { ptr, owner }
+        let mut old = ManuallyDrop::new(self);
+        // SAFETY: `old` is not dropped and not used again; its pointer moves on.
+        unsafe { ptr::drop_in_place(&raw mut old.owner) };
+        State {
+            ptr: old.ptr,
+            owner,
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
 use crate::plan::{PlanError, plan};
 use crate::releases::{ReleasesError, Unpacked};
-use crate::run::{Run, Running};
+use crate::run::Run;
+use crate::running::Running;
 use crate::state::Upgrade;
 
 /// Messages about an upgrade that a slow listener may be behind.

@@ -25,7 +25,9 @@ mod plan;
 mod recover;
 mod releases;
 mod run;
+mod running;
 mod state;
+mod steps;
 mod verify;
 
 pub use assemble::{AssembleError, Assembler};
