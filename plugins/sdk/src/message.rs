@@ -160,7 +160,8 @@ impl<'de> VariantAccess<'de> for Named<'de> {
         seed: T,
     ) -> Result<T::Value, ParseError> {
         if self.payload.is_empty() {
-            return seed.deserialize(nothing());
+            let payload = b"{}";
+            return Self { payload, ..self }.newtype_variant_seed(seed);
         }
         // A payload is an object: serde_json would also read a struct from an
         // array, and a client must not come to rely on the order of its fields.

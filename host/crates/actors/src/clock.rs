@@ -2,7 +2,7 @@
 //! times as cheap to ask as the exact ones, which matters where a query takes less
 //! than a tenth of a microsecond. clock_gettime(2), `CLOCK_*_COARSE`.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
 /// Milliseconds since the machine started; never goes back.
 pub(crate) fn monotonic_ms() -> u64 {
@@ -12,6 +12,11 @@ pub(crate) fn monotonic_ms() -> u64 {
 /// Unix milliseconds, UTC.
 pub(crate) fn unix_ms() -> i64 {
     ms(clock_gettime(ClockId::RealtimeCoarse))
+}
+
+/// The tick: what a difference of two readings may be off by.
+pub(crate) fn tick_ms() -> u64 {
+    u64::try_from(ms(clock_getres(ClockId::MonotonicCoarse))).unwrap_or_default()
 }
 
 fn ms(time: Timespec) -> i64 {

@@ -13,17 +13,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::Actors;
 use crate::clock::monotonic_ms;
 use crate::message::Message;
-use crate::slots::{Claim, Phase, Slot};
+use crate::slots::{Claim, Inner, Phase, Slot};
 use crate::token::Token;
 
 /// Between two looks at memory and the tail.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Looks from one to the next for actors that nothing has asked for.
+/// Looks from one to the next for idle actors and a long tail.
 const LOOKS_FOR_IDLE: u32 = 10;
 
 /// Actors that are asked for a snapshot before the tail is looked at again.
-const TAILS_AT_ONCE_MAX: usize = 4_096;
+const TAILS_AT_ONCE_MAX: usize = 16_384;
+
+/// How long a share of the room may be waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room for what is done in the background.
 #[derive(Debug, Clone)]
@@ -88,8 +91,24 @@ impl Actors {
             .remove_if(slot, |inner| inner.at.position == position);
     }
 
+    /// Asks an actor for `what`, if it is idle and `may` still holds when there is room.
+    /// None: there has been no room for so long that some of what was asked for hangs.
+    async fn ask_for(
+        self: &Arc<Self>,
+        room: &Room,
+        slot: &Arc<Slot>,
+        what: fn(Share) -> Message,
+        may: impl FnOnce(&Inner) -> bool,
+    ) -> Option<()> {
+        let share = tokio::time::timeout(PATIENCE, room.share()).await.ok()?;
+        if slot.post_if(what(share), may) {
+            self.resume_soon(Arc::clone(slot));
+        }
+        Some(())
+    }
+
     /// Puts the least recently used tenth of the actors to sleep.
-    async fn make_room(self: &Arc<Self>, room: &Room) {
+    async fn make_room(self: &Arc<Self>, room: &Room) -> Option<()> {
         let mut used: Vec<(u32, Arc<Slot>)> = self
             .slots
             .shards()
@@ -104,17 +123,17 @@ impl Actors {
         if tenth < used.len() {
             used.select_nth_unstable_by_key(tenth, |(used_s, _)| *used_s);
         }
-        for (_, slot) in used.into_iter().take(tenth) {
-            let share = room.share().await;
-            self.post_to(&slot, Message::Sleep(share));
+        for (used_s, slot) in used.into_iter().take(tenth) {
+            let unused = |inner: &Inner| inner.live.is_some() && inner.used_s == used_s;
+            self.ask_for(room, &slot, Message::Sleep, unused).await?;
         }
+        Some(())
     }
 
-    async fn put_idle_to_sleep(self: &Arc<Self>, room: &Room) {
+    async fn put_idle_to_sleep(self: &Arc<Self>, room: &Room) -> Option<()> {
         let idle_s = u32::try_from(self.limits.idle.as_secs()).unwrap_or(u32::MAX);
-        let Some(before) = self.uptime_s(monotonic_ms()).checked_sub(idle_s) else {
-            return;
-        };
+        let before = self.uptime_s(monotonic_ms()).checked_sub(idle_s)?;
+        let unused = |inner: &Inner| inner.live.is_some() && inner.used_s < before;
         for shard in self.slots.shards() {
             for slot in self.slots.of_shard(shard) {
                 let (idle, live) = {
@@ -123,8 +142,7 @@ impl Actors {
                     (idle, inner.live.is_some())
                 };
                 if idle && live {
-                    let share = room.share().await;
-                    self.post_to(&slot, Message::Sleep(share));
+                    self.ask_for(room, &slot, Message::Sleep, unused).await?;
                 } else if idle {
                     // It crashed, and nobody has asked for it since.
                     self.forget_if_empty(&slot);
@@ -132,34 +150,55 @@ impl Actors {
             }
             tokio::task::yield_now().await;
         }
+        Some(())
     }
 
     /// A start reads the journal from the oldest record that no snapshot covers: the
-    /// actors that hold it back are asked for one. Not while a sweep has all write one.
-    async fn shorten_tail(self: &Arc<Self>, room: &Room) {
-        if self.journal.tail_span() > TAIL_SPAN_MAX && !self.is_sweeping() {
-            for id in self.journal.oldest_tails(TAILS_AT_ONCE_MAX) {
-                let share = room.share().await;
-                self.post(&id, Message::Snapshot(share));
+    /// actors that hold it back are asked for one. While a sweep has everyone write one
+    /// there is patience, but not without end: a sweep may wait for an actor that hangs.
+    async fn shorten_tail(self: &Arc<Self>, room: &Room) -> Option<()> {
+        let most = match self.is_sweeping() {
+            true => TAIL_SPAN_MAX * 4,
+            false => TAIL_SPAN_MAX,
+        };
+        if self.journal.tail_span() <= most {
+            return Some(());
+        }
+        // Those that hold back less are left alone, so that one actor whose tail
+        // cannot end does not cost all the others a snapshot.
+        let oldest = || {
+            self.journal
+                .oldest_tails(TAIL_SPAN_MAX / 2, TAILS_AT_ONCE_MAX)
+        };
+        for id in tokio::task::block_in_place(oldest) {
+            if let Some(slot) = self.slots.get_or_make(&id, usize::MAX) {
+                self.ask_for(room, &slot, Message::Snapshot, |_| true)
+                    .await?;
             }
         }
+        Some(())
     }
 }
 
 /// Looks after memory and the journal's tail, until the actors are gone.
 pub(crate) async fn run(actors: Weak<Actors>) {
-    let room = Room::new();
     let mut looks = 0_u32;
     while let Some(actors) = actors.upgrade().filter(|actors| !actors.is_stopping()) {
         let wanted = actors.memory_is_needed.notified();
         let wanted = tokio::time::timeout(LOOK_EVERY, wanted).await.is_ok();
+        // One for each look: shares that hang in an actor are not missed for ever.
+        let room = Room::new();
+        let mut done = Some(());
         if wanted || actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
-            actors.make_room(&room).await;
+            done = actors.make_room(&room).await;
         }
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_FOR_IDLE) {
-            actors.put_idle_to_sleep(&room).await;
+            done = done.and(actors.put_idle_to_sleep(&room).await);
+            done = done.and(actors.shorten_tail(&room).await);
         }
-        actors.shorten_tail(&room).await;
+        if done.is_none() {
+            tracing::debug!("housekeeping did not get to its end, and is tried again");
+        }
     }
 }

@@ -352,6 +352,18 @@ impl Slot {
         }
     }
 
+    /// As [`Slot::post`], to an idle actor of which `may` holds; true: it is to be
+    /// resumed. To any other it posts nothing.
+    pub(crate) fn post_if(&self, message: Message, may: impl FnOnce(&Inner) -> bool) -> bool {
+        let mut inner = self.inner.lock();
+        let fits = inner.phase == Phase::Idle && may(&inner);
+        if fits {
+            inner.push(message);
+            inner.phase = Phase::Parked;
+        }
+        fits
+    }
+
     fn claim(self: &Arc<Self>, inner: &mut Inner) -> Claim {
         let (live, at) = inner.claim();
         Claim::new(Arc::clone(self), live, at)

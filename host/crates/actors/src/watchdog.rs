@@ -5,7 +5,7 @@
 //! that lives at the address. It is there: a claimed actor does not leave the map.
 
 use std::cell::OnceCell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -105,6 +105,7 @@ impl Runner {
             age,
         );
         // Unchanged since: what was read in between belongs to this run.
+        fence(Ordering::Acquire);
         let same = self.since_ms.load(Ordering::Acquire) == since_ms;
         (since_ms != 0 && same && age >= least).then_some(found)
     }

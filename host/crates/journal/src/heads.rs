@@ -207,9 +207,11 @@ impl Heads {
         self.starts.oldest().map(|start| start.position)
     }
 
-    /// At least `limit` tails begin before this, or all do.
-    pub(crate) fn tails_below(&self, limit: usize) -> Position {
-        self.starts.below(limit)
+    /// At least `limit` tails begin before this, or all that begin before the last
+    /// `keep` bytes.
+    pub(crate) fn tails_below(&self, keep: u64, limit: usize) -> Position {
+        let end = self.journal_bytes.saturating_sub(keep);
+        self.starts.below(end, limit)
     }
 
     /// The tails in one of the [`Heads::shards`] that begin before `below`: where, and whose.
@@ -319,10 +321,10 @@ impl Starts {
         self.groups.front()
     }
 
-    fn below(&self, limit: usize) -> Position {
+    fn below(&self, offset: u64, limit: usize) -> Position {
         let mut tails = 0;
         for start in &self.groups {
-            if tails >= limit {
+            if tails >= limit || start.offset >= offset {
                 return start.position;
             }
             tails += start.tails as usize;
@@ -358,8 +360,8 @@ mod tests {
     }
 
     /// Who begins before the bound of so many, in order.
-    fn oldest(heads: &Heads, limit: usize) -> Vec<String> {
-        let below = heads.tails_below(limit);
+    fn oldest(heads: &Heads, keep: u64, limit: usize) -> Vec<String> {
+        let below = heads.tails_below(keep, limit);
         let mut oldest: Vec<_> = Heads::shards()
             .flat_map(|shard| heads.begun_below(shard, below))
             .collect();
@@ -376,8 +378,13 @@ mod tests {
         records(&mut heads, 3, &["c", "a"]);
         records(&mut heads, 5, &["d"]);
         assert_eq!((heads.first(), heads.span()), (Some(Position(1)), 300));
-        assert_eq!(oldest(&heads, 9), ["a", "b", "c", "d"]);
-        assert_eq!(oldest(&heads, 1), ["a", "b"], "of one group");
+        assert_eq!(oldest(&heads, 0, 9), ["a", "b", "c", "d"]);
+        assert_eq!(oldest(&heads, 0, 1), ["a", "b"], "of one group");
+        assert_eq!(
+            oldest(&heads, 200, 9),
+            ["a", "b"],
+            "the rest holds back less"
+        );
         assert_eq!((heads.len(), heads.tail_bytes()), (4, 50));
 
         snapshots(&mut heads, &["a"]);
@@ -388,7 +395,7 @@ mod tests {
         records(&mut heads, 6, &["a"]);
         snapshots(&mut heads, &["c"]);
         assert_eq!((heads.first(), heads.span()), (Some(Position(5)), 200));
-        assert_eq!(oldest(&heads, 9), ["d", "a"]);
+        assert_eq!(oldest(&heads, 0, 9), ["d", "a"]);
         snapshots(&mut heads, &["a", "d"]);
         assert_eq!((heads.first(), heads.span()), (None, 0));
         assert_eq!((heads.len(), heads.tail_bytes()), (0, 0));

@@ -210,11 +210,12 @@ impl<T: Send + 'static> Journal<T> {
         head.map_or(0, |head| u64::from(head.tail_bytes))
     }
 
-    /// The actors that hold the tail back most, in the order of their ids, in which a
-    /// store writes them best: a snapshot of each shortens what the next start reads. Looks at all of them, a part at a time.
-    pub fn oldest_tails(&self, limit: usize) -> Vec<ActorId> {
+    /// The actors that hold back more than the last `keep` bytes of the journal, the
+    /// oldest `limit` of them, in the order of their ids, in which a store writes them
+    /// best: a snapshot of each shortens what the next start reads. Looks at all of them, a part at a time.
+    pub fn oldest_tails(&self, keep: u64, limit: usize) -> Vec<ActorId> {
         let heads = &self.shared.heads;
-        let below = heads.read().tails_below(limit);
+        let below = heads.read().tails_below(keep, limit);
         let mut oldest: Vec<_> = Heads::shards()
             .flat_map(|shard| heads.read().begun_below(shard, below))
             .collect();

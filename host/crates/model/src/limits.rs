@@ -61,8 +61,8 @@ pub const QUARANTINES_MAX: usize = 10;
 /// Bytes of the journal that a start may have to read: about a second's worth.
 pub const TAIL_SPAN_MAX: u64 = 128 << 20;
 
-/// Actors that a sweep, and whatever else goes on in the background, has under way
-/// at once. Their snapshots share groups with commands, so this bounds what is added
+/// Actors that a sweep has under way at once, and as many that memory and the tail
+/// are kept in bounds with. Their snapshots share groups with commands, so this bounds what is added
 /// to a command's commit: 64 of them quadrupled it, and made a switch no shorter.
 pub const BACKGROUND_IN_FLIGHT_MAX: usize = 8;
 

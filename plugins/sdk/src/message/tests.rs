@@ -114,6 +114,33 @@ fn a_bad_payload_is_refused_and_its_fault_named() {
 }
 
 #[test]
+fn an_empty_payload_and_an_empty_object_are_the_same_to_every_variant() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Wrapper(Filter);
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Filter {
+        #[serde(default)]
+        from: Option<i64>,
+    }
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "snake_case")]
+    enum Query {
+        All {},
+        Unit,
+        Maybe(Option<Filter>),
+        Wrapped(Wrapper),
+        List(Vec<i64>),
+        Needs { from: i64 },
+    }
+    for event in ["all", "unit", "maybe", "wrapped", "list", "needs"] {
+        let of = |payload: &[u8]| parse::<Query>(event, payload).map_err(|e| e.reason);
+        assert_eq!(of(b""), of(b"{}"), "{event}");
+    }
+    let wrapped = parse::<Query>("wrapped", b"").unwrap();
+    assert_eq!(wrapped, Query::Wrapped(Wrapper(Filter { from: None })));
+}
+
+#[test]
 fn the_names_of_an_enum_are_known_without_one() {
     assert_eq!(
         names::<Command>(),

@@ -133,6 +133,12 @@ impl Checkpointer {
     }
 }
 
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
 impl Shared {
     fn run(&self, connection: &Connection) {
         let mut passes = 0;

@@ -1,5 +1,7 @@
 //! The writing side: one transaction for each group.
 
+use std::time::Instant;
+
 use host_model::ActorId;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -79,9 +81,12 @@ impl Store for Writer {
     fn maintain(&mut self) {
         let committed = std::mem::take(&mut self.committed_bytes);
         if self.checkpointer.committed(committed) {
+            let began = Instant::now();
             if let Err(error) = checkpoint::pass(&self.connection) {
                 tracing::warn!(%error, "could not checkpoint, the log grows on");
             }
+            let ms = began.elapsed().as_millis();
+            tracing::debug!(ms, "the log is taken up from its beginning");
             self.checkpointer.restarted();
         }
     }

@@ -48,7 +48,10 @@ fn everything_is_there_after_an_orderly_end_and_after_a_crash() {
         assert_eq!(bench.seqs(&ali), (Some(1), vec![2]));
         assert_eq!(bench.seqs(&sara), (None, vec![1]));
         assert_eq!(bench.journal.known(), 2);
-        assert_eq!(bench.journal.oldest_tails(9), [ali.clone(), sara.clone()]);
+        assert_eq!(
+            bench.journal.oldest_tails(0, 9),
+            [ali.clone(), sara.clone()]
+        );
         let next = bench.commit(of_record(record(&ali, 3)));
         assert_eq!(next.0, last.0 + 1);
         assert_eq!(bench.seqs(&ali), (Some(1), vec![2, 3]));
