@@ -210,6 +210,7 @@ pub(crate) unsafe fn make<P: Plugin>(
     }
 }
 
+#[inline]
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Stop> {
     std::str::from_utf8(bytes).map_err(|e| codec("a name from the host", &e))
 }
@@ -224,19 +225,19 @@ pub(crate) fn import_bytes<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Res
 ///
 /// `call` is the pointer that the host passed, valid for `'a`.
 #[inline]
-unsafe fn cx<'a>(call: *const Call) -> (Cx<'a>, &'a [u8]) {
+unsafe fn cx<'a>(call: *const Call) -> Result<(Cx<'a>, &'a [u8]), Stop> {
     // SAFETY: the call and its bytes are borrowed for this call into the plugin.
-    let call = unsafe { &*call };
-    // SAFETY: as above; the ABI has the host pass key and event as UTF-8, and the
-    // host's are `str`. Looking again took a quarter of a short query's time.
-    let (key, event) = unsafe {
+    let (call, key, event, claims, payload) = unsafe {
+        let call = &*call;
         (
-            std::str::from_utf8_unchecked(call.key.as_slice()),
-            std::str::from_utf8_unchecked(call.event.as_slice()),
+            call,
+            call.key.as_slice(),
+            call.event.as_slice(),
+            call.claims.as_slice(),
+            call.payload.as_slice(),
         )
     };
-    // SAFETY: as above.
-    let (claims, payload) = unsafe { (call.claims.as_slice(), call.payload.as_slice()) };
+    let (key, event) = (text(key)?, text(event)?);
     let cx = Cx {
         key,
         event,
@@ -250,7 +251,7 @@ unsafe fn cx<'a>(call: *const Call) -> (Cx<'a>, &'a [u8]) {
             _ => Caller::Client,
         },
     };
-    (cx, payload)
+    Ok((cx, payload))
 }
 
 fn reply(out: &Out<'_>, reply: Reply) -> Result<(), Stop> {
@@ -330,7 +331,7 @@ unsafe extern "C" fn handle<P: Plugin>(
     unsafe {
         run(sink, |out| {
             let state = &mut *state.cast::<P>();
-            let (cx, payload) = cx(call);
+            let (cx, payload) = cx(call)?;
             let command = message::parse(cx.event(), payload)?;
             let decision = state.decide(&cx, command)?;
             carry_out(state, decision, out)
@@ -347,7 +348,7 @@ unsafe extern "C" fn timer<P: Plugin>(
     unsafe {
         run(sink, |out| {
             let state = &mut *state.cast::<P>();
-            let (cx, payload) = cx(call);
+            let (cx, payload) = cx(call)?;
             let payload = if payload.is_empty() { b"{}" } else { payload };
             let payload = serde_json::from_slice(payload).map_err(|e| codec("a timer", &e))?;
             let decision = state.timer(&cx, payload)?;
@@ -380,7 +381,7 @@ unsafe extern "C" fn query<P: Plugin>(
     // SAFETY: a state of this version that no one changes meanwhile; the host's call and sink.
     unsafe {
         run(sink, |out| {
-            let (cx, payload) = cx(call);
+            let (cx, payload) = cx(call)?;
             let query = message::parse(cx.event(), payload)?;
             reply(out, (*state.cast::<P>()).query(&cx, query)?)
         })
@@ -389,7 +390,7 @@ unsafe extern "C" fn query<P: Plugin>(
 
 unsafe extern "C" fn authorize<P: Plugin>(call: *const Call, sink: *const Sink) -> Status {
     // SAFETY: the host's call and sink.
-    unsafe { run(sink, |_| Ok(P::authorize(&cx(call).0)?)) }
+    unsafe { run(sink, |_| Ok(P::authorize(&cx(call)?.0)?)) }
 }
 
 unsafe extern "C" fn export<P: Plugin>(state: *const State, sink: *const Sink) -> Status {
