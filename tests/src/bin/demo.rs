@@ -12,10 +12,10 @@ use e2e::tally::Audit;
 use e2e::{Home, Ran};
 use host_model::control::UpgradeReport;
 
-const CLIENTS: usize = 50;
-const CAMPAIGNS: usize = 20;
+const CLIENTS: usize = 200;
+const CAMPAIGNS: usize = 50;
 /// Between an answer and the same client's next gift.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(100);
 /// Of giving before, between and behind the switches.
 const INTERLUDE: Duration = Duration::from_secs(4);
 
@@ -62,6 +62,8 @@ fn demo() -> Result<()> {
     let up: &[&str] = &["upgrade", "0.2.0", "--probation", "0s", "--json"];
     let back: &[&str] = &["rollback", "--json"];
     let mut switches = Vec::new();
+    give(&load)?;
+    let before = home.status()?.connections;
     for command in [up, back, up] {
         give(&load)?;
         say(&format!("$ host {}", shown(command)))?;
@@ -69,12 +71,12 @@ fn demo() -> Result<()> {
     }
     give(&load)?;
     say("The clients finish what they have begun, and every gift is looked for in the state.\n")?;
-    let connected = home.status()?.connections;
+    let after = home.status()?.connections;
     let seen = load.stop()?;
     let audit = seen.tally.audit(&home)?;
     home.stop()?;
     tell_switches(&switches, &seen)?;
-    tell_gifts(connected, &seen, &audit)?;
+    tell_gifts([before, after], &seen, &audit)?;
     audit.exact()?;
     ensure!(seen.closed == 0, "{} connections closed", seen.closed);
     say("Nobody lost a connection, and no gift was lost or counted twice.")
@@ -129,9 +131,10 @@ fn tell_switches(switches: &[Switch], seen: &Seen) -> Result<()> {
     ))
 }
 
-fn tell_gifts(connected: u64, seen: &Seen, audit: &Audit) -> Result<()> {
+fn tell_gifts([before, after]: [u64; 2], seen: &Seen, audit: &Audit) -> Result<()> {
     for (what, count) in [
-        ("clients connected to the end", connected),
+        ("clients connected before", before),
+        ("clients connected afterwards", after),
         ("connections closed", seen.closed),
         ("errors answered", seen.errors.values().sum()),
         ("gifts acknowledged", audit.acknowledged),
