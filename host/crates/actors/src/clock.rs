@@ -1,6 +1,6 @@
-//! The kernel's coarse clocks: right to one of its ticks (1 to 10 ms), and ten
-//! times as cheap to ask as the exact ones, which matters where a query takes less
-//! than a tenth of a microsecond. clock_gettime(2), `CLOCK_*_COARSE`.
+//! The kernel's coarse clocks: right to one of its ticks (1 to 10 ms), and a
+//! quarter of what the exact ones cost, which matters where a query takes less than
+//! a fifth of a microsecond. clock_gettime(2), `CLOCK_*_COARSE`.
 
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 

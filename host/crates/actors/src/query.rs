@@ -1,7 +1,7 @@
 //! Queries, and the short way for those that need not wait.
 //!
-//! The short way is most of what the host does under many readers: no allocation, no
-//! clock that is not coarse, no wait.
+//! The short way is most of what the host does under many readers: no wait, no
+//! clock that is not coarse, and no allocation but the reply's.
 
 use std::sync::Arc;
 

@@ -183,9 +183,17 @@ impl Actors {
 /// Looks after memory and the journal's tail, until the actors are gone.
 pub(crate) async fn run(actors: Weak<Actors>) {
     let mut looks = 0_u32;
-    while let Some(actors) = actors.upgrade().filter(|actors| !actors.is_stopping()) {
-        let wanted = actors.memory_is_needed.notified();
-        let wanted = tokio::time::timeout(LOOK_EVERY, wanted).await.is_ok();
+    let memory_is_needed = match actors.upgrade() {
+        Some(actors) => Arc::clone(&actors.memory_is_needed),
+        None => return,
+    };
+    loop {
+        // Without the actors: waiting must not keep them, and the store, open.
+        let wanted = tokio::time::timeout(LOOK_EVERY, memory_is_needed.notified());
+        let wanted = wanted.await.is_ok();
+        let Some(actors) = actors.upgrade().filter(|actors| !actors.is_stopping()) else {
+            return;
+        };
         // One for each look: shares that hang in an actor are not missed for ever.
         let room = Room::new();
         let mut done = Some(());

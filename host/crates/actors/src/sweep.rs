@@ -85,8 +85,7 @@ impl Actors {
     }
 
     /// Who in memory is behind, in the order of their ids, which is that of the store's
-    /// index: so what is written in a row lies in a row, and a switch of 100,000 actors
-    /// writes a third of the pages.
+    /// index: so what is written in a row lies in a row, on the same pages.
     async fn behind_in_order(self: &Arc<Self>) -> Vec<Arc<Slot>> {
         let actors = Arc::clone(self);
         let behind = tokio::task::spawn_blocking(move || {

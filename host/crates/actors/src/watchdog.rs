@@ -63,6 +63,8 @@ pub(crate) fn watch<T>(
             RUNNERS.lock().push(Arc::downgrade(&runner));
             runner
         });
+        // What follows is not seen before the end of the run before it.
+        fence(Ordering::Release);
         runner
             .slot
             .store(Arc::as_ptr(slot).addr(), Ordering::Relaxed);

@@ -160,7 +160,7 @@ impl Shared {
             work.unmoved_bytes = left.unmoved_bytes + since;
             if left.log_bytes < LOG_BYTES_MAX {
                 passes = 0;
-            } else if since <= REST_BYTES_MAX || passes >= PASSES_MAX {
+            } else if work.unmoved_bytes <= REST_BYTES_MAX || passes >= PASSES_MAX {
                 work.last_is_due = true;
                 passes = 0;
             }
