@@ -6,7 +6,14 @@
 //! something is always committed meanwhile. So it moves what there is, again and
 //! again while there is much, and leaves the last little to the writer's own thread.
 //! <https://sqlite.org/wal.html#avoiding_excessively_large_wal_files>
+//!
+//! SQLite syncs the database only in a pass that reaches the log's end, which here
+//! is the writer's: it would wait for all that the others have moved. So each pass is
+//! followed by a sync of our own, over a file of our own. Whoever closes any file of a
+//! database loses the process's POSIX locks on it, so that file is closed behind the
+//! last connection. <https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
 
+use std::fs::File;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -16,7 +23,7 @@ use rusqlite::Connection;
 use super::PAGE_BYTES;
 use crate::error::StoreError;
 
-/// Bytes in the log that make a pass worth its two syncs.
+/// Bytes in the log that make a pass worth its syncs.
 const PASS_BYTES_MIN: u64 = 4 << 20;
 
 /// Bytes of the log from which it is to be taken up from its beginning.
@@ -58,6 +65,23 @@ pub(super) fn pass(connection: &Connection) -> Result<Left, StoreError> {
     Ok(left)
 }
 
+/// What the thread works with.
+struct Beside {
+    connection: Connection,
+    /// The database; behind the connection, for that is closed first.
+    file: Arc<File>,
+}
+
+impl Beside {
+    /// Moves what is in the log, and syncs where it went.
+    fn pass(&self) -> Result<Left, StoreError> {
+        let left = pass(&self.connection)?;
+        let synced = self.file.sync_data();
+        synced.map_err(StoreError::of("sync the database"))?;
+        Ok(left)
+    }
+}
+
 /// The thread that checkpoints.
 pub(super) struct Checkpointer {
     shared: Arc<Shared>,
@@ -83,13 +107,14 @@ impl Checkpointer {
     /// # Errors
     ///
     /// There is no thread to be had.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, file: Arc<File>) -> std::io::Result<Self> {
+        let beside = Beside { connection, file };
         let shared = Arc::new(Shared::default());
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || shared.run(&connection)
+                move || shared.run(&beside)
             })?;
         Ok(Self {
             shared,
@@ -140,10 +165,10 @@ impl Drop for Checkpointer {
 }
 
 impl Shared {
-    fn run(&self, connection: &Connection) {
+    fn run(&self, beside: &Beside) {
         let mut passes = 0;
         while let Some(before) = self.wait(passes) {
-            let left = match pass(connection) {
+            let left = match beside.pass() {
                 Ok(left) => left,
                 Err(error) => {
                     tracing::warn!(%error, "could not checkpoint, the log grows on");

@@ -13,7 +13,9 @@ mod rows;
 mod schema;
 mod writer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -62,11 +64,17 @@ pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
     let owner = schema::take_ownership(&mut connection)?;
     let beside = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema::configure(&beside).map_err(StoreError::of("configure the checkpoints"))?;
-    let checkpointer = checkpoint::Checkpointer::start(beside)
+    let file = Arc::new(File::open(path).map_err(StoreError::of("open the database's file"))?);
+    let checkpointer = checkpoint::Checkpointer::start(beside, Arc::clone(&file))
         .map_err(StoreError::of("start the checkpoints' thread"))?;
     Ok(Opened {
-        store: Box::new(writer::Writer::new(connection, checkpointer, lock)),
-        reader: Box::new(pool::Pool::new(path.to_owned())),
+        store: Box::new(writer::Writer::new(
+            connection,
+            checkpointer,
+            Arc::clone(&file),
+            lock,
+        )),
+        reader: Box::new(pool::Pool::new(path.to_owned(), file)),
         epoch: owner.epoch,
         store_id: owner.store_id,
         meta: owner.meta,

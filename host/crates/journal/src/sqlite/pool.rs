@@ -1,7 +1,9 @@
 //! A few connections that only read, beside the writer's.
 
+use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
@@ -18,6 +20,8 @@ pub(super) struct Pool {
     path: PathBuf,
     idle: Mutex<Idle>,
     returned: Condvar,
+    /// Closed behind the connections: see [`super::checkpoint`].
+    _file: Arc<File>,
 }
 
 #[derive(Default)]
@@ -33,11 +37,12 @@ struct Lent<'a> {
 }
 
 impl Pool {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, file: Arc<File>) -> Self {
         Self {
             path,
             idle: Mutex::default(),
             returned: Condvar::new(),
+            _file: file,
         }
     }
 

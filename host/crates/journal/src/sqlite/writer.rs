@@ -1,5 +1,7 @@
 //! The writing side: one transaction for each group.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Instant;
 
 use host_model::ActorId;
@@ -21,15 +23,23 @@ pub(super) struct Writer {
     checkpointer: Checkpointer,
     /// Bytes of the last commit, about.
     committed_bytes: u64,
+    /// Closed behind the connection: see [`super::checkpoint`].
+    _file: Arc<File>,
     _lock: Lock,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: Lock) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        checkpointer: Checkpointer,
+        file: Arc<File>,
+        lock: Lock,
+    ) -> Self {
         Self {
             connection,
             checkpointer,
             committed_bytes: 0,
+            _file: file,
             _lock: lock,
         }
     }
