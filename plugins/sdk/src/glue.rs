@@ -95,23 +95,34 @@ pub const fn table<S: Shape>() -> PluginVt {
     }
 }
 
-/// Why a body did not end well.
-pub(crate) enum Stop {
+/// Why a body did not end well. A pointer: what goes well is not to make room for it.
+pub(crate) struct Stop(Box<Why>);
+
+enum Why {
     /// The plugin says no.
     Rejected(Rejection),
     /// The plugin broke.
     Fault(FaultKind, String),
 }
 
+impl Stop {
+    #[cold]
+    fn fault(kind: FaultKind, message: String) -> Self {
+        Self(Box::new(Why::Fault(kind, message)))
+    }
+}
+
 impl From<Rejection> for Stop {
+    #[cold]
     fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
+        Self(Box::new(Why::Rejected(rejection)))
     }
 }
 
 /// Bytes that could not be read or written.
+#[cold]
 pub(crate) fn codec(what: &str, error: &dyn std::fmt::Display) -> Stop {
-    Stop::Fault(FaultKind::CODEC, format!("{what}: {error}"))
+    Stop::fault(FaultKind::CODEC, format!("{what}: {error}"))
 }
 
 /// The host's end of the answer, for the length of one call.
@@ -176,13 +187,13 @@ fn broken(out: &Out<'_>, panicked: &Panicked) -> Status {
 
 #[cold]
 fn stopped(out: &Out<'_>, stop: Stop) -> Status {
-    match stop {
-        Stop::Rejected(rejection) => {
+    match *stop.0 {
+        Why::Rejected(rejection) => {
             let json = serde_json::to_vec(&rejection).expect("two strings are JSON");
             out.part(Part::REJECTION, &json);
             Status::REJECTED
         }
-        Stop::Fault(kind, message) => {
+        Why::Fault(kind, message) => {
             out.fault(kind, &message, "", 0);
             Status::FAULT
         }
@@ -210,7 +221,7 @@ pub(crate) unsafe fn make<P: Plugin>(
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Stop> {
     std::str::from_utf8(bytes).map_err(|e| codec("a name from the host", &e))
 }
@@ -224,7 +235,7 @@ pub(crate) fn import_bytes<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Res
 /// # Safety
 ///
 /// `call` is the pointer that the host passed, valid for `'a`.
-#[inline]
+#[inline(always)]
 unsafe fn cx<'a>(call: *const Call) -> Result<(Cx<'a>, &'a [u8]), Stop> {
     // SAFETY: the call and its bytes are borrowed for this call into the plugin.
     let (call, key, event, claims, payload) = unsafe {
@@ -254,6 +265,7 @@ unsafe fn cx<'a>(call: *const Call) -> Result<(Cx<'a>, &'a [u8]), Stop> {
     Ok((cx, payload))
 }
 
+#[inline(always)]
 fn reply(out: &Out<'_>, reply: Reply) -> Result<(), Stop> {
     let bytes = reply.0.map_err(|e| codec("encode a reply", &e))?;
     out.part(Part::REPLY, &bytes);
@@ -276,7 +288,7 @@ fn carry_out<P: Plugin>(
             Ok(())
         }
         None if decision.effects.is_empty() => reply(out, decision.reply),
-        None => Err(Stop::Fault(
+        None => Err(Stop::fault(
             FaultKind::ERROR,
             "a decision without an event has effects; effects belong to an event".to_owned(),
         )),
@@ -303,14 +315,14 @@ unsafe extern "C" fn init(api: *const c_void, _config: Bytes, sink: *const Sink)
         run(sink, |_| {
             panics::install_hook();
             if !Host::keep(api.cast::<HostApi>()) {
-                return Err(Stop::Fault(
+                return Err(Stop::fault(
                     FaultKind::ERROR,
                     "init: called twice, or by a host older than this plugin's SDK".to_owned(),
                 ));
             }
             if let Some(host) = Host::get() {
                 tracing::subscriber::set_global_default(log::Forward(host))
-                    .map_err(|e| Stop::Fault(FaultKind::ERROR, e.to_string()))?;
+                    .map_err(|e| Stop::fault(FaultKind::ERROR, e.to_string()))?;
             }
             Ok(())
         })

@@ -15,6 +15,7 @@ use crate::Actors;
 use crate::clock::unix_ms;
 use crate::message::{Answer, CallError, Message, Responder};
 use crate::release::EventStats;
+use crate::seed;
 use crate::slots::{Claim, Live};
 use crate::token::{Accepted, Source, Token};
 
@@ -126,7 +127,7 @@ impl Actors {
             payload: &command.payload,
             claims: &command.claims,
             now_ms,
-            seed: self.seed(),
+            seed: seed::next(),
             seq: live.seq,
             caller: command.caller,
             hops: command.hops,

@@ -32,6 +32,7 @@ mod query;
 mod refusals;
 mod release;
 mod rest;
+mod seed;
 mod slots;
 mod slow;
 mod supervise;
@@ -43,7 +44,7 @@ mod wake;
 mod watchdog;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -115,7 +116,6 @@ pub struct Actors {
     migrating: EventStats,
     refusals: Refusals,
     stopping: AtomicBool,
-    seeds: AtomicU64,
     started_ms: u64,
 }
 
@@ -171,7 +171,6 @@ impl Actors {
             migrating: EventStats::default(),
             refusals: Refusals::default(),
             stopping: AtomicBool::new(false),
-            seeds: AtomicU64::new(getrandom::u64().unwrap_or(0x5eed)),
             started_ms: clock::monotonic_ms(),
         });
         parts
@@ -389,11 +388,5 @@ impl Actors {
     /// Seconds since the start at `now_ms` of the monotonic clock, for ages.
     pub(crate) fn uptime_s(&self, now_ms: u64) -> u32 {
         u32::try_from(now_ms.saturating_sub(self.started_ms) / 1_000).unwrap_or(u32::MAX)
-    }
-
-    /// A seed for one call: a counter, which the plugin's generator scrambles.
-    pub(crate) fn seed(&self) -> u64 {
-        self.seeds
-            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
     }
 }

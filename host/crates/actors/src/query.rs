@@ -12,6 +12,7 @@ use crate::Actors;
 use crate::clock::{monotonic_ms, unix_ms};
 use crate::message::{Answer, CallError, Request};
 use crate::release::EventStats;
+use crate::seed;
 use crate::slots::{After, Claim, Live, Slot};
 use crate::turn::Settled;
 use crate::watchdog;
@@ -101,7 +102,7 @@ impl Actors {
             payload: &request.payload,
             claims: &request.claims,
             now_ms: unix_ms().max(live.time_ms),
-            seed: self.seed(),
+            seed: seed::next(),
             seq: live.seq,
             caller: Caller::CLIENT,
             hops: 0,

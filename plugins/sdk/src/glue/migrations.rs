@@ -53,7 +53,7 @@ pub(super) const ABSENT: Migrations = {
 };
 
 fn failed(error: &MigrationError) -> Stop {
-    Stop::Fault(FaultKind::ERROR, error.to_string())
+    Stop::fault(FaultKind::ERROR, error.to_string())
 }
 
 unsafe extern "C" fn up<P: Migrate>(migration: *const Migration, sink: *const Sink) -> *mut State {
