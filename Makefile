@@ -9,7 +9,7 @@ TARGET  := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # `plugins/donations/0.2.0` is the package donations-v0-2-0.
 PLUGINS := $(shell sed -n 's|^path = "plugins/\(.*\)/\(.*\)"|\1-v\2|p' host/releases/[0-9]*.toml | tr . - | sort -u)
 
-.PHONY: bench build demo home lint test
+.PHONY: bench build demo fuzz home lint test
 
 # The host, and every plugin that a release names.
 build:
@@ -24,6 +24,10 @@ home: build
 # steps cost. BENCH_ACTORS=1000 BENCH_RUNS=1 is a quick look.
 bench:
 	@scripts/bench.sh
+
+# Bytes that break what is read back from disk, looked for by a fuzzer.
+fuzz:
+	@scripts/fuzz.sh
 
 lint:
 	$(CARGO) fmt --check

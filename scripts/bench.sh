@@ -5,6 +5,8 @@
 #   otp     the same with Erlang/OTP and release_handler, where it is installed:
 #           apt-get install erlang-nox erlang-dev
 #   micro   what single steps cost inside the host
+#   journal durable commands a second, beside a bare loop on the same disk
+#   sleepers memory and time of a start with a million actors asleep
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
 # tests/src/bin/stall/settings.rs: BENCH_ACTORS=1000 BENCH_RUNS=1 is a quick look.
@@ -13,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=$PWD/target/bench
-parts=${BENCH_PARTS:-stall otp micro}
+parts=${BENCH_PARTS:-stall otp micro journal sleepers}
 # One seed for all parts, so that a run can be repeated.
 BENCH_SEED=${BENCH_SEED:-$(date +%s)}
 export BENCH_SEED
@@ -63,6 +65,16 @@ micro() {
     run micro cargo bench --quiet -p host-actors --bench micro
 }
 
+journal() {
+    title "journal: durable commands, and what of a bare loop they are"
+    TMPDIR=$out run journal cargo bench --quiet -p host-journal --bench journal
+}
+
+sleepers() {
+    title "sleepers: memory and starts"
+    TMPDIR=$out E2E_HOME=$out/home run sleepers target/release/sleepers
+}
+
 table() {
     title "medians, in ms; a call's time counts from when it was due"
     printf '%-16s %10s %8s %9s %9s %9s %9s %9s\n' \
@@ -82,7 +94,7 @@ NOTE
 
 measure() {
     machine
-    for part in stall otp micro; do
+    for part in stall otp micro journal sleepers; do
         if has $part; then $part; fi
     done
     table
@@ -90,11 +102,12 @@ measure() {
 }
 
 mkdir -p "$out"
-if has stall; then
+if has stall || has sleepers; then
     rm -rf "$out/home"
     make --silent home DIR="$out/home" PROFILE=release >&2
-    cargo build --release -p e2e --bin stall >&2
+    cargo build --release -p e2e --bin stall --bin sleepers >&2
 fi
 if has micro; then cargo bench --quiet --no-run -p host-actors --bench micro >&2; fi
+if has journal; then cargo bench --quiet --no-run -p host-journal --bench journal >&2; fi
 
 measure | tee "$out/report.txt"

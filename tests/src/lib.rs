@@ -15,7 +15,9 @@ pub mod http;
 pub mod load;
 pub mod release;
 pub mod tally;
+pub mod visits;
 pub mod wait;
+pub mod wire;
 
 pub use channel::{Client, Reply};
 pub use command::Ran;

@@ -19,7 +19,6 @@ mod report;
 mod schedule;
 mod settings;
 mod window;
-mod wire;
 
 use std::thread;
 use std::time::{Duration, Instant};

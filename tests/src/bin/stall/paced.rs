@@ -13,11 +13,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use e2e::load::campaign;
+use e2e::wire::{self, Asked};
 
-use crate::fill::{donation, topic};
+use crate::fill::donation;
 use crate::schedule::{Gift, Schedule};
 use crate::settings::Settings;
-use crate::wire::{self, Asked};
 
 /// Calls of one client that wait for their answer. A visit is two calls to the
 /// host, which refuses the 1,025th; what is due beyond it is sent late.
@@ -135,7 +136,8 @@ fn send(
         }
         let gift = schedule.gift(number);
         let payload = donation(&schedule.donation_id(number), gift.cents);
-        sender.visit(number, &topic(gift.campaign), &[("donate", payload)])?;
+        let topic = campaign(gift.campaign as usize);
+        sender.visit(number, &topic, &[("donate", payload)])?;
         if last {
             return Ok(());
         }

@@ -7,6 +7,7 @@ mod log;
 mod random;
 mod recovery;
 mod rows;
+mod sealed;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};

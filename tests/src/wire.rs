@@ -5,37 +5,40 @@ use std::borrow::Cow;
 use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail};
-use e2e::wait::DEADLINE;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tungstenite::Message;
 use tungstenite::protocol::{Role, WebSocket};
 
+use crate::wait::DEADLINE;
+
 /// The half that sends.
-pub(crate) struct Sender {
+#[derive(Debug)]
+pub struct Sender {
     socket: WebSocket<TcpStream>,
 }
 
 /// The half that reads.
-pub(crate) struct Receiver {
+#[derive(Debug)]
+pub struct Receiver {
     socket: WebSocket<TcpStream>,
 }
 
 /// An answer to something in a visit.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The visit's number.
-    pub(crate) visit: u32,
+    pub visit: u32,
     /// What it answers.
-    pub(crate) to: Asked,
+    pub to: Asked,
     /// The response as JSON, or the reason of the error.
-    pub(crate) result: Result<String, String>,
+    pub result: Result<String, String>,
 }
 
 /// What was asked in a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// To join.
     Join,
     /// The push of this index.
@@ -45,7 +48,11 @@ pub(crate) enum Asked {
 }
 
 /// Connects to the host on `port`.
-pub(crate) fn connect(port: u16) -> Result<(Sender, Receiver)> {
+///
+/// # Errors
+///
+/// That it cannot.
+pub fn connect(port: u16) -> Result<(Sender, Receiver)> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(DEADLINE))?;
@@ -62,7 +69,11 @@ pub(crate) fn connect(port: u16) -> Result<(Sender, Receiver)> {
 impl Sender {
     /// Joins `topic`, pushes, and leaves, all in one write: over a connection, 100
     /// channels may be joined at once, and there are more campaigns than that.
-    pub(crate) fn visit(
+    ///
+    /// # Errors
+    ///
+    /// That the connection is gone.
+    pub fn visit(
         &mut self,
         visit: u32,
         topic: &str,
@@ -91,7 +102,11 @@ impl Sender {
 impl Receiver {
     /// Waits for the next answer. Broadcasts, and the goodbyes of channels, are
     /// passed over.
-    pub(crate) fn answer(&mut self) -> Result<Answer> {
+    ///
+    /// # Errors
+    ///
+    /// That the connection is gone, or what came is no answer.
+    pub fn answer(&mut self) -> Result<Answer> {
         loop {
             match self.socket.read().context("wait for an answer")? {
                 Message::Text(text) => {

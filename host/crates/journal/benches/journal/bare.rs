@@ -1,0 +1,87 @@
+//! The least that is durable: one blob row for each group, and nothing else.
+
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Result, anyhow};
+use host_model::limits::GROUP_RECORDS_MAX;
+use rusqlite::Connection;
+
+use crate::callers::{Caller, Durable, record};
+
+type Appended = (Caller, Vec<u8>);
+
+/// A writer's thread, and the channel to it.
+pub(crate) struct Bare {
+    sender: Option<Sender<Appended>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Bare {
+    pub(crate) fn open(path: &Path, done: Sender<Durable>) -> Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.execute_batch("CREATE TABLE groups (id INTEGER PRIMARY KEY, body BLOB)")?;
+        let (sender, appended) = mpsc::channel();
+        let writer = thread::spawn(move || {
+            while let Some((group, callers)) = gather(&appended) {
+                let stored = store(&connection, &group);
+                if done.send(stored.map(|()| callers)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self {
+            sender: Some(sender),
+            writer: Some(writer),
+        })
+    }
+
+    pub(crate) fn append(&self, caller: Caller) -> Result<()> {
+        let bytes = record(&caller).1;
+        let sender = self.sender.as_ref().expect("taken on drop only");
+        sender
+            .send((caller, bytes))
+            .map_err(|_| anyhow!("the bare loop has ended"))
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(writer) = self.writer.take() {
+            writer.join().expect("the bare loop does not panic");
+        }
+    }
+}
+
+/// Waits for a record, and takes all that has gathered. None: nobody appends any more.
+fn gather(appended: &Receiver<Appended>) -> Option<(Vec<u8>, Vec<Caller>)> {
+    let (caller, mut group) = appended.recv().ok()?;
+    let mut callers = vec![caller];
+    while callers.len() < GROUP_RECORDS_MAX
+        && let Ok((caller, bytes)) = appended.try_recv()
+    {
+        group.extend_from_slice(&bytes);
+        callers.push(caller);
+    }
+    Some((group, callers))
+}
+
+fn store(connection: &Connection, group: &[u8]) -> Result<()> {
+    for (sql, body) in [
+        ("BEGIN IMMEDIATE", None),
+        ("INSERT INTO groups (body) VALUES (?1)", Some(group)),
+        ("COMMIT", None),
+    ] {
+        let mut statement = connection.prepare_cached(sql)?;
+        match body {
+            Some(body) => statement.execute([body])?,
+            None => statement.execute([])?,
+        };
+    }
+    Ok(())
+}

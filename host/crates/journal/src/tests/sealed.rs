@@ -1,0 +1,71 @@
+//! Records and snapshots as bytes: what was written comes back, nothing else does.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::sealed::{Sealed, open_record, open_snapshot};
+
+fn sealed_snapshot(state: Vec<u8>) -> Vec<u8> {
+    let mut snapshot = snapshot(&actor("ali"), 7);
+    snapshot.state = state.into();
+    let sealed = Sealed::new(of_snapshot(snapshot));
+    sealed.snapshot.unwrap().body
+}
+
+fn sealed_record(event: Vec<u8>) -> Vec<u8> {
+    let mut record = record(&actor("ali"), 7);
+    record.event = event.into();
+    Sealed::new(of_record(record)).record.unwrap().bytes
+}
+
+proptest! {
+    #[test]
+    fn what_was_sealed_is_opened(bytes: Vec<u8>) {
+        let record = open_record(&sealed_record(bytes.clone())).unwrap();
+        prop_assert_eq!(&record.event[..], &bytes[..]);
+        let snapshot = open_snapshot(&sealed_snapshot(bytes.clone())).unwrap();
+        prop_assert_eq!(&snapshot.state[..], &bytes[..]);
+    }
+
+    #[test]
+    fn any_bytes_are_no_record_and_no_snapshot(bytes: Vec<u8>) {
+        prop_assert!(open_record(&bytes).is_err());
+        prop_assert!(open_snapshot(&bytes).is_err());
+    }
+
+    #[test]
+    fn any_content_under_a_right_checksum_does_not_panic(content: Vec<u8>) {
+        let body = [&crc32c::crc32c(&content).to_le_bytes()[..], &content].concat();
+        prop_assert!(open_snapshot(&body).is_err());
+    }
+
+    /// A record has no checksum of its own: the group's covers it.
+    #[test]
+    fn a_changed_record_does_not_panic(bytes: Vec<u8>, at: prop::sample::Index, to: u8) {
+        let mut changed = sealed_record(bytes);
+        let at = at.index(changed.len());
+        changed[at] = to;
+        let _ = open_record(&changed);
+    }
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_of_a_snapshot_is_refused() {
+    let body = sealed_snapshot(b"a state".to_vec());
+    for len in 0..body.len() {
+        assert!(open_snapshot(&body[..len]).is_err(), "cut to {len}");
+    }
+    for bit in 0..body.len() * 8 {
+        let mut flipped = body.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(open_snapshot(&flipped).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn every_truncation_of_a_record_is_refused() {
+    let bytes = sealed_record(b"{}".to_vec());
+    for len in 0..bytes.len() {
+        assert!(open_record(&bytes[..len]).is_err(), "cut to {len}");
+    }
+}

@@ -1,0 +1,149 @@
+//! What sleeping actors cost: memory, and the time of a start, with few and with a
+//! million of them, and with some awake.
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `BENCH_SLEEPERS` | 1000000 | campaigns that exist |
+//! | `BENCH_AWAKE` | 100000 | of them, awake at the end |
+//!
+//! A start is `bin/host start`, from the command to the host that is ready, and by
+//! the keeper after a kill -9. `make bench` runs it with a home of the profile
+//! `release`.
+
+use std::env;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::Home;
+use e2e::visits::everywhere;
+use e2e::wire::{Answer, Asked};
+use host_model::control::Status;
+
+/// Campaigns in the small store that the large one is compared with.
+const FEW: u32 = 1_000;
+
+/// Starts measured of each kind; the median counts.
+const STARTS: usize = 3;
+
+fn main() -> Result<()> {
+    let (sleepers, awake) = (
+        number("BENCH_SLEEPERS", 1_000_000)?,
+        number("BENCH_AWAKE", 100_000)?,
+    );
+    ensure!(
+        (FEW..=sleepers).contains(&awake),
+        "from {FEW} to BENCH_SLEEPERS actors can be awake"
+    );
+    let home = Home::new()?;
+    println!("actors         awake   memory MiB   store MiB   start ms   after kill -9 ms");
+    home.start().context("start the host")?;
+    row(&home, 0)?;
+    for actors in [FEW, sleepers] {
+        fill(home.status()?.port, actors)?;
+        row(&home, actors)?;
+    }
+    let began = Instant::now();
+    wake(home.status()?.port, awake)?;
+    let took = began.elapsed();
+    let status = home.status()?;
+    ensure!(
+        status.actors.awake >= u64::from(awake),
+        "only {} of {awake} are awake",
+        status.actors.awake
+    );
+    println!("{}", figures(&home, &status)?);
+    println!(
+        "woken: {awake} in {:.1} s, {:.0} a second",
+        took.as_secs_f64(),
+        f64::from(awake) / took.as_secs_f64()
+    );
+    home.stop()
+}
+
+/// Starts the host again and again, and says what it took and what it costs.
+fn row(home: &Home, actors: u32) -> Result<()> {
+    let mut starts = Vec::new();
+    let mut reboots = Vec::new();
+    for _ in 0..STARTS {
+        home.stop()?;
+        let began = Instant::now();
+        home.start()?;
+        starts.push(began.elapsed());
+        let began = Instant::now();
+        home.rebooted(home.kill_host()?)?;
+        reboots.push(began.elapsed());
+    }
+    let status = home.status()?;
+    ensure!(
+        status.actors.known == u64::from(actors),
+        "{} actors are known of {actors}",
+        status.actors.known
+    );
+    println!(
+        "{}{:>11.0}{:>19.0}",
+        figures(home, &status)?,
+        median(starts).as_secs_f64() * 1e3,
+        median(reboots).as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+fn figures(home: &Home, status: &Status) -> Result<String> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(home.data().join("data"))? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(format!(
+        "{:<12}{:>8}{:>13}{:>12}",
+        status.actors.known,
+        status.actors.awake,
+        status.rss_bytes >> 20,
+        bytes >> 20
+    ))
+}
+
+/// Opens the campaigns up to this number.
+fn fill(port: u16, actors: u32) -> Result<()> {
+    let open = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
+    everywhere(port, actors, &[("open", open.to_owned())], |answers| {
+        for Answer { visit, to, result } in answers {
+            match result {
+                // The few are opened before the many.
+                Err(reason) if reason != "already_open" => {
+                    bail!("campaign {visit} answers {to:?} with {reason}")
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    })
+    .context("open the campaigns")
+    .map(drop)
+}
+
+/// Asks the campaigns up to this number for their summary, which a join gives.
+fn wake(port: u16, actors: u32) -> Result<()> {
+    everywhere(port, actors, &[], |answers| {
+        for answer in answers.filter(|answer| answer.to == Asked::Join) {
+            ensure!(answer.result.is_ok(), "{answer:?}");
+        }
+        Ok(())
+    })
+    .context("wake the campaigns")
+    .map(drop)
+}
+
+fn median(mut of: Vec<Duration>) -> Duration {
+    of.sort_unstable();
+    of[of.len() / 2]
+}
+
+fn number(name: &str, default: u32) -> Result<u32> {
+    match env::var(name) {
+        Ok(text) => text
+            .parse()
+            .with_context(|| format!("{name} is {text:?}, which is no number")),
+        Err(_) => Ok(default),
+    }
+}
