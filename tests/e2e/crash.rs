@@ -85,11 +85,7 @@ fn a_cast_arrives_once_though_the_host_is_killed_behind_its_command() {
         })
         .unwrap();
     }
-    let letters = home
-        .host(&["dead-letters", "list", "--json"])
-        .unwrap()
-        .ok()
-        .unwrap();
+    let letters = home.done(&["dead-letters", "list", "--json"]).unwrap();
     assert_eq!(
         letters.json::<Vec<serde_json::Value>>().unwrap(),
         Vec::<serde_json::Value>::new()
@@ -171,10 +167,7 @@ fn killed_behind(state: &str, boots: &str) {
     let probation = if back { "300s" } else { "0s" };
     let upgrade = ["upgrade", "0.2.0", "--probation", probation, "--json"];
     if back {
-        home.host(&[&upgrade[..], &["--detach"]].concat())
-            .unwrap()
-            .ok()
-            .unwrap();
+        home.done(&[&upgrade[..], &["--detach"]].concat()).unwrap();
         load.more(100).unwrap();
         let ran = home.host(&["rollback", "--json"]).unwrap();
         assert_ne!(ran.code, Some(0), "{ran:?}");
@@ -207,7 +200,7 @@ fn killed_behind(state: &str, boots: &str) {
                 "--retry-failed",
                 "--json",
             ];
-            home.host(&line).unwrap().ok().unwrap().json().unwrap()
+            home.answer(&line).unwrap()
         }
         _ => home.rollback().unwrap(),
     };
@@ -272,9 +265,9 @@ fn a_restart_in_probation_boots_the_permanent_release() {
         "--detach",
         "--json",
     ];
-    home.host(&upgrade).unwrap().ok().unwrap();
+    home.done(&upgrade).unwrap();
     load.more(100).unwrap();
-    home.host(&["restart", "--json"]).unwrap().ok().unwrap();
+    home.done(&["restart", "--json"]).unwrap();
     home.settled().unwrap();
     load.more(100).unwrap();
     is_consistent(&home, "0.1.0");

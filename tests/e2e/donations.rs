@@ -149,7 +149,7 @@ fn the_worked_example_holds_through_two_upgrades_and_a_way_back() {
     ali_has_paid(&home);
 
     // And all of it is durable: the same after a restart.
-    home.host(&["restart"]).unwrap().ok().unwrap();
+    home.done(&["restart"]).unwrap();
     ali_has_paid(&home);
     let summary = home.rpc(CAMPAIGN, "summary", &json!({})).unwrap();
     assert_eq!(

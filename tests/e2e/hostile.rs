@@ -70,13 +70,7 @@ fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
         assert_eq!(summary["count"], n, "{summary}");
         assert_eq!(summary["version"], "0.1.0");
     }
-    let releases: Value = home
-        .host(&["releases", "--json"])
-        .unwrap()
-        .ok()
-        .unwrap()
-        .json()
-        .unwrap();
+    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
     assert_eq!(releases[1]["status"], "failed", "{releases}");
     let again = home.host(&line).unwrap().ends_with(1).unwrap();
     assert_eq!(again.reason().unwrap(), "failed_before");
@@ -94,7 +88,7 @@ fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
         "--retry-failed",
         "--json",
     ];
-    let report: Value = home.host(&line).unwrap().ok().unwrap().json().unwrap();
+    let report: Value = home.answer(&line).unwrap();
     assert_eq!(report["outcome"], "committed", "{report}");
     assert_eq!(report["actors_migrated"], 100);
     assert_eq!(summary(port, "57")["count"], 57);
@@ -177,13 +171,7 @@ fn with_every_data_thread_stuck_operators_are_answered() {
         (upgrade.state == "switching").then_some(())
     })
     .unwrap();
-    let back: Value = home
-        .host(&["rollback", "--json"])
-        .unwrap()
-        .ok()
-        .unwrap()
-        .json()
-        .unwrap();
+    let back: Value = home.answer(&["rollback", "--json"]).unwrap();
     assert_eq!(back["outcome"], "rolled_back", "{back}");
     upgrade.end().unwrap().ends_with(4).unwrap();
     for sleeper in sleepers {

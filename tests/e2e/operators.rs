@@ -15,13 +15,7 @@ fn has(document: &Value, fields: &[&str]) {
 }
 
 fn statuses(home: &Home) -> Vec<(String, String)> {
-    let rows: Vec<Value> = home
-        .host(&["releases", "--json"])
-        .unwrap()
-        .ok()
-        .unwrap()
-        .json()
-        .unwrap();
+    let rows: Vec<Value> = home.answer(&["releases", "--json"]).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let row = |row: &Value| (text(&row["version"]), text(&row["status"]));
     rows.iter().map(row).collect()
@@ -37,14 +31,7 @@ fn rows(of: [(&str, &str); 2]) -> Vec<(String, String)> {
 fn the_status_and_the_report_have_the_fields_that_scripts_know() {
     let home = Home::new().unwrap();
     home.start().unwrap();
-    let status = || {
-        home.host(&["status", "--json"])
-            .unwrap()
-            .ok()
-            .unwrap()
-            .json::<Value>()
-            .unwrap()
-    };
+    let status = || home.answer::<Value>(&["status", "--json"]).unwrap();
     let before = status();
     has(
         &before,
@@ -74,7 +61,7 @@ fn the_status_and_the_report_have_the_fields_that_scripts_know() {
     );
 
     let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
-    let ran = home.host(&line).unwrap().ok().unwrap();
+    let ran = home.done(&line).unwrap();
     let report: Value = ran.json().unwrap();
     has(
         &report,
@@ -133,12 +120,12 @@ fn releases_have_the_statuses_of_their_history() {
         "--detach",
         "--json",
     ];
-    home.host(&detached).unwrap().ok().unwrap();
+    home.done(&detached).unwrap();
     assert_eq!(
         statuses(&home),
         rows([("0.1.0", "permanent"), ("0.2.0", "current")])
     );
-    home.host(&["commit", "--json"]).unwrap().ok().unwrap();
+    home.done(&["commit", "--json"]).unwrap();
     assert_eq!(
         statuses(&home),
         rows([("0.1.0", "old"), ("0.2.0", "permanent")])
@@ -154,13 +141,7 @@ fn releases_have_the_statuses_of_their_history() {
 fn the_plan_is_shown_before_anything_is_done() {
     let home = Home::new().unwrap();
     home.start().unwrap();
-    let plan: Value = home
-        .host(&["plan", "0.2.0", "--json"])
-        .unwrap()
-        .ok()
-        .unwrap()
-        .json()
-        .unwrap();
+    let plan: Value = home.answer(&["plan", "0.2.0", "--json"]).unwrap();
     let plugins = plan["plugins"].as_array().unwrap();
     let names: Vec<_> = plugins
         .iter()
@@ -192,7 +173,7 @@ fn actors_that_sleep_are_carried_over_too() {
             .ok()
             .unwrap();
     }
-    home.host(&["restart"]).unwrap().ok().unwrap();
+    home.done(&["restart"]).unwrap();
     assert_eq!(home.status().unwrap().actors.awake, 0);
     let report = home.upgrade("0.2.0").unwrap();
     assert_eq!(report.actors_migrated, ACTORS as u64);
@@ -204,14 +185,14 @@ fn actors_that_sleep_are_carried_over_too() {
         "1000",
         "--json",
     ];
-    let actors: Vec<Value> = home.host(&list).unwrap().ok().unwrap().json().unwrap();
+    let actors: Vec<Value> = home.answer(&list).unwrap();
     assert_eq!(actors.len(), ACTORS);
     assert!(
         actors.iter().all(|actor| actor["version"] == "0.2.0"),
         "{actors:?}"
     );
     // Durably: a start from what is stored finds them all in 0.2.0.
-    home.host(&["restart"]).unwrap().ok().unwrap();
+    home.done(&["restart"]).unwrap();
     let summary = home.rpc("donations:s299", "summary", &json!({})).unwrap();
     assert_eq!(
         (&summary["title"], &summary["version"]),
@@ -308,7 +289,7 @@ fn secrets_are_never_shown() {
         &["config", "check"],
         &["status", "--json"],
     ] {
-        let ran = home.host(line).unwrap().ok().unwrap();
+        let ran = home.done(line).unwrap();
         assert!(
             !ran.stdout.contains(secret) && !ran.stderr.contains(secret),
             "{line:?}"

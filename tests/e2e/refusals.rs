@@ -158,7 +158,7 @@ fn a_second_upgrade_while_one_is_watched() {
         "--detach",
         "--json",
     ];
-    home.host(&first).unwrap().ok().unwrap();
+    home.done(&first).unwrap();
     let said = refused(upgrade(&home, "0.2.0"), "busy");
     assert!(said.contains("probation"), "{said}");
     home.rollback().unwrap();
@@ -190,10 +190,10 @@ fn a_release_that_was_rolled_back_by_hand_may_be_tried_again() {
         "--detach",
         "--json",
     ];
-    home.host(&detached).unwrap().ok().unwrap();
+    home.done(&detached).unwrap();
     home.rollback().unwrap();
-    home.host(&detached).unwrap().ok().unwrap();
-    home.host(&["commit", "--json"]).unwrap().ok().unwrap();
+    home.done(&detached).unwrap();
+    home.done(&["commit", "--json"]).unwrap();
     assert_eq!(home.settled().unwrap().permanent.to_string(), "0.2.0");
 }
 

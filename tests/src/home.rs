@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use host_model::control::{ActorState, Status, UpgradeReport};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -114,6 +115,24 @@ impl Home {
         self.begin(arguments)?.end()
     }
 
+    /// Runs `bin/host`, which must do what it is told.
+    ///
+    /// # Errors
+    ///
+    /// What the command said.
+    pub fn done(&self, arguments: &[&str]) -> Result<Ran> {
+        self.host(arguments)?.ok()
+    }
+
+    /// As [`Home::done`]: what it printed, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// What the command said.
+    pub fn answer<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        self.done(arguments)?.json()
+    }
+
     /// Starts `bin/host` and leaves it to run.
     ///
     /// # Errors
@@ -129,7 +148,7 @@ impl Home {
     ///
     /// What the command said.
     pub fn start(&self) -> Result<Status> {
-        self.host(&["start", "--json"])?.ok()?.json()
+        self.answer(&["start", "--json"])
     }
 
     /// `host stop`
@@ -138,7 +157,7 @@ impl Home {
     ///
     /// What the command said.
     pub fn stop(&self) -> Result<()> {
-        self.host(&["stop"])?.ok().map(drop)
+        self.done(&["stop"]).map(drop)
     }
 
     /// `host status`
@@ -147,7 +166,7 @@ impl Home {
     ///
     /// What the command said.
     pub fn status(&self) -> Result<Status> {
-        self.host(&["status", "--json"])?.ok()?.json()
+        self.answer(&["status", "--json"])
     }
 
     /// Waits until the host is ready and has no upgrade under way.
@@ -169,7 +188,7 @@ impl Home {
     /// What the command said.
     pub fn upgrade(&self, version: &str) -> Result<UpgradeReport> {
         let line = ["upgrade", version, "--probation", "0s", "--json"];
-        self.host(&line)?.ok()?.json()
+        self.answer(&line)
     }
 
     /// `host rollback`
@@ -178,7 +197,7 @@ impl Home {
     ///
     /// What the command said.
     pub fn rollback(&self) -> Result<UpgradeReport> {
-        self.host(&["rollback", "--json"])?.ok()?.json()
+        self.answer(&["rollback", "--json"])
     }
 
     /// `host rpc`: the reply.
@@ -188,7 +207,7 @@ impl Home {
     /// What the command said.
     pub fn rpc(&self, actor: &str, event: &str, payload: &Value) -> Result<Value> {
         let line = ["rpc", actor, event, &payload.to_string(), "--json"];
-        self.host(&line)?.ok()?.json()
+        self.answer(&line)
     }
 
     /// `host rpc` that is refused: the reason.
@@ -207,7 +226,7 @@ impl Home {
     ///
     /// What the command said.
     pub fn state(&self, actor: &str) -> Result<ActorState> {
-        self.host(&["state", actor, "--json"])?.ok()?.json()
+        self.answer(&["state", actor, "--json"])
     }
 
     /// The process that serves, while one does.

@@ -92,7 +92,8 @@ impl<'a, C: Iterator<Item = u32>> Visits<'a, C> {
             let Some(number) = self.campaigns.next() else {
                 break;
             };
-            self.sender.visit(number, &campaign(number as usize), self.pushes)?;
+            self.sender
+                .visit(number, &campaign(number as usize), self.pushes)?;
             self.calls += each;
         }
         while self.calls > 0 {

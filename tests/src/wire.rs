@@ -73,12 +73,7 @@ impl Sender {
     /// # Errors
     ///
     /// That the connection is gone.
-    pub fn visit(
-        &mut self,
-        visit: u32,
-        topic: &str,
-        pushes: &[(&str, String)],
-    ) -> Result<()> {
+    pub fn visit(&mut self, visit: u32, topic: &str, pushes: &[(&str, String)]) -> Result<()> {
         self.write(format!(
             r#"["{visit}","{visit}.j","{topic}","phx_join",{{}}]"#
         ))?;
