@@ -27,6 +27,10 @@ const EXIT_REBOOT: i32 = 75;
 /// The pause before the first boot after a crash.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
+/// How long a word is listened for when the host has ended: it is there already, and
+/// only has to be read.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// The longest pause before a boot.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -204,12 +208,11 @@ impl<'a> Keeper<'a> {
         let mut ready_since = None;
         // Far away until someone asks for the end.
         let mut kill_at = Instant::now() + Duration::from_secs(365 * 24 * 60 * 60);
-        let mut word = [0; 64];
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status,
-                heard = ears.notify.recv(&mut word) => {
-                    if heard.is_ok_and(|n| word[..n].starts_with(READY)) {
+                ready = hear_ready(&ears.notify) => {
+                    if ready {
                         ready_since = Some(Instant::now());
                     }
                 }
@@ -229,6 +232,12 @@ impl<'a> Keeper<'a> {
                 }
             }
         };
+        // What it said before it ended may be heard behind its end.
+        while ready_since.is_none()
+            && let Ok(ready) = timeout(LAST_WORD, hear_ready(&ears.notify)).await
+        {
+            ready_since = ready.then(Instant::now);
+        }
         let status = status.map_err(|e| Failure::look("io", format!("wait for the host: {e}")))?;
         if asked == Asked::Run {
             say(&format!("the host has ended: {}", how(status)));
@@ -268,6 +277,13 @@ impl Orders {
             _ = self.hang_up.recv() => Asked::Restart,
         }
     }
+}
+
+/// Waits for a word; true if it is the one that the host is ready.
+async fn hear_ready(notify: &UnixDatagram) -> bool {
+    let mut word = [0; 64];
+    let heard = notify.recv(&mut word).await;
+    heard.is_ok_and(|n| word[..n].starts_with(READY))
 }
 
 fn terminate(child: &Child) {
