@@ -12,6 +12,7 @@
 pub mod channel;
 pub mod command;
 pub mod crash;
+pub mod disk;
 pub mod home;
 pub mod http;
 pub mod load;
