@@ -31,7 +31,9 @@ impl Dice {
         // Seeds that lie close together would begin alike.
         let mixed = seed ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut dice = Self(mixed | 1);
-        (0..8).for_each(|_| drop(dice.next()));
+        for _ in 0..8 {
+            dice.next();
+        }
         dice
     }
 
