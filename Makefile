@@ -9,7 +9,7 @@ TARGET  := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # `plugins/donations/0.2.0` is the package donations-v0-2-0.
 PLUGINS := $(shell sed -n 's|^path = "plugins/\(.*\)/\(.*\)"|\1-v\2|p' host/releases/[0-9]*.toml | tr . - | sort -u)
 
-.PHONY: bench build demo fuzz home lint test
+.PHONY: bench build crash demo fuzz home lint test
 
 # The host, and every plugin that a release names.
 build:
@@ -41,3 +41,11 @@ test:
 demo: build
 	$(CARGO) build --profile $(PROFILE) -p e2e --bin demo
 	@scripts/demo.sh $(TARGET)
+
+# MINUTES of load, upgrades and kill -9, with every gift looked for behind each
+# restart. SEED=n repeats the choices of a run.
+MINUTES ?= 1
+STORE   ?= sqlite
+crash: build
+	$(CARGO) build --profile $(PROFILE) -p e2e --bin crash
+	@MINUTES=$(MINUTES) SEED=$(SEED) STORE=$(STORE) scripts/crash.sh $(TARGET)

@@ -280,6 +280,7 @@ async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
                     tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
                     return Ok(EXIT_STORE);
                 }
+                layers.ready.probe();
                 let failed = layers.actors.failed_plugins();
                 let permanent = failed.iter().find(|(_, start)| **start == Start::Permanent);
                 if let Some((plugin, _)) = permanent

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use e2e::crash::{Settings, Store};
 use e2e::load::{Load, Shape, campaign};
 use e2e::{Client, Home, wait};
 use host_model::control::Outcome;
@@ -137,6 +138,26 @@ fn whenever_it_is_killed_in_an_upgrade_one_version_rules_everyone() {
     }
     let seen = load.stop().unwrap();
     seen.tally.audit(&home).unwrap().exact().unwrap();
+}
+
+/// A short `make crash`: with `E2E_SEED` the same choices again.
+#[test]
+fn whatever_is_killed_under_load_every_gift_is_accounted_for() {
+    let seed = std::env::var("E2E_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("E2E_SEED={seed}");
+    let settings = Settings {
+        seed,
+        time: Duration::from_secs(40),
+        rounds: 14,
+        sockets: 16,
+        callers: 8,
+        store: Store::Sqlite,
+    };
+    let home = Home::new().unwrap();
+    let report = e2e::crash::run(&home, &settings).unwrap();
+    println!("{report}");
+    assert!(report.kills() > 0 && report.rounds > 0);
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod crash;
 #[cfg(test)]
 mod donations;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod operators;

@@ -66,6 +66,13 @@ impl Home {
         self.dir.path()
     }
 
+    /// Leaves its folder where it is when it is dropped, for whoever looks into why
+    /// something failed.
+    pub fn keep(&mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.path().to_owned()
+    }
+
     /// Where its data, its log and its processes' ids lie.
     #[must_use]
     pub fn data(&self) -> &Path {

@@ -2,7 +2,8 @@
 //!
 //! Everything here goes through what operators and clients have: the program
 //! `bin/host` of a home, its WebSocket and its HTTP API. Of the host's own crates
-//! it knows the model only, for the shapes of answers.
+//! it knows the model, for the shapes of answers, and the journal, to verify the
+//! chain of a store whose host is stopped.
 //!
 //! **Invariants.** A test has a home, ports and processes of its own; they end with
 //! it. Nothing is ever waited for without a deadline. An acknowledged donation is
@@ -10,6 +11,8 @@
 
 pub mod channel;
 pub mod command;
+pub mod crash;
+pub mod disk;
 pub mod home;
 pub mod http;
 pub mod load;

@@ -56,7 +56,8 @@ pub fn assemble(
 }
 
 /// Where the libraries lie that the profile `dev` made: beside the tests' own programs.
-fn built() -> PathBuf {
+#[must_use]
+pub fn built() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.ancestors()
         .nth(2)

@@ -11,6 +11,7 @@ mod edges;
 mod licences;
 mod manifests;
 mod markdown;
+mod plugin_lints;
 mod sources;
 mod texts;
 mod tree;

@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use host_actors::Actors;
+use host_journal::Trouble;
 use host_model::control::Readiness;
 use host_model::release::Start;
+
+/// Between two looks at whether a store that refused takes commands again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// A value that nobody has.
+const PROBE: &str = "host/probe";
 
 /// What `/readyz` and `host status` ask.
 #[derive(Debug)]
 pub(super) struct Ready {
     actors: Arc<Actors>,
     stopping: AtomicBool,
+    probing: Arc<AtomicBool>,
 }
 
 impl Ready {
@@ -19,6 +28,7 @@ impl Ready {
         Self {
             actors,
             stopping: AtomicBool::new(false),
+            probing: Arc::default(),
         }
     }
 
@@ -36,12 +46,37 @@ impl Ready {
         if let Some(why) = self.actors.journal().poisoned() {
             reasons.push(format!("the store failed: {why}"));
         }
+        match self.actors.journal().trouble() {
+            Some(Trouble::Refusing { why, .. }) => {
+                reasons.push(format!("the store takes no commands: {why}"));
+            }
+            Some(Trouble::Stalled(time)) => {
+                reasons.push(format!("the store has not answered for {} s", time.as_secs()));
+            }
+            None => {}
+        }
         for (plugin, start) in self.actors.failed_plugins() {
             if start == Start::Permanent {
                 reasons.push(format!("the plugin {plugin} is past its limit of faults"));
             }
         }
         reasons
+    }
+
+    /// Tries whether a store that refused takes commands again, if it is time to:
+    /// clients that were sent elsewhere would never find out.
+    pub(super) fn probe(&self) {
+        if let Some(Trouble::Refusing { tried, .. }) = self.actors.journal().trouble()
+            && tried >= PROBE_EVERY
+            && !self.probing.swap(true, Ordering::Relaxed)
+        {
+            let (actors, probing) = (Arc::clone(&self.actors), Arc::clone(&self.probing));
+            tokio::spawn(async move {
+                // Removes what is not there; how it ends is the journal's to remember.
+                let _ = actors.write_values(vec![(PROBE.to_owned(), None)]).await;
+                probing.store(false, Ordering::Relaxed);
+            });
+        }
     }
 
     pub(super) fn for_operators(&self) -> Readiness {

@@ -15,6 +15,7 @@ use crate::queue::Queue;
 use crate::sealed::Sealed;
 use crate::shared::{Counters, Shared, Stats};
 use crate::store::{Opened, Reader};
+use crate::trouble::{Health, Trouble};
 use crate::writer::Writer;
 use crate::{Entry, Incarnation, Position, recover, sqlite};
 
@@ -98,7 +99,7 @@ impl<T: Send + 'static> Journal<T> {
         done: impl FnMut(Vec<Done<T>>) + Send + 'static,
     ) -> Result<Self, OpenError> {
         let Opened {
-            store,
+            mut store,
             reader,
             epoch,
             store_id,
@@ -110,7 +111,12 @@ impl<T: Send + 'static> Journal<T> {
             heads: RwLock::new(heads),
             known: AtomicU64::new(meta.known),
             counters: Counters::default(),
+            health: Health::default(),
         });
+        store.on_failure(Box::new({
+            let shared = Arc::clone(&shared);
+            move |why| shared.queue.break_off(why.into())
+        }));
         let writer = Writer {
             shared: Arc::clone(&shared),
             store,
@@ -186,6 +192,12 @@ impl<T: Send + 'static> Journal<T> {
     /// next start looks at what is really there.
     pub fn poisoned(&self) -> Option<Arc<str>> {
         self.shared.queue.poisoned()
+    }
+
+    /// What ails the store now, if anything does: it takes no commits, or takes
+    /// unusually long. It goes by itself with the next group that is committed.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.health.trouble()
     }
 
     /// Names the store for ever.

@@ -49,6 +49,7 @@ pub mod sealed;
 mod shared;
 mod sqlite;
 pub mod store;
+mod trouble;
 mod walk;
 mod writer;
 
@@ -63,6 +64,7 @@ pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
 pub use shared::Stats;
 pub use store::Listed;
+pub use trouble::Trouble;
 
 /// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.
 /// Positions of failed entries are never given again.

@@ -167,6 +167,15 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// Closes the line because of `why`; what is in it stays for the writer, who fails
+    /// it. The first reason counts.
+    pub(crate) fn break_off(&self, why: Arc<str>) {
+        let mut line = self.line.lock();
+        line.poison.get_or_insert(why);
+        self.closed.store(true, Ordering::Release);
+        self.filled.notify_all();
+    }
+
     /// Closes the line because of `why`, and gives up what stands in it.
     pub(crate) fn poison(&self, why: Arc<str>) {
         let mut line = self.line.lock();

@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use crate::heads::Heads;
 use crate::queue::Queue;
 use crate::store::Group;
+use crate::trouble::Health;
 
 /// Shared by all callers and the writer.
 pub(crate) struct Shared<T> {
@@ -17,6 +18,7 @@ pub(crate) struct Shared<T> {
     /// Actors that exist durably. Written by the writer alone.
     pub(crate) known: AtomicU64,
     pub(crate) counters: Counters,
+    pub(crate) health: Health,
 }
 
 /// Counted since the journal was opened.

@@ -66,6 +66,9 @@ pub enum AppendError {
     Unknown(String),
 }
 
+/// Takes in why a store must not be written to any more.
+pub type Tell = Box<dyn Fn(String) + Send + Sync>;
+
 /// The writing side of a store. Used by the writer's thread only.
 pub trait Store: Send {
     /// Writes all of a group, or nothing. After [`AppendError::Unknown`] only
@@ -85,6 +88,13 @@ pub trait Store: Send {
 
     /// Called behind each group, when its callers have been answered.
     fn maintain(&mut self);
+
+    /// Given once, before the first group. A store that works beside its commits
+    /// calls it, from any thread, when that work has failed so that nothing more may
+    /// be written; then only [`abandon`](Self::abandon) is called.
+    fn on_failure(&mut self, tell: Tell) {
+        let _no_work_beside = tell;
+    }
 
     /// Leaves the store in order.
     fn close(self: Box<Self>);

@@ -40,6 +40,10 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared));
         while let Some(batch) = self.shared.queue.take() {
+            if let Some(why) = self.shared.queue.poisoned() {
+                self.fail(batch, Lost::NotApplied(why));
+                break;
+            }
             match self.commit(&batch) {
                 Ok(()) => self.succeed(batch),
                 Err(AppendError::NotApplied(why)) => self.fail(batch, Lost::NotApplied(why.into())),
@@ -51,7 +55,10 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
             }
             self.store.maintain();
         }
-        self.store.close();
+        match self.shared.queue.poisoned() {
+            None => self.store.close(),
+            Some(_) => self.store.abandon(),
+        }
     }
 
     fn commit(&mut self, batch: &Batch<T>) -> Result<(), AppendError> {
@@ -99,7 +106,9 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
             },
         };
         let started = Instant::now();
+        self.shared.health.begins();
         self.store.append(&group)?;
+        self.shared.health.commits();
         let took = started.elapsed();
         if took > SLOW_COMMIT {
             let bytes: usize = batch.entries.iter().map(|entry| entry.sealed.bytes).sum();
@@ -134,12 +143,15 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
     /// Fails a group with `lost`, and with it everything behind it: that was
     /// executed on states which are gone.
     fn fail(&mut self, batch: Batch<T>, lost: Lost) {
-        tracing::error!(first = batch.first().0, last = batch.last().0, %lost, "a group failed");
         self.shared.counters.failed();
         let (poison, why) = match &lost {
             Lost::NotApplied(why) => (None, why),
             Lost::Unknown(why) => (Some(Arc::clone(why)), why),
         };
+        // A disk that is full refuses thousands a second, and has no room for the log.
+        if self.shared.health.fails(why) || poison.is_some() {
+            tracing::error!(first = batch.first().0, last = batch.last().0, %lost, "a group failed");
+        }
         let behind_it = Lost::NotApplied(format!("a group before it failed: {why}").into());
         let behind = self.shared.queue.fail(&batch, poison);
         let group = batch.entries.into_iter().zip(batch.tokens);

@@ -11,17 +11,23 @@
 //! is the writer's: it would wait for all that the others have moved. So each pass is
 //! followed by a sync of our own, over a file of our own. Whoever closes any file of a
 //! database loses the process's POSIX locks on it, so that file is closed behind the
-//! last connection. <https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
+//! last connection.
+//!
+//! **A sync that failed is never tried again.** The kernel may have dropped the pages
+//! that it could not write, and says so once; the next sync succeeds, and the pages are
+//! not on the disk. So after any I/O error of a pass this store is left as it is, and
+//! the next start reads the log anew. A full disk is no such error: what was not moved
+//! stays in the log. <https://wiki.postgresql.org/wiki/Fsync_Errors>, <https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::PAGE_BYTES;
-use crate::error::StoreError;
+use crate::store::Tell;
 
 /// Bytes in the log that make a pass worth its syncs.
 const PASS_BYTES_MIN: u64 = 4 << 20;
@@ -44,18 +50,25 @@ pub(super) struct Left {
     unmoved_bytes: u64,
 }
 
+/// Why a pass was not made. The log stays, and with it everything that was committed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PassError {
+    /// Nothing was harmed: another connection was in the way, or the disk is full.
+    #[error("could not checkpoint, the log grows on: {0}")]
+    Later(String),
+    /// What was moved may not be on the disk, and no later sync would say so.
+    #[error("a checkpoint failed, and what it has moved may be lost: {0}")]
+    Broken(String),
+}
+
 /// Moves what is in the log. Blocks no writer.
-///
-/// # Errors
-///
-/// The store's; the log stays, and with it everything that was committed.
-pub(super) fn pass(connection: &Connection) -> Result<Left, StoreError> {
+pub(super) fn pass(connection: &Connection) -> Result<Left, PassError> {
     // Gives whether it was kept from running, the frames in the log, and those of
     // them that are now in the database; -1 where it does not know.
     let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
     });
-    let (all, moved) = frames.map_err(StoreError::of::<rusqlite::Error>("checkpoint"))?;
+    let (all, moved) = frames.map_err(|error| of(&error))?;
     let bytes = |frames: i64| u64::try_from(frames).unwrap_or(0) * PAGE_BYTES;
     let left = Left {
         log_bytes: bytes(all),
@@ -63,6 +76,15 @@ pub(super) fn pass(connection: &Connection) -> Result<Left, StoreError> {
     };
     tracing::debug!(?left, "checkpointed");
     Ok(left)
+}
+
+fn of(error: &rusqlite::Error) -> PassError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            PassError::Later(error.to_string())
+        }
+        _ => PassError::Broken(error.to_string()),
+    }
 }
 
 /// What the thread works with.
@@ -74,10 +96,10 @@ struct Beside {
 
 impl Beside {
     /// Moves what is in the log, and syncs where it went.
-    fn pass(&self) -> Result<Left, StoreError> {
+    fn pass(&self) -> Result<Left, PassError> {
         let left = pass(&self.connection)?;
         let synced = self.file.sync_data();
-        synced.map_err(StoreError::of("sync the database"))?;
+        synced.map_err(|error| PassError::Broken(format!("the sync of the database: {error}")))?;
         Ok(left)
     }
 }
@@ -92,6 +114,10 @@ pub(super) struct Checkpointer {
 struct Shared {
     work: Mutex<Work>,
     changed: Condvar,
+    /// Whom to tell of an error after which nothing more may be written.
+    tell: OnceLock<Tell>,
+    /// Why nothing more may be written.
+    broken: OnceLock<String>,
 }
 
 #[derive(Default)]
@@ -120,6 +146,22 @@ impl Checkpointer {
             shared,
             thread: Some(thread),
         })
+    }
+
+    /// Whom to tell of an error after which nothing more may be written.
+    pub(super) fn on_failure(&self, tell: Tell) {
+        // Set once, before anything is committed that a pass could move.
+        let _ = self.shared.tell.set(tell);
+    }
+
+    /// Why nothing more may be written, if a pass has failed so.
+    pub(super) fn broken(&self) -> Option<&str> {
+        self.shared.broken.get().map(String::as_str)
+    }
+
+    /// Takes note of how a pass has failed, here or on the writer's thread.
+    pub(super) fn failed(&self, error: &PassError) {
+        self.shared.failed(error);
     }
 
     /// Takes note of a commit. True: the writer does the last pass now, and says so
@@ -171,7 +213,10 @@ impl Shared {
             let left = match beside.pass() {
                 Ok(left) => left,
                 Err(error) => {
-                    tracing::warn!(%error, "could not checkpoint, the log grows on");
+                    self.failed(&error);
+                    if self.broken.get().is_some() {
+                        return;
+                    }
                     // Tried again when as much has been committed once more.
                     Left {
                         log_bytes: 0,
@@ -192,6 +237,20 @@ impl Shared {
         }
     }
 
+    fn failed(&self, error: &PassError) {
+        let PassError::Broken(_) = error else {
+            tracing::warn!(%error, "the checkpoint is put off");
+            return;
+        };
+        tracing::error!(%error, "the store is not written to any more");
+        let why = error.to_string();
+        if self.broken.set(why.clone()).is_ok()
+            && let Some(tell) = self.tell.get()
+        {
+            tell(why);
+        }
+    }
+
     /// Waits until a pass is worth it, at once in the middle of several; then the
     /// bytes to move. None: stop.
     fn wait(&self, passes: u32) -> Option<u64> {
@@ -205,6 +264,58 @@ impl Shared {
                 return Some(work.unmoved_bytes);
             }
             self.changed.wait(&mut work);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_sync_that_fails_ends_the_checkpoints_and_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join("x.db")).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+            .unwrap();
+        // A device that no sync is possible on.
+        let device = Arc::new(File::open("/dev/null").unwrap());
+        let mut checkpointer = Checkpointer::start(connection, device).unwrap();
+        let (sender, told) = channel();
+        checkpointer.on_failure(Box::new(move |why| sender.send(why).unwrap()));
+        assert_eq!(checkpointer.broken(), None);
+        checkpointer.committed(PASS_BYTES_MIN);
+        let why = told.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(why.contains("the sync of the database"), "{why}");
+        assert_eq!(checkpointer.broken(), Some(&*why));
+        checkpointer.committed(PASS_BYTES_MIN);
+        checkpointer.join();
+        assert!(told.try_recv().is_err(), "the thread has ended");
+    }
+
+    #[test]
+    fn only_what_may_be_lost_breaks_the_store() {
+        let error = |code| {
+            let failure = rusqlite::ffi::Error::new(code);
+            of(&rusqlite::Error::SqliteFailure(failure, None))
+        };
+        for later in [
+            rusqlite::ffi::SQLITE_FULL,
+            rusqlite::ffi::SQLITE_BUSY,
+            rusqlite::ffi::SQLITE_LOCKED,
+        ] {
+            assert!(matches!(error(later), PassError::Later(_)));
+        }
+        for broken in [
+            rusqlite::ffi::SQLITE_IOERR_FSYNC,
+            rusqlite::ffi::SQLITE_IOERR_WRITE,
+            rusqlite::ffi::SQLITE_CORRUPT,
+        ] {
+            assert!(matches!(error(broken), PassError::Broken(_)));
         }
     }
 }

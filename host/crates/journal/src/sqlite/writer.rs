@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host_model::ActorId;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::checkpoint::{self, Checkpointer};
 use super::lock::Lock;
 use super::rows;
 use crate::error::StoreError;
-use crate::store::{AppendError, Group, Store};
+use crate::store::{AppendError, Group, Store, Tell};
 
 /// Bytes that a commit writes beside its rows: the pages of the store's own row,
 /// of the tables' ends and of the indexes that it touches.
@@ -48,6 +48,19 @@ impl Writer {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
+    /// Whether a commit that failed may be in the log all the same.
+    ///
+    /// A disk that is full says so to a write, and the last thing that a commit writes
+    /// is the frame that makes it valid; it syncs the log only behind that. So the log
+    /// has nothing valid of it. Any other error may come of the sync, or from behind it.
+    fn not_committed(&self, error: &rusqlite::Error) -> AppendError {
+        let why = format!("the commit failed: {error}");
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => self.roll_back(why),
+            _ => AppendError::Unknown(why),
+        }
+    }
+
     /// Undoes what an error left, so that the store holds nothing of the group.
     fn roll_back(&self, why: String) -> AppendError {
         // Some errors end the transaction by themselves.
@@ -63,11 +76,13 @@ impl Writer {
 
 impl Store for Writer {
     fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError> {
+        if let Some(why) = self.checkpointer.broken() {
+            return Err(AppendError::NotApplied(why.to_owned()));
+        }
         self.run("BEGIN IMMEDIATE")
             .map_err(|error| self.roll_back(format!("SQLite did not begin: {error}")))?;
         rows::write(&self.connection, group).map_err(|failed| self.roll_back(failed.into()))?;
-        self.run("COMMIT")
-            .map_err(|error| AppendError::Unknown(format!("the commit failed: {error}")))?;
+        self.run("COMMIT").map_err(|error| self.not_committed(&error))?;
         let bytes: usize = group.entries.iter().map(|entry| entry.sealed.bytes).sum();
         self.committed_bytes = bytes as u64 + COMMIT_BYTES;
         Ok(())
@@ -90,15 +105,19 @@ impl Store for Writer {
 
     fn maintain(&mut self) {
         let committed = std::mem::take(&mut self.committed_bytes);
-        if self.checkpointer.committed(committed) {
+        if self.checkpointer.broken().is_none() && self.checkpointer.committed(committed) {
             let began = Instant::now();
             if let Err(error) = checkpoint::pass(&self.connection) {
-                tracing::warn!(%error, "could not checkpoint, the log grows on");
+                self.checkpointer.failed(&error);
             }
             let ms = began.elapsed().as_millis();
             tracing::debug!(ms, "the log is taken up from its beginning");
             self.checkpointer.restarted();
         }
+    }
+
+    fn on_failure(&mut self, tell: Tell) {
+        self.checkpointer.on_failure(tell);
     }
 
     fn close(mut self: Box<Self>) {

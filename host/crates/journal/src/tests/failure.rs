@@ -4,8 +4,10 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
-use crate::store::{AppendError, Group, Opened, Store};
-use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, sqlite};
+use crate::store::{AppendError, Group, Opened, Store, Tell};
+use crate::{
+    Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, Trouble, sqlite,
+};
 
 /// What the store shall do with the group that it has just been given.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,7 @@ struct Asking {
     inner: Box<dyn Store>,
     asked: Sender<usize>,
     verdicts: Receiver<Verdict>,
+    tell: Sender<Tell>,
 }
 
 impl Store for Asking {
@@ -47,6 +50,10 @@ impl Store for Asking {
         self.inner.maintain();
     }
 
+    fn on_failure(&mut self, tell: Tell) {
+        self.tell.send(tell).unwrap();
+    }
+
     fn close(self: Box<Self>) {
         self.inner.close();
     }
@@ -60,16 +67,20 @@ struct Asked {
     bench: Bench,
     asked: Receiver<usize>,
     verdicts: Sender<Verdict>,
+    /// What the store was given to call when its work beside the commits fails.
+    tell: Tell,
 }
 
 impl Asked {
     fn open(path: &Path) -> Self {
         let opened = sqlite::open(path).unwrap();
         let ((ask, asked), (verdicts, verdict)) = (channel(), channel());
+        let (tell, told) = channel();
         let store = Box::new(Asking {
             inner: opened.store,
             asked: ask,
             verdicts: verdict,
+            tell,
         });
         let (sender, done) = channel();
         let journal = Journal::start(Opened { store, ..opened }, move |entries| {
@@ -84,6 +95,7 @@ impl Asked {
             },
             asked,
             verdicts,
+            tell: told.recv().unwrap(),
         }
     }
 
@@ -174,6 +186,47 @@ fn an_error_from_commit_closes_the_journal_and_recovery_decides() {
         let tail = if there { vec![1, 2] } else { vec![1] };
         assert_eq!(next.seqs(&ali), (None, tail), "{verdict:?}");
     }
+}
+
+#[test]
+fn a_store_that_fails_beside_its_commits_is_left_at_once() {
+    let (folder, path) = store();
+    let asked = Asked::open(&path);
+    let (bench, journal) = (&asked.bench, &asked.bench.journal);
+    let ali = actor("ali");
+    asked.commit(of_record(record(&ali, 1)));
+    // One is in the store when the sync of a checkpoint fails, and one waits behind it.
+    bench.append(of_record(record(&ali, 2)), 2);
+    asked.group_in_store();
+    bench.append(of_record(record(&ali, 3)), 3);
+    (asked.tell)("the sync of the database: injected".to_owned());
+    assert!(journal.is_closed() && journal.admit().is_err());
+    assert!(journal.poisoned().unwrap().contains("injected"));
+    assert!(matches!(journal.read(&ali), Err(ReadError::Closed)));
+    asked.decide(Verdict::Commit);
+    assert_eq!(bench.next_done().result, Ok(()));
+    let behind = bench.next_done();
+    assert!(matches!(&behind.result, Err(Lost::NotApplied(why)) if why.contains("injected")));
+    journal.close();
+    // Left as it is: a close in order would have emptied the log.
+    assert!(std::fs::metadata(path.with_extension("db-wal")).unwrap().len() > 0);
+    let copy = recovery::copy_while_open(&path, folder.path());
+    assert_eq!(Bench::open(&copy).seqs(&ali), (None, vec![1, 2]));
+}
+
+#[test]
+fn a_store_that_refuses_is_trouble_until_it_takes_something() {
+    let (_folder, path) = store();
+    let asked = Asked::open(&path);
+    let (bench, journal) = (&asked.bench, &asked.bench.journal);
+    assert_eq!(journal.trouble(), None);
+    bench.append(of_record(record(&actor("ali"), 1)), 1);
+    asked.group_in_store();
+    asked.decide(Verdict::FailBefore);
+    assert!(bench.next_done().result.is_err());
+    assert!(matches!(journal.trouble(), Some(Trouble::Refusing { why, .. }) if &*why == "injected"));
+    asked.commit(of_record(record(&actor("ali"), 1)));
+    assert_eq!(journal.trouble(), None);
 }
 
 #[test]

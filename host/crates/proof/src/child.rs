@@ -1,0 +1,77 @@
+//! The child's side of a replay in a process of its own.
+
+use std::fs::File;
+use std::io;
+
+use host_loader::{Inspector, Loader};
+
+use crate::process::{Answer, Question, receive, send};
+use crate::replay::{Code, Replay};
+
+/// Replays what standard input says, and writes states to standard output. `inspector`
+/// is asked about each library before it is opened. Returns the exit code.
+///
+/// Standard output is the answers' alone: what a plugin prints goes to standard error.
+#[must_use]
+pub fn replay_main(inspector: Inspector) -> i32 {
+    let Ok(mut out) = take_stdout() else {
+        return 1;
+    };
+    let answered = match receive::<Question>(&mut io::stdin().lock()) {
+        Ok(Some(question)) => answer(question, inspector, &mut out),
+        Ok(None) => Err("it was asked nothing".to_owned()),
+        Err(error) => Err(format!("it was asked what it cannot read: {error}")),
+    };
+    let last = match answered {
+        Ok(()) => Answer::End,
+        Err(why) => Answer::Failed(why),
+    };
+    // Without a reader there is nobody to tell.
+    send(&mut out, &last).map_or(1, |()| 0)
+}
+
+fn answer(question: Question, inspector: Inspector, out: &mut File) -> Result<(), String> {
+    let Question {
+        libraries,
+        images,
+        course,
+        wanted,
+    } = question;
+    let loader = Loader::new(&images, inspector).map_err(|e| chain(&e))?;
+    let mut plugins = Vec::new();
+    for (path, digest) in libraries {
+        let digest = digest.parse().map_err(|e| format!("{e}"))?;
+        let plugin = loader.load(&path, Some(digest)).map_err(|e| chain(&e))?;
+        plugins.push((plugin, path));
+    }
+    let code = Code::of(plugins);
+    let mut replay = Replay::begin(&code, &course).map_err(|e| chain(&e))?;
+    loop {
+        let is_wanted = (wanted.as_ref()).is_none_or(|wanted| wanted.contains(&replay.seq()));
+        if is_wanted {
+            let state = replay.here().map_err(|e| chain(&e))?;
+            send(out, &Answer::State(state)).map_err(|e| format!("answer: {e}"))?;
+        }
+        if !replay.step().map_err(|e| chain(&e))? {
+            return Ok(());
+        }
+    }
+}
+
+/// Standard output, with standard error in its place.
+fn take_stdout() -> rustix::io::Result<File> {
+    let out = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok(out.into())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

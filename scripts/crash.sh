@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Kills a host under load for MINUTES, and looks behind each restart for every gift:
+# what `make crash` runs once all is built. Takes the folder with the built programs.
+# SEED=n repeats the choices of a run, STORE names the store; more variables stand in
+# tests/src/bin/crash.rs. Leaves nothing behind but the home of a run that failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[ $# -eq 1 ] || { echo 'usage: scripts/crash.sh TARGET' >&2; exit 2; }
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+scripts/home.sh "$scratch/home" "$1" > /dev/null
+E2E_HOME=$scratch/home "$1/crash"

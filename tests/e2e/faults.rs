@@ -1,0 +1,306 @@
+//! A disk that fails under the embedded store: what callers are told, what health
+//! says, and what is there afterwards.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e::disk::{Disk, Loopback};
+use e2e::load::{Load, Shape};
+use e2e::{Client, Home, Reply, http, wait};
+use serde_json::{Value, json};
+
+const CAMPAIGN: &str = "donations:c";
+
+/// A home over a disk that can fail, with an open campaign.
+struct Bench {
+    home: Home,
+    disk: Disk,
+    port: u16,
+    pid: u32,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut home = Home::new().unwrap();
+        let disk = Disk::under(&mut home).unwrap();
+        let status = home.start().unwrap();
+        open(&home);
+        Self {
+            home,
+            disk,
+            port: status.port,
+            pid: status.pid,
+        }
+    }
+
+    fn give(&self, id: &str) -> Reply {
+        give(self.port, id).unwrap()
+    }
+
+    /// The host that has just failed is gone, and another serves.
+    fn rebooted(&self) {
+        self.home.rebooted(self.pid).unwrap();
+        self.home.settled().unwrap();
+    }
+}
+
+fn open(home: &Home) {
+    let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
+    home.rpc(CAMPAIGN, "open", &open).unwrap();
+}
+
+fn gift(id: &str) -> Value {
+    json!({"donation_id": id, "amount": "3.00", "currency": "USD"})
+}
+
+/// One gift over a connection of its own.
+fn give(port: u16, id: &str) -> anyhow::Result<Reply> {
+    let mut client = Client::connect(port)?;
+    client.join(CAMPAIGN)?.ok()?;
+    client.push(CAMPAIGN, "donate", &gift(id))
+}
+
+/// The ids of the gifts that are in the state.
+fn gifts(home: &Home) -> Vec<String> {
+    let state = home.state(CAMPAIGN).unwrap().state;
+    let ledger = state["campaign"]["ledger"].as_array().cloned();
+    let ids = ledger.unwrap_or_default().into_iter();
+    ids.map(|gift| gift["donation_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// What `/readyz` says.
+fn readyz(port: u16) -> (u16, String) {
+    let answer = http::request(port, "GET", "/readyz", "").unwrap();
+    (answer.status, answer.body)
+}
+
+fn load(port: u16) -> Load {
+    let shape = Shape {
+        port,
+        clients: 12,
+        campaigns: 4,
+        pace: Duration::from_millis(2),
+    };
+    Load::start(shape).unwrap()
+}
+
+#[track_caller]
+fn is_error(reply: &Reply, wanted: &str) {
+    match reply {
+        Reply::Error { reason, .. } => assert_eq!(reason, wanted, "{reply:?}"),
+        Reply::Ok(_) => panic!("it was acknowledged: {reply:?}"),
+    }
+}
+
+#[test]
+fn a_sync_of_the_log_that_fails_leaves_it_open_and_the_next_start_tells() {
+    let bench = Bench::new();
+    bench.give("before").ok().unwrap();
+    bench.disk.fails(&["sync host.db-wal 1 1 eio"]).unwrap();
+    is_error(&bench.give("open"), "outcome_unknown");
+    let struck = bench.disk.has_struck(bench.pid).unwrap();
+    assert!(struck.ends_with("Sync host.db-wal Io"), "{struck}");
+    bench.rebooted();
+    let log = bench.home.log();
+    assert!(log.contains("the store failed in a commit"), "{log}");
+    assert!(log.contains("the host has ended: exit code 74"), "{log}");
+    // The system's cache has it, so recovery finds it; and a retry says so.
+    assert_eq!(gifts(&bench.home), ["before", "open"]);
+    let retried = bench.give("open").ok().unwrap();
+    assert_eq!(retried["duplicate"], json!(true), "{retried}");
+    assert_eq!(gifts(&bench.home), ["before", "open"]);
+}
+
+#[test]
+fn a_host_killed_in_the_sync_of_the_log_has_lost_nothing_and_doubled_nothing() {
+    let bench = Bench::new();
+    bench.give("before").ok().unwrap();
+    bench.disk.fails(&["sync host.db-wal 1 1 kill"]).unwrap();
+    // The connection ends with the host, and without an answer.
+    assert!(give(bench.port, "open").is_err());
+    bench.disk.has_struck(bench.pid).unwrap();
+    bench.rebooted();
+    bench.disk.works().unwrap();
+    assert_eq!(gifts(&bench.home), ["before", "open"]);
+    let retried = bench.give("open").ok().unwrap();
+    assert_eq!(retried["duplicate"], json!(true), "{retried}");
+}
+
+#[test]
+fn a_write_of_the_log_that_fails_leaves_it_open_and_the_next_start_tells() {
+    let bench = Bench::new();
+    bench.give("before").ok().unwrap();
+    bench.disk.fails(&["write host.db-wal 1 1 eio"]).unwrap();
+    is_error(&bench.give("open"), "outcome_unknown");
+    bench.disk.has_struck(bench.pid).unwrap();
+    bench.rebooted();
+    assert_eq!(gifts(&bench.home), ["before"]);
+    let retried = bench.give("open").ok().unwrap();
+    assert_ne!(retried["duplicate"], json!(true), "{retried}");
+    assert_eq!(gifts(&bench.home), ["before", "open"]);
+}
+
+#[test]
+fn a_full_disk_takes_nothing_and_says_so_and_the_host_lives() {
+    let rules: [&[&str]; 3] = [
+        &["write host.db-wal 1 all enospc"],
+        &["write host.db-wal 2 all enospc"],
+        // Half a page is written, and then there is no room for the rest.
+        &["write host.db-wal 2 1 short", "write host.db-wal 3 all enospc"],
+    ];
+    let bench = Bench::new();
+    bench.give("before").ok().unwrap();
+    for (number, rules) in rules.into_iter().enumerate() {
+        let (refused, after) = (format!("refused-{number}"), format!("after-{number}"));
+        let before = gifts(&bench.home);
+        bench.disk.fails(rules).unwrap();
+        is_error(&bench.give(&refused), "not_applied");
+        bench.disk.has_struck(bench.pid).unwrap();
+        let (status, body) = readyz(bench.port);
+        assert_eq!(status, 503, "{body}");
+        assert!(body.contains("the store takes no commands"), "{body}");
+        let health = http::request(bench.port, "GET", "/healthz", "").unwrap();
+        assert_eq!(health.status, 200);
+        // What is there can be read all the while.
+        assert_eq!(gifts(&bench.home), before);
+
+        bench.disk.works().unwrap();
+        wait::until("the host finds out by itself", || {
+            (readyz(bench.port).0 == 200).then_some(())
+        })
+        .unwrap();
+        assert_eq!(gifts(&bench.home), before, "what was refused is not there");
+        bench.give(&after).ok().unwrap();
+        let retried = bench.give(&refused).ok().unwrap();
+        assert_ne!(retried["duplicate"], json!(true), "{retried}");
+    }
+    let all = gifts(&bench.home);
+    assert_eq!(bench.home.status().unwrap().pid, bench.pid);
+    assert!(bench.home.log().contains("a group failed"));
+    // And the disk has what memory has.
+    bench.home.kill_host().unwrap();
+    bench.rebooted();
+    assert_eq!(gifts(&bench.home), all);
+}
+
+#[test]
+fn a_disk_that_stalls_is_waited_for_and_named() {
+    const STALL: Duration = Duration::from_secs(5);
+    let bench = Bench::new();
+    bench.give("before").ok().unwrap();
+    let rule = format!("sync host.db-wal 1 1 stall={}", STALL.as_millis());
+    bench.disk.fails(&[&rule]).unwrap();
+    let began = Instant::now();
+    let giving = thread::spawn({
+        let port = bench.port;
+        move || give(port, "slow")
+    });
+    bench.disk.has_struck(bench.pid).unwrap();
+    let (_, body) = wait::until("health names the stall", || {
+        Some(readyz(bench.port)).filter(|(status, _)| *status == 503)
+    })
+    .unwrap();
+    assert!(body.contains("the store has not answered for"), "{body}");
+    // Operators are served, and nobody is shown what may yet be lost.
+    bench.home.status().unwrap();
+    assert!(!giving.is_finished());
+    giving.join().unwrap().unwrap().ok().unwrap();
+    assert!(began.elapsed() >= STALL);
+    assert_eq!(gifts(&bench.home), ["before", "slow"]);
+    assert_eq!(readyz(bench.port).0, 200);
+    assert_eq!(bench.home.status().unwrap().pid, bench.pid);
+}
+
+#[test]
+fn a_sync_of_the_database_that_fails_ends_the_host_in_order_and_loses_nothing() {
+    for strike in ["eio", "kill"] {
+        let bench = Bench::new();
+        let load = load(bench.port);
+        bench
+            .disk
+            .fails(&[&format!("sync host.db 1 1 {strike}")])
+            .unwrap();
+        // A checkpoint is due after some megabytes.
+        bench.disk.has_struck(bench.pid).unwrap();
+        bench.rebooted();
+        bench.disk.works().unwrap();
+        load.more(200).unwrap();
+        let seen = load.stop().unwrap();
+        seen.tally.audit(&bench.home).unwrap().exact().unwrap();
+        if strike == "eio" {
+            let log = bench.home.log();
+            assert!(log.contains("the store is not written to any more"), "{log}");
+            assert!(log.contains("the host has ended: exit code 74"), "{log}");
+        }
+    }
+}
+
+/// Any call fails, at any moment, under load.
+#[test]
+fn whichever_call_fails_under_load_every_acknowledged_gift_is_there_once() {
+    let rules = [
+        "sync host.db-wal 7 1 eio",
+        "write host.db-wal 11 1 eio",
+        "write host.db-wal 12 1 short",
+        "sync host.db-wal 5 1 kill",
+        "write host.db-wal 10 1 kill",
+        "write host.db-wal 20 60 enospc",
+    ];
+    let bench = Bench::new();
+    let load = load(bench.port);
+    for rule in rules {
+        load.more(50).unwrap();
+        let pid = bench.home.settled().unwrap().pid;
+        bench.disk.fails(&[rule]).unwrap();
+        bench.disk.has_struck(pid).unwrap();
+        bench.disk.works().unwrap();
+        if rule.ends_with("eio") || rule.ends_with("kill") {
+            bench.home.rebooted(pid).unwrap();
+        }
+    }
+    load.more(50).unwrap();
+    let seen = load.stop().unwrap();
+    println!("{:?}", seen.errors);
+    seen.tally.audit(&bench.home).unwrap().exact().unwrap();
+    let may_be = [
+        "outcome_unknown",
+        "not_applied",
+        "stopping",
+        "not_woken",
+        "actor_crashed",
+    ];
+    for reason in seen.errors.keys() {
+        assert!(may_be.contains(&reason.as_str()), "{reason}");
+    }
+}
+
+#[test]
+fn a_file_system_that_is_full_takes_nothing_and_loses_nothing() {
+    let Some(small) = Loopback::mount(32).unwrap() else {
+        println!("a file system cannot be mounted here: nothing was tested");
+        return;
+    };
+    let mut home = Home::new().unwrap();
+    let store = format!("sqlite:{}", small.path().join("host.db").display());
+    home.set("DATABASE_URL", Some(&store));
+    let status = home.start().unwrap();
+    let load = load(status.port);
+    load.more(50).unwrap();
+    let ballast = small.fill(256).unwrap();
+    wait::until("the store takes no more", || {
+        (readyz(status.port).0 == 503).then_some(())
+    })
+    .unwrap();
+    let (_, body) = readyz(status.port);
+    assert!(body.contains("the store takes no commands"), "{body}");
+    std::fs::remove_file(ballast).unwrap();
+    load.more(200).unwrap();
+    let seen = load.stop().unwrap();
+    seen.tally.audit(&home).unwrap().exact().unwrap();
+    assert_eq!(home.status().unwrap().pid, status.pid, "it has lived on");
+    home.kill_host().unwrap();
+    home.rebooted(status.pid).unwrap();
+    seen.tally.audit(&home).unwrap().exact().unwrap();
+    home.stop().unwrap();
+}

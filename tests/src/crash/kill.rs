@@ -1,0 +1,90 @@
+//! What is killed, and how the host comes back from it.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::Dice;
+use crate::home::{self, Home};
+use crate::wait;
+
+/// The longest that a host which has just been booted again is left alone.
+const BOOT_MS_MAX: u64 = 400;
+
+/// How often what was killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kills {
+    pub(crate) host: u64,
+    pub(crate) keeper: u64,
+}
+
+/// One way to end a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// The keeper boots it again.
+    Host,
+    /// The keeper boots it again, and the second blow meets it while it starts.
+    HostTwice,
+    /// Nobody boots it but an operator.
+    Both,
+    /// The keeper first, and the host a little later.
+    KeeperFirst,
+}
+
+/// Kills, and returns when the host is ready again.
+pub(crate) fn kill(home: &Home, dice: &mut Dice, kills: &mut Kills) -> Result<()> {
+    let blow = match dice.below(100) {
+        0..35 => Blow::Host,
+        35..50 => Blow::HostTwice,
+        50..85 => Blow::Both,
+        _ => Blow::KeeperFirst,
+    };
+    let old = wait::until("a host runs", || home.host_pid())?;
+    match blow {
+        Blow::Host => host(home, old, kills)?,
+        Blow::HostTwice => {
+            host(home, old, kills)?;
+            let next = wait::until("the keeper boots the host", || {
+                home.host_pid().filter(|pid| *pid != old)
+            })?;
+            thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
+            host(home, next, kills)?;
+        }
+        Blow::Both => {
+            keeper(home, kills)?;
+            host(home, old, kills)?;
+        }
+        Blow::KeeperFirst => {
+            keeper(home, kills)?;
+            thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
+            host(home, old, kills)?;
+        }
+    }
+    if matches!(blow, Blow::Both | Blow::KeeperFirst) {
+        home.start().context("start the host after both were killed")?;
+    }
+    home.settled().with_context(|| format!("after {blow:?}"))?;
+    Ok(())
+}
+
+fn host(home: &Home, pid: u32, kills: &mut Kills) -> Result<()> {
+    if home::kill(pid) {
+        kills.host += 1;
+    }
+    gone(|| home.host_pid() == Some(pid))
+}
+
+fn keeper(home: &Home, kills: &mut Kills) -> Result<()> {
+    let Some(pid) = home.keeper_pid() else {
+        return Ok(());
+    };
+    if home::kill(pid) {
+        kills.keeper += 1;
+    }
+    gone(|| home.keeper_pid() == Some(pid))
+}
+
+fn gone(lives: impl Fn() -> bool) -> Result<()> {
+    wait::until("a killed process is gone", || (!lives()).then_some(()))
+}

@@ -1,0 +1,291 @@
+//! A run: rounds of load, an upgrade perhaps, a kill, a restart and an audit.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use host_journal::{Journal, Options};
+use host_model::control::{Outcome, UpgradeReport};
+use serde_json::Value;
+
+use super::audit::{self, Findings};
+use super::book::Book;
+use super::campaigns::Campaigns;
+use super::giver::{Field, Gate, Giver, Way};
+use super::kill;
+use super::{Dice, Report};
+use crate::command::Running;
+use crate::{Home, wait};
+
+/// Rounds after which others are given to, and the chain is verified.
+const RENEW_AFTER: u64 = 12;
+
+/// The longest load before a kill.
+const LOAD_MS_MAX: u64 = 1_500;
+
+/// Which store the host has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// The embedded one.
+    Sqlite,
+}
+
+impl std::str::FromStr for Store {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "sqlite" => Ok(Self::Sqlite),
+            _ => bail!("STORE={name} is not known here; there is: sqlite"),
+        }
+    }
+}
+
+/// What a run shall be.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What is chosen follows from it.
+    pub seed: u64,
+    /// No round begins after this.
+    pub time: Duration,
+    /// No more rounds than this.
+    pub rounds: u64,
+    /// Givers over WebSockets.
+    pub sockets: u64,
+    /// Givers over HTTP.
+    pub callers: u64,
+    /// The store.
+    pub store: Store,
+}
+
+/// Runs in `home`, which is new. Stops the host at the end.
+///
+/// # Errors
+///
+/// All that did not hold; the home is left as it then was.
+pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
+    let Store::Sqlite = settings.store;
+    let began = Instant::now();
+    let port = home.start()?.port;
+    let field = Arc::new(Field {
+        port,
+        book: Book::default(),
+        campaigns: Campaigns::default(),
+        gate: Gate::default(),
+    });
+    field.campaigns.renew(home)?;
+    let givers = givers(&field, settings)?;
+    let mut run = Run {
+        home,
+        field: Arc::clone(&field),
+        dice: Dice::new(settings.seed, u64::MAX - 1),
+        report: Report {
+            seed: settings.seed,
+            ..Report::default()
+        },
+    };
+    let ran = run.rounds(began, settings).and_then(|()| run.end());
+    field.gate.end();
+    for giver in givers {
+        ensure!(giver.join().is_ok(), "a giver has panicked");
+    }
+    ran?;
+    let mut report = run.report;
+    drop(run.field);
+    report.took = began.elapsed();
+    report.counts = Arc::into_inner(field)
+        .context("every giver has ended")?
+        .book
+        .counts;
+    Ok(report)
+}
+
+fn givers(field: &Arc<Field>, settings: &Settings) -> Result<Vec<JoinHandle<()>>> {
+    let giver = |number: u64| {
+        let giver = Giver {
+            number,
+            way: match number < settings.sockets {
+                true => Way::Socket(None),
+                false => Way::Http,
+            },
+            dice: Dice::new(settings.seed, number),
+            field: Arc::clone(field),
+        };
+        // Some kilobytes of JSON are all that a giver has on its stack.
+        let thread = thread::Builder::new().stack_size(512 << 10);
+        thread.spawn(|| giver.give()).context("start a giver")
+    };
+    (0..settings.sockets + settings.callers).map(giver).collect()
+}
+
+struct Run<'a> {
+    home: &'a Home,
+    field: Arc<Field>,
+    dice: Dice,
+    report: Report,
+}
+
+impl Run<'_> {
+    fn rounds(&mut self, began: Instant, settings: &Settings) -> Result<()> {
+        while began.elapsed() < settings.time && self.report.rounds < settings.rounds {
+            self.round()
+                .with_context(|| format!("in round {}", self.report.rounds + 1))?;
+            self.report.rounds += 1;
+            if self.report.rounds.is_multiple_of(RENEW_AFTER) {
+                self.verify_chain_and_renew()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn round(&mut self) -> Result<()> {
+        self.load();
+        let upgrade = match self.dice.percent(60) {
+            true => Some(self.begin_upgrade()?),
+            false => None,
+        };
+        if upgrade.is_some() && self.dice.percent(70) {
+            // Most are to be met in the middle, which is short.
+            thread::sleep(Duration::from_millis(self.dice.below(300)));
+        } else {
+            self.load();
+        }
+        kill::kill(self.home, &mut self.dice, &mut self.report.kills)?;
+        if let Some(command) = upgrade {
+            self.end_upgrade(command)?;
+        }
+        self.audit()
+    }
+
+    fn load(&mut self) {
+        thread::sleep(Duration::from_millis(self.dice.below(LOAD_MS_MAX)));
+    }
+
+    fn begin_upgrade(&mut self) -> Result<Running> {
+        let permanent = self.home.status()?.permanent.to_string();
+        let other = match permanent.as_str() {
+            "0.1.0" => "0.2.0",
+            _ => "0.1.0",
+        };
+        let probation = match self.dice.percent(50) {
+            true => "0s",
+            false => "2s",
+        };
+        self.report.upgrades.begun += 1;
+        self.home.begin(&[
+            "upgrade",
+            other,
+            "--probation",
+            probation,
+            "--retry-failed",
+            "--json",
+        ])
+    }
+
+    fn end_upgrade(&mut self, command: Running) -> Result<()> {
+        // Ended well or not: what counts is what is found behind it.
+        let ran = command.end()?;
+        let report = ran.json::<UpgradeReport>();
+        let committed = report.is_ok_and(|report| report.outcome == Outcome::Committed);
+        match committed && ran.code == Some(0) {
+            true => self.report.upgrades.committed += 1,
+            false => self.report.upgrades.cut += 1,
+        }
+        Ok(())
+    }
+
+    /// Everyone waits while the book is held against the state.
+    fn audit(&mut self) -> Result<()> {
+        self.field.gate.close();
+        let campaigns = self.field.campaigns.all();
+        let found = self.one_version_rules(&campaigns).and_then(|()| {
+            let actors: Vec<_> = campaigns
+                .into_iter()
+                .filter(|actor| !self.field.book.gifts(actor).is_empty())
+                .collect();
+            audit::audit(self.home, &self.field.book, &actors)
+        });
+        self.field.gate.open();
+        self.judge(found?)
+    }
+
+    fn judge(&mut self, findings: Findings) -> Result<()> {
+        let wrong = self.field.book.take_wrong();
+        ensure!(
+            findings.hold() && wrong.is_empty(),
+            "{findings}{}",
+            wrong.join("\n")
+        );
+        self.report.open_there += findings.open_there;
+        Ok(())
+    }
+
+    fn one_version_rules(&self, actors: &[String]) -> Result<()> {
+        let status = self.home.settled()?;
+        ensure!(
+            status.version == status.permanent,
+            "{} rules, and {} is permanent",
+            status.version,
+            status.permanent
+        );
+        for actor in actors {
+            let version = self.home.state(actor)?.version;
+            ensure!(
+                version == status.version,
+                "{actor} is in {version}, and {} rules",
+                status.version
+            );
+        }
+        Ok(())
+    }
+
+    fn verify_chain_and_renew(&mut self) -> Result<()> {
+        self.home.stop()?;
+        self.report.chain = verify(self.home)?;
+        self.home.start()?;
+        self.home.settled()?;
+        self.field.campaigns.renew(self.home)
+    }
+
+    /// Everything once more, in a release that knows whose zakat was paid.
+    fn end(&mut self) -> Result<()> {
+        self.field.gate.close();
+        let status = self.home.settled()?;
+        if status.version.to_string() == "0.1.0" {
+            let up = ["upgrade", "0.2.0", "--probation", "0s", "--retry-failed"];
+            self.home.host(&up)?.ok()?;
+        }
+        let actors = self.field.book.actors();
+        let mut findings = audit::audit(self.home, &self.field.book, &actors)?;
+        audit::payments(self.home, &actors, &mut findings)?;
+        self.report.gifts = findings.gifts;
+        self.report.open_not = findings.open_not;
+        let letters: Vec<Value> = self
+            .home
+            .host(&["dead-letters", "list", "--json"])?
+            .ok()?
+            .json()?;
+        ensure!(letters.is_empty(), "there are dead letters: {letters:?}");
+        self.judge(findings)?;
+        self.home.stop()?;
+        self.report.chain = verify(self.home)?;
+        Ok(())
+    }
+}
+
+/// Checks every group of a store whose host is stopped; counts groups and records.
+///
+/// # Errors
+///
+/// The first that does not hold.
+fn verify(home: &Home) -> Result<(u64, u64)> {
+    let path = home.data().join("data/host.db");
+    // The process that had the store may take a moment more to be gone.
+    let journal = wait::until("the store is free", || {
+        Journal::<()>::open(Options { path: path.clone() }, drop).ok()
+    })?;
+    let verified = journal.verify().context("verify the chain")?;
+    journal.close();
+    Ok((verified.groups, verified.records))
+}
