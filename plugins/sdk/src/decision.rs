@@ -85,6 +85,27 @@ impl<E> Decision<E> {
         self.effect(Effect::CancelTimer { name: name.into() })
     }
 
+    /// Sends `body` to `url` (`http://` or `https://`) by `POST`, as JSON. It leaves
+    /// when the event is durable, and is tried again, with growing waits, until the
+    /// receiver answers with a 2xx. It may arrive more than once, and then under the
+    /// same header `Idempotency-Key`. What nobody takes becomes a dead letter.
+    #[must_use]
+    pub fn outbox(self, url: impl Into<String>, body: &impl Serialize) -> Self {
+        let body = value(body);
+        self.effect(Effect::Outbox {
+            name: Cow::Borrowed(""),
+            url: url.into(),
+            body,
+        })
+    }
+
+    /// The actor leaves memory when the event is durable: there is nothing for it to
+    /// do for a long while. Its next message wakes it, with the same state.
+    #[must_use]
+    pub fn stop(self) -> Self {
+        self.effect(Effect::Stop {})
+    }
+
     /// Adds an effect.
     #[must_use]
     pub fn effect(mut self, effect: Effect) -> Self {
@@ -133,6 +154,17 @@ pub enum Effect {
         /// The timer's name.
         name: String,
     },
+    /// See [`Decision::outbox`].
+    Outbox {
+        /// What operators see it as; may be empty.
+        name: Cow<'static, str>,
+        /// `http://` or `https://`.
+        url: String,
+        /// Any JSON.
+        body: Value,
+    },
+    /// See [`Decision::stop`].
+    Stop {},
 }
 
 /// An answer's bytes. Short ones need no allocation.

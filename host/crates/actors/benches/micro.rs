@@ -263,6 +263,7 @@ fn start(
         journal: Arc::new(journal),
         done,
         audience: Arc::new(Nobody),
+        courier: Arc::new(host_actors::NoCourier),
         release,
         limits: Limits::default(),
         data: data.handle().clone(),

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_journal::{
-    CastId, Consumed, DeadLetter, DeadLetterKind, Letter, Record, Rows, Snapshot, TimerRow,
-};
+use host_journal::{AnswerKey, Consumed, KeptAnswer, Record, Rows, Snapshot};
 use host_loader::{Call, Caller, Verdict};
-use host_model::effect::Effect;
-use host_model::limits::{CAST_HOPS_MAX, TAIL_BYTES_MIN};
+use host_model::limits::TAIL_BYTES_MIN;
 use host_model::{ActorId, Version};
 
 use crate::Actors;
 use crate::clock::unix_ms;
-use crate::message::{Answer, CallError, Message, Responder};
+use crate::effects::Effects;
+use crate::keys::{self, Keyed};
+use crate::message::{Answer, CallError, Responder};
 use crate::release::EventStats;
 use crate::seed;
 use crate::slots::{Claim, Live};
@@ -23,92 +22,23 @@ use crate::token::{Accepted, Source, Token};
 pub(crate) struct Command {
     pub(crate) event: String,
     pub(crate) payload: Bytes,
+    /// Event and payload as they came, where that was in another shape.
+    pub(crate) came: Option<Box<(String, Bytes)>>,
+    /// The version in whose shape it came; the state's own if absent.
+    pub(crate) shape: Option<Version>,
     pub(crate) claims: Bytes,
     pub(crate) principal: String,
-    pub(crate) idempotency_key: Option<String>,
+    /// Under what its answer is kept, if it shall be.
+    pub(crate) keyed: Option<Box<Keyed>>,
     pub(crate) caller: Caller,
     pub(crate) hops: u32,
-    /// The row that led to it, if it is a cast or a timer.
+    /// The row that led to it, if one did.
     pub(crate) source: Option<Consumed>,
-    /// Who waits for the reply, if it is a client's.
+    /// Who waits for the reply, if anyone does.
     pub(crate) responder: Option<Responder>,
 }
 
-/// A verdict's effects, sorted by where they go.
-#[derive(Default)]
-struct Effects {
-    rows: Rows,
-    broadcasts: Vec<(String, Box<serde_json::value::RawValue>)>,
-    casts: Vec<Letter>,
-    timer_ms: Option<i64>,
-}
-
 impl Actors {
-    pub(crate) fn cast(
-        self: &Arc<Self>,
-        claim: &mut Claim,
-        id: CastId,
-        letter: Letter,
-        stats: &EventStats,
-    ) {
-        let Some(live) = claim.live.as_ref() else {
-            return self.casts.put_off(id);
-        };
-        let converted = self.convert(live, &letter.version, &letter.event, &letter.payload);
-        let mut command = Command {
-            event: letter.event,
-            payload: letter.payload,
-            claims: Bytes::new(),
-            principal: format!("actor:{}", letter.from),
-            idempotency_key: None,
-            caller: Caller::ACTOR,
-            hops: letter.hops,
-            source: Some(Consumed::Cast(id)),
-            responder: None,
-        };
-        match converted {
-            Ok(Some((event, payload))) => (command.event, command.payload) = (event, payload),
-            Ok(None) => {}
-            Err(error) => return self.bury(claim, command, &error),
-        }
-        if command.hops > CAST_HOPS_MAX {
-            let error = CallError::Rejected(host_model::effect::Rejection {
-                reason: "too_many_hops".to_owned(),
-                message: format!("{CAST_HOPS_MAX} casts led to one another: a circle?"),
-            });
-            return self.bury(claim, command, &error);
-        }
-        self.decide(claim, command, stats);
-    }
-
-    pub(crate) fn timer(self: &Arc<Self>, claim: &mut Claim, timer: TimerRow, stats: &EventStats) {
-        let Some(live) = claim.live.as_ref() else {
-            return self.timers.put_off(&timer);
-        };
-        let converted = self.convert(live, &timer.version, &timer.name, &timer.payload);
-        let mut command = Command {
-            event: timer.name.clone(),
-            payload: timer.payload,
-            claims: Bytes::new(),
-            principal: "timer".to_owned(),
-            idempotency_key: None,
-            caller: Caller::TIMER,
-            hops: 0,
-            source: Some(Consumed::Timer {
-                actor: timer.actor,
-                name: timer.name,
-                set_at: timer.set_at,
-            }),
-            responder: None,
-        };
-        match converted {
-            Ok(Some((event, payload))) => (command.event, command.payload) = (event, payload),
-            Ok(None) => {}
-            Err(error) => return self.bury(claim, command, &error),
-        }
-        self.decide(claim, command, stats);
-    }
-
     /// Runs the handler, and appends what it decides.
     pub(crate) fn decide(
         self: &Arc<Self>,
@@ -164,11 +94,8 @@ impl Actors {
                 self.accept(claim, command, now_ms, event, reply, effects);
             }
             Ok(Ok((None, reply, _))) => {
-                let seq = live.seq;
-                match command.responder {
-                    Some(responder) => self.hold(claim, Ok(Answer { reply, seq }), responder),
-                    None => self.consume(claim, command.source),
-                }
+                let answer = Answer::new(reply, live.seq);
+                self.consume(claim, command.source, Ok(answer), command.responder);
             }
         }
     }
@@ -190,6 +117,11 @@ impl Actors {
         };
         live.seq += 1;
         live.time_ms = now_ms;
+        let idempotency_key = match &command.keyed {
+            Some(keyed) => Some(keyed.key.key.clone()),
+            None => declared_key(live, &command),
+        };
+        let answer = command.keyed.map(|keyed| keyed.answered(&reply, live.seq));
         let record = Record {
             actor: id.clone(),
             seq: live.seq,
@@ -199,14 +131,15 @@ impl Actors {
             payload: command.payload,
             event,
             principal: command.principal,
-            idempotency_key: command.idempotency_key,
+            idempotency_key,
         };
         let bytes = record.payload.len() + record.event.len() + 128;
         live.tail_bytes = live
             .tail_bytes
             .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         let due = TAIL_BYTES_MIN.max(usize::try_from(live.snapshot_bytes).unwrap_or(usize::MAX));
-        let snapshot = (usize::try_from(live.tail_bytes).unwrap_or(usize::MAX) > due)
+        let is_due = usize::try_from(live.tail_bytes).unwrap_or(usize::MAX) > due;
+        let snapshot = (is_due || effects.stop)
             .then(|| self.take_snapshot(&id, live))
             .flatten();
         let token = Token::Accepted(Box::new(Accepted {
@@ -217,15 +150,36 @@ impl Actors {
             broadcasts: effects.broadcasts,
             casts: effects.casts.clone(),
             timer_ms: effects.timer_ms,
+            webhooks: !effects.rows.outbox.is_empty(),
+            stop: effects.stop.then(|| Arc::clone(&claim.slot)),
         }));
         let rows = Rows {
             record: Some(record),
             snapshot,
             consumed: command.source,
             casts: effects.casts,
+            answer: answer.clone(),
             ..effects.rows
         };
         self.append(claim, rows, token);
+        self.remember(claim, answer);
+    }
+
+    /// Keeps the answer of what was just appended at hand until it is durable.
+    fn remember(&self, claim: &mut Claim, answer: Option<Box<(AnswerKey, KeptAnswer)>>) {
+        let position = claim.at.position;
+        // Without a state the journal did not take it.
+        let Some(live) = claim.live.as_mut() else {
+            return;
+        };
+        if let Some(answer) = answer {
+            let keys = live.keys.get_or_insert_default();
+            keys.push(position, answer.0, answer.1);
+        } else if let Some(keys) = &mut live.keys
+            && keys.forget(self.journal.durable())
+        {
+            live.keys = None;
+        }
     }
 
     /// The state as a snapshot. None if the plugin cannot export it, which is its
@@ -256,160 +210,30 @@ impl Actors {
         }
     }
 
-    /// Sorts a verdict's effects. An effect that cannot be is the plugin's fault.
-    fn sort(
-        &self,
-        id: &ActorId,
-        live: &Live,
-        command: &Command,
-        effects: Vec<Effect>,
-    ) -> Result<Effects, String> {
-        let mut sorted = Effects::default();
-        for effect in effects {
-            match effect {
-                Effect::Broadcast { event, payload } => sorted.broadcasts.push((event, payload)),
-                Effect::Cast { to, event, payload } => {
-                    let to: ActorId = to.parse().map_err(|e| {
-                        format!(
-                            "{} casts {event:?} to nobody: {e}",
-                            live.code().plugin().name()
-                        )
-                    })?;
-                    sorted.casts.push(Letter {
-                        from: id.clone(),
-                        version: self.shape_for(&to, live),
-                        to,
-                        event,
-                        payload: Bytes::from(String::from(Box::<str>::from(payload))),
-                        hops: command.hops + 1,
-                    });
-                }
-                Effect::SetTimer {
-                    name,
-                    at_ms,
-                    payload,
-                } => {
-                    let payload = Bytes::from(String::from(Box::<str>::from(payload)));
-                    sorted.timer_ms = Some(sorted.timer_ms.map_or(at_ms, |ms| ms.min(at_ms)));
-                    sorted.rows.timers_cancelled.retain(|other| *other != name);
-                    sorted.rows.timers_set.retain(|other| other.0 != name);
-                    sorted.rows.timers_set.push((name, at_ms, payload));
-                }
-                Effect::CancelTimer { name } => {
-                    sorted.rows.timers_set.retain(|other| other.0 != name);
-                    sorted.rows.timers_cancelled.push(name);
-                }
-            }
-        }
-        Ok(sorted)
-    }
-
-    /// The version of the target's plugin that goes with the sender's version.
-    fn shape_for(&self, to: &ActorId, sender: &Live) -> Version {
-        let release = self.release();
-        let own = sender.code().plugin();
-        let came_over = release
-            .plugins
-            .get(own.name())
-            .is_none_or(|ruling| ruling.code.version() == own.version());
-        let target = if came_over {
-            release.plugins.get(to.plugin()).map(|r| r.code.version())
-        } else {
-            release.before.get(to.plugin())
-        };
-        target.cloned().unwrap_or(Version::new(0, 0, 0))
-    }
-
-    /// Uses up a row that led to nothing that needs a record.
-    fn consume(self: &Arc<Self>, claim: &mut Claim, source: Option<Consumed>) {
-        let Some(source) = source else {
-            return;
-        };
-        let token = Source::of(&source).map_or(Token::Nobody, Token::Delivered);
-        let rows = Rows {
-            consumed: Some(source),
-            ..Rows::default()
-        };
-        self.append(claim, rows, token);
-    }
-
-    /// Keeps a message that came to nothing as a dead letter, and tells its caller.
-    fn bury(self: &Arc<Self>, claim: &mut Claim, command: Command, error: &CallError) {
-        if let Some(responder) = command.responder {
-            // What it says may come from a state that is not durable yet.
-            self.hold(claim, Err(error.clone()), responder);
-        }
-        let kind = match &command.source {
-            None | Some(Consumed::DeadLetter(_)) => DeadLetterKind::Command,
-            Some(Consumed::Cast(_)) => DeadLetterKind::Cast,
-            Some(Consumed::Timer { .. }) => DeadLetterKind::Timer,
-        };
-        let release = self.release();
-        let version = match (&claim.live, release.plugins.get(claim.slot.id.plugin())) {
-            (Some(live), _) => live.code().version().clone(),
-            (None, Some(ruling)) => ruling.code.version().clone(),
-            (None, None) => Version::new(0, 0, 0),
-        };
-        let token = command
-            .source
-            .as_ref()
-            .and_then(Source::of)
-            .map_or(Token::Nobody, Token::Delivered);
-        let rows = Rows {
-            dead_letter: Some(DeadLetter {
-                kind,
-                actor: claim.slot.id.clone(),
-                version,
-                event: command.event,
-                payload: command.payload,
-                reason: error.reason().to_owned(),
-                message: error.to_string(),
-                time_ms: unix_ms(),
-            }),
-            consumed: command.source,
-            ..Rows::default()
-        };
-        self.append(claim, rows, token);
-    }
-
-    /// Answers a message whose plugin is not in the release that rules. A cast or
-    /// timer becomes a dead letter: no one will ever handle it as it is.
-    pub(crate) fn refuse_for_ever(
+    /// Answers a command that needs no record; the row that led to it is used up.
+    pub(crate) fn consume(
         self: &Arc<Self>,
         claim: &mut Claim,
-        message: Message,
-        error: CallError,
+        source: Option<Consumed>,
+        answer: Result<Answer, CallError>,
+        responder: Option<Responder>,
     ) {
-        let (source, event, payload, caller) = match message {
-            Message::Cast(id, letter) => (
-                Consumed::Cast(id),
-                letter.event,
-                letter.payload,
-                Caller::ACTOR,
-            ),
-            Message::Timer(timer) => (
-                Consumed::Timer {
-                    actor: timer.actor,
-                    name: timer.name.clone(),
-                    set_at: timer.set_at,
-                },
-                timer.name,
-                timer.payload,
-                Caller::TIMER,
-            ),
-            other => return self.refuse(other, error),
+        let token = match (responder, &source) {
+            (Some(responder), None) => return self.hold(claim, answer, responder),
+            (Some(responder), Some(_)) => Token::Answer(answer, responder),
+            (None, Some(source)) => Source::of(source).map_or(Token::Nobody, Token::Delivered),
+            (None, None) => return,
         };
-        let command = Command {
-            event,
-            payload,
-            claims: Bytes::new(),
-            principal: String::new(),
-            idempotency_key: None,
-            caller,
-            hops: 0,
-            source: Some(source),
-            responder: None,
+        let rows = Rows {
+            consumed: source,
+            ..Rows::default()
         };
-        self.bury(claim, command, &error);
+        self.append(claim, rows, token);
     }
+}
+
+/// The key that the plugin's author has said the command carries.
+fn declared_key(live: &Live, command: &Command) -> Option<String> {
+    let declared = &live.code().plugin().manifest().idempotency;
+    keys::declared(&command.payload, declared.get(&command.event)?)
 }

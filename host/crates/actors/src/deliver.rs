@@ -80,7 +80,7 @@ impl Actors {
                     self.leave(&slot, position);
                 }
             }
-            Token::Asleep(slot, _share) => self.leave(&slot, position),
+            Token::Asleep(slot, _share) => drop(self.leave(&slot, position)),
             Token::Resume(slot) => self.resume_soon(slot),
             Token::Value(responder) => drop(responder.send(Ok(()))),
             Token::Kept(share) => drop(share),
@@ -92,7 +92,7 @@ impl Actors {
         let seq = accepted.seq;
         if let Some((reply, responder)) = accepted.reply {
             // A caller that has gone needs no answer.
-            drop(responder.send(Ok(Answer { reply, seq })));
+            drop(responder.send(Ok(Answer::new(reply, seq))));
         }
         for (event, payload) in &accepted.broadcasts {
             self.audience
@@ -107,6 +107,12 @@ impl Actors {
         }
         if accepted.timer_ms.is_some() {
             self.timers.wake();
+        }
+        if accepted.webhooks {
+            self.outbox.wake();
+        }
+        if let Some(slot) = &accepted.stop {
+            self.stopped(slot, position);
         }
     }
 
@@ -126,7 +132,9 @@ impl Actors {
                     self.put_off(source);
                 }
             }
-            Token::Answer(_, responder) => drop(responder.send(Err(error))),
+            // It may be the first answer under a key, given again: so it says no more
+            // than is known of what it saw.
+            Token::Answer(_, responder) => drop(responder.send(Err(self.lost_sight(error)))),
             Token::Delivered(source) => self.put_off(source),
             Token::Resume(slot) => self.resume_soon(slot),
             Token::Value(responder) => {
@@ -150,10 +158,20 @@ impl Actors {
         }
     }
 
-    fn put_off(&self, source: Source) {
+    pub(crate) fn put_off(&self, source: Source) {
         match source {
             Source::Cast(id) => self.casts.put_off(id),
-            Source::Timer(actor, name) => self.timers.done(&actor, &name),
+            Source::Timer(actor, name) => self.timers.put_off(&actor, &name),
+        }
+    }
+
+    /// Why an answer is not given whose sight was lost: for certain, or perhaps.
+    pub(crate) fn lost_sight(&self, error: CallError) -> CallError {
+        match error {
+            CallError::NotApplied(_) if self.journal.poisoned().is_some() => {
+                CallError::OutcomeUnknown
+            }
+            error => error,
         }
     }
 }

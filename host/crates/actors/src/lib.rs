@@ -26,12 +26,18 @@ mod casts;
 mod clock;
 mod decide;
 mod deliver;
+mod effects;
+mod keys;
+mod letters;
 mod message;
 mod migrate;
+mod outbox;
 mod query;
 mod refusals;
 mod release;
+mod repair;
 mod rest;
+mod rows;
 mod seed;
 mod slots;
 mod slow;
@@ -58,6 +64,7 @@ pub use audience::Audience;
 pub use deliver::{Groups, channel};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
+pub use outbox::{Attempt, Courier, Delivery, NoCourier, Patience};
 pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
 pub use sweep::SweepProgress;
@@ -80,6 +87,8 @@ pub struct Limits {
     pub payload_bytes_max: usize,
     /// An actor that nothing has asked for so long may be put to sleep.
     pub idle: Duration,
+    /// How long a webhook is tried for.
+    pub patience: Patience,
 }
 
 impl Default for Limits {
@@ -89,6 +98,7 @@ impl Default for Limits {
             mailbox_max: MAILBOX_MESSAGES_MAX,
             payload_bytes_max: PAYLOAD_BYTES_MAX,
             idle: Duration::from_secs(600),
+            patience: Patience::default(),
         }
     }
 }
@@ -109,11 +119,15 @@ pub struct Actors {
     sweeps: AtomicUsize,
     casts: casts::Casts,
     timers: timers::Timers,
+    outbox: outbox::Outbox,
+    courier: Arc<dyn Courier>,
     supervisor: supervise::Supervisor,
     migrations: Migrations,
     /// How waking an actor has run so far, and how bringing one over.
     waking: EventStats,
     migrating: EventStats,
+    /// How looking up an idempotency key has run so far.
+    looking: EventStats,
     refusals: Refusals,
     stopping: AtomicBool,
     started_ms: u64,
@@ -135,6 +149,8 @@ pub struct Parts {
     pub done: Groups,
     /// Who listens.
     pub audience: Arc<dyn Audience>,
+    /// Who takes webhooks to their receivers.
+    pub courier: Arc<dyn Courier>,
     /// The release that rules first.
     pub release: Release,
     /// Bounds.
@@ -165,10 +181,13 @@ impl Actors {
             sweeps: AtomicUsize::new(0),
             casts: casts::Casts::default(),
             timers: timers::Timers::default(),
+            outbox: outbox::Outbox::default(),
+            courier: parts.courier,
             supervisor: supervise::Supervisor::new(quarantined),
             migrations: Migrations::default(),
             waking: EventStats::default(),
             migrating: EventStats::default(),
+            looking: EventStats::default(),
             refusals: Refusals::default(),
             stopping: AtomicBool::new(false),
             started_ms: clock::monotonic_ms(),
@@ -178,6 +197,7 @@ impl Actors {
             .spawn(deliver::run(Arc::clone(&actors), parts.done));
         parts.data.spawn(casts::run(Arc::clone(&actors)));
         parts.data.spawn(timers::run(Arc::clone(&actors)));
+        parts.data.spawn(outbox::run(Arc::clone(&actors)));
         parts.data.spawn(rest::run(Arc::downgrade(&actors)));
         parts.data.spawn(watchdog::run(Arc::downgrade(&actors)));
         Ok(actors)
@@ -206,8 +226,9 @@ impl Actors {
         self.send(&id, Message::Request(Box::new(request), responder));
         match tokio::time::timeout(CALL_TIMEOUT, receiver).await {
             Ok(Ok(answer)) => answer,
-            // The claim that held the responder ended by a panic of the host's own.
-            Ok(Err(_)) => Err(CallError::Crashed("the host lost the message".to_owned())),
+            // Who held the responder ended by a panic of the host's own, perhaps behind
+            // a commit.
+            Ok(Err(_)) => Err(CallError::OutcomeUnknown),
             Err(_) => {
                 let error = CallError::Timeout {
                     seconds: CALL_TIMEOUT.as_secs(),
@@ -312,6 +333,7 @@ impl Actors {
         self.stopping.store(true, Ordering::SeqCst);
         self.casts.wake();
         self.timers.wake();
+        self.outbox.wake();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -380,7 +402,8 @@ impl Actors {
             Message::Request(_, responder) => drop(responder.send(Err(error))),
             Message::Inspect(responder) => drop(responder.send(Err(error))),
             Message::Cast(id, _) => self.casts.put_off(id),
-            Message::Timer(timer) => self.timers.put_off(&timer),
+            Message::Timer(timer) => self.timers.put_off(&timer.actor, &timer.name),
+            Message::DeadLetter(_, _, responder) => drop(responder.send(Err(error))),
             Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! What is asked of an actor, and what comes back.
 
 use bytes::Bytes;
-use host_journal::{CastId, Letter, TimerRow};
+use host_journal::{CastId, DeadLetter, Letter, TimerRow};
 use host_model::effect::Rejection;
 use host_model::{ActorId, Version};
 use thiserror::Error;
@@ -26,7 +26,7 @@ pub struct Request {
     pub principal: String,
     /// The plugin version in whose shape the message is; the actor's own if absent.
     pub version: Option<Version>,
-    /// The key under which a repetition is known.
+    /// The key under which a repetition is known; see [`Answer::replayed`].
     pub idempotency_key: Option<String>,
 }
 
@@ -46,6 +46,18 @@ pub struct Answer {
     pub reply: Bytes,
     /// Sequence of the actor's last accepted command that the reply knows of.
     pub seq: u64,
+    /// Whether it is the first answer under an idempotency key, given again.
+    pub replayed: bool,
+}
+
+impl Answer {
+    pub(crate) fn new(reply: Bytes, seq: u64) -> Self {
+        Self {
+            reply,
+            seq,
+            replayed: false,
+        }
+    }
 }
 
 /// An actor as an operator sees it.
@@ -169,11 +181,14 @@ pub(crate) enum Message {
     Cast(CastId, Box<Letter>),
     /// A timer of the actor's own.
     Timer(Box<TimerRow>),
+    /// A dead letter, by its number, that an operator wants delivered again, and who
+    /// waits for what comes of it.
+    DeadLetter(u64, Box<DeadLetter>, Responder),
     /// Come over to the release that rules; of a sweep, whose errand is taken out
     /// when it is run.
     Migrate(Option<Errand>),
     /// Write a snapshot, and leave memory if nothing comes meanwhile.
-    Sleep(Share),
+    Sleep(Option<Share>),
     /// Write a snapshot: the actor's tail holds back the journal's.
     Snapshot(Share),
     /// Show the state.
@@ -193,12 +208,18 @@ pub(crate) struct Errand {
 impl Message {
     /// Whether it came from a client or an operator, who can be told `stopping`.
     pub(crate) fn is_from_outside(&self) -> bool {
-        matches!(self, Self::Request(..) | Self::Inspect(_))
+        matches!(
+            self,
+            Self::Request(..) | Self::Inspect(_) | Self::DeadLetter(..)
+        )
     }
 
     /// Whether a handler of the plugin runs for it: not so in quarantine.
     pub(crate) fn is_for_the_plugin(&self) -> bool {
-        matches!(self, Self::Request(..) | Self::Cast(..) | Self::Timer(_))
+        matches!(
+            self,
+            Self::Request(..) | Self::Cast(..) | Self::Timer(_) | Self::DeadLetter(..)
+        )
     }
 
     /// The name under which its handler's runs are counted, if one runs.
@@ -207,6 +228,7 @@ impl Message {
             Self::Request(request, _) => Some(&request.event),
             Self::Cast(_, letter) => Some(&letter.event),
             Self::Timer(timer) => Some(&timer.name),
+            Self::DeadLetter(_, letter, _) => Some(&letter.event),
             _ => None,
         }
     }

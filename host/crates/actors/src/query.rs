@@ -28,7 +28,7 @@ impl Actors {
     ) -> Result<Answer, CallError> {
         let seq = live.seq;
         match self.ask(live, slot, request) {
-            Ok(Ok(reply)) => Ok(Answer { reply, seq }),
+            Ok(Ok(reply)) => Ok(Answer::new(reply, seq)),
             Ok(Err(rejection)) => {
                 stats.rejected();
                 Err(CallError::Rejected(rejection))
@@ -78,7 +78,7 @@ impl Actors {
         let seq = live.seq;
         watchdog::watch(&claim.slot, stats, began_ms, || {
             match self.ask(live, &claim.slot, request) {
-                Ok(Ok(reply)) => Some(Ok(Answer { reply, seq })),
+                Ok(Ok(reply)) => Some(Ok(Answer::new(reply, seq))),
                 Ok(Err(rejection)) => {
                     stats.rejected();
                     Some(Err(CallError::Rejected(rejection)))

@@ -86,9 +86,18 @@ impl Actors {
     }
 
     /// Takes an actor out of memory if what was appended at `position` is still its last.
-    pub(crate) fn leave(&self, slot: &Slot, position: host_journal::Position) {
+    pub(crate) fn leave(&self, slot: &Slot, position: host_journal::Position) -> bool {
         self.slots
-            .remove_if(slot, |inner| inner.at.position == position);
+            .remove_if(slot, |inner| inner.at.position == position)
+    }
+
+    /// As [`Actors::leave`], of an actor that wants to. The claim on which it said so
+    /// may not have been given back: then it is asked again behind that.
+    pub(crate) fn stopped(self: &Arc<Self>, slot: &Arc<Slot>, position: host_journal::Position) {
+        let is_busy = |inner: &Inner| matches!(inner.phase, Phase::Claimed | Phase::Parked);
+        if !self.leave(slot, position) && is_busy(&slot.inner.lock()) {
+            self.post_to(slot, Message::Sleep(None));
+        }
     }
 
     /// Asks an actor for `what`, if it is idle and `may` still holds when there is room.
@@ -97,7 +106,7 @@ impl Actors {
         self: &Arc<Self>,
         room: &Room,
         slot: &Arc<Slot>,
-        what: fn(Share) -> Message,
+        what: impl FnOnce(Share) -> Message,
         may: impl FnOnce(&Inner) -> bool,
     ) -> Option<()> {
         let share = tokio::time::timeout(PATIENCE, room.share()).await.ok()?;
@@ -125,7 +134,8 @@ impl Actors {
         }
         for (used_s, slot) in used.into_iter().take(tenth) {
             let unused = |inner: &Inner| inner.live.is_some() && inner.used_s == used_s;
-            self.ask_for(room, &slot, Message::Sleep, unused).await?;
+            self.ask_for(room, &slot, |share| Message::Sleep(Some(share)), unused)
+                .await?;
         }
         Some(())
     }
@@ -142,7 +152,8 @@ impl Actors {
                     (idle, inner.live.is_some())
                 };
                 if idle && live {
-                    self.ask_for(room, &slot, Message::Sleep, unused).await?;
+                    self.ask_for(room, &slot, |share| Message::Sleep(Some(share)), unused)
+                        .await?;
                 } else if idle {
                     // It crashed, and nobody has asked for it since.
                     self.forget_if_empty(&slot);
@@ -204,6 +215,7 @@ pub(crate) async fn run(actors: Weak<Actors>) {
         if looks.is_multiple_of(LOOKS_FOR_IDLE) {
             done = done.and(actors.put_idle_to_sleep(&room).await);
             done = done.and(actors.shorten_tail(&room).await);
+            actors.forget_answers().await;
         }
         if done.is_none() {
             tracing::debug!("housekeeping did not get to its end, and is tried again");

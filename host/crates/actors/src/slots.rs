@@ -18,6 +18,7 @@ use host_model::ActorId;
 use host_model::limits::FAULT_WINDOW;
 use parking_lot::Mutex;
 
+use crate::keys::UnderWay;
 use crate::message::Message;
 use crate::release::Code;
 
@@ -104,6 +105,8 @@ pub(crate) struct Live {
     /// Bytes of the last snapshot.
     pub(crate) snapshot_bytes: u32,
     carries: Option<Box<Vec<Carry>>>,
+    /// Answers under idempotency keys that the journal may not know yet.
+    pub(crate) keys: Option<Box<UnderWay>>,
 }
 
 /// The right to touch an actor's state, until it is given back. One that is
@@ -444,6 +447,7 @@ impl Live {
             tail_bytes: 0,
             snapshot_bytes: 0,
             carries: None,
+            keys: None,
         }
     }
 

@@ -65,6 +65,10 @@ pub(crate) struct Accepted {
     pub(crate) casts: Vec<Letter>,
     /// The earliest of the timers that it set, Unix milliseconds.
     pub(crate) timer_ms: Option<i64>,
+    /// Whether it has put webhooks into the outbox.
+    pub(crate) webhooks: bool,
+    /// The actor, if it wants to leave memory.
+    pub(crate) stop: Option<Arc<Slot>>,
 }
 
 /// A row that led to a message.
@@ -82,7 +86,7 @@ impl Source {
         match consumed {
             Consumed::Cast(id) => Some(Self::Cast(*id)),
             Consumed::Timer { actor, name, .. } => Some(Self::Timer(actor.clone(), name.clone())),
-            Consumed::DeadLetter(_) => None,
+            Consumed::DeadLetter(_) | Consumed::Outbox(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use host_journal::{Entry, Rows};
+use host_journal::{Entry, Overloaded, Rows};
 use host_loader::Caller;
 use host_model::Version;
 use host_model::effect::Rejection;
@@ -11,6 +11,7 @@ use host_model::limits::TURN_MESSAGES_MAX;
 use crate::Actors;
 use crate::clock::monotonic_ms;
 use crate::decide::Command;
+use crate::keys::{Keyed, Known};
 use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
 use crate::release::EventStats;
 use crate::slots::{After, Claim, Live, Slot};
@@ -114,6 +115,12 @@ impl Actors {
             self.sleep(claim, None);
             return Flow::Next;
         }
+        // Before a migration, too: its snapshot counts against the same bound.
+        if message.is_for_the_plugin()
+            && let Err(error) = self.journal.admit()
+        {
+            return self.put_up_with(claim, message, error);
+        }
         let errand = match &mut message {
             Message::Migrate(errand) => errand.take(),
             _ => None,
@@ -125,12 +132,22 @@ impl Actors {
             return Flow::Next;
         };
         let Some(event) = message.event() else {
-            if matches!(message, Message::Inspect(_)) && self.settled(claim) == Settled::Pending {
+            if matches!(message, Message::Inspect(_)) && self.settled(claim) != Settled::Durable {
                 return self.wait_for_journal(claim, message);
             }
             self.housekeep(claim, message);
             return Flow::Next;
         };
+        if let Message::DeadLetter(id, ..) = &message {
+            match self.letter_stands(claim, *id) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    self.refuse(message, error);
+                    return Flow::Next;
+                }
+                None => return self.wait_for_journal(claim, message),
+            }
+        }
         if let Message::Timer(timer) = &message {
             match self.timer_stands(claim, timer) {
                 Some(true) => {}
@@ -142,12 +159,53 @@ impl Actors {
             }
         }
         let stats = Arc::clone(live.code().event(event));
-        match self.slow.enter(&stats, &claim.slot) {
-            Entered::Fast => self.handle(claim, message, &stats),
-            Entered::Slow(_room) => {
-                tokio::task::block_in_place(|| self.handle(claim, message, &stats));
+        let entered = self.slow.enter(&stats, &claim.slot);
+        if let Entered::NoRoom = entered {
+            return Flow::Park(message);
+        }
+        let keyed = match self.look_up(claim, &stats, &message) {
+            None => None,
+            Some(Known::New(keyed)) => Some(keyed),
+            Some(Known::Wait) => return self.wait_for_journal(claim, message),
+            Some(Known::Answered(answer)) => {
+                if let Message::Request(_, responder) = message {
+                    self.hold(claim, answer, responder);
+                }
+                return Flow::Next;
             }
-            Entered::NoRoom => return Flow::Park(message),
+        };
+        match entered {
+            Entered::Slow(_room) => {
+                tokio::task::block_in_place(|| self.handle(claim, message, keyed, &stats));
+            }
+            _ => self.handle(claim, message, keyed, &stats),
+        }
+        Flow::Next
+    }
+
+    /// What is known of a message's idempotency key. None: it has none.
+    fn look_up(&self, claim: &mut Claim, stats: &EventStats, message: &Message) -> Option<Known> {
+        let Message::Request(request, _) = message else {
+            return None;
+        };
+        let key = request.idempotency_key.as_ref()?;
+        (!stats.is_query).then(|| self.known(claim, request, key))
+    }
+
+    /// A message that the journal has no room for. Who can be told is; what is a row
+    /// waits in its place.
+    fn put_up_with(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        message: Message,
+        error: Overloaded,
+    ) -> Flow {
+        match error {
+            Overloaded::Full { .. } if message.is_from_outside() => {
+                self.refuse(message, CallError::Overloaded);
+            }
+            Overloaded::Full { .. } => return self.wait_for_journal(claim, message),
+            Overloaded::Closed => self.refuse(message, CallError::Stopping),
         }
         Flow::Next
     }
@@ -155,21 +213,35 @@ impl Actors {
     /// What needs no handler of the plugin.
     fn housekeep(self: &Arc<Self>, claim: &mut Claim, message: Message) {
         match message {
-            Message::Sleep(share) => self.sleep(claim, Some(share)),
+            Message::Sleep(share) => self.sleep(claim, share),
             Message::Snapshot(share) => self.snapshot(claim, share),
             Message::Inspect(responder) => drop(responder.send(inspection(claim))),
             // Done by coming this far.
             Message::Migrate(_) => {}
-            Message::Request(..) | Message::Cast(..) | Message::Timer(_) => {}
+            Message::Request(..)
+            | Message::Cast(..)
+            | Message::Timer(_)
+            | Message::DeadLetter(..) => {}
         }
     }
 
-    fn handle(self: &Arc<Self>, claim: &mut Claim, message: Message, stats: &Arc<EventStats>) {
+    fn handle(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        message: Message,
+        keyed: Option<Box<Keyed>>,
+        stats: &Arc<EventStats>,
+    ) {
         let slot = Arc::clone(&claim.slot);
         watchdog::watch(&slot, stats, monotonic_ms(), || match message {
-            Message::Request(request, responder) => self.request(claim, *request, responder, stats),
+            Message::Request(request, responder) => {
+                self.request(claim, *request, keyed, responder, stats);
+            }
             Message::Cast(id, letter) => self.cast(claim, id, *letter, stats),
             Message::Timer(timer) => self.timer(claim, *timer, stats),
+            Message::DeadLetter(id, letter, responder) => {
+                self.dead_letter(claim, id, *letter, responder, stats);
+            }
             _ => {}
         });
     }
@@ -178,53 +250,55 @@ impl Actors {
         self: &Arc<Self>,
         claim: &mut Claim,
         mut request: Request,
+        keyed: Option<Box<Keyed>>,
         responder: Responder,
         stats: &EventStats,
     ) {
-        if let Err(error) = self.journal.admit() {
-            let error = match error {
-                host_journal::Overloaded::Full { .. } => CallError::Overloaded,
-                host_journal::Overloaded::Closed => CallError::Stopping,
-            };
-            self.refusals.count(&error);
-            return drop(responder.send(Err(error)));
-        }
         let Some(live) = claim.live.as_mut() else {
             return drop(responder.send(Err(CallError::Stopping)));
         };
-        if let Some(version) = &request.version {
-            match self.convert(live, version, &request.event, &request.payload) {
-                Ok(Some((event, payload))) => (request.event, request.payload) = (event, payload),
-                Ok(None) => {}
-                Err(error) => return self.hold(claim, Err(error), responder),
-            }
-        }
         if stats.is_query {
+            if let Some(version) = &request.version {
+                match self.convert(live, version, &request.event, &request.payload) {
+                    Ok(Some((event, payload))) => {
+                        (request.event, request.payload) = (event, payload);
+                    }
+                    Ok(None) => {}
+                    Err(error) => return self.hold(claim, Err(error), responder),
+                }
+            }
             let answer = self.query(live, &claim.slot, &request, stats);
             if let Err(CallError::Crashed(why)) = &answer {
                 self.crashed(claim, Some(why.clone()));
             }
             return self.hold(claim, answer, responder);
         }
-        if request.only == Only::Query {
-            let error = CallError::NotAQuery {
-                known: live.code().plugin().manifest().queries.join(", "),
-                event: request.event,
-            };
-            return drop(responder.send(Err(error)));
-        }
-        let command = Command {
+        let only = request.only;
+        let mut command = Command {
             event: request.event,
             payload: request.payload,
+            came: None,
+            shape: request.version,
             claims: request.claims,
             principal: request.principal,
-            idempotency_key: request.idempotency_key,
+            keyed,
             caller: Caller::CLIENT,
             hops: 0,
             source: None,
             responder: Some(responder),
         };
-        self.decide(claim, command, stats);
+        let converted = self.bring_into_shape(live, &mut command);
+        let refused = match converted {
+            Err(error) => error,
+            Ok(()) if only == Only::Query => CallError::NotAQuery {
+                known: live.code().plugin().manifest().queries.join(", "),
+                event: command.event,
+            },
+            Ok(()) => return self.decide(claim, command, stats),
+        };
+        if let Some(responder) = command.responder {
+            self.hold(claim, Err(refused), responder);
+        }
     }
 
     /// Sends an answer as soon as all that it saw is durable.
@@ -239,7 +313,7 @@ impl Actors {
             Settled::Lost => {
                 claim.live = None;
                 let error = CallError::NotApplied("what it saw was not written".to_owned());
-                drop(responder.send(Err(error)));
+                drop(responder.send(Err(self.lost_sight(error))));
             }
             Settled::Pending => {
                 self.append(claim, Rows::default(), Token::Answer(answer, responder))

@@ -12,21 +12,24 @@ use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest as _, Path, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use host_actors::{CallError, Only};
 use host_model::ActorId;
 use host_model::id::is_plugin_name;
-use host_model::limits::{CALL_TIMEOUT, PAYLOAD_BYTES_MAX};
+use host_model::limits::{CALL_TIMEOUT, IDEMPOTENCY_KEY_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
 use crate::arguments;
-use crate::limits::{BODY_READ_TIMEOUT, EVENT_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
+use crate::limits::{BODY_READ_TIMEOUT, EVENT_BYTES_MAX};
 use crate::problem::Problem;
 use crate::server::App;
 
 /// What the data runtime may take beyond the time of a call: it has the clock of
 /// the call, and it may be stuck.
 const CALL_GRACE: Duration = Duration::from_secs(1);
+
+/// Marks the first answer under an idempotency key that is given again.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 type Target = Result<Path<(String, String, String)>, PathRejection>;
 
@@ -64,7 +67,12 @@ async fn call(app: &App, request: host_actors::Request) -> Result<Response, Prob
                 (CONTENT_TYPE, "application/json"),
                 (CACHE_CONTROL, "no-store"),
             ];
-            Ok((headers, answer.reply).into_response())
+            let mut response = (headers, answer.reply).into_response();
+            if answer.replayed {
+                let headers = response.headers_mut();
+                headers.insert(REPLAYED, HeaderValue::from_static("true"));
+            }
+            Ok(response)
         }
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(Err(_)) => {

@@ -53,9 +53,6 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long a request's body may take to arrive. Beyond it: status 408.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of an `Idempotency-Key`.
-pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
-
 /// Levels of `a[b][c]=` in a query string.
 pub const QUERY_DEPTH_MAX: usize = 8;
 

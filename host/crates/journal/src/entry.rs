@@ -4,7 +4,9 @@ use bytes::Bytes;
 use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::{Incarnation, Position, Record, Snapshot};
+use crate::{
+    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Position, Record, Snapshot, Webhook,
+};
 
 /// One append: all of it becomes durable, or nothing. `T` comes back through `done`.
 #[derive(Debug)]
@@ -35,6 +37,17 @@ pub struct Rows {
     pub timers_set: Vec<(String, i64, Bytes)>,
     /// Names of timers that the record cancelled, before it set those above.
     pub timers_cancelled: Vec<String>,
+    /// Webhooks that the record caused, in order. They are due at once.
+    pub outbox: Vec<Webhook>,
+    /// What has become of a webhook.
+    pub outbox_change: Option<OutboxChange>,
+    /// The record's reply, where its command had an idempotency key. A key that is
+    /// there already fails the group: the command has been executed twice.
+    pub answer: Option<Box<(AnswerKey, KeptAnswer)>>,
+    /// Forgets some answers that were given before this time (Unix milliseconds,
+    /// UTC), at most [`ANSWERS_STEP_MAX`](host_model::limits::ANSWERS_STEP_MAX) of
+    /// them, the oldest.
+    pub answers_before_ms: Option<i64>,
     /// What could not be delivered or handled.
     pub dead_letter: Option<DeadLetter>,
     /// Puts an actor into quarantine (with the reason), or takes it out.
@@ -114,6 +127,8 @@ pub enum Consumed {
     },
     /// A dead letter, by its number: it is delivered again, or dropped.
     DeadLetter(u64),
+    /// A webhook: it was delivered, or is a dead letter now.
+    Outbox(OutboxId),
 }
 
 /// A message that came to nothing, kept for an operator.
@@ -135,6 +150,31 @@ pub struct DeadLetter {
     pub message: String,
     /// Unix milliseconds, UTC.
     pub time_ms: i64,
+    /// What else belongs to the message.
+    pub origin: Origin,
+}
+
+/// What it takes, beside event and payload, to deliver a dead letter again as what it
+/// was. Kept as JSON, of which older hosts may have written less.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// The version in whose shape event and payload are; the one that could not
+    /// handle it, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Version>,
+    /// See [`Record::principal`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub principal: String,
+    /// Verified claims of the caller, a JSON object, or empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub claims: String,
+    /// The key under which a client's command would have been known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// Which webhook it was, and where to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbox: Option<(OutboxId, String)>,
 }
 
 /// See [`DeadLetter::kind`].
@@ -147,4 +187,22 @@ pub enum DeadLetterKind {
     Cast,
     /// A timer.
     Timer,
+    /// A webhook that no one took.
+    Outbox,
+}
+
+impl DeadLetterKind {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Command, Self::Cast, Self::Timer, Self::Outbox];
+
+    /// In snake case, as tables and the control API have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Cast => "cast",
+            Self::Timer => "timer",
+            Self::Outbox => "outbox",
+        }
+    }
 }

@@ -32,6 +32,7 @@
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.
 
+mod answer;
 mod audit;
 mod chain;
 mod entry;
@@ -40,11 +41,13 @@ pub mod group;
 mod heads;
 mod journal;
 mod lost;
+mod outbox;
 mod plan;
 mod queue;
 mod reads;
 mod record;
 mod recover;
+mod repair;
 pub mod sealed;
 mod shared;
 mod sqlite;
@@ -53,17 +56,19 @@ mod trouble;
 mod walk;
 mod writer;
 
+pub use answer::{AnswerKey, KeptAnswer};
 pub use audit::Verified;
 pub use chain::Damage;
 pub use entry::{
-    CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Rows, TimerRow,
+    CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Origin, Rows, TimerRow,
 };
 pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedReason, StoreError};
 pub use journal::{Journal, Options};
+pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
 pub use shared::Stats;
-pub use store::Listed;
+pub use store::{Listed, TimerMark};
 pub use trouble::Trouble;
 
 /// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.

@@ -7,7 +7,7 @@ use host_model::ActorId;
 
 use crate::error::ReadError;
 use crate::heads::Heads;
-use crate::store::{Listed, Reader};
+use crate::store::{Listed, Reader, TimerMark};
 use crate::{
     CastId, CastRow, DeadLetter, Journal, Position, Record, Stored, TimerRow, audit, walk,
 };
@@ -87,13 +87,19 @@ impl<T> Journal<T> {
         Ok(self.reader()?.casts(after, limit)?)
     }
 
-    /// Up to `limit` timers due by `now_ms` (Unix milliseconds, UTC), the earliest first.
+    /// Up to `limit` timers due by `now_ms` (Unix milliseconds, UTC) and behind
+    /// `after`, the earliest first.
     ///
     /// # Errors
     ///
     /// See [`read`](Self::read).
-    pub fn timers_due(&self, now_ms: i64, limit: usize) -> Result<Vec<TimerRow>, ReadError> {
-        Ok(self.reader()?.timers_due(now_ms, limit)?)
+    pub fn timers_due(
+        &self,
+        now_ms: i64,
+        after: Option<&TimerMark>,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, ReadError> {
+        Ok(self.reader()?.timers_due(now_ms, after, limit)?)
     }
 
     /// When the next timer is due, Unix milliseconds, UTC.
@@ -178,7 +184,7 @@ impl<T> Journal<T> {
         audit::verify(self.reader()?)
     }
 
-    fn reader(&self) -> Result<&dyn Reader, ReadError> {
+    pub(crate) fn reader(&self) -> Result<&dyn Reader, ReadError> {
         match self.shared.queue.poisoned() {
             None => Ok(&*self.reader),
             Some(_) => Err(ReadError::Closed),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use host_model::{ActorId, Version};
 use serde::Serialize;
 
-use crate::{Position, Record, Rows, Snapshot};
+use crate::{OutboxChange, Position, Record, Rows, Snapshot};
 
 /// Bytes of one encoded record or snapshot. A plugin's export far above any
 /// sensible actor; SQLite's own bound on a blob is a billion bytes.
@@ -118,6 +118,10 @@ impl Sealed {
             && rows.casts.is_empty()
             && rows.timers_set.is_empty()
             && rows.timers_cancelled.is_empty()
+            && rows.outbox.is_empty()
+            && rows.outbox_change.is_none()
+            && rows.answer.is_none()
+            && rows.answers_before_ms.is_none()
             && rows.dead_letter.is_none()
             && rows.quarantine.is_none()
             && rows.values.is_empty()
@@ -195,6 +199,19 @@ fn rows_bytes(rows: &Rows) -> usize {
         .iter()
         .map(|(name, _, payload)| ENTRY_BYTES + name.len() + payload.len())
         .sum();
+    let webhooks: usize = rows
+        .outbox
+        .iter()
+        .map(|webhook| ENTRY_BYTES + webhook.url.len() + webhook.body.len())
+        .sum();
+    let again = match &rows.outbox_change {
+        Some(OutboxChange::Again(_, webhook, _)) => webhook.body.len(),
+        _ => 0,
+    };
+    let answer = rows
+        .answer
+        .as_ref()
+        .map_or(0, |answer| ENTRY_BYTES + answer.1.reply.len());
     let letter = rows
         .dead_letter
         .as_ref()
@@ -204,5 +221,5 @@ fn rows_bytes(rows: &Rows) -> usize {
         .iter()
         .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len))
         .sum();
-    casts + timers + letter + values
+    casts + timers + webhooks + again + answer + letter + values
 }

@@ -8,7 +8,9 @@ use thiserror::Error;
 use crate::error::StoreError;
 use crate::group::Hash;
 use crate::sealed::Placed;
-use crate::{CastId, CastRow, DeadLetter, Position, TimerRow};
+use crate::{
+    AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, Position, TimerRow,
+};
 
 /// One commit.
 #[derive(Debug)]
@@ -135,8 +137,14 @@ pub trait Reader: Send + Sync {
     /// Up to `limit` casts behind `after`, in order.
     fn casts(&self, after: Option<CastId>, limit: usize) -> Result<Vec<CastRow>, StoreError>;
 
-    /// Up to `limit` timers due by `now_ms`, the earliest first.
-    fn timers_due(&self, now_ms: i64, limit: usize) -> Result<Vec<TimerRow>, StoreError>;
+    /// Up to `limit` timers due by `now_ms` and behind `after`, in the order of
+    /// [`TimerMark`].
+    fn timers_due(
+        &self,
+        now_ms: i64,
+        after: Option<&TimerMark>,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, StoreError>;
 
     /// When the next timer is due.
     fn next_timer(&self) -> Result<Option<i64>, StoreError>;
@@ -146,6 +154,33 @@ pub trait Reader: Send + Sync {
 
     /// Up to `limit` dead letters with a number above `after`, in order.
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError>;
+
+    /// A dead letter, if it is still there.
+    fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, StoreError>;
+
+    /// The answer under a key.
+    fn answer(&self, key: &AnswerKey) -> Result<Option<KeptAnswer>, StoreError>;
+
+    /// When the oldest answer was given.
+    fn oldest_answer(&self) -> Result<Option<i64>, StoreError>;
+
+    /// Up to `limit` webhooks that wait, behind `after`, in the order of their ids.
+    fn outbox(&self, after: Option<OutboxId>, limit: usize) -> Result<Vec<OutboxRow>, StoreError>;
+
+    /// Up to `limit` webhooks due by `now_ms` and behind `after`, in the order of due
+    /// time and id.
+    fn outbox_due(
+        &self,
+        now_ms: i64,
+        after: Option<(i64, OutboxId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError>;
+
+    /// A webhook that waits, with its body.
+    fn outbox_row(&self, id: OutboxId) -> Result<Option<(OutboxRow, Bytes)>, StoreError>;
+
+    /// When the next webhook is due.
+    fn next_outbox(&self) -> Result<Option<i64>, StoreError>;
 
     /// Why an actor is in quarantine, if it is.
     fn quarantine(&self, actor: &ActorId) -> Result<Option<String>, StoreError>;
@@ -161,6 +196,30 @@ pub trait Reader: Send + Sync {
 
     /// Bytes that the store takes on disk, where it knows.
     fn bytes(&self) -> u64;
+}
+
+/// Where a look through the timers that are due stands: they are in the order of due
+/// time, actor (by its bytes) and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerMark {
+    /// See [`TimerRow::due_ms`].
+    pub due_ms: i64,
+    /// See [`TimerRow::actor`].
+    pub actor: ActorId,
+    /// See [`TimerRow::name`].
+    pub name: String,
+}
+
+impl TimerMark {
+    /// Behind this timer.
+    #[must_use]
+    pub fn behind(timer: &TimerRow) -> Self {
+        Self {
+            due_ms: timer.due_ms,
+            actor: timer.actor.clone(),
+            name: timer.name.clone(),
+        }
+    }
 }
 
 /// A snapshot as it is stored.

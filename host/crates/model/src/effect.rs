@@ -37,6 +37,18 @@ pub enum Effect {
         /// The timer's name.
         name: String,
     },
+    /// A request to a server outside, at least once, under a key that stays the same.
+    Outbox {
+        /// What the plugin calls it, for operators; may be empty.
+        #[serde(default)]
+        name: String,
+        /// `http://` or `https://`.
+        url: String,
+        /// JSON, the request's body.
+        body: Box<RawValue>,
+    },
+    /// The actor leaves memory when this is durable. Its next message wakes it.
+    Stop {},
 }
 
 /// A refusal, as a plugin writes it.

@@ -34,6 +34,45 @@ pub const EFFECTS_MAX: usize = 256;
 /// and the last becomes a dead letter.
 pub const CAST_HOPS_MAX: u32 = 64;
 
+/// Bytes of an idempotency key: room for any id that clients make up. Error
+/// `bad_idempotency_key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// How long an answer under an idempotency key is kept at least: a client that
+/// retries for longer than a day has been told so.
+pub const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Answers that are forgotten in one step, which shares a group with commands.
+pub const ANSWERS_STEP_MAX: usize = 256;
+
+/// Commands of one actor with an idempotency key that are executed and not yet
+/// durable; the next one waits until some are. As many as may wait for an actor.
+pub const KEYS_UNDER_WAY_MAX: usize = 1_024;
+
+/// Webhooks under way at once. Each waits for a foreign server, at most
+/// [`OUTBOX_TIMEOUT`].
+pub const OUTBOX_IN_FLIGHT_MAX: usize = 32;
+
+/// Webhooks under way at once to one server: one that hangs leaves room for others.
+pub const OUTBOX_PER_SERVER_MAX: usize = 4;
+
+/// How long one attempt to send a webhook may take, from the connection to the
+/// answer's status.
+pub const OUTBOX_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Attempts to send a webhook before it becomes a dead letter. With the waits between
+/// them, which double from a second to an hour, they last about half a day.
+pub const OUTBOX_ATTEMPTS_MAX: u32 = 24;
+
+/// Wait behind the first failed attempt; it doubles with each.
+pub const OUTBOX_WAIT_MIN: Duration = Duration::from_secs(1);
+
+/// The longest wait between two attempts.
+pub const OUTBOX_WAIT_MAX: Duration = Duration::from_secs(3_600);
+
+/// Bytes of a webhook's address.
+pub const URL_BYTES_MAX: usize = 2_048;
+
 /// Records in one group commit: about where SQLite's throughput stops growing.
 pub const GROUP_RECORDS_MAX: usize = 1_024;
 

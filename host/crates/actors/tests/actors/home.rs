@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use host_actors::{
-    Actors, Answer, Audience, CallError, Code, Limits, Only, Parts, Release, Request, Route,
-    RouteHop, Ruling, Ticket,
+    Actors, Answer, Attempt, Audience, CallError, Code, Courier, Delivery, Limits, Only, Parts,
+    Release, Request, Route, RouteHop, Ruling, Ticket,
 };
-use host_journal::{Journal, Options};
+use host_journal::{Done, Entry, Journal, Options, Rows};
 use host_loader::{Inspector, Loader};
 use host_model::plan::StateChange;
 use host_model::release::Start;
@@ -28,6 +29,7 @@ pub(crate) struct Home {
     old: Arc<Code>,
     new: Arc<Code>,
     pub(crate) heard: Arc<Heard>,
+    pub(crate) server: Arc<Server>,
 }
 
 /// What was told to the audience, as `actor event payload`.
@@ -41,6 +43,30 @@ impl Heard {
 
     fn hear(&self, line: String) {
         self.0.lock().push(line);
+    }
+}
+
+/// Takes webhooks, or not.
+#[derive(Default)]
+pub(crate) struct Server {
+    /// All that was sent.
+    sent: Mutex<Vec<Delivery>>,
+    /// Whether it takes what is sent.
+    pub(crate) takes: AtomicBool,
+}
+
+impl Server {
+    pub(crate) fn sent(&self) -> Vec<Delivery> {
+        self.sent.lock().clone()
+    }
+}
+
+impl Courier for Server {
+    fn deliver(&self, delivery: Delivery) -> Attempt {
+        self.sent.lock().push(delivery);
+        let takes = self.takes.load(Ordering::SeqCst);
+        let answer = takes.then_some(()).ok_or("it answered 503".to_owned());
+        Box::pin(std::future::ready(answer))
     }
 }
 
@@ -81,6 +107,7 @@ impl Home {
             new: open("faulty_v0_2_0"),
             folder,
             heard: Arc::default(),
+            server: Arc::default(),
         }
     }
 
@@ -113,6 +140,21 @@ impl Home {
         }
     }
 
+    /// Writes to the journal as no actor would, before any is started.
+    pub(crate) fn write(&self, writes: impl FnOnce(&dyn Fn(Rows))) {
+        let path = self.folder.path().join("host.db");
+        let journal = Journal::open(Options { path }, |_: Vec<Done<()>>| {}).unwrap();
+        writes(&|rows| {
+            let entry = Entry {
+                incarnation: journal.incarnation(),
+                rows,
+                token: (),
+            };
+            journal.append(entry).unwrap();
+        });
+        journal.close();
+    }
+
     pub(crate) fn start(&self, minor: u64) -> Host {
         self.start_with(minor, Limits::default())
     }
@@ -127,6 +169,7 @@ impl Home {
             journal: Arc::new(journal),
             done,
             audience: Arc::clone(&self.heard) as _,
+            courier: Arc::clone(&self.server) as _,
             release: self.release(minor),
             limits,
             data: tokio::runtime::Handle::current(),
@@ -158,6 +201,19 @@ impl Host {
     pub(crate) async fn count(&self, actor: &str) -> i64 {
         let summary = self.ask(actor, "summary", Value::Null).await;
         summary["count"].as_i64().unwrap()
+    }
+
+    /// Sends a command with an idempotency key.
+    pub(crate) async fn keyed(
+        &self,
+        key: &str,
+        actor: &str,
+        event: &str,
+        payload: Value,
+    ) -> Result<Answer, CallError> {
+        let mut request = request(actor, event, payload);
+        request.idempotency_key = Some(key.to_owned());
+        self.0.call(request).await
     }
 
     /// The reason why a message is refused.

@@ -8,8 +8,11 @@
 
 mod faults;
 mod home;
+mod keys;
 mod messages;
 mod migrations;
+mod outbox;
+mod repair;
 mod rows;
 mod sleep;
 

@@ -53,6 +53,7 @@ impl Host {
             journal: Arc::new(journal.unwrap()),
             done,
             audience: Arc::clone(&hub) as _,
+            courier: Arc::new(host_actors::NoCourier),
             release: Release {
                 version: Version::new(0, 1, 0),
                 plugins: Default::default(),

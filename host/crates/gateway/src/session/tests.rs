@@ -90,7 +90,11 @@ impl Client {
 
 fn answer(reply: &str, seq: u64) -> Result<Answer, CallError> {
     let reply = Bytes::copy_from_slice(reply.as_bytes());
-    Ok(Answer { reply, seq })
+    Ok(Answer {
+        reply,
+        seq,
+        replayed: false,
+    })
 }
 
 fn rejected(reason: &str) -> Result<Answer, CallError> {

@@ -5,8 +5,10 @@
 //! connection of their own. A lock on a file beside the database keeps a second host
 //! out while the owner lives.
 
+mod answers;
 mod checkpoint;
 mod lock;
+mod outbox;
 mod pool;
 mod reader;
 mod rows;

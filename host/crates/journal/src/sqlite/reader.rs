@@ -6,12 +6,18 @@ use host_model::ActorId;
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Row, params};
 
-use super::beside;
 use super::pool::Pool;
+use super::{answers, beside, outbox};
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Listed, Reader, SnapshotRow};
-use crate::{CastId, CastRow, DeadLetter, DeadLetterKind, Letter, Position, TimerRow};
+use crate::store::{GroupRow, Listed, Reader, SnapshotRow, TimerMark};
+use crate::{
+    AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
+    OutboxRow, Position, TimerRow,
+};
+
+/// What a dead letter is read from.
+const LETTER: &str = "id, kind, actor, version, event, payload, reason, message, time_ms, origin";
 
 impl Reader for Pool {
     fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError> {
@@ -132,12 +138,21 @@ impl Reader for Pool {
         )
     }
 
-    fn timers_due(&self, now_ms: i64, limit: usize) -> Result<Vec<TimerRow>, StoreError> {
+    fn timers_due(
+        &self,
+        now_ms: i64,
+        after: Option<&TimerMark>,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        let (due_ms, actor, name) = after.map_or((i64::MIN, "", ""), |mark| {
+            (mark.due_ms, mark.actor.as_str(), mark.name.as_str())
+        });
         self.rows(
             "read timers",
             "SELECT actor, name, due_ms, set_at, version, payload FROM timers
-             WHERE due_ms <= ?1 ORDER BY due_ms, rowid LIMIT ?2",
-            params![now_ms, rows_max(limit)],
+             WHERE due_ms <= ?1 AND (due_ms, actor, name) > (?2, ?3, ?4)
+             ORDER BY due_ms, actor, name LIMIT ?5",
+            params![now_ms, due_ms, actor, name, rows_max(limit)],
             timer,
         )
     }
@@ -165,23 +180,48 @@ impl Reader for Pool {
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
         self.rows(
             "read dead letters",
-            "SELECT id, kind, actor, version, event, payload, reason, message, time_ms
-             FROM dead_letters WHERE id > ?1 ORDER BY id LIMIT ?2",
+            &format!("SELECT {LETTER} FROM dead_letters WHERE id > ?1 ORDER BY id LIMIT ?2"),
             params![i64::try_from(after).unwrap_or(i64::MAX), rows_max(limit)],
-            |row| {
-                let letter = DeadLetter {
-                    kind: kind(row, 1)?,
-                    actor: parsed(row, 2)?,
-                    version: parsed(row, 3)?,
-                    event: row.get(4)?,
-                    payload: bytes(row, 5)?,
-                    reason: row.get(6)?,
-                    message: row.get(7)?,
-                    time_ms: row.get(8)?,
-                };
-                Ok((unsigned(row, 0)?, letter))
-            },
+            |row| Ok((unsigned(row, 0)?, letter(row)?)),
         )
+    }
+
+    fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, StoreError> {
+        self.row(
+            "read a dead letter",
+            &format!("SELECT {LETTER} FROM dead_letters WHERE id = ?1"),
+            [i64::try_from(id).unwrap_or(i64::MAX)],
+            letter,
+        )
+    }
+
+    fn answer(&self, key: &AnswerKey) -> Result<Option<KeptAnswer>, StoreError> {
+        answers::read(self, key)
+    }
+
+    fn oldest_answer(&self) -> Result<Option<i64>, StoreError> {
+        answers::oldest(self)
+    }
+
+    fn outbox(&self, after: Option<OutboxId>, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        outbox::list(self, after, limit)
+    }
+
+    fn outbox_due(
+        &self,
+        now_ms: i64,
+        after: Option<(i64, OutboxId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        outbox::due(self, now_ms, after, limit)
+    }
+
+    fn outbox_row(&self, id: OutboxId) -> Result<Option<(OutboxRow, Bytes)>, StoreError> {
+        outbox::read(self, id)
+    }
+
+    fn next_outbox(&self) -> Result<Option<i64>, StoreError> {
+        outbox::next(self)
     }
 
     fn quarantine(&self, actor: &ActorId) -> Result<Option<String>, StoreError> {
@@ -241,27 +281,39 @@ fn timer(row: &Row<'_>) -> rusqlite::Result<TimerRow> {
     })
 }
 
-fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
-    let name: String = row.get(column)?;
-    [
-        DeadLetterKind::Command,
-        DeadLetterKind::Cast,
-        DeadLetterKind::Timer,
-    ]
-    .into_iter()
-    .find(|kind| super::rows::kind_name(*kind) == name)
-    .ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
+/// A dead letter from the columns of [`LETTER`].
+fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    let origin: String = row.get(9)?;
+    Ok(DeadLetter {
+        kind: kind(row, 1)?,
+        actor: parsed(row, 2)?,
+        version: parsed(row, 3)?,
+        event: row.get(4)?,
+        payload: bytes(row, 5)?,
+        reason: row.get(6)?,
+        message: row.get(7)?,
+        time_ms: row.get(8)?,
+        origin: serde_json::from_str(&origin).map_err(|e| unreadable(9, e.to_string()))?,
+    })
 }
 
-fn position(row: &Row<'_>, column: usize) -> rusqlite::Result<Position> {
+fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
+    let name: String = row.get(column)?;
+    DeadLetterKind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
+}
+
+pub(super) fn position(row: &Row<'_>, column: usize) -> rusqlite::Result<Position> {
     unsigned(row, column).map(Position)
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
-fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+pub(super) fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
     row.get::<_, Vec<u8>>(column).map(Bytes::from)
 }
 
@@ -270,7 +322,8 @@ pub(super) fn hash_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
     Hash::column_result(row.get_ref(column)?).map_err(|error| unreadable(column, error.to_string()))
 }
 
-fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+/// A text in a column, as what it means.
+pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr<Err: std::fmt::Display>,
 {
@@ -284,6 +337,6 @@ fn unreadable(column: usize, problem: String) -> rusqlite::Error {
 }
 
 /// SQLite takes a negative limit for none.
-fn rows_max(limit: usize) -> i64 {
+pub(super) fn rows_max(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -5,9 +5,10 @@ use host_model::limits::SNAPSHOTS_KEPT;
 use host_model::{ActorId, Version};
 use rusqlite::{Connection, params};
 
+use super::{answers, outbox};
 use crate::sealed::{Placed, SealedSnapshot};
 use crate::store::{Group, Records};
-use crate::{Consumed, DeadLetterKind, Position, Rows};
+use crate::{Consumed, DeadLetter, OutboxId, Position, Rows, Tried};
 
 /// A statement's failure within a group.
 pub(super) enum Failed {
@@ -42,7 +43,7 @@ pub(super) fn write(connection: &Connection, group: &Group<'_>) -> Result<(), Fa
     group
         .entries
         .iter()
-        .try_for_each(|entry| tables.write_entry(entry))
+        .try_for_each(|entry| tables.write_entry(entry, group.time_ms))
 }
 
 struct Tables<'a> {
@@ -94,7 +95,7 @@ impl Tables<'_> {
             .map(drop)
     }
 
-    fn write_entry(&self, entry: &Placed) -> Result<(), Failed> {
+    fn write_entry(&self, entry: &Placed, time_ms: i64) -> Result<(), Failed> {
         let (position, sealed) = (entry.position, &entry.sealed);
         if let Some(consumed) = &sealed.rows.consumed {
             self.consume(consumed)?;
@@ -103,6 +104,10 @@ impl Tables<'_> {
             self.write_snapshot(position, snapshot)?;
         }
         self.write_casts(position, &sealed.rows)?;
+        self.write_webhooks(position, &sealed.rows, time_ms)?;
+        if let Some(answer) = &sealed.rows.answer {
+            answers::write(self.connection, &answer.0, &answer.1)?;
+        }
         if let Some((actor, version)) = &sealed.owner {
             self.write_timers(position, actor, version, &sealed.rows)?;
         }
@@ -140,6 +145,7 @@ impl Tables<'_> {
                     .prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?
                     .execute([id.cast_signed()])?;
             }
+            Consumed::Outbox(id) => outbox::delete(self.connection, *id)?,
         }
         Ok(())
     }
@@ -197,6 +203,23 @@ impl Tables<'_> {
         Ok(())
     }
 
+    /// They are due from the commit on.
+    fn write_webhooks(&self, position: Position, rows: &Rows, time_ms: i64) -> Result<(), Failed> {
+        for (index, webhook) in (0_u32..).zip(&rows.outbox) {
+            let tried = Tried {
+                due_ms: time_ms,
+                ..Tried::default()
+            };
+            outbox::write(
+                self.connection,
+                OutboxId { position, index },
+                webhook,
+                &tried,
+            )?;
+        }
+        Ok(())
+    }
+
     /// Cancels first: a decision may cancel a timer and start it anew.
     fn write_timers(
         &self,
@@ -229,25 +252,40 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn write_rest(&self, position: Position, rows: &Rows) -> rusqlite::Result<()> {
+    fn write_dead_letter(&self, position: Position, letter: &DeadLetter) -> Result<(), Failed> {
+        let origin = serde_json::to_string(&letter.origin)
+            .map_err(|error| Failed::Invariant(format!("a dead letter's origin: {error}")))?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO dead_letters
+                 (position, kind, actor, version, event, payload, reason, message, time_ms,
+                  origin)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                sql(position),
+                letter.kind.name(),
+                letter.actor.as_str(),
+                letter.version.to_string(),
+                letter.event,
+                &letter.payload[..],
+                letter.reason,
+                letter.message,
+                letter.time_ms,
+                origin,
+            ])?;
+        Ok(())
+    }
+
+    fn write_rest(&self, position: Position, rows: &Rows) -> Result<(), Failed> {
+        if let Some(change) = &rows.outbox_change {
+            outbox::change(self.connection, change)?;
+        }
+        if let Some(before_ms) = rows.answers_before_ms {
+            answers::forget(self.connection, before_ms)?;
+        }
         if let Some(letter) = &rows.dead_letter {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO dead_letters
-                     (position, kind, actor, version, event, payload, reason, message, time_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                )?
-                .execute(params![
-                    sql(position),
-                    kind_name(letter.kind),
-                    letter.actor.as_str(),
-                    letter.version.to_string(),
-                    letter.event,
-                    &letter.payload[..],
-                    letter.reason,
-                    letter.message,
-                    letter.time_ms,
-                ])?;
+            self.write_dead_letter(position, letter)?;
         }
         match &rows.quarantine {
             Some((actor, Some(reason))) => self
@@ -283,13 +321,4 @@ impl Tables<'_> {
 
 fn sql(position: Position) -> i64 {
     position.0.cast_signed()
-}
-
-/// As [`DeadLetterKind`] has it in the table.
-pub(super) fn kind_name(kind: DeadLetterKind) -> &'static str {
-    match kind {
-        DeadLetterKind::Command => "command",
-        DeadLetterKind::Cast => "cast",
-        DeadLetterKind::Timer => "timer",
-    }
 }

@@ -14,7 +14,7 @@ use crate::{Position, sqlite::reader::hash_of};
 const APPLICATION_ID: i64 = 0x484f_5354;
 
 /// Migrations; the first makes schema 1.
-const MIGRATIONS: &[&str] = &[SCHEMA_1];
+const MIGRATIONS: &[&str] = &[SCHEMA_1, SCHEMA_2];
 
 /// There is one owner, one epoch and one chain for a store, whatever its shards;
 /// `shard` is 0 in every row until an actor's shard matters.
@@ -104,6 +104,8 @@ CREATE TABLE kv (
 INSERT INTO store (id, store_id, epoch, last_pos, last_hash, known, tail_start)
 VALUES (0, lower(hex(randomblob(16))), 0, 0, zeroblob(32), 0, 1);
 ";
+
+const SCHEMA_2: &str = include_str!("schema_2.sql");
 
 /// What taking a store over gave.
 pub(super) struct Owner {

@@ -4,6 +4,7 @@ mod concurrent;
 mod failure;
 mod group;
 mod log;
+mod once;
 mod random;
 mod recovery;
 mod rows;

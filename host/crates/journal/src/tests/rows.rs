@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::{CastId, Consumed, DeadLetter, DeadLetterKind, Letter, RefusedReason};
+use crate::{CastId, Consumed, DeadLetter, DeadLetterKind, Letter, Origin, RefusedReason};
 
 #[test]
 fn entries_end_in_order_and_are_read_back() {
@@ -165,14 +165,14 @@ fn timers_are_replaced_cancelled_and_used_up() {
         timers_set: vec![set("remind", 50), set("close", 20)],
         ..of_record(record(&ali, 1))
     });
-    let due = bench.journal.timers_due(50, 9).unwrap();
+    let due = bench.journal.timers_due(50, None, 9).unwrap();
     let names: Vec<_> = due.iter().map(|timer| timer.name.as_str()).collect();
     assert_eq!(names, ["close", "remind"]);
     assert_eq!(
         (due[0].set_at, due[0].version.clone()),
         (first, version("0.1.0"))
     );
-    assert_eq!(bench.journal.timers_due(49, 9).unwrap(), due[..1]);
+    assert_eq!(bench.journal.timers_due(49, None, 9).unwrap(), due[..1]);
     assert_eq!(bench.journal.next_timer().unwrap(), Some(20));
 
     // The one that fires was replaced meanwhile: the new one stays.
@@ -216,6 +216,10 @@ fn dead_letters_quarantine_and_values_are_kept() {
         reason: "panic".into(),
         message: "it panicked".into(),
         time_ms: 7,
+        origin: Origin {
+            principal: "actor:donations:sara".into(),
+            ..Origin::default()
+        },
     };
     let reason = Some("three faults".to_owned());
     bench.commit(Rows {
@@ -228,6 +232,8 @@ fn dead_letters_quarantine_and_values_are_kept() {
         ],
         ..of_record(record(&ali, 1))
     });
+    assert_eq!(bench.journal.dead_letter(1).unwrap(), Some(letter.clone()));
+    assert_eq!(bench.journal.dead_letter(2).unwrap(), None);
     assert_eq!(bench.journal.dead_letters(0, 9).unwrap(), [(1, letter)]);
     assert_eq!(bench.journal.quarantined().unwrap()[0].0, ali);
     assert_eq!(

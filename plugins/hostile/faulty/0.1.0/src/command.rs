@@ -10,7 +10,8 @@ use crate::Trouble;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Counts. Replies the count, and broadcasts it as `added`.
+    /// Counts. Replies the count, and broadcasts it as `added`. The field `id` is
+    /// declared as its idempotency key, and otherwise ignored.
     Add {
         /// How much.
         by: i64,
@@ -63,6 +64,19 @@ pub enum Command {
     CancelTimer {
         /// Its name.
         name: String,
+    },
+    /// Has a webhook sent, by the name `hook`.
+    Webhook {
+        /// Where to.
+        url: String,
+        /// What.
+        #[serde(default)]
+        body: Value,
+    },
+    /// Counts, as `add`, and leaves memory.
+    AddAndStop {
+        /// How much.
+        by: i64,
     },
     /// Broadcasts to the topic.
     Broadcast {

@@ -45,6 +45,12 @@ impl Faulty {
                 payload,
             } => noted().set_timer(name, cx.now_ms().saturating_add(in_ms), &payload),
             Command::CancelTimer { name } => noted().cancel_timer(name),
+            Command::Webhook { url, body } => noted().effect(Effect::Outbox {
+                name: "hook".into(),
+                url,
+                body,
+            }),
+            Command::AddAndStop { by } => self.add(by)?.stop(),
             Command::Broadcast { event, payload } => noted().effect(Effect::Broadcast {
                 event: event.into(),
                 payload,

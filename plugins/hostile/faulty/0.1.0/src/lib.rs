@@ -50,6 +50,7 @@ pub struct Faulty {
 impl Plugin for Faulty {
     const NAME: &'static str = "faulty";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const IDEMPOTENCY: &'static [(&'static str, &'static str)] = &[("add", "id")];
 
     type Command = Command;
     type Query = Query;

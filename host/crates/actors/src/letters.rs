@@ -1,0 +1,150 @@
+//! Dead letters: messages that came to nothing, kept for an operator.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use host_journal::{Consumed, DeadLetter, DeadLetterKind, Origin, Rows};
+use host_loader::Caller;
+use host_model::Version;
+use host_model::effect::Rejection;
+
+use crate::Actors;
+use crate::clock::unix_ms;
+use crate::decide::Command;
+use crate::message::{CallError, Message};
+use crate::slots::Claim;
+use crate::token::{Source, Token};
+use crate::turn::Settled;
+use crate::wake::chain;
+
+impl Actors {
+    /// Keeps a message that came to nothing as a dead letter, and tells its caller.
+    /// One that was a dead letter already stays what it is.
+    pub(crate) fn bury(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        mut command: Command,
+        error: &CallError,
+    ) {
+        if let Some(responder) = command.responder.take() {
+            // What it says may come from a state that is not durable yet.
+            self.hold(claim, Err(error.clone()), responder);
+        }
+        let kind = match &command.source {
+            None => DeadLetterKind::Command,
+            Some(Consumed::Cast(_)) => DeadLetterKind::Cast,
+            Some(Consumed::Timer { .. }) => DeadLetterKind::Timer,
+            Some(Consumed::DeadLetter(_) | Consumed::Outbox(_)) => return,
+        };
+        let release = self.release();
+        let version = match (&claim.live, release.plugins.get(claim.slot.id.plugin())) {
+            (Some(live), _) => live.code().version().clone(),
+            (None, Some(ruling)) => ruling.code.version().clone(),
+            (None, None) => Version::new(0, 0, 0),
+        };
+        let token = command
+            .source
+            .as_ref()
+            .and_then(Source::of)
+            .map_or(Token::Nobody, Token::Delivered);
+        let (event, payload) = match command.came {
+            Some(came) => *came,
+            None => (command.event, command.payload),
+        };
+        let rows = Rows {
+            dead_letter: Some(DeadLetter {
+                kind,
+                actor: claim.slot.id.clone(),
+                version,
+                event,
+                payload,
+                reason: error.reason().to_owned(),
+                message: error.to_string(),
+                time_ms: unix_ms(),
+                origin: Origin {
+                    shape: command.shape,
+                    principal: command.principal,
+                    // Claims are JSON, and so text.
+                    claims: String::from_utf8_lossy(&command.claims).into_owned(),
+                    idempotency_key: command.keyed.map(|keyed| keyed.key.key),
+                    outbox: None,
+                },
+            }),
+            consumed: command.source,
+            ..Rows::default()
+        };
+        self.append(claim, rows, token);
+    }
+
+    /// Answers a message whose plugin is not in the release that rules. A cast or
+    /// timer becomes a dead letter: no one will ever handle it as it is.
+    pub(crate) fn refuse_for_ever(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        message: Message,
+        error: CallError,
+    ) {
+        let command = |event, payload, shape, source| Command {
+            event,
+            payload,
+            came: None,
+            shape: Some(shape),
+            claims: Bytes::new(),
+            principal: String::new(),
+            keyed: None,
+            caller: Caller::ACTOR,
+            hops: 0,
+            source: Some(source),
+            responder: None,
+        };
+        let command = match message {
+            Message::Cast(id, letter) => Command {
+                principal: format!("actor:{}", letter.from),
+                ..command(
+                    letter.event,
+                    letter.payload,
+                    letter.version,
+                    Consumed::Cast(id),
+                )
+            },
+            Message::Timer(timer) => {
+                let source = Consumed::Timer {
+                    actor: timer.actor,
+                    name: timer.name.clone(),
+                    set_at: timer.set_at,
+                };
+                Command {
+                    principal: "timer".to_owned(),
+                    ..command(timer.name, timer.payload, timer.version, source)
+                }
+            }
+            other => return self.refuse(other, error),
+        };
+        self.bury(claim, command, &error);
+    }
+
+    /// Whether a dead letter is still there: another operator may have had it
+    /// delivered. None: not known before all that its actor has appended is durable.
+    pub(crate) fn letter_stands(&self, claim: &Claim, id: u64) -> Option<Result<(), CallError>> {
+        if self.settled(claim) != Settled::Durable {
+            return None;
+        }
+        let read = tokio::task::block_in_place(|| self.journal.dead_letter(id));
+        Some(match read {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(unknown_letter(id)),
+            Err(error) => Err(CallError::NotApplied(chain(&error))),
+        })
+    }
+}
+
+/// The error for a dead letter that is not there.
+pub(crate) fn unknown_letter(id: u64) -> CallError {
+    CallError::Rejected(Rejection {
+        reason: "unknown_dead_letter".to_owned(),
+        message: format!(
+            "there is no dead letter {id}, or not any more; `host dead-letters list` shows those \
+             that are"
+        ),
+    })
+}
