@@ -32,12 +32,16 @@
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.
 
+mod action;
+mod anchor;
+mod archive;
 mod audit;
 mod chain;
 mod entry;
 mod error;
 pub mod group;
 mod heads;
+mod hex;
 mod journal;
 mod lost;
 mod plan;
@@ -52,7 +56,10 @@ pub mod store;
 mod walk;
 mod writer;
 
-pub use audit::Verified;
+pub use action::{Action, OPERATOR, Outcome, is_reserved};
+pub use anchor::{Anchor, AnchorKey, KeyError};
+pub use archive::Archive;
+pub use audit::{Audited, Trail, Verified};
 pub use chain::Damage;
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Rows, TimerRow,

@@ -5,6 +5,7 @@
 //! connection of their own. A lock on a file beside the database keeps a second host
 //! out while the owner lives.
 
+mod archive;
 mod checkpoint;
 mod lock;
 mod pool;
@@ -23,6 +24,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{OpenError, StoreError};
 use crate::store::Opened;
+
+pub(crate) use archive::open as open_archive;
 
 /// The oldest SQLite that does not corrupt a WAL when it is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
