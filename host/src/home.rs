@@ -101,6 +101,12 @@ impl Home {
         self.data.join("data")
     }
 
+    /// The key that anchors of the audit trail are signed with, once there is one.
+    #[must_use]
+    pub(crate) fn anchor_key(&self) -> PathBuf {
+        self.data_dir().join("anchor.key")
+    }
+
     /// Makes the folders that are written to.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod env_file;
 mod heap;
 mod home;
 mod inspect;
+mod keep;
 mod keeper;
 mod launcher;
 mod life;
@@ -52,6 +53,7 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
         Local::Logs { follow, lines } => {
             logs::show(&Found::home(global)?.home.log(), lines, follow, out)
         }
+        Local::Audit(command) => keep::audit(command, &Found::home(global)?, out),
         Local::Config(command) => config::run(command, &Found::home(global)?, out),
         Local::Keeper => keeper::run(&Found::home(global)?),
         Local::Serve => life::serve(&Found::home(global)?),

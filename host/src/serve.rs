@@ -185,6 +185,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
             Box::new(move || ready.for_operators())
         },
         store: store_name(home, path, *default),
+        anchor_key: home.anchor_key(),
         started: Instant::now(),
         stop: Arc::clone(&stop),
     });

@@ -105,7 +105,13 @@ impl Loopback {
         let file = fs::File::create(&image)?;
         file.set_len(mib << 20).context("make room for an image")?;
         let mounted = runs(Command::new("mkfs.ext4").arg("-q").arg(&image))
-            && runs(Command::new("mount").arg("-o").arg("loop").arg(&image).arg(&place));
+            && runs(
+                Command::new("mount")
+                    .arg("-o")
+                    .arg("loop")
+                    .arg(&image)
+                    .arg(&place),
+            );
         Ok(mounted.then_some(Self { folder }))
     }
 

@@ -139,7 +139,13 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_not_taken_for_one() {
-        for line in ["sync", "sync f 1 1 what", "read f 1 1 eio", "sync f x 1 eio", "sync f 1 1 stall=x"] {
+        for line in [
+            "sync",
+            "sync f 1 1 what",
+            "read f 1 1 eio",
+            "sync f x 1 eio",
+            "sync f 1 1 stall=x",
+        ] {
             assert_eq!(line.parse::<Rule>(), Err(()), "{line}");
         }
     }

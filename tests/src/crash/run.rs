@@ -116,7 +116,9 @@ fn givers(field: &Arc<Field>, settings: &Settings) -> Result<Vec<JoinHandle<()>>
         let thread = thread::Builder::new().stack_size(512 << 10);
         thread.spawn(|| giver.give()).context("start a giver")
     };
-    (0..settings.sockets + settings.callers).map(giver).collect()
+    (0..settings.sockets + settings.callers)
+        .map(giver)
+        .collect()
 }
 
 struct Run<'a> {

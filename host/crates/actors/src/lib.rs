@@ -21,6 +21,7 @@
 //! This crate must not know sockets, protocols, files of releases, or who
 //! decided that a release rules.
 
+mod actions;
 mod audience;
 mod casts;
 mod clock;

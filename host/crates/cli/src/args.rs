@@ -4,6 +4,8 @@
 //! socket and is answered by this crate; [`Local`] works on the home itself and
 //! is carried out by the binary.
 
+pub mod keep;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -93,6 +95,9 @@ pub enum Local {
     /// Check or show the configuration.
     #[command(subcommand, after_help = "Example:\n  host config check")]
     Config(Config),
+    /// What has happened here, and the proof of it. On a home that runs or is stopped.
+    #[command(subcommand, after_help = "Example:\n  host audit verify")]
+    Audit(keep::Audit),
     /// Build a release.
     #[command(subcommand, hide = true)]
     Release(Release),

@@ -85,6 +85,22 @@ impl Client {
         })
     }
 
+    /// The answer to `path` as it is made, however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`], where the host refuses before anything is answered.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Chunks, Failure> {
+        let (response, connection) = self.request(Method::GET, path, Bytes::new()).await?;
+        if !response.status().is_success() {
+            return Err(problem(response).await);
+        }
+        Ok(Chunks {
+            body: response.into_body(),
+            _connection: connection,
+        })
+    }
+
     async fn answer<T: DeserializeOwned>(
         &self,
         request: impl Future<Output = Result<(Response<Incoming>, Connection), Failure>>,
@@ -205,6 +221,34 @@ impl Events {
                 self.ready.extend(events);
             }
         }
+    }
+}
+
+/// An answer as it is made.
+pub(crate) struct Chunks {
+    body: Incoming,
+    _connection: Connection,
+}
+
+impl Chunks {
+    /// Some more of it; none at its end.
+    ///
+    /// # Errors
+    ///
+    /// It broke off: what came before is not whole.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|e| {
+                Failure::look(
+                    "broken_off",
+                    format!("read the host's answer: it broke off ({e}), and is not whole; look at `host audit verify` and `host logs`"),
+                )
+            })?;
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
     }
 }
 

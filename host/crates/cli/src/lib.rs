@@ -19,6 +19,8 @@ mod commands;
 mod duration;
 pub mod failure;
 mod follow;
+mod instant;
+pub mod keep;
 mod output;
 mod show;
 mod sse;

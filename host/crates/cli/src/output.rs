@@ -53,7 +53,16 @@ impl<'a> Output<'a> {
         if !line.is_empty() && !line.ends_with('\n') {
             line.push('\n');
         }
-        self.line(&line)
+        self.put(line.as_bytes())
+    }
+
+    /// Writes what is an answer already, as it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer, but for a reader that went away.
+    pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.put(bytes)
     }
 
     /// Tells of a failure: the problem to `out` under `--json`, the message to
@@ -68,11 +77,8 @@ impl<'a> Output<'a> {
         failure.exit_code()
     }
 
-    fn line(&mut self, line: &str) -> io::Result<()> {
-        let written = self
-            .out
-            .write_all(line.as_bytes())
-            .and_then(|()| self.out.flush());
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.out.write_all(bytes).and_then(|()| self.out.flush());
         match written {
             // `host logs -f | head` has read enough.
             Err(e) if e.kind() == ErrorKind::BrokenPipe => {

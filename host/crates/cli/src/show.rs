@@ -7,10 +7,9 @@ use host_model::control::{
 use host_model::plan::{Change, Plan, StateChange};
 use host_model::release::ReleaseStatus;
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::duration::people;
+use crate::instant::rfc3339;
 use crate::table::{Table, bytes, count};
 
 pub(crate) fn status(status: &Status) -> String {
@@ -234,7 +233,7 @@ pub(crate) fn dead_letters(rows: &[DeadLetterRow], limit: u32) -> String {
     for row in rows {
         table.row([
             row.id.to_string(),
-            instant(row.time_ms),
+            rfc3339(row.time_ms),
             row.kind.clone(),
             row.actor.to_string(),
             row.event.clone(),
@@ -264,13 +263,6 @@ fn more(rows: usize, limit: u32, last: Option<String>) -> String {
         Some(last) if rows >= limit as usize => format!("\nthere may be more: --after {last}\n"),
         _ => String::new(),
     }
-}
-
-fn instant(time_ms: i64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| time_ms.to_string())
 }
 
 #[cfg(test)]

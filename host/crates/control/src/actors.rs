@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use host_actors::{CallError, Only, Request};
 use host_model::ActorId;
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Control;
+use crate::actions::Intent;
 use crate::problem::Refusal;
 
 /// Rows in one answer, at most.
@@ -82,6 +83,7 @@ pub(crate) async fn state(
 
 pub(crate) async fn rpc(
     State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
     Json(request): Json<RpcRequest>,
 ) -> Result<Response, Refusal> {
     let payload = match request.payload {
@@ -94,7 +96,7 @@ pub(crate) async fn rpc(
         payload,
         only: Only::Either,
         claims: Bytes::new(),
-        principal: "operator".to_owned(),
+        principal: intent.principal().to_owned(),
         version: None,
         idempotency_key: None,
     };
@@ -158,6 +160,7 @@ pub(crate) async fn dead_letters(
             host_journal::DeadLetterKind::Command => "command",
             host_journal::DeadLetterKind::Cast => "cast",
             host_journal::DeadLetterKind::Timer => "timer",
+            host_journal::DeadLetterKind::Outbox => "outbox",
         }
         .to_owned(),
         actor: letter.actor,

@@ -8,19 +8,27 @@
 //! # Invariants
 //!
 //! - No handler of a plugin runs on the control runtime.
+//! - What changes something is a `POST`, and its intent is durable in the audit trail
+//!   before it is begun.
 //! - An answer with an error says what was attempted, what was found, and what to
 //!   do next, and which exit code a command line should end with.
 //!
 //! This crate must not know how a command line is spelled, nor the gateway: what
 //! it shows of connections it is told by a function.
 
+mod actions;
 mod actors;
+mod audit;
+mod export;
 mod metrics;
 mod problem;
 mod server;
 mod status;
+mod stream;
 mod upgrades;
+mod who;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,8 +39,11 @@ use host_upgrade::Upgrader;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+pub use audit::verify_with as verify;
+pub use export::{ExportError, export};
 pub use metrics::render as metrics;
 pub use server::{ControlServer, ListenError, admin};
+pub use who::Peer;
 
 /// What the control API shows and asks.
 pub struct Control {
@@ -50,6 +61,8 @@ pub struct Control {
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// Which store is written to, without secrets.
     pub store: String,
+    /// The file of the key that signs anchors of the audit trail.
+    pub anchor_key: PathBuf,
     /// Since when.
     pub started: Instant,
     /// Rung when an operator wants the host to end.

@@ -1,8 +1,8 @@
 //! Errors, as an operator gets them.
 
-use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use host_actors::CallError;
 use host_model::control::Problem;
 use host_upgrade::RefusedUpgrade;
@@ -31,7 +31,9 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, Json(self.1)).into_response()
+        // For the audit trail, which says why something was refused.
+        let said = Extension(self.1.clone());
+        (self.0, said, Json(self.1)).into_response()
     }
 }
 

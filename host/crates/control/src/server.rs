@@ -6,17 +6,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use host_journal::Outcome;
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
-use crate::{Control, actors, metrics, status, upgrades};
+use crate::{Control, Peer, actions, actors, audit, metrics, status, upgrades};
 
 /// Serves the control API until it is dropped.
 #[derive(Debug)]
@@ -51,10 +54,10 @@ impl ControlServer {
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let router = router(control);
+        let service = router(control).into_make_service_with_connect_info::<Peer>();
         let task = tokio::spawn(async move {
             // It ends with the task only.
-            if let Err(error) = axum::serve(listener, router).await {
+            if let Err(error) = axum::serve(listener, service).await {
                 tracing::error!(%error, "the control socket is no longer served");
             }
         });
@@ -87,8 +90,11 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/quarantine", get(actors::quarantine))
         .route("/v1/quarantine/release", post(actors::quarantine_release))
         .route("/v1/dead-letters", get(actors::dead_letters))
+        .route("/v1/audit/verify", get(audit::verify))
+        .route("/v1/audit/export", get(audit::export))
         .route("/v1/stop", post(stop))
         .fallback(unknown)
+        .layer(from_fn_with_state(Arc::clone(&control), actions::recorded))
         .with_state(control)
 }
 
@@ -104,9 +110,14 @@ async fn show_metrics(State(control): State<Arc<Control>>) -> impl IntoResponse 
     ([(header::CONTENT_TYPE, format)], metrics::render(&control))
 }
 
-async fn stop(State(control): State<Arc<Control>>) -> impl IntoResponse {
+async fn stop(
+    State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
+) -> impl IntoResponse {
+    // Before the journal is closed.
+    intent.end(Outcome::done()).await;
     control.stop.notify_one();
-    (StatusCode::ACCEPTED, "{}")
+    (StatusCode::ACCEPTED, Extension(Later), "{}")
 }
 
 async fn unknown() -> Refusal {

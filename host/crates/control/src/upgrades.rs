@@ -3,20 +3,28 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use axum::{Extension, Json};
 use futures_util::{Stream, stream};
+use host_journal::Outcome;
 use host_model::Version;
-use host_model::control::{Progress, ReleaseRow, RollbackRequest, UpgradeRequest};
+use host_model::control::{
+    self, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
+};
 use host_model::plan::Plan;
 use host_upgrade::{RefusedUpgrade, Upgrader};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::mpsc;
 
 use crate::Control;
+use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
+
+/// Reports that a listener may be behind.
+const PROGRESS_BEHIND_MAX: usize = 256;
 
 #[derive(Deserialize)]
 pub(crate) struct PlanQuery {
@@ -38,50 +46,90 @@ pub(crate) async fn releases(
     Ok(Json(rows))
 }
 
-type Follow = Sse<axum::response::sse::KeepAliveStream<Following>>;
+type Follow = (
+    Extension<Later>,
+    Sse<axum::response::sse::KeepAliveStream<Following>>,
+);
 type Following = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
 
 pub(crate) async fn upgrade(
     State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
     Json(request): Json<UpgradeRequest>,
 ) -> Result<Follow, Refusal> {
     let progress = blocking(&control, move |upgrader| upgrader.upgrade(&request)).await?;
-    Ok(follow(progress))
+    Ok(follow(progress, intent))
 }
 
 pub(crate) async fn rollback(
     State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
     Json(request): Json<RollbackRequest>,
 ) -> Result<Follow, Refusal> {
     let progress = blocking(&control, move |upgrader| upgrader.rollback(&request)).await?;
-    Ok(follow(progress))
+    Ok(follow(progress, intent))
 }
 
-pub(crate) async fn commit(State(control): State<Arc<Control>>) -> Result<Follow, Refusal> {
+pub(crate) async fn commit(
+    State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
+) -> Result<Follow, Refusal> {
     let progress = blocking(&control, |upgrader| upgrader.commit()).await?;
-    Ok(follow(progress))
+    Ok(follow(progress, intent))
 }
 
 /// What is said while an upgrade goes on, up to its end. Who listens too slowly
-/// misses some of it, never the end.
-fn follow(progress: broadcast::Receiver<Progress>) -> Follow {
-    let events = stream::unfold(Some(progress), |progress| async {
-        let mut progress = progress?;
-        let said = loop {
+/// misses some of it, never the end; who has gone is not waited for. The outcome is
+/// in the audit trail before anyone hears of it.
+fn follow(mut progress: broadcast::Receiver<Progress>, intent: Intent) -> Follow {
+    let (teller, told) = mpsc::channel(PROGRESS_BEHIND_MAX);
+    tokio::spawn(async move {
+        loop {
             match progress.recv().await {
-                Ok(said) => break said,
+                Ok(Progress::Ended(report)) => {
+                    intent.end(outcome(&report)).await;
+                    // Nobody may be left to hear it.
+                    let _gone = teller.send(Progress::Ended(report)).await;
+                    return;
+                }
+                Ok(said) => drop(teller.try_send(said)),
                 Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
+                Err(RecvError::Closed) => return,
             }
-        };
-        let rest = (!matches!(said, Progress::Ended(_))).then_some(progress);
+        }
+    });
+    let events = stream::unfold(told, |mut told| async {
+        let said = told.recv().await?;
         let event = Event::default()
             .json_data(&said)
             .expect("what is said is JSON");
-        Some((Ok(event), rest))
+        Some((Ok(event), told))
     });
     let events: Following = Box::pin(events);
-    Sse::new(events).keep_alive(KeepAlive::default())
+    let events = Sse::new(events).keep_alive(KeepAlive::default());
+    (Extension(Later), events)
+}
+
+fn outcome(report: &UpgradeReport) -> Outcome {
+    let outcome = match report.outcome {
+        control::Outcome::Committed => "committed",
+        control::Outcome::Probation => "probation",
+        control::Outcome::RolledBack => "rolled_back",
+        control::Outcome::Refused => "refused",
+        control::Outcome::Failed => "failed",
+        control::Outcome::Stuck => "stuck",
+    };
+    let reason = report.reason.as_ref().map(|it| format!(": {it}"));
+    Outcome {
+        outcome: outcome.to_owned(),
+        message: format!(
+            "{} to {}, {} actors{}",
+            report.from,
+            report.to,
+            report.actors_migrated,
+            reason.unwrap_or_default()
+        ),
+    }
 }
 
 /// Reads releases, and whatever else waits for a disk, on a thread that may.

@@ -37,11 +37,12 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// A chain that goes on behind a group of this hash; zeros at the beginning.
-    pub(crate) fn behind(hash: Hash) -> Self {
+    /// A chain that goes on behind a group of this hash, whose last position is not
+    /// behind `last`; zeros at the beginning.
+    pub(crate) fn behind(hash: Hash, last: Position) -> Self {
         Self {
             hash: Some(hash),
-            last: Position(0),
+            last,
         }
     }
 
@@ -81,12 +82,17 @@ impl Chain {
     /// The store's own row names the last group: none may be missing behind it.
     pub(crate) fn ends_with(&self, meta: &Meta) -> Result<(), Damage> {
         match self.hash {
-            Some(hash) if hash != meta.hash => Err(Damage {
-                first: Position(self.last.0 + 1),
-                last: meta.last,
-                problem: "it is missing, though the store says that it was written".into(),
-            }),
+            Some(hash) if hash != meta.hash => Err(self.missing(meta)),
             _ => Ok(()),
+        }
+    }
+
+    /// The groups from here to the last that the store knows of.
+    pub(crate) fn missing(&self, meta: &Meta) -> Damage {
+        Damage {
+            first: Position(self.last.0 + 1),
+            last: meta.last,
+            problem: "it is missing, though the store says that it was written".into(),
         }
     }
 }

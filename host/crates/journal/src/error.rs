@@ -151,6 +151,30 @@ pub enum OpenError {
     /// The journal's chain is broken.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// Older groups were removed, and what says up to where does not hold.
+    #[error(
+        "the anchor at which the journal's chain begins is damaged: {problem}; restore the store from a backup"
+    )]
+    Anchor {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is nothing to read.
+    #[error("{} is not there: the home has no store yet", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Too old for this host to read as it is.
+    #[error(
+        "the store has schema {found}, this host reads {known} and the one before: bring it up to date with `host store migrate`"
+    )]
+    OlderSchema {
+        /// In the store.
+        found: i64,
+        /// The newest of this host.
+        known: i64,
+    },
     /// The store refused a statement.
     #[error("the store could not be opened")]
     Store(#[from] StoreError),
@@ -173,6 +197,11 @@ pub enum ReadError {
     /// The journal's chain is broken.
     #[error(transparent)]
     Chain(#[from] Damage),
+    /// Retention was faster than who read.
+    #[error(
+        "the groups to be read next were removed meanwhile, for they are past retention; try again"
+    )]
+    Overtaken,
     /// The store refused a statement.
     #[error("the store could not be read")]
     Store(#[from] StoreError),

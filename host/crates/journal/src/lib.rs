@@ -32,13 +32,17 @@
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.
 
+mod action;
+mod anchor;
 mod answer;
+mod archive;
 mod audit;
 mod chain;
 mod entry;
 mod error;
 pub mod group;
 mod heads;
+mod hex;
 mod journal;
 mod lost;
 mod outbox;
@@ -56,8 +60,11 @@ mod trouble;
 mod walk;
 mod writer;
 
+pub use action::{Action, OPERATOR, Outcome, is_reserved};
+pub use anchor::{Anchor, AnchorKey, KeyError};
 pub use answer::{AnswerKey, KeptAnswer};
-pub use audit::Verified;
+pub use archive::Archive;
+pub use audit::{Audited, Trail, Verified};
 pub use chain::Damage;
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Origin, Rows, TimerRow,

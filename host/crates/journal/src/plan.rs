@@ -66,6 +66,15 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn record(&mut self, position: Position, record: &SealedRecord) -> Result<(), String> {
+        if record.seq == 0 {
+            // An operator's action: of no actor, so that no replay and no tail has it.
+            self.encoder.push(Frame {
+                position,
+                prev: Position(0),
+                record: &record.bytes,
+            });
+            return Ok(());
+        }
         let bytes = record.bytes.len();
         let before = self.head(&record.actor);
         let head = match &before {

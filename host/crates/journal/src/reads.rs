@@ -1,6 +1,6 @@
 //! What callers read of the journal: durable rows only.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 use host_model::ActorId;
@@ -9,7 +9,7 @@ use crate::error::ReadError;
 use crate::heads::Heads;
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
-    CastId, CastRow, DeadLetter, Journal, Position, Record, Stored, TimerRow, audit, walk,
+    CastId, CastRow, DeadLetter, Journal, Position, Record, Stored, TimerRow, Trail, Verified, walk,
 };
 
 /// All wait for the disk; some for another reader first.
@@ -161,7 +161,7 @@ impl<T> Journal<T> {
     }
 
     /// The records of up to `limit` groups (of at most some MiB each) behind the
-    /// position `after`, in order; none at the end. For the audit's export.
+    /// position `after`, in order, unchecked; none at the end.
     ///
     /// # Errors
     ///
@@ -171,17 +171,25 @@ impl<T> Journal<T> {
         after: Position,
         limit: usize,
     ) -> Result<Vec<(Position, Record)>, ReadError> {
-        audit::records(self.reader()?, after, limit)
+        self.trail()?.page(after, limit)
     }
 
-    /// Checks every group ever written, its checksum and its place in the chain.
-    /// Reads the whole journal: minutes for many GiB.
+    /// See [`Trail::verify`].
     ///
     /// # Errors
     ///
-    /// [`ReadError::Chain`] names the first group that does not hold.
-    pub fn verify(&self) -> Result<audit::Verified, ReadError> {
-        audit::verify(self.reader()?)
+    /// See [`Trail::verify`].
+    pub fn verify(&self) -> Result<Verified, ReadError> {
+        self.trail()?.verify(|_| ControlFlow::Continue(()))
+    }
+
+    /// The audit trail: all records of all actors, and what operators did.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Closed`]
+    pub fn trail(&self) -> Result<Trail<'_>, ReadError> {
+        Ok(Trail::new(self.reader()?))
     }
 
     pub(crate) fn reader(&self) -> Result<&dyn Reader, ReadError> {

@@ -11,7 +11,7 @@ use crate::Position;
 pub struct Record {
     /// Whose.
     pub actor: ActorId,
-    /// 1, 2, 3, ... within the actor.
+    /// 1, 2, 3, ... within the actor; 0 of an operator's [`Action`](crate::Action).
     pub seq: u64,
     /// The plugin version that decided it, and that replays it.
     pub version: Version,

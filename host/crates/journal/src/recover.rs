@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use host_model::ActorId;
 
+use crate::anchor::{ANCHOR, Anchor};
 use crate::chain::{Chain, Damage};
 use crate::error::OpenError;
-use crate::group::Frame;
+use crate::group::{Frame, Hash};
 use crate::heads::{Changes, Head, Heads};
 use crate::sealed::open_record;
 use crate::store::{GroupRow, Meta, Reader};
@@ -36,7 +37,7 @@ pub(crate) fn recover(reader: &dyn Reader, meta: &Meta) -> Result<Heads, OpenErr
         from = Position(last.last.0 + 1);
         for group in &groups {
             if !chain.is_begun() {
-                chain = Chain::behind(reader.hash_before(group.first)?.unwrap_or_default());
+                chain = Chain::behind(hash_before(reader, group.first)?, Position(0));
             }
             let frames = chain.check(group)?;
             recovery.replay(group, &frames)?;
@@ -44,6 +45,19 @@ pub(crate) fn recover(reader: &dyn Reader, meta: &Meta) -> Result<Heads, OpenErr
     }
     chain.ends_with(meta)?;
     Ok(recovery.heads)
+}
+
+/// Of the group before the first that is read: the store has it, or its anchor, or
+/// there is none.
+fn hash_before(reader: &dyn Reader, first: Position) -> Result<Hash, OpenError> {
+    if let Some(hash) = reader.hash_before(first)? {
+        return Ok(hash);
+    }
+    let Some(value) = reader.value(ANCHOR)? else {
+        return Ok(Hash::default());
+    };
+    let anchor = Anchor::open(&value).map_err(|problem| OpenError::Anchor { problem })?;
+    Ok(anchor.hash)
 }
 
 struct Recovery<'a> {
@@ -58,7 +72,7 @@ impl Recovery<'_> {
         let mut changes = Changes::new();
         for frame in frames {
             let record = open_record(frame.record).map_err(|problem| Damage::of(group, problem))?;
-            if record.seq <= self.covered(&record.actor)? {
+            if record.is_action() || record.seq <= self.covered(&record.actor)? {
                 continue;
             }
             let before = match changes.get(&record.actor) {

@@ -125,6 +125,11 @@ pub trait Reader: Send + Sync {
     /// Hash of the last group that ends before `position`.
     fn hash_before(&self, position: Position) -> Result<Option<Hash>, StoreError>;
 
+    /// What the store says of itself, or none where only its owner may ask.
+    fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        Ok(None)
+    }
+
     /// Up to `limit` actors that have a snapshot, of a plugin (of all, if it is
     /// empty), behind `after`, in the order of their ids.
     fn list(

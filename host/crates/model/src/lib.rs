@@ -13,6 +13,7 @@ pub mod appup;
 pub mod control;
 pub mod effect;
 pub mod id;
+pub mod keep;
 pub mod limits;
 pub mod manifest;
 pub mod plan;

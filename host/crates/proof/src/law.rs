@@ -190,7 +190,10 @@ impl Judge<'_> {
         let (mut one, mut other) = (self.begin(self.course)?, self.begin(self.course)?);
         loop {
             let (a, b) = (one.here(), other.here());
-            let (a, b) = (a.map_err(|e| self.cannot(e))?, b.map_err(|e| self.cannot(e))?);
+            let (a, b) = (
+                a.map_err(|e| self.cannot(e))?,
+                b.map_err(|e| self.cannot(e))?,
+            );
             if let Some(found) = Difference::of(&a.state, &b.state) {
                 return Err(self.violated(Way::Twice, a.seq, found));
             }
@@ -229,11 +232,16 @@ impl Judge<'_> {
         let mut behind = self.begin(&rest)?;
         loop {
             let (a, b) = (before.here(), behind.here());
-            let (a, b) = (a.map_err(|e| self.cannot(e))?, b.map_err(|e| self.cannot(e))?);
+            let (a, b) = (
+                a.map_err(|e| self.cannot(e))?,
+                b.map_err(|e| self.cannot(e))?,
+            );
             if let Some(found) = Difference::of(&a.state, &b.state) {
                 return Err(self.violated(Way::FromTheMiddle, a.seq, found));
             }
-            let went_on = before.step().and_then(|went_on| Ok(behind.step()? && went_on));
+            let went_on = before
+                .step()
+                .and_then(|went_on| Ok(behind.step()? && went_on));
             if !went_on.map_err(|e| self.cannot(e))? {
                 return Err(self.violated(Way::FromTheMiddle, replayed.seq, found));
             }

@@ -6,6 +6,7 @@
 //! out while the owner lives.
 
 mod answers;
+mod archive;
 mod checkpoint;
 mod lock;
 mod outbox;
@@ -25,6 +26,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{OpenError, StoreError};
 use crate::store::Opened;
+
+pub(crate) use archive::open as open_archive;
 
 /// The oldest SQLite that does not corrupt a WAL when it is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;

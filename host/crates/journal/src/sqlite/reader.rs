@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::{answers, beside, outbox};
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Listed, Reader, SnapshotRow, TimerMark};
+use crate::store::{GroupRow, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, Position, TimerRow,
@@ -77,6 +77,22 @@ impl Reader for Pool {
              ORDER BY first_pos DESC LIMIT 1",
             [before.0.cast_signed()],
             |row| hash_of(row, 0),
+        )
+    }
+
+    fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        self.row(
+            "read the store's own row",
+            "SELECT last_pos, last_hash, known, tail_start FROM store WHERE id = 0",
+            [],
+            |row| {
+                Ok(Meta {
+                    last: position(row, 0)?,
+                    hash: hash_of(row, 1)?,
+                    known: unsigned(row, 2)?,
+                    tail_start: position(row, 3)?,
+                })
+            },
         )
     }
 

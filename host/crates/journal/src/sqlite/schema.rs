@@ -138,6 +138,20 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
     Ok(())
 }
 
+/// The schema of a database of ours that is only read, if this host can.
+pub(super) fn readable(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    let found = identify(connection).map_err(StoreError::of("read the database's header"))?;
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    match found {
+        Found::Schema(found) if found > known => Err(OpenError::NewerSchema { found, known }),
+        Found::Schema(found) if found > 0 && found >= known - 1 => Ok(found),
+        Found::Schema(found) if found > 0 => Err(OpenError::OlderSchema { found, known }),
+        Found::Schema(_) | Found::Foreign => Err(OpenError::NotOurs {
+            path: path.to_owned(),
+        }),
+    }
+}
+
 /// Raises the epoch, and reads what the last owner left.
 pub(super) fn take_ownership(connection: &mut Connection) -> Result<Owner, StoreError> {
     connection

@@ -1,5 +1,6 @@
 //! The journal through its public face, over SQLite in a folder of its own.
 
+mod audit;
 mod concurrent;
 mod failure;
 mod group;

@@ -29,7 +29,8 @@ fn campaigns_of_both_versions_keep_it() {
         if at == 1 {
             let refund = json!({"donation_id": "d4", "reason": "asked for"});
             campaign.send("refund", &refund);
-            let allocate = json!({"fund": "zakat", "category": "fuqara", "amount": "1.00", "currency": "USD"});
+            let allocate =
+                json!({"fund": "zakat", "category": "fuqara", "amount": "1.00", "currency": "USD"});
             campaign.send("allocate", &allocate);
         }
         let replayed = bench.judge(&campaign.course).unwrap();
@@ -53,7 +54,8 @@ fn payers_of_both_versions_keep_it() {
             let declare = json!({"asset_id": format!("a{asset}"), "kind": "cash",
                 "amount": format!("{}.00", 100 * asset + 1), "currency": "USD"});
             payer.send("declare", &declare);
-            let pay = json!({"payment_id": format!("p{asset}"), "amount": "2.50", "currency": "USD"});
+            let pay =
+                json!({"payment_id": format!("p{asset}"), "amount": "2.50", "currency": "USD"});
             payer.send("pay", &pay);
         }
         payer.send("remove", &json!({"asset_id": "a3"}));

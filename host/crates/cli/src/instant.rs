@@ -1,0 +1,52 @@
+//! Times as people write and read them.
+
+use time::format_description::well_known::{Iso8601, Rfc3339};
+use time::{Date, OffsetDateTime};
+
+/// Unix milliseconds of `2026-02-18` (its beginning, UTC) or `2026-02-18T09:30:00Z`.
+///
+/// # Errors
+///
+/// That it is neither.
+pub(crate) fn unix_ms(text: &str) -> Result<i64, String> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok().or_else(|| {
+        Some(
+            Date::parse(text, &Iso8601::DATE)
+                .ok()?
+                .midnight()
+                .assume_utc(),
+        )
+    });
+    let time = time.ok_or("write a day, 2026-02-18, or a time, 2026-02-18T09:30:00Z")?;
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|e| e.to_string())
+}
+
+/// The time as RFC 3339 writes it, UTC.
+pub(crate) fn rfc3339(time_ms: i64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| time_ms.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_or_a_time_is_taken() {
+        assert_eq!(unix_ms("2026-01-01"), Ok(1_767_225_600_000));
+        assert_eq!(unix_ms("2026-01-01T00:00:00.001Z"), Ok(1_767_225_600_001));
+        assert_eq!(unix_ms("2026-01-01T03:00:00+03:00"), Ok(1_767_225_600_000));
+        for wrong in [
+            "",
+            "yesterday",
+            "2026-02-30",
+            "2026-01-01 00:00",
+            "1767225600",
+        ] {
+            assert!(unix_ms(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(rfc3339(1_767_225_600_001), "2026-01-01T00:00:00.001Z");
+    }
+}

@@ -1,0 +1,72 @@
+//! A store that nobody owns, opened for reading only: for an audit of a home that
+//! is stopped, and of a backup.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::error::{OpenError, ReadError};
+use crate::store::Reader;
+use crate::{Options, Trail, sqlite};
+
+/// Changes nothing, takes no lock and no epoch. A host may own the store meanwhile.
+pub struct Archive {
+    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) store_id: String,
+    pub(crate) schema: i64,
+}
+
+impl Archive {
+    /// Opens the store.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]; the journal's content is not looked at yet.
+    pub fn open(options: &Options) -> Result<Self, OpenError> {
+        sqlite::open_archive(&options.path)
+    }
+
+    /// The audit trail.
+    #[must_use]
+    pub fn trail(&self) -> Trail<'_> {
+        Trail::new(&*self.reader)
+    }
+
+    /// Names the store for ever.
+    #[must_use]
+    pub fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// Version of its tables.
+    #[must_use]
+    pub fn schema(&self) -> i64 {
+        self.schema
+    }
+
+    /// See [`Journal::value`](crate::Journal::value).
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn value(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.reader.value(key)?)
+    }
+
+    /// See [`Journal::values`](crate::Journal::values).
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn values(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, ReadError> {
+        Ok(self.reader.values(prefix)?)
+    }
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive")
+            .field("store_id", &self.store_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+//! A database that is only read.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::pool::Pool;
+use super::{connect, schema};
+use crate::Archive;
+use crate::error::{OpenError, StoreError};
+
+/// Opens the database at `path` without a lock and without changing it.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub(crate) fn open(path: &Path) -> Result<Archive, OpenError> {
+    let file = File::open(path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => OpenError::Missing {
+            path: path.to_owned(),
+        },
+        _ => OpenError::File {
+            attempted: "open the store",
+            path: path.to_owned(),
+            source,
+        },
+    })?;
+    let connection = read_only(path)?;
+    let schema = schema::readable(&connection, path)?;
+    let store_id = connection
+        .query_row("SELECT store_id FROM store WHERE id = 0", [], |row| {
+            row.get(0)
+        })
+        .map_err(StoreError::of::<rusqlite::Error>("read the store's name"))?;
+    // Behind it, as the pool's are: see the module `checkpoint`.
+    let file = Arc::new(file);
+    drop(connection);
+    Ok(Archive {
+        reader: Box::new(Pool::new(path.to_owned(), file)),
+        store_id,
+        schema,
+    })
+}
+
+/// A connection that cannot write.
+pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    connect(path, flags)
+}

@@ -1,0 +1,89 @@
+//! The audit trail and the store of this home: asked of the host that runs, or read
+//! from the store where none does.
+
+use std::ops::ControlFlow;
+
+use host_cli::args::keep::Audit;
+use host_cli::{Client, Failure, Output, keep};
+use host_control::ExportError;
+use host_journal::{Archive, Options};
+use host_model::keep::ExportQuery;
+
+use crate::config::Store;
+use crate::launcher::Found;
+use crate::on_runtime;
+use crate::pidfile::is_held;
+
+/// `host audit ...`
+pub(crate) fn audit(command: Audit, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    if is_held(&found.home.pid_file()) {
+        let client = Client::new(&found.home.socket());
+        return match command {
+            Audit::Verify => on_runtime(keep::verify(&client, out)),
+            Audit::Export(export) => on_runtime(keep::export(&export.into(), &client, out)),
+        };
+    }
+    let archive = archive(found)?;
+    match command {
+        Audit::Verify => verify(&archive, found, out),
+        Audit::Export(asked) => export(&archive, &asked.into(), out),
+    }
+}
+
+fn verify(archive: &Archive, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let progress = keep::Progress::new(out.is_json());
+    let ended = host_control::verify(
+        archive.trail(),
+        archive.store_id(),
+        &found.home.anchor_key(),
+        &mut |said| {
+            progress.tell(said);
+            ControlFlow::Continue(())
+        },
+    );
+    progress.done();
+    keep::verified(
+        &ended.map_err(|e| failed("verify the audit trail", e))?,
+        out,
+    )
+}
+
+fn export(archive: &Archive, asked: &ExportQuery, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let mut to = std::io::BufWriter::new(Raw(out));
+    match host_control::export(archive.trail(), asked, &mut to) {
+        Ok(_) => std::io::Write::flush(&mut to)?,
+        // `host audit export | head` has read enough.
+        Err(ExportError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        Err(error) => return Err(failed("export the audit trail", error)),
+    }
+    Ok(0)
+}
+
+/// Where the answer goes, as a writer.
+struct Raw<'a, 'b>(&'a mut Output<'b>);
+
+impl std::io::Write for Raw<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.raw(bytes)?;
+        match self.0.is_closed() {
+            true => Err(std::io::ErrorKind::BrokenPipe.into()),
+            false => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The store of a home that is stopped, for reading.
+fn archive(found: &Found) -> Result<Archive, Failure> {
+    let Store::Sqlite { path, .. } = found.config()?.store;
+    let attempted = format!("open the store {}", path.display());
+    Archive::open(&Options { path }).map_err(|e| failed(&attempted, e))
+}
+
+/// A failure with its causes; an operator must look at what is damaged.
+fn failed(attempted: &str, error: impl Into<anyhow::Error>) -> Failure {
+    Failure::look("store", format!("{attempted}: {:#}", error.into()))
+}
