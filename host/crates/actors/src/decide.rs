@@ -12,10 +12,11 @@ use crate::Actors;
 use crate::clock::unix_ms;
 use crate::effects::Effects;
 use crate::keys::{self, Keyed};
+use crate::live::Live;
 use crate::message::{Answer, CallError, Responder};
 use crate::release::EventStats;
 use crate::seed;
-use crate::slots::{Claim, Live};
+use crate::slots::Claim;
 use crate::token::{Accepted, Source, Token};
 
 /// What a handler is asked to decide.
@@ -172,13 +173,9 @@ impl Actors {
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        if let Some(answer) = answer {
-            let keys = live.keys.get_or_insert_default();
-            keys.push(position, answer.0, answer.1);
-        } else if let Some(keys) = &mut live.keys
-            && keys.forget(self.journal.durable())
-        {
-            live.keys = None;
+        match answer {
+            Some(answer) => live.remember(position, answer.0, answer.1),
+            None => drop(live.keys(self.journal.durable())),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::Actors;
 use crate::decide::Command;
-use crate::slots::Live;
+use crate::live::Live;
 
 /// A verdict's effects, sorted by where they go.
 #[derive(Default)]

@@ -106,9 +106,12 @@ impl Keyed {
 }
 
 impl UnderWay {
-    /// Forgets those that the journal knows. True: none are left.
-    pub(crate) fn forget(&mut self, durable: Position) -> bool {
+    /// Forgets those that the journal knows.
+    pub(crate) fn forget(&mut self, durable: Position) {
         while self.0.pop_front_if(|it| it.position <= durable).is_some() {}
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -133,11 +136,8 @@ impl Actors {
         let Some(live) = claim.live.as_mut() else {
             return Known::Answered(Err(CallError::Stopping));
         };
-        let durable = self.journal.durable();
-        if let Some(keys) = &mut live.keys {
-            if keys.forget(durable) {
-                live.keys = None;
-            } else if let Some(kept) = keys.get(&keyed.key) {
+        if let Some(keys) = live.keys(self.journal.durable()) {
+            if let Some(kept) = keys.get(&keyed.key) {
                 return Known::Answered(keyed.again(kept));
             } else if keys.0.len() >= KEYS_UNDER_WAY_MAX {
                 return Known::Wait;
@@ -274,9 +274,10 @@ mod tests {
             let (key, kept) = *keyed(&position.to_string(), b"").answered(&Bytes::new(), 1);
             keys.push(Position(position), key, kept);
         }
-        assert!(!keys.forget(Position(2)));
+        keys.forget(Position(2));
         assert!(keys.get(&keyed("2", b"").key).is_none());
         assert!(keys.get(&keyed("3", b"").key).is_some());
-        assert!(keys.forget(Position(3)));
+        keys.forget(Position(3));
+        assert!(keys.is_empty());
     }
 }

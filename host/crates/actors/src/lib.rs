@@ -30,6 +30,7 @@ mod deliver;
 mod effects;
 mod keys;
 mod letters;
+mod live;
 mod message;
 mod migrate;
 mod outbox;

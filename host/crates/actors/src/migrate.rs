@@ -17,9 +17,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use crate::Actors;
+use crate::live::Live;
 use crate::message::Errand;
 use crate::release::{Code, RouteHop};
-use crate::slots::{Claim, Live};
+use crate::slots::Claim;
 use crate::token::Token;
 use crate::wake::reread;
 

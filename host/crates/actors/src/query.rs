@@ -10,10 +10,11 @@ use host_model::effect::Rejection;
 
 use crate::Actors;
 use crate::clock::{monotonic_ms, unix_ms};
+use crate::live::Live;
 use crate::message::{Answer, CallError, Request};
 use crate::release::EventStats;
 use crate::seed;
-use crate::slots::{After, Claim, Live, Slot};
+use crate::slots::{After, Claim, Slot};
 use crate::turn::Settled;
 use crate::watchdog;
 

@@ -11,9 +11,10 @@ use host_model::limits::CAST_HOPS_MAX;
 use crate::Actors;
 use crate::decide::Command;
 use crate::keys::Keyed;
+use crate::live::Live;
 use crate::message::{CallError, Responder};
 use crate::release::EventStats;
-use crate::slots::{Claim, Live};
+use crate::slots::Claim;
 use crate::token::Source;
 
 impl Actors {

@@ -1,10 +1,5 @@
 //! The sharded map of actors in memory, and the claim on one of them.
 
-#![allow(
-    clippy::box_collection,
-    reason = "a million idle actors carry nothing: 8 bytes each are better than 24"
-)]
-
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -12,15 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use hashbrown::HashTable;
-use host_journal::{Carry, Incarnation, Position};
-use host_loader::State;
+use host_journal::{Incarnation, Position};
 use host_model::ActorId;
 use host_model::limits::FAULT_WINDOW;
 use parking_lot::Mutex;
 
-use crate::keys::UnderWay;
+use crate::live::Live;
 use crate::message::Message;
-use crate::release::Code;
 
 /// Locks on the map: far above the number of threads, so that two seldom meet.
 const SHARDS: usize = 256;
@@ -90,23 +83,6 @@ pub(crate) enum Phase {
     Parked,
     /// No one ever: it has left the map. Look it up again.
     Gone,
-}
-
-/// An actor's state and what belongs to it.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) state: State<Code>,
-    /// Sequence of the last accepted command; 0 before the first.
-    pub(crate) seq: u64,
-    /// Time of the last accepted command, Unix milliseconds.
-    pub(crate) time_ms: i64,
-    /// Bytes of records since the last snapshot.
-    pub(crate) tail_bytes: u32,
-    /// Bytes of the last snapshot.
-    pub(crate) snapshot_bytes: u32,
-    carries: Option<Box<Vec<Carry>>>,
-    /// Answers under idempotency keys that the journal may not know yet.
-    pub(crate) keys: Option<Box<UnderWay>>,
 }
 
 /// The right to touch an actor's state, until it is given back. One that is
@@ -435,37 +411,5 @@ impl Drop for Claim {
             let mut inner = self.slot.inner.lock();
             inner.take_back(None, self.at, Phase::Idle);
         }
-    }
-}
-
-impl Live {
-    pub(crate) fn new(state: State<Code>) -> Self {
-        Self {
-            state,
-            seq: 0,
-            time_ms: 0,
-            tail_bytes: 0,
-            snapshot_bytes: 0,
-            carries: None,
-            keys: None,
-        }
-    }
-
-    /// The code of the version that it has.
-    pub(crate) fn code(&self) -> &Arc<Code> {
-        self.state.owner()
-    }
-
-    /// False for an actor that has accepted nothing yet, and leaves no trace.
-    pub(crate) fn exists(&self) -> bool {
-        self.seq > 0
-    }
-
-    pub(crate) fn carries(&self) -> &[Carry] {
-        self.carries.as_ref().map_or(&[], |carries| carries)
-    }
-
-    pub(crate) fn set_carries(&mut self, carries: Vec<Carry>) {
-        self.carries = (!carries.is_empty()).then(|| Box::new(carries));
     }
 }

@@ -7,9 +7,10 @@ use host_loader::State;
 use host_model::ActorId;
 
 use crate::Actors;
+use crate::live::Live;
 use crate::message::CallError;
 use crate::release::{Code, Release};
-use crate::slots::{Claim, Live};
+use crate::slots::Claim;
 use crate::turn::Settled;
 
 /// Why a claimed actor has no state in memory.

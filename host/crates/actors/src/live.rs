@@ -1,0 +1,88 @@
+//! An actor that is in memory: its state, and what belongs to it.
+
+use std::sync::Arc;
+
+use host_journal::{AnswerKey, Carry, KeptAnswer, Position};
+use host_loader::State;
+
+use crate::keys::UnderWay;
+use crate::release::Code;
+
+/// An actor's state and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) state: State<Code>,
+    /// Sequence of the last accepted command; 0 before the first.
+    pub(crate) seq: u64,
+    /// Time of the last accepted command, Unix milliseconds.
+    pub(crate) time_ms: i64,
+    /// Bytes of records since the last snapshot.
+    pub(crate) tail_bytes: u32,
+    /// Bytes of the last snapshot.
+    pub(crate) snapshot_bytes: u32,
+    /// What most actors have none of: a million of them pay for a pointer.
+    beside: Option<Box<Beside>>,
+}
+
+#[derive(Debug, Default)]
+struct Beside {
+    carries: Vec<Carry>,
+    /// Answers under idempotency keys that the journal may not know yet.
+    keys: UnderWay,
+}
+
+impl Live {
+    pub(crate) fn new(state: State<Code>) -> Self {
+        Self {
+            state,
+            seq: 0,
+            time_ms: 0,
+            tail_bytes: 0,
+            snapshot_bytes: 0,
+            beside: None,
+        }
+    }
+
+    /// The code of the version that it has.
+    pub(crate) fn code(&self) -> &Arc<Code> {
+        self.state.owner()
+    }
+
+    /// False for an actor that has accepted nothing yet, and leaves no trace.
+    pub(crate) fn exists(&self) -> bool {
+        self.seq > 0
+    }
+
+    pub(crate) fn carries(&self) -> &[Carry] {
+        self.beside.as_ref().map_or(&[], |beside| &beside.carries)
+    }
+
+    pub(crate) fn set_carries(&mut self, carries: Vec<Carry>) {
+        if self.beside.is_some() || !carries.is_empty() {
+            self.beside.get_or_insert_default().carries = carries;
+            self.tidy();
+        }
+    }
+
+    /// The answers that the journal may not know, if there are any; what is durable is
+    /// forgotten.
+    pub(crate) fn keys(&mut self, durable: Position) -> Option<&UnderWay> {
+        self.beside.as_mut()?.keys.forget(durable);
+        self.tidy();
+        let keys = &self.beside.as_ref()?.keys;
+        (!keys.is_empty()).then_some(keys)
+    }
+
+    /// Remembers the answer of what was appended at `position`.
+    pub(crate) fn remember(&mut self, position: Position, key: AnswerKey, answer: KeptAnswer) {
+        let beside = self.beside.get_or_insert_default();
+        beside.keys.push(position, key, answer);
+    }
+
+    fn tidy(&mut self) {
+        let empty = |beside: &Box<Beside>| beside.carries.is_empty() && beside.keys.is_empty();
+        if self.beside.as_ref().is_some_and(empty) {
+            self.beside = None;
+        }
+    }
+}
