@@ -20,6 +20,7 @@ mod duration;
 pub mod failure;
 mod follow;
 mod output;
+mod repair;
 mod show;
 mod sse;
 mod table;

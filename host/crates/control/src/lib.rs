@@ -17,6 +17,7 @@
 mod actors;
 mod metrics;
 mod problem;
+mod repair;
 mod server;
 mod status;
 mod upgrades;
