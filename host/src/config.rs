@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) host: String,
     /// What tokens are signed with; always there in production.
     pub(crate) secret_key_base: Option<Secret>,
+    /// Certificate authorities for outgoing TLS; the system's if absent.
+    pub(crate) ssl_cert_file: Option<PathBuf>,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// Which log lines there are, in the grammar of `RUST_LOG`.
@@ -130,6 +132,7 @@ impl Config {
             admin_port: reader.port("ADMIN_PORT", 4001),
             host: reader.host(prod),
             secret_key_base: reader.secret(prod),
+            ssl_cert_file: reader.with("SSL_CERT_FILE", |path| readable(path, home)),
             log_format: reader
                 .read("LOG_FORMAT", "pretty or json", log_format)
                 .unwrap_or(if prod {
@@ -244,6 +247,16 @@ fn environment(text: &str) -> Option<Environment> {
         "prod" => Some(Environment::Prod),
         "dev" => Some(Environment::Dev),
         _ => None,
+    }
+}
+
+/// A file that is there, named from the home's data.
+fn readable(path: &str, home: &Home) -> Result<PathBuf, String> {
+    let path = home.data.join(path);
+    match path.metadata() {
+        Ok(found) if found.is_file() => Ok(path),
+        Ok(_) => Err(format!("{} is no file", path.display())),
+        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }
 }
 

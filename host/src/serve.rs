@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use host_actors::{Actors, Limits, Ticket};
 use host_control::{Control, ControlServer, GatewayStatus};
-use host_gateway::{Gateway, Hub};
+use host_gateway::{Gateway, Hub, Webhooks};
 use host_journal::{Journal, Options};
 use host_loader::{Inspector, Loader};
 use host_model::Version;
@@ -129,6 +129,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         journal: Arc::clone(&journal),
         done,
         audience: Arc::clone(&hub) as _,
+        courier: Arc::new(Webhooks::new(config.ssl_cert_file.as_deref())?),
         release,
         limits: Limits::default(),
         data: data.clone(),

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 11] = [
+pub(crate) const KEYS: [&str; 12] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -22,6 +22,7 @@ pub(crate) const KEYS: [&str; 11] = [
     "PORT",
     "RUST_LOG",
     "SECRET_KEY_BASE",
+    "SSL_CERT_FILE",
 ];
 
 /// The layers, the strongest first, and what is wrong with them.

@@ -30,6 +30,7 @@ fn a_developer_needs_nothing() {
             admin_port: 4001,
             host: "localhost".to_owned(),
             secret_key_base: None,
+            ssl_cert_file: None,
             log_format: LogFormat::Pretty,
             log_filter: "info".to_owned(),
         }

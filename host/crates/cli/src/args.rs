@@ -13,6 +13,10 @@ use host_model::{ActorId, Version};
 
 use crate::duration::whole_seconds;
 
+mod repair;
+
+pub use repair::{DeadLetters, Outbox, Quarantine};
+
 /// Hot code upgrades for a service that keeps its state and its connections.
 #[derive(Debug, Parser)]
 #[command(name = "host", version, arg_required_else_help = true)]
@@ -161,6 +165,9 @@ pub enum Remote {
         /// Its payload, a JSON object.
         #[arg(default_value = "{}", value_name = "JSON", value_parser = payload)]
         payload: serde_json::Value,
+        /// Its idempotency key: the same one again gets the first answer again.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
     },
     /// Show the state of an actor.
     #[command(after_help = "Example:\n  host state donations:ramadan-2026")]
@@ -221,6 +228,9 @@ pub enum Remote {
     /// Messages that could not be handled.
     #[command(subcommand, after_help = "Example:\n  host dead-letters list")]
     DeadLetters(DeadLetters),
+    /// Webhooks that wait to be taken.
+    #[command(subcommand, after_help = "Example:\n  host outbox list")]
+    Outbox(Outbox),
 }
 
 /// `host upgrade V`
@@ -241,35 +251,6 @@ pub struct Upgrade {
     /// Try a release again that was rolled back before.
     #[arg(long)]
     pub retry_failed: bool,
-}
-
-/// `host quarantine ...`
-#[derive(Debug, Clone, Subcommand)]
-pub enum Quarantine {
-    /// List them.
-    #[command(after_help = "Example:\n  host quarantine list")]
-    List,
-    /// Let one work again.
-    #[command(after_help = "Example:\n  host quarantine release donations:ramadan-2026")]
-    Release {
-        /// The actor, `plugin:key`.
-        actor: ActorId,
-    },
-}
-
-/// `host dead-letters ...`
-#[derive(Debug, Clone, Subcommand)]
-pub enum DeadLetters {
-    /// List them, the oldest first.
-    #[command(after_help = "Example:\n  host dead-letters list --after 120")]
-    List {
-        /// Only those behind this number.
-        #[arg(long, value_name = "N")]
-        after: Option<u64>,
-        /// At most so many.
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: u32,
-    },
 }
 
 fn payload(text: &str) -> Result<serde_json::Value, String> {

@@ -1,15 +1,14 @@
 //! The commands that a running host answers: one request and one text each.
 
 use host_model::control::{
-    ActorRow, ActorState, DeadLetterRow, QuarantineRow, ReleaseRequest, ReleaseRow,
-    RollbackRequest, RpcRequest, Status, UpgradeRequest,
+    ActorRow, ActorState, ReleaseRow, RollbackRequest, RpcRequest, Status, UpgradeRequest,
 };
 use host_model::plan::Plan;
 use serde_json::{Value, json};
 
-use crate::args::{DeadLetters, Quarantine, Remote};
+use crate::args::Remote;
 use crate::client::query;
-use crate::{Client, Failure, Output, follow, show};
+use crate::{Client, Failure, Output, follow, repair, show};
 
 /// Carries out `command`, and says what to exit with.
 ///
@@ -30,11 +29,13 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             actor,
             event,
             payload,
+            key,
         } => {
             let request = RpcRequest {
                 actor,
                 event,
                 payload,
+                key,
             };
             let reply: Value = client.post("/v1/rpc", &request).await?;
             out.document(&reply, show::pretty)?;
@@ -85,24 +86,9 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let events = client.follow("/v1/rollback", &request).await?;
             return follow::rollback(events, out).await;
         }
-        Remote::Quarantine(Quarantine::List) => {
-            let rows: Vec<QuarantineRow> = client.get("/v1/quarantine").await?;
-            out.document(&rows, |rows| show::quarantine(rows))?;
-        }
-        Remote::Quarantine(Quarantine::Release { actor }) => {
-            let text = format!("{actor} works again");
-            let request = ReleaseRequest { actor };
-            let answer: Value = client.post("/v1/quarantine/release", &request).await?;
-            out.document(&answer, |_| text)?;
-        }
-        Remote::DeadLetters(DeadLetters::List { after, limit }) => {
-            let path = query(&[
-                ("after", after.map(|id| id.to_string())),
-                ("limit", Some(limit.to_string())),
-            ]);
-            let rows: Vec<DeadLetterRow> = client.get(&format!("/v1/dead-letters{path}")).await?;
-            out.document(&rows, |rows| show::dead_letters(rows, limit))?;
-        }
+        Remote::Quarantine(command) => repair::quarantine(command, client, out).await?,
+        Remote::DeadLetters(command) => repair::dead_letters(command, client, out).await?,
+        Remote::Outbox(command) => repair::outbox(command, client, out).await?,
     }
     Ok(0)
 }

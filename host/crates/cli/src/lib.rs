@@ -22,6 +22,7 @@ mod follow;
 mod instant;
 pub mod keep;
 mod output;
+mod repair;
 mod show;
 mod sse;
 mod table;

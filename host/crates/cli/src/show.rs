@@ -2,7 +2,7 @@
 
 use host_model::control::{
     ActorRow, ActorState, DeadLetterRow, Outcome, PluginRow, QuarantineRow, ReleaseRow, Status,
-    UpgradeReport, UpgradeStatus,
+    UpgradeReport, UpgradeStatus, WebhookRow,
 };
 use host_model::plan::{Change, Plan, StateChange};
 use host_model::release::ReleaseStatus;
@@ -242,6 +242,23 @@ pub(crate) fn dead_letters(rows: &[DeadLetterRow], limit: u32) -> String {
         ]);
     }
     let last = rows.last().map(|row| row.id.to_string());
+    table.text() + &more(rows.len(), limit, last)
+}
+
+pub(crate) fn outbox(rows: &[WebhookRow], limit: u32) -> String {
+    let mut table = Table::new(&["id", "next", "attempts", "actor", "name", "url", "error"]);
+    for row in rows {
+        table.row([
+            row.id.clone(),
+            rfc3339(row.due_ms),
+            row.attempts.to_string(),
+            row.actor.to_string(),
+            row.name.clone(),
+            row.url.clone(),
+            row.error.clone(),
+        ]);
+    }
+    let last = rows.last().map(|row| row.id.clone());
     table.text() + &more(rows.len(), limit, last)
 }
 

@@ -103,6 +103,9 @@ fn what_is_no_command_is_a_usage_error() {
         "host rpc nobody open",
         "host rpc zakat:a open [1]",
         "host state",
+        "host dead-letters retry",
+        "host dead-letters drop x",
+        "host outbox retry",
     ] {
         let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");
@@ -153,6 +156,26 @@ async fn a_reply_is_shown_and_ids_are_escaped() {
         ("limit", Some("5".to_owned())),
     ]);
     assert_eq!(query, "?actor=zakat:%D8%B9%D9%8A%26x&limit=5");
+}
+
+#[tokio::test]
+async fn what_is_repaired_is_told_one_by_one() {
+    for (line, lines, first) in [
+        (
+            "host dead-letters retry 12 13",
+            2,
+            "dead letter 12 was delivered",
+        ),
+        ("host dead-letters drop 12", 1, "dead letter 12 is gone"),
+        ("host outbox retry 1207/0", 1, "webhook 1207/0 is tried now"),
+    ] {
+        let (ended, text) = answer(line, false, 200, "{}").await;
+        assert_eq!((ended, text.lines().count()), (Ok(0), lines), "{line}");
+        assert_eq!(text.lines().next(), Some(first));
+        let (_, text) = answer(line, true, 200, "{}").await;
+        let told: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert!(told["request"]["id"] == 12 || told["request"]["id"] == "1207/0");
+    }
 }
 
 #[tokio::test]

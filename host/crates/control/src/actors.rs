@@ -12,6 +12,7 @@ use host_model::ActorId;
 use host_model::control::{
     ActorRow, ActorState, DeadLetterRow, QuarantineRow, ReleaseRequest, RpcRequest,
 };
+use host_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ use crate::actions::Intent;
 use crate::problem::Refusal;
 
 /// Rows in one answer, at most.
-const PAGE_MAX: usize = 10_000;
+pub(crate) const PAGE_MAX: usize = 10_000;
 
 #[derive(Deserialize)]
 pub(crate) struct ActorsQuery {
@@ -55,7 +56,7 @@ pub(crate) async fn list(
 
 #[derive(Deserialize)]
 pub(crate) struct StateQuery {
-    actor: ActorId,
+    pub(crate) actor: ActorId,
 }
 
 pub(crate) async fn state(
@@ -86,6 +87,15 @@ pub(crate) async fn rpc(
     Extension(intent): Extension<Intent>,
     Json(request): Json<RpcRequest>,
 ) -> Result<Response, Refusal> {
+    if let Some(key) = &request.key
+        && !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
+    {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "bad_idempotency_key",
+            format!("an idempotency key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes"),
+        ));
+    }
     let payload = match request.payload {
         Value::Null => Bytes::new(),
         payload => Bytes::from(payload.to_string()),
@@ -98,11 +108,15 @@ pub(crate) async fn rpc(
         claims: Bytes::new(),
         principal: intent.principal().to_owned(),
         version: None,
-        idempotency_key: None,
+        idempotency_key: request.key,
     };
     let actors = Arc::clone(&control.actors);
     let answer = on_data(&control, async move { actors.call(request).await }).await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], answer.reply).into_response())
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Ok(match answer.replayed {
+        true => (json, [("idempotent-replayed", "true")], answer.reply).into_response(),
+        false => (json, answer.reply).into_response(),
+    })
 }
 
 pub(crate) async fn quarantine(State(control): State<Arc<Control>>) -> Json<Vec<QuarantineRow>> {
@@ -154,26 +168,23 @@ pub(crate) async fn dead_letters(
     let letters = letters
         .await
         .map_err(|e| Refusal::internal("list the dead letters", &e))?;
-    let row = |(id, letter): (u64, host_journal::DeadLetter)| DeadLetterRow {
+    Ok(Json(letters.into_iter().map(letter_row).collect()))
+}
+
+pub(crate) fn letter_row((id, letter): (u64, host_journal::DeadLetter)) -> DeadLetterRow {
+    DeadLetterRow {
         id,
-        kind: match letter.kind {
-            host_journal::DeadLetterKind::Command => "command",
-            host_journal::DeadLetterKind::Cast => "cast",
-            host_journal::DeadLetterKind::Timer => "timer",
-            host_journal::DeadLetterKind::Outbox => "outbox",
-        }
-        .to_owned(),
+        kind: letter.kind.name().to_owned(),
         actor: letter.actor,
         event: letter.event,
         reason: letter.reason,
         message: letter.message,
         time_ms: letter.time_ms,
-    };
-    Ok(Json(letters.into_iter().map(row).collect()))
+    }
 }
 
 /// Runs what may run a handler where handlers run.
-async fn on_data<T: Send + 'static>(
+pub(crate) async fn on_data<T: Send + 'static>(
     control: &Control,
     call: impl Future<Output = Result<T, CallError>> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -184,7 +195,7 @@ async fn on_data<T: Send + 'static>(
 }
 
 /// Reads the journal on a thread that may wait.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, host_journal::ReadError> + Send + 'static,
 ) -> Result<T, host_journal::ReadError> {
     tokio::task::spawn_blocking(read)

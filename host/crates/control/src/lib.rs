@@ -22,6 +22,7 @@ mod audit;
 mod export;
 mod metrics;
 mod problem;
+mod repair;
 mod server;
 mod status;
 mod stream;

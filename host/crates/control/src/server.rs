@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
-use crate::{Control, Peer, actions, actors, audit, metrics, status, upgrades};
+use crate::{Control, Peer, actions, actors, audit, metrics, repair, status, upgrades};
 
 /// Serves the control API until it is dropped.
 #[derive(Debug)]
@@ -89,9 +89,14 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/rpc", post(actors::rpc))
         .route("/v1/quarantine", get(actors::quarantine))
         .route("/v1/quarantine/release", post(actors::quarantine_release))
+        .route("/v1/quarantine/export", get(repair::export))
         .route("/v1/dead-letters", get(actors::dead_letters))
         .route("/v1/audit/verify", get(audit::verify))
         .route("/v1/audit/export", get(audit::export))
+        .route("/v1/dead-letters/retry", post(repair::retry_letter))
+        .route("/v1/dead-letters/drop", post(repair::drop_letter))
+        .route("/v1/outbox", get(repair::outbox))
+        .route("/v1/outbox/retry", post(repair::retry_webhook))
         .route("/v1/stop", post(stop))
         .fallback(unknown)
         .layer(from_fn_with_state(Arc::clone(&control), actions::recorded))

@@ -2,7 +2,8 @@
 //!
 //! [`Gateway`] owns the port. Requests are read on the control runtime; an open
 //! WebSocket is one task on the data runtime, and so is each call of the API.
-//! [`Hub`] tells the joined clients what the actors have to tell.
+//! [`Hub`] tells the joined clients what the actors have to tell, and [`Webhooks`]
+//! takes what leaves the house to its receivers.
 //!
 //! # Invariants
 //!
@@ -36,6 +37,7 @@ mod routes;
 mod server;
 mod session;
 mod socket;
+mod webhooks;
 pub mod ws;
 
 pub use counters::Counters;
@@ -43,3 +45,4 @@ pub use health::Readiness;
 pub use hub::Hub;
 pub use listen::ListenError;
 pub use server::{Config, Gateway, Left};
+pub use webhooks::{AuthoritiesError, Webhooks};

@@ -18,6 +18,8 @@
 //! | `GET /v1/dead-letters?after=N&limit=N` | | list of [`DeadLetterRow`] |
 //! | `POST /v1/stop` | | `{}`, and the host ends in order |
 //!
+//! Those of [`repair`] beside.
+//!
 //! An error is a 4xx or 5xx with a [`Problem`].
 
 use std::collections::BTreeMap;
@@ -28,6 +30,10 @@ use serde_json::Value;
 
 use crate::id::ActorId;
 use crate::release::ReleaseStatus;
+
+pub mod repair;
+
+pub use repair::*;
 
 /// What `host status` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -295,6 +301,9 @@ pub struct RpcRequest {
     /// A JSON object.
     #[serde(default)]
     pub payload: Value,
+    /// Its idempotency key: the same one again gets the first answer again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A line of `host quarantine list`.
@@ -318,7 +327,7 @@ pub struct ReleaseRequest {
 pub struct DeadLetterRow {
     /// Its number.
     pub id: u64,
-    /// `command`, `cast` or `timer`.
+    /// `command`, `cast`, `timer` or `outbox`.
     pub kind: String,
     /// Who should have handled it.
     pub actor: ActorId,

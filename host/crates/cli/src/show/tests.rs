@@ -229,6 +229,28 @@ ID  TIME                  KIND  ACTOR        EVENT  REASON  MESSAGE
 }
 
 #[test]
+fn a_webhook_shows_when_it_is_tried_next_and_why_it_was_not_taken() {
+    let rows = [WebhookRow {
+        id: "1207/0".to_owned(),
+        actor: ActorId::new("donations", "ramadan").unwrap(),
+        name: "thanks".to_owned(),
+        url: "https://example.org/".to_owned(),
+        attempts: 2,
+        due_ms: 1_700_000_000_000,
+        error: "it answered 503".to_owned(),
+    }];
+    assert_eq!(
+        outbox(&rows, 1),
+        "\
+ID      NEXT                  ATTEMPTS  ACTOR              NAME    URL                   ERROR
+1207/0  2023-11-14T22:13:20Z  2         donations:ramadan  thanks  https://example.org/  it answered 503
+
+there may be more: --after 1207/0
+"
+    );
+}
+
+#[test]
 fn a_state_with_what_it_cannot_hold() {
     let shown = state(&ActorState {
         actor: ActorId::new("zakat", "amina").unwrap(),
