@@ -32,6 +32,7 @@ fn a_developer_needs_nothing() {
             secret_key_base: None,
             log_format: LogFormat::Pretty,
             log_filter: "info".to_owned(),
+            retention_days: None,
         }
     );
 }

@@ -21,9 +21,11 @@ mod actors;
 mod audit;
 mod export;
 mod metrics;
+mod pins;
 mod problem;
 mod server;
 mod status;
+mod store;
 mod stream;
 mod upgrades;
 mod who;
@@ -43,6 +45,7 @@ pub use audit::verify_with as verify;
 pub use export::{ExportError, export};
 pub use metrics::render as metrics;
 pub use server::{ControlServer, ListenError, admin};
+pub use store::{manifest_of, report};
 pub use who::Peer;
 
 /// What the control API shows and asks.

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
-use crate::{Control, Peer, actions, actors, audit, metrics, status, upgrades};
+use crate::{Control, Peer, actions, actors, audit, metrics, pins, status, store, upgrades};
 
 /// Serves the control API until it is dropped.
 #[derive(Debug)]
@@ -92,6 +92,11 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/dead-letters", get(actors::dead_letters))
         .route("/v1/audit/verify", get(audit::verify))
         .route("/v1/audit/export", get(audit::export))
+        .route("/v1/store/backup", post(store::backup))
+        .route("/v1/store/check", get(store::check))
+        .route("/v1/store/pins", get(pins::list))
+        .route("/v1/store/pin", post(pins::pin))
+        .route("/v1/store/unpin", post(pins::unpin))
         .route("/v1/stop", post(stop))
         .fallback(unknown)
         .layer(from_fn_with_state(Arc::clone(&control), actions::recorded))

@@ -29,6 +29,10 @@
 //! writes, a [`store::Store`] commits it, and `heads` learns of it. `recover`
 //! rebuilds the heads at the next start, `walk` reads an actor, `audit` all.
 //!
+//! What no replay needs any more may be removed from the chain's beginning, in steps
+//! that are entries themselves (`retention`); a signed `anchor` then says where it
+//! begins.
+//!
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.
 
@@ -36,7 +40,9 @@ mod action;
 mod anchor;
 mod archive;
 mod audit;
+mod backup;
 mod chain;
+mod check;
 mod entry;
 mod error;
 pub mod group;
@@ -44,11 +50,13 @@ mod heads;
 mod hex;
 mod journal;
 mod lost;
+mod migrate;
 mod plan;
 mod queue;
 mod reads;
 mod record;
 mod recover;
+mod retention;
 pub mod sealed;
 mod shared;
 mod sqlite;
@@ -60,14 +68,18 @@ pub use action::{Action, OPERATOR, Outcome, is_reserved};
 pub use anchor::{Anchor, AnchorKey, KeyError};
 pub use archive::Archive;
 pub use audit::{Audited, Trail, Verified};
+pub use backup::{BackupError, Copied};
 pub use chain::Damage;
+pub use check::{CheckError, Checked, Finding};
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Rows, TimerRow,
 };
 pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedReason, StoreError};
 pub use journal::{Journal, Options};
+pub use migrate::{Migrated, migrate};
 pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
+pub use retention::Removal;
 pub use shared::Stats;
 pub use store::Listed;
 

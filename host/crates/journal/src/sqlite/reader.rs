@@ -10,7 +10,7 @@ use super::beside;
 use super::pool::Pool;
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Listed, Meta, Reader, SnapshotRow};
+use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow};
 use crate::{CastId, CastRow, DeadLetter, DeadLetterKind, Letter, Position, TimerRow};
 
 impl Reader for Pool {
@@ -72,6 +72,21 @@ impl Reader for Pool {
             [before.0.cast_signed()],
             |row| hash_of(row, 0),
         )
+    }
+
+    fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
+        let needed = self.rows(
+            "look for what the kept snapshots need",
+            "SELECT min(position) AS oldest, actor FROM snapshots
+             GROUP BY actor HAVING max(seq) > min(seq) ORDER BY oldest LIMIT ?1",
+            [rows_max(limit)],
+            |row| Ok((position(row, 0)?, parsed(row, 1)?)),
+        )?;
+        Ok(Some(needed))
+    }
+
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        Some(self)
     }
 
     fn meta(&self) -> Result<Option<Meta>, StoreError> {
@@ -269,11 +284,11 @@ fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
     .ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
 }
 
-fn position(row: &Row<'_>, column: usize) -> rusqlite::Result<Position> {
+pub(super) fn position(row: &Row<'_>, column: usize) -> rusqlite::Result<Position> {
     unsigned(row, column).map(Position)
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
@@ -300,6 +315,6 @@ fn unreadable(column: usize, problem: String) -> rusqlite::Error {
 }
 
 /// SQLite takes a negative limit for none.
-fn rows_max(limit: usize) -> i64 {
+pub(super) fn rows_max(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -4,9 +4,11 @@ mod audit;
 mod concurrent;
 mod failure;
 mod group;
+mod keep;
 mod log;
 mod random;
 mod recovery;
+mod retention;
 mod rows;
 
 use std::path::Path;
