@@ -62,7 +62,7 @@ pub(crate) fn backup(
         return Err(BackupError::Exists(to.to_owned()));
     }
     let partial = Partial::make(to)?;
-    inspect.copy_to(&partial.0, &mut |copy| {
+    inspect.copy_to(&partial.path, &mut |copy| {
         let options = Options {
             path: copy.to_owned(),
         };
@@ -73,7 +73,11 @@ pub(crate) fn backup(
 }
 
 /// The copy before it is whole. Removed when dropped.
-struct Partial(PathBuf);
+struct Partial {
+    path: PathBuf,
+    /// Locked, so that of two backups to one file the second is refused.
+    file: File,
+}
 
 impl Partial {
     /// An empty file beside `to`, its owner's alone.
@@ -81,13 +85,19 @@ impl Partial {
         let mut name = to.as_os_str().to_owned();
         name.push(".partial");
         let path = PathBuf::from(name);
-        // One that was left behind by a host that died; two at once would mix.
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        match options.open(&path) {
-            Ok(_) => Ok(Self(path)),
+        let make = || -> std::io::Result<File> {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create(true).truncate(false);
+            let file = options.mode(0o600).open(&path)?;
+            file.try_lock()?;
+            // What a host that died has left.
+            file.set_len(0)?;
+            Ok(file)
+        };
+        match make() {
+            Ok(file) => Ok(Self { path, file }),
             Err(source) => Err(BackupError::File {
-                attempted: "make the file",
+                attempted: "make, and lock, the file",
                 path,
                 source,
             }),
@@ -106,10 +116,9 @@ impl Partial {
                 },
             }
         };
-        let copy = File::open(&self.0).map_err(failed("open the copy for"))?;
-        copy.sync_all().map_err(failed("write through"))?;
-        let bytes = copy.metadata().map_err(failed("look at"))?.len();
-        renameat_with(CWD, &self.0, CWD, to, RenameFlags::NOREPLACE)
+        self.file.sync_all().map_err(failed("write through"))?;
+        let bytes = self.file.metadata().map_err(failed("look at"))?.len();
+        renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
             .map_err(|errno| failed("name the copy")(errno.into()))?;
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))
@@ -122,6 +131,6 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         // It has its name by now, or is of no use.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -64,7 +64,7 @@ pub mod store;
 mod walk;
 mod writer;
 
-pub use action::{Action, OPERATOR, Outcome, is_reserved};
+pub use action::{Action, OPERATOR, Outcome, RESERVED};
 pub use anchor::{Anchor, AnchorKey, KeyError};
 pub use archive::Archive;
 pub use audit::{Audited, Trail, Verified};
