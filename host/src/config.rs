@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) port: u16,
     /// Port of the operators' listener, on loopback; 0 is any free one.
     pub(crate) admin_port: u16,
+    /// Days that the journal is kept at least; none: for ever.
+    pub(crate) retention_days: Option<u32>,
     /// The host's public name.
     pub(crate) host: String,
     /// What tokens are signed with; always there in production.
@@ -130,6 +132,7 @@ impl Config {
                 .unwrap_or(default),
             port: reader.port("PORT", 4000),
             admin_port: reader.port("ADMIN_PORT", 4001),
+            retention_days: reader.read("RETENTION", "a number of days, 1 or more", days),
             host: reader.host(prod),
             secret_key_base: reader.secret(prod),
             ssl_cert_file: reader.with("SSL_CERT_FILE", |path| readable(path, home)),
@@ -258,6 +261,10 @@ fn readable(path: &str, home: &Home) -> Result<PathBuf, String> {
         Ok(_) => Err(format!("{} is no file", path.display())),
         Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }
+}
+
+fn days(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|days| *days > 0)
 }
 
 fn log_format(text: &str) -> Option<LogFormat> {

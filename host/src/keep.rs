@@ -1,22 +1,28 @@
 //! The audit trail and the store of this home: asked of the host that runs, or read
 //! from the store where none does.
 
+mod offline;
+mod store;
+
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use host_cli::args::keep::Audit;
 use host_cli::{Client, Failure, Output, keep};
 use host_control::ExportError;
 use host_journal::{Archive, Options};
-use host_model::keep::ExportQuery;
+use host_model::keep::{ExportQuery, Verifying};
 
 use crate::config::Store;
 use crate::launcher::Found;
 use crate::on_runtime;
 use crate::pidfile::is_held;
 
+pub(crate) use store::store;
+
 /// `host audit ...`
 pub(crate) fn audit(command: Audit, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
-    if is_held(&found.home.pid_file()) {
+    if is_running(found) {
         let client = Client::new(&found.home.socket());
         return match command {
             Audit::Verify => on_runtime(keep::verify(&client, out)),
@@ -37,7 +43,9 @@ fn verify(archive: &Archive, found: &Found, out: &mut Output<'_>) -> Result<u8, 
         archive.store_id(),
         &found.home.anchor_key(),
         &mut |said| {
-            progress.tell(said);
+            if let Verifying::Progress { position, of } = *said {
+                progress.tell(position, of);
+            }
             ControlFlow::Continue(())
         },
     );
@@ -76,9 +84,22 @@ impl std::io::Write for Raw<'_, '_> {
     }
 }
 
+/// Whether a host runs here, or is about to.
+fn is_running(found: &Found) -> bool {
+    [found.home.pid_file(), found.home.keeper_pid_file()]
+        .iter()
+        .any(|file| is_held(file))
+}
+
+/// The file of this home's store.
+fn store_path(found: &Found) -> Result<PathBuf, Failure> {
+    let Store::Sqlite { path, .. } = found.config()?.store;
+    Ok(path)
+}
+
 /// The store of a home that is stopped, for reading.
 fn archive(found: &Found) -> Result<Archive, Failure> {
-    let Store::Sqlite { path, .. } = found.config()?.store;
+    let path = store_path(found)?;
     let attempted = format!("open the store {}", path.display());
     Archive::open(&Options { path }).map_err(|e| failed(&attempted, e))
 }

@@ -54,6 +54,7 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
             logs::show(&Found::home(global)?.home.log(), lines, follow, out)
         }
         Local::Audit(command) => keep::audit(command, &Found::home(global)?, out),
+        Local::Store(command) => keep::store(command, &Found::home(global)?, out),
         Local::Config(command) => config::run(command, &Found::home(global)?, out),
         Local::Keeper => keeper::run(&Found::home(global)?),
         Local::Serve => life::serve(&Found::home(global)?),

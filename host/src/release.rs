@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use host_cli::args::Release as ReleaseCommand;
 use host_cli::{Failure, Output};
+use host_journal::RESERVED;
 use host_loader::Digest;
 use host_model::Version;
 use host_model::appup::Appup;
@@ -110,6 +111,11 @@ fn fill(
             "{} says that it is {name} {version}, and the release file names {}",
             library.display(),
             part.path.display()
+        );
+        ensure!(
+            name != RESERVED,
+            "{} is called {RESERVED}, which is kept for the host's own records; call it otherwise",
+            library.display()
         );
         let file = PathBuf::from(format!("plugins/{name}-{version}.so"));
         let appup = format!("{name}-{version}.toml");

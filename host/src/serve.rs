@@ -14,7 +14,7 @@ use host_loader::{Inspector, Loader};
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
 use host_model::release::Start;
-use host_upgrade::{Assembler, Book, Booked, Hooks, Upgrader, recover};
+use host_upgrade::{Assembler, Book, Booked, Hooks, Retention, Upgrader, recover};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -171,6 +171,15 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         },
     )?;
     let gateway = Arc::new(gateway);
+    if let Some(days) = config.retention_days {
+        let retention = Retention {
+            upgrader: Arc::clone(&upgrader),
+            key: home.anchor_key(),
+            days,
+        };
+        // On the data runtime: it waits for the disk. It ends with that.
+        data.spawn(retention.run());
+    }
     let stop = Arc::new(Notify::new());
     let control = Arc::new(Control {
         actors: Arc::clone(&actors),

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 12] = [
+pub(crate) const KEYS: [&str; 13] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -20,6 +20,7 @@ pub(crate) const KEYS: [&str; 12] = [
     "LOG_FORMAT",
     "PHX_HOST",
     "PORT",
+    "RETENTION",
     "RUST_LOG",
     "SECRET_KEY_BASE",
     "SSL_CERT_FILE",

@@ -14,6 +14,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod keep;
+#[cfg(test)]
 mod operators;
 #[cfg(test)]
 mod phoenix;

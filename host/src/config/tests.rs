@@ -33,6 +33,7 @@ fn a_developer_needs_nothing() {
             ssl_cert_file: None,
             log_format: LogFormat::Pretty,
             log_filter: "info".to_owned(),
+            retention_days: None,
         }
     );
 }

@@ -1,12 +1,21 @@
 //! What operators do, in the same chain as what clients do.
 
-use host_journal::{Entry, Lost, Position, Record, RefusedReason, Rows};
+use host_journal::{Entry, Lost, Position, Record, RefusedReason, Removal, Rows};
 use tokio::sync::oneshot;
 
 use crate::Actors;
 use crate::token::{Ticket, Token};
 
 impl Actors {
+    /// Makes the removal of old groups durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] if the store would not.
+    pub async fn remove_groups(&self, removal: &Removal) -> Result<(), Lost> {
+        self.write_rows(|| removal.rows()).await
+    }
+
     /// Makes the record of an operator's action durable; gives its position. It is
     /// answered from the journal's thread, whatever the data runtime is stuck in.
     ///

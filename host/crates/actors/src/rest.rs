@@ -71,18 +71,34 @@ impl Actors {
         self.append(claim, rows, token);
     }
 
-    /// Writes a snapshot of the claimed actor, if it has moved since the last.
+    /// Writes a snapshot of the claimed actor. One that has not moved since the last has
+    /// two of the same state then, and needs no older records.
     pub(crate) fn snapshot(self: &Arc<Self>, claim: &mut Claim, share: Share) {
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        if live.exists() && live.tail_bytes > 0 {
+        if live.exists() {
             let rows = Rows {
                 snapshot: self.take_snapshot(&claim.slot.id, live),
                 ..Rows::default()
             };
             self.append(claim, rows, Token::Kept(share));
         }
+    }
+
+    /// Asks these actors for a snapshot, and waits until those are durable. False: some
+    /// of them hang, and were given up.
+    pub async fn refresh(self: &Arc<Self>, ids: Vec<host_model::ActorId>) -> bool {
+        let room = Room::new();
+        for id in ids {
+            if let Some(slot) = self.slots.get_or_make(&id, usize::MAX) {
+                let asked = self.ask_for(&room, &slot, Message::Snapshot, |_| true);
+                if asked.await.is_none() {
+                    return false;
+                }
+            }
+        }
+        tokio::time::timeout(PATIENCE, room.quiet()).await.is_ok()
     }
 
     /// Takes an actor out of memory if what was appended at `position` is still its last.

@@ -102,6 +102,9 @@ pub enum Local {
     /// What has happened here, and the proof of it. On a home that runs or is stopped.
     #[command(subcommand, after_help = "Example:\n  host audit verify")]
     Audit(keep::Audit),
+    /// The store: copy it, put it back, look whether it is whole.
+    #[command(subcommand, after_help = "Example:\n  host store check")]
+    Store(keep::Store),
     /// Build a release.
     #[command(subcommand, hide = true)]
     Release(Release),

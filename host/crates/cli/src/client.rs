@@ -85,18 +85,46 @@ impl Client {
         })
     }
 
+    /// The answer to `POST path`, however long it takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub(crate) async fn post_long<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let mut chunks = self.stream(Method::POST, path, json(body)).await?;
+        let mut answer = Vec::new();
+        while let Some(chunk) = chunks.next().await? {
+            answer.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&answer).map_err(|e| strange(format!("its answer is strange: {e}")))
+    }
+
+    /// The answer to `GET path` as it is made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`], where the host refuses before anything is answered.
+    pub(crate) async fn look(&self, path: &str) -> Result<Chunks, Failure> {
+        self.stream(Method::GET, path, Bytes::new()).await
+    }
+
     /// The answer to `path` as it is made, however long that takes.
     ///
     /// # Errors
     ///
     /// As [`Client::get`], where the host refuses before anything is answered.
-    pub(crate) async fn stream(&self, path: &str) -> Result<Chunks, Failure> {
-        let (response, connection) = self.request(Method::GET, path, Bytes::new()).await?;
+    async fn stream(&self, method: Method, path: &str, body: Bytes) -> Result<Chunks, Failure> {
+        let (response, connection) = self.request(method, path, body).await?;
         if !response.status().is_success() {
             return Err(problem(response).await);
         }
         Ok(Chunks {
             body: response.into_body(),
+            line: Vec::new(),
             _connection: connection,
         })
     }
@@ -227,10 +255,34 @@ impl Events {
 /// An answer as it is made.
 pub(crate) struct Chunks {
     body: Incoming,
+    line: Vec<u8>,
     _connection: Connection,
 }
 
 impl Chunks {
+    /// The next document of an answer with one a line; none at its end.
+    ///
+    /// # Errors
+    ///
+    /// It broke off, or is not of this version.
+    pub(crate) async fn document<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
+        loop {
+            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.line.drain(..=end).collect();
+                return serde_json::from_slice(&line)
+                    .map(Some)
+                    .map_err(|e| strange(format!("it says what is not of this version: {e}")));
+            }
+            match self.next().await? {
+                Some(chunk) => self.line.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+            if self.line.len() > ANSWER_BYTES_MAX {
+                return Err(strange("its answer has no end".to_owned()));
+            }
+        }
+    }
+
     /// Some more of it; none at its end.
     ///
     /// # Errors

@@ -2,18 +2,20 @@
 //! binary shows those of a stopped home in the same way.
 
 use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use host_model::keep::{ExportQuery, Proof, Verifying};
+use host_model::keep::{
+    BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, ExportQuery, PinRequest,
+    PinRow, Proof, UnpinRequest, Verifying,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::query;
 use crate::failure::EXIT_LOOK;
 use crate::instant::rfc3339;
-use crate::{Client, Failure, Output, Table};
-
-/// Bytes of one line of an answer.
-const LINE_BYTES_MAX: usize = 16 << 20;
+use crate::table::{Table, bytes};
+use crate::{Client, Failure, Output};
 
 /// `host audit verify` on a running host.
 ///
@@ -21,29 +23,26 @@ const LINE_BYTES_MAX: usize = 16 << 20;
 ///
 /// The failure, not yet told. That the chain is broken is none.
 pub async fn verify(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let mut chunks = client.stream("/v1/audit/verify").await?;
+    let mut chunks = client.look("/v1/audit/verify").await?;
     let progress = Progress::new(out.is_json());
-    let mut rest = Vec::new();
-    while let Some(chunk) = chunks.next().await? {
-        rest.extend_from_slice(&chunk);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let said = serde_json::from_slice(&line)
-                .map_err(|e| Failure::look("strange_answer", format!("verify: {e}")))?;
-            progress.tell(&said);
-            if !matches!(said, Verifying::Progress { .. }) {
-                progress.done();
-                return verified(&said, out);
-            }
-        }
-        if rest.len() > LINE_BYTES_MAX {
-            break;
+    while let Some(said) = chunks.document().await? {
+        if let Verifying::Progress { position, of } = said {
+            progress.tell(position, of);
+        } else {
+            progress.done();
+            return verified(&said, out);
         }
     }
-    Err(Failure::look(
+    Err(lost("verify the audit trail"))
+}
+
+fn lost(attempted: &str) -> Failure {
+    Failure::look(
         "connection_lost",
-        "verify the audit trail: the host closed the connection before the end; look at `host status` and `host logs`",
-    ))
+        format!(
+            "{attempted}: the host closed the connection before the end; look at `host status` and `host logs`"
+        ),
+    )
 }
 
 /// Shows how a verification ended. What to exit with: 0 it holds, 5 it does not.
@@ -74,7 +73,7 @@ pub async fn export(
         ("since_ms", asked.since_ms.map(|ms| ms.to_string())),
         ("format", Some(asked.format.name().to_owned())),
     ]);
-    let mut chunks = client.stream(&format!("/v1/audit/export{path}")).await?;
+    let mut chunks = client.look(&format!("/v1/audit/export{path}")).await?;
     while let Some(chunk) = chunks.next().await? {
         out.raw(&chunk)?;
         if out.is_closed() {
@@ -82,6 +81,159 @@ pub async fn export(
         }
     }
     Ok(0)
+}
+
+/// `host store backup` of a running host.
+///
+/// # Errors
+///
+/// The failure, not yet told.
+pub async fn backup(file: PathBuf, client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let request = BackupRequest { file };
+    let report = client.post_long("/v1/store/backup", &request).await?;
+    backed_up(&report, out)
+}
+
+/// Shows a backup that was made.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn backed_up(report: &BackupReport, out: &mut Output<'_>) -> Result<u8, Failure> {
+    out.document(report, |report| {
+        let mut table = Table::facts();
+        table.fact("backup", report.file.display().to_string());
+        table.fact("size", bytes(report.bytes));
+        manifest(&report.manifest, &mut table);
+        table.text()
+    })?;
+    Ok(0)
+}
+
+/// Shows a backup that was put back.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn restored(report: &BackupReport, out: &mut Output<'_>) -> Result<u8, Failure> {
+    out.document(report, |report| {
+        let mut table = Table::facts();
+        table.fact("restored", report.file.display().to_string());
+        manifest(&report.manifest, &mut table);
+        table.text()
+    })?;
+    Ok(0)
+}
+
+fn manifest(manifest: &BackupManifest, table: &mut Table) {
+    table.fact("made", rfc3339(manifest.time_ms));
+    table.fact("store", &manifest.store_id);
+    table.fact("release", manifest.release.to_string());
+    if let Some(upgrade) = &manifest.upgrade {
+        table.fact("upgrade", format!("to {}: {}", upgrade.to, upgrade.state));
+    }
+    for plugin in &manifest.plugins {
+        let digest = plugin.sha256.as_deref().unwrap_or("unknown");
+        table.fact(
+            "needs",
+            format!("{} {} {digest}", plugin.name, plugin.version),
+        );
+    }
+}
+
+/// `host store pin`
+///
+/// # Errors
+///
+/// The failure, not yet told.
+pub async fn pin(
+    name: String,
+    position: Option<u64>,
+    client: &Client,
+    out: &mut Output<'_>,
+) -> Result<u8, Failure> {
+    let request = PinRequest { name, position };
+    let pin: PinRow = client.post("/v1/store/pin", &request).await?;
+    out.document(&pin, |pin| {
+        format!("{} keeps all from position {} on", pin.name, pin.position)
+    })?;
+    Ok(0)
+}
+
+/// `host store unpin`
+///
+/// # Errors
+///
+/// The failure, not yet told.
+pub async fn unpin(name: String, client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let pin: PinRow = client
+        .post("/v1/store/unpin", &UnpinRequest { name })
+        .await?;
+    out.document(&pin, |pin| format!("{} keeps nothing any more", pin.name))?;
+    Ok(0)
+}
+
+/// `host store pins`
+///
+/// # Errors
+///
+/// The failure, not yet told.
+pub async fn pins(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let pins: Vec<PinRow> = client.get("/v1/store/pins").await?;
+    out.document(&pins, |pins| {
+        let mut table = Table::new(&["pin", "from position"]);
+        for pin in pins {
+            table.row([pin.name.clone(), pin.position.to_string()]);
+        }
+        table.text()
+    })?;
+    Ok(0)
+}
+
+/// `host store check` of a running host.
+///
+/// # Errors
+///
+/// The failure, not yet told. That something is damaged is none.
+pub async fn check(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let mut chunks = client.look("/v1/store/check").await?;
+    let progress = Progress::new(out.is_json());
+    while let Some(said) = chunks.document().await? {
+        match said {
+            Checking::Progress { position, of } => progress.tell(position, of),
+            Checking::Checked(report) => {
+                progress.done();
+                return checked(&report, out);
+            }
+        }
+    }
+    Err(lost("check the store"))
+}
+
+/// Shows what a check found. What to exit with: 0 all is well, 5 something is damaged.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure> {
+    out.document(report, |report| {
+        let looked = format!(
+            "{} records in {} groups, {} snapshots",
+            report.records, report.groups, report.snapshots
+        );
+        if report.ok {
+            return format!("the store is whole: {looked}");
+        }
+        let mut text = format!("the store is damaged ({looked} looked at); nothing was changed:\n");
+        for damage in &report.damages {
+            text.push_str(&format!("  {}: {}\n", damage.what, damage.problem));
+        }
+        if report.more {
+            text.push_str("  and more\n");
+        }
+        text + "restore the store from a backup: `host store restore FILE` in a home without one\n"
+    })?;
+    Ok(if report.ok { 0 } else { EXIT_LOOK })
 }
 
 /// A bar on a terminal for what takes longer than a moment; otherwise nothing.
@@ -104,10 +256,10 @@ impl Progress {
     }
 
     /// Shows how far it is.
-    pub fn tell(&self, said: &Verifying) {
-        if let (Some(bar), Verifying::Progress { position, of }) = (&self.0, said) {
-            bar.set_length(*of);
-            bar.set_position(*position);
+    pub fn tell(&self, position: u64, of: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(of);
+            bar.set_position(position);
         }
     }
 

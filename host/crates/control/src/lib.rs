@@ -21,10 +21,12 @@ mod actors;
 mod audit;
 mod export;
 mod metrics;
+mod pins;
 mod problem;
 mod repair;
 mod server;
 mod status;
+mod store;
 mod stream;
 mod upgrades;
 mod who;
@@ -44,6 +46,7 @@ pub use audit::verify_with as verify;
 pub use export::{ExportError, export};
 pub use metrics::render as metrics;
 pub use server::{ControlServer, ListenError, admin};
+pub use store::{manifest_of, report};
 pub use who::Peer;
 
 /// What the control API shows and asks.

@@ -19,7 +19,9 @@ use tokio::task::JoinHandle;
 
 use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
-use crate::{Control, Peer, actions, actors, audit, metrics, repair, status, upgrades};
+use crate::{
+    Control, Peer, actions, actors, audit, metrics, pins, repair, status, store, upgrades,
+};
 
 /// Serves the control API until it is dropped.
 #[derive(Debug)]
@@ -97,6 +99,11 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/dead-letters/drop", post(repair::drop_letter))
         .route("/v1/outbox", get(repair::outbox))
         .route("/v1/outbox/retry", post(repair::retry_webhook))
+        .route("/v1/store/backup", post(store::backup))
+        .route("/v1/store/check", get(store::check))
+        .route("/v1/store/pins", get(pins::list))
+        .route("/v1/store/pin", post(pins::pin))
+        .route("/v1/store/unpin", post(pins::unpin))
         .route("/v1/stop", post(stop))
         .fallback(unknown)
         .layer(from_fn_with_state(Arc::clone(&control), actions::recorded))

@@ -94,7 +94,11 @@ fn follow(mut progress: broadcast::Receiver<Progress>, intent: Intent) -> Follow
                 }
                 Ok(said) => drop(teller.try_send(said)),
                 Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
+                Err(RecvError::Closed) => {
+                    let outcome = "unknown".to_owned();
+                    let message = "it ended without a report".to_owned();
+                    return intent.end(Outcome { outcome, message }).await;
+                }
             }
         }
     });

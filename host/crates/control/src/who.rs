@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_user_is_named_if_it_has_a_name() {
-        let users = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nali:x:1000:1000::/home/ali:\n";
+        let users = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nali:x:1000:1000::/srv/ali:\n";
         assert_eq!(name(users, 0), Some("root"));
         assert_eq!(name(users, 1000), Some("ali"));
         assert_eq!(name(users, 7), None);

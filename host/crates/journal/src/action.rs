@@ -6,13 +6,16 @@
 //! belong to no actor's replay, so no head, no snapshot and no tail knows them.
 
 use bytes::Bytes;
-use host_model::{ActorId, Version};
+use host_model::Version;
 use serde_json::{Value, json};
 
 use crate::{Position, Record};
 
-/// Whose records actions are. No plugin may have the name `host`.
+/// Whose records actions are. No plugin may have the name [`RESERVED`].
 pub const OPERATOR: &str = "host:operator";
+
+/// The name that is kept for the host's own records.
+pub const RESERVED: &str = "host";
 
 /// Something that an operator asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,10 +91,4 @@ impl Record {
     pub fn is_action(&self) -> bool {
         self.seq == 0
     }
-}
-
-/// Whether an actor's id is kept for the host's own records.
-#[must_use]
-pub fn is_reserved(actor: &ActorId) -> bool {
-    actor.plugin() == "host"
 }

@@ -1,13 +1,21 @@
 //! A store that nobody owns, opened for reading only: for an audit of a home that
 //! is stopped, and of a backup.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
+use host_model::Version;
 
 use crate::error::{OpenError, ReadError};
 use crate::store::Reader;
-use crate::{Options, Trail, sqlite};
+use crate::{CheckError, Checked, Options, Position, Trail, check, sqlite};
+
+/// Actors read at once.
+const PAGE: usize = 1_000;
+
+/// Groups read at once: some tens of MiB at most.
+const GROUPS_AT_ONCE: usize = 16;
 
 /// Changes nothing, takes no lock and no epoch. A host may own the store meanwhile.
 pub struct Archive {
@@ -30,6 +38,47 @@ impl Archive {
     #[must_use]
     pub fn trail(&self) -> Trail<'_> {
         Trail::new(&*self.reader)
+    }
+
+    /// See [`Journal::check`](crate::Journal::check).
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`]
+    pub fn check(&self, tell: impl FnMut(Position, Position)) -> Result<Checked, CheckError> {
+        check::check(&*self.reader, tell)
+    }
+
+    /// The plugin versions that this store cannot be woken without: those whose
+    /// states it holds, and those whose records a replay still applies.
+    ///
+    /// # Errors
+    ///
+    /// The store's, or that a record is damaged.
+    pub fn versions(&self) -> Result<BTreeSet<(String, Version)>, ReadError> {
+        let mut versions = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let page = self.reader.list("", after.as_ref(), PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            let states = page.iter();
+            versions.extend(states.map(|it| (it.id.plugin().to_owned(), it.version.clone())));
+        }
+        let Some(meta) = self.reader.meta()? else {
+            return Ok(versions);
+        };
+        let mut behind = Position(meta.tail_start.0.saturating_sub(1));
+        loop {
+            let page = self.trail().page(behind, GROUPS_AT_ONCE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(versions);
+            };
+            behind = *last;
+            let records = page.into_iter().map(|(_, record)| record);
+            let of_actors = records.filter(|record| !record.is_action());
+            versions.extend(of_actors.map(|it| (it.actor.plugin().to_owned(), it.version)));
+        }
     }
 
     /// Names the store for ever.

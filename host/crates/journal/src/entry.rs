@@ -55,6 +55,9 @@ pub struct Rows {
     /// The host's own durable values, such as the state of an upgrade: key, and
     /// new value or none.
     pub values: Vec<(String, Option<Bytes>)>,
+    /// Groups that end at or before this are removed. Only of
+    /// [`Journal::removal`](crate::Journal::removal), which signs what is gone.
+    pub removed_through: Option<Position>,
 }
 
 /// The identity of a cast: the position of the record that caused it, and which

@@ -29,6 +29,10 @@
 //! writes, a [`store::Store`] commits it, and `heads` learns of it. `recover`
 //! rebuilds the heads at the next start, `walk` reads an actor, `audit` all.
 //!
+//! What no replay needs any more may be removed from the chain's beginning, in steps
+//! that are entries themselves (`retention`); a signed `anchor` then says where it
+//! begins.
+//!
 //! This crate must not know plugins, actors in memory, or upgrades: a state is
 //! bytes, and a transition is a key and a value.
 
@@ -37,7 +41,9 @@ mod anchor;
 mod answer;
 mod archive;
 mod audit;
+mod backup;
 mod chain;
+mod check;
 mod entry;
 mod error;
 pub mod group;
@@ -45,6 +51,7 @@ mod heads;
 mod hex;
 mod journal;
 mod lost;
+mod migrate;
 mod outbox;
 mod plan;
 mod queue;
@@ -52,6 +59,7 @@ mod reads;
 mod record;
 mod recover;
 mod repair;
+mod retention;
 pub mod sealed;
 mod shared;
 mod sqlite;
@@ -60,20 +68,24 @@ mod trouble;
 mod walk;
 mod writer;
 
-pub use action::{Action, OPERATOR, Outcome, is_reserved};
+pub use action::{Action, OPERATOR, Outcome, RESERVED};
 pub use anchor::{Anchor, AnchorKey, KeyError};
 pub use answer::{AnswerKey, KeptAnswer};
 pub use archive::Archive;
 pub use audit::{Audited, Trail, Verified};
+pub use backup::{BackupError, Copied};
 pub use chain::Damage;
+pub use check::{CheckError, Checked, Finding};
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Origin, Rows, TimerRow,
 };
 pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedReason, StoreError};
 pub use journal::{Journal, Options};
+pub use migrate::{Migrated, migrate};
 pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
+pub use retention::Removal;
 pub use shared::Stats;
 pub use store::{Listed, TimerMark};
 pub use trouble::Trouble;

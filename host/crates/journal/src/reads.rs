@@ -1,6 +1,7 @@
 //! What callers read of the journal: durable rows only.
 
 use std::ops::{ControlFlow, Range};
+use std::path::Path;
 
 use bytes::Bytes;
 use host_model::ActorId;
@@ -9,7 +10,8 @@ use crate::error::ReadError;
 use crate::heads::Heads;
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
-    CastId, CastRow, DeadLetter, Journal, Position, Record, Stored, TimerRow, Trail, Verified, walk,
+    Archive, BackupError, CastId, CastRow, CheckError, Checked, Copied, DeadLetter, Journal,
+    Position, Record, Stored, TimerRow, Trail, Verified, backup, check, walk,
 };
 
 /// All wait for the disk; some for another reader first.
@@ -190,6 +192,30 @@ impl<T> Journal<T> {
     /// [`ReadError::Closed`]
     pub fn trail(&self) -> Result<Trail<'_>, ReadError> {
         Ok(Trail::new(self.reader()?))
+    }
+
+    /// Copies the store as it is now into the new file `to`, beside commits, and keeps
+    /// in it what `describe` makes of the copy: a key and a value.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError`]; nothing is left at `to`.
+    pub fn backup(
+        &self,
+        to: &Path,
+        describe: impl FnMut(&Archive) -> Result<(String, Bytes), String>,
+    ) -> Result<Copied, BackupError> {
+        backup::backup(self.reader()?, to, describe)
+    }
+
+    /// Looks at everything that the store holds, as it is now. `tell` hears which
+    /// position it has come to, and the last.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`]: it cannot be looked at. What is damaged is no error.
+    pub fn check(&self, tell: impl FnMut(Position, Position)) -> Result<Checked, CheckError> {
+        check::check(self.reader()?, tell)
     }
 
     pub(crate) fn reader(&self) -> Result<&dyn Reader, ReadError> {

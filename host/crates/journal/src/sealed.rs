@@ -125,6 +125,7 @@ impl Sealed {
             && rows.dead_letter.is_none()
             && rows.quarantine.is_none()
             && rows.values.is_empty()
+            && rows.removed_through.is_none()
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the journal needs of a store: one writer that commits groups, and
 //! readers beside it. SQLite is the first; the trait knows nothing of it.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use host_model::{ActorId, Version};
 use thiserror::Error;
@@ -130,6 +132,19 @@ pub trait Reader: Send + Sync {
         Ok(None)
     }
 
+    /// Up to `limit` actors whose records between their kept snapshots are still
+    /// needed, with the position from which on: the lowest first. None: the store does
+    /// not tell, so nothing may be removed.
+    fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
+        let _ = limit;
+        Ok(None)
+    }
+
+    /// What only some stores can be asked for; none of one with tools of its own.
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        None
+    }
+
     /// Up to `limit` actors that have a snapshot, of a plugin (of all, if it is
     /// empty), behind `after`, in the order of their ids.
     fn list(
@@ -225,6 +240,50 @@ impl TimerMark {
             name: timer.name.clone(),
         }
     }
+}
+
+/// A store that lies in a file of ours, and so is ours to check and to copy.
+pub trait Inspect {
+    /// The store as it is now, whatever is committed meanwhile. It keeps the store's
+    /// log from being taken up again as long as it lives.
+    ///
+    /// # Errors
+    ///
+    /// The store's, here and below.
+    fn frozen(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// What is wrong with the file as such, at most `limit` sentences.
+    fn integrity(&self, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// First positions of up to `limit` groups behind `after`: no body is read.
+    fn group_positions(&self, after: Position, limit: usize) -> Result<Vec<Position>, StoreError>;
+
+    /// Up to `limit` snapshots behind `after`, in order: no body is read.
+    fn snapshot_keys(&self, after: Position, limit: usize) -> Result<Vec<SnapshotKey>, StoreError>;
+
+    /// The body of the snapshot at a position.
+    fn snapshot_body(&self, position: Position) -> Result<Vec<u8>, StoreError>;
+
+    /// Copies what is durable now into `file`, which is empty, and adds this value.
+    /// Holds up no commit.
+    fn copy_to(
+        &self,
+        file: &Path,
+        describe: &mut dyn FnMut(&Path) -> Result<(String, Bytes), String>,
+    ) -> Result<(), StoreError>;
+}
+
+/// A snapshot without its body.
+#[derive(Debug)]
+pub struct SnapshotKey {
+    /// Of its entry.
+    pub position: Position,
+    /// Whose, as the row says.
+    pub actor: String,
+    /// [`Snapshot::seq`](crate::Snapshot::seq), as the row says.
+    pub seq: u64,
+    /// [`Snapshot::version`](crate::Snapshot::version), as the row says.
+    pub version: String,
 }
 
 /// A snapshot as it is stored.

@@ -17,6 +17,13 @@
 //! | `POST /v1/quarantine/release` | [`ReleaseRequest`] | `{}` |
 //! | `GET /v1/dead-letters?after=N&limit=N` | | list of [`DeadLetterRow`] |
 //! | `POST /v1/stop` | | `{}`, and the host ends in order |
+//! | `GET /v1/audit/verify` | | one [`Verifying`](crate::keep::Verifying) a line |
+//! | `GET /v1/audit/export?actor=ID&since_ms=T&format=F` | | see [`ExportQuery`](crate::keep::ExportQuery) |
+//! | `POST /v1/store/backup` | [`BackupRequest`](crate::keep::BackupRequest) | [`BackupReport`](crate::keep::BackupReport) |
+//! | `GET /v1/store/check` | | one [`Checking`](crate::keep::Checking) a line |
+//! | `GET /v1/store/pins` | | list of [`PinRow`](crate::keep::PinRow) |
+//! | `POST /v1/store/pin` | [`PinRequest`](crate::keep::PinRequest) | [`PinRow`](crate::keep::PinRow) |
+//! | `POST /v1/store/unpin` | [`UnpinRequest`](crate::keep::UnpinRequest) | [`PinRow`](crate::keep::PinRow) |
 //!
 //! Those of [`repair`] beside.
 //!

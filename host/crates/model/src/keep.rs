@@ -1,5 +1,8 @@
 //! What an operator asks of the audit trail and of the store, and what comes back.
 
+use std::path::PathBuf;
+
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ActorId;
@@ -98,4 +101,131 @@ pub struct AnchorRow {
     pub time_ms: i64,
     /// The key that signed it, hexadecimal.
     pub public_key: String,
+}
+
+/// `POST /v1/store/backup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// Where to: an absolute path, as the host sees it.
+    pub file: PathBuf,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// The file.
+    pub file: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// What it says of itself.
+    pub manifest: BackupManifest,
+}
+
+/// What a backup says of itself, as a value of its store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupManifest {
+    /// 1. Fields are added without another number.
+    pub format: u32,
+    /// When it was made, Unix milliseconds, UTC.
+    pub time_ms: i64,
+    /// The host that made it.
+    pub host: Version,
+    /// Names the store.
+    pub store_id: String,
+    /// Version of its tables.
+    pub schema: i64,
+    /// The release that a start boots.
+    pub release: Version,
+    /// The upgrade that was under way: its release, and how far it had come.
+    pub upgrade: Option<BackupUpgrade>,
+    /// The libraries without which it cannot be woken.
+    pub plugins: Vec<BackupPlugin>,
+}
+
+/// See [`BackupManifest::upgrade`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupUpgrade {
+    /// The release that it led to.
+    pub to: Version,
+    /// Name of its state.
+    pub state: String,
+}
+
+/// See [`BackupManifest::plugins`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupPlugin {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+    /// SHA-256 of the library, in hex; none where this home never knew it.
+    pub sha256: Option<String>,
+}
+
+/// What is said while a store is checked: `GET /v1/store/check`, one document a line,
+/// the last one [`Checking::Checked`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Checking {
+    /// It has come so far.
+    Progress {
+        /// The position that is looked at.
+        position: u64,
+        /// The last.
+        of: u64,
+    },
+    /// It is done.
+    Checked(CheckReport),
+}
+
+/// What a check of a store has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// Nothing is damaged.
+    pub ok: bool,
+    /// Groups looked at.
+    pub groups: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Snapshots looked at.
+    pub snapshots: u64,
+    /// What is damaged, at most a hundred.
+    pub damages: Vec<DamageRow>,
+    /// Whether there is more.
+    pub more: bool,
+}
+
+/// See [`CheckReport::damages`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamageRow {
+    /// Names it.
+    pub what: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// `POST /v1/store/pin`: keeps the journal from a position on, whatever its age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRequest {
+    /// What it is known by.
+    pub name: String,
+    /// The first position that stays: the first there is, if absent.
+    #[serde(default)]
+    pub position: Option<u64>,
+}
+
+/// `POST /v1/store/unpin`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpinRequest {
+    /// What it is known by.
+    pub name: String,
+}
+
+/// A line of `host store pins`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRow {
+    /// What it is known by.
+    pub name: String,
+    /// The first position that stays.
+    pub position: u64,
 }

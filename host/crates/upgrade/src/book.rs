@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use host_actors::Actors;
-use host_journal::{Journal, Lost, ReadError};
+use host_journal::{Archive, Journal, Lost, ReadError};
 use host_model::Version;
 use host_model::control::UpgradeReport;
 use host_model::limits::HISTORY_MAX;
@@ -80,8 +80,23 @@ impl Booked {
     ///
     /// [`BookError`]
     pub fn read<T: Send + 'static>(journal: &Journal<T>) -> Result<Self, BookError> {
+        Self::of(|prefix| journal.values(prefix))
+    }
+
+    /// Reads the book of a store that nobody owns.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`]
+    pub fn read_archive(archive: &Archive) -> Result<Self, BookError> {
+        Self::of(|prefix| archive.values(prefix))
+    }
+
+    fn of(
+        values: impl Fn(&str) -> Result<Vec<(String, Bytes)>, ReadError>,
+    ) -> Result<Self, BookError> {
         let mut book = Self::default();
-        for (key, value) in journal.values("release/")? {
+        for (key, value) in values("release/")? {
             match key.strip_prefix("release/") {
                 Some("permanent") => book.permanent = Some(parse(&key, &value)?),
                 Some("previous") => book.previous = Some(parse(&key, &value)?),
@@ -95,11 +110,11 @@ impl Booked {
                 None => {}
             }
         }
-        for (key, value) in journal.values("plugin/digest/")? {
+        for (key, value) in values("plugin/digest/")? {
             book.digests.insert(key.clone(), parse(&key, &value)?);
         }
-        if let Some(value) = journal.value("upgrade/last")? {
-            book.last = Some(parse("upgrade/last", &value)?);
+        if let Some((key, value)) = values("upgrade/last")?.first() {
+            book.last = Some(parse(key, value)?);
         }
         Ok(book)
     }

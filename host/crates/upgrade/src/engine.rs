@@ -184,6 +184,18 @@ impl Upgrader {
         upgrader
     }
 
+    /// Who puts releases together.
+    #[must_use]
+    pub fn assembler(&self) -> &Assembler {
+        &self.assembler
+    }
+
+    /// Version of the host that runs.
+    #[must_use]
+    pub fn host(&self) -> &Version {
+        &self.host
+    }
+
     /// What an upgrade to `to` would do. Blocking, for it reads releases.
     ///
     /// # Errors

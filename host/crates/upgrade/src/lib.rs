@@ -19,11 +19,13 @@
 //! This crate must not know sockets, protocols, or how a command line is spelled.
 
 mod assemble;
+mod backup;
 mod book;
 mod engine;
 mod plan;
 mod recover;
 mod releases;
+mod retention;
 mod run;
 mod running;
 mod state;
@@ -31,10 +33,12 @@ mod steps;
 mod verify;
 
 pub use assemble::{AssembleError, Assembler};
+pub use backup::{BACKUP, DescribeError, describe, missing, read as read_backup};
 pub use book::{Book, BookError, Booked};
 pub use engine::{Hooks, Parts, RefusedUpgrade, Upgrader};
 pub use plan::{PlanError, plan};
 pub use recover::{Recovery, recover};
 pub use releases::{Releases, ReleasesError, Unpacked};
+pub use retention::{PINS, Removed, Retention, RetentionError};
 pub use state::{Event, IllegalEvent, Reason, State, Upgrade};
 pub use verify::{VerifyError, verify};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use host_journal::RESERVED;
 use host_loader::Digest;
 use host_model::Version;
 use thiserror::Error;
@@ -48,6 +49,11 @@ pub fn verify(
     }
     let mut files: Vec<(PathBuf, &str)> = Vec::new();
     for plugin in &manifest.plugins {
+        if plugin.name == RESERVED {
+            problems.push(format!(
+                "its plugin {RESERVED} has a name that is kept for the host's own records; call it otherwise"
+            ));
+        }
         files.push((plugin.file.clone(), &plugin.sha256));
         let known = booked.digest(&plugin.name, &plugin.version);
         if let Some(known) = known

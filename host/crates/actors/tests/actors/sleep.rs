@@ -33,6 +33,30 @@ async fn idle_actors_leave_memory_and_come_back_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_holds_old_groups_back_lets_go_of_them_when_asked() {
+    let home = Home::new();
+    let host = home.start(1);
+    let actors = &host.0;
+    for n in 0..10 {
+        for _ in 0..3 {
+            let actor = format!("faulty:{n}");
+            host.ask(&actor, "add", json!({ "by": 1 })).await;
+            let held = vec![actor.parse().unwrap()];
+            assert!(actors.refresh(held).await);
+        }
+    }
+    let late = i64::MAX;
+    let held = actors.journal().held_back(late, 100).unwrap();
+    assert_eq!(held.len(), 10, "between two snapshots there is a record");
+    assert!(actors.refresh(held).await);
+    assert_eq!(actors.journal().held_back(late, 100).unwrap(), []);
+    for n in 0..10 {
+        assert_eq!(host.count(&format!("faulty:{n}")).await, 3);
+    }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_limit_room_is_made_for_others() {
     let home = Home::new();
     let limits = Limits {

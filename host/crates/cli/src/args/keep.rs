@@ -1,5 +1,7 @@
 //! Commands that keep what was entrusted: the audit trail and the store.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use host_model::ActorId;
 use host_model::keep::{ExportFormat, ExportQuery};
@@ -55,4 +57,54 @@ impl From<Export> for ExportQuery {
             },
         }
     }
+}
+
+/// `host store ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Store {
+    /// Copy the store to a new file while everything runs.
+    #[command(
+        after_help = "Example:\n  host store backup /var/backups/host-2026-02-18.db\n\nKeep the releases beside it: the file names the libraries that it needs. The key\ndata/anchor.key is not in it."
+    )]
+    Backup {
+        /// The file; must not exist.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Put a backup into a home without a store, while no host runs.
+    #[command(after_help = "Example:\n  host store restore /var/backups/host-2026-02-18.db")]
+    Restore {
+        /// A file of `host store backup`.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Look at everything in the store, and name what is damaged. Changes nothing.
+    #[command(
+        after_help = "Example:\n  host store check\n\nIt ends with 5 if something is damaged."
+    )]
+    Check {
+        /// Replay every actor, too, and compare.
+        #[arg(long)]
+        replay: bool,
+    },
+    /// Bring the store's tables up to date, while no host runs. A start does it, too.
+    #[command(after_help = "Example:\n  host stop && host store migrate")]
+    Migrate,
+    /// Keep the journal from a position on, whatever RETENTION says.
+    #[command(after_help = "Example:\n  host store pin audit-2026")]
+    Pin {
+        /// What the pin is known by.
+        name: String,
+        /// The first position that stays [default: the first there is].
+        position: Option<u64>,
+    },
+    /// Take a pin away.
+    #[command(after_help = "Example:\n  host store unpin audit-2026")]
+    Unpin {
+        /// What the pin is known by.
+        name: String,
+    },
+    /// List the pins.
+    #[command(after_help = "Example:\n  host store pins")]
+    Pins,
 }

@@ -1,3 +1,5 @@
+//! Exports, read back by those who read them.
+
 use host_journal::{Entry, Journal, Options, Record, Rows};
 use serde_json::{Value, json};
 use tempfile::TempDir;

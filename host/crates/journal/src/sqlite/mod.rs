@@ -8,7 +8,9 @@
 mod answers;
 mod archive;
 mod checkpoint;
+mod inspect;
 mod lock;
+mod migrate;
 mod outbox;
 mod pool;
 mod reader;
@@ -28,6 +30,7 @@ use crate::error::{OpenError, StoreError};
 use crate::store::Opened;
 
 pub(crate) use archive::open as open_archive;
+pub(crate) use migrate::migrate;
 
 /// The oldest SQLite that does not corrupt a WAL when it is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;

@@ -46,6 +46,25 @@ impl Pool {
         }
     }
 
+    /// One connection, in a transaction that sees the store as it is now.
+    pub(super) fn frozen(&self) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = connect(&self.path, flags)?;
+        // A transaction begins with what it first reads.
+        connection
+            .execute_batch("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1")
+            .map_err(StoreError::of::<rusqlite::Error>("begin to read"))?;
+        Ok(Self {
+            path: self.path.clone(),
+            idle: Mutex::new(Idle {
+                connections: vec![connection],
+                opened: READERS_MAX,
+            }),
+            returned: Condvar::new(),
+            _file: Arc::clone(&self._file),
+        })
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::{answers, beside, outbox};
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Listed, Meta, Reader, SnapshotRow, TimerMark};
+use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, Position, TimerRow,
@@ -78,6 +78,21 @@ impl Reader for Pool {
             [before.0.cast_signed()],
             |row| hash_of(row, 0),
         )
+    }
+
+    fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
+        let needed = self.rows(
+            "look for what the kept snapshots need",
+            "SELECT min(position) AS oldest, actor FROM snapshots
+             GROUP BY actor HAVING max(seq) > min(seq) ORDER BY oldest LIMIT ?1",
+            [rows_max(limit)],
+            |row| Ok((position(row, 0)?, parsed(row, 1)?)),
+        )?;
+        Ok(Some(needed))
+    }
+
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        Some(self)
     }
 
     fn meta(&self) -> Result<Option<Meta>, StoreError> {

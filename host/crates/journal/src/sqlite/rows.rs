@@ -303,6 +303,12 @@ impl Tables<'_> {
                 .map(drop)?,
             None => {}
         }
+        if let Some(through) = rows.removed_through {
+            // By the key: groups do not overlap.
+            self.connection
+                .prepare_cached("DELETE FROM groups WHERE first_pos <= ?1")?
+                .execute([sql(through)])?;
+        }
         for (key, value) in &rows.values {
             match value {
                 Some(value) => self

@@ -4,10 +4,12 @@ mod audit;
 mod concurrent;
 mod failure;
 mod group;
+mod keep;
 mod log;
 mod once;
 mod random;
 mod recovery;
+mod retention;
 mod rows;
 mod sealed;
 

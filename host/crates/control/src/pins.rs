@@ -1,0 +1,82 @@
+//! Pins: what retention leaves alone because an operator says so.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use host_journal::{Lost, ReadError};
+use host_model::keep::{PinRequest, PinRow, UnpinRequest};
+use host_upgrade::PINS;
+
+use crate::Control;
+use crate::problem::Refusal;
+
+/// Characters of a pin's name.
+const NAME_CHARS_MAX: usize = 64;
+
+pub(crate) async fn list(
+    State(control): State<Arc<Control>>,
+) -> Result<Json<Vec<PinRow>>, Refusal> {
+    Ok(Json(pins(control).await?))
+}
+
+pub(crate) async fn pin(
+    State(control): State<Arc<Control>>,
+    Json(request): Json<PinRequest>,
+) -> Result<Json<PinRow>, Refusal> {
+    let PinRequest { name, position } = request;
+    let right = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(right) {
+        let message = format!(
+            "pin the journal as {name:?}: a name is 1 to {NAME_CHARS_MAX} letters, digits and - _ ."
+        );
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_name", message));
+    }
+    let position = position.unwrap_or(0);
+    write(&control, &name, Some(Bytes::from(position.to_string()))).await?;
+    Ok(Json(PinRow { name, position }))
+}
+
+pub(crate) async fn unpin(
+    State(control): State<Arc<Control>>,
+    Json(request): Json<UnpinRequest>,
+) -> Result<Json<PinRow>, Refusal> {
+    let pins = pins(Arc::clone(&control)).await?;
+    match pins.into_iter().find(|pin| pin.name == request.name) {
+        Some(pin) => {
+            write(&control, &pin.name, None).await?;
+            Ok(Json(pin))
+        }
+        None => {
+            let message = format!(
+                "take the pin {:?} away: there is none of that name; `host store pins` shows those there are",
+                request.name
+            );
+            Err(Refusal::new(StatusCode::NOT_FOUND, "no_such_pin", message))
+        }
+    }
+}
+
+async fn pins(control: Arc<Control>) -> Result<Vec<PinRow>, Refusal> {
+    let read = move || -> Result<Vec<PinRow>, ReadError> {
+        let values = control.actors.journal().values(PINS)?.into_iter();
+        Ok(values
+            .map(|(key, value)| PinRow {
+                name: key.trim_start_matches(PINS).to_owned(),
+                // What makes no sense holds everything.
+                position: serde_json::from_slice(&value).unwrap_or(0),
+            })
+            .collect())
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.expect("reading the journal does not panic")
+        .map_err(|e| Refusal::internal("list the pins", &e))
+}
+
+async fn write(control: &Control, name: &str, value: Option<Bytes>) -> Result<(), Refusal> {
+    let values = vec![(format!("{PINS}{name}"), value)];
+    let written: Result<(), Lost> = control.actors.write_values(values).await;
+    written.map_err(|e| Refusal::internal("write the pin", &e))
+}

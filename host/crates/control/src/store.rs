@@ -1,0 +1,128 @@
+//! The store, as an operator copies and checks it.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use host_journal::{Archive, BackupError, CheckError, Checked};
+use host_model::Version;
+use host_model::keep::{
+    BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, DamageRow,
+};
+use host_upgrade::{BACKUP, Releases, describe};
+
+use crate::Control;
+use crate::actions::now_ms;
+use crate::problem::Refusal;
+use crate::stream::answer;
+
+/// How often it is said how far a check is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+pub(crate) async fn backup(
+    State(control): State<Arc<Control>>,
+    Json(request): Json<BackupRequest>,
+) -> Result<Json<BackupReport>, Refusal> {
+    let BackupRequest { file } = request;
+    if !file.is_absolute() {
+        let message = format!(
+            "back the store up to {}: name an absolute path",
+            file.display()
+        );
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_path", message));
+    }
+    let work = tokio::task::spawn_blocking(move || {
+        let mut manifest = None;
+        let copied = control.actors.journal().backup(&file, |copy| {
+            let releases = control.upgrader.assembler().releases();
+            let (described, value) = manifest_of(copy, releases, control.upgrader.host())?;
+            manifest = Some(described);
+            Ok((BACKUP.to_owned(), value))
+        });
+        let failed = |error: &dyn std::error::Error| {
+            let attempted = format!("back the store up to {}", file.display());
+            Refusal::internal(&attempted, error)
+        };
+        match (copied, manifest) {
+            (Ok(copied), Some(manifest)) => Ok(Json(BackupReport {
+                bytes: copied.bytes,
+                file,
+                manifest,
+            })),
+            (Ok(_), None) => Err(failed(&std::io::Error::other("the copy was not described"))),
+            (Err(error @ (BackupError::Exists(_) | BackupError::Elsewhere)), _) => {
+                let message = format!("back the store up: {error}");
+                Err(Refusal::new(StatusCode::CONFLICT, "refused", message))
+            }
+            (Err(error), _) => Err(failed(&error)),
+        }
+    });
+    let ended = work.await;
+    ended.unwrap_or_else(|error| Err(Refusal::internal("back the store up", &error)))
+}
+
+/// What a backup says of itself, and the value that it is kept as.
+///
+/// # Errors
+///
+/// Why the copy cannot be described, in a sentence.
+pub fn manifest_of(
+    copy: &Archive,
+    releases: &Releases,
+    host: &Version,
+) -> Result<(BackupManifest, Bytes), String> {
+    let manifest = describe(copy, releases, host, now_ms()).map_err(|e| host_actors::chain(&e))?;
+    let value = serde_json::to_vec(&manifest).map_err(|e| e.to_string())?;
+    Ok((manifest, value.into()))
+}
+
+pub(crate) async fn check(State(control): State<Arc<Control>>) -> Result<Response, Refusal> {
+    answer("application/x-ndjson", move |to| {
+        let mut say = |said: &Checking| {
+            let line = serde_json::to_string(said).expect("it is plain data");
+            // Nobody may listen any more; what was begun ends.
+            let _gone = writeln!(to, "{line}").and_then(|()| to.flush());
+        };
+        let mut told = Instant::now();
+        let checked = control.actors.journal().check(|position, of| {
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                let (position, of) = (position.0, of.0);
+                say(&Checking::Progress { position, of });
+            }
+        });
+        match checked {
+            Ok(checked) => say(&Checking::Checked(report(checked))),
+            Err(error @ CheckError::Elsewhere) => {
+                let message = format!("check the store: {error}");
+                return Err(Refusal::new(StatusCode::CONFLICT, "refused", message));
+            }
+            Err(error) => return Err(Refusal::internal("check the store", &error)),
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A check as it is reported.
+#[must_use]
+pub fn report(checked: Checked) -> CheckReport {
+    let damages = checked.findings.into_iter().map(|finding| DamageRow {
+        what: finding.what,
+        problem: finding.problem,
+    });
+    let damages: Vec<_> = damages.collect();
+    CheckReport {
+        ok: damages.is_empty(),
+        damages,
+        groups: checked.groups,
+        records: checked.records,
+        snapshots: checked.snapshots,
+        more: checked.more,
+    }
+}

@@ -1,0 +1,136 @@
+//! A copy of a store in one file, made beside commits.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use thiserror::Error;
+
+use crate::error::{OpenError, ReadError, StoreError};
+use crate::store::Reader;
+use crate::{Archive, Options};
+
+/// A backup that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// Why there is no backup. Nothing is left where it should be.
+#[derive(Debug, Error)]
+pub enum BackupError {
+    /// Something is there already, and stays.
+    #[error("{} is there already: name another file, or remove it", .0.display())]
+    Exists(PathBuf),
+    /// A store with backups of its own kind.
+    #[error("this store is backed up by its own tools, such as pg_dump")]
+    Elsewhere,
+    /// The file cannot be written.
+    #[error("{attempted} {}", path.display())]
+    File {
+        /// What was attempted.
+        attempted: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The copy cannot be read.
+    #[error("the copy could not be opened")]
+    Open(#[from] OpenError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store refused a statement.
+    #[error("the store could not be copied")]
+    Store(#[from] StoreError),
+}
+
+/// See [`Journal::backup`](crate::Journal::backup).
+pub(crate) fn backup(
+    reader: &dyn Reader,
+    to: &Path,
+    mut describe: impl FnMut(&Archive) -> Result<(String, Bytes), String>,
+) -> Result<Copied, BackupError> {
+    let inspect = reader.inspect().ok_or(BackupError::Elsewhere)?;
+    if to.exists() {
+        return Err(BackupError::Exists(to.to_owned()));
+    }
+    let partial = Partial::make(to)?;
+    inspect.copy_to(&partial.path, &mut |copy| {
+        let options = Options {
+            path: copy.to_owned(),
+        };
+        let archive = Archive::open(&options).map_err(|error| error.to_string())?;
+        describe(&archive)
+    })?;
+    partial.keep_as(to)
+}
+
+/// The copy before it is whole. Removed when dropped.
+struct Partial {
+    path: PathBuf,
+    /// Locked, so that of two backups to one file the second is refused.
+    file: File,
+}
+
+impl Partial {
+    /// An empty file beside `to`, its owner's alone.
+    fn make(to: &Path) -> Result<Self, BackupError> {
+        let mut name = to.as_os_str().to_owned();
+        name.push(".partial");
+        let path = PathBuf::from(name);
+        let make = || -> std::io::Result<File> {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create(true).truncate(false);
+            let file = options.mode(0o600).open(&path)?;
+            file.try_lock()?;
+            // What a host that died has left.
+            file.set_len(0)?;
+            Ok(file)
+        };
+        match make() {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(BackupError::File {
+                attempted: "make, and lock, the file",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Gives it its name, durably, unless something has that name by now.
+    fn keep_as(self, to: &Path) -> Result<Copied, BackupError> {
+        let failed = |attempted| {
+            move |source: std::io::Error| match source.kind() {
+                ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
+                _ => BackupError::File {
+                    attempted,
+                    path: to.to_owned(),
+                    source,
+                },
+            }
+        };
+        self.file.sync_all().map_err(failed("write through"))?;
+        let bytes = self.file.metadata().map_err(failed("look at"))?.len();
+        renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
+            .map_err(|errno| failed("name the copy")(errno.into()))?;
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed("write through the folder of"))?;
+        Ok(Copied { bytes })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // It has its name by now, or is of no use.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,340 @@
+//! Looks at everything that a store holds, names what is damaged, changes nothing.
+//!
+//! Everything is seen as it was at one moment, so a host may go on committing.
+
+use std::collections::{HashMap, HashSet};
+
+use host_model::ActorId;
+use thiserror::Error;
+
+use crate::chain::Chain;
+use crate::error::{ReadError, StoreError};
+use crate::group::Hash;
+use crate::heads::Heads;
+use crate::sealed::{open_record, open_snapshot};
+use crate::store::{GroupRow, Inspect, Meta, Reader, SnapshotKey};
+use crate::{CastId, Position, Record, Trail, recover};
+
+/// Findings that are told; a broken disk has as many as one likes.
+const FINDINGS_MAX: usize = 100;
+
+/// Rows listed at once.
+const PAGE: usize = 1_000;
+
+/// Something that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Names it: the group, the snapshot, the table.
+    pub what: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Groups.
+    pub groups: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// What is damaged, at most a hundred. None: all is well.
+    pub findings: Vec<Finding>,
+    /// Whether there is more than that.
+    pub more: bool,
+}
+
+/// The store cannot be looked at.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// A store that lies elsewhere.
+    #[error("this store is checked by its own tools, such as pg_amcheck")]
+    Elsewhere,
+    /// The store cannot be read at all.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store refused a statement.
+    #[error("the store could not be read")]
+    Store(#[from] StoreError),
+}
+
+/// See [`Journal::check`](crate::Journal::check).
+pub(crate) fn check(
+    reader: &dyn Reader,
+    mut tell: impl FnMut(Position, Position),
+) -> Result<Checked, CheckError> {
+    let frozen = reader.inspect().ok_or(CheckError::Elsewhere)?.frozen()?;
+    let inspect = frozen.inspect().ok_or(CheckError::Elsewhere)?;
+    let meta = frozen.meta()?.ok_or(CheckError::Elsewhere)?;
+    let mut check = Check {
+        reader: &*frozen,
+        inspect,
+        meta,
+        checked: Checked::default(),
+        last: HashMap::new(),
+        actors: HashSet::new(),
+    };
+    check.pages();
+    check.groups(&mut tell);
+    check.snapshots();
+    check.tails();
+    check.rows();
+    Ok(check.checked)
+}
+
+struct Check<'a> {
+    reader: &'a dyn Reader,
+    inspect: &'a dyn Inspect,
+    meta: Meta,
+    checked: Checked,
+    /// Sequence and time of each actor's last record.
+    last: HashMap<ActorId, (u64, i64)>,
+    /// Those with a snapshot.
+    actors: HashSet<String>,
+}
+
+impl Check<'_> {
+    fn find(&mut self, what: impl Into<String>, problem: impl Into<String>) {
+        if self.checked.findings.len() >= FINDINGS_MAX {
+            self.checked.more = true;
+            return;
+        }
+        self.checked.findings.push(Finding {
+            what: what.into(),
+            problem: problem.into(),
+        });
+    }
+
+    fn pages(&mut self) {
+        match self.inspect.integrity(FINDINGS_MAX) {
+            Ok(found) => {
+                for problem in found {
+                    self.find("the database's pages", problem);
+                }
+            }
+            Err(error) => self.find("the database's pages", error.in_full()),
+        }
+    }
+
+    fn groups(&mut self, tell: &mut dyn FnMut(Position, Position)) {
+        let (hash, last) = match Trail::new(self.reader).anchor() {
+            Ok(Some(anchor)) => (anchor.hash, anchor.position),
+            Ok(None) => (Hash::default(), Position(0)),
+            Err(error) => {
+                self.find("the anchor at which the chain begins", error.to_string());
+                (Hash::default(), Position(0))
+            }
+        };
+        let mut chain = Chain::behind(hash, last);
+        let mut end = hash;
+        let mut after = Position(0);
+        loop {
+            let page = match self.inspect.group_positions(after, PAGE) {
+                Ok(page) => page,
+                Err(error) => {
+                    let what = format!("the groups behind position {}", after.0);
+                    return self.find(what, error.in_full());
+                }
+            };
+            let Some(last) = page.last() else { break };
+            after = *last;
+            for first in page {
+                tell(first, self.meta.last);
+                match self.reader.groups(first, 1) {
+                    Ok(groups) => {
+                        for group in groups {
+                            self.group(&group, &mut chain);
+                            end = group.hash;
+                        }
+                    }
+                    Err(error) => {
+                        let what = format!("the group that begins at position {}", first.0);
+                        self.find(what, error.in_full());
+                        chain = Chain::default();
+                        self.last.clear();
+                    }
+                }
+            }
+        }
+        if end != self.meta.hash {
+            let missing = chain.missing(&self.meta);
+            let what = format!("the groups from position {}", missing.first.0);
+            self.find(what, missing.problem);
+        }
+    }
+
+    fn group(&mut self, group: &GroupRow, chain: &mut Chain) {
+        self.checked.groups += 1;
+        let what = || match group.first == group.last {
+            true => format!("the group of position {}", group.first.0),
+            false => format!(
+                "the group of positions {} to {}",
+                group.first.0, group.last.0
+            ),
+        };
+        let frames = match chain.check(group) {
+            Ok(frames) => frames,
+            Err(damage) => {
+                self.find(what(), damage.problem);
+                // Those behind it are held to what its row says.
+                *chain = Chain::behind(group.hash, group.last);
+                self.last.clear();
+                return;
+            }
+        };
+        for frame in frames {
+            self.checked.records += 1;
+            match open_record(frame.record) {
+                Ok(record) => {
+                    if let Some(problem) = self.follows(&record) {
+                        self.find(what(), problem);
+                    }
+                }
+                Err(problem) => self.find(what(), problem),
+            }
+        }
+    }
+
+    /// What is wrong with the place of a record in its actor's line.
+    fn follows(&mut self, record: &Record) -> Option<String> {
+        if record.is_action() {
+            return None;
+        }
+        let place = (record.seq, record.time_ms);
+        let (seq, time_ms) = self.last.insert(record.actor.clone(), place)?;
+        if record.seq != seq + 1 {
+            return Some(format!(
+                "record {} of {} stands behind its record {seq}",
+                record.seq, record.actor
+            ));
+        }
+        (record.time_ms < time_ms).then(|| {
+            format!(
+                "record {} of {} goes back in time",
+                record.seq, record.actor
+            )
+        })
+    }
+
+    fn snapshots(&mut self) {
+        let mut after = Position(0);
+        loop {
+            let page = match self.inspect.snapshot_keys(after, PAGE) {
+                Ok(page) => page,
+                Err(error) => {
+                    let what = format!("the snapshots behind position {}", after.0);
+                    return self.find(what, error.in_full());
+                }
+            };
+            let Some(last) = page.last() else { return };
+            after = last.position;
+            for key in page {
+                self.checked.snapshots += 1;
+                if let Some(problem) = self.snapshot(&key) {
+                    let what = format!(
+                        "the snapshot of {} at position {}",
+                        key.actor, key.position.0
+                    );
+                    self.find(what, problem);
+                }
+                self.actors.insert(key.actor);
+            }
+        }
+    }
+
+    fn snapshot(&self, key: &SnapshotKey) -> Option<String> {
+        let body = match self.inspect.snapshot_body(key.position) {
+            Ok(body) => body,
+            Err(error) => return Some(error.in_full()),
+        };
+        let snapshot = match open_snapshot(&body) {
+            Ok(snapshot) => snapshot,
+            Err(problem) => return Some(problem),
+        };
+        let same = snapshot.actor.as_str() == key.actor
+            && snapshot.seq == key.seq
+            && snapshot.version.to_string() == key.version;
+        if !same {
+            return Some(format!(
+                "it is of {} {} with {} records, and its row says otherwise",
+                snapshot.actor, snapshot.version, snapshot.seq
+            ));
+        }
+        if key.position > self.meta.last {
+            return Some("it stands behind the journal's end".to_owned());
+        }
+        let (seq, _) = self.last.get(&snapshot.actor)?;
+        (snapshot.seq > *seq).then(|| {
+            format!(
+                "it includes {} records, and the journal has {seq}",
+                snapshot.seq
+            )
+        })
+    }
+
+    /// What a start would say, and whether the store counts its actors right.
+    fn tails(&mut self) {
+        let heads = match recover::recover(self.reader, &self.meta) {
+            Ok(heads) => heads,
+            // Named above, but for what a start alone would stumble over.
+            Err(error) if self.checked.findings.is_empty() => {
+                return self.find("what a start reads", error.to_string());
+            }
+            Err(_) => return,
+        };
+        let tails = Heads::shards().flat_map(|shard| heads.list(shard, "", None, usize::MAX));
+        let new = tails.filter(|(actor, _)| !self.actors.contains(actor.as_str()));
+        let found = self.actors.len() + new.count();
+        if found as u64 != self.meta.known && self.checked.findings.is_empty() {
+            let problem = format!(
+                "it counts {} actors, and there are {found}",
+                self.meta.known
+            );
+            self.find("the store's own row", problem);
+        }
+    }
+
+    fn rows(&mut self) {
+        let last = self.meta.last;
+        let mut after: Option<CastId> = None;
+        loop {
+            match self.reader.casts(after, PAGE) {
+                Err(error) => break self.find("the casts", error.in_full()),
+                Ok(page) => {
+                    let Some(cast) = page.last() else { break };
+                    after = Some(cast.id);
+                    for cast in page.iter().filter(|cast| cast.id.position > last) {
+                        let what = format!("the cast {}/{}", cast.id.position.0, cast.id.index);
+                        self.find(what, "it stands behind the journal's end");
+                    }
+                }
+            }
+        }
+        let mut letters = 0;
+        loop {
+            match self.reader.dead_letters(letters, PAGE) {
+                Err(error) => break self.find("the dead letters", error.in_full()),
+                Ok(page) => match page.last() {
+                    Some((id, _)) => letters = *id,
+                    None => break,
+                },
+            }
+        }
+        match self.reader.timers_due(i64::MAX, None, usize::MAX) {
+            Err(error) => self.find("the timers", error.in_full()),
+            Ok(timers) => {
+                for timer in timers.iter().filter(|timer| timer.set_at > last) {
+                    let what = format!("the timer {} of {}", timer.name, timer.actor);
+                    self.find(what, "it was set behind the journal's end");
+                }
+            }
+        }
+        if let Err(error) = self.reader.quarantined() {
+            self.find("the quarantine", error.in_full());
+        }
+        if let Err(error) = self.reader.values("") {
+            self.find("the host's values", error.in_full());
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What can be asked of a database because it is a file of ours.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::archive::read_only;
+use super::connect;
+use super::pool::Pool;
+use super::reader::{position, rows_max, unsigned};
+use crate::Position;
+use crate::error::StoreError;
+use crate::store::{Inspect, Reader, SnapshotKey};
+
+impl Inspect for Pool {
+    fn frozen(&self) -> Result<Box<dyn Reader>, StoreError> {
+        Ok(Box::new(Pool::frozen(self)?))
+    }
+
+    fn integrity(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        let mut found: Vec<String> = self.rows(
+            "check the database's pages",
+            &format!("PRAGMA integrity_check({limit})"),
+            [],
+            |row| row.get(0),
+        )?;
+        found.retain(|line| line != "ok");
+        Ok(found)
+    }
+
+    fn group_positions(&self, after: Position, limit: usize) -> Result<Vec<Position>, StoreError> {
+        self.rows(
+            "list the groups",
+            "SELECT first_pos FROM groups WHERE first_pos > ?1 ORDER BY first_pos LIMIT ?2",
+            params![after.0.cast_signed(), rows_max(limit)],
+            |row| position(row, 0),
+        )
+    }
+
+    fn snapshot_keys(&self, after: Position, limit: usize) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.rows(
+            "list the snapshots",
+            "SELECT position, actor, seq, version FROM snapshots
+             WHERE position > ?1 ORDER BY position LIMIT ?2",
+            params![after.0.cast_signed(), rows_max(limit)],
+            |row| {
+                Ok(SnapshotKey {
+                    position: position(row, 0)?,
+                    actor: row.get(1)?,
+                    seq: unsigned(row, 2)?,
+                    version: row.get(3)?,
+                })
+            },
+        )
+    }
+
+    fn snapshot_body(&self, position: Position) -> Result<Vec<u8>, StoreError> {
+        let body = self.row(
+            "read a snapshot",
+            "SELECT body FROM snapshots WHERE position = ?1",
+            [position.0.cast_signed()],
+            |row| row.get(0),
+        )?;
+        Ok(body.unwrap_or_default())
+    }
+
+    fn copy_to(
+        &self,
+        file: &Path,
+        describe: &mut dyn FnMut(&Path) -> Result<(String, Bytes), String>,
+    ) -> Result<(), StoreError> {
+        // On a connection of its own: one read transaction, which no commit waits for.
+        vacuum_into(&read_only(self.path())?, file)
+            .map_err(StoreError::of::<rusqlite::Error>("copy the database"))?;
+        let (key, value) = describe(file).map_err(StoreError::of("describe the copy"))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        add_value(&connect(file, flags)?, &key, &value)
+            .map_err(StoreError::of::<rusqlite::Error>("write into the copy"))
+    }
+}
+
+/// <https://sqlite.org/lang_vacuum.html#vacuuminto>
+fn vacuum_into(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
+    let file = file.to_string_lossy();
+    connection.execute("VACUUM INTO ?1", [&*file]).map(drop)
+}
+
+fn add_value(connection: &Connection, key: &str, value: &[u8]) -> rusqlite::Result<()> {
+    // One file, without a log beside it.
+    connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)",
+            params![key, value],
+        )
+        .map(drop)
+}

@@ -1,0 +1,357 @@
+//! Copies, checks and damages: a copy is whole, what is damaged is named, and nobody
+//! overwrites it.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::{Archive, BackupError, Checked, OpenError, migrate, sealed::open_snapshot};
+
+fn options(path: &Path) -> Options {
+    Options {
+        path: path.to_owned(),
+    }
+}
+
+fn archive(path: &Path) -> Archive {
+    Archive::open(&options(path)).unwrap()
+}
+
+fn checked(path: &Path) -> Checked {
+    archive(path).check(|_, _| {}).unwrap()
+}
+
+fn sql(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+/// A closed store: two actors with snapshots and tails, and a timer.
+fn some_actors() -> (TempDir, PathBuf) {
+    let (folder, path) = store();
+    let bench = Bench::open(&path);
+    for seq in 1..=20 {
+        bench.commit(of_record(record(&actor("ali"), seq)));
+        bench.commit(of_record(record(&actor("sara"), seq)));
+        if seq % 8 == 0 {
+            bench.commit(of_snapshot(snapshot(&actor("ali"), seq)));
+        }
+    }
+    let mut rows = of_record(record(&actor("ali"), 21));
+    rows.timers_set = vec![("close".to_owned(), 5, Bytes::from_static(b"{}"))];
+    bench.commit(rows);
+    (folder, path)
+}
+
+/// What the files of a store hold. Whoever reads it leaves an empty log beside it.
+fn bytes(path: &Path) -> Vec<u32> {
+    let files = [path.to_owned(), path.with_extension("db-wal")];
+    let files = files.iter().filter_map(|file| fs::read(file).ok());
+    let files = files.filter(|bytes| !bytes.is_empty());
+    files.map(|bytes| crc32c::crc32c(&bytes)).collect()
+}
+
+/// Inverts a byte of the file where `needle` stands, `offset` behind its beginning.
+fn flip(path: &Path, needle: &[u8], offset: usize) {
+    let content = fs::read(path).unwrap();
+    let found = content.windows(needle.len()).position(|it| it == needle);
+    flip_at(path, found.expect("it is in the file") + offset);
+}
+
+fn flip_at(path: &Path, at: usize) {
+    let mut file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at as u64)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(at as u64)).unwrap();
+    file.write_all(&[!byte[0]]).unwrap();
+}
+
+/// A blob of the store.
+fn blob(path: &Path, sql: &str) -> Vec<u8> {
+    let connection = Connection::open(path).unwrap();
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_copy_made_beside_commits_is_whole_and_says_what_it_is() {
+    let (folder, path) = some_actors();
+    let bench = Bench::open(&path);
+    let to = folder.path().join("copy.db");
+    let journal = &bench.journal;
+    let describe = |copy: &Archive| {
+        assert_eq!(copy.store_id(), journal.store_id());
+        let versions = copy.versions().map_err(|error| error.to_string())?;
+        let names: Vec<_> = versions
+            .iter()
+            .map(|(name, v)| format!("{name} {v}"))
+            .collect();
+        assert_eq!(names, ["donations 0.1.0", "donations 0.2.0"]);
+        // Comes in between, and is not in the copy.
+        bench.commit(of_record(record(&actor("sara"), 21)));
+        Ok(("backup/manifest".to_owned(), Bytes::from_static(b"{}")))
+    };
+    let copied = journal.backup(&to, describe).unwrap();
+    assert_eq!(copied.bytes, to.metadata().unwrap().len());
+    assert_eq!(checked(&to).findings, []);
+    let copy = archive(&to);
+    assert_eq!(
+        copy.value("backup/manifest").unwrap().as_deref(),
+        Some(&b"{}"[..])
+    );
+    let verified = copy
+        .trail()
+        .verify(|_| std::ops::ControlFlow::Continue(()))
+        .unwrap();
+    assert_eq!(verified.records, 41);
+    assert_eq!(bench.journal.verify().unwrap().records, 42);
+    drop(copy);
+    assert_eq!(
+        Bench::open(&to).seqs(&actor("sara")),
+        (None, (1..=20).collect())
+    );
+}
+
+#[test]
+fn a_copy_replaces_nothing_and_a_failed_one_leaves_nothing() {
+    let (folder, path) = some_actors();
+    let bench = Bench::open(&path);
+    let to = folder.path().join("copy.db");
+    fs::write(&to, "mine").unwrap();
+    let describe = |_: &Archive| Ok((String::new(), Bytes::new()));
+    let error = bench.journal.backup(&to, describe).unwrap_err();
+    assert!(matches!(error, BackupError::Exists(_)), "{error}");
+    assert_eq!(fs::read(&to).unwrap(), b"mine");
+    fs::remove_file(&to).unwrap();
+
+    let before = fs::read_dir(folder.path()).unwrap().count();
+    let error = bench
+        .journal
+        .backup(&to, |_| Err("no".to_owned()))
+        .unwrap_err();
+    assert!(matches!(error, BackupError::Store(_)), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
+    let nowhere = folder.path().join("nowhere/copy.db");
+    let error = bench.journal.backup(&nowhere, describe).unwrap_err();
+    assert!(error.to_string().contains("nowhere"), "{error}");
+}
+
+#[test]
+fn a_whole_store_is_found_whole_running_and_stopped() {
+    let (_folder, path) = some_actors();
+    let before = bytes(&path);
+    let found = checked(&path);
+    assert_eq!(found.findings, []);
+    assert_eq!((found.groups, found.records, found.snapshots), (41, 41, 2));
+    assert_eq!(bytes(&path), before);
+    let bench = Bench::open(&path);
+    bench.commit(of_record(record(&actor("new"), 1)));
+    assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
+}
+
+/// Each damage: what is done, and what must be named by the check.
+#[test]
+fn what_is_damaged_is_named() {
+    for (damage, what, problem) in [
+        (
+            "UPDATE groups SET body = x'00' WHERE first_pos = 7",
+            "the group of position 7",
+            "bytes",
+        ),
+        (
+            "UPDATE groups SET epoch = 9 WHERE first_pos = 7",
+            "the group of position 7",
+            "hash",
+        ),
+        (
+            "DELETE FROM groups WHERE first_pos = 7",
+            "the group of position 8",
+            "missing",
+        ),
+        (
+            "UPDATE snapshots SET body = x'0102030405' WHERE seq = 8",
+            "the snapshot of donations:ali at position 17",
+            "checksum",
+        ),
+        (
+            "UPDATE snapshots SET seq = 7 WHERE seq = 8",
+            "the snapshot of donations:ali at position 17",
+            "row says",
+        ),
+        (
+            "UPDATE snapshots SET actor = 'donations:sara' WHERE seq = 8",
+            "the snapshot of donations:sara",
+            "row says",
+        ),
+        ("UPDATE timers SET actor = 'nobody'", "the timers", "nobody"),
+        (
+            "UPDATE timers SET set_at = 999",
+            "the timer close of donations:ali",
+            "end",
+        ),
+        (
+            "INSERT INTO quarantine (actor, position, reason) VALUES ('x', 1, '')",
+            "the quarantine",
+            "x",
+        ),
+        (
+            "UPDATE store SET known = 3",
+            "the store's own row",
+            "3 actors",
+        ),
+    ] {
+        let (_folder, path) = some_actors();
+        sql(&path, damage);
+        let before = bytes(&path);
+        let found = checked(&path).findings;
+        let named = found
+            .iter()
+            .any(|it| it.what.contains(what) && it.problem.contains(problem));
+        assert!(named, "{damage}: {found:?}");
+        assert_eq!(bytes(&path), before, "{damage}");
+    }
+}
+
+#[test]
+fn several_damages_are_told_apart() {
+    let (_folder, path) = some_actors();
+    sql(
+        &path,
+        "UPDATE groups SET body = x'00' WHERE first_pos IN (5, 9);
+         UPDATE snapshots SET body = x'00' WHERE seq = 16;",
+    );
+    let what: Vec<_> = checked(&path)
+        .findings
+        .into_iter()
+        .map(|it| it.what)
+        .collect();
+    assert_eq!(
+        what,
+        [
+            "the group of position 5",
+            "the group of position 9",
+            "the snapshot of donations:ali at position 34"
+        ]
+    );
+}
+
+#[test]
+fn a_flipped_byte_in_a_group_is_named_by_check_verify_and_start() {
+    let (_folder, path) = some_actors();
+    let body = blob(&path, "SELECT body FROM groups WHERE first_pos = 40");
+    flip(&path, &body, body.len() / 2);
+    let before = bytes(&path);
+    let found = checked(&path).findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].what.contains("position 40"), "{found:?}");
+    let verified = archive(&path)
+        .trail()
+        .verify(|_| std::ops::ControlFlow::Continue(()));
+    assert!(verified.unwrap_err().to_string().contains("40 to 40"));
+    assert_eq!(bytes(&path), before);
+    let error = Journal::<u64>::open(options(&path), drop).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Damaged(group) if group.first.0 == 40),
+        "{error}"
+    );
+    assert_eq!(
+        blob(&path, "SELECT body FROM groups WHERE first_pos = 40").len(),
+        body.len()
+    );
+}
+
+#[test]
+fn a_flipped_byte_in_a_snapshot_is_named_by_check_and_by_who_reads_it() {
+    let (_folder, path) = some_actors();
+    let body = blob(&path, "SELECT body FROM snapshots WHERE seq = 16");
+    open_snapshot(&body).unwrap();
+    flip(&path, &body, body.len() - 3);
+    let before = bytes(&path);
+    let found = checked(&path).findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        found[0].what,
+        "the snapshot of donations:ali at position 34"
+    );
+    assert_eq!(bytes(&path), before);
+    let bench = Bench::open(&path);
+    let error = bench.journal.read(&actor("ali")).unwrap_err().to_string();
+    assert!(
+        error.contains("the snapshot of donations:ali at position 34"),
+        "{error}"
+    );
+    assert_eq!(bench.seqs(&actor("sara")).1.len(), 20, "the others work");
+}
+
+/// Every byte of the database's header in turn: what is opened all the same is as it
+/// was, and what is refused is not written to.
+#[test]
+fn a_flipped_byte_in_the_header_is_refused_or_harmless() {
+    let (_folder, path) = some_actors();
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    for at in 0..100 {
+        fs::write(&path, &whole).unwrap();
+        flip_at(&path, at);
+        let before = bytes(&path);
+        let Ok(archive) = Archive::open(&options(&path)) else {
+            refused += 1;
+            assert_eq!(bytes(&path), before, "byte {at}");
+            let error = Journal::<u64>::open(options(&path), drop);
+            assert!(error.is_err(), "byte {at} is refused for reading only");
+            assert_eq!(
+                bytes(&path),
+                before,
+                "byte {at}: a start overwrites nothing"
+            );
+            continue;
+        };
+        let found = archive.check(|_, _| {});
+        let harmless = found.is_ok_and(|found| found.findings.is_empty() && found.records == 41);
+        let verified = archive
+            .trail()
+            .verify(|_| std::ops::ControlFlow::Continue(()));
+        assert!(
+            harmless || checked_names_the_file(&archive) || verified.is_ok(),
+            "byte {at}"
+        );
+        drop(archive);
+        assert_eq!(bytes(&path), before, "byte {at}: a look changes nothing");
+    }
+    assert!(refused >= 16, "the magic alone: {refused}");
+}
+
+fn checked_names_the_file(archive: &Archive) -> bool {
+    match archive.check(|_, _| {}) {
+        Ok(found) => found
+            .findings
+            .iter()
+            .any(|it| it.what == "the database's pages"),
+        Err(error) => !error.to_string().is_empty(),
+    }
+}
+
+#[test]
+fn a_store_of_this_schema_needs_no_migration_and_none_is_made_where_none_is() {
+    let (folder, path) = some_actors();
+    let migrated = migrate(&options(&path)).unwrap();
+    assert_eq!(migrated.from, migrated.to);
+    let nowhere = folder.path().join("none.db");
+    assert!(matches!(
+        migrate(&options(&nowhere)),
+        Err(OpenError::Missing { .. })
+    ));
+    assert!(!nowhere.exists());
+    let bench = Bench::open(&path);
+    assert!(matches!(
+        migrate(&options(&path)),
+        Err(OpenError::Held { .. })
+    ));
+    drop(bench);
+}

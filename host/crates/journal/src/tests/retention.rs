@@ -1,0 +1,214 @@
+//! Old groups go, the chain stays provable, and nothing that a replay needs is gone.
+
+use std::ops::ControlFlow;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::{Anchor, AnchorKey, OpenError, ReadError, Removal};
+
+const LATE: i64 = i64::MAX;
+
+fn key(folder: &TempDir) -> AnchorKey {
+    AnchorKey::read_or_make(&folder.path().join("anchor.key")).unwrap()
+}
+
+/// All steps there are; how many groups went.
+fn remove(bench: &Bench, key: &AnchorKey, before_ms: i64) -> u64 {
+    let bound = bench.journal.needed_from().unwrap().unwrap();
+    let mut groups = 0;
+    while let Some(removal) = step(bench, key, bound, before_ms) {
+        assert!(removal.anchor.position < bound);
+        groups += removal.groups;
+        bench.commit(removal.rows());
+    }
+    groups
+}
+
+fn step(bench: &Bench, key: &AnchorKey, bound: Position, before_ms: i64) -> Option<Removal> {
+    bench.journal.removal(key, bound, before_ms, 7).unwrap()
+}
+
+fn anchor(bench: &Bench) -> Option<Anchor> {
+    bench.journal.trail().unwrap().anchor().unwrap()
+}
+
+fn sql(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+/// 100 records and every ten a snapshot: positions 1 to 110.
+fn fill(bench: &Bench, actor: &ActorId) {
+    for seq in 1..=100 {
+        bench.commit(of_record(record(actor, seq)));
+        if seq % 10 == 0 {
+            bench.commit(of_snapshot(snapshot(actor, seq)));
+        }
+    }
+}
+
+#[test]
+fn what_the_last_two_snapshots_need_stays_and_the_rest_goes() {
+    let (folder, path) = store();
+    let key = key(&folder);
+    let bench = Bench::open(&path);
+    let ali = actor("ali");
+    fill(&bench, &ali);
+    bench.commit(of_record(record(&ali, 101)));
+    let whole = bench.journal.verify().unwrap();
+    assert_eq!((whole.groups, whole.anchor), (101, None));
+
+    // The older of the two snapshots is at position 99, behind 90 records.
+    assert_eq!(bench.journal.needed_from().unwrap(), Some(Position(99)));
+    assert_eq!(remove(&bench, &key, LATE), 90);
+    assert_eq!(
+        remove(&bench, &key, LATE),
+        0,
+        "again there is nothing to do"
+    );
+    let rest = bench.journal.verify().unwrap();
+    let anchor = anchor(&bench).expect("it has been signed");
+    assert_eq!((rest.groups, rest.records, rest.hash), (11, 11, whole.hash));
+    assert_eq!(
+        (anchor.position, anchor.groups, anchor.records),
+        (Position(98), 90, 90)
+    );
+    assert_eq!(rest.anchor, Some(anchor));
+    assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
+
+    drop(bench);
+    let bench = Bench::open(&path);
+    assert_eq!(bench.seqs(&ali), (Some(100), vec![101]));
+    bench.commit(of_record(record(&ali, 102)));
+    assert_eq!(bench.journal.verify().unwrap().groups, 12);
+}
+
+#[test]
+fn a_tail_that_begins_in_the_first_group_left_is_recovered() {
+    let (folder, path) = store();
+    let key = key(&folder);
+    let bench = Bench::open(&path);
+    let ali = actor("ali");
+    fill(&bench, &ali);
+    bench.commit(of_snapshot(snapshot(&ali, 100)));
+    bench.commit(of_record(record(&actor("sara"), 1)));
+    bench.commit(of_record(record(&actor("sara"), 2)));
+    // All but what Sara's replay needs: the chain goes on behind the anchor only.
+    assert_eq!(remove(&bench, &key, LATE), 100);
+    drop(bench);
+    let bench = Bench::open(&path);
+    assert_eq!(bench.seqs(&actor("sara")), (None, vec![1, 2]));
+    assert_eq!(bench.seqs(&ali), (Some(100), vec![]));
+    assert_eq!(bench.journal.verify().unwrap().groups, 2);
+    assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
+}
+
+#[test]
+fn steps_are_bounded_and_young_groups_stay() {
+    let (folder, path) = store();
+    let key = key(&folder);
+    let bench = Bench::open(&path);
+    fill(&bench, &actor("ali"));
+    let bound = bench.journal.needed_from().unwrap().unwrap();
+    assert_eq!(step(&bench, &key, bound, 0), None, "nothing is that old");
+    assert_eq!(
+        step(&bench, &key, Position(1), LATE),
+        None,
+        "a pin holds all"
+    );
+    let first = step(&bench, &key, bound, LATE).unwrap();
+    assert_eq!((first.groups, first.records), (16, 16));
+    assert_eq!(
+        bench.journal.verify().unwrap().groups,
+        100,
+        "only worked out"
+    );
+}
+
+#[test]
+fn who_holds_groups_back_is_named_and_a_snapshot_lets_go() {
+    let (folder, path) = store();
+    let key = key(&folder);
+    let bench = Bench::open(&path);
+    let (ali, sara) = (actor("ali"), actor("sara"));
+    fill(&bench, &ali);
+    bench.commit(of_record(record(&sara, 1)));
+    assert_eq!(
+        bench.journal.held_back(LATE, 9).unwrap(),
+        [ali.clone(), sara.clone()]
+    );
+    assert_eq!(bench.journal.held_back(0, 9).unwrap(), []);
+    bench.commit(of_snapshot(snapshot(&ali, 100)));
+    assert_eq!(bench.journal.held_back(LATE, 9).unwrap(), [sara.clone()]);
+    bench.commit(of_snapshot(snapshot(&sara, 1)));
+    assert_eq!(bench.journal.held_back(LATE, 9).unwrap(), []);
+    // The last group stays: the next one is chained to it.
+    assert_eq!(remove(&bench, &key, LATE), 100);
+    assert_eq!(bench.journal.verify().unwrap().groups, 1);
+    assert_eq!(bench.seqs(&ali), (Some(100), vec![]));
+}
+
+#[test]
+fn a_chain_without_its_anchor_or_with_a_forged_one_does_not_hold() {
+    let (folder, path) = store();
+    let key = key(&folder);
+    let bench = Bench::open(&path);
+    fill(&bench, &actor("ali"));
+    remove(&bench, &key, LATE);
+    drop(bench);
+    let whole = std::fs::read(&path).unwrap();
+    let verify = || {
+        let options = Options { path: path.clone() };
+        let archive = crate::Archive::open(&options).unwrap();
+        archive.trail().verify(|_| ControlFlow::Continue(()))
+    };
+    verify().unwrap();
+    sql(&path, "DELETE FROM kv WHERE key = 'audit/anchor'");
+    assert!(matches!(verify(), Err(ReadError::Chain(_))));
+
+    std::fs::write(&path, &whole).unwrap();
+    sql(
+        &path,
+        "UPDATE kv SET value = CAST(replace(CAST(value AS TEXT), '\"groups\":90', '\"groups\":91') AS BLOB)
+         WHERE key = 'audit/anchor'",
+    );
+    let error = verify().unwrap_err().to_string();
+    assert!(
+        error.contains("anchor") && error.contains("signature"),
+        "{error}"
+    );
+
+    // More is gone than the anchor says.
+    std::fs::write(&path, &whole).unwrap();
+    sql(
+        &path,
+        "DELETE FROM groups WHERE first_pos = (SELECT min(first_pos) FROM groups)",
+    );
+    assert!(matches!(verify(), Err(ReadError::Chain(_))));
+}
+
+#[test]
+fn a_damaged_group_is_not_removed() {
+    let (folder, path) = store();
+    let key = key(&folder);
+    let bench = Bench::open(&path);
+    fill(&bench, &actor("ali"));
+    drop(bench);
+    sql(&path, "UPDATE groups SET epoch = 9 WHERE first_pos = 5");
+    let bench = Bench::open(&path);
+    let bound = bench.journal.needed_from().unwrap().unwrap();
+    let error = bench.journal.removal(&key, bound, LATE, 7).unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Chain(group) if group.first.0 == 5),
+        "{error}"
+    );
+    drop(bench);
+    sql(
+        &path,
+        "INSERT INTO kv (key, value) VALUES ('audit/anchor', x'00')",
+    );
+    sql(&path, "DELETE FROM groups WHERE first_pos < 99");
+    sql(&path, "UPDATE store SET tail_start = 99");
+    let opened = Journal::<u64>::open(Options { path }, drop);
+    assert!(matches!(opened, Err(OpenError::Anchor { .. })));
+}

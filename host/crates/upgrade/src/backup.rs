@@ -1,0 +1,140 @@
+//! What a backup says of releases, and whether a home has what it needs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use host_journal::{Archive, ReadError};
+use host_loader::Digest;
+use host_model::Version;
+use host_model::keep::{BackupManifest, BackupPlugin, BackupUpgrade};
+use thiserror::Error;
+
+use crate::book::{BookError, Booked};
+use crate::releases::{Releases, ReleasesError};
+
+/// Under which key a backup keeps its manifest.
+pub const BACKUP: &str = "backup/manifest";
+
+/// Of [`BackupManifest::format`].
+const FORMAT: u32 = 1;
+
+/// A store that cannot be described.
+#[derive(Debug, Error)]
+pub enum DescribeError {
+    /// What it knows of releases cannot be read.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The permanent release is not here.
+    #[error(transparent)]
+    Releases(#[from] ReleasesError),
+    /// No host has ever started on it.
+    #[error("no host has started on this store yet, so no release is permanent")]
+    Unused,
+    /// It says nothing of itself, or what no one understands.
+    #[error("it is no backup of `host store backup` ({0})")]
+    NoBackup(String),
+}
+
+/// What a backup of this store, made by `host` at `time_ms`, says of itself.
+///
+/// # Errors
+///
+/// [`DescribeError`]
+pub fn describe(
+    copy: &Archive,
+    releases: &Releases,
+    host: &Version,
+    time_ms: i64,
+) -> Result<BackupManifest, DescribeError> {
+    let booked = Booked::read_archive(copy)?;
+    let release = booked.permanent.clone().ok_or(DescribeError::Unused)?;
+    let mut needed: BTreeSet<(String, Version)> = copy.versions()?;
+    let ruling = releases.read(&release)?.manifest.plugins;
+    needed.extend(ruling.into_iter().map(|it| (it.name, it.version)));
+    let plugins = needed.into_iter().map(|(name, version)| BackupPlugin {
+        sha256: booked.digest(&name, &version).map(str::to_owned),
+        name,
+        version,
+    });
+    let under_way = booked.last.as_ref().filter(|last| !last.state.is_over());
+    Ok(BackupManifest {
+        format: FORMAT,
+        time_ms,
+        host: host.clone(),
+        store_id: copy.store_id().to_owned(),
+        schema: copy.schema(),
+        upgrade: under_way.map(|upgrade| BackupUpgrade {
+            to: upgrade.plan.to.clone(),
+            state: upgrade.state.name().to_owned(),
+        }),
+        plugins: plugins.collect(),
+        release,
+    })
+}
+
+/// The manifest of a backup.
+///
+/// # Errors
+///
+/// [`DescribeError::NoBackup`], or the store's.
+pub fn read(backup: &Archive) -> Result<BackupManifest, DescribeError> {
+    let no_backup = |problem: String| DescribeError::NoBackup(problem);
+    let value = backup.value(BACKUP)?;
+    let value = value.ok_or_else(|| no_backup(format!("it has no {BACKUP}")))?;
+    let manifest: BackupManifest =
+        serde_json::from_slice(&value).map_err(|e| no_backup(e.to_string()))?;
+    match manifest.format {
+        FORMAT => Ok(manifest),
+        newer => Err(no_backup(format!(
+            "its format is {newer}, this host knows {FORMAT}"
+        ))),
+    }
+}
+
+/// What of a backup's needs these releases lack, one name each. Reads the libraries:
+/// a manifest alone proves nothing.
+#[must_use]
+pub fn missing(manifest: &BackupManifest, releases: &Releases) -> Vec<String> {
+    let installed = releases.readable();
+    let mut missing = Vec::new();
+    if !installed
+        .iter()
+        .any(|it| it.manifest.version == manifest.release)
+    {
+        missing.push(format!("release {}", manifest.release));
+    }
+    for wanted in &manifest.plugins {
+        let mut found = Vec::new();
+        for release in &installed {
+            let plugin = release.manifest.plugin(&wanted.name);
+            if let Some(plugin) = plugin.filter(|it| it.version == wanted.version) {
+                found.extend(digest(&release.dir.join(&plugin.file)));
+            }
+        }
+        let (name, version) = (&wanted.name, &wanted.version);
+        match &wanted.sha256 {
+            _ if found.is_empty() => missing.push(format!(
+                "{name} {version}{}",
+                wanted
+                    .sha256
+                    .as_ref()
+                    .map_or_else(String::new, |it| format!(" ({it})"))
+            )),
+            Some(digest) if !found.contains(digest) => missing.push(format!(
+                "{name} {version} with the digest {digest} (here it is {})",
+                found.join(" and ")
+            )),
+            _ => {}
+        }
+    }
+    missing
+}
+
+fn digest(library: &Path) -> Option<String> {
+    let bytes = fs::read(library).ok()?;
+    Some(Digest::of(&bytes).to_string())
+}

@@ -1,0 +1,167 @@
+//! Removes groups that are older than an operator wants to keep them, and that
+//! nothing needs any more.
+//!
+//! Nothing is removed while an upgrade is under way, for its way back may need what
+//! was; nor from an operator's pin on. Actors that hold old groups back are asked for a
+//! snapshot first. What was removed is in the audit trail as an action of the host.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_actors::chain;
+use host_journal::{Action, AnchorKey, KeyError, Lost, Outcome, Position, ReadError};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::engine::Upgrader;
+use crate::running::now_ms;
+
+/// Under which prefix pins are kept: a name, and the first position that stays.
+pub const PINS: &str = "retention/pin/";
+
+/// From the start to the first look: a start has other things to do.
+const FIRST_LOOK: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Actors that are asked for a snapshot in one look.
+const REFRESHED_MAX: usize = 16_384;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// Keeps the journal for so many days.
+#[derive(Debug)]
+pub struct Retention {
+    /// What is under way, and the actors.
+    pub upgrader: Arc<Upgrader>,
+    /// The file of the key that signs anchors; made where there is none.
+    pub key: PathBuf,
+    /// Days that every group stays at least.
+    pub days: u32,
+}
+
+/// What a look removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Groups.
+    pub groups: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Up to here.
+    pub through: Position,
+}
+
+/// A look did not come to its end. What it removed before is signed for.
+#[derive(Debug, Error)]
+pub enum RetentionError {
+    /// The journal cannot be read, or does not hold.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store would not write.
+    #[error(transparent)]
+    Write(#[from] Lost),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A pin makes no sense: nothing is removed that it might hold.
+    #[error("the pin {0} is no position; remove it or set it anew")]
+    Pin(String),
+}
+
+impl Retention {
+    /// Looks every hour, until the task is dropped.
+    pub async fn run(self) {
+        let mut wait = FIRST_LOOK;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = LOOK_EVERY;
+            let before_ms = now_ms() - i64::from(self.days) * DAY_MS;
+            match self.look(before_ms).await {
+                Ok(Removed { groups: 0, .. }) => {}
+                Ok(removed) => tracing::info!(?removed, "groups past retention were removed"),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "retention did not come to its end");
+                }
+            }
+        }
+    }
+
+    /// Removes what was committed before `before_ms` (Unix milliseconds, UTC) and is
+    /// not needed.
+    ///
+    /// # Errors
+    ///
+    /// [`RetentionError`]
+    pub async fn look(&self, before_ms: i64) -> Result<Removed, RetentionError> {
+        let mut removed = Removed::default();
+        if self.upgrader.status().is_some() {
+            return Ok(removed);
+        }
+        let actors = &self.upgrader.actors;
+        let journal = actors.journal();
+        let held = tokio::task::block_in_place(|| journal.held_back(before_ms, REFRESHED_MAX))?;
+        if !held.is_empty() && !actors.refresh(held).await {
+            tracing::debug!("actors that hang hold old groups back");
+        }
+        let needed = tokio::task::block_in_place(|| journal.needed_from())?;
+        let Some(needed) = needed else {
+            tracing::warn!("RETENTION is set, and this store does not tell what may go");
+            return Ok(removed);
+        };
+        let key = AnchorKey::read_or_make(&self.key)?;
+        let mut intent = None;
+        // Looked at again before each step: an upgrade or a pin may have come.
+        while self.upgrader.status().is_none() {
+            let bound = needed.min(self.pinned_from()?);
+            let step = || journal.removal(&key, bound, before_ms, now_ms());
+            let Some(step) = tokio::task::block_in_place(step)? else {
+                break;
+            };
+            if intent.is_none() {
+                let action = self.action(json!({"before_ms": before_ms}));
+                let position = actors.record_action(action.intended(now_ms())).await?;
+                intent = Some((action, position));
+            }
+            actors.remove_groups(&step).await?;
+            removed.groups += step.groups;
+            removed.records += step.records;
+            removed.through = step.anchor.position;
+        }
+        if let Some((action, position)) = intent {
+            let outcome = Outcome {
+                outcome: "done".to_owned(),
+                message: format!(
+                    "{} records in {} groups were removed, up to position {}",
+                    removed.records, removed.groups, removed.through.0
+                ),
+            };
+            let record = action.ended(now_ms(), position, &outcome);
+            actors.record_action(record).await?;
+        }
+        Ok(removed)
+    }
+
+    /// The first position that a pin holds.
+    fn pinned_from(&self) -> Result<Position, RetentionError> {
+        let pins = self.upgrader.actors.journal().values(PINS)?;
+        let mut from = Position(u64::MAX);
+        for (name, value) in pins {
+            let pin = serde_json::from_slice(&value).map_err(|_| RetentionError::Pin(name))?;
+            from = from.min(pin);
+        }
+        Ok(from)
+    }
+
+    fn action(&self, arguments: Value) -> Action {
+        Action {
+            name: "retention".to_owned(),
+            principal: "host".to_owned(),
+            peer: Value::Null,
+            arguments,
+            release: self.upgrader.actors.release().version.clone(),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! An operator's action on a home that is stopped: this process owns the store
+//! meanwhile, and the action is in the audit trail as any other.
+
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use host_control::Peer;
+use host_journal::{Action, Done, Entry, Journal, Lost, Options, Outcome, Position, Record, Rows};
+use host_model::Version;
+use serde_json::Value;
+
+/// Whom the journal tells how a record ended.
+type Told = Sender<Result<(), Lost>>;
+
+/// An action whose intent is durable.
+pub(super) struct Offline {
+    journal: Journal<Told>,
+    action: Action,
+    intent: Position,
+}
+
+impl Offline {
+    /// Owns the store at `path`, and records that `name` is asked for by whoever runs
+    /// this process.
+    pub(super) fn begin(
+        path: &Path,
+        name: &str,
+        arguments: Value,
+        release: &Version,
+    ) -> Result<Self> {
+        let options = Options {
+            path: path.to_owned(),
+        };
+        let tell = |entries: Vec<Done<Told>>| {
+            for entry in entries {
+                // Whoever asked waits for it.
+                let _ = entry.token.send(entry.result);
+            }
+        };
+        let opened = Journal::open(options, tell);
+        let journal = opened.with_context(|| format!("open the store {}", path.display()))?;
+        let peer = Peer::this_process();
+        let action = Action {
+            name: name.to_owned(),
+            principal: peer.principal(),
+            peer: peer.facts(),
+            arguments,
+            release: release.clone(),
+        };
+        let intent = write(&journal, action.intended(now_ms()))?;
+        Ok(Self {
+            journal,
+            action,
+            intent,
+        })
+    }
+
+    pub(super) fn journal(&self) -> &Journal<Told> {
+        &self.journal
+    }
+
+    /// Records how it ended, and leaves the store in order.
+    pub(super) fn end(self, outcome: &Outcome) -> Result<()> {
+        let record = self.action.ended(now_ms(), self.intent, outcome);
+        write(&self.journal, record)?;
+        self.journal.close();
+        Ok(())
+    }
+}
+
+fn write(journal: &Journal<Told>, record: Record) -> Result<Position> {
+    let (token, told) = channel();
+    let entry = Entry {
+        incarnation: journal.incarnation(),
+        rows: Rows {
+            record: Some(record),
+            ..Rows::default()
+        },
+        token,
+    };
+    let position = journal
+        .append(entry)
+        .map_err(|refused| anyhow::anyhow!("{}", refused.reason))?;
+    told.recv().context("the journal has ended")??;
+    Ok(position)
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

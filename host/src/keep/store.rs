@@ -1,0 +1,240 @@
+//! `host store ...`
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use host_cli::args::keep::Store as Command;
+use host_cli::{Client, Failure, Output, keep};
+use host_journal::{Archive, Options, Outcome};
+use host_model::Version;
+use host_model::keep::{BackupManifest, BackupReport};
+use host_upgrade::{BACKUP, missing, read_backup};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde_json::json;
+
+use super::offline::Offline;
+use super::{archive, failed, is_running, store_path};
+use crate::launcher::{Found, home_failure};
+use crate::on_runtime;
+use crate::pidfile::PidFile;
+
+pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let client = Client::new(&found.home.socket());
+    match command {
+        Command::Backup { file } => {
+            let file = absolute(&file)?;
+            match is_running(found) {
+                true => on_runtime(keep::backup(file, &client, out)),
+                false => backup(file, found, out),
+            }
+        }
+        Command::Check { replay: true } => Err(Failure::refused(
+            "not_built_in",
+            "replay every actor: this host is built without it; `host store check` looks at everything else",
+        )),
+        Command::Check { replay: false } if is_running(found) => {
+            on_runtime(keep::check(&client, out))
+        }
+        Command::Check { replay: false } => check(&archive(found)?, found, out),
+        Command::Restore { file } => restore(&absolute(&file)?, found, out),
+        Command::Migrate => migrate(found, out),
+        Command::Pin { name, position } => on_runtime(keep::pin(name, position, &client, out)),
+        Command::Unpin { name } => on_runtime(keep::unpin(name, &client, out)),
+        Command::Pins => on_runtime(keep::pins(&client, out)),
+    }
+}
+
+fn backup(file: PathBuf, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let _alone = alone(found, "back the store up")?;
+    // Before it is owned: what is not there is not made.
+    drop(archive(found)?);
+    let attempted = format!("back the store up to {}", file.display());
+    let release = found.permanent()?.manifest.version;
+    let arguments = json!({ "file": file });
+    let action = Offline::begin(&store_path(found)?, "store/backup", arguments, &release);
+    let action = action.map_err(|e| failed(&attempted, e))?;
+    let mut described: Option<BackupManifest> = None;
+    let copied = action.journal().backup(&file, |copy| {
+        let releases = found.home.releases();
+        let (manifest, value) = host_control::manifest_of(copy, &releases, &host_version())?;
+        described = Some(manifest);
+        Ok((BACKUP.to_owned(), value))
+    });
+    let outcome = match &copied {
+        Ok(_) => Outcome::done(),
+        Err(error) => Outcome {
+            outcome: "failed".to_owned(),
+            message: error.to_string(),
+        },
+    };
+    action.end(&outcome).map_err(|e| failed(&attempted, e))?;
+    let copied = copied.map_err(|e| refused(&attempted, e))?;
+    let manifest = described.expect("a copy that has a name was described");
+    let bytes = copied.bytes;
+    keep::backed_up(
+        &BackupReport {
+            file,
+            bytes,
+            manifest,
+        },
+        out,
+    )
+}
+
+fn check(archive: &Archive, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let progress = keep::Progress::new(out.is_json());
+    let checked = archive.check(|position, of| progress.tell(position.0, of.0));
+    progress.done();
+    let attempted = format!("check the store {}", store_path(found)?.display());
+    let checked = checked.map_err(|e| failed(&attempted, e))?;
+    keep::checked(&host_control::report(checked), out)
+}
+
+fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let _alone = alone(found, "restore the store")?;
+    let attempted = format!("restore the store from {}", file.display());
+    let refuse = |why: String| Failure::refused("refused", format!("{attempted}: {why}"));
+    let path = store_path(found)?;
+    for there in [path.clone(), with_suffix(&path, "-wal")] {
+        if there.exists() {
+            return Err(refuse(format!(
+                "this home has a store, {}, and it stays as it is; restore into a home without one, or move it away together with the files beside it",
+                there.display()
+            )));
+        }
+    }
+    let options = Options {
+        path: file.to_owned(),
+    };
+    let backup = Archive::open(&options).map_err(|e| refused(&attempted, e))?;
+    let manifest = read_backup(&backup).map_err(|e| refused(&attempted, e))?;
+    let lacking = missing(&manifest, &found.home.releases());
+    if !lacking.is_empty() {
+        return Err(refuse(format!(
+            "this home lacks what the backup cannot be woken without: {}; install the releases that have them",
+            lacking.join(", ")
+        )));
+    }
+    let progress = keep::Progress::new(out.is_json());
+    let checked = backup.check(|position, of| progress.tell(position.0, of.0));
+    progress.done();
+    let checked = checked.map_err(|e| failed(&attempted, e))?;
+    if let Some(first) = checked.findings.first() {
+        return Err(Failure::look(
+            "damaged",
+            format!(
+                "{attempted}: {} is damaged: {}; take another backup",
+                first.what, first.problem
+            ),
+        ));
+    }
+    drop(backup);
+    let put = put_back(file, &path, &manifest);
+    put.map_err(|e| failed(&attempted, e))?;
+    let home = &found.home;
+    home.set_permanent(&manifest.release)
+        .map_err(home_failure)?;
+    let bytes = path.metadata().map_or(0, |file| file.len());
+    let report = BackupReport {
+        file: file.to_owned(),
+        bytes,
+        manifest,
+    };
+    keep::restored(&report, out)
+}
+
+/// Copies the backup beside the store's place, records there that it is put back and
+/// by whom, and only then gives it the store's name.
+fn put_back(file: &Path, path: &Path, manifest: &BackupManifest) -> Result<()> {
+    let partial = with_suffix(path, ".restoring");
+    let cleared = || {
+        for name in [partial.clone(), with_suffix(&partial, ".lock")] {
+            // It has its name by now, or is of no use.
+            let _ = fs::remove_file(name);
+        }
+    };
+    cleared();
+    let put = || -> Result<()> {
+        copy(file, &partial).with_context(|| format!("copy it to {}", partial.display()))?;
+        let arguments = json!({"file": file, "made_ms": manifest.time_ms});
+        Offline::begin(&partial, "store/restore", arguments, &manifest.release)?
+            .end(&Outcome::done())?;
+        File::open(&partial)?.sync_all()?;
+        renameat_with(CWD, &partial, CWD, path, RenameFlags::NOREPLACE)
+            .with_context(|| format!("name it {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Ok(File::open(folder)?.sync_all()?)
+    };
+    let ended = put();
+    cleared();
+    ended
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    let mut target = options.write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut File::open(from)?, &mut target)?;
+    target.sync_all()
+}
+
+fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let _alone = alone(found, "migrate the store")?;
+    let path = store_path(found)?;
+    let attempted = format!("migrate the store {}", path.display());
+    let options = Options { path: path.clone() };
+    let migrated = host_journal::migrate(&options).map_err(|e| refused(&attempted, e))?;
+    let (from, to) = (migrated.from, migrated.to);
+    if from != to {
+        let arguments = json!({"from": from, "to": to});
+        let release = found.permanent()?.manifest.version;
+        Offline::begin(&path, "store/migrate", arguments, &release)
+            .and_then(|action| action.end(&Outcome::done()))
+            .map_err(|e| failed(&attempted, e))?;
+    }
+    out.document(&json!({"from": from, "to": to}), |_| match from == to {
+        true => format!("the store has schema {to} already: nothing was to be done"),
+        false => format!("the store had schema {from} and has schema {to} now"),
+    })?;
+    Ok(0)
+}
+
+/// Keeps a host from starting meanwhile; refuses where one runs.
+fn alone(found: &Found, attempted: &str) -> Result<PidFile, Failure> {
+    if is_running(found) {
+        return Err(Failure::refused(
+            "running",
+            format!("{attempted}: a host runs here; stop it first with `host stop`"),
+        ));
+    }
+    found.home.make_folders().map_err(home_failure)?;
+    PidFile::take(&found.home.pid_file())
+        .map_err(|e| Failure::refused("running", format!("{attempted}: {e}")))
+}
+
+/// Refused or failed; nothing has changed.
+fn refused(attempted: &str, error: impl Into<anyhow::Error>) -> Failure {
+    Failure::refused("refused", format!("{attempted}: {:#}", error.into()))
+}
+
+fn absolute(file: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(file)
+        .map_err(|e| Failure::refused("bad_path", format!("find {}: {e}", file.display())))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn host_version() -> Version {
+    env!("CARGO_PKG_VERSION")
+        .parse()
+        .expect("cargo checks a package's version")
+}

@@ -1,0 +1,270 @@
+//! What was entrusted to a host: its trail is proven and exported, its store is copied,
+//! put back and checked, and what operators did is written down with who did it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use e2e::Home;
+use e2e::load::{Load, Shape};
+use serde_json::{Value, json};
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn exported(home: &Home, more: &[&str]) -> Vec<Value> {
+    let line = [&["audit", "export"], more].concat();
+    lines(&home.host(&line).unwrap().ok().unwrap().stdout)
+}
+
+fn proof(home: &Home) -> Value {
+    let line = ["audit", "verify", "--json"];
+    home.host(&line).unwrap().ok().unwrap().json().unwrap()
+}
+
+/// A host with a campaign and three gifts.
+fn with_gifts() -> Home {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
+    home.rpc("donations:c", "open", &open).unwrap();
+    for gift in 1..=3 {
+        let donate = json!({"donation_id": format!("d{gift}"), "donor": "Sara, \"Umm Ali\"",
+            "amount": "5.00", "currency": "USD"});
+        home.rpc("donations:c", "donate", &donate).unwrap();
+    }
+    home
+}
+
+fn total(home: &Home) -> Value {
+    home.rpc("donations:c", "summary", &json!({})).unwrap()["total"].clone()
+}
+
+fn store(home: &Home) -> PathBuf {
+    home.path().join("data/host.db")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn the_trail_is_proven_and_read_by_name_running_and_stopped() {
+    let home = with_gifts();
+    let running = proof(&home);
+    assert_eq!(
+        (&running["kind"], &running["anchor"]),
+        (&json!("verified"), &Value::Null)
+    );
+    let of_actor = ["--actor", "donations:c", "--format", "json"];
+    let events = exported(&home, &of_actor);
+    let names: Vec<_> = events
+        .iter()
+        .map(|it| it["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["opened", "donated", "donated", "donated"]);
+    assert_eq!(events[3]["fields"]["total"], "15.00");
+    assert_eq!(
+        (&events[3]["seq"], &events[3]["version"]),
+        (&json!(4), &json!("0.1.0"))
+    );
+    assert!(exported(&home, &["--since", "2999-01-01"]).is_empty());
+
+    let csv = [
+        "audit",
+        "export",
+        "--actor",
+        "donations:c",
+        "--format",
+        "csv",
+    ];
+    let table = home.host(&csv).unwrap().ok().unwrap().stdout;
+    assert!(
+        table.starts_with("time,actor,seq,event,amount,count,"),
+        "{table}"
+    );
+    assert!(table.contains("\"Sara, \"\"Umm Ali\"\"\""), "{table}");
+    assert_eq!(table.lines().count(), 5);
+
+    home.stop().unwrap();
+    let stopped = proof(&home);
+    assert_eq!(stopped["store_id"], running["store_id"]);
+    assert!(
+        stopped["records"].as_u64() > running["records"].as_u64(),
+        "the stop is in it"
+    );
+    assert_eq!(exported(&home, &of_actor), events);
+    assert_eq!(home.host(&csv).unwrap().ok().unwrap().stdout, table);
+}
+
+#[test]
+fn what_operators_did_is_in_the_chain_with_who_and_how_it_ended() {
+    let home = with_gifts();
+    home.upgrade("0.2.0").unwrap();
+    home.rollback().unwrap();
+    home.host(&["commit"]).unwrap().ends_with(1).unwrap();
+    home.stop().unwrap();
+    let actions = exported(&home, &["--actor", "host:operator"]);
+    let phase = |it: &Value, phase: &str| it["fields"]["phase"] == phase;
+    for intent in actions.iter().filter(|it| phase(it, "intended")) {
+        assert!(
+            intent["principal"]
+                .as_str()
+                .unwrap()
+                .starts_with("operator:"),
+            "{intent}"
+        );
+        let uid = u64::from(rustix::process::getuid().as_raw());
+        assert_eq!(intent["fields"]["peer"]["uid"], uid);
+        let ends = actions
+            .iter()
+            .filter(|it| it["fields"]["intent"] == intent["position"]);
+        assert_eq!(ends.count(), 1, "{intent}");
+    }
+    let ended = |name: &str| {
+        let mut found = actions
+            .iter()
+            .filter(|it| it["event"] == name && phase(it, "ended"));
+        found.next_back().map(|it| it["fields"]["outcome"].clone())
+    };
+    for (name, outcome) in [
+        ("rpc", "done"),
+        ("upgrade", "committed"),
+        ("commit", "nothing_to_commit"),
+        ("stop", "done"),
+    ] {
+        assert_eq!(ended(name), Some(json!(outcome)), "{name}");
+    }
+    assert!(ended("rollback").is_some());
+    let mut of_upgrade = actions.iter().filter(|it| it["event"] == "upgrade");
+    assert_eq!(
+        of_upgrade.next().unwrap()["fields"]["arguments"]["to"],
+        "0.2.0"
+    );
+    // The replay of actors knows nothing of all that.
+    home.start().unwrap();
+    assert_eq!(total(&home), "15.00");
+}
+
+#[test]
+fn a_backup_under_load_is_put_back_into_another_home() {
+    let home = with_gifts();
+    let port = home.status().unwrap().port;
+    let shape = Shape {
+        port,
+        clients: 4,
+        campaigns: 2,
+        pace: std::time::Duration::ZERO,
+    };
+    let load = Load::start(shape).unwrap();
+    load.more(100).unwrap();
+    let file = home.path().join("backup.db");
+    let line = ["store", "backup", text(&file), "--json"];
+    let report: Value = home.host(&line).unwrap().ok().unwrap().json().unwrap();
+    load.more(100).unwrap();
+    load.stop().unwrap();
+    let manifest = &report["manifest"];
+    assert_eq!(manifest["release"], "0.1.0");
+    assert_eq!(manifest["plugins"][0]["name"], "donations");
+    assert_eq!(manifest["plugins"][0]["sha256"].as_str().unwrap().len(), 64);
+    let again = home.host(&line).unwrap().ends_with(1).unwrap();
+    assert_eq!(again.reason().unwrap(), "refused");
+    assert_eq!(
+        home.host(&["store", "check"]).unwrap().ok().unwrap().code,
+        Some(0)
+    );
+
+    let other = Home::new().unwrap();
+    let line = ["store", "restore", text(&file), "--json"];
+    other.host(&line).unwrap().ok().unwrap();
+    other.start().unwrap();
+    assert_eq!(total(&other), "15.00");
+    assert_eq!(proof(&other)["store_id"], proof(&home)["store_id"]);
+    let restored = exported(&other, &["--actor", "host:operator"]);
+    assert!(restored.iter().any(|it| it["event"] == "store/restore"));
+
+    // Neither over a host that runs, nor over a store.
+    let ran = other.host(&line).unwrap().ends_with(1).unwrap();
+    assert_eq!(ran.reason().unwrap(), "running");
+    other.stop().unwrap();
+    let ran = other.host(&line).unwrap().ends_with(1).unwrap();
+    assert!(ran.stdout.contains("host.db"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_home_without_the_plugins_does_not_take_a_backup() {
+    let home = with_gifts();
+    home.upgrade("0.2.0").unwrap();
+    home.stop().unwrap();
+    let file = home.path().join("backup.db");
+    home.host(&["store", "backup", text(&file)])
+        .unwrap()
+        .ok()
+        .unwrap();
+    let other = Home::new().unwrap();
+    fs::remove_dir_all(other.path().join("releases/0.2.0")).unwrap();
+    let line = ["store", "restore", text(&file), "--json"];
+    let ran = other.host(&line).unwrap().ends_with(1).unwrap();
+    for name in ["release 0.2.0", "donations 0.2.0"] {
+        assert!(ran.stdout.contains(name), "{}", ran.stdout);
+    }
+    assert!(!store(&other).exists());
+    // A copy of the store is no backup.
+    let copy = store(&home);
+    let line = ["store", "restore", text(&copy), "--json"];
+    let ran = other.host(&line).unwrap().ends_with(1).unwrap();
+    assert!(ran.stdout.contains("no backup"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_damaged_store_is_named_and_left_as_it_is() {
+    let home = with_gifts();
+    home.stop().unwrap();
+    let whole = fs::read(store(&home)).unwrap();
+    let gift = b"\"d2\"";
+    // All of them: a page keeps what it had where nothing is by now.
+    let found = whole.windows(gift.len()).enumerate();
+    let found = found.filter(|(_, it)| it == gift).map(|(at, _)| at);
+    for (places, word) in [(found.collect(), "position"), (vec![3], "host.db")] {
+        let mut damaged = whole.clone();
+        places.into_iter().for_each(|at: usize| damaged[at] ^= 0xff);
+        fs::write(store(&home), &damaged).unwrap();
+        for line in [&["store", "check"][..], &["audit", "verify"]] {
+            let ran = home.host(line).unwrap().ends_with(5).unwrap();
+            let said = ran.stdout + &ran.stderr;
+            assert!(said.contains(word), "{line:?}: {said}");
+            assert_eq!(fs::read(store(&home)).unwrap(), damaged, "{line:?}");
+        }
+        let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
+        assert!(ran.stderr.contains(word), "{}", ran.stderr);
+    }
+    fs::write(store(&home), &whole).unwrap();
+    home.host(&["store", "migrate"]).unwrap().ok().unwrap();
+    home.start().unwrap();
+    assert_eq!(total(&home), "15.00");
+}
+
+#[test]
+fn a_pin_is_kept_under_its_name() {
+    let home = with_gifts();
+    home.host(&["store", "pin", "audit-2026", "7"])
+        .unwrap()
+        .ok()
+        .unwrap();
+    let pins: Value = home
+        .host(&["store", "pins", "--json"])
+        .unwrap()
+        .json()
+        .unwrap();
+    assert_eq!(pins, json!([{"name": "audit-2026", "position": 7}]));
+    home.host(&["store", "unpin", "audit-2026"])
+        .unwrap()
+        .ok()
+        .unwrap();
+    let ran = home
+        .host(&["store", "unpin", "audit-2026", "--json"])
+        .unwrap();
+    assert_eq!(ran.ends_with(1).unwrap().reason().unwrap(), "no_such_pin");
+}
