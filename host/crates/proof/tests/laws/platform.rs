@@ -10,7 +10,8 @@ fn giving(bench: &Bench, at: usize, gifts: u32) -> Actor {
     let open = json!({"title": "Ramadan", "currency": "USD", "goal": "100.00"});
     campaign.send("open", &open);
     for gift in 0..gifts {
-        let fund = ["zakat", "sadaqah", "waqf"][gift as usize % 3];
+        let funds: &[&str] = if at == 0 { &["sadaqah"] } else { &["zakat", "sadaqah", "waqf"] };
+        let fund = funds[gift as usize % funds.len()];
         let donation = json!({"donation_id": format!("d{gift}"), "donor": format!("donor {}", gift % 7),
             "amount": format!("{}.25", gift + 1), "currency": "USD", "fund": fund});
         campaign.send("donate", &donation);
