@@ -177,7 +177,10 @@ fn a_full_disk_takes_nothing_and_says_so_and_the_host_lives() {
         &["write host.db-wal 1 all enospc"],
         &["write host.db-wal 2 all enospc"],
         // Half a page is written, and then there is no room for the rest.
-        &["write host.db-wal 2 1 short", "write host.db-wal 3 all enospc"],
+        &[
+            "write host.db-wal 2 1 short",
+            "write host.db-wal 3 all enospc",
+        ],
     ];
     let bench = Bench::new();
     bench.give("before").ok().unwrap();
@@ -259,7 +262,10 @@ fn a_sync_of_the_database_that_fails_ends_the_host_in_order_and_loses_nothing() 
         seen.tally.audit(&bench.home).unwrap().exact().unwrap();
         if strike == "eio" {
             let log = bench.home.log();
-            assert!(log.contains("the store is not written to any more"), "{log}");
+            assert!(
+                log.contains("the store is not written to any more"),
+                "{log}"
+            );
             assert!(log.contains("the host has ended: exit code 74"), "{log}");
         }
     }

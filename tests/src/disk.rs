@@ -110,7 +110,13 @@ impl Loopback {
         let file = fs::File::create(&image)?;
         file.set_len(mib << 20).context("make room for an image")?;
         let mounted = runs(Command::new("mkfs.ext4").arg("-q").arg(&image))
-            && runs(Command::new("mount").arg("-o").arg("loop").arg(&image).arg(&place));
+            && runs(
+                Command::new("mount")
+                    .arg("-o")
+                    .arg("loop")
+                    .arg(&image)
+                    .arg(&place),
+            );
         Ok(mounted.then_some(Self { folder }))
     }
 
@@ -128,7 +134,7 @@ impl Loopback {
     pub fn fill(&self, but_kib: u64) -> Result<PathBuf> {
         let ballast = self.path().join("ballast");
         let room = || -> Result<u64> {
-            let stat = rustix::fs::statvfs(&self.path())?;
+            let stat = rustix::fs::statvfs(self.path())?;
             Ok(stat.f_bavail * stat.f_frsize)
         };
         let take = room()?.saturating_sub(but_kib << 10);

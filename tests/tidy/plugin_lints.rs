@@ -53,7 +53,14 @@ fn clippy(source: &str) -> (bool, String) {
     std::fs::write(&file, source).expect("it can be written to");
     let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or_default());
     let ran = Command::new(cargo.with_file_name("clippy-driver"))
-        .args(["--crate-type", "lib", "--edition", "2024", "--emit", "metadata"])
+        .args([
+            "--crate-type",
+            "lib",
+            "--edition",
+            "2024",
+            "--emit",
+            "metadata",
+        ])
         .args(["-D", "warnings", "--out-dir"])
         .args([folder.path(), &file])
         .env("CLIPPY_CONF_DIR", tree::root().join("plugins"))
@@ -66,7 +73,9 @@ fn clippy(source: &str) -> (bool, String) {
 #[test]
 fn the_list_has_what_it_must() {
     let listed = [paths("disallowed-types"), paths("disallowed-methods")].concat();
-    let gone = NEEDED.iter().filter(|path| !listed.iter().any(|it| it == *path));
+    let gone = NEEDED
+        .iter()
+        .filter(|path| !listed.iter().any(|it| it == *path));
     let findings: Vec<_> = gone.map(ToString::to_string).collect();
     none(&findings, "put it back into plugins/clippy.toml");
 }
@@ -87,7 +96,10 @@ fn each_line_catches_a_plugin_that_uses_it() {
     assert!(!taken, "it takes {source}");
     let type_of = |path: &String| format!("use of a disallowed type `{path}`");
     let method_of = |path: &String| format!("use of a disallowed method `{path}`");
-    let wanted = types.iter().map(type_of).chain(methods.iter().map(method_of));
+    let wanted = types
+        .iter()
+        .map(type_of)
+        .chain(methods.iter().map(method_of));
     let missing: Vec<_> = wanted.filter(|line| !said.contains(line)).collect();
     none(&missing, &format!("clippy says only: {said}"));
 }

@@ -51,7 +51,10 @@ impl Ready {
                 reasons.push(format!("the store takes no commands: {why}"));
             }
             Some(Trouble::Stalled(time)) => {
-                reasons.push(format!("the store has not answered for {} s", time.as_secs()));
+                reasons.push(format!(
+                    "the store has not answered for {} s",
+                    time.as_secs()
+                ));
             }
             None => {}
         }

@@ -82,7 +82,10 @@ fn tell(call: Call, file: &str, strike: Strike) {
         return;
     };
     let line = format!("{} {call:?} {file} {strike:?}\n", std::process::id());
-    let open = std::fs::OpenOptions::new().create(true).append(true).open(log);
+    let open = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log);
     // A test that finds no line fails.
     let _ = open.and_then(|mut log| log.write_all(line.as_bytes()));
 }

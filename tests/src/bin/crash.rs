@@ -59,7 +59,9 @@ where
     T::Err: std::fmt::Display,
 {
     match std::env::var(name) {
-        Ok(text) if !text.is_empty() => text.parse().map_err(|e| anyhow!("read {name}={text}: {e}")),
+        Ok(text) if !text.is_empty() => {
+            text.parse().map_err(|e| anyhow!("read {name}={text}: {e}"))
+        }
         _ => Ok(default),
     }
 }

@@ -81,10 +81,14 @@ fn of_actor(actor: &str, state: &Value, book: &Book, findings: &mut Findings) ->
         }
         // What the receipt of each gift said: a sum over all before it.
         if decimal(&donation["total"])? != total || donation["count"] != receipt {
-            findings.wrong.push(format!("{actor} {id}: the sums of {donation}"));
+            findings
+                .wrong
+                .push(format!("{actor} {id}: the sums of {donation}"));
         }
         match gifts.get(id) {
-            None => findings.invented.push(format!("{actor} {id} was never sent")),
+            None => findings
+                .invented
+                .push(format!("{actor} {id} was never sent")),
             Some(gift) => of_gift(&format!("{actor} {id}"), gift, receipt, amount, findings),
         }
         if gifts.get(id).is_some_and(|gift| gift.told == Told::Open) {
@@ -131,8 +135,7 @@ pub(crate) fn payments(home: &Home, actors: &[String], findings: &mut Findings) 
         let campaign = actor.split_once(':').map_or("", |(_, key)| key);
         for donation in state["campaign"]["ledger"].as_array().into_iter().flatten() {
             let (payer, id) = (donation["payer"].as_str(), donation["donation_id"].as_str());
-            if let (Some(payer), Some(id), Some("zakat")) = (payer, id, donation["fund"].as_str())
-            {
+            if let (Some(payer), Some(id), Some("zakat")) = (payer, id, donation["fund"].as_str()) {
                 wanted
                     .entry(format!("zakat:{payer}"))
                     .or_default()
@@ -148,7 +151,9 @@ pub(crate) fn payments(home: &Home, actors: &[String], findings: &mut Findings) 
             (found.len() >= wanted.len()).then_some(())
         });
         if arrived.is_err() || found != wanted {
-            let missing = wanted.iter().filter(|(id, amount)| found.get(*id) != Some(amount));
+            let missing = wanted
+                .iter()
+                .filter(|(id, amount)| found.get(*id) != Some(amount));
             let missing: Vec<_> = missing.map(|(id, _)| id.as_str()).take(5).collect();
             let strange = found.keys().filter(|id| !wanted.contains_key(*id));
             let strange: Vec<_> = strange.map(String::as_str).take(5).collect();
@@ -217,6 +222,9 @@ mod tests {
         );
         assert_eq!((found.open_there, found.open_not), (1, 1));
         assert!(found.wrong.is_empty() && !found.hold());
-        assert_eq!(book.gifts("a")["open"].told, Told::There { receipt: Some(2) });
+        assert_eq!(
+            book.gifts("a")["open"].told,
+            Told::There { receipt: Some(2) }
+        );
     }
 }

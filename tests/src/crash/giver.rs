@@ -170,9 +170,7 @@ impl Giver {
     fn until_told(&mut self, field: &Field, giving: &Giving) -> bool {
         for _ in 0..ATTEMPTS_MAX {
             let mut told = None;
-            let went_on = field
-                .gate
-                .pass(|| told = self.attempt(&field.book, giving));
+            let went_on = field.gate.pass(|| told = self.attempt(&field.book, giving));
             match told {
                 _ if !went_on => return false,
                 Some(true) => return true,
@@ -204,10 +202,14 @@ impl Giver {
                     (true, true) => count(&book.counts.told_there),
                     (true, false) => count(&book.counts.told_new),
                     (false, false) => {}
-                    (false, true) => book.wrong(format!("{actor} {id} was there before it was sent: {reply}")),
+                    (false, true) => book.wrong(format!(
+                        "{actor} {id} was there before it was sent: {reply}"
+                    )),
                 }
                 if reply["receipt_no"].as_u64().is_none() {
-                    book.wrong(format!("{actor} {id} was answered without a receipt: {reply}"));
+                    book.wrong(format!(
+                        "{actor} {id} was answered without a receipt: {reply}"
+                    ));
                 }
                 book.is_there(actor, id, reply["receipt_no"].as_u64());
                 count(&book.counts.acknowledged);
@@ -268,7 +270,9 @@ impl Giver {
         }
         if let Heard::Ok(reply) = self.ask(actor, "donate", &body(giving)) {
             if reply["duplicate"] != json!(true) {
-                book.wrong(format!("{actor} {id} was acknowledged, and is taken again: {reply}"));
+                book.wrong(format!(
+                    "{actor} {id} was acknowledged, and is taken again: {reply}"
+                ));
             }
             book.is_there(actor, id, reply["receipt_no"].as_u64());
             book.counts.repeated.fetch_add(1, Ordering::Relaxed);
@@ -284,7 +288,9 @@ impl Giver {
         if let Heard::Ok(summary) = self.ask(actor, "summary", &json!({})) {
             let count = summary["count"].as_u64().unwrap_or_default();
             if count < known {
-                book.wrong(format!("{actor} shows {count} gifts when {known} were acknowledged"));
+                book.wrong(format!(
+                    "{actor} shows {count} gifts when {known} were acknowledged"
+                ));
             }
             book.counts.queried.fetch_add(1, Ordering::Relaxed);
         }

@@ -62,7 +62,8 @@ pub(crate) fn kill(home: &Home, dice: &mut Dice, kills: &mut Kills) -> Result<()
         }
     }
     if matches!(blow, Blow::Both | Blow::KeeperFirst) {
-        home.start().context("start the host after both were killed")?;
+        home.start()
+            .context("start the host after both were killed")?;
     }
     home.settled().with_context(|| format!("after {blow:?}"))?;
     Ok(())

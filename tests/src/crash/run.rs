@@ -116,7 +116,9 @@ fn givers(field: &Arc<Field>, settings: &Settings) -> Result<Vec<JoinHandle<()>>
         let thread = thread::Builder::new().stack_size(512 << 10);
         thread.spawn(|| giver.give()).context("start a giver")
     };
-    (0..settings.sockets + settings.callers).map(giver).collect()
+    (0..settings.sockets + settings.callers)
+        .map(giver)
+        .collect()
 }
 
 struct Run<'a> {
@@ -145,7 +147,7 @@ impl Run<'_> {
             true => Some(self.begin_upgrade()?),
             false => None,
         };
-        if upgrade.is_some() && self.dice.percent(70) {
+        if upgrade.is_some() && self.dice.percent(50) {
             // Most are to be met in the middle, which is short.
             thread::sleep(Duration::from_millis(self.dice.below(300)));
         } else {

@@ -138,7 +138,10 @@ mod tests {
 
     #[test]
     fn the_first_field_is_named() {
-        assert_eq!(Difference::of(&written(&state(1)), &written(&state(1))), None);
+        assert_eq!(
+            Difference::of(&written(&state(1)), &written(&state(1))),
+            None
+        );
         assert_eq!(
             differ(&state(1), &state(2)),
             "gifts[1].amount is 1 and then 2"
@@ -156,7 +159,10 @@ mod tests {
             "[1] is true and then false"
         );
         assert_eq!(
-            differ(&BTreeMap::from([("a", Some(1))]), &BTreeMap::from([("a", None::<u8>)])),
+            differ(
+                &BTreeMap::from([("a", Some(1))]),
+                &BTreeMap::from([("a", None::<u8>)])
+            ),
             "a is 1 and then null"
         );
     }

@@ -121,7 +121,7 @@ impl<'a> Law<'a> {
         let replayed = judge.stored()?;
         judge.twice(&replayed)?;
         judge.rewritten(&replayed)?;
-        judge.from_the_middle(&replayed)?;
+        judge.begun_in_the_middle(&replayed)?;
         judge.in_another_process(&replayed)?;
         Ok(Replayed {
             events: course.events.len(),
@@ -190,7 +190,10 @@ impl Judge<'_> {
         let (mut one, mut other) = (self.begin(self.course)?, self.begin(self.course)?);
         loop {
             let (a, b) = (one.here(), other.here());
-            let (a, b) = (a.map_err(|e| self.cannot(e))?, b.map_err(|e| self.cannot(e))?);
+            let (a, b) = (
+                a.map_err(|e| self.cannot(e))?,
+                b.map_err(|e| self.cannot(e))?,
+            );
             if let Some(found) = Difference::of(&a.state, &b.state) {
                 return Err(self.violated(Way::Twice, a.seq, found));
             }
@@ -205,7 +208,7 @@ impl Judge<'_> {
         if replayed.state.is_empty() {
             return Ok(());
         }
-        let rest = self.course.from(replayed.clone());
+        let rest = self.course.rest(replayed.clone());
         let again = self.begin(&rest)?.here().map_err(|e| self.cannot(e))?;
         match Difference::of(&replayed.state, &again.state) {
             Some(found) => Err(self.violated(Way::Rewritten, replayed.seq, found)),
@@ -213,13 +216,13 @@ impl Judge<'_> {
         }
     }
 
-    fn from_the_middle(&self, replayed: &Base) -> Result<(), LawError> {
+    fn begun_in_the_middle(&self, replayed: &Base) -> Result<(), LawError> {
         let Some(middle) = self.course.middle() else {
             return Ok(());
         };
         let mut before = self.begin(self.course)?;
         let middle = before.to(middle).map_err(|e| self.cannot(e))?;
-        let rest = self.course.from(middle);
+        let rest = self.course.rest(middle);
         let mut behind = self.begin(&rest)?;
         let again = behind.to(replayed.seq).map_err(|e| self.cannot(e))?;
         let Some(found) = Difference::of(&replayed.state, &again.state) else {
@@ -229,11 +232,16 @@ impl Judge<'_> {
         let mut behind = self.begin(&rest)?;
         loop {
             let (a, b) = (before.here(), behind.here());
-            let (a, b) = (a.map_err(|e| self.cannot(e))?, b.map_err(|e| self.cannot(e))?);
+            let (a, b) = (
+                a.map_err(|e| self.cannot(e))?,
+                b.map_err(|e| self.cannot(e))?,
+            );
             if let Some(found) = Difference::of(&a.state, &b.state) {
                 return Err(self.violated(Way::FromTheMiddle, a.seq, found));
             }
-            let went_on = before.step().and_then(|went_on| Ok(behind.step()? && went_on));
+            let went_on = before
+                .step()
+                .and_then(|went_on| Ok(behind.step()? && went_on));
             if !went_on.map_err(|e| self.cannot(e))? {
                 return Err(self.violated(Way::FromTheMiddle, replayed.seq, found));
             }

@@ -280,7 +280,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let connection = Connection::open(folder.path().join("x.db")).unwrap();
         connection
-            .execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+            .execute_batch(
+                "PRAGMA journal_mode = wal; CREATE TABLE t (x); INSERT INTO t VALUES (1)",
+            )
             .unwrap();
         // A device that no sync is possible on.
         let device = Arc::new(File::open("/dev/null").unwrap());

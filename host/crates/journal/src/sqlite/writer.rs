@@ -82,7 +82,8 @@ impl Store for Writer {
         self.run("BEGIN IMMEDIATE")
             .map_err(|error| self.roll_back(format!("SQLite did not begin: {error}")))?;
         rows::write(&self.connection, group).map_err(|failed| self.roll_back(failed.into()))?;
-        self.run("COMMIT").map_err(|error| self.not_committed(&error))?;
+        self.run("COMMIT")
+            .map_err(|error| self.not_committed(&error))?;
         let bytes: usize = group.entries.iter().map(|entry| entry.sealed.bytes).sum();
         self.committed_bytes = bytes as u64 + COMMIT_BYTES;
         Ok(())

@@ -5,9 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::store::{AppendError, Group, Opened, Store, Tell};
-use crate::{
-    Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, Trouble, sqlite,
-};
+use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, Trouble, sqlite};
 
 /// What the store shall do with the group that it has just been given.
 #[derive(Debug, Clone, Copy)]
@@ -209,7 +207,12 @@ fn a_store_that_fails_beside_its_commits_is_left_at_once() {
     assert!(matches!(&behind.result, Err(Lost::NotApplied(why)) if why.contains("injected")));
     journal.close();
     // Left as it is: a close in order would have emptied the log.
-    assert!(std::fs::metadata(path.with_extension("db-wal")).unwrap().len() > 0);
+    assert!(
+        std::fs::metadata(path.with_extension("db-wal"))
+            .unwrap()
+            .len()
+            > 0
+    );
     let copy = recovery::copy_while_open(&path, folder.path());
     assert_eq!(Bench::open(&copy).seqs(&ali), (None, vec![1, 2]));
 }
@@ -224,7 +227,9 @@ fn a_store_that_refuses_is_trouble_until_it_takes_something() {
     asked.group_in_store();
     asked.decide(Verdict::FailBefore);
     assert!(bench.next_done().result.is_err());
-    assert!(matches!(journal.trouble(), Some(Trouble::Refusing { why, .. }) if &*why == "injected"));
+    assert!(
+        matches!(journal.trouble(), Some(Trouble::Refusing { why, .. }) if &*why == "injected")
+    );
     asked.commit(of_record(record(&actor("ali"), 1)));
     assert_eq!(journal.trouble(), None);
 }

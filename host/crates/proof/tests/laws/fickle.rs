@@ -10,7 +10,10 @@ fn violation(commands: &[(&str, Value)]) -> Violation {
     let bench = Bench::with(&["fickle-v0-1-0"]);
     let mut actor = Actor::new(bench.plugin(0), "a");
     (0..5).for_each(|_| actor.send("count", &json!({})));
-    assert!(bench.judge(&actor.course).is_ok(), "so far it is not fickle");
+    assert!(
+        bench.judge(&actor.course).is_ok(),
+        "so far it is not fickle"
+    );
     for (command, payload) in commands {
         actor.send(command, payload);
     }
