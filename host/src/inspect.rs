@@ -23,14 +23,25 @@ pub(crate) fn manifest(file: &Path) -> Result<PluginManifest, Failure> {
     let failed = |e: anyhow::Error| {
         Failure::refused("bad_plugin", format!("inspect {}: {e:#}", file.display()))
     };
-    let program = std::env::current_exe().map_err(|e| failed(e.into()))?;
     let images = tempfile::tempdir().map_err(|e| failed(e.into()))?;
-    let inspector = Inspector {
-        program,
-        args: vec!["inspect".to_owned(), "--json".to_owned()],
-    };
+    let inspector = inspector().map_err(|e| failed(e.into()))?;
     let loader = Loader::new(images.path(), inspector).map_err(|e| failed(e.into()))?;
     loader.inspect(file).map_err(|e| failed(e.into()))
+}
+
+/// `host replay`: the child of a proof, which says on standard input what to replay.
+pub(crate) fn replay() -> Result<u8, Failure> {
+    let inspector = inspector()
+        .map_err(|e| Failure::refused("io", format!("find this program for a replay: {e}")))?;
+    Ok(u8::from(host_proof::replay_main(inspector) != 0))
+}
+
+/// This program, as the child that inspects libraries.
+fn inspector() -> std::io::Result<Inspector> {
+    Ok(Inspector {
+        program: std::env::current_exe()?,
+        args: vec!["inspect".to_owned(), "--json".to_owned()],
+    })
 }
 
 fn text(manifest: &PluginManifest) -> String {

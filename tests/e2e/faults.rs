@@ -37,6 +37,14 @@ impl Bench {
         give(self.port, id).unwrap()
     }
 
+    /// Waits until the disk has failed under the host, and lets it work for the next,
+    /// which would otherwise meet the same.
+    fn struck(&self) -> String {
+        let struck = self.disk.has_struck(self.pid).unwrap();
+        self.disk.works().unwrap();
+        struck
+    }
+
     /// The host that has just failed is gone, and another serves.
     fn rebooted(&self) {
         self.home.rebooted(self.pid).unwrap();
@@ -99,7 +107,7 @@ fn a_sync_of_the_log_that_fails_leaves_it_open_and_the_next_start_tells() {
     bench.give("before").ok().unwrap();
     bench.disk.fails(&["sync host.db-wal 1 1 eio"]).unwrap();
     is_error(&bench.give("open"), "outcome_unknown");
-    let struck = bench.disk.has_struck(bench.pid).unwrap();
+    let struck = bench.struck();
     assert!(struck.ends_with("Sync host.db-wal Io"), "{struck}");
     bench.rebooted();
     let log = bench.home.log();
@@ -119,9 +127,8 @@ fn a_host_killed_in_the_sync_of_the_log_has_lost_nothing_and_doubled_nothing() {
     bench.disk.fails(&["sync host.db-wal 1 1 kill"]).unwrap();
     // The connection ends with the host, and without an answer.
     assert!(give(bench.port, "open").is_err());
-    bench.disk.has_struck(bench.pid).unwrap();
+    bench.struck();
     bench.rebooted();
-    bench.disk.works().unwrap();
     assert_eq!(gifts(&bench.home), ["before", "open"]);
     let retried = bench.give("open").ok().unwrap();
     assert_eq!(retried["duplicate"], json!(true), "{retried}");
@@ -133,12 +140,35 @@ fn a_write_of_the_log_that_fails_leaves_it_open_and_the_next_start_tells() {
     bench.give("before").ok().unwrap();
     bench.disk.fails(&["write host.db-wal 1 1 eio"]).unwrap();
     is_error(&bench.give("open"), "outcome_unknown");
-    bench.disk.has_struck(bench.pid).unwrap();
+    bench.struck();
     bench.rebooted();
     assert_eq!(gifts(&bench.home), ["before"]);
     let retried = bench.give("open").ok().unwrap();
     assert_ne!(retried["duplicate"], json!(true), "{retried}");
     assert_eq!(gifts(&bench.home), ["before", "open"]);
+}
+
+/// A store that cannot be taken over is not opened, and the keeper tries again.
+#[test]
+fn a_disk_that_fails_while_the_host_boots_delays_it_and_no_more() {
+    let bench = Bench::new();
+    for (number, call) in ["write", "sync"].into_iter().enumerate() {
+        let pid = bench.home.settled().unwrap().pid;
+        let struck = bench.disk.struck().len();
+        bench
+            .disk
+            .fails(&[&format!("{call} host.db-wal 1 1 eio")])
+            .unwrap();
+        bench.home.kill_host().unwrap();
+        wait::until("a boot or two have failed", || {
+            (bench.disk.struck().len() >= struck + 2).then_some(())
+        })
+        .unwrap();
+        bench.disk.works().unwrap();
+        bench.home.rebooted(pid).unwrap();
+        bench.give(&format!("after-{number}")).ok().unwrap();
+    }
+    assert_eq!(gifts(&bench.home), ["after-0", "after-1"]);
 }
 
 #[test]
@@ -225,9 +255,8 @@ fn a_sync_of_the_database_that_fails_ends_the_host_in_order_and_loses_nothing() 
             .fails(&[&format!("sync host.db 1 1 {strike}")])
             .unwrap();
         // A checkpoint is due after some megabytes.
-        bench.disk.has_struck(bench.pid).unwrap();
+        bench.struck();
         bench.rebooted();
-        bench.disk.works().unwrap();
         load.more(200).unwrap();
         let seen = load.stop().unwrap();
         seen.tally.audit(&bench.home).unwrap().exact().unwrap();

@@ -1,6 +1,7 @@
 //! A disk that fails: the library of `tests/disk`, preloaded into the processes of a
 //! home, and a real file system that is small.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,6 +16,8 @@ use crate::wait;
 #[derive(Debug)]
 pub struct Disk {
     folder: TempDir,
+    /// What was struck by earlier rules.
+    before: Cell<usize>,
 }
 
 impl Disk {
@@ -32,6 +35,7 @@ impl Disk {
         );
         let disk = Self {
             folder: tempfile::tempdir()?,
+            before: Cell::default(),
         };
         home.set("LD_PRELOAD", Some(&library.display().to_string()));
         home.set("DISK_FAULTS", Some(&disk.file("rules")));
@@ -47,6 +51,7 @@ impl Disk {
     pub fn fails(&self, rules: &[&str]) -> Result<()> {
         // A new file in the old one's place: it is read whole, or not at all.
         let new = self.file("new");
+        self.before.set(self.struck().len());
         fs::write(&new, rules.join("\n"))?;
         Ok(fs::rename(new, self.file("rules"))?)
     }
@@ -67,17 +72,17 @@ impl Disk {
         log.lines().map(str::to_owned).collect()
     }
 
-    /// Waits until something was struck in the process `pid`: so the library is
-    /// loaded there, and was asked.
+    /// Waits until something was struck in the process `pid` since the rules were
+    /// given: so the library is loaded there, and was asked.
     ///
     /// # Errors
     ///
     /// That nothing was.
     pub fn has_struck(&self, pid: u32) -> Result<String> {
+        let own = |line: &&String| line.split(' ').next() == Some(&pid.to_string());
         wait::until("the disk has failed", || {
             let struck = self.struck();
-            let own = |line: &&String| line.split(' ').next() == Some(&pid.to_string());
-            struck.iter().find(own).cloned()
+            struck[self.before.get()..].iter().find(own).cloned()
         })
     }
 
@@ -129,7 +134,7 @@ impl Loopback {
     pub fn fill(&self, but_kib: u64) -> Result<PathBuf> {
         let ballast = self.path().join("ballast");
         let room = || -> Result<u64> {
-            let stat = rustix::fs::statvfs(&self.path())?;
+            let stat = rustix::fs::statvfs(self.path())?;
             Ok(stat.f_bavail * stat.f_frsize)
         };
         let take = room()?.saturating_sub(but_kib << 10);

@@ -306,8 +306,13 @@ impl Drop for Home {
 }
 
 /// Whether a process has not ended. One that has, and that its parent has not asked
-/// after, has closed all its files.
+/// after, has closed all its files; but only with its last thread, which may be in the
+/// middle of a sync when the process is killed.
 fn lives(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    if threads > 1 {
+        return true;
+    }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The state stands behind the name, which is in brackets.
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();

@@ -45,9 +45,18 @@ struct Rule {
     seen: u64,
 }
 
-/// The rules, and the file's inode and length when they were read: whoever writes
-/// rules puts a new file in the place of the old one.
-static RULES: Mutex<(Option<(u64, u64)>, Vec<Rule>)> = Mutex::new((None, Vec::new()));
+/// What was read last.
+struct Read {
+    /// The file's inode and length: whoever writes rules puts a new file in the place
+    /// of the old one.
+    from: Option<(u64, u64)>,
+    rules: Vec<Rule>,
+}
+
+static READ: Mutex<Read> = Mutex::new(Read {
+    from: None,
+    rules: Vec::new(),
+});
 
 /// What strikes this call.
 ///
@@ -57,13 +66,19 @@ static RULES: Mutex<(Option<(u64, u64)>, Vec<Rule>)> = Mutex::new((None, Vec::ne
 pub(crate) fn strike(call: Call, file: &str) -> Option<Strike> {
     let path = PathBuf::from(std::env::var_os("DISK_FAULTS")?);
     let found = fs::metadata(&path).ok().map(|it| (it.ino(), it.len()));
-    let mut rules = RULES.lock().unwrap_or_else(PoisonError::into_inner);
-    if rules.0 != found {
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if read.from != found {
         let text = fs::read_to_string(&path).unwrap_or_default();
-        *rules = (found, parse(&text));
+        *read = Read {
+            from: found,
+            rules: parse(&text),
+        };
     }
     // Each rule counts all that it is for, whichever strikes first.
-    let struck = rules.1.iter_mut().filter_map(|rule| rule.asked(call, file));
+    let struck = read
+        .rules
+        .iter_mut()
+        .filter_map(|rule| rule.asked(call, file));
     struck.collect::<Vec<_>>().first().copied()
 }
 

@@ -172,7 +172,7 @@ fn paid(home: &Home, payer: &str) -> Result<BTreeMap<String, Decimal>> {
     let payments = state["payments"].as_object().cloned().unwrap_or_default();
     payments
         .into_iter()
-        .map(|(id, payment)| Ok((id, decimal(&payment["amount"])?)))
+        .map(|(id, payment)| Ok((id, decimal(&payment["money"]["amount"])?)))
         .collect()
 }
 

@@ -49,8 +49,8 @@ impl fmt::Display for Report {
             ("kill -9 of the keeper", self.kills.keeper),
             ("restarts looked behind", self.rounds),
             ("upgrades and ways back begun", self.upgrades.begun),
-            ("of them committed", self.upgrades.committed),
-            ("of them cut by a kill, or refused", self.upgrades.cut),
+            ("whose command saw the commit", self.upgrades.committed),
+            ("cut by a kill before, or refused", self.upgrades.cut),
             ("gifts looked for", self.gifts),
             (
                 "acknowledgements",

@@ -147,7 +147,7 @@ impl Run<'_> {
             true => Some(self.begin_upgrade()?),
             false => None,
         };
-        if upgrade.is_some() && self.dice.percent(70) {
+        if upgrade.is_some() && self.dice.percent(50) {
             // Most are to be met in the middle, which is short.
             thread::sleep(Duration::from_millis(self.dice.below(300)));
         } else {

@@ -338,8 +338,10 @@ impl Actors {
         self.outbox.wake();
     }
 
+    /// Told to, or because the journal takes no more: then the host is about to end,
+    /// and no actor can be woken.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.load(Ordering::Relaxed) || self.journal.is_closed()
     }
 
     /// Gives a message to its actor: it runs here and now if the actor is idle.

@@ -96,6 +96,9 @@ pub enum Local {
         #[arg(value_name = "FILE.so")]
         file: PathBuf,
     },
+    /// Apply an actor's events in a process of its own: what a proof starts as a child.
+    #[command(hide = true)]
+    Replay,
     /// Check or show the configuration.
     #[command(subcommand, after_help = "Example:\n  host config check")]
     Config(Config),

@@ -58,7 +58,7 @@ impl Course {
     }
 
     /// What is left of it behind a state that it came to.
-    pub(crate) fn from(&self, base: Base) -> Self {
+    pub(crate) fn rest(&self, base: Base) -> Self {
         let is_behind = |event: &&Event| event.seq > base.seq;
         Self {
             actor: self.actor.clone(),

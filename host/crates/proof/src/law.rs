@@ -121,7 +121,7 @@ impl<'a> Law<'a> {
         let replayed = judge.stored()?;
         judge.twice(&replayed)?;
         judge.rewritten(&replayed)?;
-        judge.from_the_middle(&replayed)?;
+        judge.begun_in_the_middle(&replayed)?;
         judge.in_another_process(&replayed)?;
         Ok(Replayed {
             events: course.events.len(),
@@ -208,7 +208,7 @@ impl Judge<'_> {
         if replayed.state.is_empty() {
             return Ok(());
         }
-        let rest = self.course.from(replayed.clone());
+        let rest = self.course.rest(replayed.clone());
         let again = self.begin(&rest)?.here().map_err(|e| self.cannot(e))?;
         match Difference::of(&replayed.state, &again.state) {
             Some(found) => Err(self.violated(Way::Rewritten, replayed.seq, found)),
@@ -216,13 +216,13 @@ impl Judge<'_> {
         }
     }
 
-    fn from_the_middle(&self, replayed: &Base) -> Result<(), LawError> {
+    fn begun_in_the_middle(&self, replayed: &Base) -> Result<(), LawError> {
         let Some(middle) = self.course.middle() else {
             return Ok(());
         };
         let mut before = self.begin(self.course)?;
         let middle = before.to(middle).map_err(|e| self.cannot(e))?;
-        let rest = self.course.from(middle);
+        let rest = self.course.rest(middle);
         let mut behind = self.begin(&rest)?;
         let again = behind.to(replayed.seq).map_err(|e| self.cannot(e))?;
         let Some(found) = Difference::of(&replayed.state, &again.state) else {

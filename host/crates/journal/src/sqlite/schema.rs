@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{OpenError, StoreError};
 use crate::store::Meta;
@@ -154,8 +154,10 @@ pub(super) fn readable(connection: &Connection, path: &Path) -> Result<i64, Open
 
 /// Raises the epoch, and reads what the last owner left.
 pub(super) fn take_ownership(connection: &mut Connection) -> Result<Owner, StoreError> {
-    connection
-        .query_row(
+    // A transaction of its own: a statement that gives rows commits when it is put
+    // away, and what goes wrong with that would be told to no one.
+    let take = |transaction: &Transaction<'_>| {
+        transaction.query_row(
             "UPDATE store SET epoch = epoch + 1 WHERE id = 0
              RETURNING epoch, store_id, last_pos, last_hash, known, tail_start",
             [],
@@ -172,7 +174,14 @@ pub(super) fn take_ownership(connection: &mut Connection) -> Result<Owner, Store
                 })
             },
         )
-        .map_err(StoreError::of("take ownership"))
+    };
+    let mut taken = || {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let owner = take(&transaction)?;
+        transaction.commit()?;
+        Ok(owner)
+    };
+    taken().map_err(StoreError::of::<rusqlite::Error>("take ownership"))
 }
 
 enum Found {

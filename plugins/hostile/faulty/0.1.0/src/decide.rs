@@ -114,6 +114,7 @@ pub(crate) fn sleep(ms: u64) {
 
 #[expect(
     clippy::disallowed_types,
+    clippy::disallowed_methods,
     reason = "a handler that reads a clock and spins is what this command is for"
 )]
 fn spin(ms: u64) {
