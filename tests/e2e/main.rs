@@ -12,6 +12,8 @@ mod donations;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod once;
+#[cfg(test)]
 mod operators;
 #[cfg(test)]
 mod phoenix;

@@ -67,6 +67,7 @@ pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook}
 pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
 pub use shared::Stats;
+pub use sqlite::open as open_sqlite;
 pub use store::{Listed, TimerMark};
 
 /// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.
