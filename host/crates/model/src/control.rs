@@ -16,9 +16,12 @@
 //! | `GET /v1/quarantine` | | list of [`QuarantineRow`] |
 //! | `POST /v1/quarantine/release` | [`ReleaseRequest`] | `{}` |
 //! | `GET /v1/dead-letters?after=N&limit=N` | | list of [`DeadLetterRow`] |
+//! | `GET /v1/quarantine/export?actor=ID` | | [`ActorExport`] |
+//! | `POST /v1/dead-letters/retry` | [`LetterRequest`] | what came of it: the reply itself |
+//! | `POST /v1/dead-letters/drop` | [`LetterRequest`] | `{}` |
+//! | `GET /v1/outbox?after=ID&limit=N` | | list of [`WebhookRow`] |
+//! | `POST /v1/outbox/retry` | [`WebhookRequest`] | `{}` |
 //! | `POST /v1/stop` | | `{}`, and the host ends in order |
-//!
-//! Those of [`repair`] beside.
 //!
 //! An error is a 4xx or 5xx with a [`Problem`].
 
