@@ -18,7 +18,7 @@ down = [{ update = "state" }]
 "#;
 
 /// A home whose releases 0.1.0 and 0.2.0 have the faulty plugin, and nothing else.
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = Home::new().unwrap();
     release::assemble(&home, "0.1.0", &["plugins/hostile/faulty/0.1.0"], &[]).unwrap();
     let new = ["plugins/hostile/faulty/0.2.0"];
@@ -27,7 +27,7 @@ fn home() -> Home {
 }
 
 /// Sends a command over HTTP; the status, and the answer.
-fn post(port: u16, key: &str, event: &str, payload: &Value) -> (u16, Value) {
+pub(crate) fn post(port: u16, key: &str, event: &str, payload: &Value) -> (u16, Value) {
     let path = format!("/api/v1/faulty/{key}/{event}");
     let answer = http::request(port, "POST", &path, &payload.to_string()).unwrap();
     (answer.status, answer.json().unwrap())
@@ -38,7 +38,7 @@ fn add(port: u16, key: &str, by: i64) {
     assert_eq!(status, 200, "{answer}");
 }
 
-fn summary(port: u16, key: &str) -> Value {
+pub(crate) fn summary(port: u16, key: &str) -> Value {
     let path = format!("/api/v1/faulty/{key}/summary");
     http::request(port, "GET", &path, "")
         .unwrap()

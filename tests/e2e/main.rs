@@ -16,6 +16,8 @@ mod hostile;
 #[cfg(test)]
 mod keep;
 #[cfg(test)]
+mod once;
+#[cfg(test)]
 mod operators;
 #[cfg(test)]
 mod phoenix;

@@ -87,6 +87,7 @@ pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
 pub use retention::Removal;
 pub use shared::Stats;
+pub use sqlite::open as open_sqlite;
 pub use store::{Listed, TimerMark};
 pub use trouble::Trouble;
 

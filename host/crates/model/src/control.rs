@@ -16,6 +16,11 @@
 //! | `GET /v1/quarantine` | | list of [`QuarantineRow`] |
 //! | `POST /v1/quarantine/release` | [`ReleaseRequest`] | `{}` |
 //! | `GET /v1/dead-letters?after=N&limit=N` | | list of [`DeadLetterRow`] |
+//! | `GET /v1/quarantine/export?actor=ID` | | [`ActorExport`] |
+//! | `POST /v1/dead-letters/retry` | [`LetterRequest`] | what came of it: the reply itself |
+//! | `POST /v1/dead-letters/drop` | [`LetterRequest`] | `{}` |
+//! | `GET /v1/outbox?after=ID&limit=N` | | list of [`WebhookRow`] |
+//! | `POST /v1/outbox/retry` | [`WebhookRequest`] | `{}` |
 //! | `POST /v1/stop` | | `{}`, and the host ends in order |
 //! | `GET /v1/audit/verify` | | one [`Verifying`](crate::keep::Verifying) a line |
 //! | `GET /v1/audit/export?actor=ID&since_ms=T&format=F` | | see [`ExportQuery`](crate::keep::ExportQuery) |
@@ -24,8 +29,6 @@
 //! | `GET /v1/store/pins` | | list of [`PinRow`](crate::keep::PinRow) |
 //! | `POST /v1/store/pin` | [`PinRequest`](crate::keep::PinRequest) | [`PinRow`](crate::keep::PinRow) |
 //! | `POST /v1/store/unpin` | [`UnpinRequest`](crate::keep::UnpinRequest) | [`PinRow`](crate::keep::PinRow) |
-//!
-//! Those of [`repair`] beside.
 //!
 //! An error is a 4xx or 5xx with a [`Problem`].
 

@@ -11,7 +11,8 @@ use host_actors::{
     Actors, Answer, Attempt, Audience, CallError, Code, Courier, Delivery, Limits, Only, Parts,
     Release, Request, Route, RouteHop, Ruling, Ticket,
 };
-use host_journal::{Done, Entry, Journal, Options, Rows};
+use host_journal::store::Store;
+use host_journal::{Done, Entry, Journal, Options, Rows, open_sqlite};
 use host_loader::{Inspector, Loader};
 use host_model::plan::StateChange;
 use host_model::release::Start;
@@ -160,11 +161,20 @@ impl Home {
     }
 
     pub(crate) fn start_with(&self, minor: u64, limits: Limits) -> Host {
+        self.start_on(minor, limits, |store| store)
+    }
+
+    /// As [`Home::start`], on a store that `wrap` has had in its hands.
+    pub(crate) fn start_on(
+        &self,
+        minor: u64,
+        limits: Limits,
+        wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
+    ) -> Host {
         let (sender, done) = host_actors::channel();
-        let options = Options {
-            path: self.folder.path().join("host.db"),
-        };
-        let journal: Journal<Ticket> = Journal::open(options, sender).unwrap();
+        let mut opened = open_sqlite(&self.folder.path().join("host.db")).unwrap();
+        opened.store = wrap(opened.store);
+        let journal: Journal<Ticket> = Journal::start(opened, sender).unwrap();
         let actors = Actors::start(Parts {
             journal: Arc::new(journal),
             done,

@@ -15,6 +15,7 @@ mod outbox;
 mod repair;
 mod rows;
 mod sleep;
+mod store;
 
 /// The child process that looks at a library before this one opens it: this very
 /// program, asked for this one test by [`home`], with the library as last argument.

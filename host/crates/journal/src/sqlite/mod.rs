@@ -52,7 +52,7 @@ const STATEMENTS_MAX: usize = 64;
 /// # Errors
 ///
 /// See [`OpenError`]; the journal's content is not looked at yet.
-pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
+pub fn open(path: &Path) -> Result<Opened, OpenError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite {
             found: rusqlite::version(),

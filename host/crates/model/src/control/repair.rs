@@ -1,13 +1,5 @@
 //! What an operator looks at and does about messages that came to nothing, and
 //! actors that were set aside.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `GET /v1/quarantine/export?actor=ID` | | [`ActorExport`] |
-//! | `POST /v1/dead-letters/retry` | [`LetterRequest`] | what came of it: the reply itself |
-//! | `POST /v1/dead-letters/drop` | [`LetterRequest`] | `{}` |
-//! | `GET /v1/outbox?after=ID&limit=N` | | list of [`WebhookRow`] |
-//! | `POST /v1/outbox/retry` | [`WebhookRequest`] | `{}` |
 
 use semver::Version;
 use serde::{Deserialize, Serialize};

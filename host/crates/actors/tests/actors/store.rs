@@ -1,0 +1,174 @@
+//! A store that does not take a group: what callers are told, and that nobody sees
+//! anything of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use host_actors::{Answer, CallError, Limits};
+use host_journal::StoreError;
+use host_journal::store::{AppendError, Group, Store};
+use host_model::ActorId;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::home::{Home, Host, request, until};
+
+const TAKE: u8 = 0;
+const REFUSE: u8 = 1;
+const FAIL: u8 = 2;
+
+/// A store that does as a test wants.
+struct Wilful {
+    inner: Box<dyn Store>,
+    will: Arc<AtomicU8>,
+}
+
+impl Store for Wilful {
+    fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError> {
+        match self.will.load(Ordering::SeqCst) {
+            TAKE => self.inner.append(group),
+            REFUSE => Err(AppendError::NotApplied("injected".into())),
+            _ => {
+                self.inner.append(group)?;
+                Err(AppendError::Unknown("injected".into()))
+            }
+        }
+    }
+
+    fn without_snapshot(&mut self, actors: &[ActorId]) -> Result<u64, StoreError> {
+        self.inner.without_snapshot(actors)
+    }
+
+    fn maintain(&mut self) {
+        self.inner.maintain();
+    }
+
+    fn close(self: Box<Self>) {
+        self.inner.close();
+    }
+
+    fn abandon(self: Box<Self>) {
+        self.inner.abandon();
+    }
+}
+
+fn start(home: &Home) -> (Host, Arc<AtomicU8>) {
+    let will = Arc::new(AtomicU8::new(TAKE));
+    let wilful = |inner| {
+        Box::new(Wilful {
+            inner,
+            will: Arc::clone(&will),
+        }) as Box<dyn Store>
+    };
+    (home.start_on(1, Limits::default(), wilful), will)
+}
+
+/// Adds under a key of its own and asks, many times at once; what came of each.
+async fn many(host: &Host) -> Vec<(&'static str, Result<Answer, CallError>)> {
+    let mut callers = JoinSet::new();
+    for n in 0..60 {
+        let actors = Arc::clone(&host.0);
+        let (what, event, payload) = match n % 4 {
+            0 | 1 => ("add", "add", json!({ "by": 1 })),
+            2 => ("ask", "summary", Value::Null),
+            _ => ("refuse", "refuse", json!({})),
+        };
+        let mut request = request("faulty:a", event, payload);
+        // Two callers share each.
+        request.idempotency_key = Some(format!("k{}", n / 4));
+        callers.spawn(async move { (what, actors.call(request).await) });
+    }
+    callers.join_all().await
+}
+
+fn count(answer: &Answer) -> i64 {
+    let reply: Value = serde_json::from_slice(&answer.reply).unwrap();
+    reply["count"].as_i64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_applied_was_seen_by_no_one_and_may_be_tried_again() {
+    let home = Home::new();
+    let (host, will) = start(&home);
+    host.ask("faulty:a", "add", json!({ "by": 100 })).await;
+    for _ in 0..10 {
+        will.store(REFUSE, Ordering::SeqCst);
+        for (what, result) in many(&host).await {
+            match (what, result) {
+                ("add", Err(CallError::NotApplied(_))) => {}
+                ("ask", Ok(answer)) => assert_eq!(count(&answer), 100),
+                ("refuse", Err(CallError::Rejected(_))) => {}
+                // It had seen what was not applied.
+                ("ask" | "refuse", Err(CallError::NotApplied(_))) => {}
+                (what, result) => panic!("{what}: {result:?}"),
+            }
+        }
+        will.store(TAKE, Ordering::SeqCst);
+        assert_eq!(host.count("faulty:a").await, 100);
+    }
+    assert_eq!(home.heard.all().len(), 1, "{:?}", home.heard.all());
+    // The same keys, in the same way: each is one command now.
+    for (what, result) in many(&host).await {
+        assert!(what == "refuse" || result.is_ok(), "{what}: {result:?}");
+    }
+    assert_eq!(host.count("faulty:a").await, 115);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_is_not_known_nobody_is_told_that_it_did_or_did_not_happen() {
+    let home = Home::new();
+    let (host, will) = start(&home);
+    host.ask("faulty:a", "add", json!({ "by": 100 })).await;
+    will.store(FAIL, Ordering::SeqCst);
+    let mut unknown = 0;
+    for (what, result) in many(&host).await {
+        match (what, result) {
+            ("add" | "ask" | "refuse", Err(CallError::OutcomeUnknown)) => unknown += 1,
+            ("ask", Ok(answer)) => assert_eq!(count(&answer), 100),
+            ("refuse", Err(CallError::Rejected(_))) => {}
+            // Behind the group that failed: for certain not there.
+            ("add", Err(CallError::NotApplied(_))) => {}
+            // Not executed any more.
+            (_, Err(CallError::Stopping | CallError::NotWoken(_))) => {}
+            (what, result) => panic!("{what}: {result:?}"),
+        }
+    }
+    assert!(unknown > 0);
+    assert_eq!(home.heard.all().len(), 1, "{:?}", home.heard.all());
+    assert!(host.0.journal().poisoned().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn casts_and_timers_that_a_failed_group_used_up_come_once_all_the_same() {
+    let home = Home::new();
+    let (host, will) = start(&home);
+    let mut asked = 0;
+    for round in 0..30 {
+        let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": 1 } });
+        let timer = json!({ "name": format!("t{round}"), "in_ms": 1 });
+        host.ask("faulty:a", "cast", cast).await;
+        host.ask("faulty:b", "set_timer", timer).await;
+        asked += 1;
+        will.store(REFUSE, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        let _ = host.send("faulty:b", "add", json!({ "by": 0 })).await;
+        will.store(TAKE, Ordering::SeqCst);
+    }
+    until("all have come", || async {
+        let summary = host.ask("faulty:b", "summary", Value::Null).await;
+        summary["count"] == asked && summary["ticks"] == asked
+    })
+    .await;
+    until("no row is left", || async {
+        let journal = host.0.journal();
+        journal.casts(None, 9).unwrap().is_empty() && journal.next_timer().unwrap().is_none()
+    })
+    .await;
+    let summary = host.ask("faulty:b", "summary", Value::Null).await;
+    assert_eq!(
+        (&summary["count"], &summary["ticks"]),
+        (&json!(asked), &json!(asked))
+    );
+    host.stop();
+}
