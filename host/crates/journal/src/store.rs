@@ -266,12 +266,11 @@ pub trait Inspect {
 
     /// Copies what is durable now into `file`, which is empty, and adds this value.
     /// Holds up no commit.
-    fn copy_to(
-        &self,
-        file: &Path,
-        describe: &mut dyn FnMut(&Path) -> Result<(String, Bytes), String>,
-    ) -> Result<(), StoreError>;
+    fn copy_to(&self, file: &Path, describe: &mut Describe<'_>) -> Result<(), StoreError>;
 }
+
+/// Makes a key and a value of the copy in a file, or says in a sentence why not.
+pub type Describe<'d> = dyn FnMut(&Path) -> Result<(String, Bytes), String> + 'd;
 
 /// A snapshot without its body.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::archive::read_only;
@@ -11,7 +10,7 @@ use super::pool::Pool;
 use super::reader::{position, rows_max, unsigned};
 use crate::Position;
 use crate::error::StoreError;
-use crate::store::{Inspect, Reader, SnapshotKey};
+use crate::store::{Describe, Inspect, Reader, SnapshotKey};
 
 impl Inspect for Pool {
     fn frozen(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -65,11 +64,7 @@ impl Inspect for Pool {
         Ok(body.unwrap_or_default())
     }
 
-    fn copy_to(
-        &self,
-        file: &Path,
-        describe: &mut dyn FnMut(&Path) -> Result<(String, Bytes), String>,
-    ) -> Result<(), StoreError> {
+    fn copy_to(&self, file: &Path, describe: &mut Describe<'_>) -> Result<(), StoreError> {
         // On a connection of its own: one read transaction, which no commit waits for.
         vacuum_into(&read_only(self.path())?, file)
             .map_err(StoreError::of::<rusqlite::Error>("copy the database"))?;
