@@ -80,9 +80,7 @@ impl Live {
     }
 
     fn tidy(&mut self) {
-        let empty = |beside: &Box<Beside>| beside.carries.is_empty() && beside.keys.is_empty();
-        if self.beside.as_ref().is_some_and(empty) {
-            self.beside = None;
-        }
+        let empty = |beside: &mut Box<Beside>| beside.carries.is_empty() && beside.keys.is_empty();
+        drop(self.beside.take_if(empty));
     }
 }
