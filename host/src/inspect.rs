@@ -37,7 +37,7 @@ pub(crate) fn replay() -> Result<u8, Failure> {
 }
 
 /// This program, as the child that inspects libraries.
-fn inspector() -> std::io::Result<Inspector> {
+pub(crate) fn inspector() -> std::io::Result<Inspector> {
     Ok(Inspector {
         program: std::env::current_exe()?,
         args: vec!["inspect".to_owned(), "--json".to_owned()],

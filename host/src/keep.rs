@@ -2,6 +2,7 @@
 //! from the store where none does.
 
 mod offline;
+mod replay;
 mod store;
 
 use std::ops::ControlFlow;

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use e2e::Home;
 use e2e::load::{Load, Shape};
+use e2e::{Home, release};
 use serde_json::{Value, json};
 
 fn lines(text: &str) -> Vec<Value> {
@@ -267,4 +267,47 @@ fn a_pin_is_kept_under_its_name() {
         .host(&["store", "unpin", "audit-2026", "--json"])
         .unwrap();
     assert_eq!(ran.ends_with(1).unwrap().reason().unwrap(), "no_such_pin");
+}
+
+#[test]
+fn every_actor_is_replayed_to_what_the_store_has() {
+    let home = with_gifts();
+    home.upgrade("0.2.0").unwrap();
+    let gift = json!({"donation_id": "d9", "amount": "9.00", "currency": "USD", "fund": "waqf"});
+    home.rpc("donations:c", "donate", &gift).unwrap();
+    home.rollback().unwrap();
+    for running in [true, false] {
+        let line = ["store", "check", "--replay", "--json"];
+        let report: Value = home.host(&line).unwrap().ok().unwrap().json().unwrap();
+        assert_eq!(report["ok"], true, "{report}");
+        assert!(report["replay"]["actors"].as_u64() >= Some(1), "{report}");
+        assert!(report["replay"]["events"].as_u64() >= Some(5), "{report}");
+        if running {
+            home.stop().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_plugin_that_replays_to_something_else_is_named() {
+    let home = Home::new().unwrap();
+    let fickle = ["plugins/hostile/fickle/0.1.0"];
+    release::assemble(&home, "0.1.0", &fickle, &[]).unwrap();
+    fs::remove_dir_all(home.path().join("releases/0.2.0")).unwrap();
+    home.start().unwrap();
+    home.rpc("fickle:right", "count", &json!({})).unwrap();
+    home.rpc("fickle:wrong", "home", &json!({})).unwrap();
+    home.stop().unwrap();
+    let line = ["store", "check", "--replay", "--json"];
+    let report: Value = home
+        .host(&line)
+        .unwrap()
+        .ends_with(5)
+        .unwrap()
+        .json()
+        .unwrap();
+    assert_eq!(report["damages"], json!([]), "{report}");
+    let violations = report["replay"]["violations"].as_array().unwrap();
+    assert_eq!(violations.len(), 1, "{report}");
+    assert_eq!(violations[0]["what"], "fickle:wrong");
 }

@@ -16,7 +16,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 
 use super::offline::Offline;
-use super::{archive, failed, is_running, store_path};
+use super::{archive, failed, is_running, replay, store_path};
 use crate::launcher::{Found, home_failure};
 use crate::on_runtime;
 use crate::pidfile::PidFile;
@@ -31,14 +31,11 @@ pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Re
                 false => backup(file, found, out),
             }
         }
-        Command::Check { replay: true } => Err(Failure::refused(
-            "not_built_in",
-            "replay every actor: this host is built without it; `host store check` looks at everything else",
-        )),
         Command::Check { replay: false } if is_running(found) => {
             on_runtime(keep::check(&client, out))
         }
-        Command::Check { replay: false } => check(&archive(found)?, found, out),
+        // A replay needs the store's file, which may be read beside its host.
+        Command::Check { replay } => check(&archive(found)?, replay, found, out),
         Command::Restore { file } => restore(&absolute(&file)?, found, out),
         Command::Migrate => migrate(found, out),
         Command::Pin { name, position } => on_runtime(keep::pin(name, position, &client, out)),
@@ -84,13 +81,24 @@ fn backup(file: PathBuf, found: &Found, out: &mut Output<'_>) -> Result<u8, Fail
     )
 }
 
-fn check(archive: &Archive, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+fn check(
+    archive: &Archive,
+    replays: bool,
+    found: &Found,
+    out: &mut Output<'_>,
+) -> Result<u8, Failure> {
     let progress = keep::Progress::new(out.is_json());
     let checked = archive.check(|position, of| progress.tell(position.0, of.0));
     progress.done();
     let attempted = format!("check the store {}", store_path(found)?.display());
     let checked = checked.map_err(|e| failed(&attempted, e))?;
-    keep::checked(&host_control::report(checked), out)
+    let mut report = host_control::report(checked);
+    if replays && report.ok {
+        let replayed = replay::replay(archive, found)?;
+        report.ok = replayed.violations.is_empty();
+        report.replay = Some(replayed);
+    }
+    keep::checked(&report, out)
 }
 
 fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use host_model::keep::{
     BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, ExportQuery, PinRequest,
-    PinRow, Proof, UnpinRequest, Verifying,
+    PinRow, Proof, ReplayReport, UnpinRequest, Verifying,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -222,7 +222,14 @@ pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure
             report.records, report.groups, report.snapshots
         );
         if report.ok {
-            return format!("the store is whole: {looked}");
+            let replayed = report.replay.as_ref().map_or(String::new(), |replay| {
+                let (actors, events) = (replay.actors, replay.events);
+                format!("; {actors} actors come to the same again through {events} events")
+            });
+            return format!("the store is whole: {looked}{replayed}");
+        }
+        if let Some(replay) = report.replay.as_ref().filter(|_| report.damages.is_empty()) {
+            return not_the_same(replay);
         }
         let mut text = format!("the store is damaged ({looked} looked at); nothing was changed:\n");
         for damage in &report.damages {
@@ -234,6 +241,17 @@ pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure
         text + "restore the store from a backup: `host store restore FILE` in a home without one\n"
     })?;
     Ok(if report.ok { 0 } else { EXIT_LOOK })
+}
+
+fn not_the_same(replay: &ReplayReport) -> String {
+    let mut text = "a replay does not come to what is stored:\n".to_owned();
+    for violation in &replay.violations {
+        text.push_str(&format!("  {}: {}\n", violation.what, violation.problem));
+    }
+    if replay.more {
+        text.push_str("  and more\n");
+    }
+    text + "the store is whole; its plugins are to blame, or their libraries are missing\n"
 }
 
 /// A bar on a terminal for what takes longer than a moment; otherwise nothing.

@@ -124,5 +124,6 @@ pub fn report(checked: Checked) -> CheckReport {
         records: checked.records,
         snapshots: checked.snapshots,
         more: checked.more,
+        replay: None,
     }
 }

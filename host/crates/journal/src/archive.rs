@@ -9,7 +9,7 @@ use host_model::Version;
 
 use crate::error::{OpenError, ReadError};
 use crate::store::Reader;
-use crate::{CheckError, Checked, Options, Position, Trail, check, sqlite};
+use crate::{CheckError, Checked, Life, Options, Position, Trail, check, lives, sqlite};
 
 /// Actors read at once.
 const PAGE: usize = 1_000;
@@ -47,6 +47,16 @@ impl Archive {
     /// [`CheckError`]
     pub fn check(&self, tell: impl FnMut(Position, Position)) -> Result<Checked, CheckError> {
         check::check(&*self.reader, tell)
+    }
+
+    /// Hands on all that the store has of each actor, one after the other, in no
+    /// order. Some hundred MiB are in memory at once.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`]
+    pub fn lives(&self, each: impl FnMut(Life)) -> Result<(), CheckError> {
+        lives::lives(&*self.reader, each)
     }
 
     /// The plugin versions that this store cannot be woken without: those whose

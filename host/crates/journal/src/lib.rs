@@ -50,6 +50,7 @@ pub mod group;
 mod heads;
 mod hex;
 mod journal;
+mod lives;
 mod lost;
 mod migrate;
 mod outbox;
@@ -81,6 +82,7 @@ pub use entry::{
 };
 pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedReason, StoreError};
 pub use journal::{Journal, Options};
+pub use lives::Life;
 pub use migrate::{Migrated, migrate};
 pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 pub use reads::Pass;

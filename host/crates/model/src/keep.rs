@@ -193,6 +193,23 @@ pub struct CheckReport {
     pub damages: Vec<DamageRow>,
     /// Whether there is more.
     pub more: bool,
+    /// What replaying every actor has found; null where nobody asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayReport>,
+}
+
+/// See [`CheckReport::replay`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayReport {
+    /// Actors replayed.
+    pub actors: u64,
+    /// Events applied, each several times.
+    pub events: u64,
+    /// Actors whose plugin does not give the same again, or that cannot be replayed, at
+    /// most a hundred.
+    pub violations: Vec<DamageRow>,
+    /// Whether there is more.
+    pub more: bool,
 }
 
 /// See [`CheckReport::damages`].

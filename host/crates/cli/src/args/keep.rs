@@ -83,7 +83,7 @@ pub enum Store {
         after_help = "Example:\n  host store check\n\nIt ends with 5 if something is damaged."
     )]
     Check {
-        /// Replay every actor, too, and compare.
+        /// Replay every actor, too, in several ways, and compare what it comes to.
         #[arg(long)]
         replay: bool,
     },
