@@ -136,6 +136,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
     })?;
     if first {
         let manifest = assembler.releases().read(&recovery.boot)?.manifest;
+        assembler.know(&manifest);
         let book = Book::new().permanent(&recovery.boot, None);
         book.digests(&manifest).write(&actors).await?;
         home.set_permanent(&recovery.boot)?;

@@ -166,6 +166,9 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
     let outcome = match report.outcome {
         Outcome::Committed => "committed: the release is permanent",
         Outcome::Probation => "in probation: the release rules and is watched",
+        Outcome::RolledBack if report.rollback => {
+            "the rollback failed and was taken back: the newer release rules as before"
+        }
         Outcome::RolledBack => "rolled back: the old release rules",
         Outcome::Refused => "refused: nothing was begun",
         Outcome::Failed => "failed: cancelled before the switch",

@@ -165,10 +165,11 @@ probation 1m 0s; NO WAY BACK: the upgrade needs --one-way
 
 #[test]
 fn a_report_with_its_reason() {
-    let shown = report(&UpgradeReport {
+    let ended = UpgradeReport {
         from: v(1),
         to: v(2),
         outcome: Outcome::RolledBack,
+        rollback: false,
         actors_migrated: 1,
         pause_us: Quantiles {
             p50: 40,
@@ -178,9 +179,9 @@ fn a_report_with_its_reason() {
         rehearsal: None,
         duration_ms: 1_234,
         reason: Some("too many faults".to_owned()),
-    });
+    };
     assert_eq!(
-        shown,
+        report(&ended),
         "\
 release       0.1.0 to 0.2.0
 outcome       rolled back: the old release rules
@@ -190,6 +191,11 @@ pause         40 µs median, 90 µs p99, 120 µs longest
 took          1234 ms
 "
     );
+    let back = UpgradeReport {
+        rollback: true,
+        ..ended
+    };
+    assert!(report(&back).contains("the rollback failed and was taken back"));
 }
 
 #[test]
