@@ -1,18 +1,29 @@
 //! `host inspect`: what a plugin library says of itself.
 
+use std::io;
 use std::path::Path;
 
 use host_cli::{Failure, Output, Table};
 use host_loader::{Inspector, Loader, inspect_main};
 use host_model::manifest::PluginManifest;
 
-/// Shows a library's manifest. Under `--json` this process opens the library
-/// itself and prints the loader's report: that is what the loader starts as its
-/// child. For people it starts that child, so that a crash has a message.
+/// How the loader starts its child: this program, as [`child`].
+pub(crate) fn inspector() -> io::Result<Inspector> {
+    Ok(Inspector {
+        program: std::env::current_exe()?,
+        args: vec!["inspect".to_owned(), "--in-process".to_owned()],
+    })
+}
+
+/// `host inspect --in-process`: opens the library in this process, and prints the
+/// loader's report.
+pub(crate) fn child(file: &Path) -> u8 {
+    u8::from(inspect_main(file) != 0)
+}
+
+/// Shows a library's manifest. It is opened in a child, so that one which crashes or
+/// exits is refused with a message.
 pub(crate) fn inspect(file: &Path, out: &mut Output<'_>) -> Result<u8, Failure> {
-    if out.is_json() {
-        return Ok(u8::from(inspect_main(file) != 0));
-    }
     let manifest = manifest(file)?;
     out.document(&manifest, text)?;
     Ok(0)
@@ -23,12 +34,8 @@ pub(crate) fn manifest(file: &Path) -> Result<PluginManifest, Failure> {
     let failed = |e: anyhow::Error| {
         Failure::refused("bad_plugin", format!("inspect {}: {e:#}", file.display()))
     };
-    let program = std::env::current_exe().map_err(|e| failed(e.into()))?;
     let images = tempfile::tempdir().map_err(|e| failed(e.into()))?;
-    let inspector = Inspector {
-        program,
-        args: vec!["inspect".to_owned(), "--json".to_owned()],
-    };
+    let inspector = inspector().map_err(|e| failed(e.into()))?;
     let loader = Loader::new(images.path(), inspector).map_err(|e| failed(e.into()))?;
     loader.inspect(file).map_err(|e| failed(e.into()))
 }
