@@ -106,11 +106,11 @@ pub(crate) fn releases(rows: &[ReleaseRow]) -> String {
             ReleaseStatus::Old => "old",
             ReleaseStatus::Failed => "failed",
         };
-        table.row([
-            row.version.to_string(),
-            status.to_owned(),
-            plugins(&row.plugins),
-        ]);
+        let (status, plugins) = match &row.broken {
+            None => (status.to_owned(), plugins(&row.plugins)),
+            Some(why) => (format!("{status}, broken"), why.clone()),
+        };
+        table.row([row.version.to_string(), status, plugins]);
     }
     table.text()
 }
@@ -131,17 +131,15 @@ pub(crate) fn plan(plan: &Plan) -> String {
             Change::Move { hops, .. } => {
                 for hop in hops {
                     let state = match hop.state {
-                        StateChange::Up => format!("up, {} ms an actor at most", hop.timeout_ms),
-                        StateChange::Down => {
-                            format!("down, {} ms an actor at most", hop.timeout_ms)
-                        }
-                        StateChange::Same => "as it is".to_owned(),
+                        StateChange::Up => "up",
+                        StateChange::Down => "down",
+                        StateChange::Same => "as it is",
                     };
                     let back = if hop.reversible { "yes" } else { "no" };
                     table.row([
                         name.clone(),
                         format!("{} to {}", hop.from, hop.to),
-                        state,
+                        state.to_owned(),
                         back.to_owned(),
                     ]);
                 }

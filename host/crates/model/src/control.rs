@@ -142,8 +142,11 @@ pub struct ReleaseRow {
     pub version: Version,
     /// What it is to this home.
     pub status: ReleaseStatus,
-    /// Its plugins.
+    /// Its plugins; none where it is broken.
     pub plugins: Vec<PluginRow>,
+    /// Why it cannot be read, in a sentence; absent where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 /// `host upgrade V`.

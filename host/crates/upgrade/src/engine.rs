@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use host_actors::Actors;
 use host_model::Version;
-use host_model::control::{
-    PluginRow, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
-};
+use host_model::control::{Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -16,7 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
 use crate::plan::{PlanError, plan};
-use crate::releases::{ReleasesError, Unpacked};
+use crate::releases::ReleasesError;
 use crate::run::Run;
 use crate::running::Running;
 use crate::state::Upgrade;
@@ -299,32 +297,21 @@ impl Upgrader {
         permanent.unwrap_or_else(|| self.actors.release().version.clone())
     }
 
-    /// The releases of this home. Blocking.
+    /// The releases of this home; one that is broken says so and hides no other.
+    /// Blocking.
     ///
     /// # Errors
     ///
-    /// [`ReleasesError`]
+    /// [`ReleasesError`] if the folder of releases cannot be listed.
     pub fn releases(&self) -> Result<Vec<ReleaseRow>, ReleasesError> {
         let releases = self.assembler.releases();
         let current = self.actors.release().version.clone();
-        let row = |release: Unpacked| ReleaseRow {
-            status: self
-                .booked
-                .lock()
-                .status(&release.manifest.version, &current),
-            version: release.manifest.version,
-            plugins: release
-                .manifest
-                .plugins
-                .into_iter()
-                .map(|plugin| PluginRow {
-                    name: plugin.name,
-                    version: plugin.version,
-                })
-                .collect(),
+        let booked = self.booked.lock().clone();
+        let row = |version: Version| {
+            let status = booked.status(&version, &current);
+            releases.row(version, status)
         };
-        let versions = releases.versions()?;
-        versions.iter().map(|v| releases.read(v).map(row)).collect()
+        Ok(releases.versions()?.into_iter().map(row).collect())
     }
 
     fn begin(

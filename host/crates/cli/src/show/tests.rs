@@ -101,19 +101,28 @@ fn releases_in_a_table() {
             version: v(1),
             status: ReleaseStatus::Permanent,
             plugins: vec![row("donations", 1), row("zakat", 1)],
+            broken: None,
         },
         ReleaseRow {
             version: v(2),
             status: ReleaseStatus::Unpacked,
             plugins: vec![row("donations", 2), row("zakat", 1)],
+            broken: None,
+        },
+        ReleaseRow {
+            version: v(3),
+            status: ReleaseStatus::Unpacked,
+            plugins: Vec::new(),
+            broken: Some("read manifest.json: EOF; install the release again".to_owned()),
         },
     ];
     assert_eq!(
         releases(&rows),
         "\
-RELEASE  STATUS     PLUGINS
-0.1.0    permanent  donations 0.1.0, zakat 0.1.0
-0.2.0    unpacked   donations 0.2.0, zakat 0.1.0
+RELEASE  STATUS            PLUGINS
+0.1.0    permanent         donations 0.1.0, zakat 0.1.0
+0.2.0    unpacked          donations 0.2.0, zakat 0.1.0
+0.3.0    unpacked, broken  read manifest.json: EOF; install the release again
 "
     );
 }
@@ -154,9 +163,9 @@ fn a_plan_says_what_has_no_way_back() {
         "\
 release 0.1.0 to 0.2.0
 
-PLUGIN     CHANGE          STATE                         BACK
-zakat      keep 0.1.0      -                             -
-donations  0.1.0 to 0.2.0  up, 5000 ms an actor at most  no
+PLUGIN     CHANGE          STATE  BACK
+zakat      keep 0.1.0      -      -
+donations  0.1.0 to 0.2.0  up     no
 
 probation 1m 0s; NO WAY BACK: the upgrade needs --one-way
 "
