@@ -9,7 +9,12 @@ TARGET  := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # `plugins/donations/0.2.0` is the package donations-v0-2-0.
 PLUGINS := $(shell sed -n 's|^path = "plugins/\(.*\)/\(.*\)"|\1-v\2|p' host/releases/[0-9]*.toml | tr . - | sort -u)
 
-.PHONY: bench build crash demo fuzz home lint test
+.PHONY: bench build crash demo fuzz home lint serve test
+
+# Said before anything is built.
+ifneq ($(filter home,$(MAKECMDGOALS)),)
+$(if $(DIR),,$(error say where: make home DIR=path))
+endif
 
 # The host, and every plugin that a release names.
 build:
@@ -17,7 +22,6 @@ build:
 
 # A home in DIR, ready for `bin/host start` and `bin/host upgrade 0.2.0`.
 home: build
-	@test -n "$(DIR)" || { echo 'say where: make home DIR=path' >&2; exit 2; }
 	@scripts/home.sh "$(DIR)" "$(TARGET)"
 
 # What clients see of an upgrade, beside the same with Erlang/OTP, and what single
@@ -41,6 +45,11 @@ test:
 demo: build
 	$(CARGO) build --profile $(PROFILE) -p e2e --bin demo
 	@scripts/demo.sh $(TARGET)
+
+# One host with the example platform, to play with until Ctrl-C. PORT=n ADMIN_PORT=n
+# where 4000 and 4001 are taken.
+serve: build
+	@scripts/serve.sh $(TARGET)
 
 # MINUTES of load, upgrades and kill -9, with every gift looked for behind each
 # restart. SEED=n repeats the choices of a run.

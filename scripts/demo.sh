@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 [ $# -eq 1 ] || { echo 'usage: scripts/demo.sh TARGET' >&2; exit 2; }
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+. scripts/scratch.sh
 scripts/home.sh "$scratch/home" "$1" > /dev/null
-E2E_HOME=$scratch/home "$1/demo"
+# The demonstration copies the home to where temporary files go.
+waits_for env E2E_HOME="$scratch/home" TMPDIR="$scratch" "$1/demo"

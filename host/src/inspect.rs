@@ -1,18 +1,29 @@
 //! `host inspect`: what a plugin library says of itself.
 
+use std::io;
 use std::path::Path;
 
 use host_cli::{Failure, Output, Table};
 use host_loader::{Inspector, Loader, inspect_main};
 use host_model::manifest::PluginManifest;
 
-/// Shows a library's manifest. Under `--json` this process opens the library
-/// itself and prints the loader's report: that is what the loader starts as its
-/// child. For people it starts that child, so that a crash has a message.
+/// How the loader starts its child: this program, as [`child`].
+pub(crate) fn inspector() -> io::Result<Inspector> {
+    Ok(Inspector {
+        program: std::env::current_exe()?,
+        args: vec!["inspect".to_owned(), "--in-process".to_owned()],
+    })
+}
+
+/// `host inspect --in-process`: opens the library in this process, and prints the
+/// loader's report.
+pub(crate) fn child(file: &Path) -> u8 {
+    u8::from(inspect_main(file) != 0)
+}
+
+/// Shows a library's manifest. It is opened in a child, so that one which crashes or
+/// exits is refused with a message.
 pub(crate) fn inspect(file: &Path, out: &mut Output<'_>) -> Result<u8, Failure> {
-    if out.is_json() {
-        return Ok(u8::from(inspect_main(file) != 0));
-    }
     let manifest = manifest(file)?;
     out.document(&manifest, text)?;
     Ok(0)
@@ -34,14 +45,6 @@ pub(crate) fn replay() -> Result<u8, Failure> {
     let inspector = inspector()
         .map_err(|e| Failure::refused("io", format!("find this program for a replay: {e}")))?;
     Ok(u8::from(host_proof::replay_main(inspector) != 0))
-}
-
-/// This program, as the child that inspects libraries.
-pub(crate) fn inspector() -> std::io::Result<Inspector> {
-    Ok(Inspector {
-        program: std::env::current_exe()?,
-        args: vec!["inspect".to_owned(), "--json".to_owned()],
-    })
 }
 
 fn text(manifest: &PluginManifest) -> String {

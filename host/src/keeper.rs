@@ -1,8 +1,9 @@
 //! Keeps a host alive in the background.
 //!
 //! The keeper runs the permanent release's host, hears from it when it is ready,
-//! passes on what ends it, and boots it again when it crashes. It has no state of
-//! its own: killed, it takes nothing with it, and the host serves on.
+//! passes on what ends it, and boots it again when it crashes, until it crashes too
+//! often. It has no state of its own: killed, it takes nothing with it, and the host
+//! serves on.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -31,11 +32,12 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// only has to be read.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
-/// The longest pause before a boot.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// So many crashes within [`CRASHES_WITHIN`] are no accident: booting again would be
+/// the next one, and whoever runs the machine should hear of it.
+const CRASHES_MAX: usize = 5;
 
-/// A host that was ready for this long has recovered from whatever it crashed of.
-const RECOVERED: Duration = Duration::from_secs(60);
+/// A crash that lies further back than this no longer counts.
+const CRASHES_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long a host may take to stop before it is killed: its own time, and room.
 const KILL_AFTER: Duration = Duration::from_secs(STOP_TIMEOUT.as_secs() + 5);
@@ -49,6 +51,8 @@ struct Ended {
     ready_for: Option<Duration>,
     /// What the operator had asked for.
     asked: Asked,
+    /// When it ended, since the keeper began.
+    at: Duration,
 }
 
 /// What an operator wants of the host that runs.
@@ -69,13 +73,16 @@ enum Next {
     Exit(u8),
     /// The host boots after this pause.
     Boot(Duration),
+    /// It crashes again and again: an operator has to look.
+    GiveUp,
 }
 
 /// What the keeper remembers from run to run.
 #[derive(Debug, Default)]
 struct History {
     ever_ready: bool,
-    crashes: u32,
+    /// When the host crashed, as [`Ended::at`]: those that still count.
+    crashes: Vec<Duration>,
 }
 
 impl History {
@@ -83,9 +90,6 @@ impl History {
     fn after(&mut self, ended: Ended) -> Next {
         let first = !self.ever_ready;
         self.ever_ready |= ended.ready_for.is_some();
-        if ended.ready_for.is_some_and(|time| time >= RECOVERED) {
-            self.crashes = 0;
-        }
         match (ended.asked, ended.code) {
             (Asked::Restart, _) => Next::Boot(Duration::ZERO),
             (Asked::Stop, code) => Next::Exit(exit_code(code)),
@@ -101,9 +105,13 @@ impl History {
                 Next::Exit(exit_code(code))
             }
             (Asked::Run, _) => {
-                let pause = BACKOFF_MIN.saturating_mul(1 << self.crashes.min(16));
-                self.crashes += 1;
-                Next::Boot(pause.min(BACKOFF_MAX))
+                self.crashes
+                    .retain(|at| ended.at.saturating_sub(*at) < CRASHES_WITHIN);
+                self.crashes.push(ended.at);
+                match self.crashes.len() {
+                    CRASHES_MAX.. => Next::GiveUp,
+                    crashes => Next::Boot(BACKOFF_MIN * (1 << (crashes - 1))),
+                }
             }
         }
     }
@@ -140,6 +148,7 @@ pub(crate) fn run(found: &Found) -> Result<u8, Failure> {
 struct Keeper<'a> {
     found: &'a Found,
     history: History,
+    began: Instant,
 }
 
 /// What reaches the keeper from outside.
@@ -161,6 +170,7 @@ impl<'a> Keeper<'a> {
         Self {
             found,
             history: History::default(),
+            began: Instant::now(),
         }
     }
 
@@ -172,6 +182,14 @@ impl<'a> Keeper<'a> {
             let next = self.history.after(ended);
             match next {
                 Next::Exit(code) => return Ok(code),
+                Next::GiveUp => {
+                    say(&format!(
+                        "the host has crashed {CRASHES_MAX} times within {} s and is not booted again; \
+                         read in log/host.log what it said before each end, mend it, then say `host start`",
+                        CRASHES_WITHIN.as_secs()
+                    ));
+                    return Ok(EXIT_LOOK);
+                }
                 Next::Boot(pause) => {
                     say(&format!("the host boots again in {} ms", pause.as_millis()));
                     let asked = timeout(pause, ears.orders.next()).await;
@@ -246,6 +264,7 @@ impl<'a> Keeper<'a> {
             code: status.code(),
             ready_for: ready_since.map(|since: Instant| since.elapsed()),
             asked,
+            at: self.began.elapsed(),
         })
     }
 

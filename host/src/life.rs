@@ -230,10 +230,17 @@ fn refuse_second(home: &Home) -> Result<(), Failure> {
     for file in [home.pid_file(), home.keeper_pid_file()] {
         if is_held(&file) {
             let pid = holder(&file).map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+            // Only a keeper can restart its host.
+            let instead = match is_held(&home.keeper_pid_file()) {
+                true => "use `host restart`",
+                false => {
+                    "restart it by what started it in the foreground, or `host stop` and `host start`"
+                }
+            };
             return Err(Failure::refused(
                 "running",
                 format!(
-                    "start the host: it runs already, process {pid}; see `host status`, or use `host restart`"
+                    "start the host: it runs already, process {pid}; see `host status`, or {instead}"
                 ),
             ));
         }

@@ -47,7 +47,10 @@ fn main() -> ExitCode {
 
 fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Failure> {
     match command {
-        Local::Inspect { file } => inspect::inspect(&file, out),
+        Local::Inspect { file, in_process } => match in_process {
+            true => Ok(inspect::child(&file)),
+            false => inspect::inspect(&file, out),
+        },
         Local::Replay => inspect::replay(),
         Local::Release(command) => release::run(command, out),
         Local::Version => launcher::version(global, out),

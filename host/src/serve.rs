@@ -10,7 +10,7 @@ use host_actors::{Actors, Limits, Ticket};
 use host_control::{Control, ControlServer, GatewayStatus};
 use host_gateway::{Gateway, Hub, Webhooks};
 use host_journal::{Journal, Options};
-use host_loader::{Inspector, Loader};
+use host_loader::Loader;
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
 use host_model::release::Start;
@@ -114,10 +114,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
         journal.close();
         return Ok(None);
     }
-    let inspector = Inspector {
-        program: std::env::current_exe().context("find this program")?,
-        args: vec!["inspect".to_owned(), "--json".to_owned()],
-    };
+    let inspector = crate::inspect::inspector().context("find this program")?;
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
     let assembler = Assembler::new(Arc::clone(&loader), home.releases(), booked.clone());
     let assembler = Arc::new(assembler);
@@ -136,6 +133,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
     })?;
     if first {
         let manifest = assembler.releases().read(&recovery.boot)?.manifest;
+        assembler.know(&manifest);
         let book = Book::new().permanent(&recovery.boot, None);
         book.digests(&manifest).write(&actors).await?;
         home.set_permanent(&recovery.boot)?;

@@ -5,6 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use e2e::{Home, http, release, wait};
+use host_model::control::Outcome;
 use serde_json::{Value, json};
 
 const APPUP: &str = r#"
@@ -92,6 +93,29 @@ fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
     assert_eq!(report["outcome"], "committed", "{report}");
     assert_eq!(report["actors_migrated"], 100);
     assert_eq!(summary(port, "57")["count"], 57);
+    home.stop().unwrap();
+}
+
+#[test]
+fn after_the_commit_one_that_cannot_go_back_is_set_aside_and_holds_up_no_one() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for n in 0..10 {
+        add(port, &n.to_string(), n);
+    }
+    let trouble = json!({ "what": "down_fails" });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    home.upgrade("0.2.0").unwrap();
+    let report = home.rollback().unwrap();
+    assert!(report.rollback, "{report:?}");
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.permanent.to_string(), "0.1.0");
+    assert_eq!(settled.actors.quarantined, 1);
+    let set_aside = home.state("faulty:7").unwrap();
+    assert_eq!(set_aside.version.to_string(), "0.2.0");
+    assert!(set_aside.quarantined.unwrap().contains("could not go back"));
+    assert_eq!(summary(port, "8")["version"], "0.1.0");
     home.stop().unwrap();
 }
 

@@ -14,6 +14,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod once;

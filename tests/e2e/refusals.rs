@@ -180,6 +180,21 @@ fn nothing_to_commit_and_nothing_to_roll_back() {
 }
 
 #[test]
+fn a_rollback_never_goes_up() {
+    let home = running();
+    home.upgrade("0.2.0").unwrap();
+    home.rollback().unwrap();
+    refused(
+        home.host(&["rollback", "--json"]).unwrap(),
+        "nothing_to_roll_back",
+    );
+    let up = ["rollback", "0.2.0", "--json"];
+    let said = refused(home.host(&up).unwrap(), "newer_release");
+    assert!(said.contains("host upgrade 0.2.0"), "{said}");
+    assert_eq!(home.settled().unwrap().permanent.to_string(), "0.1.0");
+}
+
+#[test]
 fn a_release_that_was_rolled_back_by_hand_may_be_tried_again() {
     let home = running();
     let detached = [

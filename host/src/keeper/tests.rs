@@ -14,6 +14,7 @@ fn ended(code: Option<i32>, ready_s: Option<u64>) -> Ended {
         code,
         ready_for: ready_s.map(Duration::from_secs),
         asked: Asked::Run,
+        at: Duration::ZERO,
     }
 }
 
@@ -21,16 +22,36 @@ fn ms(ms: u64) -> Next {
     Next::Boot(Duration::from_millis(ms))
 }
 
+/// A crash `at_s` seconds after the keeper began.
+fn crash(at_s: u64) -> Ended {
+    Ended {
+        at: Duration::from_secs(at_s),
+        ..ended(None, Some(1))
+    }
+}
+
 #[test]
-fn pauses_double_up_to_a_bound_and_begin_anew_after_a_good_run() {
+fn pauses_double_and_begin_anew_after_a_good_minute() {
     let mut history = History::default();
-    let pauses: Vec<_> = [Some(1), None, None, None, None, None, None, None]
-        .map(|ready| history.after(ended(None, ready)))
-        .into();
-    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000].map(ms));
-    assert_eq!(history.after(ended(None, Some(59))), ms(5000));
-    assert_eq!(history.after(ended(None, Some(60))), ms(100));
-    assert_eq!(history.after(ended(Some(101), None)), ms(200));
+    let pauses: Vec<_> = [0, 1, 2, 3].map(|at| history.after(crash(at))).into();
+    assert_eq!(pauses, [100, 200, 400, 800].map(ms));
+    assert_eq!(history.after(crash(63)), ms(100));
+    assert_eq!(history.after(crash(64)), ms(200));
+}
+
+#[test]
+fn five_crashes_within_a_minute_are_the_end() {
+    let mut history = History::default();
+    for at in [0, 1, 2, 3] {
+        assert!(matches!(history.after(crash(at)), Next::Boot(_)));
+    }
+    assert_eq!(history.after(crash(59)), Next::GiveUp);
+
+    // The first of these no longer counts when the fifth comes.
+    let mut history = History::default();
+    for at in [0, 20, 30, 40, 60, 81, 92] {
+        assert!(matches!(history.after(crash(at)), Next::Boot(_)), "{at}");
+    }
 }
 
 #[test]
@@ -121,6 +142,13 @@ async fn a_first_start_that_fails_is_the_end() {
 async fn a_crash_is_followed_by_a_boot() {
     let (kept, runs) = keep("[ $(wc -l < $runs) = 3 ] && exit 5; ready; kill -9 $$").await;
     assert_eq!((kept, runs.as_str()), (Ok(5), "run\nrun\nrun\n"));
+}
+
+#[tokio::test]
+async fn a_host_that_crashes_again_and_again_is_given_up() {
+    let (kept, runs) = keep("ready; kill -9 $$").await;
+    assert_eq!(kept, Ok(EXIT_LOOK));
+    assert_eq!(runs.lines().count(), CRASHES_MAX);
 }
 
 #[tokio::test]

@@ -51,6 +51,18 @@ async fn restarted(home: &Home) -> Failure {
     ended.unwrap_err()
 }
 
+#[test]
+fn a_second_start_advises_what_works() {
+    let (_dir, home) = fresh();
+    let _host = PidFile::take(&home.pid_file()).unwrap();
+    let said = refuse_second(&home).unwrap_err().to_string();
+    assert!(said.contains("`host stop` and `host start`"), "{said}");
+    assert!(!said.contains("host restart"), "{said}");
+    let _keeper = PidFile::take(&home.keeper_pid_file()).unwrap();
+    let said = refuse_second(&home).unwrap_err().to_string();
+    assert!(said.contains("`host restart`"), "{said}");
+}
+
 #[tokio::test]
 async fn where_nothing_runs_there_is_nothing_to_stop_or_restart() {
     let (_dir, home) = fresh();

@@ -5,7 +5,8 @@
 //! the state, and names it to [`export_plugin!`]. A version that changes the
 //! shape of the state also implements [`Migrate`].
 //!
-//! A whole plugin:
+//! A whole plugin. As `src/lib.rs` of a package it opens with a `//!` that says what
+//! one actor is; what else a package needs is in `docs/plugins.md`:
 //!
 //! ```
 //! use host_sdk::{Cx, Decision, Plugin, Rejection, Reply, export_plugin};

@@ -12,11 +12,17 @@ use crate::wait;
 /// The longest that a host which has just been booted again is left alone.
 const BOOT_MS_MAX: u64 = 400;
 
+/// A keeper gives up after five crashes within a minute, and one blow is two at most:
+/// behind so many it is killed too, and the next one begins to count anew.
+const KEPT_MAX: u64 = 3;
+
 /// How often what was killed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Kills {
     pub(crate) host: u64,
     pub(crate) keeper: u64,
+    /// Crashes of the host that the present keeper has seen.
+    kept: u64,
 }
 
 /// One way to end a host.
@@ -35,6 +41,7 @@ enum Blow {
 /// Kills, and returns when the host is ready again.
 pub(crate) fn kill(home: &Home, dice: &mut Dice, kills: &mut Kills) -> Result<()> {
     let blow = match dice.below(100) {
+        _ if kills.kept >= KEPT_MAX => Blow::Both,
         0..35 => Blow::Host,
         35..50 => Blow::HostTwice,
         50..85 => Blow::Both,
@@ -64,6 +71,7 @@ pub(crate) fn kill(home: &Home, dice: &mut Dice, kills: &mut Kills) -> Result<()
     if matches!(blow, Blow::Both | Blow::KeeperFirst) {
         home.start()
             .context("start the host after both were killed")?;
+        kills.kept = 0;
     }
     home.settled().with_context(|| format!("after {blow:?}"))?;
     Ok(())
@@ -72,6 +80,7 @@ pub(crate) fn kill(home: &Home, dice: &mut Dice, kills: &mut Kills) -> Result<()
 fn host(home: &Home, pid: u32, kills: &mut Kills) -> Result<()> {
     if home::kill(pid) {
         kills.host += 1;
+        kills.kept += 1;
     }
     gone(|| home.host_pid() == Some(pid))
 }

@@ -67,7 +67,7 @@ impl Actors {
             self.quarantine(
                 claim,
                 format!(
-                    "{FAULTS_MAX} faults within {} s, the last: {why}",
+                    "more than {FAULTS_MAX} faults within {} s, the last: {why}",
                     FAULT_WINDOW.as_secs()
                 ),
             );

@@ -95,6 +95,9 @@ pub enum Local {
         /// The library.
         #[arg(value_name = "FILE.so")]
         file: PathBuf,
+        /// Open it in this process: what the check itself starts as its child.
+        #[arg(long, hide = true)]
+        in_process: bool,
     },
     /// Apply an actor's events in a process of its own: what a proof starts as a child.
     #[command(hide = true)]

@@ -35,18 +35,19 @@ pub(crate) async fn upgrade(
     }
 }
 
-/// Follows a rollback that was asked for: that it was rolled back is its success.
+/// Follows a rollback that was asked for. That an upgrade was rolled back is its
+/// success; one from a permanent release succeeds as an upgrade does.
 pub(crate) async fn rollback(events: Events, out: &mut Output<'_>) -> Result<u8, Failure> {
     match follow(events, false, out).await? {
-        Followed::Ended(report) => Ok(rollback_exit_code(report.outcome)),
+        Followed::Ended(report) => Ok(rollback_exit_code(&report)),
         Followed::Detached => Ok(0),
         Followed::Interrupted => Ok(EXIT_INTERRUPTED),
     }
 }
 
-fn rollback_exit_code(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::RolledBack => 0,
+fn rollback_exit_code(report: &UpgradeReport) -> u8 {
+    match report.outcome {
+        Outcome::RolledBack if !report.rollback => 0,
         other => other.exit_code(),
     }
 }
@@ -198,13 +199,30 @@ fn line(progress: &Progress) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use host_model::Version;
+
     use super::*;
 
     #[test]
     fn a_rollback_that_was_asked_for_succeeds_by_rolling_back() {
-        assert_eq!(rollback_exit_code(Outcome::RolledBack), 0);
-        assert_eq!(rollback_exit_code(Outcome::Refused), 1);
-        assert_eq!(rollback_exit_code(Outcome::Stuck), 5);
+        let report = |outcome, rollback| UpgradeReport {
+            from: Version::new(0, 1, 0),
+            to: Version::new(0, 2, 0),
+            outcome,
+            rollback,
+            actors_migrated: 0,
+            pause_us: Default::default(),
+            rehearsal: None,
+            duration_ms: 0,
+            reason: None,
+        };
+        let code = |outcome, rollback| rollback_exit_code(&report(outcome, rollback));
+        assert_eq!(code(Outcome::RolledBack, false), 0);
+        assert_eq!(code(Outcome::Refused, false), 1);
+        assert_eq!(code(Outcome::Stuck, false), 5);
+        // After the commit it is a change of its own, and this one was taken back.
+        assert_eq!(code(Outcome::RolledBack, true), 4);
+        assert_eq!(code(Outcome::Committed, true), 0);
     }
 
     #[test]

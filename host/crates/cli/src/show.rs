@@ -106,11 +106,11 @@ pub(crate) fn releases(rows: &[ReleaseRow]) -> String {
             ReleaseStatus::Old => "old",
             ReleaseStatus::Failed => "failed",
         };
-        table.row([
-            row.version.to_string(),
-            status.to_owned(),
-            plugins(&row.plugins),
-        ]);
+        let (status, plugins) = match &row.broken {
+            None => (status.to_owned(), plugins(&row.plugins)),
+            Some(why) => (format!("{status}, broken"), why.clone()),
+        };
+        table.row([row.version.to_string(), status, plugins]);
     }
     table.text()
 }
@@ -131,17 +131,15 @@ pub(crate) fn plan(plan: &Plan) -> String {
             Change::Move { hops, .. } => {
                 for hop in hops {
                     let state = match hop.state {
-                        StateChange::Up => format!("up, {} ms an actor at most", hop.timeout_ms),
-                        StateChange::Down => {
-                            format!("down, {} ms an actor at most", hop.timeout_ms)
-                        }
-                        StateChange::Same => "as it is".to_owned(),
+                        StateChange::Up => "up",
+                        StateChange::Down => "down",
+                        StateChange::Same => "as it is",
                     };
                     let back = if hop.reversible { "yes" } else { "no" };
                     table.row([
                         name.clone(),
                         format!("{} to {}", hop.from, hop.to),
-                        state,
+                        state.to_owned(),
                         back.to_owned(),
                     ]);
                 }
@@ -166,6 +164,9 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
     let outcome = match report.outcome {
         Outcome::Committed => "committed: the release is permanent",
         Outcome::Probation => "in probation: the release rules and is watched",
+        Outcome::RolledBack if report.rollback => {
+            "the rollback failed and was taken back: the newer release rules as before"
+        }
         Outcome::RolledBack => "rolled back: the old release rules",
         Outcome::Refused => "refused: nothing was begun",
         Outcome::Failed => "failed: cancelled before the switch",

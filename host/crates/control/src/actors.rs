@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -18,7 +18,9 @@ use serde_json::Value;
 
 use crate::Control;
 use crate::actions::Intent;
+use crate::extract::{Body, Query};
 use crate::problem::Refusal;
+use crate::shown::shown;
 
 /// Rows in one answer, at most.
 pub(crate) const PAGE_MAX: usize = 10_000;
@@ -66,8 +68,7 @@ pub(crate) async fn state(
     let (actors, id) = (Arc::clone(&control.actors), query.actor.clone());
     let inspected = on_data(&control, async move { actors.inspect(&id).await });
     let inspection = inspected.await?;
-    let state: Value = rmp_serde::from_slice(&inspection.state)
-        .map_err(|e| Refusal::internal("show the state", &e))?;
+    let state = shown(&inspection.state).map_err(|e| Refusal::internal("show the state", &e))?;
     let quarantined = control.actors.quarantine_list();
     Ok(Json(ActorState {
         quarantined: quarantined
@@ -85,7 +86,7 @@ pub(crate) async fn state(
 pub(crate) async fn rpc(
     State(control): State<Arc<Control>>,
     Extension(intent): Extension<Intent>,
-    Json(request): Json<RpcRequest>,
+    Body(request): Body<RpcRequest>,
 ) -> Result<Response, Refusal> {
     if let Some(key) = &request.key
         && !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
@@ -129,7 +130,7 @@ pub(crate) async fn quarantine(State(control): State<Arc<Control>>) -> Json<Vec<
 
 pub(crate) async fn quarantine_release(
     State(control): State<Arc<Control>>,
-    Json(request): Json<ReleaseRequest>,
+    Body(request): Body<ReleaseRequest>,
 ) -> Result<Json<Value>, Refusal> {
     let actors = Arc::clone(&control.actors);
     let id = request.actor.clone();

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use host_journal::{Anchor, AnchorKey, KeyError, ReadError, Trail};
 use host_model::keep::{AnchorRow, ExportFormat, ExportQuery, Proof, Verifying};
 
+use crate::extract::Query;
 use crate::problem::Refusal;
 use crate::stream::answer;
 use crate::{Control, ExportError};

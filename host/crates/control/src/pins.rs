@@ -11,6 +11,7 @@ use host_model::keep::{PinRequest, PinRow, UnpinRequest};
 use host_upgrade::PINS;
 
 use crate::Control;
+use crate::extract::Body;
 use crate::problem::Refusal;
 
 /// Characters of a pin's name.
@@ -24,7 +25,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn pin(
     State(control): State<Arc<Control>>,
-    Json(request): Json<PinRequest>,
+    Body(request): Body<PinRequest>,
 ) -> Result<Json<PinRow>, Refusal> {
     let PinRequest { name, position } = request;
     let right = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -41,7 +42,7 @@ pub(crate) async fn pin(
 
 pub(crate) async fn unpin(
     State(control): State<Arc<Control>>,
-    Json(request): Json<UnpinRequest>,
+    Body(request): Body<UnpinRequest>,
 ) -> Result<Json<PinRow>, Refusal> {
     let pins = pins(Arc::clone(&control)).await?;
     match pins.into_iter().find(|pin| pin.name == request.name) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use host_actors::Actors;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::Control;
 use crate::actors::{PAGE_MAX, StateQuery, blocking, letter_row, on_data};
+use crate::extract::{Body, Query};
 use crate::problem::Refusal;
 
 /// Dead letters that an export looks through for those of its actor.
@@ -26,7 +27,7 @@ const LETTERS_MAX: usize = 100_000;
 
 pub(crate) async fn retry_letter(
     State(control): State<Arc<Control>>,
-    Json(request): Json<LetterRequest>,
+    Body(request): Body<LetterRequest>,
 ) -> Result<Response, Refusal> {
     let actors = Arc::clone(&control.actors);
     let retried = async move { actors.retry_dead_letter(request.id).await };
@@ -36,7 +37,7 @@ pub(crate) async fn retry_letter(
 
 pub(crate) async fn drop_letter(
     State(control): State<Arc<Control>>,
-    Json(request): Json<LetterRequest>,
+    Body(request): Body<LetterRequest>,
 ) -> Result<Json<Value>, Refusal> {
     let actors = Arc::clone(&control.actors);
     let dropped = async move { actors.drop_dead_letter(request.id).await };
@@ -64,7 +65,7 @@ pub(crate) async fn outbox(
 
 pub(crate) async fn retry_webhook(
     State(control): State<Arc<Control>>,
-    Json(request): Json<WebhookRequest>,
+    Body(request): Body<WebhookRequest>,
 ) -> Result<Json<Value>, Refusal> {
     let id = webhook_id(&request.id)?;
     let actors = Arc::clone(&control.actors);
@@ -195,7 +196,7 @@ fn webhook_id(text: &str) -> Result<OutboxId, Refusal> {
 
 /// MessagePack with names, by field. What is damaged is said in its place.
 fn shown(bytes: &[u8]) -> Value {
-    rmp_serde::from_slice(bytes)
+    crate::shown::shown(bytes)
         .unwrap_or_else(|error| json!({ "unreadable": error.to_string(), "bytes": bytes.len() }))
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
 use crate::{
-    Control, Peer, actions, actors, audit, metrics, pins, repair, status, store, upgrades,
+    Control, Peer, actions, actors, audit, extract, metrics, pins, repair, status, store, upgrades,
 };
 
 /// Serves the control API until it is dropped.
@@ -106,6 +106,9 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/store/unpin", post(pins::unpin))
         .route("/v1/stop", post(stop))
         .fallback(unknown)
+        .method_not_allowed_fallback(extract::wrong_method)
+        // What is recorded is read whole before, and bounded there.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&control), actions::recorded))
         .with_state(control)
 }

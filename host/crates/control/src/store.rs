@@ -18,6 +18,7 @@ use host_upgrade::{BACKUP, Releases, describe};
 
 use crate::Control;
 use crate::actions::now_ms;
+use crate::extract::Body;
 use crate::problem::Refusal;
 use crate::stream::answer;
 
@@ -26,7 +27,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn backup(
     State(control): State<Arc<Control>>,
-    Json(request): Json<BackupRequest>,
+    Body(request): Body<BackupRequest>,
 ) -> Result<Json<BackupReport>, Refusal> {
     let BackupRequest { file } = request;
     if !file.is_absolute() {

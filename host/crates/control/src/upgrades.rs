@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use axum::{Extension, Json};
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::Control;
 use crate::actions::{Intent, Later};
+use crate::extract::{Body, Query};
 use crate::problem::Refusal;
 
 /// Reports that a listener may be behind.
@@ -55,7 +56,7 @@ type Following = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> 
 pub(crate) async fn upgrade(
     State(control): State<Arc<Control>>,
     Extension(intent): Extension<Intent>,
-    Json(request): Json<UpgradeRequest>,
+    Body(request): Body<UpgradeRequest>,
 ) -> Result<Follow, Refusal> {
     let progress = blocking(&control, move |upgrader| upgrader.upgrade(&request)).await?;
     Ok(follow(progress, intent))
@@ -64,7 +65,7 @@ pub(crate) async fn upgrade(
 pub(crate) async fn rollback(
     State(control): State<Arc<Control>>,
     Extension(intent): Extension<Intent>,
-    Json(request): Json<RollbackRequest>,
+    Body(request): Body<RollbackRequest>,
 ) -> Result<Follow, Refusal> {
     let progress = blocking(&control, move |upgrader| upgrader.rollback(&request)).await?;
     Ok(follow(progress, intent))

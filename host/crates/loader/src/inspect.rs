@@ -20,7 +20,7 @@ use crate::plugin::Plugin;
 use crate::{Digest, sys};
 
 /// How the child is started: a program, and the arguments before the file's name.
-/// For the host it is itself, with `inspect --json`.
+/// For the host it is itself, with `inspect --in-process`.
 #[derive(Debug, Clone)]
 pub struct Inspector {
     /// The program.

@@ -152,8 +152,11 @@ pub struct ReleaseRow {
     pub version: Version,
     /// What it is to this home.
     pub status: ReleaseStatus,
-    /// Its plugins.
+    /// Its plugins; none where it is broken.
     pub plugins: Vec<PluginRow>,
+    /// Why it cannot be read, in a sentence; absent where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 /// `host upgrade V`.
@@ -175,7 +178,7 @@ pub struct UpgradeRequest {
 /// `host rollback [V]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackRequest {
-    /// The release to go back to: the one before, if absent.
+    /// The release to go back to, an older one: the newest that was permanent, if absent.
     #[serde(default)]
     pub to: Option<Version>,
 }
@@ -216,6 +219,10 @@ pub struct UpgradeReport {
     pub to: Version,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether it was itself a rollback, from a release that was permanent: then
+    /// `rolled_back` means that it failed.
+    #[serde(default)]
+    pub rollback: bool,
     /// Actors that changed their version.
     pub actors_migrated: u64,
     /// How long messages waited for a migration or a gate, in microseconds.

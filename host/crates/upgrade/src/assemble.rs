@@ -7,7 +7,7 @@ use std::sync::Arc;
 use host_actors::{Code, Release, Route, RouteHop, Ruling};
 use host_loader::{Digest, InvalidDigest, LoadError, Loader};
 use host_model::Version;
-use host_model::release::ReleasePlugin;
+use host_model::release::{ReleaseManifest, ReleasePlugin};
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -22,7 +22,7 @@ pub struct Assembler {
     loader: Arc<Loader>,
     releases: Releases,
     /// What this home has known under the same version numbers before.
-    booked: Booked,
+    booked: Mutex<Booked>,
     codes: Mutex<HashMap<Digest, Arc<Code>>>,
 }
 
@@ -74,9 +74,14 @@ impl Assembler {
         Self {
             loader,
             releases,
-            booked,
+            booked: Mutex::new(booked),
             codes: Mutex::default(),
         }
+    }
+
+    /// Holds what is opened from now on to the libraries of `release`.
+    pub fn know(&self, release: &ReleaseManifest) {
+        self.booked.lock().know(release);
     }
 
     /// The releases on disk.
@@ -154,8 +159,12 @@ impl Assembler {
     fn open(&self, release: &Unpacked, plugin: &ReleasePlugin) -> Result<Arc<Code>, AssembleError> {
         let path = release.dir.join(&plugin.file);
         let expected: Digest = plugin.sha256.parse()?;
-        let booked = self.booked.digest(&plugin.name, &plugin.version);
-        if booked.is_some_and(|booked| booked != plugin.sha256) {
+        let is_other = {
+            let booked = self.booked.lock();
+            let known = booked.digest(&plugin.name, &plugin.version);
+            known.is_some_and(|known| known != plugin.sha256)
+        };
+        if is_other {
             return Err(AssembleError::OtherLibrary {
                 plugin: plugin.name.clone(),
                 version: plugin.version.clone(),
@@ -214,4 +223,56 @@ fn versions(release: &Unpacked) -> BTreeMap<String, Version> {
     plugins
         .map(|plugin| (plugin.name.clone(), plugin.version.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use host_loader::Inspector;
+    use host_model::release::Start;
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_was_staged_stands_for_one_library_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let inspector = Inspector {
+            program: PathBuf::from("/bin/false"),
+            args: Vec::new(),
+        };
+        let loader = Loader::new(&dir.path().join("images"), inspector).unwrap();
+        let releases = Releases::new(vec![dir.path().to_owned()]);
+        let assembler = Assembler::new(Arc::new(loader), releases, Booked::default());
+        let version = Version::new(0, 2, 0);
+        let release = |byte: &str| Unpacked {
+            dir: dir.path().join("0.2.0"),
+            manifest: ReleaseManifest {
+                name: "test".to_owned(),
+                version: version.clone(),
+                host: version.clone(),
+                host_sha256: String::new(),
+                target: String::new(),
+                libc: String::new(),
+                plugins: vec![ReleasePlugin {
+                    name: "p".to_owned(),
+                    version: version.clone(),
+                    file: PathBuf::from("p.so"),
+                    sha256: byte.repeat(32),
+                    start: Start::Permanent,
+                }],
+                upgrade_scripts: Vec::new(),
+            },
+        };
+        fs::create_dir(dir.path().join("0.2.0")).unwrap();
+        assembler.know(&release("aa").manifest);
+        let refused = assembler.assemble(&release("bb"), None).unwrap_err();
+        assert!(
+            matches!(refused, AssembleError::OtherLibrary { .. }),
+            "{refused}"
+        );
+        // The same library gets as far as its file.
+        let missing = assembler.assemble(&release("aa"), None).unwrap_err();
+        assert!(matches!(missing, AssembleError::Load { .. }), "{missing}");
+    }
 }

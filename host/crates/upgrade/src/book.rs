@@ -127,6 +127,24 @@ impl Booked {
             .map(String::as_str)
     }
 
+    /// Holds the version numbers of a release to its libraries.
+    pub fn know(&mut self, release: &ReleaseManifest) {
+        let plugins = release.plugins.iter();
+        let digests = plugins.map(|plugin| {
+            let key = digest_key(&plugin.name, &plugin.version);
+            (key, plugin.sha256.clone())
+        });
+        self.digests.extend(digests);
+    }
+
+    /// The newest release older than `version` that was permanent here.
+    #[must_use]
+    pub fn permanent_before(&self, version: &Version) -> Option<&Version> {
+        let older = self.statuses.range(..version).rev();
+        let mut permanent = older.filter(|(_, past)| **past == Past::Old);
+        permanent.next().map(|(version, _)| version)
+    }
+
     /// What a release is to this home, while `current` rules.
     #[must_use]
     pub fn status(&self, version: &Version, current: &Version) -> ReleaseStatus {
@@ -236,4 +254,31 @@ fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, BookError> {
         key: key.to_owned(),
         problem: e.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_leads_to_older_releases_that_were_permanent() {
+        let v = |minor| Version::new(0, minor, 0);
+        let failed = Past::Failed {
+            reason: "it broke".to_owned(),
+        };
+        let booked = Booked {
+            statuses: [
+                (v(1), Past::Old),
+                (v(2), Past::Old),
+                (v(3), failed),
+                (v(5), Past::Old),
+            ]
+            .into(),
+            ..Booked::default()
+        };
+        assert_eq!(booked.permanent_before(&v(4)), Some(&v(2)));
+        assert_eq!(booked.permanent_before(&v(2)), Some(&v(1)));
+        // The one that was just left is newer: it is no way back.
+        assert_eq!(booked.permanent_before(&v(1)), None);
+    }
 }

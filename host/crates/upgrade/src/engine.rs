@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use host_actors::Actors;
 use host_model::Version;
-use host_model::control::{
-    PluginRow, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
-};
+use host_model::control::{Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -16,7 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
 use crate::plan::{PlanError, plan};
-use crate::releases::{ReleasesError, Unpacked};
+use crate::releases::ReleasesError;
 use crate::run::Run;
 use crate::running::Running;
 use crate::state::Upgrade;
@@ -104,7 +102,7 @@ pub enum RefusedUpgrade {
     },
     /// An upgrade to this release was rolled back before.
     #[error(
-        "an upgrade to {version} was rolled back before: {reason}; install a new version, or say --retry-failed"
+        "an upgrade to {version} was rolled back before: {reason}; install a new version, or say `host upgrade {version} --retry-failed`"
     )]
     FailedBefore {
         /// The release.
@@ -117,9 +115,19 @@ pub enum RefusedUpgrade {
     NothingToCommit(Version),
     /// There is no release to go back to.
     #[error(
-        "no upgrade is under way, and no other release was permanent before {0}; say which one to go back to"
+        "no upgrade is under way, and no release older than {0} was permanent here; say `host upgrade V` to go to a newer one"
     )]
     NothingToRollBack(Version),
+    /// A rollback leads to older releases.
+    #[error(
+        "roll back from {current} to {to}: that is newer; use `host upgrade {to}`, which watches it before it commits"
+    )]
+    NewerRelease {
+        /// The release that rules.
+        current: Version,
+        /// Where it was asked to go.
+        to: Version,
+    },
     /// It is too late, or too early, for this.
     #[error("the upgrade is {state}; it cannot {wish} any more")]
     TooLate {
@@ -156,6 +164,7 @@ impl RefusedUpgrade {
             Self::FailedBefore { .. } => "failed_before",
             Self::NothingToCommit(_) => "nothing_to_commit",
             Self::NothingToRollBack(_) => "nothing_to_roll_back",
+            Self::NewerRelease { .. } => "newer_release",
             Self::TooLate { .. } => "too_late",
             Self::OtherRelease { .. } => "other_release",
         }
@@ -226,22 +235,17 @@ impl Upgrader {
         request: &UpgradeRequest,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         self.refuse_if_busy()?;
-        let past = self.booked.lock().statuses.get(&request.to).cloned();
-        if let Some(Past::Failed { reason }) = past
-            && !request.retry_failed
-        {
-            return Err(RefusedUpgrade::FailedBefore {
-                version: request.to.clone(),
-                reason,
-            });
+        if !request.retry_failed {
+            self.refuse_if_failed(&request.to)?;
         }
         let plan = self.plan(&request.to, request.one_way)?;
         let probation_s = request.probation_s.unwrap_or(plan.probation_s);
-        self.begin(plan, probation_s)
+        self.begin(plan, probation_s, false)
     }
 
     /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
-    /// release that was permanent before, as a change of its own without probation.
+    /// newest older release that was permanent, as a change of its own without
+    /// probation.
     ///
     /// # Errors
     ///
@@ -264,17 +268,19 @@ impl Upgrader {
         }
         let current = self.actors.release().version.clone();
         let to = match &request.to {
+            Some(to) if *to > current => {
+                let to = to.clone();
+                return Err(RefusedUpgrade::NewerRelease { current, to });
+            }
             Some(to) => to.clone(),
-            None => self
-                .booked
-                .lock()
-                .previous
-                .clone()
-                .filter(|previous| *previous != current)
-                .ok_or(RefusedUpgrade::NothingToRollBack(current))?,
+            None => {
+                let older = self.booked.lock().permanent_before(&current).cloned();
+                older.ok_or(RefusedUpgrade::NothingToRollBack(current))?
+            }
         };
+        self.refuse_if_failed(&to)?;
         let plan = self.plan(&to, false)?;
-        self.begin(plan, 0)
+        self.begin(plan, 0, true)
     }
 
     /// Commits the upgrade that is under way, without waiting for its probation to end.
@@ -303,38 +309,28 @@ impl Upgrader {
         permanent.unwrap_or_else(|| self.actors.release().version.clone())
     }
 
-    /// The releases of this home. Blocking.
+    /// The releases of this home; one that is broken says so and hides no other.
+    /// Blocking.
     ///
     /// # Errors
     ///
-    /// [`ReleasesError`]
+    /// [`ReleasesError`] if the folder of releases cannot be listed.
     pub fn releases(&self) -> Result<Vec<ReleaseRow>, ReleasesError> {
         let releases = self.assembler.releases();
         let current = self.actors.release().version.clone();
-        let row = |release: Unpacked| ReleaseRow {
-            status: self
-                .booked
-                .lock()
-                .status(&release.manifest.version, &current),
-            version: release.manifest.version,
-            plugins: release
-                .manifest
-                .plugins
-                .into_iter()
-                .map(|plugin| PluginRow {
-                    name: plugin.name,
-                    version: plugin.version,
-                })
-                .collect(),
+        let booked = self.booked.lock().clone();
+        let row = |version: Version| {
+            let status = booked.status(&version, &current);
+            releases.row(version, status)
         };
-        let versions = releases.versions()?;
-        versions.iter().map(|v| releases.read(v).map(row)).collect()
+        Ok(releases.versions()?.into_iter().map(row).collect())
     }
 
     fn begin(
         self: &Arc<Self>,
         plan: Plan,
         probation_s: u64,
+        rollback: bool,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         let id = {
             let booked = self.booked.lock();
@@ -344,6 +340,7 @@ impl Upgrader {
             id,
             plan,
             state: crate::State::Planned,
+            rollback,
         };
         let (run, running) = self.new_run(upgrade, Some(probation_s));
         let progress = running.listen();
@@ -380,6 +377,16 @@ impl Upgrader {
     fn running(&self) -> Option<Arc<Running>> {
         let running = self.running.lock();
         running.clone().filter(|running| !running.is_over())
+    }
+
+    fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
+        match self.booked.lock().statuses.get(version) {
+            Some(Past::Failed { reason }) => Err(RefusedUpgrade::FailedBefore {
+                version: version.clone(),
+                reason: reason.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {

@@ -56,6 +56,7 @@ mod tests {
                     probation_s: 60,
                 },
                 state,
+                rollback: false,
             }),
             ..Booked::default()
         }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use host_model::Version;
 use host_model::appup::Appup;
-use host_model::release::ReleaseManifest;
+use host_model::control::{PluginRow, ReleaseRow};
+use host_model::release::{ReleaseManifest, ReleasePlugin, ReleaseStatus};
 use thiserror::Error;
 
 /// The folders that hold releases: the home's own, and where they are installed
@@ -116,6 +117,24 @@ impl Releases {
         Ok(versions)
     }
 
+    /// What is to be said of the release `version`, whether it can be read or not.
+    pub(crate) fn row(&self, version: Version, status: ReleaseStatus) -> ReleaseRow {
+        let (plugins, broken) = match self.read(&version) {
+            Ok(release) => (release.manifest.plugins, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let plugin = |plugin: ReleasePlugin| PluginRow {
+            name: plugin.name,
+            version: plugin.version,
+        };
+        ReleaseRow {
+            version,
+            status,
+            plugins: plugins.into_iter().map(plugin).collect(),
+            broken,
+        }
+    }
+
     /// The releases that can be read. What is wrong with the others is logged: one that
     /// is half copied must not keep the rest from running.
     #[must_use]
@@ -205,5 +224,25 @@ impl Unpacked {
             .iter()
             .map(|script| read(&script.file))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_that_is_broken_is_listed_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("0.2.0/manifest.json");
+        fs::create_dir(dir.path().join("0.2.0")).unwrap();
+        fs::write(&file, "{\n").unwrap();
+        let releases = Releases::new(vec![dir.path().to_owned()]);
+        let versions = releases.versions().unwrap();
+        assert_eq!(versions, [Version::new(0, 2, 0)]);
+        let row = releases.row(versions[0].clone(), ReleaseStatus::Unpacked);
+        let broken = row.broken.unwrap();
+        assert!(broken.contains("manifest.json"), "{broken}");
+        assert_eq!(row.plugins, []);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::book::{Book, Past};
 use crate::engine::{Asked, Upgrader};
 use crate::running::Running;
-use crate::state::{Event, State, Upgrade};
+use crate::state::{Event, Reason, State, Upgrade};
 
 /// Before a transition that the store would not have is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -110,7 +110,7 @@ impl Run {
                     .permanent(&plan.to, Some(&plan.from))
                     .history(self.upgrade.id, &self.report())
             }
-            State::RolledBack { reason } if reason.blames_release => self
+            State::RolledBack { reason } if self.blames_release(reason) => self
                 .book()
                 .failed(&self.upgrade.plan.to, &reason.text)
                 .history(self.upgrade.id, &self.report()),
@@ -132,6 +132,11 @@ impl Run {
         );
         self.tell();
         Ok(())
+    }
+
+    /// Whether the release is marked: an older one that an operator wants back is not.
+    fn blames_release(&self, reason: &Reason) -> bool {
+        reason.blames_release && !self.upgrade.rollback
     }
 
     fn book(&self) -> Book {
@@ -168,7 +173,7 @@ impl Run {
                     booked.statuses.remove(&plan.to);
                     booked.statuses.insert(plan.from.clone(), Past::Old);
                 }
-                State::RolledBack { reason } if reason.blames_release => {
+                State::RolledBack { reason } if self.blames_release(reason) => {
                     let reason = reason.text.clone();
                     booked
                         .statuses
@@ -204,6 +209,7 @@ impl Run {
             from: self.upgrade.plan.from.clone(),
             to: self.upgrade.plan.to.clone(),
             outcome,
+            rollback: self.upgrade.rollback,
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
             rehearsal: None,

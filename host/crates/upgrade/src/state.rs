@@ -13,6 +13,10 @@ pub struct Upgrade {
     pub plan: Plan,
     /// How far it has come.
     pub state: State,
+    /// Whether an operator goes back with it from a release that is permanent: then
+    /// who cannot come is set aside, and its end says nothing against the release.
+    #[serde(default)]
+    pub rollback: bool,
 }
 
 /// Why an upgrade did not commit.

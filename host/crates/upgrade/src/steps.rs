@@ -12,7 +12,7 @@ use crate::book::Book;
 use crate::engine::Asked;
 use crate::run::{HostEnds, Run};
 use crate::running::{left_s, now_ms};
-use crate::state::{Event, Reason};
+use crate::state::{Event, Reason, State};
 use crate::verify::verify;
 
 /// Between two messages about how far it is.
@@ -62,6 +62,9 @@ impl Run {
         if self.write(Book::new().digests(&manifest)).await.is_err() {
             return failed("the journal has closed".to_owned());
         }
+        // From now on these numbers stand for these libraries, in this process too.
+        self.upgrader.booked.lock().know(&manifest);
+        self.upgrader.assembler.know(&manifest);
         self.staged = Some(release);
         Event::Staged
     }
@@ -73,7 +76,7 @@ impl Run {
             .take()
             .expect("a switch follows a stage in the same process");
         self.upgrader.actors.install(release);
-        match self.sweep().await {
+        match self.come_over().await {
             Swept::All => Event::AllSwitched {
                 until_ms: now_ms().saturating_add(self.probation_ms()),
             },
@@ -106,7 +109,7 @@ impl Run {
                 return failed(why);
             }
         }
-        match self.sweep().await {
+        match self.come_over().await {
             Swept::All => Event::Committed,
             Swept::Failed(reason) => Event::Failed { reason },
         }
@@ -127,13 +130,31 @@ impl Run {
                 };
             }
         }
+        match self.bring_back().await {
+            Swept::All => Event::AllReturned,
+            Swept::Failed(reason) => Event::GotStuck { reason },
+        }
+    }
+
+    /// Brings everyone over. Who cannot come ends an upgrade; on an operator's way
+    /// back it is set aside.
+    async fn come_over(&mut self) -> Swept {
+        match self.upgrade.rollback {
+            true => self.bring_back().await,
+            false => self.sweep().await,
+        }
+    }
+
+    /// Brings back whoever can go back, and sets the others aside, until nobody is left.
+    async fn bring_back(&mut self) -> Swept {
+        let actors = Arc::clone(&self.upgrader.actors);
         loop {
             if let Swept::Failed(reason) = self.sweep_back().await {
-                return Event::GotStuck { reason };
+                return Swept::Failed(reason);
             }
             let failures = actors.migrations().take_failures();
             if failures.is_empty() {
-                return Event::AllReturned;
+                return Swept::All;
             }
             for failure in failures {
                 let reason = format!(
@@ -157,8 +178,13 @@ impl Run {
                     Ok(_) => Swept::All,
                     Err(error) => Swept::Failed(Reason::blameless(host_actors::chain(&error))),
                 },
-                // It goes back already: there is nothing else to wish for.
-                Some(_) = self.asked.recv() => {}
+                Some(asked) = self.asked.recv() => {
+                    // Who goes back already has nothing else to wish for.
+                    let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
+                    if asked == Asked::RollBack && !is_back {
+                        return Swept::Failed(Reason::blameless(BY_HAND));
+                    }
+                }
                 _ = tell.tick() => self.tell_migrated(),
             }
         }

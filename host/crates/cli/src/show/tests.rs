@@ -101,19 +101,28 @@ fn releases_in_a_table() {
             version: v(1),
             status: ReleaseStatus::Permanent,
             plugins: vec![row("donations", 1), row("zakat", 1)],
+            broken: None,
         },
         ReleaseRow {
             version: v(2),
             status: ReleaseStatus::Unpacked,
             plugins: vec![row("donations", 2), row("zakat", 1)],
+            broken: None,
+        },
+        ReleaseRow {
+            version: v(3),
+            status: ReleaseStatus::Unpacked,
+            plugins: Vec::new(),
+            broken: Some("read manifest.json: EOF; install the release again".to_owned()),
         },
     ];
     assert_eq!(
         releases(&rows),
         "\
-RELEASE  STATUS     PLUGINS
-0.1.0    permanent  donations 0.1.0, zakat 0.1.0
-0.2.0    unpacked   donations 0.2.0, zakat 0.1.0
+RELEASE  STATUS            PLUGINS
+0.1.0    permanent         donations 0.1.0, zakat 0.1.0
+0.2.0    unpacked          donations 0.2.0, zakat 0.1.0
+0.3.0    unpacked, broken  read manifest.json: EOF; install the release again
 "
     );
 }
@@ -154,9 +163,9 @@ fn a_plan_says_what_has_no_way_back() {
         "\
 release 0.1.0 to 0.2.0
 
-PLUGIN     CHANGE          STATE                         BACK
-zakat      keep 0.1.0      -                             -
-donations  0.1.0 to 0.2.0  up, 5000 ms an actor at most  no
+PLUGIN     CHANGE          STATE  BACK
+zakat      keep 0.1.0      -      -
+donations  0.1.0 to 0.2.0  up     no
 
 probation 1m 0s; NO WAY BACK: the upgrade needs --one-way
 "
@@ -165,10 +174,11 @@ probation 1m 0s; NO WAY BACK: the upgrade needs --one-way
 
 #[test]
 fn a_report_with_its_reason() {
-    let shown = report(&UpgradeReport {
+    let ended = UpgradeReport {
         from: v(1),
         to: v(2),
         outcome: Outcome::RolledBack,
+        rollback: false,
         actors_migrated: 1,
         pause_us: Quantiles {
             p50: 40,
@@ -178,9 +188,9 @@ fn a_report_with_its_reason() {
         rehearsal: None,
         duration_ms: 1_234,
         reason: Some("too many faults".to_owned()),
-    });
+    };
     assert_eq!(
-        shown,
+        report(&ended),
         "\
 release       0.1.0 to 0.2.0
 outcome       rolled back: the old release rules
@@ -190,6 +200,11 @@ pause         40 µs median, 90 µs p99, 120 µs longest
 took          1234 ms
 "
     );
+    let back = UpgradeReport {
+        rollback: true,
+        ..ended
+    };
+    assert!(report(&back).contains("the rollback failed and was taken back"));
 }
 
 #[test]
