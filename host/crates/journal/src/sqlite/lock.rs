@@ -4,11 +4,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::OpenError;
+
+/// A child that this process starts shares its locks until it runs its own program, so
+/// one that was let go may be held for this much longer.
+const SHARED_FOR_MAX: Duration = Duration::from_secs(1);
 
 /// Held while it lives.
 #[derive(Debug)]
@@ -34,22 +39,22 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(failed("open the lock"))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                // The owner may be about to write it: then it stays unnamed.
-                let _ = file.read_to_string(&mut pid);
-                let pid = match pid.trim() {
-                    "" => "unknown".to_owned(),
-                    pid => pid.to_owned(),
-                };
+        let own = std::process::id().to_string();
+        let began = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(failed("lock")(errno.into())),
+            }
+            let pid = holder(&mut file);
+            if pid != own || began.elapsed() > SHARED_FOR_MAX {
                 return Err(OpenError::Held {
                     path: path.to_owned(),
                     pid,
                 });
             }
-            Err(errno) => return Err(failed("lock")(errno.into())),
+            std::thread::sleep(SHARED_FOR_MAX / 100);
         }
         let write_pid = |file: &mut File| {
             file.set_len(0)?;
@@ -58,5 +63,15 @@ impl Lock {
         };
         write_pid(&mut file).map_err(failed("write"))?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Who wrote its id into the file; it may be about to, and then is not known.
+fn holder(file: &mut File) -> String {
+    let mut pid = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut pid));
+    match pid.trim() {
+        pid if read.is_ok() && !pid.is_empty() => pid.to_owned(),
+        _ => "unknown".to_owned(),
     }
 }
