@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use reader::kind_of;
+pub(crate) use rows::kind_name;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 

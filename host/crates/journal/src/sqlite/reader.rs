@@ -243,14 +243,18 @@ fn timer(row: &Row<'_>) -> rusqlite::Result<TimerRow> {
 
 fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
     let name: String = row.get(column)?;
+    kind_of(&name).ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
+}
+
+/// What [`kind_name`](super::kind_name) gave.
+pub(crate) fn kind_of(name: &str) -> Option<DeadLetterKind> {
     [
         DeadLetterKind::Command,
         DeadLetterKind::Cast,
         DeadLetterKind::Timer,
     ]
     .into_iter()
-    .find(|kind| super::rows::kind_name(*kind) == name)
-    .ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
+    .find(|kind| super::kind_name(*kind) == name)
 }
 
 fn position(row: &Row<'_>, column: usize) -> rusqlite::Result<Position> {

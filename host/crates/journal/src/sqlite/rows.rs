@@ -6,7 +6,7 @@ use host_model::{ActorId, Version};
 use rusqlite::{Connection, params};
 
 use crate::sealed::{Placed, SealedSnapshot};
-use crate::store::{Group, Records};
+use crate::store::{FENCED, Group, Records};
 use crate::{Consumed, DeadLetterKind, Position, Rows};
 
 /// A statement's failure within a group.
@@ -15,6 +15,8 @@ pub(super) enum Failed {
     Sqlite(rusqlite::Error),
     /// Something that must be there was not, or the other way round.
     Invariant(String),
+    /// Another host has taken the store over.
+    Fenced,
 }
 
 impl From<rusqlite::Error> for Failed {
@@ -28,6 +30,7 @@ impl From<Failed> for String {
         match failed {
             Failed::Sqlite(error) => format!("SQLite refused a statement: {error}"),
             Failed::Invariant(text) => text,
+            Failed::Fenced => FENCED.to_owned(),
         }
     }
 }
@@ -68,9 +71,7 @@ impl Tables<'_> {
         if updated == 1 {
             Ok(())
         } else {
-            Err(Failed::Invariant(
-                "another host has taken the store over: this one must stop".into(),
-            ))
+            Err(Failed::Fenced)
         }
     }
 
@@ -286,7 +287,7 @@ fn sql(position: Position) -> i64 {
 }
 
 /// As [`DeadLetterKind`] has it in the table.
-pub(super) fn kind_name(kind: DeadLetterKind) -> &'static str {
+pub(crate) fn kind_name(kind: DeadLetterKind) -> &'static str {
     match kind {
         DeadLetterKind::Command => "command",
         DeadLetterKind::Cast => "cast",

@@ -1,22 +1,28 @@
-//! The journal through its public face, over SQLite in a folder of its own.
+//! The journal through its public face, over a store of its own.
+//!
+//! What must hold on every store takes the [`Place`] of one, and is run by
+//! `conformance` on each.
 
 mod concurrent;
+mod conformance;
 mod failure;
 mod group;
 mod log;
+mod place;
 mod random;
 mod recovery;
 mod rows;
+mod server;
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
 use host_model::{ActorId, Version};
-use tempfile::TempDir;
 
-use crate::{Done, Entry, Journal, Options, Position, Record, Rows, Snapshot};
+use place::Place;
+
+use crate::{Done, Entry, Journal, OpenError, Position, Record, Rows, Snapshot};
 
 /// Far above what any commit takes, so that only a hang reaches it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,20 +34,18 @@ struct Bench {
 }
 
 impl Bench {
-    fn open(path: &Path) -> Self {
+    fn open(place: &dyn Place) -> Self {
+        Self::try_open(place).unwrap()
+    }
+
+    fn try_open(place: &dyn Place) -> Result<Self, OpenError> {
         let (sender, done) = channel();
-        let options = Options {
-            path: path.to_owned(),
-        };
-        let journal = Journal::open(options, move |entries: Vec<Done<u64>>| {
+        let journal = Journal::start(place.opened()?, move |entries: Vec<Done<u64>>| {
             for entry in entries {
                 let _ = sender.send(entry);
             }
-        });
-        Self {
-            journal: journal.unwrap(),
-            done,
-        }
+        })?;
+        Ok(Self { journal, done })
     }
 
     fn append(&self, rows: Rows, token: u64) -> Position {
@@ -65,17 +69,12 @@ impl Bench {
         position
     }
 
+    /// Sequence of the snapshot, and of the records behind it.
     fn seqs(&self, actor: &ActorId) -> (Option<u64>, Vec<u64>) {
         let stored = self.journal.read(actor).unwrap().expect("it exists");
         let tail = stored.tail.iter().map(|record| record.seq).collect();
         (stored.snapshot.map(|snapshot| snapshot.seq), tail)
     }
-}
-
-fn store() -> (TempDir, std::path::PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("host.db");
-    (folder, path)
 }
 
 fn actor(key: &str) -> ActorId {
