@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 11] = [
+pub(crate) const KEYS: [&str; 13] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -19,9 +19,11 @@ pub(crate) const KEYS: [&str; 11] = [
     "HOST_HOME",
     "LOG_FORMAT",
     "PHX_HOST",
+    "POOL_SIZE",
     "PORT",
     "RUST_LOG",
     "SECRET_KEY_BASE",
+    "SSL_CERT_FILE",
 ];
 
 /// The layers, the strongest first, and what is wrong with them.

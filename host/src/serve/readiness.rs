@@ -36,6 +36,9 @@ impl Ready {
         if let Some(why) = self.actors.journal().poisoned() {
             reasons.push(format!("the store failed: {why}"));
         }
+        if let Some(why) = self.actors.journal().away() {
+            reasons.push(format!("the store does not answer: {why}"));
+        }
         for (plugin, start) in self.actors.failed_plugins() {
             if start == Start::Permanent {
                 reasons.push(format!("the plugin {plugin} is past its limit of faults"));
