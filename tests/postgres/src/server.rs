@@ -119,7 +119,7 @@ impl Server {
         let began = Instant::now();
         loop {
             self.supervise()?;
-            while self.supervisor_lives() && self.pid().is_none_or(|pid| lives(pid)) {
+            while self.supervisor_lives() && self.pid().is_none_or(lives) {
                 if self.answers() {
                     return Ok(());
                 }
