@@ -133,7 +133,7 @@ impl Postgres {
     }
 
     /// The same database, for a home that knows nothing of it.
-    pub(super) fn from_another_home(&self) -> Self {
+    pub(super) fn for_another_home(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut other = self.clone();
         other.options.witness = folder.path().join("store.json");

@@ -186,7 +186,7 @@ fn a_second_host_is_refused_while_the_owner_lives_and_may_fence_it() {
     let ali = actor("ali");
     bench.commit(of_record(record(&ali, 1)));
 
-    let mut second = quick(first.from_another_home());
+    let mut second = quick(first.for_another_home());
     let Err(error) = Bench::try_open(&second) else {
         panic!("it must be refused");
     };
