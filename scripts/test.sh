@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold, from formatting to kill -9: what `make test` runs.
 #
-# Needs Rust and a C compiler. Node and npm are installed through apt where they are
-# missing and the user may. Ends with a summary; the exit code is 0 only if all of it
+# Needs Rust and a C compiler. Node, npm and PostgreSQL are installed through apt where
+# they are missing and the user may. Ends with a summary; the exit code is 0 only if all of it
 # passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -32,16 +32,31 @@ as_root() {
     fi
 }
 
+# apt_install PACKAGE...
+apt_install() {
+    command -v apt-get > /dev/null && as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@"
+}
+
 node_and_npm() {
     if ! command -v node > /dev/null || ! command -v npm > /dev/null; then
-        command -v apt-get > /dev/null && as_root apt-get update -qq &&
-            as_root env DEBIAN_FRONTEND=noninteractive \
-                apt-get install -y -qq --no-install-recommends nodejs npm || {
+        apt_install nodejs npm || {
             echo 'install Node.js and npm: the real client of browsers runs in them' >&2
             return 1
         }
     fi
     (cd tests/js && npm ci --no-fund --no-audit)
+}
+
+# The tests start servers of their own; they find the programs where Debian puts them.
+postgresql() {
+    if ! command -v initdb > /dev/null && ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then
+        apt_install postgresql || {
+            echo 'install PostgreSQL 15 or newer: the journal is tested on a real server' >&2
+            return 1
+        }
+    fi
 }
 
 # The tests of all crates. Their output is kept to be counted.
@@ -69,6 +84,7 @@ summary() {
 
 step 'format' cargo fmt --all --check
 step 'the JavaScript client' node_and_npm
+step 'PostgreSQL' postgresql
 if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
     step 'tests' tests
 fi

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use host_cli::args::Config as Command;
 use host_cli::{Failure, Output, Table};
+use host_journal::postgres::{Address, POOL_SIZE_MIN, SslMode};
 use serde_json::json;
 
 use crate::home::Home;
@@ -17,6 +18,12 @@ const SECRET_CHARS_MIN: usize = 64;
 
 /// Bytes of a Unix socket's path at most: `sun_path` of Linux, without its end.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Sessions with a database if `POOL_SIZE` says nothing.
+const POOL_SIZE_DEFAULT: usize = 10;
+
+/// Above it PostgreSQL itself needs a pooler in front, and the host nothing more.
+const POOL_SIZE_MAX: usize = 1_000;
 
 /// What the host runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +68,13 @@ pub(crate) enum Store {
         path: PathBuf,
         /// Nobody has asked for it: it is the embedded default.
         default: bool,
+    },
+    /// A PostgreSQL database.
+    Postgres {
+        /// Where it is; it may hold a password, and does not show it.
+        address: Box<Address>,
+        /// Sessions at most.
+        pool_size: usize,
     },
 }
 
@@ -125,10 +139,22 @@ impl Config {
             path: home.data_dir().join("host.db"),
             default: true,
         };
+        let pool_size = reader.pool_size();
+        let certificates = reader.certificates(home);
+        let missing = match environment {
+            Environment::Prod => SslMode::VerifyFull,
+            Environment::Dev => SslMode::Prefer,
+        };
+        let postgres = |url: &str| {
+            Ok(Store::Postgres {
+                address: Box::new(Address::parse(url, missing, certificates)?),
+                pool_size,
+            })
+        };
         let config = Self {
             environment,
             store: reader
-                .with("DATABASE_URL", |url| store(url, home))
+                .with("DATABASE_URL", |url| store(url, home, postgres))
                 .unwrap_or(default),
             port: reader.port("PORT", 4000),
             admin_port: reader.port("ADMIN_PORT", 4001),
@@ -192,6 +218,27 @@ impl Reader<'_> {
     fn port(&mut self, key: &str, default: u16) -> u16 {
         self.read(key, "a port, 0 to 65535", |v| u16::from_str(v).ok())
             .unwrap_or(default)
+    }
+
+    fn pool_size(&mut self) -> usize {
+        let size = self.with("POOL_SIZE", |value| {
+            let size = usize::from_str(value).ok();
+            let allowed = POOL_SIZE_MIN..=POOL_SIZE_MAX;
+            size.filter(|size| allowed.contains(size)).ok_or_else(|| {
+                format!("{value:?} is no number of connections, {POOL_SIZE_MIN} to {POOL_SIZE_MAX}")
+            })
+        });
+        size.unwrap_or(POOL_SIZE_DEFAULT)
+    }
+
+    fn certificates(&mut self, home: &Home) -> Option<PathBuf> {
+        self.with("SSL_CERT_FILE", |value| {
+            let path = home.root.join(value);
+            match std::fs::File::open(&path) {
+                Ok(_) => Ok(path),
+                Err(e) => Err(format!("{} cannot be read: {e}", path.display())),
+            }
+        })
     }
 
     fn host(&mut self, prod: bool) -> String {
@@ -276,7 +323,11 @@ fn log_format(text: &str) -> Option<LogFormat> {
 }
 
 /// The address may hold a password, so it is never repeated.
-fn store(url: &str, home: &Home) -> Result<Store, String> {
+fn store(
+    url: &str,
+    home: &Home,
+    postgres: impl FnOnce(&str) -> Result<Store, String>,
+) -> Result<Store, String> {
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err("it is no address such as sqlite:data/host.db".to_owned());
     };
@@ -291,10 +342,8 @@ fn store(url: &str, home: &Home) -> Result<Store, String> {
                 default: false,
             })
         }
-        "postgresql" | "postgres" => {
-            Err("this release keeps its journal in SQLite only: use sqlite:data/host.db".to_owned())
-        }
-        _ => Err(format!("{scheme}: is no store; use sqlite:data/host.db")),
+        "postgresql" | "postgres" => postgres(url),
+        _ => Err("it is no store; use sqlite:data/host.db or postgresql://…".to_owned()),
     }
 }
 
@@ -303,7 +352,7 @@ pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Resu
     match command {
         Command::Check => {
             let config = found.config()?;
-            let Store::Sqlite { default, .. } = config.store;
+            let default = matches!(config.store, Store::Sqlite { default: true, .. });
             let document = json!({ "ok": true, "embedded_default_store": default });
             out.document(&document, |_| {
                 let store = if default {

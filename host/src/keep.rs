@@ -92,10 +92,17 @@ fn is_running(found: &Found) -> bool {
         .any(|file| is_held(file))
 }
 
-/// The file of this home's store.
+/// The file of this home's store, if it is in one.
 fn store_path(found: &Found) -> Result<PathBuf, Failure> {
-    let Store::Sqlite { path, .. } = found.config()?.store;
-    Ok(path)
+    match found.config()?.store {
+        Store::Sqlite { path, .. } => Ok(path),
+        Store::Postgres { address, .. } => Err(Failure::refused(
+            "refused",
+            format!(
+                "look at the store {address} without a host: that is for stores in a file. Use PostgreSQL's own tools, such as pg_dump and pg_restore; a start brings its tables up to date, and the audit trail is read through a host that runs"
+            ),
+        )),
+    }
 }
 
 /// The store of a home that is stopped, for reading.

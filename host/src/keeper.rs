@@ -124,7 +124,7 @@ fn exit_code(code: Option<i32>) -> u8 {
 }
 
 /// `host keeper`: standard output and error are the log already.
-pub(crate) fn run(found: &Found) -> Result<u8, Failure> {
+pub(crate) fn run(found: &Found, take_over: bool) -> Result<u8, Failure> {
     // Out of the terminal's session, so that closing it ends nothing. It fails only
     // for a group's leader, which a started process is not.
     let _ = rustix::process::setsid();
@@ -141,7 +141,7 @@ pub(crate) fn run(found: &Found) -> Result<u8, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::refused("io", format!("start a runtime: {e}")))?
-        .block_on(Keeper::new(found).keep())
+        .block_on(Keeper::new(found, take_over).keep())
 }
 
 /// A keeper at work.
@@ -149,6 +149,9 @@ struct Keeper<'a> {
     found: &'a Found,
     history: History,
     began: Instant,
+    /// The operator's word for the first boot: a later one that took over again would
+    /// fight for the store with the host that has fenced this one.
+    take_over: bool,
 }
 
 /// What reaches the keeper from outside.
@@ -166,11 +169,12 @@ struct Orders {
 }
 
 impl<'a> Keeper<'a> {
-    fn new(found: &'a Found) -> Self {
+    fn new(found: &'a Found, take_over: bool) -> Self {
         Self {
             found,
             history: History::default(),
             began: Instant::now(),
+            take_over,
         }
     }
 
@@ -275,6 +279,7 @@ impl<'a> Keeper<'a> {
         Command::new(&program)
             .args(self.found.arguments())
             .arg("serve")
+            .args((self.take_over && !self.history.ever_ready).then_some("--take-over"))
             .env(NOTIFY_SOCKET, self.found.home.keeper_socket())
             .stdin(Stdio::null())
             .spawn()

@@ -42,7 +42,7 @@ pub(crate) fn is_foreground() -> bool {
 }
 
 /// `host serve`: is the host until it ends.
-pub(crate) fn serve(found: &Found) -> Result<u8, Failure> {
+pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
     heap::bound();
     let config = found.config()?;
     found.permanent()?;
@@ -56,7 +56,7 @@ pub(crate) fn serve(found: &Found) -> Result<u8, Failure> {
             ),
         )
     })?;
-    serve::serve(found.home.clone(), config, notify::ready).map_err(|error| {
+    serve::serve(found.home.clone(), config, take_over, notify::ready).map_err(|error| {
         // A failure that already knows its exit code keeps it.
         match error.downcast::<Failure>() {
             Ok(failure) => failure,
@@ -66,7 +66,11 @@ pub(crate) fn serve(found: &Found) -> Result<u8, Failure> {
 }
 
 /// `host start` in the background.
-pub(crate) async fn start(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+pub(crate) async fn start(
+    found: &Found,
+    take_over: bool,
+    out: &mut Output<'_>,
+) -> Result<u8, Failure> {
     let home = &found.home;
     // Here too, so that what is wrong is told at once and not in a log.
     found.config()?;
@@ -83,6 +87,7 @@ pub(crate) async fn start(found: &Found, out: &mut Output<'_>) -> Result<u8, Fai
     let mut keeper = Command::new(&program)
         .args(found.arguments())
         .arg("keeper")
+        .args(take_over.then_some("--take-over"))
         .current_dir(&home.root)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|e| failed(&path, e))?)

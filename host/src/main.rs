@@ -60,17 +60,25 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
         Local::Audit(command) => keep::audit(command, &Found::home(global)?, out),
         Local::Store(command) => keep::store(command, &Found::home(global)?, out),
         Local::Config(command) => config::run(command, &Found::home(global)?, out),
-        Local::Keeper => keeper::run(&Found::home(global)?),
-        Local::Serve => life::serve(&Found::home(global)?),
-        Local::Start { foreground } if foreground || life::is_foreground() => {
+        Local::Keeper { take_over } => keeper::run(&Found::home(global)?, take_over),
+        Local::Serve { take_over } => life::serve(&Found::home(global)?, take_over),
+        Local::Start {
+            foreground,
+            take_over,
+        } if foreground || life::is_foreground() => {
             let found = Found::home(global)?;
             found.become_release()?;
-            life::serve(&found)
+            life::serve(&found, take_over)
         }
-        Local::Start { .. } | Local::Daemon => {
+        Local::Start { take_over, .. } => {
             let found = Found::home(global)?;
             found.become_release()?;
-            on_runtime(life::start(&found, out))
+            on_runtime(life::start(&found, take_over, out))
+        }
+        Local::Daemon => {
+            let found = Found::home(global)?;
+            found.become_release()?;
+            on_runtime(life::start(&found, false, out))
         }
         Local::Stop => on_runtime(life::stop(&Found::home(global)?.home, out)),
         Local::Restart => {

@@ -1,15 +1,17 @@
 //! The host itself: opens the layers from the journal upwards, and closes them
 //! from the gateway downwards.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use host_actors::{Actors, Limits, Ticket};
+use host_cli::Failure;
+use host_cli::failure::EXIT_LOOK;
 use host_control::{Control, ControlServer, GatewayStatus};
 use host_gateway::{Gateway, Hub, Webhooks};
-use host_journal::{Journal, Options};
+use host_journal::postgres::{self, Timing};
+use host_journal::{Done, Journal, OpenError, Options};
 use host_loader::Loader;
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
@@ -52,18 +54,23 @@ struct Layers {
 }
 
 /// Serves until it is stopped; calls `ready` when clients may come. Returns the
-/// exit code: 0 stopped in order, 70 and 74 ended by itself, 75 boot me again.
+/// exit code: 0 stopped in order, 5 an operator must look, 70 and 74 ended by itself, 75 boot me again.
 ///
 /// # Errors
 ///
 /// What kept it from starting.
-pub(crate) fn serve(home: Home, config: Config, ready: impl FnOnce()) -> Result<u8> {
+pub(crate) fn serve(
+    home: Home,
+    config: Config,
+    take_over: bool,
+    ready: impl FnOnce(),
+) -> Result<u8> {
     log(&config);
     let control = runtime("control", CONTROL_THREADS)?;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let data = runtime("data", threads)?;
     let code = control.block_on(async {
-        let Some(layers) = open(&home, &config, data.handle()).await? else {
+        let Some(layers) = open(&home, &config, take_over, data.handle()).await? else {
             return Ok(EXIT_AGAIN);
         };
         ready();
@@ -100,11 +107,14 @@ fn log(config: &Config) {
 }
 
 /// Opens the layers. None: another release is to be booted, by its own program.
-async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Layers>> {
-    let Store::Sqlite { path, default } = &config.store;
+async fn open(
+    home: &Home,
+    config: &Config,
+    take_over: bool,
+    data: &Handle,
+) -> Result<Option<Layers>> {
     let (hand_back, done) = host_actors::channel();
-    let opened = Journal::open(Options { path: path.clone() }, hand_back);
-    let journal = Arc::new(opened.with_context(|| format!("open the store {}", path.display()))?);
+    let journal = Arc::new(journal(home, config, take_over, hand_back)?);
     let booked = Booked::read(&journal)?;
     let found = home.permanent()?.manifest.version;
     let recovery = recover(&booked, &found)?;
@@ -192,7 +202,7 @@ async fn open(home: &Home, config: &Config, data: &Handle) -> Result<Option<Laye
             let ready = Arc::clone(&ready);
             Box::new(move || ready.for_operators())
         },
-        store: store_name(home, path, *default),
+        store: store_name(home, &config.store),
         anchor_key: home.anchor_key(),
         started: Instant::now(),
         stop: Arc::clone(&stop),
@@ -252,10 +262,43 @@ fn gateway_status(gateway: &Gateway) -> GatewayStatus {
     }
 }
 
-fn store_name(home: &Home, path: &Path, default: bool) -> String {
+/// The store, without secrets.
+fn store_name(home: &Home, store: &Store) -> String {
+    let (path, default) = match store {
+        Store::Sqlite { path, default } => (path, *default),
+        Store::Postgres { address, .. } => return address.to_string(),
+    };
     let path = path.strip_prefix(&home.data).unwrap_or(path);
     let note = if default { " (embedded default)" } else { "" };
     format!("sqlite:{}{note}", path.display())
+}
+
+/// Opens the journal, on whatever store it is.
+fn journal(
+    home: &Home,
+    config: &Config,
+    take_over: bool,
+    hand_back: impl FnMut(Vec<Done<Ticket>>) + Send + 'static,
+) -> Result<Journal<Ticket>> {
+    let opened = match &config.store {
+        Store::Sqlite { path, .. } => Journal::open(Options { path: path.clone() }, hand_back),
+        Store::Postgres { address, pool_size } => postgres::open(&postgres::Options {
+            address: (**address).clone(),
+            pool_size: *pool_size,
+            witness: home.data_dir().join("store.json"),
+            take_over,
+            timing: Timing::default(),
+        })
+        .and_then(|opened| Journal::start(opened, hand_back)),
+    };
+    let attempted = || format!("open the store {}", store_name(home, &config.store));
+    opened.map_err(|error| match error {
+        // Another start finds the same.
+        OpenError::Behind { .. } => {
+            Failure::look("store_behind", format!("{}: {error}", attempted())).into()
+        }
+        error => anyhow::Error::from(error).context(attempted()),
+    })
 }
 
 /// The operators' port, on loopback.
@@ -286,6 +329,10 @@ async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
             () = layers.stop.notified() => return Ok(0),
             _ = look.tick() => {
                 if let Some(why) = layers.journal.poisoned() {
+                    if layers.journal.must_look() {
+                        tracing::error!(%why, "the store is not this host's any more: the host ends, and boots when an operator has looked");
+                        return Ok(EXIT_LOOK);
+                    }
                     tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
                     return Ok(EXIT_STORE);
                 }

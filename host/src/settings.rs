@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 14] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -19,6 +19,7 @@ pub(crate) const KEYS: [&str; 13] = [
     "HOST_HOME",
     "LOG_FORMAT",
     "PHX_HOST",
+    "POOL_SIZE",
     "PORT",
     "RETENTION",
     "RUST_LOG",

@@ -24,6 +24,8 @@ mod operators;
 #[cfg(test)]
 mod phoenix;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod refusals;

@@ -61,18 +61,25 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         ("ADMIN_PORT", "none"),
         ("LOG_FORMAT", "xml"),
         ("SECRET_KEY_BASE", "short"),
-        ("DATABASE_URL", "postgresql://u:hunter2@db/giving"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:hunter2@db/giving?sslmode=hunter2",
+        ),
+        ("POOL_SIZE", "2"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem"),
         ("HOST", "https://x"),
     ])
     .unwrap_err();
     let shown = error.to_string();
-    assert_eq!(error.0.len(), 6, "{shown}");
+    assert_eq!(error.0.len(), 8, "{shown}");
     for part in [
-        "6 things",
+        "8 things",
         "PORT (the environment): \"70000\" is not a port",
         "\"xml\" is not pretty or json",
         "5 characters",
-        "SQLite only",
+        "its sslmode is none of",
+        "\"2\" is no number of connections, 3 to 1000",
+        "/nowhere/ca.pem cannot be read",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -103,6 +110,29 @@ fn a_database_address_is_taken_apart() {
             resolve(&[("HOST_ENV", "dev"), ("DATABASE_URL", url)]).is_err(),
             "{url}"
         );
+    }
+}
+
+#[test]
+fn in_production_a_database_must_prove_who_it_is() {
+    let url = ("DATABASE_URL", "postgresql://u:hunter2@db/giving");
+    let prod = [
+        ("HOST", "give.example.org"),
+        ("SECRET_KEY_BASE", SECRET),
+        url,
+    ];
+    let dev = [("HOST_ENV", "dev"), url];
+    for (environment, ssl_mode) in [
+        (&prod[..], SslMode::VerifyFull),
+        (&dev[..], SslMode::Prefer),
+    ] {
+        let config = resolve(environment).unwrap();
+        let Store::Postgres { address, pool_size } = &config.store else {
+            panic!("{config:?}");
+        };
+        assert_eq!((address.ssl_mode(), *pool_size), (ssl_mode, 10));
+        assert_eq!(address.to_string(), "postgresql://u@db:5432/giving");
+        assert!(!format!("{config:?}").contains("hunter2"));
     }
 }
 

@@ -127,7 +127,7 @@ fn found(root: &Path, script: &str) -> Found {
 async fn keep(script: &str) -> (Result<u8, Failure>, String) {
     let dir = tempfile::tempdir().unwrap();
     let found = found(dir.path(), script);
-    let kept = Keeper::new(&found).keep();
+    let kept = Keeper::new(&found, false).keep();
     let kept = timeout(Duration::from_secs(60), kept).await.unwrap();
     let runs = fs::read_to_string(dir.path().join("runs")).unwrap_or_default();
     (kept, runs)

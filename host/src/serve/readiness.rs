@@ -46,17 +46,22 @@ impl Ready {
         if let Some(why) = self.actors.journal().poisoned() {
             reasons.push(format!("the store failed: {why}"));
         }
-        match self.actors.journal().trouble() {
-            Some(Trouble::Refusing { why, .. }) => {
+        // A store that is come back to stalls a commit, too: once is enough.
+        match (
+            self.actors.journal().away(),
+            self.actors.journal().trouble(),
+        ) {
+            (Some(why), _) => reasons.push(format!("the store does not answer: {why}")),
+            (None, Some(Trouble::Refusing { why, .. })) => {
                 reasons.push(format!("the store takes no commands: {why}"));
             }
-            Some(Trouble::Stalled(time)) => {
+            (None, Some(Trouble::Stalled(time))) => {
                 reasons.push(format!(
                     "the store has not answered for {} s",
                     time.as_secs()
                 ));
             }
-            None => {}
+            (None, None) => {}
         }
         for (plugin, start) in self.actors.failed_plugins() {
             if start == Start::Permanent {

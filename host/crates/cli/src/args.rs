@@ -66,6 +66,10 @@ pub enum Local {
         /// Stay in the foreground and log to standard output.
         #[arg(long)]
         foreground: bool,
+        /// Take the store from a host that owns it and lives: that one can write nothing
+        /// more, and ends.
+        #[arg(long)]
+        take_over: bool,
     },
     /// Start the host in the background, whatever the surroundings.
     #[command(after_help = "Example:\n  host daemon")]
@@ -116,10 +120,18 @@ pub enum Local {
     Release(Release),
     /// Keep a host alive. Started by `start`.
     #[command(hide = true)]
-    Keeper,
+    Keeper {
+        /// See `start`.
+        #[arg(long)]
+        take_over: bool,
+    },
     /// Be the host. Started by `keeper`, or by `start` in the foreground.
     #[command(hide = true)]
-    Serve,
+    Serve {
+        /// See `start`.
+        #[arg(long)]
+        take_over: bool,
+    },
 }
 
 /// `host config ...`

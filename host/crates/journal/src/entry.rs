@@ -208,4 +208,9 @@ impl DeadLetterKind {
             Self::Outbox => "outbox",
         }
     }
+
+    /// Whose [`name`](Self::name) it is, if any's.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }

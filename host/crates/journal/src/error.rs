@@ -140,6 +140,41 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// Some other program's tables.
+    #[error(
+        "{address} has a table named store, which is no host's: point DATABASE_URL at another database"
+    )]
+    NotOursAt {
+        /// The database.
+        address: String,
+    },
+    /// The server does not answer, or lets nobody in.
+    #[error("{address} cannot be reached, is it up, and is DATABASE_URL right? {why}")]
+    Unreachable {
+        /// The database.
+        address: String,
+        /// In the server's or the library's words.
+        why: String,
+    },
+    /// Another host owns the store, and lives.
+    #[error(
+        "the store is owned by {name}, which lives: one host at a time may use this store; stop that one first, or fence it with `host start --take-over`"
+    )]
+    HeldBy {
+        /// Who, as it wrote there itself.
+        name: String,
+    },
+    /// The store has lost what this home knows that it had.
+    #[error(
+        "{why}. Nothing was changed or rebuilt. Point DATABASE_URL at the server that has it all; or, if what is missing is given up, remove {} and start again",
+        witness.display()
+    )]
+    Behind {
+        /// What was found, and what was known.
+        why: String,
+        /// The file that knows it.
+        witness: PathBuf,
+    },
     /// A newer host has written here.
     #[error("the store has schema {found}, this host knows {known}: start the newer host")]
     NewerSchema {

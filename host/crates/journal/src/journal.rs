@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, ThreadId};
 
 use host_model::ActorId;
@@ -19,7 +19,7 @@ use crate::trouble::{Health, Trouble};
 use crate::writer::Writer;
 use crate::{Entry, Incarnation, Position, recover, sqlite};
 
-/// Which store to open.
+/// Which SQLite database to open. For PostgreSQL see [`crate::postgres`].
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The SQLite database, `data/host.db`. It and its folder are made if they
@@ -72,7 +72,7 @@ pub struct Journal<T> {
 }
 
 impl<T: Send + 'static> Journal<T> {
-    /// Opens the store, takes ownership of it, checks the groups that some
+    /// Opens a SQLite database, takes ownership of it, checks the groups that some
     /// actor's replay needs, and starts the writer.
     ///
     /// `done` is called on the writer's thread, in the order of appending, once
@@ -89,7 +89,8 @@ impl<T: Send + 'static> Journal<T> {
         Self::start(sqlite::open(&options.path)?, done)
     }
 
-    /// A journal over an opened store.
+    /// A journal over an opened store: takes the same steps behind its opening as
+    /// [`open`](Self::open).
     ///
     /// # Errors
     ///
@@ -112,6 +113,7 @@ impl<T: Send + 'static> Journal<T> {
             known: AtomicU64::new(meta.known),
             counters: Counters::default(),
             health: Health::default(),
+            must_look: AtomicBool::new(false),
         });
         store.on_failure(Box::new({
             let shared = Arc::clone(&shared);
@@ -121,7 +123,7 @@ impl<T: Send + 'static> Journal<T> {
             shared: Arc::clone(&shared),
             store,
             epoch,
-            hash: meta.hash,
+            end: meta.end(),
             done,
         };
         let writer = std::thread::Builder::new()
@@ -188,10 +190,9 @@ impl<T: Send + 'static> Journal<T> {
         self.shared.queue.is_closed()
     }
 
-    /// Why the journal closed by itself, if it did. The host must then stop: the
-    /// next start looks at what is really there.
-    pub fn poisoned(&self) -> Option<Arc<str>> {
-        self.shared.queue.poisoned()
+    /// Why commits wait for the store, if they do: it does not answer, and is tried again.
+    pub fn away(&self) -> Option<Arc<str>> {
+        self.reader.away()
     }
 
     /// What ails the store now, if anything does: it takes no commits, or takes
@@ -205,7 +206,7 @@ impl<T: Send + 'static> Journal<T> {
         &self.store_id
     }
 
-    /// One more at each opening.
+    /// One more at each opening; it rises further when the store was come back to.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -251,6 +252,18 @@ impl<T: Send + 'static> Journal<T> {
 }
 
 impl<T> Journal<T> {
+    /// Why the journal closed by itself, or must be closed, if that is so. The host
+    /// must then stop: the next start looks at what is really there.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.shared.queue.poisoned().or_else(|| self.reader.lost())
+    }
+
+    /// Whether an operator must look before the next start: another host has taken
+    /// the store over, or it has lost what it had.
+    pub fn must_look(&self) -> bool {
+        self.shared.must_look.load(Ordering::Acquire) || self.reader.lost().is_some()
+    }
+
     /// Refuses further entries, commits those in the line, leaves the store in
     /// order, and waits until that is done. Again: does nothing. From within
     /// `done` it does not wait. Reads go on.

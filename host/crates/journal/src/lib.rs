@@ -16,9 +16,11 @@
 //!   state of an older incarnation is refused: its actor must be rebuilt from
 //!   what is durable first. `was_lost` says which actors these are.
 //! - **A failure says whether it may have happened.** [`Lost::NotApplied`]: the
-//!   store answered before COMMIT. [`Lost::Unknown`]: anything during or after
-//!   it. After `Unknown` SQLite's handle is never used again and the journal is
-//!   closed: recovery at the next start decides.
+//!   store answered before COMMIT. Anything during or after it is unknown, and the
+//!   store is asked: PostgreSQL is come back to, what was under way is ended, and
+//!   where the store ends says what became of the group; the journal goes on.
+//!   SQLite's handle is never used again: [`Lost::Unknown`], and the journal is
+//!   closed, for recovery at the next start to decide.
 //! - Every group is checksummed and chained by hash to the one before it.
 //! - A group names for each record the one before it of the same actor; the
 //!   newest of each is known in memory. So no index is written, and reading an
@@ -53,8 +55,10 @@ mod journal;
 mod lives;
 mod lost;
 mod migrate;
+mod migrations;
 mod outbox;
 mod plan;
+pub mod postgres;
 mod queue;
 mod reads;
 mod record;

@@ -219,7 +219,7 @@ impl<T> Journal<T> {
     }
 
     pub(crate) fn reader(&self) -> Result<&dyn Reader, ReadError> {
-        match self.shared.queue.poisoned() {
+        match self.poisoned() {
             None => Ok(&*self.reader),
             Some(_) => Err(ReadError::Closed),
         }

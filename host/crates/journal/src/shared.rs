@@ -1,6 +1,6 @@
 //! What callers and the writer share, and the figures that are counted there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -19,6 +19,8 @@ pub(crate) struct Shared<T> {
     pub(crate) known: AtomicU64,
     pub(crate) counters: Counters,
     pub(crate) health: Health,
+    /// The journal has closed, and the next start alone will not help.
+    pub(crate) must_look: AtomicBool,
 }
 
 /// Counted since the journal was opened.

@@ -1,7 +1,8 @@
 //! What the journal needs of a store: one writer that commits groups, and
-//! readers beside it. SQLite is the first; the trait knows nothing of it.
+//! readers beside it. The traits know nothing of SQLite and PostgreSQL.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use host_model::{ActorId, Version};
@@ -59,12 +60,38 @@ pub struct Meta {
     pub tail_start: Position,
 }
 
+/// What a fenced owner is told.
+pub(crate) const FENCED: &str = "another host has taken the store over: this one must stop";
+
+/// Where a store ends: enough to tell whether a group is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Of the last entry.
+    pub last: Position,
+    /// Of the last group with records; zeros before the first.
+    pub hash: Hash,
+}
+
+impl Meta {
+    /// Where the store ends.
+    #[must_use]
+    pub fn end(&self) -> End {
+        End {
+            last: self.last,
+            hash: self.hash,
+        }
+    }
+}
+
 /// Why a group was not appended.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AppendError {
     /// The store answered before COMMIT, and holds nothing of the group.
     #[error("{0}")]
     NotApplied(String),
+    /// As `NotApplied`, and none will ever be: another host has taken the store over.
+    #[error("{0}")]
+    Fenced(String),
     /// Anything during or after COMMIT.
     #[error("{0}")]
     Unknown(String),
@@ -73,15 +100,57 @@ pub enum AppendError {
 /// Takes in why a store must not be written to any more.
 pub type Tell = Box<dyn Fn(String) + Send + Sync>;
 
+/// A store that was come back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reopened {
+    /// One more than before: what was under way has been committed, or never will be.
+    pub epoch: u64,
+    /// Where the store ends, now that this holds.
+    pub end: End,
+}
+
+/// Why a store could not be come back to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReopenError {
+    /// What it shows may not last: only a start that finds it anew can tell.
+    #[error("the handle cannot be used again")]
+    Never,
+    /// It did not answer, and there was no more time.
+    #[error("{0}")]
+    GivenUp(String),
+    /// An operator must look: another host has it, or it has lost what it had.
+    #[error("{0}")]
+    Lost(String),
+}
+
 /// The writing side of a store. Used by the writer's thread only.
 pub trait Store: Send {
-    /// Writes all of a group, or nothing. After [`AppendError::Unknown`] only
-    /// [`abandon`](Self::abandon) is called.
+    /// Writes all of a group, or nothing. After [`AppendError::Unknown`] comes
+    /// [`reopen`](Self::reopen), and if that fails [`abandon`](Self::abandon).
     ///
     /// # Errors
     ///
     /// See [`AppendError`].
     fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError>;
+
+    /// Whether it is known before an append that it would not reach the store:
+    /// then [`reopen`](Self::reopen) comes first, and nothing is lost.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
+
+    /// Comes back to the store, after an outcome that is not known or when it is
+    /// [cut off](Self::is_cut_off): makes sure that nothing is under way any more, and
+    /// says where the store ends. Tries for as long as it takes, and soon gives up
+    /// when `is_closing`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReopenError`].
+    fn reopen(&mut self, is_closing: &dyn Fn() -> bool) -> Result<Reopened, ReopenError> {
+        let _ = is_closing;
+        Err(ReopenError::Never)
+    }
 
     /// How many of these different actors have no snapshot.
     ///
@@ -110,6 +179,17 @@ pub trait Store: Send {
 
 /// The reading side of a store: what is durable. Each call sees one state of it.
 pub trait Reader: Send + Sync {
+    /// Why an operator must look before this store is used on, if that was found
+    /// beside an append: another host has taken it over, or it has lost what it had.
+    fn lost(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Why commits wait for the store, if they do: it does not answer, and is tried again.
+    fn away(&self) -> Option<Arc<str>> {
+        None
+    }
+
     /// The actor's last snapshot.
     ///
     /// # Errors

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Done, Lost};
-use crate::group::{self, Hash};
+use crate::group;
 use crate::plan::{Plan, plan};
 use crate::queue::Batch;
 use crate::shared::Shared;
-use crate::store::{AppendError, Group, Meta, Records, Store};
+use crate::store::{AppendError, End, Group, Meta, Records, ReopenError, Store};
 
 /// A commit that takes longer is logged: it is what callers wait for.
 const SLOW_COMMIT: Duration = Duration::from_millis(20);
@@ -19,9 +19,31 @@ pub(crate) struct Writer<T, F> {
     pub(crate) shared: Arc<Shared<T>>,
     pub(crate) store: Box<dyn Store>,
     pub(crate) epoch: u64,
-    /// Of the last durable group with records.
-    pub(crate) hash: Hash,
+    /// Where the store ends, as it has said itself.
+    pub(crate) end: End,
     pub(crate) done: F,
+}
+
+/// A group that did not become durable.
+enum Failure {
+    /// The store holds nothing of it, and takes the next one.
+    NotApplied(String),
+    /// The journal is over.
+    Over {
+        /// What became of the group.
+        lost: Lost,
+        /// The next start alone will not help.
+        must_look: bool,
+    },
+}
+
+impl Failure {
+    fn over(lost: fn(Arc<str>) -> Lost, why: impl Into<Arc<str>>, must_look: bool) -> Self {
+        Self::Over {
+            lost: lost(why.into()),
+            must_look,
+        }
+    }
 }
 
 /// Closes the journal if the writer panics: nobody would commit any more.
@@ -41,14 +63,17 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared));
         while let Some(batch) = self.shared.queue.take() {
             if let Some(why) = self.shared.queue.poisoned() {
-                self.fail(batch, Lost::NotApplied(why));
+                self.fail(batch, Lost::NotApplied(why), true);
                 break;
             }
             match self.commit(&batch) {
                 Ok(()) => self.succeed(batch),
-                Err(AppendError::NotApplied(why)) => self.fail(batch, Lost::NotApplied(why.into())),
-                Err(AppendError::Unknown(why)) => {
-                    self.fail(batch, Lost::Unknown(why.into()));
+                Err(Failure::NotApplied(why)) => {
+                    self.fail(batch, Lost::NotApplied(why.into()), false);
+                }
+                Err(Failure::Over { lost, must_look }) => {
+                    self.shared.must_look.store(must_look, Ordering::Release);
+                    self.fail(batch, lost, true);
                     self.store.abandon();
                     return;
                 }
@@ -61,13 +86,16 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
         }
     }
 
-    fn commit(&mut self, batch: &Batch<T>) -> Result<(), AppendError> {
+    fn commit(&mut self, batch: &Batch<T>) -> Result<(), Failure> {
         if batch.entries.iter().all(|entry| entry.sealed.is_barrier()) {
             return Ok(());
         }
+        if self.store.is_cut_off() {
+            self.come_back()?;
+        }
         let planned = {
             let heads = self.shared.heads.read();
-            let planned = plan(&batch.entries, &heads).map_err(AppendError::NotApplied)?;
+            let planned = plan(&batch.entries, &heads).map_err(Failure::NotApplied)?;
             let tail_start = heads.first().unwrap_or(batch.first());
             (planned, tail_start)
         };
@@ -75,7 +103,7 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
         let new = self
             .store
             .without_snapshot(&plan.perhaps_new)
-            .map_err(|error| AppendError::NotApplied(error.in_full()))?;
+            .map_err(|error| Failure::NotApplied(error.in_full()))?;
         let known = self.shared.known.load(Ordering::Relaxed) + new;
         let Plan {
             records,
@@ -86,11 +114,13 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
         let time_ms = now_ms();
         let records = body.map(|body| Records {
             count: records,
-            prev_hash: self.hash,
-            hash: group::hash(&self.hash, self.epoch, time_ms, &body),
+            prev_hash: self.end.hash,
+            hash: group::hash(&self.end.hash, self.epoch, time_ms, &body),
             body,
         });
-        let hash = records.as_ref().map_or(self.hash, |records| records.hash);
+        let hash = records
+            .as_ref()
+            .map_or(self.end.hash, |records| records.hash);
         let group = Group {
             epoch: self.epoch,
             first: batch.first(),
@@ -107,7 +137,7 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
         };
         let started = Instant::now();
         self.shared.health.begins();
-        self.store.append(&group)?;
+        self.append(&group)?;
         self.shared.health.commits();
         let took = started.elapsed();
         if took > SLOW_COMMIT {
@@ -120,11 +150,64 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
             );
         }
         self.shared.counters.committed(&group, took);
-        self.hash = hash;
+        self.end = group.meta.end();
         self.shared.known.store(known, Ordering::Relaxed);
         let body_bytes = group.records.map_or(0, |records| records.body.len());
         self.shared.heads.write().apply(changes, body_bytes);
         Ok(())
+    }
+
+    /// Appends a group. Where the store does not say what became of it, it is come
+    /// back to, and its end tells.
+    fn append(&mut self, group: &Group<'_>) -> Result<(), Failure> {
+        let why = match self.store.append(group) {
+            Ok(()) => return Ok(()),
+            Err(AppendError::NotApplied(why)) => return Err(Failure::NotApplied(why)),
+            Err(AppendError::Fenced(why)) => {
+                return Err(Failure::over(Lost::NotApplied, why, true));
+            }
+            Err(AppendError::Unknown(why)) => why,
+        };
+        match self.reopen(&why, Lost::Unknown)? {
+            end if end == group.meta.end() => {
+                tracing::warn!(%why, "a commit was not answered, and was found to be done");
+                Ok(())
+            }
+            end if end == self.end => Err(Failure::NotApplied(why)),
+            end => Err(Failure::over(Lost::Unknown, self.elsewhere(end), true)),
+        }
+    }
+
+    /// Comes back to the store between two groups.
+    fn come_back(&mut self) -> Result<(), Failure> {
+        match self.reopen("the store was cut off", Lost::NotApplied)? {
+            end if end == self.end => Ok(()),
+            end => Err(Failure::over(Lost::NotApplied, self.elsewhere(end), true)),
+        }
+    }
+
+    /// Where the store ends. If it cannot be come back to, the group is `lost`.
+    fn reopen(&mut self, why: &str, lost: fn(Arc<str>) -> Lost) -> Result<End, Failure> {
+        let queue = &self.shared.queue;
+        match self.store.reopen(&|| queue.is_closed()) {
+            Ok(reopened) => {
+                self.epoch = reopened.epoch;
+                Ok(reopened.end)
+            }
+            Err(ReopenError::Never) => Err(Failure::over(lost, why, false)),
+            Err(error @ ReopenError::GivenUp(_)) => {
+                let why = format!("{why}; then {error}");
+                Err(Failure::over(lost, why, false))
+            }
+            Err(error @ ReopenError::Lost(_)) => Err(Failure::over(lost, error.to_string(), true)),
+        }
+    }
+
+    fn elsewhere(&self, found: End) -> String {
+        format!(
+            "the store ends at position {}, and this host had left it at {}: it is another one, or has lost what it had",
+            found.last.0, self.end.last.0
+        )
     }
 
     fn succeed(&mut self, batch: Batch<T>) {
@@ -141,17 +224,15 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
     }
 
     /// Fails a group with `lost`, and with it everything behind it: that was
-    /// executed on states which are gone.
-    fn fail(&mut self, batch: Batch<T>, lost: Lost) {
+    /// executed on states which are gone. If it `is_over`, for good.
+    fn fail(&mut self, batch: Batch<T>, lost: Lost, is_over: bool) {
         self.shared.counters.failed();
-        let (poison, why) = match &lost {
-            Lost::NotApplied(why) => (None, why),
-            Lost::Unknown(why) => (Some(Arc::clone(why)), why),
-        };
+        let (Lost::NotApplied(why) | Lost::Unknown(why)) = &lost;
         // A disk that is full refuses thousands a second, and has no room for the log.
-        if self.shared.health.fails(why) || poison.is_some() {
+        if self.shared.health.fails(why) || is_over {
             tracing::error!(first = batch.first().0, last = batch.last().0, %lost, "a group failed");
         }
+        let poison = is_over.then(|| Arc::clone(why));
         let behind_it = Lost::NotApplied(format!("a group before it failed: {why}").into());
         let behind = self.shared.queue.fail(&batch, poison);
         let group = batch.entries.into_iter().zip(batch.tokens);

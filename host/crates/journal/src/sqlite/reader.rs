@@ -330,9 +330,7 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
 
 fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
     let name: String = row.get(column)?;
-    DeadLetterKind::ALL
-        .into_iter()
-        .find(|kind| kind.name() == name)
+    DeadLetterKind::named(&name)
         .ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
 }
 

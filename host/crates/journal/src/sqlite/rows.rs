@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::{answers, outbox};
 use crate::sealed::{Placed, SealedSnapshot};
-use crate::store::{Group, Records};
+use crate::store::{FENCED, Group, Records};
 use crate::{Consumed, DeadLetter, OutboxId, Position, Rows, Tried};
 
 /// A statement's failure within a group.
@@ -16,6 +16,8 @@ pub(super) enum Failed {
     Sqlite(rusqlite::Error),
     /// Something that must be there was not, or the other way round.
     Invariant(String),
+    /// Another host has taken the store over.
+    Fenced,
 }
 
 impl From<rusqlite::Error> for Failed {
@@ -29,6 +31,7 @@ impl From<Failed> for String {
         match failed {
             Failed::Sqlite(error) => format!("SQLite refused a statement: {error}"),
             Failed::Invariant(text) => text,
+            Failed::Fenced => FENCED.to_owned(),
         }
     }
 }
@@ -69,9 +72,7 @@ impl Tables<'_> {
         if updated == 1 {
             Ok(())
         } else {
-            Err(Failed::Invariant(
-                "another host has taken the store over: this one must stop".into(),
-            ))
+            Err(Failed::Fenced)
         }
     }
 

@@ -1,12 +1,15 @@
-//! The tables, and how they came about: one migration for each schema version,
-//! counted in `user_version`. Tables only grow, so that the host before this one
-//! can still be returned to.
+//! The tables, and how they came about: one migration for each schema version, see
+//! [`crate::migrations`]. The number of the last is in `user_version` too, so that the
+//! file's header tells it without a query.
 
+use std::error::Error;
 use std::path::Path;
 
+use refinery::Target;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{OpenError, StoreError};
+use crate::migrations::{accepts, runner};
 use crate::store::Meta;
 use crate::{Position, sqlite::reader::hash_of};
 
@@ -14,7 +17,7 @@ use crate::{Position, sqlite::reader::hash_of};
 const APPLICATION_ID: i64 = 0x484f_5354;
 
 /// Migrations; the first makes schema 1.
-const MIGRATIONS: &[&str] = &[SCHEMA_1, SCHEMA_2];
+const MIGRATIONS: &[(&str, &str)] = &[("journal", SCHEMA_1), ("answers", SCHEMA_2)];
 
 /// There is one owner, one epoch and one chain for a store, whatever its shards;
 /// `shard` is 0 in every row until an actor's shard matters.
@@ -125,16 +128,11 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
         }
         Found::Schema(version) => version,
     };
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
-    let behind = usize::try_from(version)
-        .ok()
-        .and_then(|version| MIGRATIONS.get(version..))
-        .ok_or(OpenError::NewerSchema {
-            found: version,
-            known,
-        })?;
+    let is_behind = accepts(version, MIGRATIONS.len())?;
     configure(connection).map_err(StoreError::of("configure the database"))?;
-    migrate(connection, behind, known).map_err(StoreError::of("bring the schema up to date"))?;
+    if is_behind {
+        migrate(connection, version).map_err(StoreError::of("bring the schema up to date"))?;
+    }
     Ok(())
 }
 
@@ -143,7 +141,7 @@ pub(super) fn readable(connection: &Connection, path: &Path) -> Result<i64, Open
     let found = identify(connection).map_err(StoreError::of("read the database's header"))?;
     let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
     match found {
-        Found::Schema(found) if found > known => Err(OpenError::NewerSchema { found, known }),
+        Found::Schema(found) if found > known + 1 => Err(OpenError::NewerSchema { found, known }),
         Found::Schema(found) if found > 0 && found >= known - 1 => Ok(found),
         Found::Schema(found) if found > 0 => Err(OpenError::OlderSchema { found, known }),
         Found::Schema(_) | Found::Foreign => Err(OpenError::NotOurs {
@@ -220,15 +218,18 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 /// KiB of pages kept by the writer.
 const CACHE_KIB: i64 = 16 << 10;
 
-fn migrate(connection: &mut Connection, behind: &[&str], known: i64) -> rusqlite::Result<()> {
-    if behind.is_empty() {
-        return Ok(());
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for migration in behind {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()
+fn migrate(connection: &mut Connection, version: i64) -> Result<(), Box<dyn Error + Send + Sync>> {
+    // Marked before anything is in it: a start that ends half-way leaves a file of ours.
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    let migrations = || {
+        runner(MIGRATIONS, |sql, number| {
+            format!("{sql}\nPRAGMA user_version = {number};")
+        })
+    };
+    // Hosts before this one counted in `user_version` only: what it says is done is
+    // noted as done.
+    let done = Target::FakeVersion(i32::try_from(version)?);
+    migrations().set_target(done).run(connection)?;
+    migrations().run(connection)?;
+    Ok(())
 }

@@ -81,7 +81,13 @@ impl Store for Writer {
         }
         self.run("BEGIN IMMEDIATE")
             .map_err(|error| self.roll_back(format!("SQLite did not begin: {error}")))?;
-        rows::write(&self.connection, group).map_err(|failed| self.roll_back(failed.into()))?;
+        rows::write(&self.connection, group).map_err(|failed| {
+            let fenced = matches!(failed, rows::Failed::Fenced);
+            match self.roll_back(failed.into()) {
+                AppendError::NotApplied(why) if fenced => AppendError::Fenced(why),
+                other => other,
+            }
+        })?;
         self.run("COMMIT")
             .map_err(|error| self.not_committed(&error))?;
         let bytes: usize = group.entries.iter().map(|entry| entry.sealed.bytes).sum();

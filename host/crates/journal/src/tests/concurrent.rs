@@ -7,10 +7,8 @@ use super::*;
 const RECORDS: u64 = 400;
 const CALLERS: [&str; 4] = ["ali", "sara", "omar", "mariam"];
 
-#[test]
-fn readers_see_whole_actors_while_callers_append_and_snapshot() {
-    let (_folder, path) = store();
-    let bench = Bench::open(&path);
+pub(super) fn readers_see_whole_actors_while_callers_append_and_snapshot(place: &dyn Place) {
+    let bench = Bench::open(place);
     let (journal, at_work) = (&bench.journal, AtomicUsize::new(CALLERS.len()));
     std::thread::scope(|scope| {
         for key in CALLERS {

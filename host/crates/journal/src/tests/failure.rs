@@ -3,9 +3,10 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::place::Postgres;
 use super::*;
-use crate::store::{AppendError, Group, Opened, Store, Tell};
-use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, Trouble, sqlite};
+use crate::store::{AppendError, Group, Opened, ReopenError, Reopened, Store, Tell};
+use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError, Trouble};
 
 /// What the store shall do with the group that it has just been given.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,14 @@ impl Store for Asking {
         }
     }
 
+    fn is_cut_off(&self) -> bool {
+        self.inner.is_cut_off()
+    }
+
+    fn reopen(&mut self, is_closing: &dyn Fn() -> bool) -> Result<Reopened, ReopenError> {
+        self.inner.reopen(is_closing)
+    }
+
     fn without_snapshot(&mut self, actors: &[ActorId]) -> Result<u64, StoreError> {
         self.inner.without_snapshot(actors)
     }
@@ -70,8 +79,8 @@ struct Asked {
 }
 
 impl Asked {
-    fn open(path: &Path) -> Self {
-        let opened = sqlite::open(path).unwrap();
+    fn open(place: &dyn Place) -> Self {
+        let opened = place.opened().unwrap();
         let ((ask, asked), (verdicts, verdict)) = (channel(), channel());
         let (tell, told) = channel();
         let store = Box::new(Asking {
@@ -114,10 +123,10 @@ impl Asked {
     }
 }
 
-#[test]
-fn a_failed_group_takes_along_what_stands_behind_it_and_the_journal_goes_on() {
-    let (_folder, path) = store();
-    let asked = Asked::open(&path);
+pub(super) fn a_failed_group_takes_along_what_stands_behind_it_and_the_journal_goes_on(
+    place: &dyn Place,
+) {
+    let asked = Asked::open(place);
     let (bench, journal) = (&asked.bench, &asked.bench.journal);
     let (ali, sara) = (actor("ali"), actor("sara"));
     let durable = asked.commit(of_record(record(&ali, 1)));
@@ -158,10 +167,10 @@ fn a_failed_group_takes_along_what_stands_behind_it_and_the_journal_goes_on() {
 }
 
 #[test]
-fn an_error_from_commit_closes_the_journal_and_recovery_decides() {
+fn an_error_from_commit_closes_sqlites_journal_and_recovery_decides() {
     for (verdict, there) in [(Verdict::FailAt, false), (Verdict::FailAfter, true)] {
-        let (folder, path) = store();
-        let asked = Asked::open(&path);
+        let place = Sqlite::new();
+        let asked = Asked::open(&place);
         let (bench, journal) = (&asked.bench, &asked.bench.journal);
         let ali = actor("ali");
         asked.commit(of_record(record(&ali, 1)));
@@ -179,8 +188,7 @@ fn an_error_from_commit_closes_the_journal_and_recovery_decides() {
 
         // The store stays owned until the process ends; a copy is what the next
         // start finds.
-        let copy = recovery::copy_while_open(&path, folder.path());
-        let next = Bench::open(&copy);
+        let next = Bench::open(&*place.crashed());
         let tail = if there { vec![1, 2] } else { vec![1] };
         assert_eq!(next.seqs(&ali), (None, tail), "{verdict:?}");
     }
@@ -188,8 +196,8 @@ fn an_error_from_commit_closes_the_journal_and_recovery_decides() {
 
 #[test]
 fn a_store_that_fails_beside_its_commits_is_left_at_once() {
-    let (folder, path) = store();
-    let asked = Asked::open(&path);
+    let place = Sqlite::new();
+    let asked = Asked::open(&place);
     let (bench, journal) = (&asked.bench, &asked.bench.journal);
     let ali = actor("ali");
     asked.commit(of_record(record(&ali, 1)));
@@ -208,19 +216,19 @@ fn a_store_that_fails_beside_its_commits_is_left_at_once() {
     journal.close();
     // Left as it is: a close in order would have emptied the log.
     assert!(
-        std::fs::metadata(path.with_extension("db-wal"))
+        std::fs::metadata(place.path.with_extension("db-wal"))
             .unwrap()
             .len()
             > 0
     );
-    let copy = recovery::copy_while_open(&path, folder.path());
-    assert_eq!(Bench::open(&copy).seqs(&ali), (None, vec![1, 2]));
+    assert_eq!(
+        Bench::open(&*place.crashed()).seqs(&ali),
+        (None, vec![1, 2])
+    );
 }
 
-#[test]
-fn a_store_that_refuses_is_trouble_until_it_takes_something() {
-    let (_folder, path) = store();
-    let asked = Asked::open(&path);
+pub(super) fn a_store_that_refuses_is_trouble_until_it_takes_something(place: &dyn Place) {
+    let asked = Asked::open(place);
     let (bench, journal) = (&asked.bench, &asked.bench.journal);
     assert_eq!(journal.trouble(), None);
     bench.append(of_record(record(&actor("ali"), 1)), 1);
@@ -235,9 +243,54 @@ fn a_store_that_refuses_is_trouble_until_it_takes_something() {
 }
 
 #[test]
-fn a_record_out_of_sequence_is_not_written() {
-    let (_folder, path) = store();
-    let bench = Bench::open(&path);
+fn postgres_is_asked_what_became_of_a_commit_and_the_journal_goes_on() {
+    for (verdict, there) in [(Verdict::FailAt, false), (Verdict::FailAfter, true)] {
+        let place = Postgres::new();
+        let asked = Asked::open(&place);
+        let (bench, journal) = (&asked.bench, &asked.bench.journal);
+        let ali = actor("ali");
+        asked.commit(of_record(record(&ali, 1)));
+        bench.append(of_record(record(&ali, 2)), 2);
+        asked.group_in_store();
+        asked.decide(verdict);
+        let result = bench.next_done().result;
+        match there {
+            true => assert_eq!(result, Ok(())),
+            false => assert!(matches!(result, Err(Lost::NotApplied(_))), "{result:?}"),
+        }
+        assert!(!journal.is_closed());
+        let next = if there { 3 } else { 2 };
+        asked.commit(of_record(record(&ali, next)));
+        assert_eq!(bench.seqs(&ali).1.len() as u64, next);
+        assert_eq!(journal.verify().unwrap().records, next);
+    }
+}
+
+pub(super) fn an_owner_that_was_replaced_writes_nothing_and_must_be_looked_at(place: &dyn Place) {
+    let bench = Bench::open(place);
+    let ali = actor("ali");
+    bench.commit(of_record(record(&ali, 1)));
+    let before = place.dump();
+    place.sql("UPDATE store SET epoch = epoch + 1");
+    bench.append(
+        Rows {
+            snapshot: Some(snapshot(&ali, 2)),
+            ..of_record(record(&ali, 2))
+        },
+        2,
+    );
+    let error = bench.next_done().result.unwrap_err();
+    assert!(matches!(error, Lost::NotApplied(_)), "{error}");
+    assert!(
+        error.to_string().contains("taken the store over"),
+        "{error}"
+    );
+    assert_eq!(place.dump(), before);
+    assert!(bench.journal.is_closed() && bench.journal.must_look());
+}
+
+pub(super) fn a_record_out_of_sequence_is_not_written(place: &dyn Place) {
+    let bench = Bench::open(place);
     let ali = actor("ali");
     bench.commit(of_record(record(&ali, 1)));
     bench.append(of_record(record(&ali, 3)), 3);
@@ -250,10 +303,9 @@ fn a_record_out_of_sequence_is_not_written() {
     assert_eq!(bench.seqs(&ali), (None, vec![1, 2]));
 }
 
-#[test]
-fn a_panic_of_the_callback_closes_the_journal() {
-    let (_folder, path) = store();
-    let journal = Journal::open(Options { path }, |_: Vec<Done<()>>| panic!("injected"));
+pub(super) fn a_panic_of_the_callback_closes_the_journal(place: &dyn Place) {
+    let opened = place.opened().unwrap();
+    let journal = Journal::start(opened, |_: Vec<Done<()>>| panic!("injected"));
     let journal = journal.unwrap();
     let entry = Entry {
         incarnation: journal.incarnation(),
@@ -269,10 +321,8 @@ fn a_panic_of_the_callback_closes_the_journal() {
     assert!(journal.poisoned().is_some());
 }
 
-#[test]
-fn nothing_is_admitted_while_too_much_waits() {
-    let (_folder, path) = store();
-    let asked = Asked::open(&path);
+pub(super) fn nothing_is_admitted_while_too_much_waits(place: &dyn Place) {
+    let asked = Asked::open(place);
     let (bench, journal) = (&asked.bench, &asked.bench.journal);
     bench.append(of_record(record(&actor("ali"), 1)), 1);
     asked.group_in_store();

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
 
 use rusqlite::Connection;
 
@@ -31,7 +30,7 @@ fn sql(path: &Path, sql: &str) {
 /// A closed store: two actors with snapshots and tails, and a timer.
 fn some_actors() -> (TempDir, PathBuf) {
     let (folder, path) = store();
-    let bench = Bench::open(&path);
+    let bench = Bench::open(&Sqlite::at(&path));
     for seq in 1..=20 {
         bench.commit(of_record(record(&actor("ali"), seq)));
         bench.commit(of_record(record(&actor("sara"), seq)));
@@ -82,7 +81,7 @@ fn blob(path: &Path, sql: &str) -> Vec<u8> {
 #[test]
 fn a_copy_made_beside_commits_is_whole_and_says_what_it_is() {
     let (folder, path) = some_actors();
-    let bench = Bench::open(&path);
+    let bench = Bench::open(&Sqlite::at(&path));
     let to = folder.path().join("copy.db");
     let journal = &bench.journal;
     let describe = |copy: &Archive| {
@@ -113,7 +112,7 @@ fn a_copy_made_beside_commits_is_whole_and_says_what_it_is() {
     assert_eq!(bench.journal.verify().unwrap().records, 42);
     drop(copy);
     assert_eq!(
-        Bench::open(&to).seqs(&actor("sara")),
+        Bench::open(&Sqlite::at(&to)).seqs(&actor("sara")),
         (None, (1..=20).collect())
     );
 }
@@ -121,7 +120,7 @@ fn a_copy_made_beside_commits_is_whole_and_says_what_it_is() {
 #[test]
 fn a_copy_replaces_nothing_and_a_failed_one_leaves_nothing() {
     let (folder, path) = some_actors();
-    let bench = Bench::open(&path);
+    let bench = Bench::open(&Sqlite::at(&path));
     let to = folder.path().join("copy.db");
     fs::write(&to, "mine").unwrap();
     let describe = |_: &Archive| Ok((String::new(), Bytes::new()));
@@ -150,7 +149,7 @@ fn a_whole_store_is_found_whole_running_and_stopped() {
     assert_eq!(found.findings, []);
     assert_eq!((found.groups, found.records, found.snapshots), (41, 41, 2));
     assert_eq!(bytes(&path), before);
-    let bench = Bench::open(&path);
+    let bench = Bench::open(&Sqlite::at(&path));
     bench.commit(of_record(record(&actor("new"), 1)));
     assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
 }
@@ -280,7 +279,7 @@ fn a_flipped_byte_in_a_snapshot_is_named_by_check_and_by_who_reads_it() {
         "the snapshot of donations:ali at position 34"
     );
     assert_eq!(bytes(&path), before);
-    let bench = Bench::open(&path);
+    let bench = Bench::open(&Sqlite::at(&path));
     let error = bench.journal.read(&actor("ali")).unwrap_err().to_string();
     assert!(
         error.contains("the snapshot of donations:ali at position 34"),
@@ -348,7 +347,7 @@ fn a_store_of_this_schema_needs_no_migration_and_none_is_made_where_none_is() {
         Err(OpenError::Missing { .. })
     ));
     assert!(!nowhere.exists());
-    let bench = Bench::open(&path);
+    let bench = Bench::open(&Sqlite::at(&path));
     assert!(matches!(
         migrate(&options(&path)),
         Err(OpenError::Held { .. })

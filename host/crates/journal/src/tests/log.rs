@@ -11,9 +11,9 @@ const LOG_BYTES_MAX: u64 = 256 << 20;
 
 #[test]
 fn the_log_of_a_writer_that_never_rests_stays_short_and_loses_nothing() {
-    let (_folder, path) = store();
-    let bench = Bench::open(&path);
-    let log = path.with_extension("db-wal");
+    let place = Sqlite::new();
+    let bench = Bench::open(&place);
+    let log = place.path.with_extension("db-wal");
     let mut longest = 0;
     let commits = (BYTES / STATE_BYTES) as u64;
     for seq in 1..=commits {
@@ -35,7 +35,7 @@ fn the_log_of_a_writer_that_never_rests_stays_short_and_loses_nothing() {
     drop(bench);
     let left = std::fs::metadata(&log).map_or(0, |log| log.len());
     assert_eq!(left, 0, "the end leaves no log");
-    let again = Bench::open(&path);
+    let again = Bench::open(&place);
     assert_eq!(again.seqs(&actor("ali")), (Some(commits), vec![]));
     assert_eq!(again.journal.verify().unwrap().records, commits);
 }

@@ -1,27 +1,35 @@
-//! The journal through its public face, over SQLite in a folder of its own.
+//! The journal through its public face, over a store of its own.
+//!
+//! What must hold on every store takes the [`Place`] of one, and is run by
+//! `conformance` on each.
 
 mod audit;
 mod concurrent;
+mod conformance;
 mod failure;
 mod group;
 mod keep;
 mod log;
 mod once;
+mod place;
 mod random;
 mod recovery;
 mod retention;
 mod rows;
 mod sealed;
+mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
 use host_model::{ActorId, Version};
+
+use place::{Place, Sqlite};
 use tempfile::TempDir;
 
-use crate::{Done, Entry, Journal, Options, Position, Record, Rows, Snapshot};
+use crate::{Done, Entry, Journal, OpenError, Options, Position, Record, Rows, Snapshot};
 
 /// Far above what any commit takes, so that only a hang reaches it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -33,20 +41,18 @@ struct Bench {
 }
 
 impl Bench {
-    fn open(path: &Path) -> Self {
+    fn open(place: &dyn Place) -> Self {
+        Self::try_open(place).unwrap()
+    }
+
+    fn try_open(place: &dyn Place) -> Result<Self, OpenError> {
         let (sender, done) = channel();
-        let options = Options {
-            path: path.to_owned(),
-        };
-        let journal = Journal::open(options, move |entries: Vec<Done<u64>>| {
+        let journal = Journal::start(place.opened()?, move |entries: Vec<Done<u64>>| {
             for entry in entries {
                 let _ = sender.send(entry);
             }
-        });
-        Self {
-            journal: journal.unwrap(),
-            done,
-        }
+        })?;
+        Ok(Self { journal, done })
     }
 
     fn append(&self, rows: Rows, token: u64) -> Position {
@@ -70,6 +76,7 @@ impl Bench {
         position
     }
 
+    /// Sequence of the snapshot, and of the records behind it.
     fn seqs(&self, actor: &ActorId) -> (Option<u64>, Vec<u64>) {
         let stored = self.journal.read(actor).unwrap().expect("it exists");
         let tail = stored.tail.iter().map(|record| record.seq).collect();
@@ -77,7 +84,8 @@ impl Bench {
     }
 }
 
-fn store() -> (TempDir, std::path::PathBuf) {
+/// Where a SQLite database may lie.
+fn store() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host.db");
     (folder, path)

@@ -41,10 +41,8 @@ fn answered(seq: u64, text: &str, time_ms: i64) -> Rows {
     }
 }
 
-#[test]
-fn an_answer_is_there_with_its_record_and_only_under_its_own_key() {
-    let (_folder, path) = store();
-    let bench = Bench::open(&path);
+pub(super) fn an_answer_is_there_with_its_record_and_only_under_its_own_key(place: &dyn Place) {
+    let bench = Bench::open(place);
     bench.commit(answered(1, "k", 70));
     assert_eq!(bench.journal.answer(&key("k")).unwrap(), Some(answer(70)));
     let others: [fn(&mut AnswerKey); 4] = [
@@ -60,7 +58,7 @@ fn an_answer_is_there_with_its_record_and_only_under_its_own_key() {
     }
     bench.journal.close();
     drop(bench);
-    let bench = Bench::open(&path);
+    let bench = Bench::open(place);
     assert_eq!(bench.journal.answer(&key("k")).unwrap(), Some(answer(70)));
 
     // Executed twice: nothing of it is kept.
@@ -70,10 +68,8 @@ fn an_answer_is_there_with_its_record_and_only_under_its_own_key() {
     assert_eq!(bench.seqs(&actor("ali")), (None, vec![1]));
 }
 
-#[test]
-fn answers_are_forgotten_a_few_at_a_time_the_oldest_first() {
-    let (_folder, path) = store();
-    let bench = Bench::open(&path);
+pub(super) fn answers_are_forgotten_a_few_at_a_time_the_oldest_first(place: &dyn Place) {
+    let bench = Bench::open(place);
     let many = u64::try_from(ANSWERS_STEP_MAX).unwrap() + 2;
     for seq in 1..=many {
         bench.append(answered(seq, &seq.to_string(), seq.cast_signed()), seq);
@@ -95,10 +91,8 @@ fn answers_are_forgotten_a_few_at_a_time_the_oldest_first() {
     assert_eq!(bench.journal.answer(&key("1")).unwrap(), None);
 }
 
-#[test]
-fn a_webhook_waits_until_it_is_taken_and_is_due_in_order() {
-    let (_folder, path) = store();
-    let bench = Bench::open(&path);
+pub(super) fn a_webhook_waits_until_it_is_taken_and_is_due_in_order(place: &dyn Place) {
+    let bench = Bench::open(place);
     let journal = &bench.journal;
     let position = bench.commit(Rows {
         outbox: vec![webhook("https://a/"), webhook("https://b/")],
@@ -158,10 +152,8 @@ fn a_webhook_waits_until_it_is_taken_and_is_due_in_order() {
     assert_eq!(journal.outbox(None, 9).unwrap()[0].id, id(0));
 }
 
-#[test]
-fn a_look_through_the_due_timers_goes_on_where_it_stood() {
-    let (_folder, path) = store();
-    let bench = Bench::open(&path);
+pub(super) fn a_look_through_the_due_timers_goes_on_where_it_stood(place: &dyn Place) {
+    let bench = Bench::open(place);
     let mut expected = Vec::new();
     for (who, due_ms) in [("b", 1), ("a", 2), ("c", 2)] {
         let names = ["x", "y", "z"];
@@ -183,4 +175,64 @@ fn a_look_through_the_due_timers_goes_on_where_it_stood() {
         }
         assert_eq!(seen, expected, "{page} at a time");
     }
+}
+
+/// All of them in one group: the order of what becomes of one row is kept.
+pub(super) fn what_becomes_of_a_webhook_within_a_group_keeps_its_order(place: &dyn Place) {
+    let bench = Bench::open(place);
+    let ali = actor("ali");
+    let position = bench.commit(Rows {
+        outbox: vec![webhook("https://a/"), webhook("https://b/")],
+        ..of_record(record(&ali, 1))
+    });
+    let id = |index| OutboxId { position, index };
+    let tried = |attempts| Tried {
+        attempts,
+        due_ms: 5,
+        error: "refused".into(),
+    };
+    let taken = |id| Rows {
+        consumed: Some(Consumed::Outbox(id)),
+        ..Rows::default()
+    };
+    let changed = |change| Rows {
+        outbox_change: Some(change),
+        ..Rows::default()
+    };
+    let all = [
+        // Holds the writer up, so that the others make one group.
+        of_snapshot(snapshot(&ali, 1)),
+        changed(OutboxChange::Tried(id(0), tried(1))),
+        taken(id(0)),
+        changed(OutboxChange::Tried(id(0), tried(2))),
+        changed(OutboxChange::Again(id(0), webhook("https://c/"), tried(3))),
+        changed(OutboxChange::Again(id(0), webhook("https://d/"), tried(4))),
+        changed(OutboxChange::Tried(id(1), tried(5))),
+        changed(OutboxChange::Again(id(1), webhook("https://d/"), tried(6))),
+        changed(OutboxChange::Again(id(2), webhook("https://e/"), tried(7))),
+        changed(OutboxChange::Tried(id(2), tried(8))),
+        changed(OutboxChange::Again(id(3), webhook("https://f/"), tried(9))),
+        taken(id(3)),
+    ];
+    let many = all.len() as u64;
+    for (token, rows) in (1..).zip(all) {
+        bench.append(rows, token);
+    }
+    for token in 1..=many {
+        let done = bench.next_done();
+        assert_eq!((done.token, done.result), (token, Ok(())));
+    }
+    let rows = bench.journal.outbox(None, 9).unwrap();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (row.id, &*row.url, row.tried.attempts))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            (id(0), "https://c/", 3),
+            (id(1), "https://b/", 5),
+            (id(2), "https://e/", 8),
+        ]
+    );
 }

@@ -135,16 +135,16 @@ impl Model {
     }
 }
 
-#[test]
-fn a_random_run_with_reopenings_agrees_with_the_model() {
+pub(super) fn a_random_run_with_reopenings_agrees_with_the_model(place: &dyn Place) {
     let given = std::env::var("JOURNAL_TEST_SEED").ok();
     let seed = given.map_or(std::process::id().into(), |seed| seed.parse().unwrap());
     println!("run again with JOURNAL_TEST_SEED={seed}");
-    let (folder, mut path) = store();
+    let mut place: Option<Box<dyn Place>> = Some(place.another());
     let (mut dice, mut model) = (Dice(seed), Model::default());
     let mut position = 0;
-    for opening in 0..8 {
-        let bench = Bench::open(&path);
+    for _ in 0..8 {
+        let here = place.take().expect("always put back");
+        let bench = Bench::open(&*here);
         model.compare(&bench.journal);
         for _ in 0..dice.below(6) {
             let entries = 1 + dice.below(60);
@@ -159,11 +159,10 @@ fn a_random_run_with_reopenings_agrees_with_the_model() {
             }
             model.compare(&bench.journal);
         }
-        if dice.below(2) == 0 {
-            // A crash instead of an orderly end.
-            let fresh = folder.path().join(format!("{opening}"));
-            std::fs::create_dir(&fresh).unwrap();
-            path = recovery::copy_while_open(&path, &fresh);
-        }
+        // A crash, or an orderly end.
+        place = Some(match dice.below(2) {
+            0 => here.crashed(),
+            _ => here,
+        });
     }
 }

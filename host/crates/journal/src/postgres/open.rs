@@ -1,0 +1,155 @@
+//! Opening: reach the server, bring the tables up to date, look whether the store is
+//! what this home had left, and only then take it.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use super::lease::{Keeper, Lease};
+use super::owner::{self, Candidate, Taken};
+use super::pool::Pool;
+use super::session::{Connector, Purpose, Session, Trouble};
+use super::tasks::Tasks;
+use super::truth::Truth;
+use super::witness::{Witness, random_name};
+use super::writer::Writer;
+use super::{Options, POOL_SIZE_MIN, schema};
+use crate::error::{OpenError, StoreError};
+use crate::store::Opened;
+
+/// Sessions beside those that read: the writer's, and the lease's.
+const OTHER_SESSIONS: usize = POOL_SIZE_MIN - 1;
+
+/// Opens the store, makes its tables where there are none, and takes ownership: the
+/// epoch is one more than before. Waits for a lease that nobody renews to run out. For
+/// [`Journal::start`](crate::Journal::start).
+///
+/// # Errors
+///
+/// See [`OpenError`]; the journal's content is not looked at yet.
+pub fn open(options: &Options) -> Result<Opened, OpenError> {
+    let witness = Arc::new(Witness::open(&options.witness)?);
+    let tasks = Tasks::start().map_err(failed("start the store's threads"))?;
+    let tasks = Arc::new(tasks);
+    let candidate = Candidate {
+        owner: random_name().map_err(failed("name this owner"))?,
+        home: witness.home(),
+        name: name(),
+        take_over: options.take_over,
+    };
+    let connector = Connector::new(&options.address, &candidate.owner)
+        .map_err(failed("prepare TLS for the database"))?;
+    let opening = Opening {
+        options: options.clone(),
+        connector: connector.clone(),
+        witness: Arc::clone(&witness),
+        candidate: candidate.clone(),
+    };
+    let (session, taken) = tasks.run(opening.run())?;
+    let truth = Arc::new(Truth::new(taken.store_id.clone(), taken.meta.end()));
+    let (owner, timing) = (candidate.owner, options.timing);
+    let keeper = Keeper {
+        connector: connector.clone(),
+        truth: Arc::clone(&truth),
+        witness: Arc::clone(&witness),
+        owner: owner.clone(),
+        timing,
+    };
+    let readers = options.pool_size.max(POOL_SIZE_MIN) - OTHER_SESSIONS;
+    let pool = Pool::new(
+        Arc::clone(&tasks),
+        connector.clone(),
+        Arc::clone(&truth),
+        timing,
+        readers,
+    );
+    let lease = Lease::start(&tasks, keeper);
+    Ok(Opened {
+        store: Box::new(Writer {
+            tasks,
+            connector,
+            truth,
+            witness,
+            owner,
+            timing,
+            session: Some(session),
+            lease,
+        }),
+        reader: Box::new(pool),
+        epoch: taken.epoch,
+        store_id: taken.store_id,
+        meta: taken.meta,
+    })
+}
+
+struct Opening {
+    options: Options,
+    connector: Connector,
+    witness: Arc<Witness>,
+    candidate: Candidate,
+}
+
+impl Opening {
+    async fn run(self) -> Result<(Session, Taken), OpenError> {
+        let address = self.options.address.to_string();
+        let connected = self.connector.connect(Purpose::Write).await;
+        let mut session = connected.map_err(|trouble| OpenError::Unreachable {
+            address: address.clone(),
+            why: trouble.text().to_owned(),
+        })?;
+        schema::prepare(&mut session, &address).await?;
+        let looked = owner::look(&session).await;
+        let (store_id, end) = looked.map_err(failed_by("look at the store"))?;
+        self.witness.check(&store_id, end)?;
+        warn_of_loss(&session)
+            .await
+            .map_err(failed_by("ask for the server's settings"))?;
+        let taken = owner::take(&session, &self.candidate, &self.options.timing).await?;
+        Ok((session, taken))
+    }
+}
+
+/// Says what this server may lose although it has acknowledged it.
+async fn warn_of_loss(session: &Session) -> Result<(), Trouble> {
+    let rows = session
+        .rows(
+            "SELECT current_setting('synchronous_standby_names') = '',
+             current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on'",
+            &[],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let (alone, syncs): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    if alone {
+        tracing::warn!(
+            "synchronous_standby_names is empty: a command is acknowledged when this one server has it on its disk. If that disk is lost, or a standby is promoted that was behind, the last acknowledged commands are lost; this host then stops with exit code 5 and rebuilds nothing"
+        );
+    }
+    if !syncs {
+        tracing::error!(
+            "the server runs with fsync or full_page_writes off: a loss of power may lose or damage all that it has"
+        );
+    }
+    Ok(())
+}
+
+/// For people, in the lease: machine and process.
+fn name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let machine = machine.unwrap_or_else(|_| "an unnamed machine".to_owned());
+    format!("process {} on {}", std::process::id(), machine.trim())
+}
+
+/// For `map_err`.
+pub(super) fn failed<E>(attempted: &'static str) -> impl FnOnce(E) -> OpenError
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    move |error| StoreError::of(attempted)(error).into()
+}
+
+/// As [`failed`].
+pub(super) fn failed_by(attempted: &'static str) -> impl FnOnce(Trouble) -> OpenError {
+    move |trouble| failed(attempted)(trouble.text().to_owned())
+}

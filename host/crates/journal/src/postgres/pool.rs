@@ -1,0 +1,139 @@
+//! A few sessions that only read, beside the writer's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Row;
+
+use super::Timing;
+use super::session::{Connector, Param, Purpose, Session, Trouble};
+use super::tasks::Tasks;
+use super::truth::Truth;
+use crate::error::StoreError;
+
+/// Pauses between attempts of a read whose server is away.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// What a row could not be read as.
+pub(super) type Unreadable = Box<dyn std::error::Error + Send + Sync>;
+
+/// Sessions, opened when they are first needed.
+pub(super) struct Pool {
+    tasks: Arc<Tasks>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connector: Connector,
+    truth: Arc<Truth>,
+    timing: Timing,
+    idle: Mutex<Vec<Session>>,
+    permits: Semaphore,
+}
+
+impl Pool {
+    pub(super) fn new(
+        tasks: Arc<Tasks>,
+        connector: Connector,
+        truth: Arc<Truth>,
+        timing: Timing,
+        sessions: usize,
+    ) -> Self {
+        Self {
+            tasks,
+            shared: Arc::new(Shared {
+                connector,
+                truth,
+                timing,
+                idle: Mutex::default(),
+                permits: Semaphore::new(sessions),
+            }),
+        }
+    }
+
+    pub(super) fn truth(&self) -> &Truth {
+        &self.shared.truth
+    }
+
+    /// All rows of one statement, which sees one state of the store.
+    pub(super) fn rows<T>(
+        &self,
+        attempted: &'static str,
+        sql: &'static str,
+        params: Vec<Param<'static>>,
+        read: impl Fn(&Row) -> Result<T, Unreadable>,
+    ) -> Result<Vec<T>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let rows = self
+            .tasks
+            .run(async move { shared.rows(sql, &params).await });
+        let rows = rows.map_err(|trouble| StoreError::of(attempted)(trouble.text().to_owned()))?;
+        let rows: Result<Vec<T>, Unreadable> = rows.iter().map(read).collect();
+        rows.map_err(StoreError::of(attempted))
+    }
+
+    /// The first row of one statement, if it gives any.
+    pub(super) fn row<T>(
+        &self,
+        attempted: &'static str,
+        sql: &'static str,
+        params: Vec<Param<'static>>,
+        read: impl Fn(&Row) -> Result<T, Unreadable>,
+    ) -> Result<Option<T>, StoreError> {
+        let rows = self.rows(attempted, sql, params, read)?;
+        Ok(rows.into_iter().next())
+    }
+}
+
+impl Shared {
+    /// Tries again while the server is away, for as long as a read may take.
+    async fn rows(
+        &self,
+        sql: &'static str,
+        params: &[Param<'static>],
+    ) -> Result<Vec<Row>, Trouble> {
+        let permit = self.permits.acquire().await;
+        let _permit = permit.expect("it is never closed");
+        let began = Instant::now();
+        let mut pause = BACKOFF.0;
+        loop {
+            let trouble = match timeout(self.timing.answer, self.attempt(sql, params)).await {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(trouble @ Trouble::Broken(_))) => trouble,
+                Ok(Err(trouble)) => return Err(trouble),
+                Err(_) => Trouble::slow(),
+            };
+            if began.elapsed() > self.timing.read {
+                return Err(trouble);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        sql: &'static str,
+        params: &[Param<'static>],
+    ) -> Result<Vec<Row>, Trouble> {
+        let idle = loop {
+            match self.idle.lock().pop() {
+                Some(session) if session.is_closed() => {}
+                other => break other,
+            }
+        };
+        let session = match idle {
+            Some(session) => session,
+            None => self.connector.session(Purpose::Read, &self.truth).await?,
+        };
+        let rows = session.rows(sql, params).await;
+        // A statement that was refused leaves its session as it was.
+        if !matches!(rows, Err(Trouble::Broken(_))) {
+            self.idle.lock().push(session);
+        }
+        rows
+    }
+}

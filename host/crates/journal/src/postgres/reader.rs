@@ -1,0 +1,387 @@
+//! The reading side: each question to the store is one statement, and so sees one
+//! state of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use host_model::ActorId;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use super::pool::{Pool, Unreadable};
+use super::session::hash_of;
+use super::{answers, outbox};
+use crate::error::StoreError;
+use crate::group::Hash;
+use crate::store::{GroupRow, Listed, Meta, Reader, SnapshotRow, TimerMark};
+use crate::{
+    AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
+    OutboxRow, Position, TimerRow,
+};
+
+/// Reads dead letters, by what is named behind.
+macro_rules! letters {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, kind, actor, version, event, payload, reason, message, time_ms, origin
+             FROM dead_letters ",
+            $rest
+        )
+    };
+}
+
+impl Reader for Pool {
+    fn lost(&self) -> Option<Arc<str>> {
+        self.truth().lost()
+    }
+
+    fn away(&self) -> Option<Arc<str>> {
+        self.truth().away()
+    }
+
+    fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError> {
+        self.row(
+            "read a snapshot",
+            "SELECT position, seq, body FROM snapshots WHERE actor = $1
+             ORDER BY position DESC LIMIT 1",
+            vec![Box::new(actor.as_str().to_owned())],
+            |row| {
+                Ok(SnapshotRow {
+                    position: position(row, 0)?,
+                    seq: unsigned(row, 1)?,
+                    body: get(row, 2)?,
+                })
+            },
+        )
+    }
+
+    fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError> {
+        self.row(
+            "read a snapshot's sequence",
+            "SELECT seq FROM snapshots WHERE actor = $1 ORDER BY position DESC LIMIT 1",
+            vec![Box::new(actor.as_str().to_owned())],
+            |row| unsigned(row, 0),
+        )
+    }
+
+    fn groups(&self, from: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
+        self.rows(
+            "read groups",
+            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body
+             FROM groups
+             WHERE last_pos >= $1 AND first_pos >= coalesce(
+                 (SELECT first_pos FROM groups WHERE first_pos <= $1
+                  ORDER BY first_pos DESC LIMIT 1), 0)
+             ORDER BY first_pos LIMIT $2",
+            vec![Box::new(from.0.cast_signed()), Box::new(rows_max(limit))],
+            |row| {
+                Ok(GroupRow {
+                    first: position(row, 0)?,
+                    last: position(row, 1)?,
+                    epoch: unsigned(row, 2)?,
+                    records: small(row, 3)?,
+                    time_ms: get(row, 4)?,
+                    prev_hash: hash_of(row, 5)?,
+                    hash: hash_of(row, 6)?,
+                    body: get(row, 7)?,
+                })
+            },
+        )
+    }
+
+    fn hash_before(&self, before: Position) -> Result<Option<Hash>, StoreError> {
+        self.row(
+            "read a hash",
+            "SELECT hash FROM groups WHERE first_pos < $1 AND last_pos < $1
+             ORDER BY first_pos DESC LIMIT 1",
+            vec![Box::new(before.0.cast_signed())],
+            |row| Ok(hash_of(row, 0)?),
+        )
+    }
+
+    fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        self.row(
+            "read the store's own row",
+            "SELECT last_pos, last_hash, known, tail_start FROM store WHERE id = 0",
+            Vec::new(),
+            |row| {
+                Ok(Meta {
+                    last: position(row, 0)?,
+                    hash: hash_of(row, 1)?,
+                    known: unsigned(row, 2)?,
+                    tail_start: position(row, 3)?,
+                })
+            },
+        )
+    }
+
+    fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
+        let needed = self.rows(
+            "look for what the kept snapshots need",
+            "SELECT min(position) AS oldest, actor FROM snapshots
+             GROUP BY actor HAVING max(seq) > min(seq) ORDER BY oldest LIMIT $1",
+            vec![Box::new(rows_max(limit))],
+            |row| Ok((position(row, 0)?, parsed(row, 1)?)),
+        )?;
+        Ok(Some(needed))
+    }
+
+    fn list(
+        &self,
+        plugin: &str,
+        after: Option<&ActorId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        // ';' follows ':' in the order of bytes; no text is above U+10FFFF.
+        let (mut above, below) = match plugin {
+            "" => (String::new(), "\u{10ffff}".to_owned()),
+            plugin => (format!("{plugin}:"), format!("{plugin};")),
+        };
+        if let Some(after) = after
+            && after.as_str() > above.as_str()
+        {
+            above = after.as_str().to_owned();
+        }
+        self.rows(
+            "list actors",
+            "SELECT DISTINCT ON (actor) actor, seq, version FROM snapshots
+             WHERE actor > $1 AND actor < $2 ORDER BY actor, position DESC LIMIT $3",
+            vec![Box::new(above), Box::new(below), Box::new(rows_max(limit))],
+            |row| {
+                Ok(Listed {
+                    id: parsed(row, 0)?,
+                    seq: unsigned(row, 1)?,
+                    version: parsed(row, 2)?,
+                })
+            },
+        )
+    }
+
+    fn casts(&self, after: Option<CastId>, limit: usize) -> Result<Vec<CastRow>, StoreError> {
+        let (above, index) = after.map_or((-1, 0), |id| (id.position.0.cast_signed(), id.index));
+        self.rows(
+            "read casts",
+            "SELECT position, idx, sender, target, version, event, payload, hops FROM casts
+             WHERE (position, idx) > ($1, $2) ORDER BY position, idx LIMIT $3",
+            vec![
+                Box::new(above),
+                Box::new(index.cast_signed()),
+                Box::new(rows_max(limit)),
+            ],
+            |row| {
+                Ok(CastRow {
+                    id: CastId {
+                        position: position(row, 0)?,
+                        index: small(row, 1)?,
+                    },
+                    letter: Letter {
+                        from: parsed(row, 2)?,
+                        to: parsed(row, 3)?,
+                        version: parsed(row, 4)?,
+                        event: get(row, 5)?,
+                        payload: bytes(row, 6)?,
+                        hops: small(row, 7)?,
+                    },
+                })
+            },
+        )
+    }
+
+    fn timers_due(
+        &self,
+        now_ms: i64,
+        after: Option<&TimerMark>,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        let (due_ms, actor, name) = after.map_or((i64::MIN, "", ""), |mark| {
+            (mark.due_ms, mark.actor.as_str(), mark.name.as_str())
+        });
+        self.rows(
+            "read timers",
+            "SELECT actor, name, due_ms, set_at, version, payload FROM timers
+             WHERE due_ms <= $1 AND (due_ms, actor, name) > ($2, $3, $4)
+             ORDER BY due_ms, actor, name LIMIT $5",
+            vec![
+                Box::new(now_ms),
+                Box::new(due_ms),
+                Box::new(actor.to_owned()),
+                Box::new(name.to_owned()),
+                Box::new(rows_max(limit)),
+            ],
+            timer,
+        )
+    }
+
+    fn next_timer(&self) -> Result<Option<i64>, StoreError> {
+        let due = self.row(
+            "read the next timer",
+            "SELECT min(due_ms) FROM timers",
+            Vec::new(),
+            |row| get::<Option<i64>>(row, 0),
+        )?;
+        Ok(due.flatten())
+    }
+
+    fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError> {
+        self.rows(
+            "read an actor's timers",
+            "SELECT actor, name, due_ms, set_at, version, payload FROM timers
+             WHERE actor = $1 ORDER BY name",
+            vec![Box::new(actor.as_str().to_owned())],
+            timer,
+        )
+    }
+
+    fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+        self.rows(
+            "read dead letters",
+            letters!("WHERE id > $1 ORDER BY id LIMIT $2"),
+            vec![Box::new(number(after)), Box::new(rows_max(limit))],
+            |row| Ok((unsigned(row, 0)?, letter(row)?)),
+        )
+    }
+
+    fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, StoreError> {
+        self.row(
+            "read a dead letter",
+            letters!("WHERE id = $1"),
+            vec![Box::new(number(id))],
+            letter,
+        )
+    }
+
+    fn answer(&self, key: &AnswerKey) -> Result<Option<KeptAnswer>, StoreError> {
+        answers::read(self, key)
+    }
+
+    fn oldest_answer(&self) -> Result<Option<i64>, StoreError> {
+        answers::oldest(self)
+    }
+
+    fn outbox(&self, after: Option<OutboxId>, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        outbox::list(self, after, limit)
+    }
+
+    fn outbox_due(
+        &self,
+        now_ms: i64,
+        after: Option<(i64, OutboxId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        outbox::due(self, now_ms, after, limit)
+    }
+
+    fn outbox_row(&self, id: OutboxId) -> Result<Option<(OutboxRow, Bytes)>, StoreError> {
+        outbox::read(self, id)
+    }
+
+    fn next_outbox(&self) -> Result<Option<i64>, StoreError> {
+        outbox::next(self)
+    }
+
+    fn quarantine(&self, actor: &ActorId) -> Result<Option<String>, StoreError> {
+        self.row(
+            "read an actor's quarantine",
+            "SELECT reason FROM quarantine WHERE actor = $1",
+            vec![Box::new(actor.as_str().to_owned())],
+            |row| get(row, 0),
+        )
+    }
+
+    fn quarantined(&self) -> Result<Vec<(ActorId, String)>, StoreError> {
+        self.rows(
+            "read the quarantine",
+            "SELECT actor, reason FROM quarantine ORDER BY actor",
+            Vec::new(),
+            |row| Ok((parsed(row, 0)?, get(row, 1)?)),
+        )
+    }
+
+    fn value(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.row(
+            "read a value",
+            "SELECT value FROM kv WHERE key = $1",
+            vec![Box::new(key.to_owned())],
+            |row| bytes(row, 0),
+        )
+    }
+
+    fn values(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError> {
+        self.rows(
+            "read values",
+            "SELECT key, value FROM kv WHERE key >= $1 AND starts_with(key, $1) ORDER BY key",
+            vec![Box::new(prefix.to_owned())],
+            |row| Ok((get(row, 0)?, bytes(row, 1)?)),
+        )
+    }
+
+    /// As of some seconds ago: asking takes a look at every file.
+    fn bytes(&self) -> u64 {
+        self.truth().bytes()
+    }
+}
+
+/// A dead letter of `letters`.
+fn letter(row: &Row) -> Result<DeadLetter, Unreadable> {
+    let kind: &str = get(row, 1)?;
+    Ok(DeadLetter {
+        kind: DeadLetterKind::named(kind)
+            .ok_or_else(|| format!("{kind:?} is no kind of dead letter"))?,
+        actor: parsed(row, 2)?,
+        version: parsed(row, 3)?,
+        event: get(row, 4)?,
+        payload: bytes(row, 5)?,
+        reason: get(row, 6)?,
+        message: get(row, 7)?,
+        time_ms: get(row, 8)?,
+        origin: serde_json::from_str(get(row, 9)?)?,
+    })
+}
+
+/// Of a dead letter: PostgreSQL's are signed.
+fn number(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+fn timer(row: &Row) -> Result<TimerRow, Unreadable> {
+    Ok(TimerRow {
+        actor: parsed(row, 0)?,
+        name: get(row, 1)?,
+        due_ms: get(row, 2)?,
+        set_at: position(row, 3)?,
+        version: parsed(row, 4)?,
+        payload: bytes(row, 5)?,
+    })
+}
+
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Unreadable> {
+    Ok(row.try_get(column)?)
+}
+
+pub(super) fn position(row: &Row, column: usize) -> Result<Position, Unreadable> {
+    unsigned(row, column).map(Position)
+}
+
+pub(super) fn unsigned(row: &Row, column: usize) -> Result<u64, Unreadable> {
+    get::<i64>(row, column).map(i64::cast_unsigned)
+}
+
+pub(super) fn small(row: &Row, column: usize) -> Result<u32, Unreadable> {
+    get::<i32>(row, column).map(i32::cast_unsigned)
+}
+
+pub(super) fn bytes(row: &Row, column: usize) -> Result<Bytes, Unreadable> {
+    get::<Vec<u8>>(row, column).map(Bytes::from)
+}
+
+pub(super) fn parsed<T>(row: &Row, column: usize) -> Result<T, Unreadable>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    Ok(get::<&str>(row, column)?.parse::<T>()?)
+}
+
+/// PostgreSQL's limits are signed.
+pub(super) fn rows_max(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

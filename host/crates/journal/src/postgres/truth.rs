@@ -1,0 +1,140 @@
+//! What this host has been told of the store: against it every new session's server is
+//! held.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use crate::Position;
+use crate::store::End;
+
+/// Shared by all who have sessions.
+#[derive(Debug)]
+pub(super) struct Truth {
+    store_id: String,
+    told: Mutex<End>,
+    lost: OnceLock<Arc<str>>,
+    away: Mutex<Option<Arc<str>>>,
+    bytes: AtomicU64,
+}
+
+impl Truth {
+    pub(super) fn new(store_id: String, told: End) -> Self {
+        Self {
+            store_id,
+            told: Mutex::new(told),
+            lost: OnceLock::new(),
+            away: Mutex::new(None),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// Where the store ends, as it has said last.
+    pub(super) fn told(&self) -> End {
+        *self.told.lock()
+    }
+
+    /// The store has said that it ends here.
+    pub(super) fn tell(&self, end: End) {
+        *self.told.lock() = end;
+    }
+
+    /// Holds what a server shows against what was `told` before it was asked. If it
+    /// does not hold, this store is lost for this host.
+    pub(super) fn check(&self, told: End, store_id: &str, end: End) -> Result<(), String> {
+        let checked = compare((&self.store_id, told), (store_id, end));
+        if let Err(why) = &checked {
+            self.lose(why);
+        }
+        checked
+    }
+
+    /// An operator must look. The first reason stays.
+    pub(super) fn lose(&self, why: &str) {
+        if self.lost.set(why.into()).is_ok() {
+            tracing::error!(why, "the store is not to be used on");
+        }
+    }
+
+    pub(super) fn lost(&self) -> Option<Arc<str>> {
+        self.lost.get().cloned()
+    }
+
+    /// The writer waits for the server, because of `why`; or does no longer.
+    pub(super) fn set_away(&self, why: Option<&str>) {
+        *self.away.lock() = why.map(Into::into);
+    }
+
+    pub(super) fn away(&self) -> Option<Arc<str>> {
+        self.away.lock().clone()
+    }
+
+    pub(super) fn set_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether a store can be the one that was known before: it is that one, and has not
+/// lost what it had.
+pub(super) fn compare(known: (&str, End), found: (&str, End)) -> Result<(), String> {
+    let ((known_id, known), (found_id, found)) = (known, found);
+    if known_id != found_id {
+        return Err(format!(
+            "the server shows the store {found_id}, and this host's was {known_id}"
+        ));
+    }
+    let Position(at) = known.last;
+    if found.last < known.last {
+        return Err(format!(
+            "the store ends at position {}, and had committed up to {at}: it has lost {} positions, as a standby that was promoted too early or a disk that was restored has",
+            found.last.0,
+            at - found.last.0
+        ));
+    }
+    if found.last == known.last && found.hash != known.hash {
+        return Err(format!(
+            "the store has another history than the one that this host knows up to position {at}"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(last: u64, hash: u8) -> End {
+        End {
+            last: Position(last),
+            hash: [hash; 32],
+        }
+    }
+
+    #[test]
+    fn a_store_may_be_further_and_never_behind() {
+        let known = ("one", end(5, 1));
+        assert!(compare(known, ("one", end(5, 1))).is_ok());
+        assert!(compare(known, ("one", end(6, 2))).is_ok());
+        for found in [("one", end(4, 1)), ("one", end(5, 2)), ("two", end(9, 1))] {
+            assert!(compare(known, found).is_err(), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        let truth = Truth::new("one".to_owned(), end(5, 1));
+        assert_eq!(truth.lost(), None);
+        assert!(truth.check(truth.told(), "one", end(3, 1)).is_err());
+        truth.lose("later");
+        assert!(truth.lost().unwrap().contains("lost 2 positions"));
+    }
+}

@@ -1,0 +1,76 @@
+//! One suite for every store: a test that takes a [`Place`] stands in this list, or
+//! nobody runs it and the compiler says so.
+
+macro_rules! on_each_store {
+    ($($room:ident { $($test:ident,)+ })+) => {
+        mod sqlite {
+            $($(
+                #[test]
+                fn $test() {
+                    super::super::$room::$test(&super::super::place::Sqlite::new());
+                }
+            )+)+
+        }
+        mod postgres {
+            $($(
+                #[test]
+                fn $test() {
+                    super::super::$room::$test(&super::super::place::Postgres::new());
+                }
+            )+)+
+        }
+    };
+}
+
+on_each_store! {
+    audit {
+        the_first_broken_group_is_named,
+        an_action_is_in_the_chain_and_in_no_replay,
+    }
+    concurrent {
+        readers_see_whole_actors_while_callers_append_and_snapshot,
+    }
+    failure {
+        a_failed_group_takes_along_what_stands_behind_it_and_the_journal_goes_on,
+        a_store_that_refuses_is_trouble_until_it_takes_something,
+        a_record_out_of_sequence_is_not_written,
+        a_panic_of_the_callback_closes_the_journal,
+        nothing_is_admitted_while_too_much_waits,
+        an_owner_that_was_replaced_writes_nothing_and_must_be_looked_at,
+    }
+    once {
+        an_answer_is_there_with_its_record_and_only_under_its_own_key,
+        answers_are_forgotten_a_few_at_a_time_the_oldest_first,
+        a_webhook_waits_until_it_is_taken_and_is_due_in_order,
+        a_look_through_the_due_timers_goes_on_where_it_stood,
+        what_becomes_of_a_webhook_within_a_group_keeps_its_order,
+    }
+    random {
+        a_random_run_with_reopenings_agrees_with_the_model,
+    }
+    recovery {
+        everything_is_there_after_an_orderly_end_and_after_a_crash,
+        recovery_reads_only_what_some_replay_needs,
+        a_damaged_group_is_named_and_nothing_is_overwritten,
+        a_missing_group_is_noticed,
+        a_damaged_snapshot_is_named_when_it_is_read,
+    }
+    retention {
+        what_the_last_two_snapshots_need_stays_and_the_rest_goes,
+        a_tail_that_begins_in_the_first_group_left_is_recovered,
+        steps_are_bounded_and_young_groups_stay,
+        who_holds_groups_back_is_named_and_a_snapshot_lets_go,
+        a_damaged_group_is_not_removed,
+    }
+    rows {
+        entries_end_in_order_and_are_read_back,
+        a_snapshot_takes_the_place_of_the_records_it_includes,
+        actors_are_listed_in_order_with_the_version_of_their_state,
+        casts_are_used_up_once,
+        timers_are_replaced_cancelled_and_used_up,
+        what_a_group_writes_and_uses_up_itself_comes_to_nothing,
+        dead_letters_quarantine_and_values_are_kept,
+        the_whole_journal_is_verified_and_exported,
+        close_commits_what_is_in_the_line_and_refuses_the_rest,
+    }
+}

@@ -1,0 +1,199 @@
+//! Where a store is: what a test needs to know of SQLite or PostgreSQL.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use test_postgres::shared;
+
+use crate::postgres::{self, Address, SslMode, Timing};
+use crate::store::Opened;
+use crate::{OpenError, sqlite};
+
+/// Tables that the journal's content is in.
+const TABLES: [&str; 7] = [
+    "groups",
+    "snapshots",
+    "casts",
+    "timers",
+    "outbox",
+    "answers",
+    "kv",
+];
+
+/// A store of a test's own.
+pub(super) trait Place: Sync {
+    /// Opens it; makes it where there is none.
+    fn opened(&self) -> Result<Opened, OpenError>;
+
+    /// A new one of the same kind.
+    fn another(&self) -> Box<dyn Place>;
+
+    /// What a crash at this moment would leave, while the store is open.
+    fn crashed(&self) -> Box<dyn Place>;
+
+    /// Runs SQL that every store understands, past the journal.
+    fn sql(&self, sql: &str);
+
+    /// All that is in the store but its owner.
+    fn dump(&self) -> Vec<String>;
+}
+
+/// A SQLite database in a folder.
+#[derive(Clone)]
+pub(super) struct Sqlite {
+    /// None: another one has it.
+    _folder: Option<Arc<TempDir>>,
+    pub(super) path: PathBuf,
+}
+
+impl Sqlite {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.db");
+        Self {
+            _folder: Some(Arc::new(folder)),
+            path,
+        }
+    }
+
+    /// The database in this file, whose folder is somebody else's.
+    pub(super) fn at(path: &Path) -> Self {
+        Self {
+            _folder: None,
+            path: path.to_owned(),
+        }
+    }
+
+    /// What a crash would leave, while it is open.
+    pub(super) fn copied(&self) -> Self {
+        let folder = self.path.with_extension("crashed");
+        fs::create_dir(&folder).unwrap();
+        let copy = folder.join("host.db");
+        fs::copy(&self.path, &copy).unwrap();
+        let wal = |path: &Path| path.with_extension("db-wal");
+        if wal(&self.path).exists() {
+            fs::copy(wal(&self.path), wal(&copy)).unwrap();
+        }
+        Self {
+            _folder: self._folder.clone(),
+            path: copy,
+        }
+    }
+
+    fn connection(&self) -> Connection {
+        Connection::open(&self.path).unwrap()
+    }
+}
+
+impl Place for Sqlite {
+    fn opened(&self) -> Result<Opened, OpenError> {
+        sqlite::open(&self.path)
+    }
+
+    fn another(&self) -> Box<dyn Place> {
+        Box::new(Self::new())
+    }
+
+    fn crashed(&self) -> Box<dyn Place> {
+        Box::new(self.copied())
+    }
+
+    fn sql(&self, sql: &str) {
+        self.connection().execute_batch(sql).unwrap();
+    }
+
+    fn dump(&self) -> Vec<String> {
+        let connection = self.connection();
+        let mut dump = Vec::new();
+        for table in TABLES {
+            let mut rows = connection
+                .prepare(&format!("SELECT * FROM {table}"))
+                .unwrap();
+            let columns = rows.column_count();
+            let mut rows = rows.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values = (0..columns).map(|column| row.get_ref(column).unwrap());
+                dump.push(format!("{table}: {:?}", values.collect::<Vec<_>>()));
+            }
+        }
+        dump
+    }
+}
+
+/// A database of the tests' own server, or of another, and a home that uses it.
+#[derive(Clone)]
+pub(super) struct Postgres {
+    pub(super) options: postgres::Options,
+    database: String,
+    _folder: Arc<TempDir>,
+}
+
+impl Postgres {
+    /// A new database of the server that all tests share.
+    pub(super) fn new() -> Self {
+        Self::at(&shared().database().unwrap())
+    }
+
+    /// A home that has nothing yet, for the database at this address.
+    pub(super) fn at(url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = url.split('?').next().unwrap();
+        Self {
+            options: postgres::Options {
+                address: Address::parse(url, SslMode::VerifyFull, None).unwrap(),
+                pool_size: 5,
+                witness: folder.path().join("store.json"),
+                take_over: false,
+                timing: Timing::default(),
+            },
+            database: path.rsplit('/').next().unwrap().to_owned(),
+            _folder: Arc::new(folder),
+        }
+    }
+
+    /// The same database, for a home that knows nothing of it.
+    pub(super) fn for_another_home(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut other = self.clone();
+        other.options.witness = folder.path().join("store.json");
+        other._folder = Arc::new(folder);
+        other
+    }
+
+    fn run(&self, sql: &str) -> String {
+        shared().sql(&self.database, sql).unwrap()
+    }
+}
+
+impl Place for Postgres {
+    fn opened(&self) -> Result<Opened, OpenError> {
+        postgres::open(&self.options)
+    }
+
+    fn another(&self) -> Box<dyn Place> {
+        Box::new(Self::new())
+    }
+
+    /// The same database, with nobody in it: a home that comes back waits for no lease.
+    fn crashed(&self) -> Box<dyn Place> {
+        self.run(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        Box::new(self.clone())
+    }
+
+    fn sql(&self, sql: &str) {
+        self.run(sql);
+    }
+
+    fn dump(&self) -> Vec<String> {
+        let tables = TABLES.iter();
+        tables
+            .map(|table| self.run(&format!("SELECT * FROM {table}")))
+            .collect()
+    }
+}
