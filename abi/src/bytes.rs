@@ -38,6 +38,7 @@ impl Bytes {
     /// The memory must be what [`Bytes::new`] was given, alive and not written
     /// to for `'a`: inside the call that passed it, and not after.
     #[must_use]
+    #[inline]
     pub const unsafe fn as_slice<'a>(self) -> &'a [u8] {
         if self.ptr.is_null() || self.len == 0 {
             return &[];

@@ -30,9 +30,9 @@ impl Caller {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, StableAbi)]
 pub struct Call {
-    /// The actor's key, without the plugin's name (UTF-8).
+    /// The actor's key, without the plugin's name. UTF-8, which the host has checked.
     pub key: Bytes,
-    /// Name of the command, query or timer (UTF-8).
+    /// Name of the command, query or timer. UTF-8, which the host has checked.
     pub event: Bytes,
     /// The payload as it came in (JSON; empty counts as `{}`).
     pub payload: Bytes,

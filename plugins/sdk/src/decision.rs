@@ -185,6 +185,7 @@ impl Reply {
 
     /// A copy of bytes as they are. Clients of the gateway understand JSON only.
     #[must_use]
+    #[inline]
     pub fn raw(bytes: &[u8]) -> Self {
         Self(Ok(SmallVec::from_slice(bytes)))
     }

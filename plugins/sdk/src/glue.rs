@@ -221,9 +221,14 @@ pub(crate) unsafe fn make<P: Plugin>(
     }
 }
 
-#[inline(always)]
-pub(crate) fn text(bytes: &[u8]) -> Result<&str, Stop> {
-    std::str::from_utf8(bytes).map_err(|e| codec("a name from the host", &e))
+/// A text from the host: checked there, and not again at each call.
+///
+/// # Safety
+///
+/// `bytes` are what the ABI calls UTF-8, valid for `'a`.
+pub(crate) unsafe fn text<'a>(bytes: Bytes) -> &'a str {
+    // SAFETY: forwarded.
+    unsafe { str::from_utf8_unchecked(bytes.as_slice()) }
 }
 
 pub(crate) fn import_bytes<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Stop> {
@@ -236,19 +241,19 @@ pub(crate) fn import_bytes<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Res
 ///
 /// `call` is the pointer that the host passed, valid for `'a`.
 #[inline(always)]
-unsafe fn cx<'a>(call: *const Call) -> Result<(Cx<'a>, &'a [u8]), Stop> {
-    // SAFETY: the call and its bytes are borrowed for this call into the plugin.
+unsafe fn cx<'a>(call: *const Call) -> (Cx<'a>, &'a [u8]) {
+    // SAFETY: the call and its bytes are borrowed for this call into the plugin, and
+    // the ABI has key and event be UTF-8.
     let (call, key, event, claims, payload) = unsafe {
         let call = &*call;
         (
             call,
-            call.key.as_slice(),
-            call.event.as_slice(),
+            text(call.key),
+            text(call.event),
             call.claims.as_slice(),
             call.payload.as_slice(),
         )
     };
-    let (key, event) = (text(key)?, text(event)?);
     let cx = Cx {
         key,
         event,
@@ -262,7 +267,7 @@ unsafe fn cx<'a>(call: *const Call) -> Result<(Cx<'a>, &'a [u8]), Stop> {
             _ => Caller::Client,
         },
     };
-    Ok((cx, payload))
+    (cx, payload)
 }
 
 #[inline(always)]
@@ -331,7 +336,7 @@ unsafe extern "C" fn init(api: *const c_void, _config: Bytes, sink: *const Sink)
 
 unsafe extern "C" fn new<P: Plugin>(key: Bytes, sink: *const Sink) -> *mut State {
     // SAFETY: the host's sink and bytes, for this call.
-    unsafe { make(sink, |_| Ok(P::new(text(key.as_slice())?))) }
+    unsafe { make(sink, |_| Ok(P::new(text(key)))) }
 }
 
 unsafe extern "C" fn handle<P: Plugin>(
@@ -343,7 +348,7 @@ unsafe extern "C" fn handle<P: Plugin>(
     unsafe {
         run(sink, |out| {
             let state = &mut *state.cast::<P>();
-            let (cx, payload) = cx(call)?;
+            let (cx, payload) = cx(call);
             let command = message::parse(cx.event(), payload)?;
             let decision = state.decide(&cx, command)?;
             carry_out(state, decision, out)
@@ -360,7 +365,7 @@ unsafe extern "C" fn timer<P: Plugin>(
     unsafe {
         run(sink, |out| {
             let state = &mut *state.cast::<P>();
-            let (cx, payload) = cx(call)?;
+            let (cx, payload) = cx(call);
             let payload = if payload.is_empty() { b"{}" } else { payload };
             let payload = serde_json::from_slice(payload).map_err(|e| codec("a timer", &e))?;
             let decision = state.timer(&cx, payload)?;
@@ -393,7 +398,7 @@ unsafe extern "C" fn query<P: Plugin>(
     // SAFETY: a state of this version that no one changes meanwhile; the host's call and sink.
     unsafe {
         run(sink, |out| {
-            let (cx, payload) = cx(call)?;
+            let (cx, payload) = cx(call);
             let query = message::parse(cx.event(), payload)?;
             reply(out, (*state.cast::<P>()).query(&cx, query)?)
         })
@@ -402,7 +407,7 @@ unsafe extern "C" fn query<P: Plugin>(
 
 unsafe extern "C" fn authorize<P: Plugin>(call: *const Call, sink: *const Sink) -> Status {
     // SAFETY: the host's call and sink.
-    unsafe { run(sink, |_| Ok(P::authorize(&cx(call)?.0)?)) }
+    unsafe { run(sink, |_| Ok(P::authorize(&cx(call).0)?)) }
 }
 
 unsafe extern "C" fn export<P: Plugin>(state: *const State, sink: *const Sink) -> Status {

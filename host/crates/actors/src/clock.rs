@@ -2,7 +2,14 @@
 //! quarter of what the exact ones cost, which matters where a query takes less than
 //! a fifth of a microsecond. clock_gettime(2), `CLOCK_*_COARSE`.
 
+use std::cell::Cell;
+
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
+
+thread_local! {
+    /// The last millisecond that this thread has asked for, and the time of day in it.
+    static SEEN: Cell<(u64, i64)> = const { Cell::new((u64::MAX, 0)) };
+}
 
 /// Milliseconds since the machine started; never goes back.
 pub(crate) fn monotonic_ms() -> u64 {
@@ -12,6 +19,21 @@ pub(crate) fn monotonic_ms() -> u64 {
 /// Unix milliseconds, UTC.
 pub(crate) fn unix_ms() -> i64 {
     ms(clock_gettime(ClockId::RealtimeCoarse))
+}
+
+/// Unix milliseconds, UTC, at a moment that has just been read as `monotonic_ms`. The
+/// coarse clocks move together, so the second is asked only where the first has moved.
+#[inline]
+pub(crate) fn unix_ms_at(monotonic_ms: u64) -> i64 {
+    SEEN.with(|seen| {
+        let (at, time_ms) = seen.get();
+        if at == monotonic_ms {
+            return time_ms;
+        }
+        let time_ms = unix_ms();
+        seen.set((monotonic_ms, time_ms));
+        time_ms
+    })
 }
 
 /// The tick: what a difference of two readings may be off by.

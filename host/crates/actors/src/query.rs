@@ -9,7 +9,7 @@ use host_loader::{Call, Caller, Fault};
 use host_model::effect::Rejection;
 
 use crate::Actors;
-use crate::clock::{monotonic_ms, unix_ms};
+use crate::clock::{monotonic_ms, unix_ms_at};
 use crate::live::Live;
 use crate::message::{Answer, CallError, Request};
 use crate::release::EventStats;
@@ -28,7 +28,7 @@ impl Actors {
         stats: &EventStats,
     ) -> Result<Answer, CallError> {
         let seq = live.seq;
-        match self.ask(live, slot, request) {
+        match self.ask(live, slot, request, monotonic_ms()) {
             Ok(Ok(reply)) => Ok(Answer::new(reply, seq)),
             Ok(Err(rejection)) => {
                 stats.rejected();
@@ -78,7 +78,7 @@ impl Actors {
         }
         let seq = live.seq;
         watchdog::watch(&claim.slot, stats, began_ms, || {
-            match self.ask(live, &claim.slot, request) {
+            match self.ask(live, &claim.slot, request, began_ms) {
                 Ok(Ok(reply)) => Some(Ok(Answer::new(reply, seq))),
                 Ok(Err(rejection)) => {
                     stats.rejected();
@@ -96,13 +96,14 @@ impl Actors {
         live: &Live,
         slot: &Slot,
         request: &Request,
+        began_ms: u64,
     ) -> Result<Result<bytes::Bytes, Rejection>, Box<Fault>> {
         live.state.query(&Call {
             key: slot.id.key(),
             event: &request.event,
             payload: &request.payload,
             claims: &request.claims,
-            now_ms: unix_ms().max(live.time_ms),
+            now_ms: unix_ms_at(began_ms).max(live.time_ms),
             seed: seed::next(),
             seq: live.seq,
             caller: Caller::CLIENT,

@@ -111,10 +111,10 @@ unsafe extern "C" fn cast<P: Migrate, D: Direction>(
     // SAFETY: the host's call, its bytes, and the sink, for this call.
     unsafe {
         run(sink, |out| {
-            let (event, payload) = ((*call).event.as_slice(), (*call).payload.as_slice());
+            let (event, payload) = (text((*call).event), (*call).payload.as_slice());
             let payload = if payload.is_empty() { b"{}" } else { payload };
             let message = Message {
-                event: text(event)?.to_owned(),
+                event: event.to_owned(),
                 payload: serde_json::from_slice(payload)
                     .map_err(|e| Rejection::new("bad_payload", e.to_string()))?,
             };

@@ -81,27 +81,6 @@ fn without_a_hook_the_words_are_told_without_their_place() {
 }
 
 #[test]
-fn names_that_are_no_text_are_faults() {
-    let table = table::<Plain<Counter>>();
-    let no_text = [b'a', 0xff];
-    // SAFETY: bytes and sink are this call's.
-    let (state, answer) = with_sink(|sink| unsafe { (table.new)(Bytes::new(&no_text), sink) });
-    assert!(state.is_null());
-    assert_eq!(answer.fault().kind, FaultKind::CODEC);
-
-    let lobby = Actor::new::<Plain<Counter>>();
-    let mut bad_key = call(b"add", b"{}");
-    bad_key.key = Bytes::new(&no_text);
-    for call in [call(&no_text, b"{}"), bad_key] {
-        // SAFETY: the state is this table's; the call and the sink are this call's.
-        let (status, answer) =
-            with_sink(|sink| unsafe { (table.handle)(lobby.state, &raw const call, sink) });
-        assert_eq!(status, Status::FAULT);
-        assert_eq!(answer.fault().kind, FaultKind::CODEC);
-    }
-}
-
-#[test]
 fn bytes_that_are_no_state_and_no_event_are_faults() {
     let table = table::<Plain<Counter>>();
     for bytes in [&b""[..], b"\xc1", b"\x80", b"\x81\xa5total\x01"] {
