@@ -7,6 +7,7 @@ use host_journal::{Consumed, DeadLetter, DeadLetterKind, Origin, Rows};
 use host_loader::Caller;
 use host_model::Version;
 use host_model::effect::Rejection;
+use host_model::error::chain;
 
 use crate::Actors;
 use crate::clock::unix_ms;
@@ -15,7 +16,6 @@ use crate::message::{CallError, Message};
 use crate::slots::Claim;
 use crate::token::{Source, Token};
 use crate::turn::Settled;
-use crate::wake::chain;
 
 impl Actors {
     /// Keeps a message that came to nothing as a dead letter, and tells its caller.

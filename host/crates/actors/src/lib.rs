@@ -71,7 +71,6 @@ pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
 pub use sweep::SweepProgress;
 pub use token::Ticket;
-pub use wake::chain;
 pub use watchdog::Running;
 
 use message::Message;

@@ -7,6 +7,7 @@ use host_journal::{
     Consumed, DeadLetter, DeadLetterKind, Lost, OutboxChange, OutboxId, Rows, Tried, Webhook,
 };
 use host_model::effect::Rejection;
+use host_model::error::chain;
 use host_model::limits::CALL_TIMEOUT;
 use tokio::sync::oneshot;
 
@@ -14,7 +15,6 @@ use crate::Actors;
 use crate::clock::unix_ms;
 use crate::letters::unknown_letter;
 use crate::message::{Answer, CallError, Message};
-use crate::wake::chain;
 
 /// To be awaited on the data runtime: handlers run right here.
 impl Actors {

@@ -11,6 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use host_journal::{Archive, BackupError, CheckError, Checked};
 use host_model::Version;
+use host_model::error::chain;
 use host_model::keep::{
     BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, DamageRow,
 };
@@ -77,7 +78,7 @@ pub fn manifest_of(
     releases: &Releases,
     host: &Version,
 ) -> Result<(BackupManifest, Bytes), String> {
-    let manifest = describe(copy, releases, host, now_ms()).map_err(|e| host_actors::chain(&e))?;
+    let manifest = describe(copy, releases, host, now_ms()).map_err(|e| chain(&e))?;
     let value = serde_json::to_vec(&manifest).map_err(|e| e.to_string())?;
     Ok((manifest, value.into()))
 }

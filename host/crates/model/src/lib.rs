@@ -12,6 +12,7 @@
 pub mod appup;
 pub mod control;
 pub mod effect;
+pub mod error;
 pub mod id;
 pub mod keep;
 pub mod limits;

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_actors::chain;
 use host_journal::{Action, AnchorKey, KeyError, Lost, Outcome, Position, ReadError};
+use host_model::error::chain;
 use serde_json::{Value, json};
 use thiserror::Error;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use host_actors::Release;
 use host_model::control::Progress;
+use host_model::error::chain;
 use host_model::limits::PROBATION_MAX;
 
 use crate::book::Book;
@@ -176,7 +177,7 @@ impl Run {
             tokio::select! {
                 swept = &mut sweep => return match swept {
                     Ok(_) => Swept::All,
-                    Err(error) => Swept::Failed(Reason::blameless(host_actors::chain(&error))),
+                    Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
                 },
                 Some(asked) = self.asked.recv() => {
                     // Who goes back already has nothing else to wish for.
@@ -221,7 +222,7 @@ impl Run {
             tokio::select! {
                 swept = &mut sweep => {
                     if let Err(error) = swept {
-                        return Swept::Failed(Reason::blameless(host_actors::chain(&error)));
+                        return Swept::Failed(Reason::blameless(chain(&error)));
                     }
                     let failures = self.failures().map(Reason::release);
                     return failures.map_or(Swept::All, Swept::Failed);
@@ -265,10 +266,10 @@ impl Run {
         };
         let assembled = tokio::task::spawn_blocking(move || -> Result<_, String> {
             let releases = upgrader.assembler.releases();
-            let read = |version| releases.read(version).map_err(|e| host_actors::chain(&e));
+            let read = |version| releases.read(version).map_err(|e| chain(&e));
             let (to, from) = (read(&to)?, read(&from)?);
             let release = upgrader.assembler.assemble(&to, Some(&from));
-            release.map_err(|e| host_actors::chain(&e))
+            release.map_err(|e| chain(&e))
         });
         assembled.await.unwrap_or_else(|e| Err(e.to_string()))
     }
