@@ -5,6 +5,7 @@ use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use host_model::instant::rfc3339;
 use host_model::keep::{
     BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, ExportQuery, PinRequest,
     PinRow, Proof, ReplayReport, UnpinRequest, Verifying,
@@ -13,7 +14,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::query;
 use crate::failure::EXIT_LOOK;
-use crate::instant::rfc3339;
 use crate::table::{Table, bytes};
 use crate::{Client, Failure, Output};
 

@@ -4,12 +4,12 @@ use host_model::control::{
     ActorRow, ActorState, DeadLetterRow, Outcome, PluginRow, QuarantineRow, ReleaseRow, Status,
     UpgradeReport, UpgradeStatus, WebhookRow,
 };
+use host_model::instant::rfc3339;
 use host_model::plan::{Change, Plan, StateChange};
 use host_model::release::ReleaseStatus;
 use serde_json::Value;
 
 use crate::duration::people;
-use crate::instant::rfc3339;
 use crate::table::{Table, bytes, count};
 
 pub(crate) fn status(status: &Status) -> String {

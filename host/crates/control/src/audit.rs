@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Response;
-use host_journal::{Anchor, AnchorKey, KeyError, ReadError, Trail};
+use host_journal::{Anchor, AnchorKey, KeyError, ReadError, Trail, hex};
 use host_model::keep::{AnchorRow, ExportFormat, ExportQuery, Proof, Verifying};
 
 use crate::extract::Query;
@@ -88,7 +88,7 @@ pub fn verify_with(
             groups: verified.groups,
             records: verified.records,
             position: verified.last.0,
-            hash: hex(&verified.hash),
+            hash: hex::encode(&verified.hash),
             anchor: verified.anchor.as_ref().map(anchor_row),
             public_key,
         })),
@@ -120,14 +120,10 @@ pub enum VerifyError {
 fn anchor_row(anchor: &Anchor) -> AnchorRow {
     AnchorRow {
         position: anchor.position.0,
-        hash: hex(&anchor.hash),
+        hash: hex::encode(&anchor.hash),
         groups: anchor.groups,
         records: anchor.records,
         time_ms: anchor.time_ms,
-        public_key: hex(&anchor.public_key),
+        public_key: hex::encode(&anchor.public_key),
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use host_journal::{Archive, BackupError, CheckError, Checked};
+use host_journal::{Archive, BackupError, CheckError, Checked, unix_ms};
 use host_model::Version;
 use host_model::error::chain;
 use host_model::keep::{
@@ -18,7 +18,6 @@ use host_model::keep::{
 use host_upgrade::{BACKUP, Releases, describe};
 
 use crate::Control;
-use crate::actions::now_ms;
 use crate::extract::Body;
 use crate::problem::Refusal;
 use crate::stream::answer;
@@ -78,7 +77,7 @@ pub fn manifest_of(
     releases: &Releases,
     host: &Version,
 ) -> Result<(BackupManifest, Bytes), String> {
-    let manifest = describe(copy, releases, host, now_ms()).map_err(|e| chain(&e))?;
+    let manifest = describe(copy, releases, host, unix_ms()).map_err(|e| chain(&e))?;
     let value = serde_json::to_vec(&manifest).map_err(|e| e.to_string())?;
     Ok((manifest, value.into()))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::Release;
+use host_journal::unix_ms;
 use host_model::control::Progress;
 use host_model::error::chain;
 use host_model::limits::PROBATION_MAX;
@@ -12,7 +13,7 @@ use host_model::limits::PROBATION_MAX;
 use crate::book::Book;
 use crate::engine::Asked;
 use crate::run::{HostEnds, Run};
-use crate::running::{left_s, now_ms};
+use crate::running::left_s;
 use crate::state::{Event, Reason, State};
 use crate::verify::verify;
 
@@ -79,7 +80,7 @@ impl Run {
         self.upgrader.actors.install(release);
         match self.come_over().await {
             Swept::All => Event::AllSwitched {
-                until_ms: now_ms().saturating_add(self.probation_ms()),
+                until_ms: unix_ms().saturating_add(self.probation_ms()),
             },
             Swept::Failed(reason) => Event::Failed { reason },
         }
@@ -88,7 +89,7 @@ impl Run {
     /// Watches the new release until `until_ms`, and brings over who is still behind.
     pub(crate) async fn watch(&mut self, until_ms: i64) -> Event {
         loop {
-            let left_ms = u64::try_from(until_ms - now_ms()).unwrap_or(0);
+            let left_ms = u64::try_from(until_ms - unix_ms()).unwrap_or(0);
             if left_ms == 0 {
                 break;
             }
