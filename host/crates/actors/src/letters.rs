@@ -1,6 +1,7 @@
 //! Dead letters: messages that came to nothing, kept for an operator.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use host_journal::{Consumed, DeadLetter, DeadLetterKind, Origin, Rows};
@@ -73,7 +74,14 @@ impl Actors {
             consumed: command.source,
             ..Rows::default()
         };
+        self.buried.fetch_add(1, Ordering::Relaxed);
         self.append(claim, rows, token);
+    }
+
+    /// Messages that became dead letters since the start.
+    #[must_use]
+    pub fn buried(&self) -> u64 {
+        self.buried.load(Ordering::Relaxed)
     }
 
     /// Answers a message whose plugin is not in the release that rules. A cast or
