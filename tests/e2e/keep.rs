@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use e2e::load::{Load, Shape};
+use e2e::load::Load;
 use e2e::{Home, release};
 use serde_json::{Value, json};
 
@@ -152,13 +153,7 @@ fn what_operators_did_is_in_the_chain_with_who_and_how_it_ended() {
 fn a_backup_under_load_is_put_back_into_another_home() {
     let home = with_gifts();
     let port = home.status().unwrap().port;
-    let shape = Shape {
-        port,
-        clients: 4,
-        campaigns: 2,
-        pace: std::time::Duration::ZERO,
-    };
-    let load = Load::start(shape).unwrap();
+    let load = Load::few(port, Duration::ZERO).unwrap();
     load.more(100).unwrap();
     let file = home.path().join("backup.db");
     let line = ["store", "backup", text(&file), "--json"];

@@ -1,8 +1,9 @@
 //! What operators, dashboards and scripts read and do, by the names that they know.
 
 use std::fs;
+use std::time::Duration;
 
-use e2e::load::{Load, Shape};
+use e2e::load::Load;
 use e2e::{Client, Home, Ran, http, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -86,6 +87,25 @@ fn the_status_and_the_report_have_the_fields_that_scripts_know() {
         (&json!("0.2.0"), &json!("0.2.0"))
     );
     assert_eq!(after["pid"], before["pid"], "the same process");
+}
+
+#[test]
+fn every_counter_of_the_status_is_a_metric() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let settings: Vec<Value> = home.answer(&["config", "show", "--json"]).unwrap();
+    let admin = settings.iter().find(|row| row["key"] == "ADMIN_PORT");
+    let port = admin.unwrap()["value"].as_str().unwrap().parse().unwrap();
+    let metrics = http::request(port, "GET", "/metrics", "").unwrap();
+    assert_eq!(metrics.status, 200, "{metrics:?}");
+    let counters = home.status().unwrap().counters;
+    assert!(counters.len() > 10, "{counters:?}");
+    for name in counters.keys() {
+        let line = format!("\nhost_{name} ");
+        assert!(metrics.body.contains(&line), "{name}: {}", metrics.body);
+    }
+    let release = "host_release_info{version=\"0.1.0\",permanent=\"0.1.0\"} 1";
+    assert!(metrics.body.contains(release), "{}", metrics.body);
 }
 
 #[test]
@@ -205,13 +225,7 @@ fn going_up_and_down_keeps_the_process_small_and_ready() {
     const ROUNDS: usize = 10;
     let home = Home::new().unwrap();
     let port = home.start().unwrap().port;
-    let shape = Shape {
-        port,
-        clients: 4,
-        campaigns: 2,
-        pace: std::time::Duration::from_millis(20),
-    };
-    let load = Load::start(shape).unwrap();
+    let load = Load::few(port, Duration::from_millis(20)).unwrap();
     for _ in 0..ROUNDS {
         home.upgrade("0.2.0").unwrap();
         let ready = http::request(port, "GET", "/readyz", "").unwrap();
@@ -234,13 +248,7 @@ fn going_up_and_down_keeps_the_process_small_and_ready() {
 fn sigterm_ends_keeper_and_host_in_order() {
     let home = Home::new().unwrap();
     let port = home.start().unwrap().port;
-    let shape = Shape {
-        port,
-        clients: 4,
-        campaigns: 2,
-        pace: std::time::Duration::ZERO,
-    };
-    let load = Load::start(shape).unwrap();
+    let load = Load::few(port, Duration::ZERO).unwrap();
     load.more(100).unwrap();
     let keeper = i32::try_from(home.keeper_pid().unwrap()).unwrap();
     kill_process(Pid::from_raw(keeper).unwrap(), Signal::TERM).unwrap();
