@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use host_cli::args::keep::Store as Command;
-use host_cli::{Client, Failure, Output, keep};
+use host_cli::{Client, Failure, Output, Progress, keep};
 use host_journal::{Archive, Options, Outcome};
-use host_model::Version;
 use host_model::keep::{BackupManifest, BackupReport};
 use host_upgrade::{BACKUP, missing, read_backup};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -20,6 +19,7 @@ use super::{archive, failed, is_running, replay, store_path};
 use crate::launcher::{Found, home_failure};
 use crate::on_runtime;
 use crate::pidfile::PidFile;
+use crate::release::host_version;
 
 pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let client = Client::new(&found.home.socket());
@@ -87,7 +87,7 @@ fn check(
     found: &Found,
     out: &mut Output<'_>,
 ) -> Result<u8, Failure> {
-    let progress = keep::Progress::new(out.is_json());
+    let progress = Progress::new(out.is_json());
     let checked = archive.check(|position, of| progress.tell(position.0, of.0));
     progress.done();
     let attempted = format!("check the store {}", store_path(found)?.display());
@@ -126,7 +126,7 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
             lacking.join(", ")
         )));
     }
-    let progress = keep::Progress::new(out.is_json());
+    let progress = Progress::new(out.is_json());
     let checked = backup.check(|position, of| progress.tell(position.0, of.0));
     progress.done();
     let checked = checked.map_err(|e| failed(&attempted, e))?;
@@ -239,10 +239,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-fn host_version() -> Version {
-    env!("CARGO_PKG_VERSION")
-        .parse()
-        .expect("cargo checks a package's version")
 }

@@ -2,13 +2,10 @@
 //!
 //! The host does the work and goes on whether or not anyone follows.
 
-use std::io::{IsTerminal, stderr};
-use std::time::Duration;
-
 use host_model::control::{Outcome, Progress, Status, UpgradeReport};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::bar::Progress as Bar;
 use crate::client::Events;
 use crate::duration::people;
 use crate::failure::EXIT_INTERRUPTED;
@@ -134,7 +131,7 @@ fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
 enum Teller {
     Silent,
     Lines,
-    Bar(ProgressBar),
+    Bar(Bar),
 }
 
 impl Teller {
@@ -142,16 +139,11 @@ impl Teller {
         if json {
             return Self::Silent;
         }
-        if !stderr().is_terminal() {
-            return Self::Lines;
+        let bar = Bar::new(json);
+        match bar.is_shown() {
+            true => Self::Bar(bar),
+            false => Self::Lines,
         }
-        let bar = ProgressBar::new(0);
-        bar.set_style(
-            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}")
-                .expect("the template is a constant"),
-        );
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self::Bar(bar)
     }
 
     fn tell(&self, progress: &Progress) {
@@ -163,13 +155,10 @@ impl Teller {
                 }
             }
             Self::Bar(bar) => match progress {
-                Progress::State { state, .. } => bar.set_message(state.clone()),
-                Progress::Migrated { migrated, total } => {
-                    bar.set_length(*total);
-                    bar.set_position(*migrated);
-                }
+                Progress::State { state, .. } => bar.say(state),
+                Progress::Migrated { migrated, total } => bar.tell(*migrated, *total),
                 Progress::Probation { left_s } => {
-                    bar.set_message(format!("probation, {} left", people(*left_s)));
+                    bar.say(format!("probation, {} left", people(*left_s)));
                 }
                 Progress::Ended(_) => {}
             },
@@ -178,7 +167,7 @@ impl Teller {
 
     fn done(&self) {
         if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
+            bar.done();
         }
     }
 }
@@ -214,6 +203,7 @@ mod tests {
             pause_us: Default::default(),
             rehearsal: None,
             duration_ms: 0,
+            ended_ms: 0,
             reason: None,
         };
         let code = |outcome, rollback| rollback_exit_code(&report(outcome, rollback));
