@@ -5,6 +5,7 @@
 
 mod config;
 mod env_file;
+mod exit;
 mod heap;
 mod home;
 mod inspect;

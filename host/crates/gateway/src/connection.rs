@@ -84,9 +84,9 @@ enum Phase {
     Closing,
     /// Both close frames are there. The rest is sent, and that is all.
     Closed,
-    /// All was sent to a client that broke the protocol, and the sending side shut. What still comes is dropped: to
-    /// close with unread input would reset the connection, and the client might
-    /// never see the close frame.
+    /// All was sent to a client that broke the protocol, and the sending side shut.
+    /// What still comes is dropped: to close with unread input would reset the
+    /// connection, and the client might never see the close frame.
     Lingering,
     /// The socket is of no more use.
     Gone,
