@@ -155,6 +155,31 @@ fn releases_have_the_statuses_of_their_history() {
         statuses(&home),
         rows([("0.1.0", "permanent"), ("0.2.0", "old")])
     );
+    let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
+    let ended = |row: &Value| (row["id"].clone(), row["to"].clone(), row["outcome"].clone());
+    assert_eq!(
+        history.iter().map(ended).collect::<Vec<_>>(),
+        [
+            (json!(2), json!("0.1.0"), json!("committed")),
+            (json!(1), json!("0.2.0"), json!("committed")),
+        ]
+    );
+    assert!(history[0]["ended_ms"].as_i64() >= history[1]["ended_ms"].as_i64());
+    let newest: Vec<Value> = home.answer(&["history", "1", "--json"]).unwrap();
+    assert_eq!(newest, history[..1]);
+}
+
+#[test]
+fn what_is_set_and_not_read_is_named_at_the_start_and_in_the_check() {
+    let home = Home::new().unwrap();
+    home.configure("PROT=4000").unwrap();
+    let check = home.done(&["config", "check"]).unwrap();
+    let start = home.done(&["start"]).unwrap();
+    for said in [&check.stderr, &start.stderr, &home.log()] {
+        assert!(said.contains("PROT is no setting"), "{said}");
+    }
+    let check: Value = home.answer(&["config", "check", "--json"]).unwrap();
+    assert_eq!(check["warnings"].as_array().unwrap().len(), 1, "{check}");
 }
 
 #[test]

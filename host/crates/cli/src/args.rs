@@ -191,10 +191,15 @@ pub enum Remote {
         key: Option<String>,
     },
     /// Show the state of an actor.
-    #[command(after_help = "Example:\n  host state donations:ramadan-2026")]
+    #[command(
+        after_help = "Example:\n  host state donations:ramadan-2026\n  host state donations:ramadan-2026 --export > ramadan.json"
+    )]
     State {
         /// Whose, `plugin:key`.
         actor: ActorId,
+        /// Print all that is kept of it as JSON, as `host quarantine export` does.
+        #[arg(long)]
+        export: bool,
     },
     /// List the actors.
     #[command(after_help = "Example:\n  host actors --plugin donations")]
@@ -239,6 +244,13 @@ pub enum Remote {
         /// The release to go back to [default: the one before].
         #[arg(value_name = "V")]
         version: Option<Version>,
+    },
+    /// List the upgrades and rollbacks that have ended, the newest first.
+    #[command(after_help = "Example:\n  host history 5")]
+    History {
+        /// At most so many.
+        #[arg(default_value_t = 20, value_name = "N")]
+        limit: u32,
     },
     /// Actors that were set aside after too many faults.
     #[command(

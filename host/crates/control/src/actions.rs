@@ -90,13 +90,7 @@ async fn begin(control: &Arc<Control>, request: Request) -> Result<(Intent, Requ
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     })?;
     let peer = parts.extensions.get::<ConnectInfo<Peer>>();
-    let peer = peer.map_or(
-        Peer {
-            uid: None,
-            pid: None,
-        },
-        |it| it.0,
-    );
+    let peer = peer.map_or_else(Peer::default, |it| it.0);
     let action = Action {
         principal: peer.principal(),
         peer: peer.facts(),

@@ -148,10 +148,13 @@ fn value(status: &Status, name: &str) -> u64 {
     }
 }
 
+/// What a family takes of an event's counters.
+type Pick = fn(&EventStats) -> u64;
+
 /// Calls, faults and rejections of each event of the plugins that rule.
 fn events(control: &Control, text: &mut String) {
     let release = control.actors.release();
-    let families: [(&str, &str, fn(&EventStats) -> u64); 3] = [
+    let families: [(&str, &str, Pick); 3] = [
         ("event_calls_total", "Runs of a handler", |stats| {
             stats.calls.load(Ordering::Relaxed)
         }),

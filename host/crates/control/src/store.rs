@@ -1,8 +1,7 @@
 //! The store, as an operator copies and checks it.
 
-use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -20,10 +19,7 @@ use host_upgrade::{BACKUP, Releases, describe};
 use crate::Control;
 use crate::extract::Body;
 use crate::problem::Refusal;
-use crate::stream::answer;
-
-/// How often it is said how far a check is.
-const TELL_EVERY: Duration = Duration::from_millis(200);
+use crate::stream::{TELL_EVERY, answer};
 
 pub(crate) async fn backup(
     State(control): State<Arc<Control>>,
@@ -85,9 +81,8 @@ pub fn manifest_of(
 pub(crate) async fn check(State(control): State<Arc<Control>>) -> Result<Response, Refusal> {
     answer("application/x-ndjson", move |to| {
         let mut say = |said: &Checking| {
-            let line = serde_json::to_string(said).expect("it is plain data");
             // Nobody may listen any more; what was begun ends.
-            let _gone = writeln!(to, "{line}").and_then(|()| to.flush());
+            let _gone = to.document(said);
         };
         let mut told = Instant::now();
         let checked = control.actors.journal().check(|position, of| {
