@@ -132,15 +132,7 @@ fn releases_have_the_statuses_of_their_history() {
         statuses(&home),
         rows([("0.1.0", "permanent"), ("0.2.0", "unpacked")])
     );
-    let detached = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    home.done(&detached).unwrap();
+    home.detach("0.2.0").unwrap();
     assert_eq!(
         statuses(&home),
         rows([("0.1.0", "permanent"), ("0.2.0", "current")])

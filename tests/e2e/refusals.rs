@@ -150,15 +150,7 @@ fn a_manifest_that_is_cut_off() {
 #[test]
 fn a_second_upgrade_while_one_is_watched() {
     let home = running();
-    let first = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    home.done(&first).unwrap();
+    home.detach("0.2.0").unwrap();
     let said = refused(upgrade(&home, "0.2.0"), "busy");
     assert!(said.contains("probation"), "{said}");
     home.rollback().unwrap();
@@ -197,17 +189,9 @@ fn a_rollback_never_goes_up() {
 #[test]
 fn a_release_that_was_rolled_back_by_hand_may_be_tried_again() {
     let home = running();
-    let detached = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    home.done(&detached).unwrap();
+    home.detach("0.2.0").unwrap();
     home.rollback().unwrap();
-    home.done(&detached).unwrap();
+    home.detach("0.2.0").unwrap();
     home.done(&["commit", "--json"]).unwrap();
     assert_eq!(home.settled().unwrap().permanent.to_string(), "0.2.0");
 }
