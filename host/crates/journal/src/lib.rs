@@ -49,6 +49,7 @@ mod check;
 mod clock;
 mod entry;
 mod error;
+pub mod files;
 pub mod group;
 mod heads;
 pub mod hex;

@@ -7,8 +7,9 @@ use rusqlite::types::{FromSql, Type};
 use rusqlite::{Row, params};
 
 use super::pool::Pool;
-use super::{answers, beside, outbox};
+use super::{answers, outbox};
 use crate::error::StoreError;
+use crate::files::beside;
 use crate::group::Hash;
 use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
