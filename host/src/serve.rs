@@ -182,9 +182,7 @@ async fn open(
         hub,
         {
             let ready = Arc::clone(&ready);
-            Arc::new(move || host_gateway::Readiness {
-                reasons: ready.reasons(),
-            })
+            Arc::new(move || ready.reasons())
         },
     )?;
     let gateway = Arc::new(gateway);
