@@ -22,7 +22,7 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 /// The metrics without labels, `host_` before each: how it moves, and what it says.
-const METRICS: [(&str, Kind, &str); 26] = [
+const METRICS: [(&str, Kind, &str); 27] = [
     ("ready", Gauge, "1 if clients are served"),
     ("uptime_seconds", Gauge, "Since the host became ready"),
     ("rss_bytes", Gauge, "Resident memory"),
@@ -42,6 +42,11 @@ const METRICS: [(&str, Kind, &str); 26] = [
         "connections_refused",
         Counter,
         "Connections turned away for want of room",
+    ),
+    (
+        "requests_over_limit",
+        Counter,
+        "Requests and calls refused for a bound of their connection",
     ),
     ("actors_awake", Gauge, "Actors in memory"),
     ("actors_known", Gauge, "Actors in the journal"),

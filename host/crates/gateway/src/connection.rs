@@ -278,11 +278,19 @@ impl Connection {
 
     fn perform(&mut self, actions: &mut Vec<Action>) {
         let Shared {
-            hub, tasks, actors, ..
+            hub,
+            tasks,
+            actors,
+            counters,
+            ..
         } = &*self.shared;
         for action in actions.drain(..) {
             match action {
                 Action::Send(frame) => self.outbound.push(Delivery::Frame(frame)),
+                Action::Refuse(frame) => {
+                    count(&counters.over_limit);
+                    self.outbound.push(Delivery::Frame(frame));
+                }
                 Action::Subscribe(topic) => hub.subscribe(&topic, &self.outbound),
                 Action::Unsubscribe(topic) => hub.unsubscribe(&topic, self.outbound.id),
                 Action::Call(call) => self.lanes.add(call, actors, &self.outbound, tasks),
