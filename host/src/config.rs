@@ -15,7 +15,7 @@ mod command;
 pub(crate) use command::run;
 
 /// Characters of `SECRET_KEY_BASE` at least.
-const SECRET_CHARS_MIN: usize = 64;
+pub(crate) const SECRET_CHARS_MIN: usize = 64;
 
 /// Bytes of a Unix socket's path at most: `sun_path` of Linux, without its end.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -320,13 +320,13 @@ impl Reader<'_> {
     fn secret(&mut self, prod: bool) -> Option<Secret> {
         let secret = self.with("SECRET_KEY_BASE", |value| match value.chars().count() {
             n if n < SECRET_CHARS_MIN => Err(format!(
-                "it has {n} characters and needs at least {SECRET_CHARS_MIN}: `head -c 48 /dev/urandom | base64 -w0` makes one"
+                "it has {n} characters and needs at least {SECRET_CHARS_MIN}: `host gen secret` makes one"
             )),
             _ => Ok(Secret(value.to_owned())),
         });
         if prod && self.settings.get("SECRET_KEY_BASE").is_none() {
             self.faults.push(format!(
-                "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `head -c 48 /dev/urandom | base64 -w0` makes one"
+                "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `host gen secret` makes one"
             ));
         }
         secret

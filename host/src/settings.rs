@@ -33,6 +33,10 @@ pub(crate) const KEYS: [&str; 19] = [
     "SSL_CERT_FILE",
 ];
 
+/// Names that operators of such systems know, and that would be missed: of TLS for
+/// clients, and of the address that they see.
+const NOT_YET: [&str; 4] = ["TLS_CERT_FILE", "TLS_KEY_FILE", "URL_PORT", "URL_SCHEME"];
+
 /// Tables of the TOML files, each with those around it before it.
 const TABLES: [&str; 2] = ["runtime", "runtime_limits"];
 
@@ -66,9 +70,14 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
         let mut settings = Self::default();
-        let known = environment
-            .into_iter()
-            .filter(|(name, _)| KEYS.contains(&name.as_str()));
+        let (known, others): (Vec<_>, Vec<_>) =
+            (environment.into_iter()).partition(|(name, _)| is_setting(name));
+        for (name, _) in others {
+            if NOT_YET.contains(&name.as_str()) {
+                let warning = format!("the environment: this host does not read {name} yet");
+                settings.warnings.push(warning);
+            }
+        }
         settings.push("the environment", known);
         match env_file {
             Some(file) => settings.env(file, true),
@@ -258,10 +267,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir_all(home.path().join("etc")).unwrap();
         fs::write(home.path().join("etc/env"), "PORT=1\nPROT=2\n").unwrap();
-        let settings = Settings::read(home.path(), None, []);
-        let [warning] = settings.warnings() else {
+        let environment = [("PATH", "/bin"), ("TLS_CERT_FILE", "x.pem")];
+        let environment = environment.map(|(k, v)| (k.into(), v.into()));
+        let settings = Settings::read(home.path(), None, environment);
+        let [tls, warning] = settings.warnings() else {
             panic!("{:?}", settings.warnings());
         };
+        assert!(tls.contains("TLS_CERT_FILE"), "{tls}");
         assert!(warning.contains("etc/env: PROT is no setting"), "{warning}");
         assert_eq!(settings.faults(), [] as [&str; 0]);
     }

@@ -51,7 +51,13 @@ fn refused(ran: Ran, reason: &str) -> String {
 fn a_release_that_is_not_there() {
     let home = running();
     let said = refused(upgrade(&home, "9.9.9"), "not_installed");
-    assert!(said.contains("9.9.9"), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let way = (&said["from"], &said["to"], &said["outcome"]);
+    assert_eq!(way, (&json!("0.1.0"), &json!("9.9.9"), &json!("refused")));
+    assert!(
+        said["message"].as_str().unwrap().contains("9.9.9"),
+        "{said}"
+    );
     is_unharmed(&home);
 }
 

@@ -106,6 +106,9 @@ pub enum Local {
     /// Apply an actor's events in a process of its own: what a proof starts as a child.
     #[command(hide = true)]
     Replay,
+    /// Make something that must be random.
+    #[command(subcommand, after_help = "Example:\n  host gen secret")]
+    Gen(Gen),
     /// Check or show the configuration.
     #[command(subcommand, after_help = "Example:\n  host config check")]
     Config(Config),
@@ -132,6 +135,14 @@ pub enum Local {
         #[arg(long)]
         take_over: bool,
     },
+}
+
+/// `host gen ...`
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Gen {
+    /// Print a new value for SECRET_KEY_BASE.
+    #[command(after_help = "Example:\n  echo SECRET_KEY_BASE=$(host gen secret) >> etc/env")]
+    Secret,
 }
 
 /// `host config ...`

@@ -79,8 +79,10 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
                 one_way: upgrade.one_way,
                 retry_failed: upgrade.retry_failed,
             };
-            let events = client.follow("/v1/upgrade", &request).await?;
-            return follow::upgrade(events, upgrade.detach, client, out).await;
+            return match client.follow("/v1/upgrade", &request).await {
+                Ok(events) => follow::upgrade(events, upgrade.detach, client, out).await,
+                Err(failure) => follow::refused(failure, &request.to, client, out).await,
+            };
         }
         Remote::Commit => {
             let events = client.follow("/v1/commit", &json!({})).await?;

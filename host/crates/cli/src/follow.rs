@@ -2,13 +2,14 @@
 //!
 //! The host does the work and goes on whether or not anyone follows.
 
-use host_model::control::{Outcome, Progress, Status, UpgradeReport};
+use host_model::Version;
+use host_model::control::{Outcome, Progress, Quantiles, Status, UpgradeReport};
 use serde_json::json;
 
 use crate::bar::Progress as Bar;
 use crate::client::Events;
 use crate::duration::people;
-use crate::failure::EXIT_INTERRUPTED;
+use crate::failure::{EXIT_INTERRUPTED, EXIT_REFUSED};
 use crate::{Client, Failure, Output, show};
 
 /// The state from which on an upgrade needs no one to wait for it.
@@ -30,6 +31,38 @@ pub(crate) async fn upgrade(
         }
         Followed::Interrupted => Ok(EXIT_INTERRUPTED),
     }
+}
+
+/// Tells of an upgrade that the host has refused: programs get the last word that every
+/// upgrade has, with the problem's `reason` and `message` in it.
+pub(crate) async fn refused(
+    failure: Failure,
+    to: &Version,
+    client: &Client,
+    out: &mut Output<'_>,
+) -> Result<u8, Failure> {
+    if !out.is_json() || failure.exit_code() != EXIT_REFUSED {
+        return Err(failure);
+    }
+    let Ok(status) = client.get::<Status>("/v1/status").await else {
+        return Err(failure);
+    };
+    let problem = failure.problem();
+    let document = json!({
+        "kind": "ended",
+        "from": status.version,
+        "to": to,
+        "outcome": Outcome::Refused,
+        "actors_migrated": 0,
+        "pause_us": Quantiles::default(),
+        "rehearsal": null,
+        "duration_ms": 0,
+        "reason": problem.reason,
+        "message": problem.message,
+        "exit_code": problem.exit_code,
+    });
+    out.document(&document, |_| String::new())?;
+    Ok(failure.exit_code())
 }
 
 /// Follows a rollback that was asked for. That an upgrade was rolled back is its
@@ -188,8 +221,6 @@ fn line(progress: &Progress) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use host_model::Version;
-
     use super::*;
 
     #[test]
