@@ -211,6 +211,7 @@ fn every_command_says_that_no_host_runs() {
         &["stop"],
         &["upgrade", "0.2.0"],
         &["rollback"],
+        &["history"],
         &["state", "donations:c"],
     ] {
         let ran = home.host(line).unwrap().ends_with(3).unwrap();
