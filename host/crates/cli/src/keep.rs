@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::bar::Progress;
 use crate::client::query;
 use crate::failure::EXIT_LOOK;
-use crate::table::{Table, bytes};
+use crate::table::{Table, bytes, count};
 use crate::{Client, Failure, Output};
 use host_model::instant::rfc3339;
 use host_model::keep::{
@@ -215,13 +215,16 @@ pub async fn check(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure>
 pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure> {
     out.document(report, |report| {
         let looked = format!(
-            "{} records in {} groups, {} snapshots",
-            report.records, report.groups, report.snapshots
+            "{} in {}, {}",
+            count(report.records, "record"),
+            count(report.groups, "group"),
+            count(report.snapshots, "snapshot"),
         );
         if report.ok {
             let replayed = report.replay.as_ref().map_or(String::new(), |replay| {
-                let (actors, events) = (replay.actors, replay.events);
-                format!("; {actors} actors come to the same again through {events} events")
+                let actors = count(replay.actors, "actor");
+                let events = count(replay.events, "event");
+                format!("; {actors} replayed to the same through {events}")
             });
             return format!("the store is whole: {looked}{replayed}");
         }
@@ -264,7 +267,11 @@ fn proven(proof: &Proof) -> String {
     table.fact("store", &proof.store_id);
     table.fact(
         "proven",
-        format!("{} records in {} groups", proof.records, proof.groups),
+        format!(
+            "{} in {}",
+            count(proof.records, "record"),
+            count(proof.groups, "group")
+        ),
     );
     let from = match &proof.anchor {
         None => "from the first record ever written".to_owned(),
