@@ -30,9 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::counters::{Counters, count};
 use crate::hub::Hub;
 use crate::lane::Lanes;
-use crate::limits::{
-    CLOSE_TIMEOUT, MESSAGE_BYTES_MAX, READ_BUFFER_BYTES, READS_PER_TURN, WRITE_BYTES,
-};
+use crate::limits::{CLOSE_TIMEOUT, READ_BUFFER_BYTES, READS_PER_TURN, WRITE_BYTES};
 use crate::outbound::{Delivery, Outbound, Signals};
 use crate::registry::Registry;
 use crate::server::Admitted;
@@ -127,10 +125,7 @@ impl Connection {
 
     fn new(stream: TcpStream, read_ahead: &[u8], shared: Arc<Shared>) -> Self {
         count(&shared.counters.opened);
-        let mut codec = Codec::new(Limits {
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            ..Limits::default()
-        });
+        let mut codec = Codec::new(Limits::default());
         codec.receive(read_ahead);
         let now = Instant::now();
         Self {

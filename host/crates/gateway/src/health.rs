@@ -79,10 +79,7 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
 
 /// 200, or 503 with the reasons.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let mut reasons = (app.readiness)();
-    if app.stop.is_cancelled() {
-        reasons.push("the host is stopping".to_owned());
-    }
+    let reasons = (app.readiness)();
     if reasons.is_empty() {
         let status = "ready";
         return Json(Ready { status, reasons }).into_response();
