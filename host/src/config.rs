@@ -140,14 +140,14 @@ impl Config {
             default: true,
         };
         let pool_size = reader.pool_size();
-        let certificates = reader.certificates(home);
+        let ssl_cert_file = reader.with("SSL_CERT_FILE", |path| readable(path, home));
         let missing = match environment {
             Environment::Prod => SslMode::VerifyFull,
             Environment::Dev => SslMode::Prefer,
         };
         let postgres = |url: &str| {
             Ok(Store::Postgres {
-                address: Box::new(Address::parse(url, missing, certificates)?),
+                address: Box::new(Address::parse(url, missing, ssl_cert_file.clone())?),
                 pool_size,
             })
         };
@@ -161,7 +161,7 @@ impl Config {
             retention_days: reader.read("RETENTION", "a number of days, 1 or more", days),
             host: reader.host(prod),
             secret_key_base: reader.secret(prod),
-            ssl_cert_file: reader.with("SSL_CERT_FILE", |path| readable(path, home)),
+            ssl_cert_file,
             log_format: reader
                 .read("LOG_FORMAT", "pretty or json", log_format)
                 .unwrap_or(if prod {
@@ -229,16 +229,6 @@ impl Reader<'_> {
             })
         });
         size.unwrap_or(POOL_SIZE_DEFAULT)
-    }
-
-    fn certificates(&mut self, home: &Home) -> Option<PathBuf> {
-        self.with("SSL_CERT_FILE", |value| {
-            let path = home.root.join(value);
-            match std::fs::File::open(&path) {
-                Ok(_) => Ok(path),
-                Err(e) => Err(format!("{} cannot be read: {e}", path.display())),
-            }
-        })
     }
 
     fn host(&mut self, prod: bool) -> String {
