@@ -176,14 +176,13 @@ impl Config {
         };
         let pool_size = reader.pool_size();
         let ssl_cert_file = reader.with("SSL_CERT_FILE", |path| readable(path, home));
-        let certificates = ssl_cert_file.clone();
         let missing = match environment {
             Environment::Prod => SslMode::VerifyFull,
             Environment::Dev => SslMode::Prefer,
         };
         let postgres = |url: &str| {
             Ok(Store::Postgres {
-                address: Box::new(Address::parse(url, missing, certificates)?),
+                address: Box::new(Address::parse(url, missing, ssl_cert_file.clone())?),
                 pool_size,
             })
         };
