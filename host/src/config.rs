@@ -1,20 +1,21 @@
 //! The configuration of one start, checked as a whole.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use host_cli::args::Config as Command;
-use host_cli::{Failure, Output, Table};
 use host_journal::postgres::{Address, POOL_SIZE_MIN, SslMode};
-use serde_json::json;
 
 use crate::home::Home;
-use crate::launcher::Found;
-use crate::settings::{KEYS, Settings};
+use crate::settings::Settings;
+
+mod command;
+
+pub(crate) use command::run;
 
 /// Characters of `SECRET_KEY_BASE` at least.
-const SECRET_CHARS_MIN: usize = 64;
+pub(crate) const SECRET_CHARS_MIN: usize = 64;
 
 /// Bytes of a Unix socket's path at most: `sun_path` of Linux, without its end.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -24,6 +25,21 @@ const POOL_SIZE_DEFAULT: usize = 10;
 
 /// Above it PostgreSQL itself needs a pooler in front, and the host nothing more.
 const POOL_SIZE_MAX: usize = 1_000;
+
+/// Threads that run handlers: more than any machine has cores is a slip.
+const THREADS: RangeInclusive<usize> = 1..=1_024;
+
+/// Bytes of their stacks: from what the host itself needs, to what is no stack any more.
+const STACK_BYTES: RangeInclusive<usize> = 512 << 10..=1 << 30;
+
+/// Actors in memory: from more than a machine's threads hold at once, to more than fit.
+const AWAKE_ACTORS: RangeInclusive<usize> = 2_048..=100_000_000;
+
+/// Messages that wait for one actor.
+const MAILBOX_MESSAGES: RangeInclusive<usize> = 1..=1_000_000;
+
+/// Seconds that an idle actor stays in memory: up to 30 days.
+const IDLE_S: RangeInclusive<u64> = 1..=30 * 24 * 3_600;
 
 /// What the host runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +64,25 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Which log lines there are, in the grammar of `RUST_LOG`.
     pub(crate) log_filter: String,
+    /// What the host takes of its machine.
+    pub(crate) runtime: Runtime,
+    /// What was set and is read by nobody, a sentence each.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// `[runtime]`. None: as the host has it by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Runtime {
+    /// Threads that run handlers.
+    pub(crate) threads: Option<usize>,
+    /// Bytes of the stack of each.
+    pub(crate) stack_bytes: Option<usize>,
+    /// Actors in memory at once.
+    pub(crate) awake_actors: Option<usize>,
+    /// Messages that wait for one actor.
+    pub(crate) mailbox_messages: Option<usize>,
+    /// Seconds after which an idle actor may leave memory.
+    pub(crate) idle_s: Option<u64>,
 }
 
 /// `HOST_ENV`.
@@ -140,14 +175,14 @@ impl Config {
             default: true,
         };
         let pool_size = reader.pool_size();
-        let certificates = reader.certificates(home);
+        let ssl_cert_file = reader.with("SSL_CERT_FILE", |path| readable(path, home));
         let missing = match environment {
             Environment::Prod => SslMode::VerifyFull,
             Environment::Dev => SslMode::Prefer,
         };
         let postgres = |url: &str| {
             Ok(Store::Postgres {
-                address: Box::new(Address::parse(url, missing, certificates)?),
+                address: Box::new(Address::parse(url, missing, ssl_cert_file.clone())?),
                 pool_size,
             })
         };
@@ -161,7 +196,7 @@ impl Config {
             retention_days: reader.read("RETENTION", "a number of days, 1 or more", days),
             host: reader.host(prod),
             secret_key_base: reader.secret(prod),
-            ssl_cert_file: reader.with("SSL_CERT_FILE", |path| readable(path, home)),
+            ssl_cert_file,
             log_format: reader
                 .read("LOG_FORMAT", "pretty or json", log_format)
                 .unwrap_or(if prod {
@@ -173,6 +208,8 @@ impl Config {
                 .get("RUST_LOG")
                 .map_or("info", |setting| setting.value)
                 .to_owned(),
+            runtime: reader.runtime(),
+            warnings: settings.warnings().to_vec(),
         };
         reader.sockets(home);
         if config.port != 0 && config.port == config.admin_port {
@@ -220,25 +257,40 @@ impl Reader<'_> {
             .unwrap_or(default)
     }
 
-    fn pool_size(&mut self) -> usize {
-        let size = self.with("POOL_SIZE", |value| {
-            let size = usize::from_str(value).ok();
-            let allowed = POOL_SIZE_MIN..=POOL_SIZE_MAX;
-            size.filter(|size| allowed.contains(size)).ok_or_else(|| {
-                format!("{value:?} is no number of connections, {POOL_SIZE_MIN} to {POOL_SIZE_MAX}")
-            })
-        });
-        size.unwrap_or(POOL_SIZE_DEFAULT)
+    /// A whole number of `what`, in bounds.
+    fn number<T>(&mut self, key: &str, what: &str, allowed: RangeInclusive<T>) -> Option<T>
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        self.with(key, |value| {
+            let number = T::from_str(value).ok();
+            number
+                .filter(|number| allowed.contains(number))
+                .ok_or_else(|| {
+                    let (least, most) = (allowed.start(), allowed.end());
+                    format!("{value:?} is no number of {what}, {least} to {most}")
+                })
+        })
     }
 
-    fn certificates(&mut self, home: &Home) -> Option<PathBuf> {
-        self.with("SSL_CERT_FILE", |value| {
-            let path = home.root.join(value);
-            match std::fs::File::open(&path) {
-                Ok(_) => Ok(path),
-                Err(e) => Err(format!("{} cannot be read: {e}", path.display())),
-            }
-        })
+    fn pool_size(&mut self) -> usize {
+        let allowed = POOL_SIZE_MIN..=POOL_SIZE_MAX;
+        self.number("POOL_SIZE", "connections", allowed)
+            .unwrap_or(POOL_SIZE_DEFAULT)
+    }
+
+    fn runtime(&mut self) -> Runtime {
+        Runtime {
+            threads: self.number("RUNTIME_THREADS", "threads", THREADS),
+            stack_bytes: self.number("RUNTIME_STACK_BYTES", "bytes", STACK_BYTES),
+            awake_actors: self.number("RUNTIME_LIMITS_AWAKE_ACTORS", "actors", AWAKE_ACTORS),
+            mailbox_messages: self.number(
+                "RUNTIME_LIMITS_MAILBOX_MESSAGES",
+                "messages",
+                MAILBOX_MESSAGES,
+            ),
+            idle_s: self.number("RUNTIME_LIMITS_IDLE_S", "seconds", IDLE_S),
+        }
     }
 
     fn host(&mut self, prod: bool) -> String {
@@ -267,13 +319,13 @@ impl Reader<'_> {
     fn secret(&mut self, prod: bool) -> Option<Secret> {
         let secret = self.with("SECRET_KEY_BASE", |value| match value.chars().count() {
             n if n < SECRET_CHARS_MIN => Err(format!(
-                "it has {n} characters and needs at least {SECRET_CHARS_MIN}: `head -c 48 /dev/urandom | base64 -w0` makes one"
+                "it has {n} characters and needs at least {SECRET_CHARS_MIN}: `host gen secret` makes one"
             )),
             _ => Ok(Secret(value.to_owned())),
         });
         if prod && self.settings.get("SECRET_KEY_BASE").is_none() {
             self.faults.push(format!(
-                "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `head -c 48 /dev/urandom | base64 -w0` makes one"
+                "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `host gen secret` makes one"
             ));
         }
         secret
@@ -300,10 +352,10 @@ fn environment(text: &str) -> Option<Environment> {
     }
 }
 
-/// A file that is there, named from the home's data.
+/// A file that can be read; its path is the operator's, and so begins at the home's root.
 fn readable(path: &str, home: &Home) -> Result<PathBuf, String> {
-    let path = home.data.join(path);
-    match path.metadata() {
+    let path = home.root.join(path);
+    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
         Ok(found) if found.is_file() => Ok(path),
         Ok(_) => Err(format!("{} is no file", path.display())),
         Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
@@ -345,49 +397,6 @@ fn store(
         "postgresql" | "postgres" => postgres(url),
         _ => Err("it is no store; use sqlite:data/host.db or postgresql://…".to_owned()),
     }
-}
-
-/// `host config check` and `host config show`.
-pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
-    match command {
-        Command::Check => {
-            let config = found.config()?;
-            let default = matches!(config.store, Store::Sqlite { default: true, .. });
-            let document = json!({ "ok": true, "embedded_default_store": default });
-            out.document(&document, |_| {
-                let store = if default {
-                    "; the store is the embedded default"
-                } else {
-                    ""
-                };
-                format!("the configuration is sound{store}")
-            })?;
-        }
-        Command::Show => {
-            let rows: Vec<_> = KEYS
-                .iter()
-                .filter_map(|&key| {
-                    let setting = found.settings.get(key)?;
-                    let value = match key {
-                        "SECRET_KEY_BASE" => "<secret>",
-                        // It may hold a password.
-                        "DATABASE_URL" if !setting.value.starts_with("sqlite:") => "<secret>",
-                        _ => setting.value,
-                    };
-                    Some(json!({ "key": key, "value": value, "from": setting.from }))
-                })
-                .collect();
-            out.document(&rows, |rows| {
-                let mut table = Table::new(&["setting", "value", "from"]);
-                for row in rows {
-                    let cell = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-                    table.row([cell("key"), cell("value"), cell("from")]);
-                }
-                table.text()
-            })?;
-        }
-    }
-    Ok(0)
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //! rewrites move from arena to arena and leave holes in each: 100,000 actors took
 //! 400 MiB before a switch and 2,200 MiB after ten. And it lets the size from which
 //! memory goes back to the system grow with what was freed once. With bounds on both,
-//! 3,000 actors stay at 46 MiB through four pairs of switches. glibc reads them when a process begins, and not again:
-//! mallopt(3), `MALLOC_ARENA_MAX` and `MALLOC_TRIM_THRESHOLD_`.
+//! 3,000 actors stay at 46 MiB through four pairs of switches. glibc reads them when a
+//! process begins, and not again: mallopt(3), `MALLOC_ARENA_MAX` and
+//! `MALLOC_TRIM_THRESHOLD_`.
 
 use std::env;
 use std::os::unix::process::CommandExt;

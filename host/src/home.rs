@@ -1,9 +1,10 @@
 //! A home: where everything of one host lies.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use host_journal::files;
 use host_model::Version;
 use host_upgrade::{Releases, ReleasesError, Unpacked};
 use thiserror::Error;
@@ -165,16 +166,10 @@ impl Home {
     /// [`HomeError::Io`]; either may be the one, then.
     pub(crate) fn set_permanent(&self, version: &Version) -> Result<(), HomeError> {
         let path = self.permanent_file();
-        let temporary = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(self.data_dir())?;
-            let mut file = File::create(&temporary)?;
-            writeln!(file, "{version}")?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(self.data_dir())?.sync_all()
-        };
-        write().map_err(|source| HomeError::Io { path, source })
+        let text = format!("{version}\n");
+        fs::create_dir_all(self.data_dir())
+            .and_then(|()| files::replace(&path, text.as_bytes(), 0o644))
+            .map_err(|source| HomeError::Io { path, source })
     }
 
     fn permanent_file(&self) -> PathBuf {

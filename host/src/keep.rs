@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use host_cli::args::keep::Audit;
-use host_cli::{Client, Failure, Output, keep};
+use host_cli::{Client, Failure, Output, Progress, keep};
 use host_control::ExportError;
 use host_journal::{Archive, Options};
 use host_model::keep::{ExportQuery, Verifying};
@@ -38,7 +38,7 @@ pub(crate) fn audit(command: Audit, found: &Found, out: &mut Output<'_>) -> Resu
 }
 
 fn verify(archive: &Archive, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let progress = keep::Progress::new(out.is_json());
+    let progress = Progress::new(out.is_json());
     let ended = host_control::verify(
         archive.trail(),
         archive.store_id(),

@@ -18,12 +18,10 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::exit;
 use crate::launcher::Found;
 use crate::notify::{NOTIFY_SOCKET, READY};
 use crate::pidfile::PidFile;
-
-/// Exit code of a host that wants to be booted again, EX_TEMPFAIL of sysexits.h.
-const EXIT_REBOOT: i32 = 75;
 
 /// The pause before the first boot after a crash.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -88,6 +86,7 @@ struct History {
 impl History {
     /// Decides what comes after a run.
     fn after(&mut self, ended: Ended) -> Next {
+        const AGAIN: i32 = exit::AGAIN as i32;
         let first = !self.ever_ready;
         self.ever_ready |= ended.ready_for.is_some();
         match (ended.asked, ended.code) {
@@ -95,13 +94,9 @@ impl History {
             (Asked::Stop, code) => Next::Exit(exit_code(code)),
             (Asked::Run, Some(0)) => Next::Exit(0),
             (Asked::Run, Some(code)) if code == i32::from(EXIT_LOOK) => Next::Exit(EXIT_LOOK),
-            (Asked::Run, Some(EXIT_REBOOT)) if ended.ready_for.is_some() => {
-                Next::Boot(Duration::ZERO)
-            }
+            (Asked::Run, Some(AGAIN)) if ended.ready_for.is_some() => Next::Boot(Duration::ZERO),
             // A host that never came up is told to the operator who waits for it.
-            (Asked::Run, code)
-                if first && ended.ready_for.is_none() && code != Some(EXIT_REBOOT) =>
-            {
+            (Asked::Run, code) if first && ended.ready_for.is_none() && code != Some(AGAIN) => {
                 Next::Exit(exit_code(code))
             }
             (Asked::Run, _) => {

@@ -73,7 +73,9 @@ pub(crate) async fn start(
 ) -> Result<u8, Failure> {
     let home = &found.home;
     // Here too, so that what is wrong is told at once and not in a log.
-    found.config()?;
+    for warning in found.config()?.warnings {
+        out.warn(&warning);
+    }
     refuse_second(home)?;
     home.make_folders().map_err(home_failure)?;
     let failed = |what: &Path, e: std::io::Error| {

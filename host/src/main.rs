@@ -5,6 +5,7 @@
 
 mod config;
 mod env_file;
+mod exit;
 mod heap;
 mod home;
 mod inspect;
@@ -16,13 +17,14 @@ mod logs;
 mod notify;
 mod pidfile;
 mod release;
+mod secret;
 mod serve;
 mod settings;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use host_cli::args::{Cli, Command, Global, Local};
+use host_cli::args::{Cli, Command, Gen, Global, Local};
 use host_cli::{Client, Failure, Output};
 
 use crate::launcher::Found;
@@ -53,6 +55,7 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
         },
         Local::Replay => inspect::replay(),
         Local::Release(command) => release::run(command, out),
+        Local::Gen(Gen::Secret) => secret::generate(out),
         Local::Version => launcher::version(global, out),
         Local::Logs { follow, lines } => {
             logs::show(&Found::home(global)?.home.log(), lines, follow, out)

@@ -144,13 +144,19 @@ fn fill(
         name: recipe.name.clone(),
         version: recipe.version.clone(),
         // The host that assembles is the host that goes in: one workspace, one version.
-        host: env!("CARGO_PKG_VERSION").parse()?,
+        host: host_version(),
         host_sha256: host.sha256,
         target: target(),
         libc: libc_version()?,
         plugins,
         upgrade_scripts,
     })
+}
+
+/// Version of this program.
+pub(crate) fn host_version() -> Version {
+    let version = env!("CARGO_PKG_VERSION").parse();
+    version.expect("cargo checks a package's version")
 }
 
 /// The target triple that this program was built for: Linux with glibc is all there is.

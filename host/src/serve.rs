@@ -22,20 +22,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::config::{Config, Environment, LogFormat, Store};
+use crate::exit;
 use crate::home::Home;
 
 mod readiness;
 
 use readiness::Ready;
-
-/// Boot me again, now.
-const EXIT_AGAIN: u8 = 75;
-
-/// The store failed in a commit: the next start finds out what it holds.
-const EXIT_STORE: u8 = 74;
-
-/// A permanent plugin is past its limit of faults.
-const EXIT_PLUGIN: u8 = 70;
 
 /// Threads of the control runtime: it has little to do, and always has to do it.
 const CONTROL_THREADS: usize = 1;
@@ -54,7 +46,7 @@ struct Layers {
 }
 
 /// Serves until it is stopped; calls `ready` when clients may come. Returns the
-/// exit code: 0 stopped in order, 5 an operator must look, 70 and 74 ended by itself, 75 boot me again.
+/// exit code: 0 stopped in order, 5 an operator must look, or one of [`exit`].
 ///
 /// # Errors
 ///
@@ -66,12 +58,16 @@ pub(crate) fn serve(
     ready: impl FnOnce(),
 ) -> Result<u8> {
     log(&config);
-    let control = runtime("control", CONTROL_THREADS)?;
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let data = runtime("data", threads)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let control = runtime("control", CONTROL_THREADS, None)?;
+    let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+    let threads = config.runtime.threads.unwrap_or_else(cores);
+    let data = runtime("data", threads, config.runtime.stack_bytes)?;
     let code = control.block_on(async {
         let Some(layers) = open(&home, &config, take_over, data.handle()).await? else {
-            return Ok(EXIT_AGAIN);
+            return Ok(exit::AGAIN);
         };
         ready();
         let code = until_the_end(&layers, &config).await?;
@@ -84,13 +80,28 @@ pub(crate) fn serve(
     code
 }
 
-fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
-    Builder::new_multi_thread()
+fn runtime(name: &'static str, threads: usize, stack_bytes: Option<usize>) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(bytes) = stack_bytes {
+        builder.thread_stack_size(bytes);
+    }
+    builder
         .worker_threads(threads)
         .thread_name(name)
         .enable_all()
         .build()
         .with_context(|| format!("start the {name} runtime"))
+}
+
+/// The actors' bounds, where an operator has set them.
+fn limits(config: &Config) -> Limits {
+    let (set, default) = (config.runtime, Limits::default());
+    Limits {
+        awake_max: set.awake_actors.unwrap_or(default.awake_max),
+        mailbox_max: set.mailbox_messages.unwrap_or(default.mailbox_max),
+        idle: set.idle_s.map_or(default.idle, Duration::from_secs),
+        ..default
+    }
 }
 
 /// Log lines go to standard output: the log file, the journal of systemd, or a terminal.
@@ -138,7 +149,7 @@ async fn open(
         audience: Arc::clone(&hub) as _,
         courier: Arc::new(Webhooks::new(config.ssl_cert_file.as_deref())?),
         release,
-        limits: Limits::default(),
+        limits: limits(config),
         data: data.clone(),
     })?;
     if first {
@@ -153,9 +164,7 @@ async fn open(
     let upgrader = Upgrader::start(host_upgrade::Parts {
         actors: Arc::clone(&actors),
         assembler,
-        host: env!("CARGO_PKG_VERSION")
-            .parse()
-            .context("read this program's version")?,
+        host: crate::release::host_version(),
         target: crate::release::target(),
         booked,
         recovered: recovery.upgrade,
@@ -173,9 +182,7 @@ async fn open(
         hub,
         {
             let ready = Arc::clone(&ready);
-            Arc::new(move || host_gateway::Readiness {
-                reasons: ready.reasons(),
-            })
+            Arc::new(move || ready.reasons())
         },
     )?;
     let gateway = Arc::new(gateway);
@@ -334,7 +341,7 @@ async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
                         return Ok(EXIT_LOOK);
                     }
                     tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
-                    return Ok(EXIT_STORE);
+                    return Ok(exit::STORE);
                 }
                 layers.ready.probe();
                 let failed = layers.actors.failed_plugins();
@@ -343,7 +350,7 @@ async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
                     && config.environment == Environment::Prod
                 {
                     tracing::error!(plugin, "a permanent plugin is past its limit of faults: the host ends");
-                    return Ok(EXIT_PLUGIN);
+                    return Ok(exit::PLUGIN);
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Where settings come from: layers of names and values, the first that has one wins.
 //!
 //! The environment, `etc/env`, `etc/host.toml`, then the release's own `env` and
-//! `host.toml`. The TOML files use the environment's names in lower case.
+//! `host.toml`. The TOML files use the environment's names in lower case; a name within
+//! a table goes on the table's: `threads` of `[runtime]` is `RUNTIME_THREADS`.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,7 +11,7 @@ use std::path::Path;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 19] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -22,16 +23,29 @@ pub(crate) const KEYS: [&str; 14] = [
     "POOL_SIZE",
     "PORT",
     "RETENTION",
+    "RUNTIME_LIMITS_AWAKE_ACTORS",
+    "RUNTIME_LIMITS_IDLE_S",
+    "RUNTIME_LIMITS_MAILBOX_MESSAGES",
+    "RUNTIME_STACK_BYTES",
+    "RUNTIME_THREADS",
     "RUST_LOG",
     "SECRET_KEY_BASE",
     "SSL_CERT_FILE",
 ];
+
+/// Names that operators of such systems know, and that would be missed: of TLS for
+/// clients, and of the address that they see.
+const NOT_YET: [&str; 4] = ["TLS_CERT_FILE", "TLS_KEY_FILE", "URL_PORT", "URL_SCHEME"];
+
+/// Tables of the TOML files, each with those around it before it.
+const TABLES: [&str; 2] = ["runtime", "runtime_limits"];
 
 /// The layers, the strongest first, and what is wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     layers: Vec<Layer>,
     faults: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// One source of settings.
@@ -56,9 +70,14 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
         let mut settings = Self::default();
-        let known = environment
-            .into_iter()
-            .filter(|(name, _)| KEYS.contains(&name.as_str()));
+        let (known, others): (Vec<_>, Vec<_>) =
+            (environment.into_iter()).partition(|(name, _)| is_setting(name));
+        for (name, _) in others {
+            if NOT_YET.contains(&name.as_str()) {
+                let warning = format!("the environment: this host does not read {name} yet");
+                settings.warnings.push(warning);
+            }
+        }
         settings.push("the environment", known);
         match env_file {
             Some(file) => settings.env(file, true),
@@ -90,6 +109,11 @@ impl Settings {
         &self.faults
     }
 
+    /// What stands in the files and is read by nobody.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn push(&mut self, name: &str, values: impl IntoIterator<Item = (String, String)>) {
         self.layers.push(Layer {
             name: name.to_owned(),
@@ -103,6 +127,12 @@ impl Settings {
             let read = env_file::parse(&text);
             let faults = read.faults.iter().map(|fault| format!("{name} {fault}"));
             self.faults.extend(faults);
+            // No fault: systemd may read the same file for others.
+            let unread = |key: &str| !is_setting(key) || key == "HOST_HOME";
+            let unread = read.values.iter().filter(|(key, _)| unread(key));
+            let unread = unread
+                .map(|(key, _)| format!("{name}: {key} is no setting that the host reads there"));
+            self.warnings.extend(unread);
             self.push(&name, read.values);
         }
     }
@@ -120,15 +150,35 @@ impl Settings {
             }
         };
         let mut values = Vec::new();
+        self.table(&name, "", table, &mut values);
+        self.push(&name, values);
+    }
+
+    /// The settings in a table of the file `name`, whose own name is `within`.
+    fn table(
+        &mut self,
+        name: &str,
+        within: &str,
+        table: toml::Table,
+        values: &mut Vec<(String, String)>,
+    ) {
         for (key, value) in table {
+            let key = match within {
+                "" => key,
+                within => format!("{within}_{key}"),
+            };
             let known = key.to_uppercase();
             let value = match value {
+                toml::Value::Table(inner) if TABLES.contains(&key.as_str()) => {
+                    self.table(name, &key, inner, values);
+                    continue;
+                }
                 toml::Value::String(text) => Some(text),
                 toml::Value::Integer(number) => Some(number.to_string()),
                 _ => None,
             };
             match value {
-                _ if !KEYS.contains(&known.as_str()) || key != known.to_lowercase() => {
+                _ if !is_setting(&known) || key != known.to_lowercase() => {
                     let keys = KEYS.map(str::to_lowercase).join(", ");
                     self.faults
                         .push(format!("{name}: {key:?} is no setting; there are {keys}"));
@@ -139,7 +189,6 @@ impl Settings {
                 Some(value) => values.push((known, value)),
             }
         }
-        self.push(&name, values);
     }
 
     fn text(&mut self, file: &Path, must_be_there: bool) -> Option<String> {
@@ -153,6 +202,10 @@ impl Settings {
             }
         }
     }
+}
+
+fn is_setting(key: &str) -> bool {
+    KEYS.contains(&key)
 }
 
 #[cfg(test)]
@@ -187,6 +240,42 @@ mod tests {
             assert!(found.from.ends_with(from), "{key}: {}", found.from);
         }
         assert_eq!(settings.get("PATH"), None);
+    }
+
+    #[test]
+    fn a_name_within_a_table_goes_on_the_tables() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("etc")).unwrap();
+        let toml = "[runtime]\nthreads = 3\n[runtime.limits]\nidle_s = 60\n";
+        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
+        let settings = Settings::read(home.path(), None, []);
+        assert_eq!(settings.faults(), [] as [&str; 0]);
+        assert_eq!(settings.get("RUNTIME_THREADS").unwrap().value, "3");
+        assert_eq!(settings.get("RUNTIME_LIMITS_IDLE_S").unwrap().value, "60");
+        let toml = "[runtime]\nthread = 3\n[limits]\nidle_s = 60\n";
+        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
+        let faults = Settings::read(home.path(), None, []).faults().join("\n");
+        assert!(
+            faults.contains("\"runtime_thread\" is no setting"),
+            "{faults}"
+        );
+        assert!(faults.contains("\"limits\" is no setting"), "{faults}");
+    }
+
+    #[test]
+    fn what_nobody_reads_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("etc")).unwrap();
+        fs::write(home.path().join("etc/env"), "PORT=1\nPROT=2\n").unwrap();
+        let environment = [("PATH", "/bin"), ("TLS_CERT_FILE", "x.pem")];
+        let environment = environment.map(|(k, v)| (k.into(), v.into()));
+        let settings = Settings::read(home.path(), None, environment);
+        let [tls, warning] = settings.warnings() else {
+            panic!("{:?}", settings.warnings());
+        };
+        assert!(tls.contains("TLS_CERT_FILE"), "{tls}");
+        assert!(warning.contains("etc/env: PROT is no setting"), "{warning}");
+        assert_eq!(settings.faults(), [] as [&str; 0]);
     }
 
     #[test]

@@ -213,17 +213,7 @@ fn killed_behind(state: &str, boots: &str) {
     load.more(100).unwrap();
     let other = if boots == "0.1.0" { "0.2.0" } else { "0.1.0" };
     let report = match other {
-        "0.2.0" => {
-            let line = [
-                "upgrade",
-                "0.2.0",
-                "--probation",
-                "0s",
-                "--retry-failed",
-                "--json",
-            ];
-            home.answer(&line).unwrap()
-        }
+        "0.2.0" => home.upgrade_again("0.2.0").unwrap(),
         _ => home.rollback().unwrap(),
     };
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
@@ -279,15 +269,7 @@ fn a_restart_in_probation_boots_the_permanent_release() {
     let home = Home::new().unwrap();
     let status = home.start().unwrap();
     let load = load(status.port);
-    let upgrade = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    home.done(&upgrade).unwrap();
+    home.detach("0.2.0").unwrap();
     load.more(100).unwrap();
     home.done(&["restart", "--json"]).unwrap();
     home.settled().unwrap();

@@ -81,17 +81,9 @@ fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
         post(port, "57", "plan_trouble", &json!({ "what": "none" })).0,
         200
     );
-    let line = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "0s",
-        "--retry-failed",
-        "--json",
-    ];
-    let report: Value = home.answer(&line).unwrap();
-    assert_eq!(report["outcome"], "committed", "{report}");
-    assert_eq!(report["actors_migrated"], 100);
+    let report = home.upgrade_again("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    assert_eq!(report.actors_migrated, 100);
     assert_eq!(summary(port, "57")["count"], 57);
     home.stop().unwrap();
 }

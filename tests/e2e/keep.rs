@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use e2e::load::{Load, Shape};
+use e2e::load::Load;
 use e2e::{Home, release};
 use serde_json::{Value, json};
 
@@ -16,12 +17,12 @@ fn lines(text: &str) -> Vec<Value> {
 
 fn exported(home: &Home, more: &[&str]) -> Vec<Value> {
     let line = [&["audit", "export"], more].concat();
-    lines(&home.host(&line).unwrap().ok().unwrap().stdout)
+    lines(&home.done(&line).unwrap().stdout)
 }
 
 fn proof(home: &Home) -> Value {
     let line = ["audit", "verify", "--json"];
-    home.host(&line).unwrap().ok().unwrap().json().unwrap()
+    home.answer(&line).unwrap()
 }
 
 /// A host with a campaign and three gifts.
@@ -80,7 +81,7 @@ fn the_trail_is_proven_and_read_by_name_running_and_stopped() {
         "--format",
         "csv",
     ];
-    let table = home.host(&csv).unwrap().ok().unwrap().stdout;
+    let table = home.done(&csv).unwrap().stdout;
     assert!(
         table.starts_with("time,actor,seq,event,amount,count,"),
         "{table}"
@@ -96,7 +97,7 @@ fn the_trail_is_proven_and_read_by_name_running_and_stopped() {
         "the stop is in it"
     );
     assert_eq!(exported(&home, &of_actor), events);
-    assert_eq!(home.host(&csv).unwrap().ok().unwrap().stdout, table);
+    assert_eq!(home.done(&csv).unwrap().stdout, table);
 }
 
 #[test]
@@ -152,17 +153,11 @@ fn what_operators_did_is_in_the_chain_with_who_and_how_it_ended() {
 fn a_backup_under_load_is_put_back_into_another_home() {
     let home = with_gifts();
     let port = home.status().unwrap().port;
-    let shape = Shape {
-        port,
-        clients: 4,
-        campaigns: 2,
-        pace: std::time::Duration::ZERO,
-    };
-    let load = Load::start(shape).unwrap();
+    let load = Load::few(port, Duration::ZERO).unwrap();
     load.more(100).unwrap();
     let file = home.path().join("backup.db");
     let line = ["store", "backup", text(&file), "--json"];
-    let report: Value = home.host(&line).unwrap().ok().unwrap().json().unwrap();
+    let report: Value = home.answer(&line).unwrap();
     load.more(100).unwrap();
     load.stop().unwrap();
     let manifest = &report["manifest"];
@@ -171,14 +166,11 @@ fn a_backup_under_load_is_put_back_into_another_home() {
     assert_eq!(manifest["plugins"][0]["sha256"].as_str().unwrap().len(), 64);
     let again = home.host(&line).unwrap().ends_with(1).unwrap();
     assert_eq!(again.reason().unwrap(), "refused");
-    assert_eq!(
-        home.host(&["store", "check"]).unwrap().ok().unwrap().code,
-        Some(0)
-    );
+    assert_eq!(home.done(&["store", "check"]).unwrap().code, Some(0));
 
     let other = Home::new().unwrap();
     let line = ["store", "restore", text(&file), "--json"];
-    other.host(&line).unwrap().ok().unwrap();
+    other.done(&line).unwrap();
     other.start().unwrap();
     assert_eq!(total(&other), "15.00");
     assert_eq!(proof(&other)["store_id"], proof(&home)["store_id"]);
@@ -199,10 +191,7 @@ fn a_home_without_the_plugins_does_not_take_a_backup() {
     home.upgrade("0.2.0").unwrap();
     home.stop().unwrap();
     let file = home.path().join("backup.db");
-    home.host(&["store", "backup", text(&file)])
-        .unwrap()
-        .ok()
-        .unwrap();
+    home.done(&["store", "backup", text(&file)]).unwrap();
     let other = Home::new().unwrap();
     fs::remove_dir_all(other.path().join("releases/0.2.0")).unwrap();
     let line = ["store", "restore", text(&file), "--json"];
@@ -241,7 +230,7 @@ fn a_damaged_store_is_named_and_left_as_it_is() {
         assert!(ran.stderr.contains(word), "{}", ran.stderr);
     }
     fs::write(store(&home), &whole).unwrap();
-    home.host(&["store", "migrate"]).unwrap().ok().unwrap();
+    home.done(&["store", "migrate"]).unwrap();
     home.start().unwrap();
     assert_eq!(total(&home), "15.00");
 }
@@ -249,20 +238,14 @@ fn a_damaged_store_is_named_and_left_as_it_is() {
 #[test]
 fn a_pin_is_kept_under_its_name() {
     let home = with_gifts();
-    home.host(&["store", "pin", "audit-2026", "7"])
-        .unwrap()
-        .ok()
-        .unwrap();
+    home.done(&["store", "pin", "audit-2026", "7"]).unwrap();
     let pins: Value = home
         .host(&["store", "pins", "--json"])
         .unwrap()
         .json()
         .unwrap();
     assert_eq!(pins, json!([{"name": "audit-2026", "position": 7}]));
-    home.host(&["store", "unpin", "audit-2026"])
-        .unwrap()
-        .ok()
-        .unwrap();
+    home.done(&["store", "unpin", "audit-2026"]).unwrap();
     let ran = home
         .host(&["store", "unpin", "audit-2026", "--json"])
         .unwrap();
@@ -278,7 +261,7 @@ fn every_actor_is_replayed_to_what_the_store_has() {
     home.rollback().unwrap();
     for running in [true, false] {
         let line = ["store", "check", "--replay", "--json"];
-        let report: Value = home.host(&line).unwrap().ok().unwrap().json().unwrap();
+        let report: Value = home.answer(&line).unwrap();
         assert_eq!(report["ok"], true, "{report}");
         assert!(report["replay"]["actors"].as_u64() >= Some(1), "{report}");
         assert!(report["replay"]["events"].as_u64() >= Some(5), "{report}");

@@ -25,7 +25,7 @@ fn keyed(port: u16, key: &str, by: i64) -> (u16, Value, bool) {
 }
 
 fn run(home: &Home, arguments: &[&str]) -> Value {
-    home.host(arguments).unwrap().ok().unwrap().json().unwrap()
+    home.answer(arguments).unwrap()
 }
 
 #[test]

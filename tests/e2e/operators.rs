@@ -1,8 +1,9 @@
 //! What operators, dashboards and scripts read and do, by the names that they know.
 
 use std::fs;
+use std::time::Duration;
 
-use e2e::load::{Load, Shape};
+use e2e::load::Load;
 use e2e::{Client, Home, Ran, http, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -89,6 +90,25 @@ fn the_status_and_the_report_have_the_fields_that_scripts_know() {
 }
 
 #[test]
+fn every_counter_of_the_status_is_a_metric() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let settings: Vec<Value> = home.answer(&["config", "show", "--json"]).unwrap();
+    let admin = settings.iter().find(|row| row["key"] == "ADMIN_PORT");
+    let port = admin.unwrap()["value"].as_str().unwrap().parse().unwrap();
+    let metrics = http::request(port, "GET", "/metrics", "").unwrap();
+    assert_eq!(metrics.status, 200, "{metrics:?}");
+    let counters = home.status().unwrap().counters;
+    assert!(counters.len() > 10, "{counters:?}");
+    for name in counters.keys() {
+        let line = format!("\nhost_{name} ");
+        assert!(metrics.body.contains(&line), "{name}: {}", metrics.body);
+    }
+    let release = "host_release_info{version=\"0.1.0\",permanent=\"0.1.0\"} 1";
+    assert!(metrics.body.contains(release), "{}", metrics.body);
+}
+
+#[test]
 fn the_allocator_is_bounded_unless_an_operator_bounds_it_otherwise() {
     let mut home = Home::new().unwrap();
     home.set("MALLOC_ARENA_MAX", Some("7"));
@@ -112,15 +132,7 @@ fn releases_have_the_statuses_of_their_history() {
         statuses(&home),
         rows([("0.1.0", "permanent"), ("0.2.0", "unpacked")])
     );
-    let detached = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    home.done(&detached).unwrap();
+    home.detach("0.2.0").unwrap();
     assert_eq!(
         statuses(&home),
         rows([("0.1.0", "permanent"), ("0.2.0", "current")])
@@ -135,6 +147,31 @@ fn releases_have_the_statuses_of_their_history() {
         statuses(&home),
         rows([("0.1.0", "permanent"), ("0.2.0", "old")])
     );
+    let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
+    let ended = |row: &Value| (row["id"].clone(), row["to"].clone(), row["outcome"].clone());
+    assert_eq!(
+        history.iter().map(ended).collect::<Vec<_>>(),
+        [
+            (json!(2), json!("0.1.0"), json!("committed")),
+            (json!(1), json!("0.2.0"), json!("committed")),
+        ]
+    );
+    assert!(history[0]["ended_ms"].as_i64() >= history[1]["ended_ms"].as_i64());
+    let newest: Vec<Value> = home.answer(&["history", "1", "--json"]).unwrap();
+    assert_eq!(newest, history[..1]);
+}
+
+#[test]
+fn what_is_set_and_not_read_is_named_at_the_start_and_in_the_check() {
+    let home = Home::new().unwrap();
+    home.configure("PROT=4000").unwrap();
+    let check = home.done(&["config", "check"]).unwrap();
+    let start = home.done(&["start"]).unwrap();
+    for said in [&check.stderr, &start.stderr, &home.log()] {
+        assert!(said.contains("PROT is no setting"), "{said}");
+    }
+    let check: Value = home.answer(&["config", "check", "--json"]).unwrap();
+    assert_eq!(check["warnings"].as_array().unwrap().len(), 1, "{check}");
 }
 
 #[test]
@@ -205,13 +242,7 @@ fn going_up_and_down_keeps_the_process_small_and_ready() {
     const ROUNDS: usize = 10;
     let home = Home::new().unwrap();
     let port = home.start().unwrap().port;
-    let shape = Shape {
-        port,
-        clients: 4,
-        campaigns: 2,
-        pace: std::time::Duration::from_millis(20),
-    };
-    let load = Load::start(shape).unwrap();
+    let load = Load::few(port, Duration::from_millis(20)).unwrap();
     for _ in 0..ROUNDS {
         home.upgrade("0.2.0").unwrap();
         let ready = http::request(port, "GET", "/readyz", "").unwrap();
@@ -234,13 +265,7 @@ fn going_up_and_down_keeps_the_process_small_and_ready() {
 fn sigterm_ends_keeper_and_host_in_order() {
     let home = Home::new().unwrap();
     let port = home.start().unwrap().port;
-    let shape = Shape {
-        port,
-        clients: 4,
-        campaigns: 2,
-        pace: std::time::Duration::ZERO,
-    };
-    let load = Load::start(shape).unwrap();
+    let load = Load::few(port, Duration::ZERO).unwrap();
     load.more(100).unwrap();
     let keeper = i32::try_from(home.keeper_pid().unwrap()).unwrap();
     kill_process(Pid::from_raw(keeper).unwrap(), Signal::TERM).unwrap();

@@ -51,7 +51,13 @@ fn refused(ran: Ran, reason: &str) -> String {
 fn a_release_that_is_not_there() {
     let home = running();
     let said = refused(upgrade(&home, "9.9.9"), "not_installed");
-    assert!(said.contains("9.9.9"), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let way = (&said["from"], &said["to"], &said["outcome"]);
+    assert_eq!(way, (&json!("0.1.0"), &json!("9.9.9"), &json!("refused")));
+    assert!(
+        said["message"].as_str().unwrap().contains("9.9.9"),
+        "{said}"
+    );
     is_unharmed(&home);
 }
 
@@ -150,15 +156,7 @@ fn a_manifest_that_is_cut_off() {
 #[test]
 fn a_second_upgrade_while_one_is_watched() {
     let home = running();
-    let first = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    home.done(&first).unwrap();
+    home.detach("0.2.0").unwrap();
     let said = refused(upgrade(&home, "0.2.0"), "busy");
     assert!(said.contains("probation"), "{said}");
     home.rollback().unwrap();
@@ -197,17 +195,9 @@ fn a_rollback_never_goes_up() {
 #[test]
 fn a_release_that_was_rolled_back_by_hand_may_be_tried_again() {
     let home = running();
-    let detached = [
-        "upgrade",
-        "0.2.0",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    home.done(&detached).unwrap();
+    home.detach("0.2.0").unwrap();
     home.rollback().unwrap();
-    home.done(&detached).unwrap();
+    home.detach("0.2.0").unwrap();
     home.done(&["commit", "--json"]).unwrap();
     assert_eq!(home.settled().unwrap().permanent.to_string(), "0.2.0");
 }
@@ -221,6 +211,7 @@ fn every_command_says_that_no_host_runs() {
         &["stop"],
         &["upgrade", "0.2.0"],
         &["rollback"],
+        &["history"],
         &["state", "donations:c"],
     ] {
         let ran = home.host(line).unwrap().ends_with(3).unwrap();

@@ -198,6 +198,26 @@ impl Home {
         self.answer(&line)
     }
 
+    /// As [`Home::upgrade`], to a release that was rolled back before.
+    ///
+    /// # Errors
+    ///
+    /// What the command said.
+    pub fn upgrade_again(&self, version: &str) -> Result<UpgradeReport> {
+        let line = ["upgrade", version, "--probation", "0s", "--retry-failed"];
+        self.answer(&[&line[..], &["--json"]].concat())
+    }
+
+    /// Upgrades, and returns in a probation that lasts longer than any test.
+    ///
+    /// # Errors
+    ///
+    /// What the command said.
+    pub fn detach(&self, version: &str) -> Result<Ran> {
+        let line = ["upgrade", version, "--probation", "300s", "--detach"];
+        self.done(&[&line[..], &["--json"]].concat())
+    }
+
     /// `host rollback`
     ///
     /// # Errors

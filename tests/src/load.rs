@@ -103,6 +103,21 @@ impl Load {
         Ok(load)
     }
 
+    /// Four donors to two campaigns, `pace` between their gifts: for tests of what goes
+    /// on beside them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Load::start`].
+    pub fn few(port: u16, pace: Duration) -> Result<Self> {
+        Self::start(Shape {
+            port,
+            clients: 4,
+            campaigns: 2,
+            pace,
+        })
+    }
+
     /// Gifts acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {

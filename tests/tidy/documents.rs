@@ -49,6 +49,16 @@ fn every_setting_is_described() {
 }
 
 #[test]
+fn every_metric_is_described() {
+    let metrics = part("host/crates/control/src/metrics.rs", "const METRICS", "];");
+    let is_name = |text: &&str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let names = quoted(&metrics).into_iter().filter(is_name);
+    let names: Vec<String> = names.map(|name| format!("host_{name}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    none(&missing("docs/operations.md", &names), "describe it");
+}
+
+#[test]
 fn every_reason_is_described() {
     let file = "host/crates/actors/src/message.rs";
     let calls = part(file, "pub fn reason(&self)", "    }");

@@ -34,6 +34,8 @@ fn a_developer_needs_nothing() {
             log_format: LogFormat::Pretty,
             log_filter: "info".to_owned(),
             retention_days: None,
+            runtime: Runtime::default(),
+            warnings: Vec::new(),
         }
     );
 }
@@ -84,6 +86,32 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(!shown.contains("hunter2") && !shown.contains("short"));
+}
+
+#[test]
+fn what_the_host_takes_of_its_machine_is_bounded() {
+    let dev = ("HOST_ENV", "dev");
+    let config = resolve(&[
+        dev,
+        ("RUNTIME_THREADS", "3"),
+        ("RUNTIME_LIMITS_IDLE_S", "60"),
+    ]);
+    let runtime = Runtime {
+        threads: Some(3),
+        idle_s: Some(60),
+        ..Runtime::default()
+    };
+    assert_eq!(config.unwrap().runtime, runtime);
+    for (key, wrong) in [
+        ("RUNTIME_THREADS", "0"),
+        ("RUNTIME_STACK_BYTES", "64k"),
+        ("RUNTIME_LIMITS_AWAKE_ACTORS", "1"),
+        ("RUNTIME_LIMITS_MAILBOX_MESSAGES", "-1"),
+        ("RUNTIME_LIMITS_IDLE_S", "0.5"),
+    ] {
+        let error = resolve(&[dev, (key, wrong)]).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(wrong), "{error}");
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use host_control::Peer;
-use host_journal::{Action, Done, Entry, Journal, Lost, Options, Outcome, Position, Record, Rows};
+use host_journal::{
+    Action, Done, Entry, Journal, Lost, Options, Outcome, Position, Record, Rows, unix_ms,
+};
 use host_model::Version;
 use serde_json::Value;
 
@@ -49,7 +50,7 @@ impl Offline {
             arguments,
             release: release.clone(),
         };
-        let intent = write(&journal, action.intended(now_ms()))?;
+        let intent = write(&journal, action.intended(unix_ms()))?;
         Ok(Self {
             journal,
             action,
@@ -63,7 +64,7 @@ impl Offline {
 
     /// Records how it ended, and leaves the store in order.
     pub(super) fn end(self, outcome: &Outcome) -> Result<()> {
-        let record = self.action.ended(now_ms(), self.intent, outcome);
+        let record = self.action.ended(unix_ms(), self.intent, outcome);
         write(&self.journal, record)?;
         self.journal.close();
         Ok(())
@@ -85,11 +86,4 @@ fn write(journal: &Journal<Told>, record: Record) -> Result<Position> {
         .map_err(|refused| anyhow::anyhow!("{}", refused.reason))?;
     told.recv().context("the journal has ended")??;
     Ok(position)
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

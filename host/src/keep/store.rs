@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use host_cli::args::keep::Store as Command;
-use host_cli::{Client, Failure, Output, keep};
-use host_journal::{Archive, Options, Outcome};
-use host_model::Version;
+use host_cli::{Client, Failure, Output, Progress, keep};
+use host_journal::{Archive, Options, Outcome, files};
 use host_model::keep::{BackupManifest, BackupReport};
 use host_upgrade::{BACKUP, missing, read_backup};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 
 use super::offline::Offline;
@@ -20,6 +18,7 @@ use super::{archive, failed, is_running, replay, store_path};
 use crate::launcher::{Found, home_failure};
 use crate::on_runtime;
 use crate::pidfile::PidFile;
+use crate::release::host_version;
 
 pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let client = Client::new(&found.home.socket());
@@ -87,7 +86,7 @@ fn check(
     found: &Found,
     out: &mut Output<'_>,
 ) -> Result<u8, Failure> {
-    let progress = keep::Progress::new(out.is_json());
+    let progress = Progress::new(out.is_json());
     let checked = archive.check(|position, of| progress.tell(position.0, of.0));
     progress.done();
     let attempted = format!("check the store {}", store_path(found)?.display());
@@ -106,7 +105,7 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
     let attempted = format!("restore the store from {}", file.display());
     let refuse = |why: String| Failure::refused("refused", format!("{attempted}: {why}"));
     let path = store_path(found)?;
-    for there in [path.clone(), with_suffix(&path, "-wal")] {
+    for there in [path.clone(), files::beside(&path, "-wal")] {
         if there.exists() {
             return Err(refuse(format!(
                 "this home has a store, {}, and it stays as it is; restore into a home without one, or move it away together with the files beside it",
@@ -126,7 +125,7 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
             lacking.join(", ")
         )));
     }
-    let progress = keep::Progress::new(out.is_json());
+    let progress = Progress::new(out.is_json());
     let checked = backup.check(|position, of| progress.tell(position.0, of.0));
     progress.done();
     let checked = checked.map_err(|e| failed(&attempted, e))?;
@@ -157,9 +156,9 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
 /// Copies the backup beside the store's place, records there that it is put back and
 /// by whom, and only then gives it the store's name.
 fn put_back(file: &Path, path: &Path, manifest: &BackupManifest) -> Result<()> {
-    let partial = with_suffix(path, ".restoring");
+    let partial = files::beside(path, ".restoring");
     let cleared = || {
-        for name in [partial.clone(), with_suffix(&partial, ".lock")] {
+        for name in [partial.clone(), files::beside(&partial, ".lock")] {
             // It has its name by now, or is of no use.
             let _ = fs::remove_file(name);
         }
@@ -171,10 +170,7 @@ fn put_back(file: &Path, path: &Path, manifest: &BackupManifest) -> Result<()> {
         Offline::begin(&partial, "store/restore", arguments, &manifest.release)?
             .end(&Outcome::done())?;
         File::open(&partial)?.sync_all()?;
-        renameat_with(CWD, &partial, CWD, path, RenameFlags::NOREPLACE)
-            .with_context(|| format!("name it {}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Ok(File::open(folder)?.sync_all()?)
+        files::name(&partial, path).with_context(|| format!("name it {}", path.display()))
     };
     let ended = put();
     cleared();
@@ -233,16 +229,4 @@ fn refused(attempted: &str, error: impl Into<anyhow::Error>) -> Failure {
 fn absolute(file: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(file)
         .map_err(|e| Failure::refused("bad_path", format!("find {}: {e}", file.display())))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn host_version() -> Version {
-    env!("CARGO_PKG_VERSION")
-        .parse()
-        .expect("cargo checks a package's version")
 }

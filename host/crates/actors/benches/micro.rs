@@ -131,9 +131,10 @@ fn alone(plugin: &Arc<Plugin>) -> f64 {
     })
 }
 
-async fn query(actors: Arc<Actors>) -> f64 {
-    let request = Request {
-        actor: "minimal:one".parse().expect("an id"),
+/// The command that does nothing, and makes an actor exist.
+fn touch(actor: &str) -> Request {
+    Request {
+        actor: actor.parse().expect("an id"),
         event: "touch".to_owned(),
         payload: Bytes::new(),
         only: Only::Either,
@@ -141,7 +142,11 @@ async fn query(actors: Arc<Actors>) -> f64 {
         principal: String::new(),
         version: None,
         idempotency_key: None,
-    };
+    }
+}
+
+async fn query(actors: Arc<Actors>) -> f64 {
+    let request = touch("minimal:one");
     actors.call(request.clone()).await.expect("it is accepted");
     let request = Request {
         event: "eight".to_owned(),
@@ -177,16 +182,8 @@ async fn idle(actors: Arc<Actors>) -> f64 {
         if n == WARM_UP {
             COUNTS.store(true, Ordering::SeqCst);
         }
-        let request = Request {
-            actor: id.as_str().parse().expect("an id"),
-            event: "touch".to_owned(),
-            payload: Bytes::new(),
-            only: Only::Either,
-            claims: Bytes::new(),
-            principal: String::new(),
-            version: None,
-            idempotency_key: None,
-        };
+        // Of an id of its own, as a client's is.
+        let request = touch(id.as_str());
         let actors = Arc::clone(&actors);
         answers.push(tokio::spawn(async move { actors.call(request).await }));
         if n % 1_000 == 999 {

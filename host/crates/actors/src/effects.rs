@@ -49,7 +49,7 @@ impl Actors {
                         version: self.shape_for(&to, live),
                         to,
                         event,
-                        payload: Bytes::from(String::from(Box::<str>::from(payload))),
+                        payload: as_bytes(payload),
                         hops: command.hops + 1,
                     });
                 }
@@ -58,7 +58,7 @@ impl Actors {
                     at_ms,
                     payload,
                 } => {
-                    let payload = Bytes::from(String::from(Box::<str>::from(payload)));
+                    let payload = as_bytes(payload);
                     sorted.timer_ms = Some(sorted.timer_ms.map_or(at_ms, |ms| ms.min(at_ms)));
                     sorted.rows.timers_cancelled.retain(|other| *other != name);
                     sorted.rows.timers_set.retain(|other| other.0 != name);
@@ -118,6 +118,11 @@ fn webhook(
         version: live.code().version().clone(),
         name,
         url,
-        body: Bytes::from(String::from(Box::<str>::from(body))),
+        body: as_bytes(body),
     })
+}
+
+/// JSON as it stands, without a copy.
+fn as_bytes(json: Box<RawValue>) -> Bytes {
+    Bytes::from(String::from(Box::<str>::from(json)))
 }

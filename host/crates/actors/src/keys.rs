@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use host_journal::{AnswerKey, KeptAnswer, Position, ReadError, Rows};
 use host_model::effect::Rejection;
+use host_model::error::chain;
 use host_model::limits::{ANSWERS_KEPT, IDEMPOTENCY_KEY_BYTES_MAX, KEYS_UNDER_WAY_MAX};
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -19,7 +20,6 @@ use crate::Actors;
 use crate::clock::unix_ms;
 use crate::message::{Answer, CallError, Request};
 use crate::slots::Claim;
-use crate::wake::chain;
 
 /// Steps in which answers are forgotten before housekeeping looks at other things.
 const STEPS_MAX: usize = 256;

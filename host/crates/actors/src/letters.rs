@@ -1,12 +1,14 @@
 //! Dead letters: messages that came to nothing, kept for an operator.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use host_journal::{Consumed, DeadLetter, DeadLetterKind, Origin, Rows};
 use host_loader::Caller;
 use host_model::Version;
 use host_model::effect::Rejection;
+use host_model::error::chain;
 
 use crate::Actors;
 use crate::clock::unix_ms;
@@ -15,7 +17,6 @@ use crate::message::{CallError, Message};
 use crate::slots::Claim;
 use crate::token::{Source, Token};
 use crate::turn::Settled;
-use crate::wake::chain;
 
 impl Actors {
     /// Keeps a message that came to nothing as a dead letter, and tells its caller.
@@ -73,7 +74,14 @@ impl Actors {
             consumed: command.source,
             ..Rows::default()
         };
+        self.buried.fetch_add(1, Ordering::Relaxed);
         self.append(claim, rows, token);
+    }
+
+    /// Messages that became dead letters since the start.
+    #[must_use]
+    pub fn buried(&self) -> u64 {
+        self.buried.load(Ordering::Relaxed)
     }
 
     /// Answers a message whose plugin is not in the release that rules. A cast or

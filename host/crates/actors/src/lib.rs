@@ -52,11 +52,11 @@ mod wake;
 mod watchdog;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use host_journal::{Entry, Journal, Lost, RefusedReason, Rows};
+use host_journal::{Entry, Journal, Lost, Position, RefusedReason, Rows};
 use host_model::ActorId;
 use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
 use tokio::runtime::Handle;
@@ -66,12 +66,11 @@ pub use audience::Audience;
 pub use deliver::{Groups, channel};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
-pub use outbox::{Attempt, Courier, Delivery, NoCourier, Patience};
+pub use outbox::{Attempt, Attempts, Courier, Delivery, NoCourier, Patience};
 pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
 pub use sweep::SweepProgress;
 pub use token::Ticket;
-pub use wake::chain;
 pub use watchdog::Running;
 
 use message::Message;
@@ -131,6 +130,8 @@ pub struct Actors {
     /// How looking up an idempotency key has run so far.
     looking: EventStats,
     refusals: Refusals,
+    /// Messages that became dead letters.
+    buried: AtomicU64,
     stopping: AtomicBool,
     started_ms: u64,
 }
@@ -191,6 +192,7 @@ impl Actors {
             migrating: EventStats::default(),
             looking: EventStats::default(),
             refusals: Refusals::default(),
+            buried: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             started_ms: clock::monotonic_ms(),
         });
@@ -226,6 +228,14 @@ impl Actors {
         let (responder, receiver) = oneshot::channel();
         let id = request.actor.clone();
         self.send(&id, Message::Request(Box::new(request), responder));
+        self.answered(receiver).await
+    }
+
+    /// The answer that comes over `receiver`, as long as a caller waits for one.
+    pub(crate) async fn answered(
+        &self,
+        receiver: oneshot::Receiver<Result<Answer, CallError>>,
+    ) -> Result<Answer, CallError> {
         match tokio::time::timeout(CALL_TIMEOUT, receiver).await {
             Ok(Ok(answer)) => answer,
             // Who held the responder ended by a panic of the host's own, perhaps behind
@@ -309,11 +319,12 @@ impl Actors {
             ..Rows::default()
         })
         .await
+        .map(drop)
     }
 
     /// Makes rows durable that depend on no actor's state: a group that failed before
-    /// says nothing against them.
-    pub(crate) async fn write_rows(&self, rows: impl Fn() -> Rows) -> Result<(), Lost> {
+    /// says nothing against them. Gives their position.
+    pub(crate) async fn write_rows(&self, rows: impl Fn() -> Rows) -> Result<Position, Lost> {
         loop {
             let (responder, receiver) = oneshot::channel();
             let entry = Entry {
@@ -323,7 +334,10 @@ impl Actors {
             };
             let closed = || Lost::NotApplied("the journal is closed".into());
             match self.journal.append(entry) {
-                Ok(_) => return receiver.await.unwrap_or_else(|_| Err(closed())),
+                Ok(position) => {
+                    let written = receiver.await.unwrap_or_else(|_| Err(closed()));
+                    return written.map(|()| position);
+                }
                 Err(refused) if refused.reason == RefusedReason::StaleIncarnation => {}
                 Err(_) => return Err(closed()),
             }

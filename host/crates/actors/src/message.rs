@@ -1,7 +1,7 @@
 //! What is asked of an actor, and what comes back.
 
 use bytes::Bytes;
-use host_journal::{CastId, DeadLetter, Letter, TimerRow};
+use host_journal::{CastId, DeadLetter, Letter, Lost, TimerRow};
 use host_model::effect::Rejection;
 use host_model::{ActorId, Version};
 use thiserror::Error;
@@ -165,6 +165,15 @@ impl CallError {
             Self::OutcomeUnknown => "outcome_unknown",
             Self::Timeout { .. } => "timeout",
             Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl From<Lost> for CallError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NotApplied(why) => Self::NotApplied(why.to_string()),
+            Lost::Unknown(_) => Self::OutcomeUnknown,
         }
     }
 }

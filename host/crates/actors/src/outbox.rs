@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -110,6 +111,17 @@ impl Patience {
 pub(crate) struct Outbox {
     ways: Mutex<Ways>,
     bell: Notify,
+    taken: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Attempts to send a webhook, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// The receiver took it.
+    pub taken: u64,
+    /// It did not, or could not be reached.
+    pub failed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -219,6 +231,15 @@ fn plan(
 }
 
 impl Actors {
+    /// How webhooks have fared since the start.
+    #[must_use]
+    pub fn webhook_attempts(&self) -> Attempts {
+        Attempts {
+            taken: self.outbox.taken.load(Ordering::Relaxed),
+            failed: self.outbox.failed.load(Ordering::Relaxed),
+        }
+    }
+
     /// Sends what is due, from `behind` on. Returns how long to wait before the next
     /// look; `behind` is then where that goes on.
     fn send_due(
@@ -278,16 +299,27 @@ impl Actors {
         let sent = tokio::time::timeout(OUTBOX_TIMEOUT, attempt).await;
         let sent = sent
             .unwrap_or_else(|_| Err(format!("no answer within {} s", OUTBOX_TIMEOUT.as_secs())));
+        let count = match &sent {
+            Ok(()) => &self.outbox.taken,
+            Err(_) => &self.outbox.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
         if let Err(why) = &sent {
             tracing::warn!(%id, url = row.url, attempts = row.tried.attempts + 1, why,
                 "a webhook was not taken");
         }
         let at = (unix_ms(), seed::next());
         let patience = self.limits.patience;
-        let written = self.write_rows(|| plan(&row, &body, &sent, &patience, at));
-        if let Err(lost) = written.await {
+        let follows = || plan(&row, &body, &sent, &patience, at);
+        match self.write_rows(follows).await {
+            Ok(_) if follows().dead_letter.is_some() => {
+                self.buried.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) => {}
             // It is sent again, under the same key.
-            tracing::error!(%lost, %id, "what became of a webhook could not be written");
+            Err(lost) => {
+                tracing::error!(%lost, %id, "what became of a webhook could not be written");
+            }
         }
     }
 }

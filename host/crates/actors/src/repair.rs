@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use host_journal::{
-    Consumed, DeadLetter, DeadLetterKind, Lost, OutboxChange, OutboxId, Rows, Tried, Webhook,
+    Consumed, DeadLetter, DeadLetterKind, OutboxChange, OutboxId, Rows, Tried, Webhook,
 };
 use host_model::effect::Rejection;
-use host_model::limits::CALL_TIMEOUT;
+use host_model::error::chain;
 use tokio::sync::oneshot;
 
 use crate::Actors;
 use crate::clock::unix_ms;
 use crate::letters::unknown_letter;
 use crate::message::{Answer, CallError, Message};
-use crate::wake::chain;
 
 /// To be awaited on the data runtime: handlers run right here.
 impl Actors {
@@ -35,12 +34,7 @@ impl Actors {
         let (responder, receiver) = oneshot::channel();
         let actor = letter.actor.clone();
         self.send(&actor, Message::DeadLetter(id, Box::new(letter), responder));
-        match tokio::time::timeout(CALL_TIMEOUT, receiver).await {
-            Ok(answer) => answer.unwrap_or(Err(CallError::OutcomeUnknown)),
-            Err(_) => Err(CallError::Timeout {
-                seconds: CALL_TIMEOUT.as_secs(),
-            }),
-        }
+        self.answered(receiver).await
     }
 
     /// Removes a dead letter for good.
@@ -50,11 +44,12 @@ impl Actors {
     /// There is none of this number, or the store would not.
     pub async fn drop_dead_letter(&self, id: u64) -> Result<(), CallError> {
         self.letter(id)?;
-        self.write(|| Rows {
+        self.write_rows(|| Rows {
             consumed: Some(Consumed::DeadLetter(id)),
             ..Rows::default()
         })
-        .await
+        .await?;
+        Ok(())
     }
 
     /// Has a webhook that waits tried at once.
@@ -78,7 +73,7 @@ impl Actors {
             due_ms: unix_ms(),
             ..row.tried
         };
-        self.write(|| Rows {
+        self.write_rows(|| Rows {
             outbox_change: Some(OutboxChange::Tried(id, tried.clone())),
             ..Rows::default()
         })
@@ -104,7 +99,7 @@ impl Actors {
             due_ms: unix_ms(),
             ..Tried::default()
         };
-        self.write(|| Rows {
+        self.write_rows(|| Rows {
             consumed: Some(Consumed::DeadLetter(id)),
             outbox_change: Some(OutboxChange::Again(webhook, again.clone(), tried.clone())),
             ..Rows::default()
@@ -118,12 +113,5 @@ impl Actors {
         let read = tokio::task::block_in_place(|| self.journal.dead_letter(id));
         read.map_err(|error| CallError::NotApplied(chain(&error)))?
             .ok_or_else(|| unknown_letter(id))
-    }
-
-    async fn write(&self, rows: impl Fn() -> Rows) -> Result<(), CallError> {
-        self.write_rows(rows).await.map_err(|lost| match lost {
-            Lost::NotApplied(why) => CallError::NotApplied(why.to_string()),
-            Lost::Unknown(_) => CallError::OutcomeUnknown,
-        })
     }
 }

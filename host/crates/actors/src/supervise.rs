@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use host_journal::{Lost, Rows};
+use host_journal::Rows;
 use host_model::ActorId;
 use host_model::limits::{FAULT_WINDOW, FAULTS_MAX, QUARANTINES_MAX};
 use host_model::release::Start;
@@ -170,12 +170,8 @@ impl Actors {
             quarantine: Some((id.clone(), None)),
             ..Rows::default()
         });
-        match written.await {
-            Ok(()) => {}
-            Err(Lost::NotApplied(why)) => {
-                return Some(Err(CallError::NotApplied(why.to_string())));
-            }
-            Err(Lost::Unknown(_)) => return Some(Err(CallError::OutcomeUnknown)),
+        if let Err(lost) = written.await {
+            return Some(Err(lost.into()));
         }
         if let Some(slot) = self.slots.get(id) {
             slot.inner.lock().forgive();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use host_journal::Stored;
 use host_loader::State;
 use host_model::ActorId;
+use host_model::error::chain;
 
 use crate::Actors;
 use crate::live::Live;
@@ -148,17 +149,4 @@ pub(crate) fn reread(state: &State<Code>, code: &Arc<Code>) -> Result<State<Code
     let bytes = state.export().map_err(|fault| fault.to_string())?;
     let state = code.import(&bytes);
     state.map_err(|fault| fault.to_string())
-}
-
-/// An error with what caused it, in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

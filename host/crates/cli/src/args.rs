@@ -106,6 +106,9 @@ pub enum Local {
     /// Apply an actor's events in a process of its own: what a proof starts as a child.
     #[command(hide = true)]
     Replay,
+    /// Make something that must be random.
+    #[command(subcommand, after_help = "Example:\n  host gen secret")]
+    Gen(Gen),
     /// Check or show the configuration.
     #[command(subcommand, after_help = "Example:\n  host config check")]
     Config(Config),
@@ -132,6 +135,14 @@ pub enum Local {
         #[arg(long)]
         take_over: bool,
     },
+}
+
+/// `host gen ...`
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Gen {
+    /// Print a new value for SECRET_KEY_BASE.
+    #[command(after_help = "Example:\n  echo SECRET_KEY_BASE=$(host gen secret) >> etc/env")]
+    Secret,
 }
 
 /// `host config ...`
@@ -191,10 +202,15 @@ pub enum Remote {
         key: Option<String>,
     },
     /// Show the state of an actor.
-    #[command(after_help = "Example:\n  host state donations:ramadan-2026")]
+    #[command(
+        after_help = "Example:\n  host state donations:ramadan-2026\n  host state donations:ramadan-2026 --export > ramadan.json"
+    )]
     State {
         /// Whose, `plugin:key`.
         actor: ActorId,
+        /// Print all that is kept of it as JSON, as `host quarantine export` does.
+        #[arg(long)]
+        export: bool,
     },
     /// List the actors.
     #[command(after_help = "Example:\n  host actors --plugin donations")]
@@ -239,6 +255,13 @@ pub enum Remote {
         /// The release to go back to [default: the one before].
         #[arg(value_name = "V")]
         version: Option<Version>,
+    },
+    /// List the upgrades and rollbacks that have ended, the newest first.
+    #[command(after_help = "Example:\n  host history 5")]
+    History {
+        /// At most so many.
+        #[arg(default_value_t = 20, value_name = "N")]
+        limit: u32,
     },
     /// Actors that were set aside after too many faults.
     #[command(

@@ -1,7 +1,8 @@
 //! The commands that a running host answers: one request and one text each.
 
 use host_model::control::{
-    ActorRow, ActorState, ReleaseRow, RollbackRequest, RpcRequest, Status, UpgradeRequest,
+    ActorRow, ActorState, HistoryRow, ReleaseRow, RollbackRequest, RpcRequest, Status,
+    UpgradeRequest,
 };
 use host_model::plan::Plan;
 use serde_json::{Value, json};
@@ -40,7 +41,11 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let reply: Value = client.post("/v1/rpc", &request).await?;
             out.document(&reply, show::pretty)?;
         }
-        Remote::State { actor } => {
+        Remote::State {
+            actor,
+            export: true,
+        } => repair::export(&actor, client, out).await?,
+        Remote::State { actor, .. } => {
             let path = query(&[("actor", Some(actor.to_string()))]);
             let state: ActorState = client.get(&format!("/v1/state{path}")).await?;
             out.document(&state, show::state)?;
@@ -74,8 +79,10 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
                 one_way: upgrade.one_way,
                 retry_failed: upgrade.retry_failed,
             };
-            let events = client.follow("/v1/upgrade", &request).await?;
-            return follow::upgrade(events, upgrade.detach, client, out).await;
+            return match client.follow("/v1/upgrade", &request).await {
+                Ok(events) => follow::upgrade(events, upgrade.detach, client, out).await,
+                Err(failure) => follow::refused(failure, &request.to, client, out).await,
+            };
         }
         Remote::Commit => {
             let events = client.follow("/v1/commit", &json!({})).await?;
@@ -85,6 +92,11 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let request = RollbackRequest { to: version };
             let events = client.follow("/v1/rollback", &request).await?;
             return follow::rollback(events, out).await;
+        }
+        Remote::History { limit } => {
+            let path = query(&[("limit", Some(limit.to_string()))]);
+            let rows: Vec<HistoryRow> = client.get(&format!("/v1/history{path}")).await?;
+            out.document(&rows, |rows| show::history(rows))?;
         }
         Remote::Quarantine(command) => repair::quarantine(command, client, out).await?,
         Remote::DeadLetters(command) => repair::dead_letters(command, client, out).await?,

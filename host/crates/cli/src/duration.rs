@@ -1,7 +1,9 @@
 //! Lengths of time as operators write them: `30s`, `2m`, `1h30m`, `0s`.
 
+use host_model::limits::PROBATION_MAX;
+
 /// The longest that can be asked for: 30 days, in seconds. A longer one is a slip.
-const SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
+const SECONDS_MAX: u64 = PROBATION_MAX.as_secs();
 
 /// Seconds from numbers with units `s`, `m`, `h`, `d`, the larger units first or
 /// not, up to 30 days.

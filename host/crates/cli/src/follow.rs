@@ -2,16 +2,14 @@
 //!
 //! The host does the work and goes on whether or not anyone follows.
 
-use std::io::{IsTerminal, stderr};
-use std::time::Duration;
-
-use host_model::control::{Outcome, Progress, Status, UpgradeReport};
-use indicatif::{ProgressBar, ProgressStyle};
+use host_model::Version;
+use host_model::control::{Outcome, Progress, Quantiles, Status, UpgradeReport};
 use serde_json::json;
 
+use crate::bar::Progress as Bar;
 use crate::client::Events;
 use crate::duration::people;
-use crate::failure::EXIT_INTERRUPTED;
+use crate::failure::{EXIT_INTERRUPTED, EXIT_REFUSED};
 use crate::{Client, Failure, Output, show};
 
 /// The state from which on an upgrade needs no one to wait for it.
@@ -33,6 +31,38 @@ pub(crate) async fn upgrade(
         }
         Followed::Interrupted => Ok(EXIT_INTERRUPTED),
     }
+}
+
+/// Tells of an upgrade that the host has refused: programs get the last word that every
+/// upgrade has, with the problem's `reason` and `message` in it.
+pub(crate) async fn refused(
+    failure: Failure,
+    to: &Version,
+    client: &Client,
+    out: &mut Output<'_>,
+) -> Result<u8, Failure> {
+    if !out.is_json() || failure.exit_code() != EXIT_REFUSED {
+        return Err(failure);
+    }
+    let Ok(status) = client.get::<Status>("/v1/status").await else {
+        return Err(failure);
+    };
+    let problem = failure.problem();
+    let document = json!({
+        "kind": "ended",
+        "from": status.version,
+        "to": to,
+        "outcome": Outcome::Refused,
+        "actors_migrated": 0,
+        "pause_us": Quantiles::default(),
+        "rehearsal": null,
+        "duration_ms": 0,
+        "reason": problem.reason,
+        "message": problem.message,
+        "exit_code": problem.exit_code,
+    });
+    out.document(&document, |_| String::new())?;
+    Ok(failure.exit_code())
 }
 
 /// Follows a rollback that was asked for. That an upgrade was rolled back is its
@@ -134,7 +164,7 @@ fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
 enum Teller {
     Silent,
     Lines,
-    Bar(ProgressBar),
+    Bar(Bar),
 }
 
 impl Teller {
@@ -142,16 +172,11 @@ impl Teller {
         if json {
             return Self::Silent;
         }
-        if !stderr().is_terminal() {
-            return Self::Lines;
+        let bar = Bar::new(json);
+        match bar.is_shown() {
+            true => Self::Bar(bar),
+            false => Self::Lines,
         }
-        let bar = ProgressBar::new(0);
-        bar.set_style(
-            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}")
-                .expect("the template is a constant"),
-        );
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self::Bar(bar)
     }
 
     fn tell(&self, progress: &Progress) {
@@ -163,13 +188,10 @@ impl Teller {
                 }
             }
             Self::Bar(bar) => match progress {
-                Progress::State { state, .. } => bar.set_message(state.clone()),
-                Progress::Migrated { migrated, total } => {
-                    bar.set_length(*total);
-                    bar.set_position(*migrated);
-                }
+                Progress::State { state, .. } => bar.say(state),
+                Progress::Migrated { migrated, total } => bar.tell(*migrated, *total),
                 Progress::Probation { left_s } => {
-                    bar.set_message(format!("probation, {} left", people(*left_s)));
+                    bar.say(format!("probation, {} left", people(*left_s)));
                 }
                 Progress::Ended(_) => {}
             },
@@ -178,7 +200,7 @@ impl Teller {
 
     fn done(&self) {
         if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
+            bar.done();
         }
     }
 }
@@ -199,8 +221,6 @@ fn line(progress: &Progress) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use host_model::Version;
-
     use super::*;
 
     #[test]
@@ -214,6 +234,7 @@ mod tests {
             pause_us: Default::default(),
             rehearsal: None,
             duration_ms: 0,
+            ended_ms: 0,
             reason: None,
         };
         let code = |outcome, rollback| rollback_exit_code(&report(outcome, rollback));

@@ -1,4 +1,4 @@
-//! Times as people write and read them.
+//! Moments as operators write them.
 
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::{Date, OffsetDateTime};
@@ -21,14 +21,6 @@ pub(crate) fn unix_ms(text: &str) -> Result<i64, String> {
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|e| e.to_string())
 }
 
-/// The time as RFC 3339 writes it, UTC.
-pub(crate) fn rfc3339(time_ms: i64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| time_ms.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +39,5 @@ mod tests {
         ] {
             assert!(unix_ms(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(rfc3339(1_767_225_600_001), "2026-01-01T00:00:00.001Z");
     }
 }

@@ -1,21 +1,18 @@
 //! The audit trail and the store of a running host, and how both are shown: the
 //! binary shows those of a stopped home in the same way.
 
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use host_model::keep::{
-    BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, ExportQuery, PinRequest,
-    PinRow, Proof, ReplayReport, UnpinRequest, Verifying,
-};
-use indicatif::{ProgressBar, ProgressStyle};
-
+use crate::bar::Progress;
 use crate::client::query;
 use crate::failure::EXIT_LOOK;
-use crate::instant::rfc3339;
-use crate::table::{Table, bytes};
+use crate::table::{Table, bytes, count};
 use crate::{Client, Failure, Output};
+use host_model::instant::rfc3339;
+use host_model::keep::{
+    BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, DamageRow, ExportQuery,
+    PinRequest, PinRow, Proof, ReplayReport, UnpinRequest, Verifying,
+};
 
 /// `host audit verify` on a running host.
 ///
@@ -218,13 +215,16 @@ pub async fn check(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure>
 pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure> {
     out.document(report, |report| {
         let looked = format!(
-            "{} records in {} groups, {} snapshots",
-            report.records, report.groups, report.snapshots
+            "{} in {}, {}",
+            count(report.records, "record"),
+            count(report.groups, "group"),
+            count(report.snapshots, "snapshot"),
         );
         if report.ok {
             let replayed = report.replay.as_ref().map_or(String::new(), |replay| {
-                let (actors, events) = (replay.actors, replay.events);
-                format!("; {actors} actors come to the same again through {events} events")
+                let actors = count(replay.actors, "actor");
+                let events = count(replay.events, "event");
+                format!("; {actors} replayed to the same through {events}")
             });
             return format!("the store is whole: {looked}{replayed}");
         }
@@ -232,61 +232,25 @@ pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure
             return not_the_same(replay);
         }
         let mut text = format!("the store is damaged ({looked} looked at); nothing was changed:\n");
-        for damage in &report.damages {
-            text.push_str(&format!("  {}: {}\n", damage.what, damage.problem));
-        }
-        if report.more {
-            text.push_str("  and more\n");
-        }
+        text.push_str(&listed(&report.damages, report.more));
         text + "restore the store from a backup: `host store restore FILE` in a home without one\n"
     })?;
     Ok(if report.ok { 0 } else { EXIT_LOOK })
 }
 
 fn not_the_same(replay: &ReplayReport) -> String {
-    let mut text = "a replay does not come to what is stored:\n".to_owned();
-    for violation in &replay.violations {
-        text.push_str(&format!("  {}: {}\n", violation.what, violation.problem));
-    }
-    if replay.more {
-        text.push_str("  and more\n");
-    }
-    text + "the store is whole; its plugins are to blame, or their libraries are missing\n"
+    let listed = listed(&replay.violations, replay.more);
+    format!(
+        "a replay does not come to what is stored:\n{listed}the store is whole; its plugins are to blame, or their libraries are missing\n"
+    )
 }
 
-/// A bar on a terminal for what takes longer than a moment; otherwise nothing.
-pub struct Progress(Option<ProgressBar>);
-
-impl Progress {
-    /// No bar yet: it appears when something is told.
-    #[must_use]
-    pub fn new(json: bool) -> Self {
-        if json || !stderr().is_terminal() {
-            return Self(None);
-        }
-        let bar = ProgressBar::new(0);
-        bar.set_style(
-            ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} {elapsed}")
-                .expect("the template is a constant"),
-        );
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self(Some(bar))
-    }
-
-    /// Shows how far it is.
-    pub fn tell(&self, position: u64, of: u64) {
-        if let Some(bar) = &self.0 {
-            bar.set_length(of);
-            bar.set_position(position);
-        }
-    }
-
-    /// Takes the bar away.
-    pub fn done(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
+fn listed(rows: &[DamageRow], more: bool) -> String {
+    let lines = rows
+        .iter()
+        .map(|row| format!("  {}: {}\n", row.what, row.problem));
+    let more = if more { "  and more\n" } else { "" };
+    lines.collect::<String>() + more
 }
 
 fn text(said: &Verifying) -> String {
@@ -303,7 +267,11 @@ fn proven(proof: &Proof) -> String {
     table.fact("store", &proof.store_id);
     table.fact(
         "proven",
-        format!("{} records in {} groups", proof.records, proof.groups),
+        format!(
+            "{} in {}",
+            count(proof.records, "record"),
+            count(proof.groups, "group")
+        ),
     );
     let from = match &proof.anchor {
         None => "from the first record ever written".to_owned(),

@@ -14,6 +14,7 @@
 //! in `show`. It must not know how the host does what it is asked.
 
 pub mod args;
+mod bar;
 mod client;
 mod commands;
 mod duration;
@@ -27,6 +28,7 @@ mod show;
 mod sse;
 mod table;
 
+pub use bar::Progress;
 pub use client::{Client, Events};
 pub use commands::run;
 pub use duration::whole_seconds;

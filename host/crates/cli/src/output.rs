@@ -77,6 +77,15 @@ impl<'a> Output<'a> {
         failure.exit_code()
     }
 
+    /// Tells people of something that is odd and stops nothing, on standard error.
+    /// Programs get it as a field of the answer, where it has one.
+    pub fn warn(&self, warning: &str) {
+        if !self.json {
+            // There is no one left to tell if this cannot be written.
+            let _ = writeln!(io::stderr(), "warning: {warning}");
+        }
+    }
+
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = self.out.write_all(bytes).and_then(|()| self.out.flush());
         match written {

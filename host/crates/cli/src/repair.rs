@@ -1,5 +1,6 @@
 //! Quarantine, dead letters and the outbox: one request and one text each.
 
+use host_model::ActorId;
 use host_model::control::{
     ActorExport, DeadLetterRow, LetterRequest, QuarantineRow, ReleaseRequest, WebhookRequest,
     WebhookRow,
@@ -27,13 +28,21 @@ pub(crate) async fn quarantine(
             let answer: Value = client.post("/v1/quarantine/release", &request).await?;
             out.document(&answer, |_| text)?;
         }
-        Quarantine::Export { actor } => {
-            let path = query(&[("actor", Some(actor.to_string()))]);
-            let path = format!("/v1/quarantine/export{path}");
-            let export: ActorExport = client.get(&path).await?;
-            out.document(&json!(export), show::pretty)?;
-        }
+        Quarantine::Export { actor } => export(&actor, client, out).await?,
     }
+    Ok(())
+}
+
+/// Shows all that is kept of an actor, in quarantine or not.
+pub(crate) async fn export(
+    actor: &ActorId,
+    client: &Client,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let path = query(&[("actor", Some(actor.to_string()))]);
+    let path = format!("/v1/quarantine/export{path}");
+    let export: ActorExport = client.get(&path).await?;
+    out.document(&json!(export), show::pretty)?;
     Ok(())
 }
 

@@ -1,15 +1,15 @@
 //! What people read. Pure functions from answers to text.
 
 use host_model::control::{
-    ActorRow, ActorState, DeadLetterRow, Outcome, PluginRow, QuarantineRow, ReleaseRow, Status,
-    UpgradeReport, UpgradeStatus, WebhookRow,
+    ActorRow, ActorState, DeadLetterRow, HistoryRow, Outcome, PluginRow, QuarantineRow, ReleaseRow,
+    Status, UpgradeReport, UpgradeStatus, WebhookRow,
 };
+use host_model::instant::rfc3339;
 use host_model::plan::{Change, Plan, StateChange};
 use host_model::release::ReleaseStatus;
 use serde_json::Value;
 
 use crate::duration::people;
-use crate::instant::rfc3339;
 use crate::table::{Table, bytes, count};
 
 pub(crate) fn status(status: &Status) -> String {
@@ -188,6 +188,25 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
         ),
     );
     table.fact("took", format!("{} ms", report.duration_ms));
+    table.text()
+}
+
+pub(crate) fn history(rows: &[HistoryRow]) -> String {
+    let mut table = Table::new(&["id", "ended", "release", "outcome", "actors", "reason"]);
+    for row in rows {
+        let report = &row.report;
+        table.row([
+            row.id.to_string(),
+            match report.ended_ms {
+                0 => "-".to_owned(),
+                ms => rfc3339(ms),
+            },
+            format!("{} to {}", report.from, report.to),
+            report.outcome.name().to_owned(),
+            report.actors_migrated.to_string(),
+            report.reason.clone().unwrap_or_default(),
+        ]);
+    }
     table.text()
 }
 

@@ -2,7 +2,7 @@
 //! when it has ended, whoever has gone meanwhile.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use host_actors::Actors;
-use host_journal::{Action, Lost, Outcome, Position, Record};
+use host_journal::{Action, Lost, Outcome, Position, Record, unix_ms};
 use host_model::control::Problem;
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ impl Intent {
             position,
         } = &*self.0;
         let intent = position.unwrap_or_default();
-        let written = write(actors, action.ended(now_ms(), intent, &outcome)).await;
+        let written = write(actors, action.ended(unix_ms(), intent, &outcome)).await;
         if let Err(lost) = written {
             tracing::error!(action = action.name, ?outcome, %lost, "the outcome of an operator's action is not in the audit trail");
         }
@@ -90,13 +90,7 @@ async fn begin(control: &Arc<Control>, request: Request) -> Result<(Intent, Requ
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     })?;
     let peer = parts.extensions.get::<ConnectInfo<Peer>>();
-    let peer = peer.map_or(
-        Peer {
-            uid: None,
-            pid: None,
-        },
-        |it| it.0,
-    );
+    let peer = peer.map_or_else(Peer::default, |it| it.0);
     let action = Action {
         principal: peer.principal(),
         peer: peer.facts(),
@@ -105,7 +99,7 @@ async fn begin(control: &Arc<Control>, request: Request) -> Result<(Intent, Requ
         release: control.actors.release().version.clone(),
         name,
     };
-    let position = match write(&control.actors, action.intended(now_ms())).await {
+    let position = match write(&control.actors, action.intended(unix_ms())).await {
         Ok(position) => Some(position),
         // A host whose store takes nothing must still be stopped.
         Err(lost) if action.name == "stop" => {
@@ -165,11 +159,4 @@ async fn write(actors: &Actors, record: Record) -> Result<Position, Lost> {
             format!("the store has not answered within {seconds} s").into(),
         ))
     })
-}
-
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

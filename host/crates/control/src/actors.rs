@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use host_actors::{CallError, Only, Request};
+use host_actors::{Only, Request};
 use host_model::ActorId;
 use host_model::control::{
     ActorRow, ActorState, DeadLetterRow, QuarantineRow, ReleaseRequest, RpcRequest,
@@ -21,9 +21,7 @@ use crate::actions::Intent;
 use crate::extract::{Body, Query};
 use crate::problem::Refusal;
 use crate::shown::shown;
-
-/// Rows in one answer, at most.
-pub(crate) const PAGE_MAX: usize = 10_000;
+use crate::work::{blocking, on_data, page};
 
 #[derive(Deserialize)]
 pub(crate) struct ActorsQuery {
@@ -37,7 +35,7 @@ pub(crate) async fn list(
     State(control): State<Arc<Control>>,
     Query(query): Query<ActorsQuery>,
 ) -> Result<Json<Vec<ActorRow>>, Refusal> {
-    let limit = query.limit.unwrap_or(1_000).min(PAGE_MAX);
+    let limit = page(query.limit);
     let actors = Arc::clone(&control.actors);
     let listed = blocking(move || {
         actors
@@ -163,7 +161,7 @@ pub(crate) async fn dead_letters(
     State(control): State<Arc<Control>>,
     Query(query): Query<LettersQuery>,
 ) -> Result<Json<Vec<DeadLetterRow>>, Refusal> {
-    let limit = query.limit.unwrap_or(1_000).min(PAGE_MAX);
+    let limit = page(query.limit);
     let actors = Arc::clone(&control.actors);
     let letters = blocking(move || actors.journal().dead_letters(query.after, limit));
     let letters = letters
@@ -182,24 +180,4 @@ pub(crate) fn letter_row((id, letter): (u64, host_journal::DeadLetter)) -> DeadL
         message: letter.message,
         time_ms: letter.time_ms,
     }
-}
-
-/// Runs what may run a handler where handlers run.
-pub(crate) async fn on_data<T: Send + 'static>(
-    control: &Control,
-    call: impl Future<Output = Result<T, CallError>> + Send + 'static,
-) -> Result<T, Refusal> {
-    match control.data.spawn(call).await {
-        Ok(answer) => Ok(answer?),
-        Err(error) => Err(Refusal::internal("ask an actor", &error)),
-    }
-}
-
-/// Reads the journal on a thread that may wait.
-pub(crate) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, host_journal::ReadError> + Send + 'static,
-) -> Result<T, host_journal::ReadError> {
-    tokio::task::spawn_blocking(read)
-        .await
-        .expect("reading the journal does not panic")
 }

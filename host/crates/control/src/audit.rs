@@ -1,23 +1,19 @@
 //! The audit trail, as an operator verifies and exports it.
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::State;
 use axum::response::Response;
-use host_journal::{Anchor, AnchorKey, KeyError, ReadError, Trail};
+use host_journal::{Anchor, AnchorKey, KeyError, ReadError, Trail, hex};
 use host_model::keep::{AnchorRow, ExportFormat, ExportQuery, Proof, Verifying};
 
 use crate::extract::Query;
 use crate::problem::Refusal;
-use crate::stream::answer;
+use crate::stream::{TELL_EVERY, answer};
 use crate::{Control, ExportError};
-
-/// How often it is said how far a verification is.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn verify(State(control): State<Arc<Control>>) -> Result<Response, Refusal> {
     answer("application/x-ndjson", move |to| {
@@ -25,10 +21,9 @@ pub(crate) async fn verify(State(control): State<Arc<Control>>) -> Result<Respon
         let failed = |e: ReadError| Refusal::internal("verify the audit trail", &e);
         let trail = journal.trail().map_err(failed)?;
         let mut say = |said: &Verifying| {
-            let line = serde_json::to_string(said).expect("it is plain data");
-            let told = writeln!(to, "{line}").and_then(|()| to.flush());
             // Nobody listens any more: nobody wants to know.
-            told.map_or(ControlFlow::Break(()), ControlFlow::Continue)
+            to.document(said)
+                .map_or(ControlFlow::Break(()), ControlFlow::Continue)
         };
         let ended = verify_with(trail, journal.store_id(), &control.anchor_key, &mut say);
         let ended = ended.map_err(|e| Refusal::internal("verify the audit trail", &e))?;
@@ -88,7 +83,7 @@ pub fn verify_with(
             groups: verified.groups,
             records: verified.records,
             position: verified.last.0,
-            hash: hex(&verified.hash),
+            hash: hex::encode(&verified.hash),
             anchor: verified.anchor.as_ref().map(anchor_row),
             public_key,
         })),
@@ -120,14 +115,10 @@ pub enum VerifyError {
 fn anchor_row(anchor: &Anchor) -> AnchorRow {
     AnchorRow {
         position: anchor.position.0,
-        hash: hex(&anchor.hash),
+        hash: hex::encode(&anchor.hash),
         groups: anchor.groups,
         records: anchor.records,
         time_ms: anchor.time_ms,
-        public_key: hex(&anchor.public_key),
+        public_key: hex::encode(&anchor.public_key),
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,15 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use host_journal::{Audited, Position, ReadError, Trail};
+use host_journal::{Audited, Position, ReadError, Trail, hex};
+use host_model::instant::rfc3339;
 use host_model::keep::{ExportFormat, ExportQuery};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-use crate::audit::hex;
 
 /// Columns of fields, at most: events that use names of things as names of fields
 /// would make one for each thing. The rest stands in the column [`REST`], as JSON.
@@ -119,7 +116,7 @@ fn json(trail: Trail<'_>, query: &ExportQuery, out: &mut dyn Write) -> Result<u6
          }| {
             let event = Event::of(&record.event, &record.command);
             let line = Line {
-                time: instant(record.time_ms),
+                time: rfc3339(record.time_ms),
                 actor: record.actor.as_str(),
                 seq: record.seq,
                 event: &event.name,
@@ -129,7 +126,7 @@ fn json(trail: Trail<'_>, query: &ExportQuery, out: &mut dyn Write) -> Result<u6
                 idempotency_key: record.idempotency_key.as_deref(),
                 version: record.version.to_string(),
                 position: position.0,
-                hash: hex(hash),
+                hash: hex::encode(hash),
             };
             serde_json::to_writer(&mut *out, &line)?;
             out.write_all(b"\n")?;
@@ -216,7 +213,7 @@ impl Columns {
         let event = Event::of(&record.event, &record.command);
         let mut fields = event.cells();
         let mut cells = vec![
-            instant(record.time_ms),
+            rfc3339(record.time_ms),
             record.actor.to_string(),
             record.seq.to_string(),
             event.name,
@@ -237,7 +234,7 @@ impl Columns {
             record.idempotency_key.clone().unwrap_or_default(),
             record.version.to_string(),
             position.0.to_string(),
-            hex(hash),
+            hex::encode(hash),
         ]);
         cells
     }
@@ -318,14 +315,6 @@ fn flatten(name: &str, value: &RawValue, depth: usize, cells: &mut BTreeMap<Stri
 
 fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).expect("it is put together of JSON")
-}
-
-/// As RFC 3339 writes it, to the millisecond.
-fn instant(time_ms: i64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| time_ms.to_string())
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod store;
 mod stream;
 mod upgrades;
 mod who;
+mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;

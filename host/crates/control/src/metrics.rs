@@ -5,95 +5,231 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use host_actors::EventStats;
+use host_model::control::Status;
+
 use crate::Control;
 use crate::status::status;
+
+/// How a metric moves.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// It only rises, from the start of the process on.
+    Counter,
+    /// It rises and falls.
+    Gauge,
+}
+use Kind::{Counter, Gauge};
+
+/// The metrics without labels, `host_` before each: how it moves, and what it says.
+const METRICS: [(&str, Kind, &str); 27] = [
+    ("ready", Gauge, "1 if clients are served"),
+    ("uptime_seconds", Gauge, "Since the host became ready"),
+    ("rss_bytes", Gauge, "Resident memory"),
+    ("connections", Gauge, "Open WebSocket connections"),
+    ("websockets_opened", Counter, "WebSockets opened"),
+    (
+        "websockets_slow",
+        Counter,
+        "WebSockets closed because their client read too slowly",
+    ),
+    (
+        "websockets_malformed",
+        Counter,
+        "WebSockets closed because of what their client sent",
+    ),
+    (
+        "connections_refused",
+        Counter,
+        "Connections turned away for want of room",
+    ),
+    (
+        "requests_over_limit",
+        Counter,
+        "Requests and calls refused for a bound of their connection",
+    ),
+    ("actors_awake", Gauge, "Actors in memory"),
+    ("actors_known", Gauge, "Actors in the journal"),
+    (
+        "actors_quarantined",
+        Gauge,
+        "Actors set aside after too many faults",
+    ),
+    ("actor_faults", Counter, "Faults of actors"),
+    (
+        "handlers_slow",
+        Gauge,
+        "Handlers that run for too long right now",
+    ),
+    (
+        "dead_letters",
+        Counter,
+        "Messages that came to nothing and were kept",
+    ),
+    (
+        "webhooks_taken",
+        Counter,
+        "Attempts to send a webhook that its receiver took",
+    ),
+    (
+        "webhooks_failed",
+        Counter,
+        "Attempts to send a webhook that failed",
+    ),
+    ("journal_records", Counter, "Records committed"),
+    ("journal_groups", Counter, "Groups committed"),
+    ("journal_groups_failed", Counter, "Commits that failed"),
+    ("journal_bytes", Counter, "Bytes committed"),
+    ("journal_commit_us", Gauge, "How long the last commit took"),
+    (
+        "journal_undurable_bytes",
+        Gauge,
+        "Bytes executed and not yet durable",
+    ),
+    (
+        "journal_tail_bytes",
+        Gauge,
+        "Bytes that the next start reads",
+    ),
+    ("store_bytes", Gauge, "Size of the store"),
+    (
+        "plugin_versions_resident",
+        Gauge,
+        "Plugin versions mapped into the process",
+    ),
+    (
+        "plugin_bytes_resident",
+        Gauge,
+        "Bytes of the libraries that are mapped",
+    ),
+];
 
 /// All that the host counts and measures.
 #[must_use]
 pub fn render(control: &Control) -> String {
     let status = status(control);
     let mut text = String::new();
-    let mut gauge = |name: &str, help: &str, value: u64| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "# HELP host_{name} {help}\n# TYPE host_{name} gauge\nhost_{name} {value}"
-        );
-    };
-    gauge(
-        "connections",
-        "Open WebSocket connections",
-        status.connections,
-    );
-    gauge("actors_awake", "Actors in memory", status.actors.awake);
-    gauge("actors_known", "Actors in the journal", status.actors.known);
-    gauge(
-        "actors_quarantined",
-        "Actors set aside after too many faults",
-        status.actors.quarantined,
-    );
-    gauge(
-        "plugin_versions_resident",
-        "Plugin versions mapped into the process",
-        status.resident_versions,
-    );
-    gauge("rss_bytes", "Resident memory", status.rss_bytes);
-    gauge(
-        "uptime_seconds",
-        "Since the host became ready",
-        status.uptime_s,
-    );
-    gauge(
-        "ready",
-        "Whether clients are served",
-        u64::from(status.ready.ready),
-    );
-    for (name, value) in &status.counters {
-        gauge(name, "See docs/operations.md", *value);
+    for (name, kind, help) in METRICS {
+        family(&mut text, name, kind, help);
+        line(&mut text, name, &[], value(&status, name));
     }
-    let _ = writeln!(
-        text,
-        "# HELP host_release_info The release that rules\n# TYPE host_release_info gauge\nhost_release_info{{version=\"{}\",permanent=\"{}\"}} 1",
-        status.version, status.permanent
-    );
-    let _ = writeln!(
-        text,
-        "# HELP host_refusals_total Messages that the host itself refused\n# TYPE host_refusals_total counter"
-    );
+    let (version, permanent) = (status.version.to_string(), status.permanent.to_string());
+    family(&mut text, "release_info", Gauge, "The release that rules");
+    let labels = [("version", version.as_str()), ("permanent", &permanent)];
+    line(&mut text, "release_info", &labels, 1);
+    family(&mut text, "upgrade_info", Gauge, "The upgrade under way");
+    if let Some(upgrade) = &status.upgrade {
+        let (from, to) = (upgrade.from.to_string(), upgrade.to.to_string());
+        let labels = [
+            ("from", from.as_str()),
+            ("to", &to),
+            ("state", &upgrade.state),
+        ];
+        line(&mut text, "upgrade_info", &labels, 1);
+    }
+    let help = "Messages that the host itself refused";
+    family(&mut text, "refusals_total", Counter, help);
     for (reason, count) in control.actors.refusals().all() {
-        let _ = writeln!(text, "host_refusals_total{{reason=\"{reason}\"}} {count}");
+        line(&mut text, "refusals_total", &[("reason", &reason)], count);
     }
     events(control, &mut text);
     text
 }
 
+/// What the status says under a metric's name.
+fn value(status: &Status, name: &str) -> u64 {
+    match name {
+        "ready" => u64::from(status.ready.ready),
+        "uptime_seconds" => status.uptime_s,
+        "rss_bytes" => status.rss_bytes,
+        "connections" => status.connections,
+        "actors_awake" => status.actors.awake,
+        "actors_known" => status.actors.known,
+        "actors_quarantined" => status.actors.quarantined,
+        "handlers_slow" => u64::try_from(status.slow.len()).unwrap_or(u64::MAX),
+        "plugin_versions_resident" => status.resident_versions,
+        "plugin_bytes_resident" => status.resident_bytes,
+        counted => status.counters.get(counted).copied().unwrap_or(0),
+    }
+}
+
+/// What a family takes of an event's counters.
+type Pick = fn(&EventStats) -> u64;
+
 /// Calls, faults and rejections of each event of the plugins that rule.
 fn events(control: &Control, text: &mut String) {
     let release = control.actors.release();
-    let mut family = |name: &str, help: &str, pick: fn(&host_actors::EventStats) -> u64| {
-        let _ = writeln!(
-            text,
-            "# HELP host_event_{name} {help}\n# TYPE host_event_{name} counter"
-        );
+    let families: [(&str, &str, Pick); 3] = [
+        ("event_calls_total", "Runs of a handler", |stats| {
+            stats.calls.load(Ordering::Relaxed)
+        }),
+        (
+            "event_faults_total",
+            "Runs that ended in a fault",
+            |stats| stats.faults.load(Ordering::Relaxed),
+        ),
+        (
+            "event_rejections_total",
+            "Runs that ended in a rejection",
+            |stats| stats.rejections.load(Ordering::Relaxed),
+        ),
+    ];
+    for (name, help, pick) in families {
+        family(text, name, Counter, help);
         for (plugin, ruling) in &release.plugins {
+            let version = ruling.code.version().to_string();
             for stats in ruling.code.stats() {
-                let _ = writeln!(
-                    text,
-                    "host_event_{name}{{plugin=\"{plugin}\",version=\"{}\",event=\"{}\"}} {}",
-                    ruling.code.version(),
-                    stats.name,
-                    pick(stats)
-                );
+                let labels = [
+                    ("plugin", plugin.as_str()),
+                    ("version", &version),
+                    ("event", &stats.name),
+                ];
+                line(text, name, &labels, pick(stats));
             }
         }
+    }
+}
+
+fn family(text: &mut String, name: &str, kind: Kind, help: &str) {
+    let kind = match kind {
+        Counter => "counter",
+        Gauge => "gauge",
     };
-    family("calls_total", "Runs of a handler", |s| {
-        s.calls.load(Ordering::Relaxed)
-    });
-    family("faults_total", "Runs that ended in a fault", |s| {
-        s.faults.load(Ordering::Relaxed)
-    });
-    family("rejections_total", "Runs that ended in a rejection", |s| {
-        s.rejections.load(Ordering::Relaxed)
-    });
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "# HELP host_{name} {help}\n# TYPE host_{name} {kind}");
+}
+
+fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(label, of)| format!("{label}=\"{}\"", escaped(of)))
+        .collect();
+    let labels = match labels.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", labels.join(",")),
+    };
+    let _ = writeln!(text, "host_{name}{labels} {value}");
+}
+
+/// A label's value: a plugin may call an event what it likes.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('"', "\\\"");
+    text.replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_back_whatever_its_labels_hold() {
+        let mut text = String::new();
+        family(&mut text, "x", Counter, "Of x");
+        line(&mut text, "x", &[], 1);
+        line(&mut text, "x", &[("a", "b"), ("c", "\"\\\n")], 2);
+        assert_eq!(
+            text,
+            "# HELP host_x Of x\n# TYPE host_x counter\nhost_x 1\nhost_x{a=\"b\",c=\"\\\"\\\\\\n\"} 2\n"
+        );
+    }
 }

@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
-use host_journal::{Lost, ReadError};
+use host_journal::Lost;
 use host_model::keep::{PinRequest, PinRow, UnpinRequest};
 use host_upgrade::PINS;
 
 use crate::Control;
 use crate::extract::Body;
 use crate::problem::Refusal;
+use crate::work::blocking;
 
 /// Characters of a pin's name.
 const NAME_CHARS_MAX: usize = 64;
@@ -61,19 +62,14 @@ pub(crate) async fn unpin(
 }
 
 async fn pins(control: Arc<Control>) -> Result<Vec<PinRow>, Refusal> {
-    let read = move || -> Result<Vec<PinRow>, ReadError> {
-        let values = control.actors.journal().values(PINS)?.into_iter();
-        Ok(values
-            .map(|(key, value)| PinRow {
-                name: key.trim_start_matches(PINS).to_owned(),
-                // What makes no sense holds everything.
-                position: serde_json::from_slice(&value).unwrap_or(0),
-            })
-            .collect())
+    let values = blocking(move || control.actors.journal().values(PINS)).await;
+    let values = values.map_err(|e| Refusal::internal("list the pins", &e))?;
+    let row = |(key, value): (String, Bytes)| PinRow {
+        name: key.strip_prefix(PINS).unwrap_or(&key).to_owned(),
+        // What makes no sense holds everything.
+        position: serde_json::from_slice(&value).unwrap_or(0),
     };
-    let read = tokio::task::spawn_blocking(read).await;
-    read.expect("reading the journal does not panic")
-        .map_err(|e| Refusal::internal("list the pins", &e))
+    Ok(values.into_iter().map(row).collect())
 }
 
 async fn write(control: &Control, name: &str, value: Option<Bytes>) -> Result<(), Refusal> {

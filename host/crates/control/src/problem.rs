@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use host_actors::CallError;
 use host_model::control::Problem;
+use host_model::error::chain;
 use host_upgrade::RefusedUpgrade;
 
 /// A [`Problem`] and its HTTP status.
@@ -24,7 +25,7 @@ impl Refusal {
 
     /// Something that the host itself could not do.
     pub(crate) fn internal(attempted: &str, error: &dyn std::error::Error) -> Self {
-        let message = format!("{attempted}: {}", host_actors::chain(error));
+        let message = format!("{attempted}: {}", chain(error));
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 }
@@ -44,7 +45,7 @@ impl From<RefusedUpgrade> for Refusal {
             RefusedUpgrade::Releases(_) => StatusCode::NOT_FOUND,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Self::new(status, refused.reason(), host_actors::chain(&refused))
+        Self::new(status, refused.reason(), chain(&refused))
     }
 }
 

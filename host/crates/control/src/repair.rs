@@ -11,16 +11,17 @@ use host_actors::Actors;
 use host_journal::{Carry, OutboxId, OutboxRow, ReadError, Record, Snapshot, TimerRow};
 use host_model::ActorId;
 use host_model::control::{
-    ActorExport, CarryExport, DeadLetterRow, LetterRequest, RecordExport, SnapshotExport,
-    TimerExport, WebhookRequest, WebhookRow,
+    ActorExport, CarryExport, LetterRequest, RecordExport, SnapshotExport, TimerExport,
+    WebhookRequest, WebhookRow,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Control;
-use crate::actors::{PAGE_MAX, StateQuery, blocking, letter_row, on_data};
+use crate::actors::{StateQuery, letter_row};
 use crate::extract::{Body, Query};
 use crate::problem::Refusal;
+use crate::work::{blocking, on_data, page};
 
 /// Dead letters that an export looks through for those of its actor.
 const LETTERS_MAX: usize = 100_000;
@@ -55,7 +56,7 @@ pub(crate) async fn outbox(
     State(control): State<Arc<Control>>,
     Query(query): Query<OutboxQuery>,
 ) -> Result<Json<Vec<WebhookRow>>, Refusal> {
-    let limit = query.limit.unwrap_or(1_000).min(PAGE_MAX);
+    let limit = page(query.limit);
     let after = query.after.as_deref().map(webhook_id).transpose()?;
     let actors = Arc::clone(&control.actors);
     let rows = blocking(move || actors.journal().outbox(after, limit)).await;
@@ -129,7 +130,7 @@ fn kept(actors: &Actors, id: ActorId) -> Result<Option<ActorExport>, ReadError> 
         snapshot: stored.snapshot.map(snapshot),
         records: stored.tail.into_iter().map(record).collect(),
         timers: timers.into_iter().map(timer).collect(),
-        dead_letters: dead_letters as Vec<DeadLetterRow>,
+        dead_letters,
         actor: id,
     }))
 }

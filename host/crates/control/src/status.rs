@@ -21,13 +21,21 @@ pub(crate) fn status(control: &Control) -> Status {
     let resident = control.loader.resident();
     let gateway = (control.gateway)();
     let journal = actors.journal().stats();
+    let webhooks = actors.webhook_attempts();
     let counters = [
         ("actor_faults", actors.faults()),
+        ("dead_letters", actors.buried()),
+        ("webhooks_taken", webhooks.taken),
+        ("webhooks_failed", webhooks.failed),
         ("journal_records", journal.records),
         ("journal_groups", journal.groups),
         ("journal_groups_failed", journal.groups_failed),
         ("journal_bytes", journal.bytes),
         ("journal_commit_us", journal.commit_us),
+        (
+            "journal_undurable_bytes",
+            u64::try_from(journal.undurable_bytes).unwrap_or(u64::MAX),
+        ),
         ("journal_tail_bytes", journal.tail_span_bytes),
         ("store_bytes", journal.store_bytes),
     ];

@@ -1,29 +1,25 @@
 //! The store, as an operator copies and checks it.
 
-use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use host_journal::{Archive, BackupError, CheckError, Checked};
+use host_journal::{Archive, BackupError, CheckError, Checked, unix_ms};
 use host_model::Version;
+use host_model::error::chain;
 use host_model::keep::{
     BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, DamageRow,
 };
 use host_upgrade::{BACKUP, Releases, describe};
 
 use crate::Control;
-use crate::actions::now_ms;
 use crate::extract::Body;
 use crate::problem::Refusal;
-use crate::stream::answer;
-
-/// How often it is said how far a check is.
-const TELL_EVERY: Duration = Duration::from_millis(200);
+use crate::stream::{TELL_EVERY, answer};
 
 pub(crate) async fn backup(
     State(control): State<Arc<Control>>,
@@ -77,7 +73,7 @@ pub fn manifest_of(
     releases: &Releases,
     host: &Version,
 ) -> Result<(BackupManifest, Bytes), String> {
-    let manifest = describe(copy, releases, host, now_ms()).map_err(|e| host_actors::chain(&e))?;
+    let manifest = describe(copy, releases, host, unix_ms()).map_err(|e| chain(&e))?;
     let value = serde_json::to_vec(&manifest).map_err(|e| e.to_string())?;
     Ok((manifest, value.into()))
 }
@@ -85,9 +81,8 @@ pub fn manifest_of(
 pub(crate) async fn check(State(control): State<Arc<Control>>) -> Result<Response, Refusal> {
     answer("application/x-ndjson", move |to| {
         let mut say = |said: &Checking| {
-            let line = serde_json::to_string(said).expect("it is plain data");
             // Nobody may listen any more; what was begun ends.
-            let _gone = writeln!(to, "{line}").and_then(|()| to.flush());
+            let _gone = to.document(said);
         };
         let mut told = Instant::now();
         let checked = control.actors.journal().check(|position, of| {

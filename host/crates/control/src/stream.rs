@@ -2,12 +2,14 @@
 //! them, no faster than they are taken.
 
 use std::io::{self, ErrorKind, Write};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::problem::Refusal;
@@ -18,10 +20,22 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that wait to be taken.
 const CHUNKS_MAX: usize = 4;
 
+/// How often it is said how far something is.
+pub(crate) const TELL_EVERY: Duration = Duration::from_millis(200);
+
 /// What the thread writes to.
 pub(crate) struct Chunks {
     sender: mpsc::Sender<Result<Bytes, Refusal>>,
     buffer: Vec<u8>,
+}
+
+impl Chunks {
+    /// Writes a document as one line, and hands it over at once.
+    pub(crate) fn document(&mut self, document: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut *self, document)?;
+        self.write_all(b"\n")?;
+        self.flush()
+    }
 }
 
 impl Write for Chunks {

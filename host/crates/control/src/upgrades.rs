@@ -11,18 +11,21 @@ use futures_util::{Stream, stream};
 use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
-    self, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
+    HistoryRow, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
 };
 use host_model::plan::Plan;
-use host_upgrade::{RefusedUpgrade, Upgrader};
+use host_upgrade::{RefusedUpgrade, Upgrader, read_history};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 
-use crate::Control;
 use crate::actions::{Intent, Later};
 use crate::extract::{Body, Query};
 use crate::problem::Refusal;
+use crate::{Control, work};
+
+/// Upgrades that are shown where nobody says how many.
+const HISTORY_DEFAULT: usize = 20;
 
 /// Reports that a listener may be behind.
 const PROGRESS_BEHIND_MAX: usize = 256;
@@ -45,6 +48,23 @@ pub(crate) async fn releases(
 ) -> Result<Json<Vec<ReleaseRow>>, Refusal> {
     let rows = blocking(&control, |upgrader| Ok(upgrader.releases()?)).await?;
     Ok(Json(rows))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct HistoryQuery {
+    limit: Option<usize>,
+}
+
+/// The last ones, the newest first.
+pub(crate) async fn history(
+    State(control): State<Arc<Control>>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<Vec<HistoryRow>>, Refusal> {
+    let limit = query.limit.unwrap_or(HISTORY_DEFAULT);
+    let actors = Arc::clone(&control.actors);
+    let history = work::blocking(move || read_history(actors.journal())).await;
+    let history = history.map_err(|e| Refusal::internal("read the history", &e))?;
+    Ok(Json(history.into_iter().rev().take(limit).collect()))
 }
 
 type Follow = (
@@ -116,17 +136,9 @@ fn follow(mut progress: broadcast::Receiver<Progress>, intent: Intent) -> Follow
 }
 
 fn outcome(report: &UpgradeReport) -> Outcome {
-    let outcome = match report.outcome {
-        control::Outcome::Committed => "committed",
-        control::Outcome::Probation => "probation",
-        control::Outcome::RolledBack => "rolled_back",
-        control::Outcome::Refused => "refused",
-        control::Outcome::Failed => "failed",
-        control::Outcome::Stuck => "stuck",
-    };
     let reason = report.reason.as_ref().map(|it| format!(": {it}"));
     Outcome {
-        outcome: outcome.to_owned(),
+        outcome: report.outcome.name().to_owned(),
         message: format!(
             "{} to {}, {} actors{}",
             report.from,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 
 /// The process at the other end of the control socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Its user, as the kernel says (`SO_PEERCRED`); none if it does not.
     pub uid: Option<u32>,

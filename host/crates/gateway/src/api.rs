@@ -20,6 +20,7 @@ use host_model::id::is_plugin_name;
 use host_model::limits::{CALL_TIMEOUT, IDEMPOTENCY_KEY_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
 use crate::arguments;
+use crate::counters::count;
 use crate::limits::{BODY_READ_TIMEOUT, EVENT_BYTES_MAX};
 use crate::problem::Problem;
 use crate::server::App;
@@ -27,6 +28,9 @@ use crate::server::App;
 /// What the data runtime may take beyond the time of a call: it has the clock of
 /// the call, and it may be stuck.
 const CALL_GRACE: Duration = Duration::from_secs(1);
+
+/// With what a body is refused that is too large, or comes too slowly.
+const OVER_LIMIT: [StatusCode; 2] = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
 
 /// Marks the first answer under an idempotency key that is given again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -40,7 +44,11 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let (actor, event) = read_target(target)?;
     let idempotency_key = read_idempotency_key(request.headers())?;
-    let payload = read_body(request).await?;
+    let payload = read_body(request).await.inspect_err(|problem| {
+        if OVER_LIMIT.contains(&problem.status) {
+            count(&app.shared.counters.over_limit);
+        }
+    })?;
     let mut request = call_of(actor, event, payload, Only::Either);
     request.idempotency_key = idempotency_key;
     call(&app, request).await

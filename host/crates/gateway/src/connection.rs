@@ -30,9 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::counters::{Counters, count};
 use crate::hub::Hub;
 use crate::lane::Lanes;
-use crate::limits::{
-    CLOSE_TIMEOUT, MESSAGE_BYTES_MAX, READ_BUFFER_BYTES, READS_PER_TURN, WRITE_BYTES,
-};
+use crate::limits::{CLOSE_TIMEOUT, READ_BUFFER_BYTES, READS_PER_TURN, WRITE_BYTES};
 use crate::outbound::{Delivery, Outbound, Signals};
 use crate::registry::Registry;
 use crate::server::Admitted;
@@ -84,9 +82,9 @@ enum Phase {
     Closing,
     /// Both close frames are there. The rest is sent, and that is all.
     Closed,
-    /// All was sent to a client that broke the protocol, and the sending side shut. What still comes is dropped: to
-    /// close with unread input would reset the connection, and the client might
-    /// never see the close frame.
+    /// All was sent to a client that broke the protocol, and the sending side shut.
+    /// What still comes is dropped: to close with unread input would reset the
+    /// connection, and the client might never see the close frame.
     Lingering,
     /// The socket is of no more use.
     Gone,
@@ -127,10 +125,7 @@ impl Connection {
 
     fn new(stream: TcpStream, read_ahead: &[u8], shared: Arc<Shared>) -> Self {
         count(&shared.counters.opened);
-        let mut codec = Codec::new(Limits {
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            ..Limits::default()
-        });
+        let mut codec = Codec::new(Limits::default());
         codec.receive(read_ahead);
         let now = Instant::now();
         Self {
@@ -278,11 +273,19 @@ impl Connection {
 
     fn perform(&mut self, actions: &mut Vec<Action>) {
         let Shared {
-            hub, tasks, actors, ..
+            hub,
+            tasks,
+            actors,
+            counters,
+            ..
         } = &*self.shared;
         for action in actions.drain(..) {
             match action {
                 Action::Send(frame) => self.outbound.push(Delivery::Frame(frame)),
+                Action::Refuse(frame) => {
+                    count(&counters.over_limit);
+                    self.outbound.push(Delivery::Frame(frame));
+                }
                 Action::Subscribe(topic) => hub.subscribe(&topic, &self.outbound),
                 Action::Unsubscribe(topic) => hub.unsubscribe(&topic, self.outbound.id),
                 Action::Call(call) => self.lanes.add(call, actors, &self.outbound, tasks),

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// TCP connections that were turned away because there are too many.
     pub refused: AtomicU64,
+    /// Requests and calls that were refused because they, or what else comes over
+    /// their connection, are over a bound.
+    pub over_limit: AtomicU64,
     /// WebSockets opened.
     pub opened: AtomicU64,
     /// WebSockets closed because their client read too slowly.
@@ -22,6 +25,7 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         vec![
             ("connections_refused", read(&self.refused)),
+            ("requests_over_limit", read(&self.over_limit)),
             ("websockets_opened", read(&self.opened)),
             ("websockets_slow", read(&self.slow_clients)),
             ("websockets_malformed", read(&self.malformed)),

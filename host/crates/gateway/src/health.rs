@@ -13,12 +13,8 @@ use tokio::sync::watch;
 use crate::limits::DATA_PING_TIMEOUT;
 use crate::server::App;
 
-/// Whether the host wants clients.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Readiness {
-    /// Why it does not, a sentence each; empty if it does.
-    pub reasons: Vec<String>,
-}
+/// Says why the host wants no clients, a sentence each; nothing if it does.
+pub type Readiness = dyn Fn() -> Vec<String> + Send + Sync;
 
 #[derive(Serialize)]
 pub(crate) struct Health {
@@ -83,10 +79,7 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
 
 /// 200, or 503 with the reasons.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let mut reasons = (app.readiness)().reasons;
-    if app.stop.is_cancelled() {
-        reasons.push("the host is stopping".to_owned());
-    }
+    let reasons = (app.readiness)();
     if reasons.is_empty() {
         let status = "ready";
         return Json(Ready { status, reasons }).into_response();

@@ -71,7 +71,7 @@ pub(crate) struct App {
     pub(crate) shared: Arc<Shared>,
     pub(crate) data: Handle,
     pub(crate) pulse: Pulse,
-    pub(crate) readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    pub(crate) readiness: Arc<Readiness>,
     pub(crate) stop: CancellationToken,
     /// The accept loop and the connections that are not yet WebSockets.
     pub(crate) http: TaskTracker,
@@ -114,7 +114,7 @@ impl Gateway {
         data: Handle,
         actors: Arc<Actors>,
         hub: Arc<Hub>,
-        readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+        readiness: Arc<Readiness>,
     ) -> Result<Self, ListenError> {
         let app = App {
             shared: Arc::new(Shared {

@@ -41,6 +41,8 @@ pub(crate) struct Ruling {
 #[derive(Debug)]
 pub(crate) enum Action {
     Send(Encoded),
+    /// As `Send`: that a bound of the connection was reached.
+    Refuse(Encoded),
     Subscribe(ActorId),
     Unsubscribe(ActorId),
     Call(Box<Call>),
@@ -200,7 +202,7 @@ impl Session {
             let text = format!(
                 "{CHANNELS_MAX} channels are joined over this connection already; leave one first"
             );
-            return actions.push(refusal(message, "too_many_channels", &text));
+            return actions.push(over_limit(message, "too_many_channels", &text));
         } else {
             self.channels.push(channel);
             // Before the summary is asked for, so that no broadcast is missed
@@ -259,7 +261,7 @@ impl Session {
         if found > PAYLOAD_BYTES_MAX {
             let most = PAYLOAD_BYTES_MAX;
             let error = CallError::PayloadTooLarge { found, most };
-            return Err(refusal(message, error.reason(), &error.to_string()));
+            return Err(over_limit(message, error.reason(), &error.to_string()));
         }
         if self.calls >= CALLS_MAX || self.call_bytes + found > CALL_BYTES_MAX {
             let text = format!(
@@ -267,7 +269,7 @@ impl Session {
                  {CALL_BYTES_MAX} may; wait for answers first",
                 self.calls, self.call_bytes
             );
-            return Err(refusal(message, "too_many_calls", &text));
+            return Err(over_limit(message, "too_many_calls", &text));
         }
         Ok(())
     }
@@ -335,15 +337,16 @@ fn ok(message: &Incoming<'_>, response: &[u8]) -> Action {
 }
 
 fn refusal(message: &Incoming<'_>, reason: &str, text: &str) -> Action {
+    Action::Send(error(message, reason, text))
+}
+
+fn over_limit(message: &Incoming<'_>, reason: &str, text: &str) -> Action {
+    Action::Refuse(error(message, reason, text))
+}
+
+fn error(message: &Incoming<'_>, reason: &str, text: &str) -> Encoded {
     let (join_ref, message_ref) = (&message.join_ref, &message.message_ref);
-    let topic = &message.topic;
-    Action::Send(phoenix::reply_error(
-        join_ref,
-        message_ref,
-        topic,
-        reason,
-        text,
-    ))
+    phoenix::reply_error(join_ref, message_ref, &message.topic, reason, text)
 }
 
 #[cfg(test)]

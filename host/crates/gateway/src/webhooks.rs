@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_actors::{Attempt, Courier, Delivery, chain};
+use host_actors::{Attempt, Courier, Delivery};
+use host_model::error::chain;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Uri};

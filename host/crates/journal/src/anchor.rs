@@ -6,9 +6,8 @@
 //! the key can forge both, so an auditor keeps the public key, and the last hash that
 //! a verification showed, somewhere else.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::group::Hash;
-use crate::{Position, hex};
+use crate::{Position, files, hex};
 
 /// Under which key the store has the anchor.
 pub(crate) const ANCHOR: &str = "audit/anchor";
@@ -141,21 +140,9 @@ impl AnchorKey {
         ring::rand::SecureRandom::fill(&random, &mut seed)
             .map_err(|_| failed("the system gives no random bytes".to_owned()))?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|e| failed(e.to_string()))?;
-        let write = || -> std::io::Result<()> {
-            // Under another name first: half a key would be a lost one.
-            let temporary = path.with_extension("new");
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            let mut file = options.open(&temporary)?;
-            writeln!(file, "{}", hex::encode(&seed))?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)?;
-            match path.parent() {
-                Some(folder) => File::open(folder)?.sync_all(),
-                None => Ok(()),
-            }
-        };
-        write().map_err(|e| failed(e.to_string()))?;
+        // As a whole: half a key would be a lost one.
+        let text = format!("{}\n", hex::encode(&seed));
+        files::replace(path, text.as_bytes(), 0o600).map_err(|e| failed(e.to_string()))?;
         Ok(Self(pair))
     }
 

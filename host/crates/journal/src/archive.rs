@@ -8,14 +8,8 @@ use bytes::Bytes;
 use host_model::Version;
 
 use crate::error::{OpenError, ReadError};
-use crate::store::Reader;
+use crate::store::{GROUPS_AT_ONCE, ROWS_AT_ONCE, Reader};
 use crate::{CheckError, Checked, Life, Options, Position, Trail, check, lives, sqlite};
-
-/// Actors read at once.
-const PAGE: usize = 1_000;
-
-/// Groups read at once: some tens of MiB at most.
-const GROUPS_AT_ONCE: usize = 16;
 
 /// Changes nothing, takes no lock and no epoch. A host may own the store meanwhile.
 pub struct Archive {
@@ -69,7 +63,7 @@ impl Archive {
         let mut versions = BTreeSet::new();
         let mut after = None;
         loop {
-            let page = self.reader.list("", after.as_ref(), PAGE)?;
+            let page = self.reader.list("", after.as_ref(), ROWS_AT_ONCE)?;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             let states = page.iter();

@@ -9,11 +9,8 @@ use crate::chain::{Chain, Damage};
 use crate::error::ReadError;
 use crate::group::{self, Hash};
 use crate::sealed::open_record;
-use crate::store::{GroupRow, Meta, Reader};
+use crate::store::{GROUPS_AT_ONCE, GroupRow, Meta, Reader};
 use crate::{Position, Record};
-
-/// Groups read at once: some tens of MiB at most.
-const GROUPS_AT_ONCE: usize = 16;
 
 /// How often a pass begins anew because groups were removed under it.
 const ATTEMPTS_MAX: usize = 8;

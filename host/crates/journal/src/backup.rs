@@ -6,12 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use thiserror::Error;
 
 use crate::error::{OpenError, ReadError, StoreError};
 use crate::store::Reader;
-use crate::{Archive, Options};
+use crate::{Archive, Options, files};
 
 /// A backup that was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +81,7 @@ struct Partial {
 impl Partial {
     /// An empty file beside `to`, its owner's alone.
     fn make(to: &Path) -> Result<Self, BackupError> {
-        let mut name = to.as_os_str().to_owned();
-        name.push(".partial");
-        let path = PathBuf::from(name);
+        let path = files::beside(to, ".partial");
         let make = || -> std::io::Result<File> {
             let mut options = OpenOptions::new();
             let options = options.write(true).create(true).truncate(false);
@@ -118,12 +115,7 @@ impl Partial {
         };
         self.file.sync_all().map_err(failed("write through"))?;
         let bytes = self.file.metadata().map_err(failed("look at"))?.len();
-        renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE)
-            .map_err(|errno| failed("name the copy")(errno.into()))?;
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed("write through the folder of"))?;
+        files::name(&self.path, to).map_err(failed("name the copy"))?;
         Ok(Copied { bytes })
     }
 }

@@ -12,14 +12,11 @@ use crate::error::{ReadError, StoreError};
 use crate::group::Hash;
 use crate::heads::Heads;
 use crate::sealed::{open_record, open_snapshot};
-use crate::store::{GroupRow, Inspect, Meta, Reader, SnapshotKey};
-use crate::{CastId, Position, Record, Trail, recover};
+use crate::store::{GroupRow, Inspect, Meta, ROWS_AT_ONCE, Reader, SnapshotKey, TimerMark};
+use crate::{Position, Record, Trail, recover};
 
 /// Findings that are told; a broken disk has as many as one likes.
 const FINDINGS_MAX: usize = 100;
-
-/// Rows listed at once.
-const PAGE: usize = 1_000;
 
 /// Something that is damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +127,7 @@ impl Check<'_> {
         let mut end = hash;
         let mut after = Position(0);
         loop {
-            let page = match self.inspect.group_positions(after, PAGE) {
+            let page = match self.inspect.group_positions(after, ROWS_AT_ONCE) {
                 Ok(page) => page,
                 Err(error) => {
                     let what = format!("the groups behind position {}", after.0);
@@ -220,7 +217,7 @@ impl Check<'_> {
     fn snapshots(&mut self) {
         let mut after = Position(0);
         loop {
-            let page = match self.inspect.snapshot_keys(after, PAGE) {
+            let page = match self.inspect.snapshot_keys(after, ROWS_AT_ONCE) {
                 Ok(page) => page,
                 Err(error) => {
                     let what = format!("the snapshots behind position {}", after.0);
@@ -296,45 +293,64 @@ impl Check<'_> {
     }
 
     fn rows(&mut self) {
-        let last = self.meta.last;
-        let mut after: Option<CastId> = None;
-        loop {
-            match self.reader.casts(after, PAGE) {
-                Err(error) => break self.find("the casts", error.in_full()),
-                Ok(page) => {
-                    let Some(cast) = page.last() else { break };
-                    after = Some(cast.id);
-                    for cast in page.iter().filter(|cast| cast.id.position > last) {
-                        let what = format!("the cast {}/{}", cast.id.position.0, cast.id.index);
-                        self.find(what, "it stands behind the journal's end");
-                    }
-                }
-            }
-        }
-        let mut letters = 0;
-        loop {
-            match self.reader.dead_letters(letters, PAGE) {
-                Err(error) => break self.find("the dead letters", error.in_full()),
-                Ok(page) => match page.last() {
-                    Some((id, _)) => letters = *id,
-                    None => break,
-                },
-            }
-        }
-        match self.reader.timers_due(i64::MAX, None, usize::MAX) {
-            Err(error) => self.find("the timers", error.in_full()),
-            Ok(timers) => {
-                for timer in timers.iter().filter(|timer| timer.set_at > last) {
-                    let what = format!("the timer {} of {}", timer.name, timer.actor);
-                    self.find(what, "it was set behind the journal's end");
-                }
-            }
+        let (reader, end) = (self.reader, self.meta.last);
+        self.all(
+            "the casts",
+            |after| reader.casts(after, ROWS_AT_ONCE),
+            |cast| (cast.id, cast.id.position),
+            |cast| format!("the cast {}/{}", cast.id.position.0, cast.id.index),
+        );
+        self.all(
+            "the timers",
+            |after: Option<TimerMark>| reader.timers_due(i64::MAX, after.as_ref(), ROWS_AT_ONCE),
+            |timer| (TimerMark::behind(timer), timer.set_at),
+            |timer| format!("the timer {} of {}", timer.name, timer.actor),
+        );
+        self.all(
+            "the webhooks",
+            |after| reader.outbox(after, ROWS_AT_ONCE),
+            |webhook| (webhook.id, webhook.id.position),
+            |webhook| format!("the webhook {}", webhook.id),
+        );
+        self.all(
+            "the dead letters",
+            |after| reader.dead_letters(after.unwrap_or(0), ROWS_AT_ONCE),
+            |(id, _)| (*id, end),
+            |(id, _)| format!("the dead letter {id}"),
+        );
+        if let Err(error) = self.reader.oldest_answer() {
+            self.find("the kept answers", error.in_full());
         }
         if let Err(error) = self.reader.quarantined() {
             self.find("the quarantine", error.in_full());
         }
         if let Err(error) = self.reader.values("") {
             self.find("the host's values", error.in_full());
+        }
+    }
+
+    /// Reads all rows of a table, `page` by page. `place` gives the mark of a row, and
+    /// the position that it is from; `name` names it.
+    fn all<R, M>(
+        &mut self,
+        what: &str,
+        page: impl Fn(Option<M>) -> Result<Vec<R>, StoreError>,
+        place: impl Fn(&R) -> (M, Position),
+        name: impl Fn(&R) -> String,
+    ) {
+        let mut after = None;
+        loop {
+            let rows = match page(after.take()) {
+                Ok(rows) => rows,
+                Err(error) => return self.find(what, error.in_full()),
+            };
+            let Some(last) = rows.last() else { return };
+            after = Some(place(last).0);
+            for row in &rows {
+                if place(row).1 > self.meta.last {
+                    self.find(name(row), "it is from behind the journal's end");
+                }
+            }
         }
     }
 }

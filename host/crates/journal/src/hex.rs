@@ -1,7 +1,8 @@
 //! Bytes as people compare them: lower-case hexadecimal.
 
 /// Two digits a byte.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -225,7 +225,8 @@ impl<T: Send + 'static> Journal<T> {
 
     /// The actors that hold back more than the last `keep` bytes of the journal, the
     /// oldest `limit` of them, in the order of their ids, in which a store writes them
-    /// best: a snapshot of each shortens what the next start reads. Looks at all of them, a part at a time.
+    /// best: a snapshot of each shortens what the next start reads. Looks at all of
+    /// them, a part at a time.
     pub fn oldest_tails(&self, keep: u64, limit: usize) -> Vec<ActorId> {
         let heads = &self.shared.heads;
         let below = heads.read().tails_below(keep, limit);

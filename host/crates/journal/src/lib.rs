@@ -46,11 +46,13 @@ mod audit;
 mod backup;
 mod chain;
 mod check;
+mod clock;
 mod entry;
 mod error;
+pub mod files;
 pub mod group;
 mod heads;
-mod hex;
+pub mod hex;
 mod journal;
 mod lives;
 mod lost;
@@ -81,6 +83,7 @@ pub use audit::{Audited, Trail, Verified};
 pub use backup::{BackupError, Copied};
 pub use chain::Damage;
 pub use check::{CheckError, Checked, Finding};
+pub use clock::unix_ms;
 pub use entry::{
     CastId, CastRow, Consumed, DeadLetter, DeadLetterKind, Entry, Letter, Origin, Rows, TimerRow,
 };

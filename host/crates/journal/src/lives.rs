@@ -12,17 +12,11 @@ use host_model::ActorId;
 use crate::check::CheckError;
 use crate::error::ReadError;
 use crate::sealed::open_snapshot;
-use crate::store::{Inspect, Reader};
+use crate::store::{GROUPS_AT_ONCE, Inspect, ROWS_AT_ONCE, Reader};
 use crate::{Position, Record, Snapshot, Trail};
 
 /// Bytes of the store for each pass over it: a share of it is in memory at once.
 const SHARE_BYTES: u64 = 256 << 20;
-
-/// Groups read at once: some tens of MiB at most.
-const GROUPS_AT_ONCE: usize = 16;
-
-/// Rows listed at once.
-const PAGE: usize = 1_000;
 
 /// What a store has of one actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +79,7 @@ fn take_snapshots(
 ) -> Result<(), CheckError> {
     let mut after = Position(0);
     loop {
-        let page = inspect.snapshot_keys(after, PAGE)?;
+        let page = inspect.snapshot_keys(after, ROWS_AT_ONCE)?;
         let Some(last) = page.last() else {
             return Ok(());
         };

@@ -12,11 +12,8 @@ use crate::error::OpenError;
 use crate::group::{Frame, Hash};
 use crate::heads::{Changes, Head, Heads};
 use crate::sealed::open_record;
-use crate::store::{GroupRow, Meta, Reader};
+use crate::store::{GROUPS_AT_ONCE, GroupRow, Meta, Reader};
 use crate::{Position, Record};
-
-/// Groups read at once: some tens of MiB at most.
-const GROUPS_AT_ONCE: usize = 16;
 
 /// Rebuilds the heads of a store.
 ///

@@ -15,6 +15,12 @@ use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, Position, TimerRow,
 };
 
+/// Groups that are read at once: some tens of MiB at most.
+pub(crate) const GROUPS_AT_ONCE: usize = 16;
+
+/// Rows that are listed at once, where all are gone through.
+pub(crate) const ROWS_AT_ONCE: usize = 1_000;
+
 /// One commit.
 #[derive(Debug)]
 pub struct Group<'a> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use crate::clock::unix_ms;
 use crate::error::{Done, Lost};
 use crate::group;
 use crate::plan::{Plan, plan};
@@ -111,7 +112,7 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
             changes,
             ..
         } = plan;
-        let time_ms = now_ms();
+        let time_ms = unix_ms();
         let records = body.map(|body| Records {
             count: records,
             prev_hash: self.end.hash,
@@ -251,11 +252,4 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
                 .collect(),
         );
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }

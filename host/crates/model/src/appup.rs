@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::is_plugin_name;
+use crate::limits::PROBATION_DEFAULT;
 
 /// The content of an appup file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +141,7 @@ impl Eq for Probation {}
 impl Default for Probation {
     fn default() -> Self {
         Self {
-            window_s: 60,
+            window_s: PROBATION_DEFAULT.as_secs(),
             min_calls: 100,
             max_fault_rate: 0.001,
             max_p99_ratio: 2.0,

@@ -7,6 +7,7 @@
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/releases` | | list of [`ReleaseRow`] |
 //! | `GET /v1/plan?to=V` | | [`Plan`](crate::plan::Plan) |
+//! | `GET /v1/history?limit=N` | | list of [`HistoryRow`] |
 //! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
 //! | `POST /v1/commit` | | as above |
@@ -231,9 +232,22 @@ pub struct UpgradeReport {
     pub rehearsal: Option<Value>,
     /// From the request to the end.
     pub duration_ms: u64,
+    /// When it ended: Unix milliseconds, UTC; 0 where that was not written down.
+    #[serde(default)]
+    pub ended_ms: i64,
     /// Why it did not commit, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// A line of `host history`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryRow {
+    /// Its number, from 1.
+    pub id: u64,
+    /// How it ended.
+    #[serde(flatten)]
+    pub report: UpgradeReport,
 }
 
 /// See [`UpgradeReport::outcome`].
@@ -255,6 +269,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Its name, as in the report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Probation => "probation",
+            Self::RolledBack => "rolled_back",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Stuck => "stuck",
+        }
+    }
+
     /// The exit code of the command that led to it.
     #[must_use]
     pub fn exit_code(self) -> u8 {

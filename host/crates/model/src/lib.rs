@@ -12,7 +12,9 @@
 pub mod appup;
 pub mod control;
 pub mod effect;
+pub mod error;
 pub mod id;
+pub mod instant;
 pub mod keep;
 pub mod limits;
 pub mod manifest;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 
 use host_loader::{Inspector, Loader};
+use host_model::error::chain;
 
 use crate::process::{Answer, Question, receive, send};
 use crate::replay::{Code, Replay};
@@ -63,15 +64,4 @@ fn take_stdout() -> rustix::io::Result<File> {
     let out = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok(out.into())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -186,22 +186,11 @@ impl Judge<'_> {
         let Some(found) = Difference::of(&replayed.state, &again.state) else {
             return Ok(());
         };
-        // Once more, side by side, for where it began. Chance may let them be equal.
-        let (mut one, mut other) = (self.begin(self.course)?, self.begin(self.course)?);
-        loop {
-            let (a, b) = (one.here(), other.here());
-            let (a, b) = (
-                a.map_err(|e| self.cannot(e))?,
-                b.map_err(|e| self.cannot(e))?,
-            );
-            if let Some(found) = Difference::of(&a.state, &b.state) {
-                return Err(self.violated(Way::Twice, a.seq, found));
-            }
-            let went_on = one.step().and_then(|went_on| Ok(other.step()? && went_on));
-            if !went_on.map_err(|e| self.cannot(e))? {
-                return Err(self.violated(Way::Twice, replayed.seq, found));
-            }
-        }
+        // Once more, for where it began. Chance may let them be equal.
+        let both = [self.begin(self.course)?, self.begin(self.course)?];
+        let first = self.first_difference(both).map_err(|e| self.cannot(e))?;
+        let (seq, found) = first.unwrap_or((replayed.seq, found));
+        Err(self.violated(Way::Twice, seq, found))
     }
 
     fn rewritten(&self, replayed: &Base) -> Result<(), LawError> {
@@ -228,22 +217,25 @@ impl Judge<'_> {
         let Some(found) = Difference::of(&replayed.state, &again.state) else {
             return Ok(());
         };
-        // Both on from the middle, side by side: the one as it is, the other read.
-        let mut behind = self.begin(&rest)?;
+        // Both on from the middle: the one as it is, the other read.
+        let both = [before, self.begin(&rest)?];
+        let first = self.first_difference(both).map_err(|e| self.cannot(e))?;
+        let (seq, found) = first.unwrap_or((replayed.seq, found));
+        Err(self.violated(Way::FromTheMiddle, seq, found))
+    }
+
+    /// Where two replays differ first, event by event, side by side.
+    fn first_difference(
+        &self,
+        [mut one, mut other]: [Replay<'_>; 2],
+    ) -> Result<Option<(u64, Difference)>, ReplayError> {
         loop {
-            let (a, b) = (before.here(), behind.here());
-            let (a, b) = (
-                a.map_err(|e| self.cannot(e))?,
-                b.map_err(|e| self.cannot(e))?,
-            );
-            if let Some(found) = Difference::of(&a.state, &b.state) {
-                return Err(self.violated(Way::FromTheMiddle, a.seq, found));
+            let (here, there) = (one.here()?, other.here()?);
+            if let Some(found) = Difference::of(&here.state, &there.state) {
+                return Ok(Some((here.seq, found)));
             }
-            let went_on = before
-                .step()
-                .and_then(|went_on| Ok(behind.step()? && went_on));
-            if !went_on.map_err(|e| self.cannot(e))? {
-                return Err(self.violated(Way::FromTheMiddle, replayed.seq, found));
+            if !(one.step()? && other.step()?) {
+                return Ok(None);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use host_actors::{Code, Release, Route, RouteHop, Ruling};
 use host_loader::{Digest, InvalidDigest, LoadError, Loader};
 use host_model::Version;
+use host_model::error::chain;
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -148,7 +149,7 @@ impl Assembler {
                 Err(error) => tracing::warn!(
                     plugin = other.name,
                     version = %other.version,
-                    error = host_actors::chain(&error),
+                    error = chain(&error),
                     "a plugin of another release is left out"
                 ),
             }

@@ -3,7 +3,6 @@
 //! | key | value |
 //! |---|---|
 //! | `release/permanent` | the version that a restart boots |
-//! | `release/previous` | the version that was permanent before it |
 //! | `release/status/V` | `old` or `failed` with the reason |
 //! | `plugin/digest/NAME/V` | SHA-256 of the library that this number stands for |
 //! | `upgrade/last` | the last [`Upgrade`], whether it is over or not |
@@ -15,7 +14,7 @@ use bytes::Bytes;
 use host_actors::Actors;
 use host_journal::{Archive, Journal, Lost, ReadError};
 use host_model::Version;
-use host_model::control::UpgradeReport;
+use host_model::control::{HistoryRow, UpgradeReport};
 use host_model::limits::HISTORY_MAX;
 use host_model::release::{ReleaseManifest, ReleaseStatus};
 use serde::de::DeserializeOwned;
@@ -24,13 +23,14 @@ use thiserror::Error;
 
 use crate::state::Upgrade;
 
+/// Before the number of an upgrade that has ended.
+const HISTORY: &str = "upgrade/history/";
+
 /// All of the table above but the history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Booked {
     /// The release that a restart boots. None before the first start.
     pub permanent: Option<Version>,
-    /// The release that was permanent before it.
-    pub previous: Option<Version>,
     /// Releases with a past.
     pub statuses: BTreeMap<Version, Past>,
     /// Libraries by plugin and version.
@@ -99,7 +99,6 @@ impl Booked {
         for (key, value) in values("release/")? {
             match key.strip_prefix("release/") {
                 Some("permanent") => book.permanent = Some(parse(&key, &value)?),
-                Some("previous") => book.previous = Some(parse(&key, &value)?),
                 Some(rest) => {
                     if let Some(version) = rest.strip_prefix("status/")
                         && let Ok(version) = version.parse()
@@ -162,6 +161,25 @@ impl Booked {
     }
 }
 
+/// How the upgrades of this home have ended, the oldest first.
+///
+/// # Errors
+///
+/// [`BookError`]
+pub fn read_history<T: Send + 'static>(journal: &Journal<T>) -> Result<Vec<HistoryRow>, BookError> {
+    let values = journal.values(HISTORY)?.into_iter();
+    let row = |(key, value): (String, Bytes)| {
+        let report = parse(&key, &value)?;
+        let number = key.strip_prefix(HISTORY).and_then(|it| it.parse().ok());
+        let id = number.ok_or_else(|| BookError::Value {
+            problem: "its name ends in no number".to_owned(),
+            key,
+        })?;
+        Ok(HistoryRow { id, report })
+    };
+    values.map(row).collect()
+}
+
 /// Values to be written together.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
@@ -194,9 +212,7 @@ impl Book {
             .put("release/permanent", version)
             .forget_status(version);
         match previous {
-            Some(previous) => book
-                .put("release/previous", previous)
-                .put(format!("release/status/{previous}"), &Past::Old),
+            Some(previous) => book.put(format!("release/status/{previous}"), &Past::Old),
             None => book,
         }
     }
@@ -227,9 +243,9 @@ impl Book {
     /// How an upgrade ended.
     #[must_use]
     pub fn history(self, id: u64, report: &UpgradeReport) -> Self {
-        let mut book = self.put(format!("upgrade/history/{id:08}"), report);
+        let mut book = self.put(format!("{HISTORY}{id:08}"), report);
         if let Some(oldest) = id.checked_sub(HISTORY_MAX) {
-            let oldest = format!("upgrade/history/{oldest:08}");
+            let oldest = format!("{HISTORY}{oldest:08}");
             book.values.push((oldest, None));
         }
         book

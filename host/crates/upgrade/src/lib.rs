@@ -34,7 +34,7 @@ mod verify;
 
 pub use assemble::{AssembleError, Assembler};
 pub use backup::{BACKUP, DescribeError, describe, missing, read as read_backup};
-pub use book::{Book, BookError, Booked};
+pub use book::{Book, BookError, Booked, read_history};
 pub use engine::{Hooks, Parts, RefusedUpgrade, Upgrader};
 pub use plan::{PlanError, plan};
 pub use recover::{Recovery, recover};

@@ -9,13 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_actors::chain;
-use host_journal::{Action, AnchorKey, KeyError, Lost, Outcome, Position, ReadError};
+use host_journal::{Action, AnchorKey, KeyError, Lost, Outcome, Position, ReadError, unix_ms};
+use host_model::error::chain;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::engine::Upgrader;
-use crate::running::now_ms;
 
 /// Under which prefix pins are kept: a name, and the first position that stays.
 pub const PINS: &str = "retention/pin/";
@@ -78,7 +77,7 @@ impl Retention {
         loop {
             tokio::time::sleep(wait).await;
             wait = LOOK_EVERY;
-            let before_ms = now_ms() - i64::from(self.days) * DAY_MS;
+            let before_ms = unix_ms() - i64::from(self.days) * DAY_MS;
             match self.look(before_ms).await {
                 Ok(Removed { groups: 0, .. }) => {}
                 Ok(removed) => tracing::info!(?removed, "groups past retention were removed"),
@@ -116,13 +115,13 @@ impl Retention {
         // Looked at again before each step: an upgrade or a pin may have come.
         while self.upgrader.status().is_none() {
             let bound = needed.min(self.pinned_from()?);
-            let step = || journal.removal(&key, bound, before_ms, now_ms());
+            let step = || journal.removal(&key, bound, before_ms, unix_ms());
             let Some(step) = tokio::task::block_in_place(step)? else {
                 break;
             };
             if intent.is_none() {
                 let action = self.action(json!({"before_ms": before_ms}));
-                let position = actors.record_action(action.intended(now_ms())).await?;
+                let position = actors.record_action(action.intended(unix_ms())).await?;
                 intent = Some((action, position));
             }
             actors.remove_groups(&step).await?;
@@ -138,7 +137,7 @@ impl Retention {
                     removed.records, removed.groups, removed.through.0
                 ),
             };
-            let record = action.ended(now_ms(), position, &outcome);
+            let record = action.ended(unix_ms(), position, &outcome);
             actors.record_action(record).await?;
         }
         Ok(removed)

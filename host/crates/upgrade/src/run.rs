@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host_actors::Release;
+use host_journal::unix_ms;
 use host_model::control::{Outcome, Progress, UpgradeReport};
 use tokio::sync::mpsc;
 
@@ -169,7 +170,6 @@ impl Run {
             match &self.upgrade.state {
                 State::Committed => {
                     booked.permanent = Some(plan.to.clone());
-                    booked.previous = Some(plan.from.clone());
                     booked.statuses.remove(&plan.to);
                     booked.statuses.insert(plan.from.clone(), Past::Old);
                 }
@@ -214,6 +214,7 @@ impl Run {
             pause_us: migrations.pauses_us(),
             rehearsal: None,
             duration_ms: self.elapsed_ms(),
+            ended_ms: unix_ms(),
             reason: self
                 .upgrade
                 .state

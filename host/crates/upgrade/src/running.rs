@@ -1,8 +1,7 @@
 //! An upgrade on its way, as others see it: its state, and where to send a wish.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use host_actors::Actors;
+use host_journal::unix_ms;
 use host_model::control::{Progress, UpgradeStatus};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
@@ -114,16 +113,9 @@ impl Running {
     }
 }
 
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Seconds left until `until_ms`, rounded up.
 pub(crate) fn left_s(until_ms: i64) -> u64 {
-    u64::try_from(until_ms - now_ms())
+    u64::try_from(until_ms - unix_ms())
         .unwrap_or(0)
         .div_ceil(1_000)
 }

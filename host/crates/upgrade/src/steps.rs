@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::Release;
+use host_journal::unix_ms;
 use host_model::control::Progress;
+use host_model::error::chain;
 use host_model::limits::PROBATION_MAX;
 
 use crate::book::Book;
 use crate::engine::Asked;
 use crate::run::{HostEnds, Run};
-use crate::running::{left_s, now_ms};
+use crate::running::left_s;
 use crate::state::{Event, Reason, State};
 use crate::verify::verify;
 
@@ -78,7 +80,7 @@ impl Run {
         self.upgrader.actors.install(release);
         match self.come_over().await {
             Swept::All => Event::AllSwitched {
-                until_ms: now_ms().saturating_add(self.probation_ms()),
+                until_ms: unix_ms().saturating_add(self.probation_ms()),
             },
             Swept::Failed(reason) => Event::Failed { reason },
         }
@@ -87,7 +89,7 @@ impl Run {
     /// Watches the new release until `until_ms`, and brings over who is still behind.
     pub(crate) async fn watch(&mut self, until_ms: i64) -> Event {
         loop {
-            let left_ms = u64::try_from(until_ms - now_ms()).unwrap_or(0);
+            let left_ms = u64::try_from(until_ms - unix_ms()).unwrap_or(0);
             if left_ms == 0 {
                 break;
             }
@@ -176,7 +178,7 @@ impl Run {
             tokio::select! {
                 swept = &mut sweep => return match swept {
                     Ok(_) => Swept::All,
-                    Err(error) => Swept::Failed(Reason::blameless(host_actors::chain(&error))),
+                    Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
                 },
                 Some(asked) = self.asked.recv() => {
                     // Who goes back already has nothing else to wish for.
@@ -221,7 +223,7 @@ impl Run {
             tokio::select! {
                 swept = &mut sweep => {
                     if let Err(error) = swept {
-                        return Swept::Failed(Reason::blameless(host_actors::chain(&error)));
+                        return Swept::Failed(Reason::blameless(chain(&error)));
                     }
                     let failures = self.failures().map(Reason::release);
                     return failures.map_or(Swept::All, Swept::Failed);
@@ -265,10 +267,10 @@ impl Run {
         };
         let assembled = tokio::task::spawn_blocking(move || -> Result<_, String> {
             let releases = upgrader.assembler.releases();
-            let read = |version| releases.read(version).map_err(|e| host_actors::chain(&e));
+            let read = |version| releases.read(version).map_err(|e| chain(&e));
             let (to, from) = (read(&to)?, read(&from)?);
             let release = upgrader.assembler.assemble(&to, Some(&from));
-            release.map_err(|e| host_actors::chain(&e))
+            release.map_err(|e| chain(&e))
         });
         assembled.await.unwrap_or_else(|e| Err(e.to_string()))
     }

@@ -187,6 +187,7 @@ fn a_report_with_its_reason() {
         },
         rehearsal: None,
         duration_ms: 1_234,
+        ended_ms: 1_700_000_000_000,
         reason: Some("too many faults".to_owned()),
     };
     assert_eq!(
@@ -198,6 +199,21 @@ reason        too many faults
 carried over  1 actor
 pause         40 µs median, 90 µs p99, 120 µs longest
 took          1234 ms
+"
+    );
+    let row = |id, report| HistoryRow { id, report };
+    let early = UpgradeReport {
+        outcome: Outcome::Committed,
+        ended_ms: 0,
+        reason: None,
+        ..ended.clone()
+    };
+    assert_eq!(
+        history(&[row(2, ended.clone()), row(1, early)]),
+        "\
+ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
+2   2023-11-14T22:13:20Z  0.1.0 to 0.2.0  rolled_back  1       too many faults
+1   -                     0.1.0 to 0.2.0  committed    1
 "
     );
     let back = UpgradeReport {

@@ -62,7 +62,6 @@ impl Host {
             limits: Limits::default(),
             data: data.handle().clone(),
         });
-        let readiness = Readiness { reasons: not_ready };
         let app = App {
             shared: Arc::new(Shared {
                 actors: actors.unwrap(),
@@ -74,7 +73,7 @@ impl Host {
             }),
             pulse: Pulse::new(data.handle().clone()),
             data: data.handle().clone(),
-            readiness: Arc::new(move || readiness.clone()),
+            readiness: Arc::new(move || not_ready.clone()),
             stop: CancellationToken::new(),
             http: TaskTracker::new(),
         };

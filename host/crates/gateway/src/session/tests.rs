@@ -20,6 +20,8 @@ enum Seen {
 struct Client {
     session: Session,
     tickets: Vec<Ticket>,
+    /// How often a bound was reached.
+    refused: usize,
 }
 
 fn ruling(plugin: &str) -> Option<Ruling> {
@@ -69,7 +71,11 @@ impl Client {
 
     fn see(&mut self, actions: Vec<Action>) -> Vec<Seen> {
         let seen = actions.into_iter().map(|action| match action {
-            Action::Send(frame) => Seen::Sent(serde_json::from_str(&text_of(&frame)).unwrap()),
+            Action::Send(frame) => read_back(&frame),
+            Action::Refuse(frame) => {
+                self.refused += 1;
+                read_back(&frame)
+            }
             Action::Subscribe(topic) => Seen::Subscribed(topic.to_string()),
             Action::Unsubscribe(topic) => Seen::Unsubscribed(topic.to_string()),
             Action::Call(call) => {
@@ -86,6 +92,10 @@ impl Client {
         });
         seen.collect()
     }
+}
+
+fn read_back(frame: &Encoded) -> Seen {
+    Seen::Sent(serde_json::from_str(&text_of(frame)).unwrap())
 }
 
 fn answer(reply: &str, seq: u64) -> Result<Answer, CallError> {
@@ -301,6 +311,7 @@ fn calls_under_way_are_bounded_in_number_and_bytes() {
         assert_eq!(client.says(push.clone()).len(), 1);
     }
     assert_eq!(reason(&client.says(push.clone())), "too_many_calls");
+    assert_eq!(client.refused, 1);
     client.answered(answer("{}", 1));
     assert_eq!(client.says(push.clone()), [called("donate", "{}", false)]);
 
@@ -323,6 +334,7 @@ fn channels_are_bounded() {
     }
     let join = json!(["1", "1", "audit:more", "phx_join", {}]);
     assert_eq!(reason(&client.says(join.clone())), "too_many_channels");
+    assert_eq!(client.refused, 1);
     client.says(json!(["1", "1", "audit:0", "phx_leave", {}]));
     assert_eq!(client.says(join)[0], Seen::Subscribed("audit:more".into()));
     assert_eq!(client.session.end().count(), CHANNELS_MAX);

@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Longest message of a client, in payload bytes over all its fragments: 1 MiB.
-///
-/// Commands are JSON of a few kilobytes; a whole megabyte leaves room for a
-/// bulk command, and keeps what one client can make the host hold small.
-pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+use crate::limits::MESSAGE_BYTES_MAX;
 
 /// Queued output, in bytes, above which a ping is not answered at once: 16 KiB.
 ///

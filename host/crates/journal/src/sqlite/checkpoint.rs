@@ -17,7 +17,10 @@
 //! that it could not write, and says so once; the next sync succeeds, and the pages are
 //! not on the disk. So after any I/O error of a pass this store is left as it is, and
 //! the next start reads the log anew. A full disk is no such error: what was not moved
-//! stays in the log. <https://wiki.postgresql.org/wiki/Fsync_Errors>, <https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
+//! stays in the log.
+//!
+//! <https://wiki.postgresql.org/wiki/Fsync_Errors>,
+//! <https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
 
 use std::fs::File;
 use std::sync::{Arc, OnceLock};

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{beside, connect, lock, schema};
+use super::{connect, lock, schema};
 use crate::Migrated;
 use crate::error::{OpenError, StoreError};
+use crate::files::beside;
 
 /// See [`crate::migrate()`].
 pub(crate) fn migrate(path: &Path) -> Result<Migrated, OpenError> {

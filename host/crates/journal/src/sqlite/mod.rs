@@ -19,7 +19,7 @@ mod schema;
 mod writer;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{OpenError, StoreError};
+use crate::files::beside;
 use crate::store::Opened;
 
 pub(crate) use archive::open as open_archive;
@@ -70,10 +71,10 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
     let mut connection = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema::prepare(&mut connection, path)?;
     let owner = schema::take_ownership(&mut connection)?;
-    let beside = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    schema::configure(&beside).map_err(StoreError::of("configure the checkpoints"))?;
+    let second = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    schema::configure(&second).map_err(StoreError::of("configure the checkpoints"))?;
     let file = Arc::new(File::open(path).map_err(StoreError::of("open the database's file"))?);
-    let checkpointer = checkpoint::Checkpointer::start(beside, Arc::clone(&file))
+    let checkpointer = checkpoint::Checkpointer::start(second, Arc::clone(&file))
         .map_err(StoreError::of("start the checkpoints' thread"))?;
     Ok(Opened {
         store: Box::new(writer::Writer::new(
@@ -100,11 +101,4 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         Ok(connection)
     };
     connect().map_err(StoreError::of::<rusqlite::Error>("open the database"))
-}
-
-/// `host.db` and `.lock` give `host.db.lock`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

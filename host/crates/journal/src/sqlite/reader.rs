@@ -7,14 +7,18 @@ use rusqlite::types::{FromSql, Type};
 use rusqlite::{Row, params};
 
 use super::pool::Pool;
-use super::{answers, beside, outbox};
+use super::{answers, outbox};
 use crate::error::StoreError;
+use crate::files::beside;
 use crate::group::Hash;
 use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, Position, TimerRow,
 };
+
+/// What a timer is read from.
+const TIMER: &str = "actor, name, due_ms, set_at, version, payload";
 
 /// What a dead letter is read from.
 const LETTER: &str = "id, kind, actor, version, event, payload, reason, message, time_ms, origin";
@@ -150,22 +154,7 @@ impl Reader for Pool {
             "SELECT position, idx, sender, target, version, event, payload, hops FROM casts
              WHERE (position, idx) > (?1, ?2) ORDER BY position, idx LIMIT ?3",
             params![above, index, rows_max(limit)],
-            |row| {
-                Ok(CastRow {
-                    id: CastId {
-                        position: position(row, 0)?,
-                        index: row.get(1)?,
-                    },
-                    letter: Letter {
-                        from: parsed(row, 2)?,
-                        to: parsed(row, 3)?,
-                        version: parsed(row, 4)?,
-                        event: row.get(5)?,
-                        payload: bytes(row, 6)?,
-                        hops: row.get(7)?,
-                    },
-                })
-            },
+            cast,
         )
     }
 
@@ -180,9 +169,11 @@ impl Reader for Pool {
         });
         self.rows(
             "read timers",
-            "SELECT actor, name, due_ms, set_at, version, payload FROM timers
-             WHERE due_ms <= ?1 AND (due_ms, actor, name) > (?2, ?3, ?4)
-             ORDER BY due_ms, actor, name LIMIT ?5",
+            &format!(
+                "SELECT {TIMER} FROM timers
+                 WHERE due_ms <= ?1 AND (due_ms, actor, name) > (?2, ?3, ?4)
+                 ORDER BY due_ms, actor, name LIMIT ?5"
+            ),
             params![now_ms, due_ms, actor, name, rows_max(limit)],
             timer,
         )
@@ -201,8 +192,7 @@ impl Reader for Pool {
     fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError> {
         self.rows(
             "read an actor's timers",
-            "SELECT actor, name, due_ms, set_at, version, payload FROM timers
-             WHERE actor = ?1 ORDER BY name",
+            &format!("SELECT {TIMER} FROM timers WHERE actor = ?1 ORDER BY name"),
             [actor.as_str()],
             timer,
         )
@@ -301,6 +291,24 @@ impl Reader for Pool {
     }
 }
 
+fn cast(row: &Row<'_>) -> rusqlite::Result<CastRow> {
+    Ok(CastRow {
+        id: CastId {
+            position: position(row, 0)?,
+            index: row.get(1)?,
+        },
+        letter: Letter {
+            from: parsed(row, 2)?,
+            to: parsed(row, 3)?,
+            version: parsed(row, 4)?,
+            event: row.get(5)?,
+            payload: bytes(row, 6)?,
+            hops: row.get(7)?,
+        },
+    })
+}
+
+/// A timer from the columns of [`TIMER`].
 fn timer(row: &Row<'_>) -> rusqlite::Result<TimerRow> {
     Ok(TimerRow {
         actor: parsed(row, 0)?,

@@ -89,17 +89,8 @@ impl Asked {
             verdicts: verdict,
             tell,
         });
-        let (sender, done) = channel();
-        let journal = Journal::start(Opened { store, ..opened }, move |entries| {
-            for entry in entries {
-                let _ = sender.send(entry);
-            }
-        });
         Self {
-            bench: Bench {
-                journal: journal.unwrap(),
-                done,
-            },
+            bench: Bench::start(Opened { store, ..opened }).unwrap(),
             asked,
             verdicts,
             tell: told.recv().unwrap(),
@@ -120,6 +111,14 @@ impl Asked {
         let position = self.bench.commit(rows);
         self.group_in_store();
         position
+    }
+
+    /// Record 1 of an actor is durable, 2 is in the store, and 3 waits behind it.
+    fn one_in_store_and_one_behind(&self, actor: &ActorId) {
+        self.commit(of_record(record(actor, 1)));
+        self.bench.append(of_record(record(actor, 2)), 2);
+        self.group_in_store();
+        self.bench.append(of_record(record(actor, 3)), 3);
     }
 }
 
@@ -173,10 +172,7 @@ fn an_error_from_commit_closes_sqlites_journal_and_recovery_decides() {
         let asked = Asked::open(&place);
         let (bench, journal) = (&asked.bench, &asked.bench.journal);
         let ali = actor("ali");
-        asked.commit(of_record(record(&ali, 1)));
-        bench.append(of_record(record(&ali, 2)), 2);
-        asked.group_in_store();
-        bench.append(of_record(record(&ali, 3)), 3);
+        asked.one_in_store_and_one_behind(&ali);
         asked.decide(verdict);
         assert!(matches!(bench.next_done().result, Err(Lost::Unknown(_))));
         assert!(matches!(bench.next_done().result, Err(Lost::NotApplied(_))));
@@ -200,11 +196,7 @@ fn a_store_that_fails_beside_its_commits_is_left_at_once() {
     let asked = Asked::open(&place);
     let (bench, journal) = (&asked.bench, &asked.bench.journal);
     let ali = actor("ali");
-    asked.commit(of_record(record(&ali, 1)));
-    // One is in the store when the sync of a checkpoint fails, and one waits behind it.
-    bench.append(of_record(record(&ali, 2)), 2);
-    asked.group_in_store();
-    bench.append(of_record(record(&ali, 3)), 3);
+    asked.one_in_store_and_one_behind(&ali);
     (asked.tell)("the sync of the database: injected".to_owned());
     assert!(journal.is_closed() && journal.admit().is_err());
     assert!(journal.poisoned().unwrap().contains("injected"));

@@ -29,6 +29,7 @@ use host_model::{ActorId, Version};
 use place::{Place, Sqlite};
 use tempfile::TempDir;
 
+use crate::store::Opened;
 use crate::{Done, Entry, Journal, OpenError, Options, Position, Record, Rows, Snapshot};
 
 /// Far above what any commit takes, so that only a hang reaches it.
@@ -46,8 +47,12 @@ impl Bench {
     }
 
     fn try_open(place: &dyn Place) -> Result<Self, OpenError> {
+        Self::start(place.opened()?)
+    }
+
+    fn start(opened: Opened) -> Result<Self, OpenError> {
         let (sender, done) = channel();
-        let journal = Journal::start(place.opened()?, move |entries: Vec<Done<u64>>| {
+        let journal = Journal::start(opened, move |entries: Vec<Done<u64>>| {
             for entry in entries {
                 let _ = sender.send(entry);
             }

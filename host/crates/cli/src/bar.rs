@@ -1,0 +1,54 @@
+//! A progress bar on a terminal, for what takes longer than a moment.
+
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Shows how far something is, on standard error; nothing where that is no terminal, or
+/// where programs read the answer.
+pub struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// A bar that fills when something is told.
+    #[must_use]
+    pub fn new(json: bool) -> Self {
+        if json || !stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new(0);
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}")
+                .expect("the template is a constant"),
+        );
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(Some(bar))
+    }
+
+    /// Whether anyone sees it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Shows how far it is.
+    pub fn tell(&self, position: u64, of: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(of);
+            bar.set_position(position);
+        }
+    }
+
+    /// Shows what is done.
+    pub(crate) fn say(&self, message: impl Into<String>) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(message.into());
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Files that a loss of power leaves whole: each is written under another name first,
+//! and has its own when that is on the disk.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+/// A path with something behind its name.
+///
+/// ```
+/// use std::path::Path;
+///
+/// let lock = host_journal::files::beside(Path::new("data/host.db"), ".lock");
+/// assert_eq!(lock, Path::new("data/host.db.lock"));
+/// ```
+#[must_use]
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Gives `path` this content and these permissions. Durable when it returns; the old or
+/// the new one, as a whole, at every moment before.
+///
+/// # Errors
+///
+/// The system's; either may be there, then.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = beside(path, ".new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let mut file = options.open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    sync_folder_of(path)
+}
+
+/// Gives a file, which is on the disk, its name. Durable when it returns.
+///
+/// # Errors
+///
+/// The system's; [`io::ErrorKind::AlreadyExists`] where something has that name.
+pub fn name(file: &Path, path: &Path) -> io::Result<()> {
+    renameat_with(CWD, file, CWD, path, RenameFlags::NOREPLACE)?;
+    sync_folder_of(path)
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_replaced_and_never_taken_the_name_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for content in ["a longer one", "new"] {
+            replace(&path, content.as_bytes(), 0o600).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let other = folder.path().join("other");
+        fs::write(&other, "other").unwrap();
+        let refused = name(&other, &path).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        name(&other, &folder.path().join("free")).unwrap();
+        assert!(!other.exists());
+    }
+}
