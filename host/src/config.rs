@@ -35,6 +35,9 @@ const STACK_BYTES: RangeInclusive<usize> = 512 << 10..=1 << 30;
 /// Actors in memory: from more than a machine's threads hold at once, to more than fit.
 const AWAKE_ACTORS: RangeInclusive<usize> = 2_048..=100_000_000;
 
+/// Resident bytes: from less than a host needs by itself, to more than there is.
+const MEMORY_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 50;
+
 /// Messages that wait for one actor.
 const MAILBOX_MESSAGES: RangeInclusive<usize> = 1..=1_000_000;
 
@@ -79,6 +82,8 @@ pub(crate) struct Runtime {
     pub(crate) stack_bytes: Option<usize>,
     /// Actors in memory at once.
     pub(crate) awake_actors: Option<usize>,
+    /// Bytes that the process may take before actors make room.
+    pub(crate) memory_bytes: Option<u64>,
     /// Messages that wait for one actor.
     pub(crate) mailbox_messages: Option<usize>,
     /// Seconds after which an idle actor may leave memory.
@@ -284,6 +289,7 @@ impl Reader<'_> {
             threads: self.number("RUNTIME_THREADS", "threads", THREADS),
             stack_bytes: self.number("RUNTIME_STACK_BYTES", "bytes", STACK_BYTES),
             awake_actors: self.number("RUNTIME_LIMITS_AWAKE_ACTORS", "actors", AWAKE_ACTORS),
+            memory_bytes: self.number("RUNTIME_LIMITS_MEMORY_BYTES", "bytes", MEMORY_BYTES),
             mailbox_messages: self.number(
                 "RUNTIME_LIMITS_MAILBOX_MESSAGES",
                 "messages",

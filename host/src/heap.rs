@@ -1,4 +1,5 @@
-//! How the C library's allocator, which the host and all plugins share, keeps memory.
+//! How the C library's allocator, which the host and all plugins share, keeps memory,
+//! and how much of it there may be.
 //!
 //! By itself it gives each thread that it can an arena of its own, up to eight for
 //! each core. Handlers run on threads that come and go, so the states that an upgrade
@@ -9,12 +10,94 @@
 //! process begins, and not again: mallopt(3), `MALLOC_ARENA_MAX` and
 //! `MALLOC_TRIM_THRESHOLD_`.
 
+#![allow(
+    unsafe_code,
+    reason = "what the allocator has freed goes back to the system by its own function"
+)]
+
 use std::env;
+use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
+
+use host_actors::Memory;
 
 /// Free bytes at the end of the heap that are given back; also ends the growth.
 const TRIM_BYTES: u64 = 1 << 20;
+
+/// Of the memory that there is: the rest is the kernel's, for the store's pages too.
+const SHARE_PERCENT: u64 = 80;
+
+/// Where control groups of the second version are.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// The process's memory, and its bound.
+#[derive(Debug)]
+pub(crate) struct Heap {
+    most_bytes: u64,
+}
+
+impl Heap {
+    /// Bounded by `most_bytes`, or by four fifths of what the machine or a control group
+    /// leaves to the process.
+    pub(crate) fn new(most_bytes: Option<u64>) -> Self {
+        let share = || {
+            let group = fs::read_to_string("/proc/self/cgroup").ok();
+            let group = group.and_then(|text| group_max(Path::new(GROUPS), &text));
+            let machine = fs::read_to_string("/proc/meminfo").ok();
+            let machine = machine.and_then(|text| machine_bytes(&text));
+            let there_is = group.into_iter().chain(machine).min();
+            there_is.map_or(u64::MAX, |bytes| bytes / 100 * SHARE_PERCENT)
+        };
+        Self {
+            most_bytes: most_bytes.unwrap_or_else(share),
+        }
+    }
+}
+
+impl Memory for Heap {
+    /// From the kernel; 0 where `/proc` is not mounted.
+    fn resident_bytes(&self) -> u64 {
+        let pages = fs::read_to_string("/proc/self/statm")
+            .ok()
+            .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok());
+        let page = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
+        pages.unwrap_or(0) * page
+    }
+
+    fn most_bytes(&self) -> u64 {
+        self.most_bytes
+    }
+
+    fn give_back(&self) {
+        // SAFETY: malloc_trim(3) takes the allocator's own locks, and nothing of ours.
+        unsafe { libc::malloc_trim(0) };
+    }
+}
+
+/// The least `memory.max` of the control group that `/proc/self/cgroup` names, and of
+/// those around it. cgroups(7).
+fn group_max(groups: &Path, own: &str) -> Option<u64> {
+    let name = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let folder = groups.join(name);
+    let around = folder.ancestors().take_while(|it| it.starts_with(groups));
+    around
+        .filter_map(|it| {
+            let max = fs::read_to_string(it.join("memory.max")).ok()?;
+            max.trim().parse().ok()
+        })
+        .min()
+}
+
+/// `MemTotal` of `/proc/meminfo`.
+fn machine_bytes(meminfo: &str) -> Option<u64> {
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1_024)
+}
 
 /// Begins the process anew with the bounds set, unless they are: an operator's own win.
 pub(crate) fn bound() {
@@ -37,4 +120,34 @@ pub(crate) fn bound() {
         .envs(unset)
         .exec();
     eprintln!("the allocator keeps its defaults, and memory may grow with upgrades: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_bound_of_the_groups_around_counts() {
+        let groups = tempfile::tempdir().unwrap();
+        let own = groups.path().join("system.slice/giving.service");
+        fs::create_dir_all(&own).unwrap();
+        let text = "0::/system.slice/giving.service\n";
+        assert_eq!(group_max(groups.path(), text), None);
+        fs::write(own.join("memory.max"), "max\n").unwrap();
+        assert_eq!(group_max(groups.path(), text), None);
+        fs::write(groups.path().join("system.slice/memory.max"), "1000\n").unwrap();
+        assert_eq!(group_max(groups.path(), text), Some(1_000));
+        fs::write(own.join("memory.max"), "500\n").unwrap();
+        assert_eq!(group_max(groups.path(), text), Some(500));
+        assert_eq!(group_max(groups.path(), "1:memory:/old\n"), None);
+    }
+
+    #[test]
+    fn a_machine_has_as_much_as_the_kernel_says() {
+        let text = "MemTotal:       24689116 kB\nMemFree: 1 kB\n";
+        assert_eq!(machine_bytes(text), Some(24_689_116 * 1_024));
+        assert_eq!(machine_bytes("MemFree: 1 kB"), None);
+        let heap = Heap::new(None);
+        assert!(heap.resident_bytes() > 0 && heap.most_bytes() < u64::MAX);
+    }
 }

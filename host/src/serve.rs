@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Config, Environment, LogFormat, Store};
 use crate::exit;
+use crate::heap::Heap;
 use crate::home::Home;
 
 mod readiness;
@@ -150,6 +151,7 @@ async fn open(
         courier: Arc::new(Webhooks::new(config.ssl_cert_file.as_deref())?),
         release,
         limits: limits(config),
+        memory: Arc::new(Heap::new(config.runtime.memory_bytes)),
         data: data.clone(),
     })?;
     if first {

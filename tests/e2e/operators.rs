@@ -322,3 +322,28 @@ fn secrets_are_never_shown() {
     }
     assert!(!home.log().contains(secret));
 }
+
+#[test]
+fn actors_leave_memory_when_it_is_short_and_lose_nothing() {
+    let home = Home::new().unwrap();
+    // Less than a host takes by itself: there is never enough.
+    home.configure("RUNTIME_LIMITS_MEMORY_BYTES=16777216").unwrap();
+    home.start().unwrap();
+    let campaign = |n: usize| format!("donations:short-{n}");
+    let campaigns = 12;
+    for n in 0..campaigns {
+        let gift = json!({ "donation_id": "d1", "amount": "5.00", "currency": "EUR" });
+        home.rpc(&campaign(n), "donate", &gift).unwrap();
+    }
+    wait::until("all of them sleep", || {
+        let actors = home.status().ok()?.actors;
+        (actors.known >= campaigns as u64 && actors.awake == 0).then_some(())
+    })
+    .unwrap();
+    assert!(home.log().contains("memory is short"), "{}", home.log());
+    for n in 0..campaigns {
+        let state = home.state(&campaign(n)).unwrap();
+        assert_eq!(state.seq, 1, "{state:?}");
+    }
+    home.stop().unwrap();
+}

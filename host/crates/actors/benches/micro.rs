@@ -262,6 +262,7 @@ fn start(
         audience: Arc::new(Nobody),
         courier: Arc::new(host_actors::NoCourier),
         release,
+        memory: Arc::new(host_actors::Boundless),
         limits: Limits::default(),
         data: data.handle().clone(),
     })?;

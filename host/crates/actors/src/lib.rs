@@ -31,6 +31,7 @@ mod effects;
 mod keys;
 mod letters;
 mod live;
+mod memory;
 mod message;
 mod migrate;
 mod outbox;
@@ -64,6 +65,7 @@ use tokio::sync::{Notify, oneshot};
 
 pub use audience::Audience;
 pub use deliver::{Groups, channel};
+pub use memory::{Boundless, Memory};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
 pub use outbox::{Attempt, Attempts, Courier, Delivery, NoCourier, Patience};
@@ -114,6 +116,7 @@ pub struct Actors {
     journal: Arc<Journal<Ticket>>,
     audience: Arc<dyn Audience>,
     limits: Limits,
+    memory: Arc<dyn Memory>,
     data: Handle,
     slow: slow::Slow,
     memory_is_needed: Arc<Notify>,
@@ -158,6 +161,8 @@ pub struct Parts {
     pub release: Release,
     /// Bounds.
     pub limits: Limits,
+    /// What there is for actors in memory.
+    pub memory: Arc<dyn Memory>,
     /// The runtime that handlers run on.
     pub data: Handle,
 }
@@ -178,6 +183,7 @@ impl Actors {
             journal: parts.journal,
             audience: parts.audience,
             limits: parts.limits,
+            memory: parts.memory,
             data: parts.data.clone(),
             slow: slow::Slow::default(),
             memory_is_needed: Arc::default(),
@@ -427,6 +433,12 @@ impl Actors {
     }
 
     /// Seconds since the start at `now_ms` of the monotonic clock, for ages.
+    /// What the process takes of its machine's memory, and may take.
+    #[must_use]
+    pub fn memory(&self) -> &dyn Memory {
+        &*self.memory
+    }
+
     pub(crate) fn uptime_s(&self, now_ms: u64) -> u32 {
         u32::try_from(now_ms.saturating_sub(self.started_ms) / 1_000).unwrap_or(u32::MAX)
     }

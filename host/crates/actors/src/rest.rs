@@ -132,6 +132,10 @@ impl Actors {
         Some(())
     }
 
+    fn memory_is_short(&self) -> bool {
+        self.memory.resident_bytes() > self.memory.most_bytes()
+    }
+
     /// Puts the least recently used tenth of the actors to sleep.
     async fn make_room(self: &Arc<Self>, room: &Room) -> Option<()> {
         let mut used: Vec<(u32, Arc<Slot>)> = self
@@ -210,6 +214,7 @@ impl Actors {
 /// Looks after memory and the journal's tail, until the actors are gone.
 pub(crate) async fn run(actors: Weak<Actors>) {
     let mut looks = 0_u32;
+    let mut was_short = false;
     let memory_is_needed = match actors.upgrade() {
         Some(actors) => Arc::clone(&actors.memory_is_needed),
         None => return,
@@ -224,8 +229,22 @@ pub(crate) async fn run(actors: Weak<Actors>) {
         // One for each look: shares that hang in an actor are not missed for ever.
         let room = Room::new();
         let mut done = Some(());
-        if wanted || actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
+        let short = actors.memory_is_short();
+        if short && !was_short {
+            tracing::warn!(
+                resident_bytes = actors.memory.resident_bytes(),
+                most_bytes = actors.memory.most_bytes(),
+                "memory is short: actors are put to sleep, the least recently used first"
+            );
+        }
+        was_short = short;
+        if wanted || short || actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
             done = actors.make_room(&room).await;
+        }
+        if short {
+            // What they have left behind, once they have.
+            done = done.and(tokio::time::timeout(PATIENCE, room.quiet()).await.ok());
+            tokio::task::block_in_place(|| actors.memory.give_back());
         }
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_FOR_IDLE) {

@@ -65,7 +65,7 @@ pub(crate) fn status(control: &Control) -> Status {
             .iter()
             .map(|plugin| u64::try_from(plugin.bytes()).unwrap_or(u64::MAX))
             .sum(),
-        rss_bytes: rss_bytes(),
+        rss_bytes: actors.memory().resident_bytes(),
         port: gateway.port,
         ready: (control.readiness)(),
         slow: actors
@@ -83,13 +83,4 @@ pub(crate) fn status(control: &Control) -> Status {
             .map(|(name, value)| (name.to_owned(), value))
             .collect::<BTreeMap<_, _>>(),
     }
-}
-
-/// Resident memory, from the kernel; 0 where `/proc` is not mounted.
-fn rss_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok());
-    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
-    pages.unwrap_or(0) * page
 }

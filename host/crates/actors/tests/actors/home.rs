@@ -181,6 +181,7 @@ impl Home {
             audience: Arc::clone(&self.heard) as _,
             courier: Arc::clone(&self.server) as _,
             release: self.release(minor),
+            memory: Arc::new(host_actors::Boundless),
             limits,
             data: tokio::runtime::Handle::current(),
         });

@@ -59,6 +59,7 @@ impl Host {
                 plugins: Default::default(),
                 before: Default::default(),
             },
+            memory: Arc::new(host_actors::Boundless),
             limits: Limits::default(),
             data: data.handle().clone(),
         });
