@@ -29,6 +29,7 @@ mod decide;
 mod deliver;
 mod effects;
 mod keys;
+mod large;
 mod letters;
 mod live;
 mod message;
@@ -117,6 +118,7 @@ pub struct Actors {
     limits: Limits,
     data: Handle,
     slow: slow::Slow,
+    large: Arc<large::Large>,
     memory_is_needed: Arc<Notify>,
     sweeps: AtomicUsize,
     casts: casts::Casts,
@@ -179,6 +181,7 @@ impl Actors {
             limits: parts.limits,
             data: parts.data.clone(),
             slow: slow::Slow::default(),
+            large: Arc::default(),
             memory_is_needed: Arc::default(),
             sweeps: AtomicUsize::new(0),
             casts: casts::Casts::default(),
@@ -408,7 +411,7 @@ impl Actors {
             Message::Cast(id, _) => self.casts.put_off(id),
             Message::Timer(timer) => self.timers.put_off(&timer.actor, &timer.name),
             Message::DeadLetter(_, _, responder) => drop(responder.send(Err(error))),
-            Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) => {}
+            Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) | Message::Writing => {}
         }
     }
 
