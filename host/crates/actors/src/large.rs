@@ -15,6 +15,8 @@ use host_model::limits::{PIECES_STEP_MAX, SNAPSHOTS_IN_PIECES_MAX};
 use parking_lot::Mutex;
 
 use crate::Actors;
+use crate::message::Message;
+use crate::rest::Share;
 use crate::slots::{Claim, Slot};
 use crate::token::Token;
 use crate::turn::Settled;
@@ -27,7 +29,7 @@ const STRAYS_AT_ONCE: usize = 64 * PIECES_STEP_MAX;
 #[derive(Debug)]
 pub(crate) struct Large {
     desks: Mutex<Desks>,
-    /// How many claims wait, to be looked at without the lock.
+    /// How many wait, to be looked at without the lock.
     waits: AtomicUsize,
     /// Whether there may be pieces that no snapshot has.
     untidy: AtomicBool,
@@ -37,8 +39,16 @@ pub(crate) struct Large {
 struct Desks {
     /// Where the journal ended when each was taken: its pieces stand behind that.
     taken: Vec<Position>,
-    /// Claims that wait for one, in order.
-    waiting: VecDeque<Arc<Slot>>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// Who waits for a desk.
+#[derive(Debug)]
+enum Waiting {
+    /// A claim, which is parked.
+    Claim(Arc<Slot>),
+    /// Housekeeping: the actor itself goes on, and is asked again.
+    Request(Arc<Slot>, Share),
 }
 
 /// Room for one large snapshot, until it is dropped.
@@ -91,8 +101,13 @@ impl Large {
         })
     }
 
-    /// A claim that waits and may find a desk now. Asked at the end of each turn.
-    pub(crate) fn next_with_desk(&self) -> Option<Arc<Slot>> {
+    fn wait(&self, desks: &mut Desks, who: Waiting) {
+        desks.waiting.push_back(who);
+        self.waits.store(desks.waiting.len(), Ordering::SeqCst);
+    }
+
+    /// Who waits and may find a desk now.
+    fn next_with_desk(&self) -> Option<Waiting> {
         if self.waits.load(Ordering::SeqCst) == 0 {
             return None;
         }
@@ -138,11 +153,28 @@ impl Actors {
         let mut desks = self.large.desks.lock();
         let desk = self.large.take(&mut desks, || self.journal.durable());
         if desk.is_none() {
-            desks.waiting.push_back(Arc::clone(slot));
-            let waits = desks.waiting.len();
-            self.large.waits.store(waits, Ordering::SeqCst);
+            let claim = Waiting::Claim(Arc::clone(slot));
+            self.large.wait(&mut desks, claim);
         }
         desk
+    }
+
+    /// Has the actor asked for a snapshot again, when there is room.
+    pub(crate) fn ask_for_snapshot_later(&self, slot: &Arc<Slot>, share: Share) {
+        let request = Waiting::Request(Arc::clone(slot), share);
+        self.large.wait(&mut self.large.desks.lock(), request);
+    }
+
+    /// Lets the next one that waits for a desk have its turn. Called at the end of each
+    /// turn, for that may have given one back; and sometimes, for whatever else may.
+    pub(crate) fn call_to_desk(self: &Arc<Self>) {
+        match self.large.next_with_desk() {
+            Some(Waiting::Claim(slot)) => self.resume_soon(slot),
+            Some(Waiting::Request(slot, share)) => {
+                self.post_to(&slot, Message::Snapshot(share));
+            }
+            None => {}
+        }
     }
 
     /// Appends a snapshot of the claimed actor. Of a large one, for which there is a

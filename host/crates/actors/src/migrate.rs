@@ -190,7 +190,7 @@ impl Actors {
             }
         }
         let since = Instant::now();
-        let came = self.migrating.run(|| {
+        let come = || {
             let route = ruling.route(live.code().version()).ok_or_else(|| {
                 format!(
                     "no way leads from {} to release {}",
@@ -203,7 +203,11 @@ impl Actors {
             } else {
                 Over::anew(&claim.slot.id, &ruling.code)
             }
-        });
+        };
+        let came = match &desk {
+            Some(_) => tokio::task::block_in_place(come),
+            None => self.migrating.run(come),
+        };
         if let Ok(over) = &came
             && desk.is_none()
             && over.bytes() > SNAPSHOT_PIECE_BYTES_MAX

@@ -79,13 +79,15 @@ impl Actors {
     /// Writes a snapshot of the claimed actor. One that has not moved since the last has
     /// two of the same state then, and needs no older records.
     pub(crate) fn snapshot(self: &Arc<Self>, claim: &mut Claim, share: Share) {
-        let Some(live) = claim.live.as_mut() else {
+        let Some(live) = claim.live.as_mut().filter(|live| live.exists()) else {
             return;
         };
-        if live.exists()
-            && let Taken::Done(snapshot, desk) = self.take_snapshot(&claim.slot.id, live)
-        {
-            self.append_snapshot(claim, snapshot, desk, None, Token::Kept(share));
+        match self.take_snapshot(&claim.slot.id, live) {
+            Taken::Done(snapshot, desk) => {
+                self.append_snapshot(claim, snapshot, desk, None, Token::Kept(share));
+            }
+            Taken::NoRoom => self.ask_for_snapshot_later(&claim.slot, share),
+            Taken::Failed => {}
         }
     }
 
@@ -233,10 +235,7 @@ pub(crate) async fn run(actors: Weak<Actors>) {
         if wanted || actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
             done = actors.make_room(&room).await;
         }
-        // Whoever gave up its desk outside a turn has told no one.
-        if let Some(slot) = actors.large.next_with_desk() {
-            actors.resume_soon(slot);
-        }
+        actors.call_to_desk();
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_FOR_IDLE) {
             done = done.and(actors.put_idle_to_sleep(&room).await);

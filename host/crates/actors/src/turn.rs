@@ -34,10 +34,10 @@ impl Actors {
     /// Runs `first` and what has queued meanwhile, then gives the claim back.
     pub(crate) fn turn(self: &Arc<Self>, claim: Claim, first: Option<Message>) {
         self.take_turn(claim, first);
-        let next = self.slow.next_with_room().into_iter();
-        for slot in next.chain(self.large.next_with_desk()) {
+        if let Some(slot) = self.slow.next_with_room() {
             self.resume_soon(slot);
         }
+        self.call_to_desk();
     }
 
     fn take_turn(self: &Arc<Self>, mut claim: Claim, first: Option<Message>) {
