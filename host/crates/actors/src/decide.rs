@@ -200,7 +200,7 @@ impl Actors {
     /// The state as a snapshot that is to be appended. Otherwise the tail is as it was.
     pub(crate) fn take_snapshot(&self, id: &ActorId, live: &mut Live) -> Taken {
         let is_large = live.is_large();
-        let mut desk = is_large.then(|| self.desk()).flatten();
+        let desk = is_large.then(|| self.desk()).flatten();
         if is_large && desk.is_none() {
             return Taken::NoRoom;
         }
@@ -217,10 +217,10 @@ impl Actors {
         };
         let tail_bytes = live.tail_bytes;
         let snapshot = self.snapshot_of(id, live, state);
-        match snapshot.is_large() {
-            true => desk = desk.or_else(|| self.desk()),
-            false => return Taken::Done(snapshot, None),
+        if !snapshot.is_large() {
+            return Taken::Done(snapshot, None);
         }
+        let desk = desk.or_else(|| self.desk());
         if desk.is_none() {
             live.tail_bytes = tail_bytes;
             return Taken::NoRoom;

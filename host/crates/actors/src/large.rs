@@ -140,7 +140,26 @@ impl Drop for Desk {
     }
 }
 
+/// How many large snapshots there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeSnapshots {
+    /// Those that are written now.
+    pub under_way: u64,
+    /// Those that wait for their turn.
+    pub waiting: u64,
+}
+
 impl Actors {
+    /// Large snapshots, now.
+    #[must_use]
+    pub fn large_snapshots(&self) -> LargeSnapshots {
+        let desks = self.large.desks.lock();
+        LargeSnapshots {
+            under_way: desks.taken.len() as u64,
+            waiting: desks.waiting.len() as u64,
+        }
+    }
+
     /// Room for a large snapshot, if there is some.
     pub(crate) fn desk(&self) -> Option<Desk> {
         let mut desks = self.large.desks.lock();

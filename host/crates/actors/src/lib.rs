@@ -65,6 +65,7 @@ use tokio::sync::{Notify, oneshot};
 
 pub use audience::Audience;
 pub use deliver::{Groups, channel};
+pub use large::LargeSnapshots;
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
 pub use outbox::{Attempt, Courier, Delivery, NoCourier, Patience};

@@ -21,6 +21,7 @@ pub(crate) fn status(control: &Control) -> Status {
     let resident = control.loader.resident();
     let gateway = (control.gateway)();
     let journal = actors.journal().stats();
+    let large = actors.large_snapshots();
     let counters = [
         ("actor_faults", actors.faults()),
         ("journal_records", journal.records),
@@ -30,6 +31,8 @@ pub(crate) fn status(control: &Control) -> Status {
         ("journal_commit_us", journal.commit_us),
         ("journal_tail_bytes", journal.tail_span_bytes),
         ("store_bytes", journal.store_bytes),
+        ("large_snapshots", large.under_way),
+        ("large_snapshots_waiting", large.waiting),
     ];
     Status {
         version: release.version.clone(),

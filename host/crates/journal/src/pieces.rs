@@ -145,8 +145,8 @@ impl Pieces {
     /// The rows of the next piece; none when all have been appended.
     #[must_use]
     pub fn next(&self) -> Option<Rows> {
-        let bytes = self.sealed.body.chunks(SNAPSHOT_PIECE_BYTES_MAX);
-        let bytes = bytes.skip(self.appended as usize).next()?;
+        let mut cut = self.sealed.body.chunks(SNAPSHOT_PIECE_BYTES_MAX);
+        let bytes = cut.nth(self.appended as usize)?;
         let mut body = Vec::with_capacity(PIECE_HEADER_BYTES + bytes.len());
         body.extend_from_slice(&[0; CRC_BYTES]);
         body.extend_from_slice(&self.appended.to_le_bytes());

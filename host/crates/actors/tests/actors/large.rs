@@ -346,3 +346,33 @@ async fn a_large_actor_leaves_memory_and_comes_back() {
     is_whole(&host, "faulty:big", "0.1.0").await;
     host.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_asked_for_a_snapshot_writes_one_though_few_do_at_once() {
+    let home = Home::new();
+    let host = home.start(1);
+    let mut ids: Vec<ActorId> = Vec::new();
+    for n in 0..6 {
+        let actor = format!("faulty:big-{n}");
+        grow(&host, &actor, SNAPSHOT_PIECE_BYTES_MAX + 1_000).await;
+        ids.push(actor.parse().unwrap());
+    }
+    let head = |id: &ActorId| host.0.journal().read(id).unwrap().unwrap().head;
+    let before: Vec<_> = ids.iter().map(head).collect();
+    // On a slow disk it may say that some hang: they write all the same.
+    let _ = host.0.refresh(ids.clone()).await;
+    until("each has written another one", || async {
+        let now = ids.iter().map(head);
+        now.zip(&before).all(|(now, before)| now > *before)
+    })
+    .await;
+    until("nobody is at it any more", || async {
+        let large = host.0.large_snapshots();
+        (large.under_way, large.waiting) == (0, 0)
+    })
+    .await;
+    for id in &ids {
+        assert_eq!(host.count(id.as_str()).await, 7);
+    }
+    host.stop();
+}
