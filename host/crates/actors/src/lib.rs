@@ -17,6 +17,8 @@
 //!   is then rebuilt from the journal. It costs no other actor anything.
 //! - A migration either succeeds, and its snapshot stands in the journal behind
 //!   the commands that it includes, or the actor stays whole in its old version.
+//! - A large snapshot is written piece by piece while its own actor is parked. Nothing
+//!   of that actor comes between, and no one else waits for more than a piece.
 //!
 //! This crate must not know sockets, protocols, files of releases, or who
 //! decided that a release rules.
