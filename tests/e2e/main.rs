@@ -18,6 +18,8 @@ mod inspect;
 #[cfg(test)]
 mod keep;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod once;
 #[cfg(test)]
 mod operators;

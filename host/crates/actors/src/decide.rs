@@ -12,6 +12,7 @@ use crate::Actors;
 use crate::clock::unix_ms;
 use crate::effects::Effects;
 use crate::keys::{self, Keyed};
+use crate::large::Desk;
 use crate::live::Live;
 use crate::message::{Answer, CallError, Responder};
 use crate::release::EventStats;
@@ -37,6 +38,16 @@ pub(crate) struct Command {
     pub(crate) source: Option<Consumed>,
     /// Who waits for the reply, if anyone does.
     pub(crate) responder: Option<Responder>,
+}
+
+/// What came of taking a snapshot.
+pub(crate) enum Taken {
+    /// A large one has the desk that it is to be written at.
+    Done(Snapshot, Option<Desk>),
+    /// It is a large one, and there is no room for it now.
+    NoRoom,
+    /// The plugin cannot export it, which is its fault.
+    Failed,
 }
 
 impl Actors {
@@ -140,9 +151,13 @@ impl Actors {
             .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         let due = TAIL_BYTES_MIN.max(usize::try_from(live.snapshot_bytes).unwrap_or(usize::MAX));
         let is_due = usize::try_from(live.tail_bytes).unwrap_or(usize::MAX) > due;
-        let snapshot = (is_due || effects.stop)
-            .then(|| self.take_snapshot(&id, live))
-            .flatten();
+        let (snapshot, large) =
+            match (is_due || effects.stop).then(|| self.take_snapshot(&id, live)) {
+                Some(Taken::Done(snapshot, None)) => (Some(snapshot), None),
+                // Behind the record, which so waits for none of its pieces.
+                Some(Taken::Done(snapshot, desk)) => (None, Some((snapshot, desk))),
+                Some(Taken::Failed | Taken::NoRoom) | None => (None, None),
+            };
         let token = Token::Accepted(Box::new(Accepted {
             actor: id,
             seq: live.seq,
@@ -164,6 +179,9 @@ impl Actors {
         };
         self.append(claim, rows, token);
         self.remember(claim, answer);
+        if let Some((snapshot, desk)) = large {
+            self.append_snapshot(claim, snapshot, desk, None, Token::Nobody);
+        }
     }
 
     /// Keeps the answer of what was just appended at hand until it is durable.
@@ -179,24 +197,40 @@ impl Actors {
         }
     }
 
-    /// The state as a snapshot. None if the plugin cannot export it, which is its
-    /// fault and leaves the tail as it is.
-    pub(crate) fn take_snapshot(&self, id: &ActorId, live: &mut Live) -> Option<Snapshot> {
-        let state = match live.state.export() {
+    /// The state as a snapshot that is to be appended. Otherwise the tail is as it was.
+    pub(crate) fn take_snapshot(&self, id: &ActorId, live: &mut Live) -> Taken {
+        let is_large = live.is_large();
+        let desk = is_large.then(|| self.desk()).flatten();
+        if is_large && desk.is_none() {
+            return Taken::NoRoom;
+        }
+        let exported = match is_large {
+            true => tokio::task::block_in_place(|| live.state.export()),
+            false => live.state.export(),
+        };
+        let state = match exported {
             Ok(state) => state,
             Err(fault) => {
                 tracing::error!(actor = %id, %fault, "a state could not be exported for its snapshot");
-                return None;
+                return Taken::Failed;
             }
         };
-        Some(self.snapshot_of(id, live, state))
+        let tail_bytes = live.tail_bytes;
+        let snapshot = self.snapshot_of(id, live, state);
+        if !snapshot.is_large() {
+            return Taken::Done(snapshot, None);
+        }
+        let desk = desk.or_else(|| self.desk());
+        if desk.is_none() {
+            live.tail_bytes = tail_bytes;
+            return Taken::NoRoom;
+        }
+        Taken::Done(snapshot, desk)
     }
 
     /// A snapshot with these bytes, which are the state's.
     pub(crate) fn snapshot_of(&self, id: &ActorId, live: &mut Live, state: Bytes) -> Snapshot {
-        live.tail_bytes = 0;
-        live.snapshot_bytes = u32::try_from(state.len()).unwrap_or(u32::MAX);
-        Snapshot {
+        let snapshot = Snapshot {
             actor: id.clone(),
             seq: live.seq,
             time_ms: live.time_ms,
@@ -204,7 +238,10 @@ impl Actors {
             state_schema: live.code().plugin().manifest().state_schema,
             state,
             carries: live.carries().to_vec(),
-        }
+        };
+        live.tail_bytes = 0;
+        live.snapshot_bytes = u32::try_from(snapshot.bytes()).unwrap_or(u32::MAX);
+        snapshot
     }
 
     /// Answers a command that needs no record; the row that led to it is used up.

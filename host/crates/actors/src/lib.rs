@@ -17,6 +17,8 @@
 //!   is then rebuilt from the journal. It costs no other actor anything.
 //! - A migration either succeeds, and its snapshot stands in the journal behind
 //!   the commands that it includes, or the actor stays whole in its old version.
+//! - A large snapshot is written piece by piece while its own actor is parked. Nothing
+//!   of that actor comes between, and no one else waits for more than a piece.
 //!
 //! This crate must not know sockets, protocols, files of releases, or who
 //! decided that a release rules.
@@ -29,6 +31,7 @@ mod decide;
 mod deliver;
 mod effects;
 mod keys;
+mod large;
 mod letters;
 mod live;
 mod memory;
@@ -65,6 +68,7 @@ use tokio::sync::{Notify, oneshot};
 
 pub use audience::Audience;
 pub use deliver::{Groups, channel};
+pub use large::LargeSnapshots;
 pub use memory::{Boundless, Memory};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
@@ -119,6 +123,7 @@ pub struct Actors {
     memory: Arc<dyn Memory>,
     data: Handle,
     slow: slow::Slow,
+    large: Arc<large::Large>,
     memory_is_needed: Arc<Notify>,
     sweeps: AtomicUsize,
     casts: casts::Casts,
@@ -186,6 +191,7 @@ impl Actors {
             memory: parts.memory,
             data: parts.data.clone(),
             slow: slow::Slow::default(),
+            large: Arc::default(),
             memory_is_needed: Arc::default(),
             sweeps: AtomicUsize::new(0),
             casts: casts::Casts::default(),
@@ -428,7 +434,7 @@ impl Actors {
             Message::Cast(id, _) => self.casts.put_off(id),
             Message::Timer(timer) => self.timers.put_off(&timer.actor, &timer.name),
             Message::DeadLetter(_, _, responder) => drop(responder.send(Err(error))),
-            Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) => {}
+            Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) | Message::Writing => {}
         }
     }
 

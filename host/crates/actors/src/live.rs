@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use host_journal::{AnswerKey, Carry, KeptAnswer, Position};
 use host_loader::State;
+use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
 
 use crate::keys::UnderWay;
+use crate::large::Writing;
 use crate::release::Code;
 
 /// An actor's state and what belongs to it.
@@ -18,7 +20,7 @@ pub(crate) struct Live {
     pub(crate) time_ms: i64,
     /// Bytes of records since the last snapshot.
     pub(crate) tail_bytes: u32,
-    /// Bytes of the last snapshot.
+    /// Bytes of the last snapshot, or of the last that there was no room for.
     pub(crate) snapshot_bytes: u32,
     /// What most actors have none of: a million of them pay for a pointer.
     beside: Option<Box<Beside>>,
@@ -29,6 +31,8 @@ struct Beside {
     carries: Vec<Carry>,
     /// Answers under idempotency keys that the journal may not know yet.
     keys: UnderWay,
+    /// Its snapshot, while that is being written in pieces.
+    writing: Option<Box<Writing>>,
 }
 
 impl Live {
@@ -79,8 +83,34 @@ impl Live {
         beside.keys.push(position, key, answer);
     }
 
+    /// Whether its next snapshot will be written in pieces, as far as is known.
+    pub(crate) fn is_large(&self) -> bool {
+        self.snapshot_bytes as usize > SNAPSHOT_PIECE_BYTES_MAX
+    }
+
+    pub(crate) fn is_writing(&self) -> bool {
+        let beside = self.beside.as_ref();
+        beside.is_some_and(|beside| beside.writing.is_some())
+    }
+
+    pub(crate) fn writing(&mut self) -> Option<&mut Writing> {
+        self.beside.as_mut()?.writing.as_deref_mut()
+    }
+
+    pub(crate) fn begin_writing(&mut self, writing: Writing) {
+        self.beside.get_or_insert_default().writing = Some(Box::new(writing));
+    }
+
+    pub(crate) fn end_writing(&mut self) -> Option<Box<Writing>> {
+        let writing = self.beside.as_mut()?.writing.take();
+        self.tidy();
+        writing
+    }
+
     fn tidy(&mut self) {
-        let empty = |beside: &mut Box<Beside>| beside.carries.is_empty() && beside.keys.is_empty();
+        let empty = |beside: &mut Box<Beside>| {
+            beside.carries.is_empty() && beside.keys.is_empty() && beside.writing.is_none()
+        };
         drop(self.beside.take_if(empty));
     }
 }

@@ -200,6 +200,8 @@ pub(crate) enum Message {
     Sleep(Option<Share>),
     /// Write a snapshot: the actor's tail holds back the journal's.
     Snapshot(Share),
+    /// Nothing more: it stands first while a snapshot is written in pieces.
+    Writing,
     /// Show the state.
     Inspect(oneshot::Sender<Result<Inspection, CallError>>),
 }

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use host_journal::{Carry, Rows};
 use host_loader::State;
 use host_model::control::Quantiles;
+use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
 use host_model::plan::StateChange;
 use host_model::{ActorId, Version};
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use crate::Actors;
+use crate::large::{Came, Desk};
 use crate::live::Live;
 use crate::message::Errand;
 use crate::release::{Code, RouteHop};
@@ -153,27 +155,42 @@ impl Actors {
     }
 
     /// Brings the claimed actor over, if it has not come yet. `errand` is the
-    /// sweep's, if it asks; without it a message is waiting.
-    pub(crate) fn ensure_migrated(self: &Arc<Self>, claim: &mut Claim, errand: Option<Errand>) {
+    /// sweep's, if it asks, and is taken; without it a message is waiting. False: there
+    /// is no room for its snapshot now; the claim is to be parked, and will be resumed.
+    #[must_use]
+    pub(crate) fn ensure_migrated(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        errand: &mut Option<Errand>,
+    ) -> bool {
         let generation = self.generation();
         let Some(live) = claim.live.as_mut() else {
-            return;
+            return true;
         };
         if claim.at.generation == generation {
-            return self.go_back_to_sleep(claim, errand);
+            self.go_back_to_sleep(claim, errand.take());
+            return true;
         }
         let release = self.release();
         let Some(ruling) = release.plugins.get(claim.slot.id.plugin()) else {
             // Its plugin goes with this release: it sleeps on in the journal.
             claim.at.generation = generation;
-            return;
+            return true;
         };
         if ruling.code.version() == live.code().version() {
             claim.at.generation = generation;
-            return self.go_back_to_sleep(claim, errand);
+            self.go_back_to_sleep(claim, errand.take());
+            return true;
+        }
+        let mut desk = None;
+        if live.is_large() {
+            desk = self.desk_or_wait(&claim.slot);
+            if desk.is_none() {
+                return false;
+            }
         }
         let since = Instant::now();
-        let came = self.migrating.run(|| {
+        let come = || {
             let route = ruling.route(live.code().version()).ok_or_else(|| {
                 format!(
                     "no way leads from {} to release {}",
@@ -186,23 +203,49 @@ impl Actors {
             } else {
                 Over::anew(&claim.slot.id, &ruling.code)
             }
-        });
-        claim.at.generation = generation;
+        };
+        let came = match &desk {
+            Some(_) => tokio::task::block_in_place(come),
+            None => self.migrating.run(come),
+        };
+        if let Ok(over) = &came
+            && desk.is_none()
+            && over.bytes() > SNAPSHOT_PIECE_BYTES_MAX
+        {
+            desk = self.desk_or_wait(&claim.slot);
+            if desk.is_none() {
+                // The old state is whole: it comes over again, and then that is known.
+                live.snapshot_bytes = u32::try_from(over.bytes()).unwrap_or(u32::MAX);
+                return false;
+            }
+        }
+        let errand = errand.take();
         match came {
-            Ok(over) => {
-                let exported = over.exported.clone();
+            Ok(mut over) => {
+                let exported = over.exported.take();
                 over.settle(live);
                 if let Some(state) = exported {
-                    self.append_switch(claim, &release.version, state, errand);
-                } else if live.exists() {
+                    let came = Came { generation, since };
+                    self.append_switch(claim, &release.version, state, errand, came, desk);
+                    return true;
+                }
+                claim.at.generation = generation;
+                if live.exists() {
                     self.append_mark(claim, &release.version, errand);
                 }
             }
             Err(why) => {
+                claim.at.generation = generation;
                 let from = live.code().version().clone();
                 self.migration_failed(&claim.slot.id, generation, from, why);
             }
         }
+        self.count_pause(claim, since);
+        true
+    }
+
+    /// Takes note of how long whoever waits for the claimed actor has waited.
+    pub(crate) fn count_pause(&self, claim: &Claim, since: Instant) {
         let waiting = claim.slot.inner.lock().queue_len() as u64;
         self.migrations.paused(waiting + 1, since);
     }
@@ -244,18 +287,21 @@ impl Actors {
         release: &Version,
         state: Bytes,
         errand: Option<Errand>,
+        came: Came,
+        desk: Option<Desk>,
     ) {
         let id = claim.slot.id.clone();
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        let snapshot = Some(self.snapshot_of(&id, live, state));
+        let snapshot = self.snapshot_of(&id, live, state);
         let token = self.switched(claim, release, errand);
-        let rows = Rows {
-            snapshot,
-            ..Rows::default()
-        };
-        self.append(claim, rows, token);
+        if snapshot.is_large() {
+            return self.append_snapshot(claim, snapshot, desk, Some(came), token);
+        }
+        claim.at.generation = came.generation;
+        self.append_snapshot(claim, snapshot, None, None, token);
+        self.count_pause(claim, came.since);
     }
 
     /// Only the code changed: nothing to keep, but who listens is told behind what
@@ -393,6 +439,13 @@ impl Over {
             stateful: hop.change != StateChange::Same,
             exported: None,
         })
+    }
+
+    /// Of the snapshot that is to be written, if one is.
+    fn bytes(&self) -> usize {
+        let carries = self.carries.iter().map(|carry| carry.bytes.len());
+        let state = self.exported.as_ref().map(Bytes::len);
+        state.map_or(0, |state| state + carries.sum::<usize>())
     }
 
     fn settle(self, live: &mut Live) {

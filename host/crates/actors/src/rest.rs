@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Actors;
 use crate::clock::monotonic_ms;
+use crate::decide::Taken;
 use crate::message::Message;
 use crate::slots::{Claim, Inner, Phase, Slot};
 use crate::token::Token;
@@ -57,32 +58,36 @@ impl Actors {
     /// Writes what the journal needs to wake the claimed actor at once, and lets it
     /// leave memory when that is durable and nothing has come meanwhile.
     pub(crate) fn sleep(self: &Arc<Self>, claim: &mut Claim, share: Option<Share>) {
-        let snapshot = match claim.live.as_mut() {
-            Some(live) if !live.exists() => return,
-            Some(live) if live.tail_bytes > 0 => self.take_snapshot(&claim.slot.id, live),
-            Some(_) => None,
-            None => return,
+        let Some(live) = claim.live.as_mut().filter(|live| live.exists()) else {
+            return;
+        };
+        let taken = match live.tail_bytes {
+            0 => Taken::Failed,
+            _ => self.take_snapshot(&claim.slot.id, live),
         };
         let token = Token::Asleep(Arc::clone(&claim.slot), share);
-        let rows = Rows {
-            snapshot,
-            ..Rows::default()
-        };
-        self.append(claim, rows, token);
+        match taken {
+            Taken::Done(snapshot, desk) => {
+                self.append_snapshot(claim, snapshot, desk, None, token);
+            }
+            Taken::Failed => self.append(claim, Rows::default(), token),
+            // It stays awake, and is asked again.
+            Taken::NoRoom => {}
+        }
     }
 
     /// Writes a snapshot of the claimed actor. One that has not moved since the last has
     /// two of the same state then, and needs no older records.
     pub(crate) fn snapshot(self: &Arc<Self>, claim: &mut Claim, share: Share) {
-        let Some(live) = claim.live.as_mut() else {
+        let Some(live) = claim.live.as_mut().filter(|live| live.exists()) else {
             return;
         };
-        if live.exists() {
-            let rows = Rows {
-                snapshot: self.take_snapshot(&claim.slot.id, live),
-                ..Rows::default()
-            };
-            self.append(claim, rows, Token::Kept(share));
+        match self.take_snapshot(&claim.slot.id, live) {
+            Taken::Done(snapshot, desk) => {
+                self.append_snapshot(claim, snapshot, desk, None, Token::Kept(share));
+            }
+            Taken::NoRoom => self.ask_for_snapshot_later(&claim.slot, share),
+            Taken::Failed => {}
         }
     }
 
@@ -219,6 +224,9 @@ pub(crate) async fn run(actors: Weak<Actors>) {
         Some(actors) => Arc::clone(&actors.memory_is_needed),
         None => return,
     };
+    if let Some(actors) = actors.upgrade() {
+        actors.tidy_pieces().await;
+    }
     loop {
         // Without the actors: waiting must not keep them, and the store, open.
         let wanted = tokio::time::timeout(LOOK_EVERY, memory_is_needed.notified());
@@ -246,11 +254,13 @@ pub(crate) async fn run(actors: Weak<Actors>) {
             done = done.and(tokio::time::timeout(PATIENCE, room.quiet()).await.ok());
             tokio::task::block_in_place(|| actors.memory.give_back());
         }
+        actors.call_to_desk();
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_FOR_IDLE) {
             done = done.and(actors.put_idle_to_sleep(&room).await);
             done = done.and(actors.shorten_tail(&room).await);
             actors.forget_answers().await;
+            actors.tidy_pieces().await;
         }
         if done.is_none() {
             tracing::debug!("housekeeping did not get to its end, and is tried again");

@@ -12,6 +12,7 @@ use crate::Actors;
 use crate::clock::monotonic_ms;
 use crate::decide::Command;
 use crate::keys::{Keyed, Known};
+use crate::large::is_writing;
 use crate::live::Live;
 use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
 use crate::release::EventStats;
@@ -36,6 +37,7 @@ impl Actors {
         if let Some(slot) = self.slow.next_with_room() {
             self.resume_soon(slot);
         }
+        self.call_to_desk();
     }
 
     fn take_turn(self: &Arc<Self>, mut claim: Claim, first: Option<Message>) {
@@ -86,7 +88,22 @@ impl Actors {
         });
     }
 
-    fn run(self: &Arc<Self>, claim: &mut Claim, mut message: Message) -> Flow {
+    /// Handles a message. While a snapshot of the actor is being written, before it or
+    /// of what it has come to, the next one waits.
+    fn run(self: &Arc<Self>, claim: &mut Claim, message: Message) -> Flow {
+        if self.go_on_writing(claim) {
+            return Flow::Park(message);
+        }
+        match self.run_settled(claim, message) {
+            Flow::Next if is_writing(claim) => Flow::Park(Message::Writing),
+            flow => flow,
+        }
+    }
+
+    fn run_settled(self: &Arc<Self>, claim: &mut Claim, mut message: Message) -> Flow {
+        if matches!(message, Message::Writing) {
+            return Flow::Next;
+        }
         if message.is_for_the_plugin()
             && let Some(reason) = self.supervisor.quarantined(&claim.slot.id)
         {
@@ -122,11 +139,13 @@ impl Actors {
         {
             return self.put_up_with(claim, message, error);
         }
-        let errand = match &mut message {
-            Message::Migrate(errand) => errand.take(),
-            _ => None,
+        let waits = match &mut message {
+            Message::Migrate(errand) => !self.ensure_migrated(claim, errand),
+            _ => !self.ensure_migrated(claim, &mut None),
         };
-        self.ensure_migrated(claim, errand);
+        if waits || is_writing(claim) {
+            return Flow::Park(message);
+        }
         let Some(live) = claim.live.as_ref() else {
             // The journal has closed over the migration.
             self.refuse(message, CallError::Stopping);
@@ -218,7 +237,7 @@ impl Actors {
             Message::Snapshot(share) => self.snapshot(claim, share),
             Message::Inspect(responder) => drop(responder.send(inspection(claim))),
             // Done by coming this far.
-            Message::Migrate(_) => {}
+            Message::Migrate(_) | Message::Writing => {}
             Message::Request(..)
             | Message::Cast(..)
             | Message::Timer(_)

@@ -114,7 +114,7 @@ fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, Stri
             let mut live = Live::new(state);
             live.seq = snapshot.seq;
             live.time_ms = snapshot.time_ms;
-            live.snapshot_bytes = u32::try_from(snapshot.state.len()).unwrap_or(u32::MAX);
+            live.snapshot_bytes = u32::try_from(snapshot.bytes()).unwrap_or(u32::MAX);
             live.set_carries(snapshot.carries);
             live
         }

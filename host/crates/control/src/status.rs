@@ -22,6 +22,7 @@ pub(crate) fn status(control: &Control) -> Status {
     let gateway = (control.gateway)();
     let journal = actors.journal().stats();
     let webhooks = actors.webhook_attempts();
+    let large = actors.large_snapshots();
     let counters = [
         ("actor_faults", actors.faults()),
         ("dead_letters", actors.buried()),
@@ -38,6 +39,8 @@ pub(crate) fn status(control: &Control) -> Status {
         ),
         ("journal_tail_bytes", journal.tail_span_bytes),
         ("store_bytes", journal.store_bytes),
+        ("large_snapshots", large.under_way),
+        ("large_snapshots_waiting", large.waiting),
     ];
     Status {
         version: release.version.clone(),

@@ -11,9 +11,9 @@ use crate::chain::Chain;
 use crate::error::{ReadError, StoreError};
 use crate::group::Hash;
 use crate::heads::Heads;
-use crate::sealed::{open_record, open_snapshot};
+use crate::sealed::open_record;
 use crate::store::{GroupRow, Inspect, Meta, ROWS_AT_ONCE, Reader, SnapshotKey, TimerMark};
-use crate::{Position, Record, Trail, recover};
+use crate::{Position, Record, Trail, pieces, recover};
 
 /// Findings that are told; a broken disk has as many as one likes.
 const FINDINGS_MAX: usize = 100;
@@ -245,9 +245,10 @@ impl Check<'_> {
             Ok(body) => body,
             Err(error) => return Some(error.in_full()),
         };
-        let snapshot = match open_snapshot(&body) {
-            Ok(snapshot) => snapshot,
-            Err(problem) => return Some(problem),
+        let snapshot = match pieces::open(self.reader, &body) {
+            Ok(Ok(snapshot)) => snapshot,
+            Ok(Err(problem)) => return Some(problem),
+            Err(error) => return Some(error.in_full()),
         };
         let same = snapshot.actor.as_str() == key.actor
             && snapshot.seq == key.seq

@@ -5,7 +5,8 @@ use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Position, Record, Snapshot, Webhook,
+    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId, Position, Record,
+    Snapshot, Webhook, Whole,
 };
 
 /// One append: all of it becomes durable, or nothing. `T` comes back through `done`.
@@ -25,8 +26,15 @@ pub struct Entry<T> {
 pub struct Rows {
     /// The accepted command.
     pub record: Option<Record>,
-    /// The actor's state, including `record` if there is one.
+    /// The actor's state, including `record` if there is one. Not a large one:
+    /// see [`Snapshot::is_large`].
     pub snapshot: Option<Snapshot>,
+    /// A piece of a snapshot that is not valid yet; see [`Pieces`](crate::Pieces).
+    pub piece: Option<Piece>,
+    /// A snapshot that is valid from this entry on: its pieces stand before it.
+    pub whole: Option<Whole>,
+    /// Pieces that no snapshot has and none will; those that one has stay.
+    pub pieces_removed: Vec<PieceId>,
     /// The row that led to this, and is used up by it.
     pub consumed: Option<Consumed>,
     /// Casts that the record caused, in order.

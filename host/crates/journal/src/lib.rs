@@ -21,6 +21,8 @@
 //!   where the store ends says what became of the group; the journal goes on.
 //!   SQLite's handle is never used again: [`Lost::Unknown`], and the journal is
 //!   closed, for recovery at the next start to decide.
+//! - A snapshot above a bound is written in [`Pieces`], which nobody reads before its
+//!   last entry, a small one, says that they are all there.
 //! - Every group is checksummed and chained by hash to the one before it.
 //! - A group names for each record the one before it of the same actor; the
 //!   newest of each is known in memory. So no index is written, and reading an
@@ -59,6 +61,7 @@ mod lost;
 mod migrate;
 mod migrations;
 mod outbox;
+pub mod pieces;
 mod plan;
 pub mod postgres;
 mod queue;
@@ -92,6 +95,7 @@ pub use journal::{Journal, Options};
 pub use lives::Life;
 pub use migrate::{Migrated, migrate};
 pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
+pub use pieces::{Piece, PieceId, Pieces, Whole};
 pub use reads::Pass;
 pub use record::{Carry, Record, Snapshot, Stored};
 pub use retention::Removal;

@@ -11,9 +11,8 @@ use host_model::ActorId;
 
 use crate::check::CheckError;
 use crate::error::ReadError;
-use crate::sealed::open_snapshot;
 use crate::store::{GROUPS_AT_ONCE, Inspect, ROWS_AT_ONCE, Reader};
-use crate::{Position, Record, Snapshot, Trail};
+use crate::{Position, Record, Snapshot, Trail, pieces};
 
 /// Bytes of the store for each pass over it: a share of it is in memory at once.
 const SHARE_BYTES: u64 = 256 << 20;
@@ -38,7 +37,7 @@ pub(crate) fn lives(reader: &dyn Reader, mut each: impl FnMut(Life)) -> Result<(
         let is_mine = |actor: &str| crc32c::crc32c(actor.as_bytes()) % shares == share;
         let mut lives = BTreeMap::new();
         take_records(&*frozen, is_mine, &mut lives)?;
-        take_snapshots(inspect, is_mine, &mut lives)?;
+        take_snapshots(&*frozen, inspect, is_mine, &mut lives)?;
         lives.into_values().for_each(&mut each);
     }
     Ok(())
@@ -73,6 +72,7 @@ fn take_records(
 }
 
 fn take_snapshots(
+    reader: &dyn Reader,
     inspect: &dyn Inspect,
     is_mine: impl Fn(&str) -> bool,
     lives: &mut BTreeMap<ActorId, Life>,
@@ -86,7 +86,8 @@ fn take_snapshots(
         after = last.position;
         for key in page.iter().filter(|key| is_mine(&key.actor)) {
             let body = inspect.snapshot_body(key.position)?;
-            let snapshot = open_snapshot(&body).map_err(|problem| ReadError::Damaged {
+            let opened = pieces::open(reader, &body)?;
+            let snapshot = opened.map_err(|problem| ReadError::Damaged {
                 what: format!(
                     "the snapshot of {} at position {}",
                     key.actor, key.position.0

@@ -11,7 +11,7 @@ use crate::heads::Heads;
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
     Archive, BackupError, CastId, CastRow, CheckError, Checked, Copied, DeadLetter, Journal,
-    Position, Record, Stored, TimerRow, Trail, Verified, backup, check, walk,
+    PieceId, Position, Record, Stored, TimerRow, Trail, Verified, backup, check, walk,
 };
 
 /// All wait for the disk; some for another reader first.
@@ -133,6 +133,16 @@ impl<T> Journal<T> {
         limit: usize,
     ) -> Result<Vec<(u64, DeadLetter)>, ReadError> {
         Ok(self.reader()?.dead_letters(after, limit)?)
+    }
+
+    /// Up to `limit` pieces that no snapshot has, of those whose first one stands at or
+    /// before `through`. Those of a snapshot that is still being written are among them.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn stray_pieces(&self, through: Position, limit: usize) -> Result<Vec<PieceId>, ReadError> {
+        Ok(self.reader()?.stray_pieces(through, limit)?)
     }
 
     /// All actors in quarantine, with the reason, in the order of their ids.

@@ -1,6 +1,7 @@
 //! What is kept of an actor: its records and its snapshots.
 
 use bytes::Bytes;
+use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
 use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,21 @@ pub struct Snapshot {
     pub state: Bytes,
     /// What lower versions on the way here could not hold, the latest last.
     pub carries: Vec<Carry>,
+}
+
+impl Snapshot {
+    /// Bytes of the state and of what lies beside it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let carries = self.carries.iter();
+        self.state.len() + carries.map(|carry| carry.bytes.len()).sum::<usize>()
+    }
+
+    /// Whether it may not share a group, and is written in [`Pieces`](crate::Pieces).
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.bytes() > SNAPSHOT_PIECE_BYTES_MAX
+    }
 }
 
 /// What a `down` left over.

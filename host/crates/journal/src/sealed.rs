@@ -5,7 +5,7 @@ use bytes::Bytes;
 use host_model::{ActorId, Version};
 use serde::Serialize;
 
-use crate::{OutboxChange, Position, Record, Rows, Snapshot};
+use crate::{OutboxChange, Position, Record, Rows, Snapshot, Whole};
 
 /// Bytes of one encoded record or snapshot. A plugin's export far above any
 /// sensible actor; SQLite's own bound on a blob is a billion bytes.
@@ -64,8 +64,11 @@ pub struct SealedSnapshot {
     pub version: Version,
     /// [`Snapshot::time_ms`].
     pub time_ms: i64,
-    /// CRC-32C (little-endian), then the whole snapshot, MessagePack with names.
+    /// CRC-32C (little-endian), then the whole snapshot, MessagePack with names; or
+    /// where its pieces are, see the module `pieces`.
     pub body: Vec<u8>,
+    /// The first of its pieces, and how many there are, if it is in pieces.
+    pub pieces: Option<(Position, u32)>,
 }
 
 impl Sealed {
@@ -74,11 +77,16 @@ impl Sealed {
     /// # Panics
     ///
     /// If the rows break what [`Rows`] promises: timers without an actor, a
-    /// snapshot of another actor or an older sequence than its record, or a row
-    /// above [`ROW_BYTES_MAX`].
+    /// snapshot of another actor or an older sequence than its record, one that is
+    /// written in pieces, or a row above [`ROW_BYTES_MAX`].
     pub fn new(mut rows: Rows) -> Self {
         let record = rows.record.take();
         let snapshot = rows.snapshot.take();
+        let whole = rows.whole.take();
+        assert!(
+            whole.is_none() || (record.is_none() && snapshot.is_none()),
+            "a snapshot of pieces stands alone"
+        );
         if let (Some(record), Some(snapshot)) = (&record, &snapshot) {
             assert!(
                 record.actor == snapshot.actor && record.seq == snapshot.seq,
@@ -95,7 +103,14 @@ impl Sealed {
             "timers stand beside a record or snapshot of their actor"
         );
         let record = record.map(SealedRecord::new);
-        let snapshot = snapshot.map(SealedSnapshot::new);
+        let snapshot = snapshot.map(|snapshot| {
+            assert!(
+                !snapshot.is_large(),
+                "a large snapshot is written in pieces"
+            );
+            SealedSnapshot::new(&snapshot)
+        });
+        let snapshot = snapshot.or_else(|| whole.map(Whole::sealed));
         let bytes = ENTRY_BYTES
             + record.as_ref().map_or(0, |record| record.bytes.len())
             + snapshot.as_ref().map_or(0, |snapshot| snapshot.body.len())
@@ -114,6 +129,8 @@ impl Sealed {
         let rows = &self.rows;
         self.record.is_none()
             && self.snapshot.is_none()
+            && rows.piece.is_none()
+            && rows.pieces_removed.is_empty()
             && rows.consumed.is_none()
             && rows.casts.is_empty()
             && rows.timers_set.is_empty()
@@ -143,8 +160,8 @@ impl SealedRecord {
 }
 
 impl SealedSnapshot {
-    fn new(snapshot: Snapshot) -> Self {
-        let mut body = Vec::with_capacity(snapshot.state.len() + 256);
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        let mut body = Vec::with_capacity(snapshot.bytes() + 1024);
         body.extend_from_slice(&[0; CRC_BYTES]);
         snapshot
             .serialize(&mut rmp_serde::Serializer::new(&mut body).with_struct_map())
@@ -156,11 +173,12 @@ impl SealedSnapshot {
         let crc = crc32c::crc32c(&body[CRC_BYTES..]);
         body[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
         Self {
-            actor: snapshot.actor,
+            actor: snapshot.actor.clone(),
             seq: snapshot.seq,
-            version: snapshot.version,
+            version: snapshot.version.clone(),
             time_ms: snapshot.time_ms,
             body,
+            pieces: None,
         }
     }
 }
@@ -222,5 +240,6 @@ fn rows_bytes(rows: &Rows) -> usize {
         .iter()
         .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len))
         .sum();
-    casts + timers + webhooks + again + answer + letter + values
+    let piece = rows.piece.as_ref().map_or(0, |piece| piece.body.len());
+    piece + casts + timers + webhooks + again + answer + letter + values
 }

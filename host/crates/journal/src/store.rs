@@ -12,7 +12,8 @@ use crate::error::StoreError;
 use crate::group::Hash;
 use crate::sealed::Placed;
 use crate::{
-    AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, Position, TimerRow,
+    AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, PieceId, Position,
+    TimerRow,
 };
 
 /// Groups that are read at once: some tens of MiB at most.
@@ -202,6 +203,13 @@ pub trait Reader: Send + Sync {
     ///
     /// The store's, here and below.
     fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError>;
+
+    /// A piece of a snapshot, as it is stored.
+    fn piece(&self, id: PieceId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Up to `limit` pieces that no snapshot has, of those whose first one stands at or
+    /// before `through`, in order.
+    fn stray_pieces(&self, through: Position, limit: usize) -> Result<Vec<PieceId>, StoreError>;
 
     /// Sequence of the actor's last snapshot.
     fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError>;

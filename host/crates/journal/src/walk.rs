@@ -6,9 +6,9 @@ use host_model::ActorId;
 use crate::chain::Damage;
 use crate::error::ReadError;
 use crate::group;
-use crate::sealed::{open_record, open_snapshot};
+use crate::sealed::open_record;
 use crate::store::{GroupRow, Reader};
-use crate::{Position, Record, Stored};
+use crate::{Position, Record, Snapshot, Stored, pieces};
 
 /// The actor as the store has it, or none if it does not exist. `head` is the
 /// position of its last record behind its snapshot, as known before the call: a
@@ -18,22 +18,12 @@ pub(crate) fn read(
     actor: &ActorId,
     head: Option<Position>,
 ) -> Result<Option<Stored>, ReadError> {
-    let row = reader.snapshot(actor)?;
-    if row.is_none() && head.is_none() {
+    let last = last_snapshot(reader, actor)?;
+    if last.is_none() && head.is_none() {
         return Ok(None);
     }
-    let (covered, at) = row
-        .as_ref()
-        .map_or((0, Position(0)), |it| (it.seq, it.position));
-    let snapshot = match row {
-        Some(row) => Some(
-            open_snapshot(&row.body).map_err(|problem| ReadError::Damaged {
-                what: format!("the snapshot of {actor} at position {}", at.0),
-                problem,
-            })?,
-        ),
-        None => None,
-    };
+    let (at, snapshot) = last.map_or((Position(0), None), |(at, it)| (at, Some(it)));
+    let covered = snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
     let tail = tail(reader, actor, head.unwrap_or_default(), covered)?;
     let last = if tail.is_empty() {
         at
@@ -46,6 +36,31 @@ pub(crate) fn read(
         head: last,
         quarantined: reader.quarantine(actor)?,
     }))
+}
+
+/// The actor's last snapshot, and where it stands.
+fn last_snapshot(
+    reader: &dyn Reader,
+    actor: &ActorId,
+) -> Result<Option<(Position, Snapshot)>, ReadError> {
+    let mut looked = None;
+    loop {
+        let Some(row) = reader.snapshot(actor)? else {
+            return Ok(None);
+        };
+        match pieces::open(reader, &row.body)? {
+            Ok(snapshot) => return Ok(Some((row.position, snapshot))),
+            Err(problem) if looked == Some(row.position) => {
+                return Err(ReadError::Damaged {
+                    what: format!("the snapshot of {actor} at position {}", row.position.0),
+                    problem,
+                });
+            }
+            // Its pieces are read one by one, and go when it has been replaced: then
+            // there is a later one.
+            Err(_) => looked = Some(row.position),
+        }
+    }
 }
 
 /// The records from `head` back to the first above the sequence `covered`, in order.

@@ -86,6 +86,20 @@ pub const TAIL_BYTES_MIN: usize = 64 << 10;
 /// Snapshots kept for each actor: the last, and the one before it.
 pub const SNAPSHOTS_KEPT: usize = 2;
 
+/// Bytes of a snapshot that shares one group with commands. A larger one is written in
+/// pieces of at most this, one behind the other: nobody waits for more of it than one
+/// piece, a few milliseconds.
+pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 1 << 20;
+
+/// Snapshots that are written in pieces at once. Each has its bytes in memory until its
+/// last piece is under way, and may add a piece to a command's commit. The next ones
+/// wait; those that can be written later are not begun.
+pub const SNAPSHOTS_IN_PIECES_MAX: usize = 2;
+
+/// Pieces that no snapshot has and that are removed in one step, which shares a group
+/// with commands.
+pub const PIECES_STEP_MAX: usize = 4;
+
 /// Faults of one actor within [`FAULT_WINDOW`] before it is quarantined: OTP's
 /// default of one restart in five seconds, with room for a retry or two.
 pub const FAULTS_MAX: usize = 3;

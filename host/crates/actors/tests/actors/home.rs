@@ -1,7 +1,7 @@
 //! A journal in a folder, the faulty plugins, and someone who listens.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// A home that actors can be started on, again and again.
 pub(crate) struct Home {
     folder: TempDir,
+    store: PathBuf,
     old: Arc<Code>,
     new: Arc<Code>,
     pub(crate) heard: Arc<Heard>,
@@ -106,10 +107,23 @@ impl Home {
         Self {
             old: open("faulty_v0_1_0"),
             new: open("faulty_v0_2_0"),
+            store: folder.path().join("host.db"),
             folder,
             heard: Arc::default(),
             server: Arc::default(),
         }
+    }
+
+    /// What the next start finds is what a kill at this moment leaves. The host that
+    /// runs goes on with what it has.
+    pub(crate) fn killed(&mut self) {
+        let folder = self.folder.path().join("killed");
+        std::fs::create_dir(&folder).unwrap();
+        let store = folder.join("host.db");
+        std::fs::copy(&self.store, &store).unwrap();
+        let log = |store: &Path| store.with_extension("db-wal");
+        std::fs::copy(log(&self.store), log(&store)).unwrap();
+        self.store = store;
     }
 
     /// Release 0.1.0 with faulty 0.1.0, or 0.2.0 with 0.2.0; the way from the other one is laid.
@@ -143,7 +157,7 @@ impl Home {
 
     /// Writes to the journal as no actor would, before any is started.
     pub(crate) fn write(&self, writes: impl FnOnce(&dyn Fn(Rows))) {
-        let path = self.folder.path().join("host.db");
+        let path = self.store.clone();
         let journal = Journal::open(Options { path }, |_: Vec<Done<()>>| {}).unwrap();
         writes(&|rows| {
             let entry = Entry {
@@ -172,7 +186,7 @@ impl Home {
         wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
     ) -> Host {
         let (sender, done) = host_actors::channel();
-        let mut opened = open_sqlite(&self.folder.path().join("host.db")).unwrap();
+        let mut opened = open_sqlite(&self.store).unwrap();
         opened.store = wrap(opened.store);
         let journal: Journal<Ticket> = Journal::start(opened, sender).unwrap();
         let actors = Actors::start(Parts {

@@ -9,6 +9,7 @@
 mod faults;
 mod home;
 mod keys;
+mod large;
 mod messages;
 mod migrations;
 mod outbox;

@@ -9,7 +9,8 @@ use super::outbox::Changes;
 use crate::sealed::{Placed, SealedSnapshot};
 use crate::store::Group;
 use crate::{
-    AnswerKey, CastId, Consumed, DeadLetter, KeptAnswer, Letter, OutboxId, Position, Rows, Tried,
+    AnswerKey, CastId, Consumed, DeadLetter, KeptAnswer, Letter, OutboxId, PieceId, Position, Rows,
+    Tried,
 };
 
 /// A row of `timers`, but for its key.
@@ -31,7 +32,9 @@ pub(super) struct Effects<'a> {
     pub(super) timers_fired: Vec<(&'a ActorId, &'a str, Position)>,
     /// What each timer is in the end, if anything; behind those that have fired.
     pub(super) timers: BTreeMap<(&'a ActorId, &'a str), Option<Timer<'a>>>,
+    pub(super) pieces: Vec<(PieceId, &'a [u8])>,
     pub(super) snapshots: Vec<(Position, &'a SealedSnapshot)>,
+    pub(super) pieces_removed: Vec<PieceId>,
     pub(super) outbox: Changes<'a>,
     pub(super) answers: Vec<&'a (AnswerKey, KeptAnswer)>,
     /// See [`Rows::answers_before_ms`]: one step of the group, for the latest time.
@@ -58,6 +61,10 @@ impl<'a> Effects<'a> {
         if let Some(consumed) = &rows.consumed {
             self.consume(consumed);
         }
+        let piece = rows.piece.iter();
+        self.pieces
+            .extend(piece.map(|it| (it.id(position), &it.body[..])));
+        self.pieces_removed.extend(&rows.pieces_removed);
         let snapshot = sealed.snapshot.iter();
         self.snapshots.extend(snapshot.map(|it| (position, it)));
         for (index, letter) in (0..).zip(&rows.casts) {

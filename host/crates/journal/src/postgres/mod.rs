@@ -23,6 +23,7 @@ mod lease;
 mod open;
 mod outbox;
 mod owner;
+mod pieces;
 mod pool;
 mod reader;
 mod schema;

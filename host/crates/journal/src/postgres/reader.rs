@@ -10,13 +10,13 @@ use tokio_postgres::types::FromSql;
 
 use super::pool::{Pool, Unreadable};
 use super::session::hash_of;
-use super::{answers, outbox};
+use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::group::Hash;
 use crate::store::{GroupRow, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
-    OutboxRow, Position, TimerRow,
+    OutboxRow, PieceId, Position, TimerRow,
 };
 
 /// Reads dead letters, by what is named behind.
@@ -53,6 +53,14 @@ impl Reader for Pool {
                 })
             },
         )
+    }
+
+    fn piece(&self, id: PieceId) -> Result<Option<Vec<u8>>, StoreError> {
+        pieces::read(self, id)
+    }
+
+    fn stray_pieces(&self, through: Position, limit: usize) -> Result<Vec<PieceId>, StoreError> {
+        pieces::stray(self, through, limit)
     }
 
     fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError> {

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use futures_util::future::{join, try_join_all};
 use host_model::limits::SNAPSHOTS_KEPT;
 
-use super::answers;
 use super::effects::Effects;
 use super::session::{Param, Session, Trouble, borrowed};
+use super::{answers, pieces};
 use crate::store::{FENCED, Group, Records};
 use crate::{DeadLetter, Position};
 
@@ -36,6 +36,7 @@ pub(super) struct Bound<'a> {
 pub(super) enum Must {
     BeOwner,
     FindCasts,
+    FindPieces,
     AnswerFirst,
 }
 
@@ -45,6 +46,9 @@ impl Must {
             Self::BeOwner => Failed::Fenced,
             Self::FindCasts => {
                 Failed::NotApplied("a cast of this group is used up a second time".to_owned())
+            }
+            Self::FindPieces => {
+                Failed::NotApplied("a snapshot of this group lacks some of its pieces".to_owned())
             }
             Self::AnswerFirst => Failed::NotApplied(
                 "a command of this group is answered a second time under its key".to_owned(),
@@ -132,7 +136,9 @@ impl From<Failed> for crate::store::AppendError {
 fn statements<'a>(group: &'a Group<'_>) -> Vec<Bound<'a>> {
     let effects = Effects::of(group);
     let mut bound = vec![head(group)];
+    pieces::write(&effects, &mut bound);
     snapshots(&effects, &mut bound);
+    pieces::remove(&effects, &mut bound);
     casts(&effects, &mut bound);
     effects.outbox.write(&mut bound);
     answers::write(&effects, &mut bound);
@@ -195,9 +201,13 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
     }
     let actors = || column(all, |(_, it)| it.actor.as_str());
     bound.push(Bound {
-        sql: "INSERT INTO snapshots (position, actor, seq, version, time_ms, body)
-              SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[],
-                                   $5::bigint[], $6::bytea[])",
+        sql: "INSERT INTO snapshots (position, actor, seq, version, time_ms, body, first_piece)
+              SELECT position, actor, seq, version, time_ms, body, first_piece
+              FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[],
+                          $6::bytea[], $7::bigint[], $8::bigint[])
+                  AS its (position, actor, seq, version, time_ms, body, first_piece, pieces)
+              WHERE first_piece IS NULL OR pieces =
+                  (SELECT count(*) FROM snapshot_pieces WHERE first_pos = its.first_piece)",
         params: vec![
             column(all, |(position, _)| sql(*position)),
             actors(),
@@ -205,8 +215,10 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
             column(all, |(_, it)| it.version.to_string()),
             column(all, |(_, it)| it.time_ms),
             column(all, |(_, it)| &it.body[..]),
+            column(all, |(_, it)| it.pieces.map(|(first, _)| sql(first))),
+            column(all, |(_, it)| it.pieces.map(|(_, count)| i64::from(count))),
         ],
-        must: None,
+        must: Some((all.len() as u64, Must::FindPieces)),
     });
     let kept = i64::try_from(SNAPSHOTS_KEPT).expect("a few");
     bound.push(Bound {

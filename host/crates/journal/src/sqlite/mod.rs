@@ -12,6 +12,7 @@ mod inspect;
 mod lock;
 mod migrate;
 mod outbox;
+mod pieces;
 mod pool;
 mod reader;
 mod rows;

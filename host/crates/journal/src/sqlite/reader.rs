@@ -7,14 +7,14 @@ use rusqlite::types::{FromSql, Type};
 use rusqlite::{Row, params};
 
 use super::pool::Pool;
-use super::{answers, outbox};
+use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::files::beside;
 use crate::group::Hash;
 use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
-    OutboxRow, Position, TimerRow,
+    OutboxRow, PieceId, Position, TimerRow,
 };
 
 /// What a timer is read from.
@@ -38,6 +38,14 @@ impl Reader for Pool {
                 })
             },
         )
+    }
+
+    fn piece(&self, id: PieceId) -> Result<Option<Vec<u8>>, StoreError> {
+        pieces::read(self, id)
+    }
+
+    fn stray_pieces(&self, through: Position, limit: usize) -> Result<Vec<PieceId>, StoreError> {
+        pieces::stray(self, through, limit)
     }
 
     fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError> {

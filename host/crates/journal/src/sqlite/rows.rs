@@ -5,7 +5,7 @@ use host_model::limits::SNAPSHOTS_KEPT;
 use host_model::{ActorId, Version};
 use rusqlite::{Connection, params};
 
-use super::{answers, outbox};
+use super::{answers, outbox, pieces};
 use crate::sealed::{Placed, SealedSnapshot};
 use crate::store::{FENCED, Group, Records};
 use crate::{Consumed, DeadLetter, OutboxId, Position, Rows, Tried};
@@ -101,9 +101,13 @@ impl Tables<'_> {
         if let Some(consumed) = &sealed.rows.consumed {
             self.consume(consumed)?;
         }
+        if let Some(piece) = &sealed.rows.piece {
+            pieces::write(self.connection, position, piece)?;
+        }
         if let Some(snapshot) = &sealed.snapshot {
             self.write_snapshot(position, snapshot)?;
         }
+        pieces::remove(self.connection, &sealed.rows.pieces_removed)?;
         self.write_casts(position, &sealed.rows)?;
         self.write_webhooks(position, &sealed.rows, time_ms)?;
         if let Some(answer) = &sealed.rows.answer {
@@ -151,15 +155,18 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn write_snapshot(
-        &self,
-        position: Position,
-        snapshot: &SealedSnapshot,
-    ) -> rusqlite::Result<()> {
+    fn write_snapshot(&self, position: Position, snapshot: &SealedSnapshot) -> Result<(), Failed> {
+        let first_piece = match snapshot.pieces {
+            Some((first, count)) => {
+                pieces::must_be_there(self.connection, first, count)?;
+                Some(sql(first))
+            }
+            None => None,
+        };
         self.connection
             .prepare_cached(
-                "INSERT INTO snapshots (position, actor, seq, version, time_ms, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO snapshots (position, actor, seq, version, time_ms, body, first_piece)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 sql(position),
@@ -168,6 +175,7 @@ impl Tables<'_> {
                 snapshot.version.to_string(),
                 snapshot.time_ms,
                 snapshot.body,
+                first_piece,
             ])?;
         self.connection
             .prepare_cached(
@@ -178,8 +186,8 @@ impl Tables<'_> {
             .execute(params![
                 snapshot.actor.as_str(),
                 i64::try_from(SNAPSHOTS_KEPT).expect("a few"),
-            ])
-            .map(drop)
+            ])?;
+        Ok(())
     }
 
     fn write_casts(&self, position: Position, rows: &Rows) -> rusqlite::Result<()> {
@@ -326,6 +334,6 @@ impl Tables<'_> {
     }
 }
 
-fn sql(position: Position) -> i64 {
+pub(super) fn sql(position: Position) -> i64 {
     position.0.cast_signed()
 }

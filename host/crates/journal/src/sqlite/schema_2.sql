@@ -1,5 +1,8 @@
--- Answers under idempotency keys, the outbox, what a dead letter was, and the order
--- in which a look through the due timers goes on.
+-- Answers under idempotency keys, the outbox, what a dead letter was, snapshots in
+-- pieces, and the order in which a look through the due timers goes on.
+--
+-- first_piece is where the first piece of a snapshot stands that is in pieces: those
+-- whose first_pos no snapshot has belong to nothing.
 --
 -- answers_by_time is what they are forgotten by; timers_in_order takes the place of
 -- timers_by_due, which a host of schema 1 does without.
@@ -34,3 +37,12 @@ CREATE INDEX outbox_by_due ON outbox (due_ms, position, idx);
 ALTER TABLE dead_letters ADD COLUMN origin TEXT NOT NULL DEFAULT '{}';
 DROP INDEX timers_by_due;
 CREATE INDEX timers_in_order ON timers (due_ms, actor, name);
+CREATE TABLE snapshot_pieces (
+    first_pos   INTEGER NOT NULL,
+    idx         INTEGER NOT NULL,
+    shard       INTEGER NOT NULL DEFAULT 0,
+    body        BLOB    NOT NULL,
+    PRIMARY KEY (first_pos, idx)
+);
+ALTER TABLE snapshots ADD COLUMN first_piece INTEGER;
+CREATE INDEX snapshots_by_piece ON snapshots (first_piece) WHERE first_piece IS NOT NULL;

@@ -45,6 +45,16 @@ on_each_store! {
         a_look_through_the_due_timers_goes_on_where_it_stood,
         what_becomes_of_a_webhook_within_a_group_keeps_its_order,
     }
+    pieces {
+        a_large_snapshot_is_valid_by_its_last_entry_and_others_commit_between_its_pieces,
+        pieces_that_a_crash_left_are_read_by_no_one_and_are_removed,
+        a_group_that_fails_between_two_pieces_leaves_the_snapshot_before,
+        a_fenced_owner_writes_no_piece_and_makes_none_valid,
+        a_snapshot_that_lacks_a_piece_never_becomes_valid,
+        pieces_of_a_replaced_snapshot_are_stray_and_those_of_a_kept_one_stay,
+        who_reads_while_snapshots_are_replaced_sees_a_whole_one,
+        each_damage_of_a_piece_is_named,
+    }
     random {
         a_random_run_with_reopenings_agrees_with_the_model,
     }

@@ -10,7 +10,7 @@ use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError,
 
 /// What the store shall do with the group that it has just been given.
 #[derive(Debug, Clone, Copy)]
-enum Verdict {
+pub(super) enum Verdict {
     Commit,
     FailBefore,
     /// The error comes from COMMIT, and the group is not there.
@@ -70,8 +70,8 @@ impl Store for Asking {
     }
 }
 
-struct Asked {
-    bench: Bench,
+pub(super) struct Asked {
+    pub(super) bench: Bench,
     asked: Receiver<usize>,
     verdicts: Sender<Verdict>,
     /// What the store was given to call when its work beside the commits fails.
@@ -79,7 +79,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn open(place: &dyn Place) -> Self {
+    pub(super) fn open(place: &dyn Place) -> Self {
         let opened = place.opened().unwrap();
         let ((ask, asked), (verdicts, verdict)) = (channel(), channel());
         let (tell, told) = channel();
@@ -98,15 +98,15 @@ impl Asked {
     }
 
     /// Waits until the writer is inside the store with a group.
-    fn group_in_store(&self) -> usize {
+    pub(super) fn group_in_store(&self) -> usize {
         self.asked.recv_timeout(DEADLINE).unwrap()
     }
 
-    fn decide(&self, verdict: Verdict) {
+    pub(super) fn decide(&self, verdict: Verdict) {
         self.verdicts.send(verdict).unwrap();
     }
 
-    fn commit(&self, rows: Rows) -> Position {
+    pub(super) fn commit(&self, rows: Rows) -> Position {
         self.decide(Verdict::Commit);
         let position = self.bench.commit(rows);
         self.group_in_store();

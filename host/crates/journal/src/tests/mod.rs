@@ -11,6 +11,7 @@ mod group;
 mod keep;
 mod log;
 mod once;
+mod pieces;
 mod place;
 mod random;
 mod recovery;

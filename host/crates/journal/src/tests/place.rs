@@ -13,9 +13,10 @@ use crate::store::Opened;
 use crate::{OpenError, sqlite};
 
 /// Tables that the journal's content is in.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "groups",
     "snapshots",
+    "snapshot_pieces",
     "casts",
     "timers",
     "outbox",

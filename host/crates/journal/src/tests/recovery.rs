@@ -180,6 +180,9 @@ const BACK_TO_1: &str = "
     ALTER TABLE dead_letters DROP COLUMN origin;
     DROP INDEX timers_in_order;
     CREATE INDEX timers_by_due ON timers (due_ms);
+    DROP TABLE snapshot_pieces;
+    DROP INDEX snapshots_by_piece;
+    ALTER TABLE snapshots DROP COLUMN first_piece;
     DELETE FROM host_schema_history WHERE version = 2;";
 
 #[test]

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Pieces;
+use crate::pieces::Parts;
 use crate::sealed::{Sealed, open_record, open_snapshot};
 
 fn sealed_snapshot(state: Vec<u8>) -> Vec<u8> {
@@ -31,6 +33,7 @@ proptest! {
     fn any_bytes_are_no_record_and_no_snapshot(bytes: Vec<u8>) {
         prop_assert!(open_record(&bytes).is_err());
         prop_assert!(open_snapshot(&bytes).is_err());
+        prop_assert!(!matches!(Parts::of(&bytes), Ok(Some(_))));
     }
 
     #[test]
@@ -60,6 +63,48 @@ fn every_truncation_and_every_flipped_bit_of_a_snapshot_is_refused() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         assert!(open_snapshot(&flipped).is_err(), "bit {bit}");
     }
+}
+
+/// What stands in the place of the body of a snapshot in pieces.
+fn sealed_whole() -> Vec<u8> {
+    let mut large = snapshot(&actor("ali"), 7);
+    large.state = vec![7; 2 << 20].into();
+    let mut pieces = Pieces::new(large);
+    for position in 4.. {
+        match pieces.next() {
+            Some(_) => pieces.appended(Position(position)),
+            None => break,
+        }
+    }
+    Sealed::new(pieces.whole()).snapshot.unwrap().body
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_of_where_pieces_are_is_refused() {
+    let body = sealed_whole();
+    let parts = Parts::of(&body).unwrap().unwrap();
+    assert_eq!((parts.first, parts.count), (Position(4), 3));
+    let is_refused = |body: &[u8]| match Parts::of(body) {
+        Ok(Some(_)) => false,
+        Ok(None) => open_snapshot(body).is_err(),
+        Err(_) => true,
+    };
+    for len in 0..body.len() {
+        assert!(is_refused(&body[..len]), "cut to {len}");
+    }
+    for bit in 0..body.len() * 8 {
+        let mut flipped = body.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(is_refused(&flipped), "bit {bit}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "written in pieces")]
+fn a_large_snapshot_shares_no_group() {
+    let mut large = snapshot(&actor("ali"), 7);
+    large.state = vec![7; 2 << 20].into();
+    let _ = Sealed::new(of_snapshot(large));
 }
 
 #[test]
