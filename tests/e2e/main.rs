@@ -29,3 +29,5 @@ mod postgres;
 mod protocol;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod server;

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use test_postgres::Server;
 
 use super::Dice;
 use crate::home::{self, Home};
@@ -12,15 +13,20 @@ use crate::wait;
 /// The longest that a host which has just been booted again is left alone.
 const BOOT_MS_MAX: u64 = 400;
 
-/// A keeper gives up after five crashes within a minute, and one blow is two at most:
-/// behind so many it is killed too, and the next one begins to count anew.
-const KEPT_MAX: u64 = 3;
+/// The longest that nobody boots a server again.
+const AWAY_MS_MAX: u64 = 2_500;
+
+/// A keeper gives up after five crashes within a minute, and one blow is two at most,
+/// three where the host loses its server too while it starts: behind so many it is
+/// killed too, and the next one begins to count anew.
+const KEPT_MAX: u64 = 2;
 
 /// How often what was killed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Kills {
     pub(crate) host: u64,
     pub(crate) keeper: u64,
+    pub(crate) server: u64,
     /// Crashes of the host that the present keeper has seen.
     kept: u64,
 }
@@ -28,6 +34,8 @@ pub(crate) struct Kills {
 /// One way to end a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blow {
+    /// It lives on.
+    Nobody,
     /// The keeper boots it again.
     Host,
     /// The keeper boots it again, and the second blow meets it while it starts.
@@ -38,17 +46,76 @@ enum Blow {
     KeeperFirst,
 }
 
-/// Kills, and returns when the host is ready again.
-pub(crate) fn kill(home: &Home, dice: &mut Dice, kills: &mut Kills) -> Result<()> {
+/// When its PostgreSQL server is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strike {
+    Never,
+    /// A little before the host.
+    Before,
+    /// A little behind it, while it starts.
+    Behind,
+}
+
+/// Kills, and returns when the host is ready again. A server is booted again soon.
+pub(crate) fn kill(
+    home: &Home,
+    server: Option<&mut Server>,
+    dice: &mut Dice,
+    kills: &mut Kills,
+) -> Result<()> {
+    let strike = match &server {
+        None => Strike::Never,
+        Some(_) => match dice.below(100) {
+            0..35 => Strike::Never,
+            35..75 => Strike::Before,
+            _ => Strike::Behind,
+        },
+    };
     let blow = match dice.below(100) {
+        0..40 if strike == Strike::Before => Blow::Nobody,
         _ if kills.kept >= KEPT_MAX => Blow::Both,
         0..35 => Blow::Host,
         35..50 => Blow::HostTwice,
         50..85 => Blow::Both,
         _ => Blow::KeeperFirst,
     };
+    let both = || format!("after {blow:?}, the server struck: {strike:?}");
+    match server {
+        None => end(home, blow, dice, kills)?,
+        Some(server) => {
+            let mut strike_it = |kills: &mut Kills, dice: &mut Dice| {
+                kills.server += 1;
+                let struck = server.kill();
+                thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
+                struck
+            };
+            if strike == Strike::Before {
+                strike_it(kills, dice)?;
+            }
+            end(home, blow, dice, kills)?;
+            if strike == Strike::Behind {
+                thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
+                strike_it(kills, dice)?;
+                kills.kept += 1;
+            }
+            if strike != Strike::Never {
+                thread::sleep(Duration::from_millis(dice.below(AWAY_MS_MAX)));
+                server.boot().with_context(both)?;
+            }
+        }
+    }
+    if matches!(blow, Blow::Both | Blow::KeeperFirst) {
+        home.start().with_context(both)?;
+        kills.kept = 0;
+    }
+    home.settled().with_context(both)?;
+    Ok(())
+}
+
+fn end(home: &Home, blow: Blow, dice: &mut Dice, kills: &mut Kills) -> Result<()> {
     let old = wait::until("a host runs", || home.host_pid())?;
     match blow {
+        Blow::Nobody => {}
         Blow::Host => host(home, old, kills)?,
         Blow::HostTwice => {
             host(home, old, kills)?;
@@ -68,12 +135,6 @@ pub(crate) fn kill(home: &Home, dice: &mut Dice, kills: &mut Kills) -> Result<()
             host(home, old, kills)?;
         }
     }
-    if matches!(blow, Blow::Both | Blow::KeeperFirst) {
-        home.start()
-            .context("start the host after both were killed")?;
-        kills.kept = 0;
-    }
-    home.settled().with_context(|| format!("after {blow:?}"))?;
     Ok(())
 }
 

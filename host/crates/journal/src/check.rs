@@ -12,7 +12,7 @@ use crate::error::{ReadError, StoreError};
 use crate::group::Hash;
 use crate::heads::Heads;
 use crate::sealed::{open_record, open_snapshot};
-use crate::store::{GroupRow, Inspect, Meta, Reader, SnapshotKey};
+use crate::store::{GroupRow, Inspect, Meta, Reader, SnapshotKey, TimerMark};
 use crate::{CastId, Position, Record, Trail, recover};
 
 /// Findings that are told; a broken disk has as many as one likes.
@@ -48,9 +48,6 @@ pub struct Checked {
 /// The store cannot be looked at.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// A store that lies elsewhere.
-    #[error("this store is checked by its own tools, such as pg_amcheck")]
-    Elsewhere,
     /// The store cannot be read at all.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -64,14 +61,17 @@ pub(crate) fn check(
     reader: &dyn Reader,
     mut tell: impl FnMut(Position, Position),
 ) -> Result<Checked, CheckError> {
-    let frozen = reader.inspect().ok_or(CheckError::Elsewhere)?.frozen()?;
-    let inspect = frozen.inspect().ok_or(CheckError::Elsewhere)?;
-    let meta = frozen.meta()?.ok_or(CheckError::Elsewhere)?;
+    let frozen = reader.inspect().frozen()?;
+    let meta = frozen.meta()?.ok_or_else(|| ReadError::Damaged {
+        what: "the store's own row".to_owned(),
+        problem: "it is not there".to_owned(),
+    })?;
     let mut check = Check {
         reader: &*frozen,
-        inspect,
+        inspect: frozen.inspect(),
         meta,
         checked: Checked::default(),
+        away: None,
         last: HashMap::new(),
         actors: HashSet::new(),
     };
@@ -80,7 +80,10 @@ pub(crate) fn check(
     check.snapshots();
     check.tails();
     check.rows();
-    Ok(check.checked)
+    match check.away {
+        Some(error) => Err(error.into()),
+        None => Ok(check.checked),
+    }
 }
 
 struct Check<'a> {
@@ -88,6 +91,8 @@ struct Check<'a> {
     inspect: &'a dyn Inspect,
     meta: Meta,
     checked: Checked,
+    /// A store that has not answered was not looked at, whatever else was found.
+    away: Option<StoreError>,
     /// Sequence and time of each actor's last record.
     last: HashMap<ActorId, (u64, i64)>,
     /// Those with a snapshot.
@@ -106,6 +111,14 @@ impl Check<'_> {
         });
     }
 
+    /// What cannot be read is damaged, if the store answers at all.
+    fn fail(&mut self, what: impl Into<String>, error: StoreError) {
+        match error.is_away {
+            true => self.away = Some(error),
+            false => self.find(what, error.in_full()),
+        }
+    }
+
     fn pages(&mut self) {
         match self.inspect.integrity(FINDINGS_MAX) {
             Ok(found) => {
@@ -113,7 +126,7 @@ impl Check<'_> {
                     self.find("the database's pages", problem);
                 }
             }
-            Err(error) => self.find("the database's pages", error.in_full()),
+            Err(error) => self.fail("the database's pages", error),
         }
     }
 
@@ -134,7 +147,7 @@ impl Check<'_> {
                 Ok(page) => page,
                 Err(error) => {
                     let what = format!("the groups behind position {}", after.0);
-                    return self.find(what, error.in_full());
+                    return self.fail(what, error);
                 }
             };
             let Some(last) = page.last() else { break };
@@ -150,7 +163,7 @@ impl Check<'_> {
                     }
                     Err(error) => {
                         let what = format!("the group that begins at position {}", first.0);
-                        self.find(what, error.in_full());
+                        self.fail(what, error);
                         chain = Chain::default();
                         self.last.clear();
                     }
@@ -224,7 +237,7 @@ impl Check<'_> {
                 Ok(page) => page,
                 Err(error) => {
                     let what = format!("the snapshots behind position {}", after.0);
-                    return self.find(what, error.in_full());
+                    return self.fail(what, error);
                 }
             };
             let Some(last) = page.last() else { return };
@@ -243,9 +256,13 @@ impl Check<'_> {
         }
     }
 
-    fn snapshot(&self, key: &SnapshotKey) -> Option<String> {
+    fn snapshot(&mut self, key: &SnapshotKey) -> Option<String> {
         let body = match self.inspect.snapshot_body(key.position) {
             Ok(body) => body,
+            Err(error) if error.is_away => {
+                self.away = Some(error);
+                return None;
+            }
             Err(error) => return Some(error.in_full()),
         };
         let snapshot = match open_snapshot(&body) {
@@ -300,7 +317,7 @@ impl Check<'_> {
         let mut after: Option<CastId> = None;
         loop {
             match self.reader.casts(after, PAGE) {
-                Err(error) => break self.find("the casts", error.in_full()),
+                Err(error) => break self.fail("the casts", error),
                 Ok(page) => {
                     let Some(cast) = page.last() else { break };
                     after = Some(cast.id);
@@ -314,27 +331,32 @@ impl Check<'_> {
         let mut letters = 0;
         loop {
             match self.reader.dead_letters(letters, PAGE) {
-                Err(error) => break self.find("the dead letters", error.in_full()),
+                Err(error) => break self.fail("the dead letters", error),
                 Ok(page) => match page.last() {
                     Some((id, _)) => letters = *id,
                     None => break,
                 },
             }
         }
-        match self.reader.timers_due(i64::MAX, None, usize::MAX) {
-            Err(error) => self.find("the timers", error.in_full()),
-            Ok(timers) => {
-                for timer in timers.iter().filter(|timer| timer.set_at > last) {
-                    let what = format!("the timer {} of {}", timer.name, timer.actor);
-                    self.find(what, "it was set behind the journal's end");
+        let mut mark: Option<TimerMark> = None;
+        loop {
+            match self.reader.timers_due(i64::MAX, mark.as_ref(), PAGE) {
+                Err(error) => break self.fail("the timers", error),
+                Ok(page) => {
+                    let Some(timer) = page.last() else { break };
+                    mark = Some(TimerMark::behind(timer));
+                    for timer in page.iter().filter(|timer| timer.set_at > last) {
+                        let what = format!("the timer {} of {}", timer.name, timer.actor);
+                        self.find(what, "it was set behind the journal's end");
+                    }
                 }
             }
         }
         if let Err(error) = self.reader.quarantined() {
-            self.find("the quarantine", error.in_full());
+            self.fail("the quarantine", error);
         }
         if let Err(error) = self.reader.values("") {
-            self.find("the host's values", error.in_full());
+            self.fail("the host's values", error);
         }
     }
 }

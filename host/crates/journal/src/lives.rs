@@ -38,13 +38,12 @@ pub struct Life {
 /// See [`Archive::lives`](crate::Archive::lives).
 pub(crate) fn lives(reader: &dyn Reader, mut each: impl FnMut(Life)) -> Result<(), CheckError> {
     let shares = u32::try_from(reader.bytes() / SHARE_BYTES + 1).unwrap_or(u32::MAX);
-    let frozen = reader.inspect().ok_or(CheckError::Elsewhere)?.frozen()?;
-    let inspect = frozen.inspect().ok_or(CheckError::Elsewhere)?;
+    let frozen = reader.inspect().frozen()?;
     for share in 0..shares {
         let is_mine = |actor: &str| crc32c::crc32c(actor.as_bytes()) % shares == share;
         let mut lives = BTreeMap::new();
         take_records(&*frozen, is_mine, &mut lives)?;
-        take_snapshots(inspect, is_mine, &mut lives)?;
+        take_snapshots(frozen.inspect(), is_mine, &mut lives)?;
         lives.into_values().for_each(&mut each);
     }
     Ok(())

@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::{answers, beside, outbox};
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
+use crate::store::{Copier, GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, Position, TimerRow,
@@ -91,7 +91,11 @@ impl Reader for Pool {
         Ok(Some(needed))
     }
 
-    fn inspect(&self) -> Option<&dyn Inspect> {
+    fn inspect(&self) -> &dyn Inspect {
+        self
+    }
+
+    fn copier(&self) -> Option<&dyn Copier> {
         Some(self)
     }
 
