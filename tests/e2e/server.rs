@@ -189,23 +189,21 @@ fn while_its_server_is_away_a_host_says_so_and_every_answer_is_true() {
     client.join(CAMPAIGN).unwrap().ok().unwrap();
     let mut give = |id: &str| client.push(CAMPAIGN, "donate", &gift(id)).unwrap();
 
-    proxy.make(Trouble::SwallowAnswer(b"COMMIT".to_vec()));
-    give("done").ok().unwrap();
+    // The record with this gift is on its way.
+    proxy.make(Trouble::SwallowAnswer(b"gift-done".to_vec()));
+    give("gift-done").ok().unwrap();
     assert_eq!(proxy.struck(), 1);
-    assert!(
-        home.log().contains("and was found to be done"),
-        "{}",
-        home.log()
-    );
+    let log = home.log();
+    assert!(log.contains("and was found to be done"), "{log}");
 
-    proxy.make(Trouble::SwallowRequest(b"COMMIT".to_vec()));
-    match give("never came") {
+    proxy.make(Trouble::SwallowRequest(b"gift-lost".to_vec()));
+    match give("gift-lost") {
         Reply::Error { reason, .. } => assert_eq!(reason, "not_applied"),
         Reply::Ok(reply) => panic!("it was acknowledged: {reply}"),
     }
     assert_eq!(proxy.struck(), 2);
-    assert_eq!(gifts(&home), ["done"]);
-    let again = give("never came").ok().unwrap();
+    assert_eq!(gifts(&home), ["gift-done"]);
+    let again = give("gift-lost").ok().unwrap();
     assert_eq!(again["duplicate"], Value::Null, "{again}");
 
     // Nobody writes, and it is noticed all the same.
@@ -222,7 +220,7 @@ fn while_its_server_is_away_a_host_says_so_and_every_answer_is_true() {
     proxy.make(Trouble::None);
     wait::until("it is ready again", || (readyz().0 == 200).then_some(())).unwrap();
     give("after").ok().unwrap();
-    assert_eq!(gifts(&home), ["done", "never came", "after"]);
+    assert_eq!(gifts(&home), ["gift-done", "gift-lost", "after"]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ const SUPERVISE: &str = r#"
 pid=$!
 read -r word
 kill -INT $pid 2> /dev/null
-wait $pid
+wait $pid 2> /dev/null
 [ "$word" = keep ] || rm -rf "$(dirname "$2")"
 "#;
 
