@@ -78,7 +78,8 @@ impl Store for Postgres {
 
     fn bare(&self, _folder: &Path) -> Result<Commit> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let connecting = tokio_postgres::connect(&self.0.database()?, NoTls);
+        let address = self.0.database()?;
+        let connecting = tokio_postgres::connect(&address, NoTls);
         let (client, connection) = runtime.block_on(connecting)?;
         runtime.spawn(connection);
         let insert = runtime.block_on(async {
