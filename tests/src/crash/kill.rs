@@ -56,6 +56,35 @@ enum Strike {
     Behind,
 }
 
+/// What is done to a host and its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    blow: Blow,
+    strike: Strike,
+}
+
+impl Plan {
+    fn new(has_server: bool, dice: &mut Dice, kept: u64) -> Self {
+        let strike = match has_server {
+            false => Strike::Never,
+            true => match dice.below(100) {
+                0..35 => Strike::Never,
+                35..75 => Strike::Before,
+                _ => Strike::Behind,
+            },
+        };
+        let blow = match dice.below(100) {
+            0..40 if strike == Strike::Before => Blow::Nobody,
+            _ if kept >= KEPT_MAX => Blow::Both,
+            0..35 => Blow::Host,
+            35..50 => Blow::HostTwice,
+            50..85 => Blow::Both,
+            _ => Blow::KeeperFirst,
+        };
+        Self { blow, strike }
+    }
+}
+
 /// Kills, and returns when the host is ready again. A server is booted again soon.
 pub(crate) fn kill(
     home: &Home,
@@ -63,53 +92,52 @@ pub(crate) fn kill(
     dice: &mut Dice,
     kills: &mut Kills,
 ) -> Result<()> {
-    let strike = match &server {
-        None => Strike::Never,
-        Some(_) => match dice.below(100) {
-            0..35 => Strike::Never,
-            35..75 => Strike::Before,
-            _ => Strike::Behind,
-        },
-    };
-    let blow = match dice.below(100) {
-        0..40 if strike == Strike::Before => Blow::Nobody,
-        _ if kills.kept >= KEPT_MAX => Blow::Both,
-        0..35 => Blow::Host,
-        35..50 => Blow::HostTwice,
-        50..85 => Blow::Both,
-        _ => Blow::KeeperFirst,
-    };
-    let both = || format!("after {blow:?}, the server struck: {strike:?}");
-    match server {
-        None => end(home, blow, dice, kills)?,
-        Some(server) => {
-            let mut strike_it = |kills: &mut Kills, dice: &mut Dice| {
-                kills.server += 1;
-                let struck = server.kill();
-                thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
-                struck
-            };
-            if strike == Strike::Before {
-                strike_it(kills, dice)?;
-            }
+    let plan = Plan::new(server.is_some(), dice, kills.kept);
+    let killed = carry_out(plan, home, server, dice, kills);
+    killed.with_context(|| format!("after {plan:?}"))
+}
+
+fn carry_out(
+    Plan { blow, strike }: Plan,
+    home: &Home,
+    server: Option<&mut Server>,
+    dice: &mut Dice,
+    kills: &mut Kills,
+) -> Result<()> {
+    match (strike, server) {
+        (Strike::Before, Some(server)) => {
+            strike_down(server, kills)?;
+            pause(dice, BOOT_MS_MAX);
             end(home, blow, dice, kills)?;
-            if strike == Strike::Behind {
-                thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
-                strike_it(kills, dice)?;
-                kills.kept += 1;
-            }
-            if strike != Strike::Never {
-                thread::sleep(Duration::from_millis(dice.below(AWAY_MS_MAX)));
-                server.boot().with_context(both)?;
-            }
+            pause(dice, AWAY_MS_MAX);
+            server.boot()?;
         }
+        (Strike::Behind, Some(server)) => {
+            end(home, blow, dice, kills)?;
+            pause(dice, BOOT_MS_MAX);
+            strike_down(server, kills)?;
+            // A host that was starting may have ended over it.
+            kills.kept += 1;
+            pause(dice, AWAY_MS_MAX);
+            server.boot()?;
+        }
+        _ => end(home, blow, dice, kills)?,
     }
     if matches!(blow, Blow::Both | Blow::KeeperFirst) {
-        home.start().with_context(both)?;
+        home.start()
+            .context("start the host after both were killed")?;
         kills.kept = 0;
     }
-    home.settled().with_context(both)?;
-    Ok(())
+    home.settled().map(drop)
+}
+
+fn strike_down(server: &mut Server, kills: &mut Kills) -> Result<()> {
+    kills.server += 1;
+    server.kill()
+}
+
+fn pause(dice: &mut Dice, ms_max: u64) {
+    thread::sleep(Duration::from_millis(dice.below(ms_max)));
 }
 
 fn end(home: &Home, blow: Blow, dice: &mut Dice, kills: &mut Kills) -> Result<()> {
@@ -122,7 +150,7 @@ fn end(home: &Home, blow: Blow, dice: &mut Dice, kills: &mut Kills) -> Result<()
             let next = wait::until("the keeper boots the host", || {
                 home.host_pid().filter(|pid| *pid != old)
             })?;
-            thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
+            pause(dice, BOOT_MS_MAX);
             host(home, next, kills)?;
         }
         Blow::Both => {
@@ -131,7 +159,7 @@ fn end(home: &Home, blow: Blow, dice: &mut Dice, kills: &mut Kills) -> Result<()
         }
         Blow::KeeperFirst => {
             keeper(home, kills)?;
-            thread::sleep(Duration::from_millis(dice.below(BOOT_MS_MAX)));
+            pause(dice, BOOT_MS_MAX);
             host(home, old, kills)?;
         }
     }
