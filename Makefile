@@ -52,7 +52,7 @@ serve: build
 	@scripts/serve.sh $(TARGET)
 
 # MINUTES of load, upgrades and kill -9, with every gift looked for behind each
-# restart. SEED=n repeats the choices of a run; STORE=postgres takes a server of its own.
+# restart. SEED=n repeats the choices of a run; STORE=postgres kills the server, too.
 MINUTES ?= 1
 STORE   ?= sqlite
 crash: build

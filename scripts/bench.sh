@@ -5,7 +5,8 @@
 #   otp     the same with Erlang/OTP and release_handler, where it is installed:
 #           apt-get install erlang-nox erlang-dev
 #   micro   what single steps cost inside the host
-#   journal durable commands a second, beside a bare loop on the same disk
+#   journal durable commands a second, beside a bare loop on the same disk; and the same
+#           on a PostgreSQL server, where it is installed: apt-get install postgresql
 #   sleepers memory and time of a start with a million actors asleep
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in

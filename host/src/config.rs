@@ -118,6 +118,16 @@ pub(crate) enum Store {
     },
 }
 
+impl Store {
+    /// Where it is, without secrets.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Sqlite { path, .. } => path.display().to_string(),
+            Self::Postgres { address, .. } => address.to_string(),
+        }
+    }
+}
+
 /// `LOG_FORMAT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use host_cli::args::keep::Audit;
 use host_cli::{Client, Failure, Output, Progress, keep};
 use host_control::ExportError;
-use host_journal::{Archive, Options};
+use host_journal::{Archive, OpenError, Options, postgres};
 use host_model::keep::{ExportQuery, Verifying};
 
 use crate::config::Store;
@@ -92,24 +92,33 @@ fn is_running(found: &Found) -> bool {
         .any(|file| is_held(file))
 }
 
-/// The file of this home's store, if it is in one.
-fn store_path(found: &Found) -> Result<PathBuf, Failure> {
+/// The file of this home's store, for who is to `act` on it; refused if it is in none,
+/// with what there is `instead`.
+fn store_path(found: &Found, act: &str, instead: &str) -> Result<PathBuf, Failure> {
     match found.config()?.store {
         Store::Sqlite { path, .. } => Ok(path),
         Store::Postgres { address, .. } => Err(Failure::refused(
             "refused",
-            format!(
-                "look at the store {address} without a host: that is for stores in a file. Use PostgreSQL's own tools, such as pg_dump and pg_restore; a start brings its tables up to date, and the audit trail is read through a host that runs"
-            ),
+            format!("{act} {address}: this is for a store in a file; {instead}"),
         )),
     }
 }
 
-/// The store of a home that is stopped, for reading.
+/// The store of this home, for reading, whether a host has it or none.
 fn archive(found: &Found) -> Result<Archive, Failure> {
-    let path = store_path(found)?;
-    let attempted = format!("open the store {}", path.display());
-    Archive::open(&Options { path }).map_err(|e| failed(&attempted, e))
+    let store = found.config()?.store;
+    let opened = match &store {
+        Store::Sqlite { path, .. } => Archive::open(&Options { path: path.clone() }),
+        Store::Postgres { address, .. } => postgres::archive(address),
+    };
+    let attempted = format!("open the store {}", store.shown());
+    opened.map_err(|error| match error {
+        // Nothing is known to be wrong with it.
+        OpenError::Unreachable { .. } | OpenError::Unusable { .. } => {
+            Failure::refused("store_unreachable", format!("{attempted}: {error}"))
+        }
+        error => failed(&attempted, error),
+    })
 }
 
 /// A failure with its causes; an operator must look at what is damaged.

@@ -141,9 +141,18 @@ fn whenever_it_is_killed_in_an_upgrade_one_version_rules_everyone() {
     seen.tally.audit(&home).unwrap().exact().unwrap();
 }
 
-/// A short `make crash`: with `E2E_SEED` the same choices again.
 #[test]
 fn whatever_is_killed_under_load_every_gift_is_accounted_for() {
+    short_crash(Store::Sqlite);
+}
+
+#[test]
+fn postgres_too_is_killed_under_load_and_every_gift_is_accounted_for() {
+    short_crash(Store::Postgres);
+}
+
+/// A short `make crash`: with `E2E_SEED` the same choices again.
+fn short_crash(store: Store) {
     let seed = std::env::var("E2E_SEED").ok().and_then(|s| s.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("E2E_SEED={seed}");
@@ -153,7 +162,7 @@ fn whatever_is_killed_under_load_every_gift_is_accounted_for() {
         rounds: 14,
         sockets: 16,
         callers: 8,
-        store: Store::Sqlite,
+        store,
     };
     let home = Home::new().unwrap();
     let report = e2e::crash::run(&home, &settings).unwrap();

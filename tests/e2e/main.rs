@@ -31,3 +31,5 @@ mod postgres;
 mod protocol;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod server;

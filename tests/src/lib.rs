@@ -2,8 +2,7 @@
 //!
 //! Everything here goes through what operators and clients have: the program
 //! `bin/host` of a home, its WebSocket and its HTTP API. Of the host's own crates
-//! it knows the model, for the shapes of answers, and the journal, to verify the
-//! chain of a store whose host is stopped.
+//! it knows the model, for the shapes of answers.
 //!
 //! **Invariants.** A test has a home, ports and processes of its own; they end with
 //! it. Nothing is ever waited for without a deadline. An acknowledged donation is

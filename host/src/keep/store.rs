@@ -20,6 +20,9 @@ use crate::on_runtime;
 use crate::pidfile::PidFile;
 use crate::release::host_version;
 
+/// What there is for a store in PostgreSQL.
+const PG_DUMP: &str = "use PostgreSQL's own pg_dump and pg_restore, and keep data/anchor.key and the releases beside the dump";
+
 pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let client = Client::new(&found.home.socket());
     match command {
@@ -33,7 +36,7 @@ pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Re
         Command::Check { replay: false } if is_running(found) => {
             on_runtime(keep::check(&client, out))
         }
-        // A replay needs the store's file, which may be read beside its host.
+        // A replay reads the store itself, beside its host.
         Command::Check { replay } => check(&archive(found)?, replay, found, out),
         Command::Restore { file } => restore(&absolute(&file)?, found, out),
         Command::Migrate => migrate(found, out),
@@ -44,13 +47,14 @@ pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Re
 }
 
 fn backup(file: PathBuf, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let path = store_path(found, "back up the store", PG_DUMP)?;
     let _alone = alone(found, "back the store up")?;
     // Before it is owned: what is not there is not made.
     drop(archive(found)?);
     let attempted = format!("back the store up to {}", file.display());
     let release = found.permanent()?.manifest.version;
     let arguments = json!({ "file": file });
-    let action = Offline::begin(&store_path(found)?, "store/backup", arguments, &release);
+    let action = Offline::begin(&path, "store/backup", arguments, &release);
     let action = action.map_err(|e| failed(&attempted, e))?;
     let mut described: Option<BackupManifest> = None;
     let copied = action.journal().backup(&file, |copy| {
@@ -89,7 +93,7 @@ fn check(
     let progress = Progress::new(out.is_json());
     let checked = archive.check(|position, of| progress.tell(position.0, of.0));
     progress.done();
-    let attempted = format!("check the store {}", store_path(found)?.display());
+    let attempted = format!("check the store {}", found.config()?.store.shown());
     let checked = checked.map_err(|e| failed(&attempted, e))?;
     let mut report = host_control::report(checked);
     if replays && report.ok {
@@ -101,10 +105,10 @@ fn check(
 }
 
 fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let path = store_path(found, "restore the store", PG_DUMP)?;
     let _alone = alone(found, "restore the store")?;
     let attempted = format!("restore the store from {}", file.display());
     let refuse = |why: String| Failure::refused("refused", format!("{attempted}: {why}"));
-    let path = store_path(found)?;
     for there in [path.clone(), files::beside(&path, "-wal")] {
         if there.exists() {
             return Err(refuse(format!(
@@ -188,8 +192,12 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let path = store_path(
+        found,
+        "migrate the store",
+        "the next start brings the tables of a database up to date",
+    )?;
     let _alone = alone(found, "migrate the store")?;
-    let path = store_path(found)?;
     let attempted = format!("migrate the store {}", path.display());
     let options = Options { path: path.clone() };
     let migrated = host_journal::migrate(&options).map_err(|e| refused(&attempted, e))?;

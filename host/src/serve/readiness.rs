@@ -44,7 +44,10 @@ impl Ready {
             reasons.push("the host is stopping".to_owned());
         }
         if let Some(why) = self.actors.journal().poisoned() {
-            reasons.push(format!("the store failed: {why}"));
+            reasons.push(match self.actors.journal().must_look() {
+                true => format!("the store is not to be used on: {why}"),
+                false => format!("the store failed: {why}"),
+            });
         }
         // A store that is come back to stalls a commit, too: once is enough.
         match (

@@ -10,6 +10,9 @@
 mod programs;
 mod proxy;
 mod server;
+mod tls;
 
+pub use programs::is_installed;
 pub use proxy::{Proxy, Trouble};
 pub use server::{Server, shared};
+pub use tls::Authority;

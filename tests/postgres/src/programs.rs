@@ -29,6 +29,12 @@ pub(crate) fn folder() -> Result<PathBuf> {
     })
 }
 
+/// Whether there are PostgreSQL's programs on this machine, for who can do without.
+#[must_use]
+pub fn is_installed() -> bool {
+    folder().is_ok()
+}
+
 /// The user that a server runs as, if this process may not run one itself.
 pub(crate) fn user() -> Result<Option<&'static str>> {
     if !rustix::process::geteuid().is_root() {

@@ -48,6 +48,8 @@ struct State {
     trouble: Trouble,
     /// How often something was swallowed or muted.
     struck: u32,
+    /// Connections that were cut before they began.
+    refused: u32,
     open: Vec<TcpStream>,
     over: bool,
 }
@@ -66,6 +68,7 @@ impl Proxy {
                 to,
                 trouble: Trouble::None,
                 struck: 0,
+                refused: 0,
                 open: Vec::new(),
                 over: false,
             }),
@@ -113,6 +116,12 @@ impl Proxy {
     pub fn struck(&self) -> u32 {
         self.shared.state().struck
     }
+
+    /// How many connections were cut before they began.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.shared.state().refused
+    }
 }
 
 impl Drop for Proxy {
@@ -142,10 +151,14 @@ impl Shared {
     }
 
     fn connect(self: &Arc<Self>, client: TcpStream) -> std::io::Result<()> {
-        if self.state().trouble == Trouble::Cut {
-            return Ok(());
-        }
-        let to = self.state().to;
+        let to = {
+            let mut state = self.state();
+            if state.trouble == Trouble::Cut {
+                state.refused += 1;
+                return Ok(());
+            }
+            state.to
+        };
         let server = TcpStream::connect(("127.0.0.1", to))?;
         for stream in [&client, &server] {
             stream.set_nodelay(true)?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::programs;
+use crate::tls::Authority;
 
 /// Far above what a start or an end takes, on a machine that is busy with others.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -30,7 +32,7 @@ const SUPERVISE: &str = r#"
 pid=$!
 read -r word
 kill -INT $pid 2> /dev/null
-wait $pid
+wait $pid 2> /dev/null
 [ "$word" = keep ] || rm -rf "$(dirname "$2")"
 "#;
 
@@ -40,6 +42,7 @@ pub struct Server {
     folder: PathBuf,
     port: u16,
     supervisor: Option<Child>,
+    keep: bool,
 }
 
 /// The server that the tests of one program share: each makes a database of its own.
@@ -96,7 +99,15 @@ impl Server {
             folder,
             port: free_port()?,
             supervisor: None,
+            keep: false,
         })
+    }
+
+    /// Leaves its folder where it is when it is dropped, for whoever looks into why
+    /// something failed.
+    pub fn keep(&mut self) -> PathBuf {
+        self.keep = true;
+        self.folder.clone()
     }
 
     /// Adds lines to `postgresql.conf`; they hold from the next start.
@@ -108,6 +119,21 @@ impl Server {
         let path = self.data().join("postgresql.conf");
         let mut file = fs::OpenOptions::new().append(true).open(path)?;
         Ok(writeln!(file, "{}", lines.join("\n"))?)
+    }
+
+    /// From now on it speaks TLS too, as the server of this name.
+    ///
+    /// # Errors
+    ///
+    /// What it said.
+    pub fn speak_tls(&mut self, authority: &Authority, name: &str) -> Result<()> {
+        authority.issue(name, &self.data())?;
+        let key = self.data().join("server.key");
+        programs::give(&key)?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+        self.configure(&["ssl = on"])?;
+        self.shut_down()?;
+        self.boot()
     }
 
     /// Starts it, when it has been ended; returns when it answers.
@@ -288,11 +314,14 @@ impl Drop for Server {
     fn drop(&mut self) {
         // One that is stopped hears of nothing.
         let _ = self.resume();
-        if let Err(error) = self.dismiss("remove") {
+        let word = if self.keep { "keep" } else { "remove" };
+        if let Err(error) = self.dismiss(word) {
             eprintln!("the server in {} is left: {error:#}", self.folder.display());
         }
-        // It may have been dismissed before.
-        let _ = fs::remove_dir_all(&self.folder);
+        if !self.keep {
+            // It may have been dismissed before.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 

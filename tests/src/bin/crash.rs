@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `MINUTES` | how long; 1 |
 //! | `SEED` | of the choices; another one each time |
-//! | `STORE` | `sqlite` |
+//! | `STORE` | `sqlite`, or `postgres`: a server of its own, killed as well |
 //! | `SOCKETS`, `CALLERS` | givers over WebSockets and over HTTP; 48 and 16 |
 
 use std::process::ExitCode;

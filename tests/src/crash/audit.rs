@@ -66,7 +66,13 @@ pub(crate) fn audit(home: &Home, book: &Book, actors: &[String]) -> Result<Findi
     Ok(findings)
 }
 
-fn of_actor(actor: &str, state: &Value, book: &Book, findings: &mut Findings) -> Result<()> {
+/// Holds what a state has of gifts against the book.
+pub(crate) fn of_actor(
+    actor: &str,
+    state: &Value,
+    book: &Book,
+    findings: &mut Findings,
+) -> Result<()> {
     let ledger = state["campaign"]["ledger"].as_array();
     let ledger = ledger.with_context(|| format!("it has no ledger: {state}"))?;
     let gifts = book.gifts(actor);

@@ -3,8 +3,9 @@
 //!
 //! Givers send over WebSockets and over HTTP ([`giver`]), and write down what they
 //! were told in one [`Book`]. The [`run`] kills the host, its keeper or both with
-//! `kill -9`, in the middle of upgrades and of ways back, has them started again,
-//! and holds the book against the state ([`audit`]). All that is chosen is chosen by
+//! `kill -9`, and the PostgreSQL server where there is one, in the middle of upgrades
+//! and of ways back, has them started again, and holds the book against the state
+//! ([`audit`]) and against what `host audit` shows. All that is chosen is chosen by
 //! a seed; what the machine makes of it in between is not.
 
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod giver;
 mod kill;
 mod report;
 pub mod run;
+mod trail;
 
 pub use audit::Findings;
 pub use book::Book;

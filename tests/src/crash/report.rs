@@ -37,7 +37,7 @@ impl Report {
     /// Processes that were ended with `kill -9`.
     #[must_use]
     pub fn kills(&self) -> u64 {
-        self.kills.host + self.kills.keeper
+        self.kills.host + self.kills.keeper + self.kills.server
     }
 }
 
@@ -47,6 +47,7 @@ impl fmt::Display for Report {
         let rows = [
             ("kill -9 of the host", self.kills.host),
             ("kill -9 of the keeper", self.kills.keeper),
+            ("kill -9 of PostgreSQL", self.kills.server),
             ("restarts looked behind", self.rounds),
             ("upgrades and ways back begun", self.upgrades.begun),
             ("whose command saw the commit", self.upgrades.committed),

@@ -5,18 +5,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use host_journal::{Journal, Options};
 use host_model::control::{Outcome, UpgradeReport};
 use serde_json::Value;
+use test_postgres::Server;
 
 use super::audit::{self, Findings};
 use super::book::Book;
 use super::campaigns::Campaigns;
 use super::giver::{Field, Gate, Giver, Way};
 use super::kill;
-use super::{Dice, Report};
+use super::{Dice, Report, trail};
+use crate::Home;
 use crate::command::Running;
-use crate::{Home, wait};
 
 /// Rounds after which others are given to, and the chain is verified.
 const RENEW_AFTER: u64 = 12;
@@ -29,6 +29,8 @@ const LOAD_MS_MAX: u64 = 1_500;
 pub enum Store {
     /// The embedded one.
     Sqlite,
+    /// A server of the run's own, which is killed as well.
+    Postgres,
 }
 
 impl std::str::FromStr for Store {
@@ -37,7 +39,8 @@ impl std::str::FromStr for Store {
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "sqlite" => Ok(Self::Sqlite),
-            _ => bail!("STORE={name} is not known here; there is: sqlite"),
+            "postgres" => Ok(Self::Postgres),
+            _ => bail!("STORE={name} is not known here; there are: sqlite, postgres"),
         }
     }
 }
@@ -65,7 +68,14 @@ pub struct Settings {
 ///
 /// All that did not hold; the home is left as it then was.
 pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
-    let Store::Sqlite = settings.store;
+    let server = match settings.store {
+        Store::Sqlite => None,
+        Store::Postgres => {
+            let server = Server::start()?;
+            home.configure(&format!("DATABASE_URL={}", server.database()?))?;
+            Some(server)
+        }
+    };
     let began = Instant::now();
     let port = home.start()?.port;
     let field = Arc::new(Field {
@@ -78,6 +88,7 @@ pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
     let givers = givers(&field, settings)?;
     let mut run = Run {
         home,
+        server,
         field: Arc::clone(&field),
         dice: Dice::new(settings.seed, u64::MAX - 1),
         report: Report {
@@ -90,7 +101,13 @@ pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
     for giver in givers {
         ensure!(giver.join().is_ok(), "a giver has panicked");
     }
-    ran?;
+    if let Err(error) = ran {
+        let kept = run.server.as_mut().map(Server::keep);
+        let kept = kept.map_or_else(String::new, |path| {
+            format!("; the server's data is kept in {}", path.display())
+        });
+        return Err(error.context(format!("SEED={}{kept}", settings.seed)));
+    }
     let mut report = run.report;
     drop(run.field);
     report.took = began.elapsed();
@@ -123,6 +140,8 @@ fn givers(field: &Arc<Field>, settings: &Settings) -> Result<Vec<JoinHandle<()>>
 
 struct Run<'a> {
     home: &'a Home,
+    /// None: the store is embedded.
+    server: Option<Server>,
     field: Arc<Field>,
     dice: Dice,
     report: Report,
@@ -153,7 +172,8 @@ impl Run<'_> {
         } else {
             self.load();
         }
-        kill::kill(self.home, &mut self.dice, &mut self.report.kills)?;
+        let server = self.server.as_mut();
+        kill::kill(self.home, server, &mut self.dice, &mut self.report.kills)?;
         if let Some(command) = upgrade {
             self.end_upgrade(command)?;
         }
@@ -242,12 +262,31 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The chain is proven beside those who give, and again with nobody at the store;
+    /// and of one campaign the export has every gift.
     fn verify_chain_and_renew(&mut self) -> Result<()> {
-        self.home.stop()?;
-        self.report.chain = verify(self.home)?;
+        let (_, beside) = trail::verify(self.home)?;
+        self.field.gate.close();
+        let stopped = self.home.stop().and_then(|()| self.prove());
+        self.field.gate.open();
+        stopped?;
+        let (_, records) = self.report.chain;
+        ensure!(
+            records > beside,
+            "the chain had {beside} records, and has {records}"
+        );
         self.home.start()?;
         self.home.settled()?;
         self.field.campaigns.renew(self.home)
+    }
+
+    /// With nobody at the store.
+    fn prove(&mut self) -> Result<()> {
+        self.report.chain = trail::verify(self.home)?;
+        let actor = self.field.campaigns.of(self.dice.below(1 << 20));
+        let findings = trail::audit(self.home, &self.field.book, &actor)?;
+        ensure!(findings.hold(), "the export of {actor}: {findings}");
+        Ok(())
     }
 
     /// Everything once more, in a release that knows whose zakat was paid.
@@ -271,23 +310,7 @@ impl Run<'_> {
         ensure!(letters.is_empty(), "there are dead letters: {letters:?}");
         self.judge(findings)?;
         self.home.stop()?;
-        self.report.chain = verify(self.home)?;
-        Ok(())
+        self.prove()?;
+        self.home.done(&["store", "check"]).map(drop)
     }
-}
-
-/// Checks every group of a store whose host is stopped; counts groups and records.
-///
-/// # Errors
-///
-/// The first that does not hold.
-fn verify(home: &Home) -> Result<(u64, u64)> {
-    let path = home.data().join("data/host.db");
-    // The process that had the store may take a moment more to be gone.
-    let journal = wait::until("the store is free", || {
-        Journal::<()>::open(Options { path: path.clone() }, drop).ok()
-    })?;
-    let verified = journal.verify().context("verify the chain")?;
-    journal.close();
-    Ok((verified.groups, verified.records))
 }

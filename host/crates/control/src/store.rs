@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use host_journal::{Archive, BackupError, CheckError, Checked, unix_ms};
+use host_journal::{Archive, BackupError, Checked, unix_ms};
 use host_model::Version;
 use host_model::error::chain;
 use host_model::keep::{
@@ -94,10 +94,6 @@ pub(crate) async fn check(State(control): State<Arc<Control>>) -> Result<Respons
         });
         match checked {
             Ok(checked) => say(&Checking::Checked(report(checked))),
-            Err(error @ CheckError::Elsewhere) => {
-                let message = format!("check the store: {error}");
-                return Err(Refusal::new(StatusCode::CONFLICT, "refused", message));
-            }
             Err(error) => return Err(Refusal::internal("check the store", &error)),
         }
         Ok(())

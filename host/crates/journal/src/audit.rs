@@ -244,9 +244,12 @@ impl Walk<'_> {
         // One of them cannot be read: those before it can, one by one.
         groups
             .or_else(|_| self.reader.groups(next, 1))
-            .map_err(|error| ReadError::Damaged {
-                what: format!("the group behind position {}", self.chain.last().0),
-                problem: error.in_full(),
+            .map_err(|error| match error.is_away {
+                true => error.into(),
+                false => ReadError::Damaged {
+                    what: format!("the group behind position {}", self.chain.last().0),
+                    problem: error.in_full(),
+                },
             })
     }
 

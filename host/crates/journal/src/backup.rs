@@ -56,12 +56,12 @@ pub(crate) fn backup(
     to: &Path,
     mut describe: impl FnMut(&Archive) -> Result<(String, Bytes), String>,
 ) -> Result<Copied, BackupError> {
-    let inspect = reader.inspect().ok_or(BackupError::Elsewhere)?;
+    let copier = reader.copier().ok_or(BackupError::Elsewhere)?;
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()));
     }
     let partial = Partial::make(to)?;
-    inspect.copy_to(&partial.path, &mut |copy| {
+    copier.copy_to(&partial.path, &mut |copy| {
         let options = Options {
             path: copy.to_owned(),
         };

@@ -45,9 +45,6 @@ pub struct Checked {
 /// The store cannot be looked at.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// A store that lies elsewhere.
-    #[error("this store is checked by its own tools, such as pg_amcheck")]
-    Elsewhere,
     /// The store cannot be read at all.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -61,14 +58,17 @@ pub(crate) fn check(
     reader: &dyn Reader,
     mut tell: impl FnMut(Position, Position),
 ) -> Result<Checked, CheckError> {
-    let frozen = reader.inspect().ok_or(CheckError::Elsewhere)?.frozen()?;
-    let inspect = frozen.inspect().ok_or(CheckError::Elsewhere)?;
-    let meta = frozen.meta()?.ok_or(CheckError::Elsewhere)?;
+    let frozen = reader.inspect().frozen()?;
+    let meta = frozen.meta()?.ok_or_else(|| ReadError::Damaged {
+        what: "the store's own row".to_owned(),
+        problem: "it is not there".to_owned(),
+    })?;
     let mut check = Check {
         reader: &*frozen,
-        inspect,
+        inspect: frozen.inspect(),
         meta,
         checked: Checked::default(),
+        away: None,
         last: HashMap::new(),
         actors: HashSet::new(),
     };
@@ -77,7 +77,10 @@ pub(crate) fn check(
     check.snapshots();
     check.tails();
     check.rows();
-    Ok(check.checked)
+    match check.away {
+        Some(error) => Err(error.into()),
+        None => Ok(check.checked),
+    }
 }
 
 struct Check<'a> {
@@ -85,6 +88,8 @@ struct Check<'a> {
     inspect: &'a dyn Inspect,
     meta: Meta,
     checked: Checked,
+    /// A store that has not answered was not looked at, whatever else was found.
+    away: Option<StoreError>,
     /// Sequence and time of each actor's last record.
     last: HashMap<ActorId, (u64, i64)>,
     /// Those with a snapshot.
@@ -103,6 +108,14 @@ impl Check<'_> {
         });
     }
 
+    /// What cannot be read is damaged, if the store answers at all.
+    fn fail(&mut self, what: impl Into<String>, error: StoreError) {
+        match error.is_away {
+            true => self.away = Some(error),
+            false => self.find(what, error.in_full()),
+        }
+    }
+
     fn pages(&mut self) {
         match self.inspect.integrity(FINDINGS_MAX) {
             Ok(found) => {
@@ -110,7 +123,7 @@ impl Check<'_> {
                     self.find("the database's pages", problem);
                 }
             }
-            Err(error) => self.find("the database's pages", error.in_full()),
+            Err(error) => self.fail("the database's pages", error),
         }
     }
 
@@ -131,7 +144,7 @@ impl Check<'_> {
                 Ok(page) => page,
                 Err(error) => {
                     let what = format!("the groups behind position {}", after.0);
-                    return self.find(what, error.in_full());
+                    return self.fail(what, error);
                 }
             };
             let Some(last) = page.last() else { break };
@@ -147,7 +160,7 @@ impl Check<'_> {
                     }
                     Err(error) => {
                         let what = format!("the group that begins at position {}", first.0);
-                        self.find(what, error.in_full());
+                        self.fail(what, error);
                         chain = Chain::default();
                         self.last.clear();
                     }
@@ -221,7 +234,7 @@ impl Check<'_> {
                 Ok(page) => page,
                 Err(error) => {
                     let what = format!("the snapshots behind position {}", after.0);
-                    return self.find(what, error.in_full());
+                    return self.fail(what, error);
                 }
             };
             let Some(last) = page.last() else { return };
@@ -240,9 +253,13 @@ impl Check<'_> {
         }
     }
 
-    fn snapshot(&self, key: &SnapshotKey) -> Option<String> {
+    fn snapshot(&mut self, key: &SnapshotKey) -> Option<String> {
         let body = match self.inspect.snapshot_body(key.position) {
             Ok(body) => body,
+            Err(error) if error.is_away => {
+                self.away = Some(error);
+                return None;
+            }
             Err(error) => return Some(error.in_full()),
         };
         let snapshot = match pieces::open(self.reader, &body) {
@@ -320,13 +337,13 @@ impl Check<'_> {
             |(id, _)| format!("the dead letter {id}"),
         );
         if let Err(error) = self.reader.oldest_answer() {
-            self.find("the kept answers", error.in_full());
+            self.fail("the kept answers", error);
         }
         if let Err(error) = self.reader.quarantined() {
-            self.find("the quarantine", error.in_full());
+            self.fail("the quarantine", error);
         }
         if let Err(error) = self.reader.values("") {
-            self.find("the host's values", error.in_full());
+            self.fail("the host's values", error);
         }
     }
 
@@ -343,7 +360,7 @@ impl Check<'_> {
         loop {
             let rows = match page(after.take()) {
                 Ok(rows) => rows,
-                Err(error) => return self.find(what, error.in_full()),
+                Err(error) => return self.fail(what, error),
             };
             let Some(last) = rows.last() else { return };
             after = Some(place(last).0);

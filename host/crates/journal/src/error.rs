@@ -80,6 +80,8 @@ pub struct StoreError {
     /// The store's own words.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
+    /// The store gave no answer: that says nothing about what it holds.
+    pub is_away: bool,
 }
 
 impl StoreError {
@@ -91,6 +93,7 @@ impl StoreError {
         move |source| Self {
             attempted,
             source: source.into(),
+            is_away: false,
         }
     }
 
@@ -148,9 +151,17 @@ pub enum OpenError {
         /// The database.
         address: String,
     },
-    /// The server does not answer, or lets nobody in.
+    /// The server does not answer.
     #[error("{address} cannot be reached, is it up, and is DATABASE_URL right? {why}")]
     Unreachable {
+        /// The database.
+        address: String,
+        /// In the server's or the library's words.
+        why: String,
+    },
+    /// The server is not to be trusted, or lets nobody in: it will say so again.
+    #[error("{address} was reached, and cannot be used: {why}")]
+    Unusable {
         /// The database.
         address: String,
         /// In the server's or the library's words.
@@ -199,6 +210,12 @@ pub enum OpenError {
     Missing {
         /// The file.
         path: PathBuf,
+    },
+    /// As `Missing`, in a database.
+    #[error("{address} has no store yet: the first start of a host makes it")]
+    MissingAt {
+        /// The database.
+        address: String,
     },
     /// Too old for this host to read as it is.
     #[error(

@@ -190,7 +190,7 @@ impl<T: Send + 'static> Journal<T> {
         self.shared.queue.is_closed()
     }
 
-    /// Why commits wait for the store, if they do: it does not answer, and is tried again.
+    /// Why commits wait for the store, or would: it does not answer, and is tried again.
     pub fn away(&self) -> Option<Arc<str>> {
         self.reader.away()
     }

@@ -11,7 +11,7 @@ use host_model::ActorId;
 
 use crate::check::CheckError;
 use crate::error::ReadError;
-use crate::store::{GROUPS_AT_ONCE, Inspect, ROWS_AT_ONCE, Reader};
+use crate::store::{GROUPS_AT_ONCE, ROWS_AT_ONCE, Reader};
 use crate::{Position, Record, Snapshot, Trail, pieces};
 
 /// Bytes of the store for each pass over it: a share of it is in memory at once.
@@ -31,13 +31,12 @@ pub struct Life {
 /// See [`Archive::lives`](crate::Archive::lives).
 pub(crate) fn lives(reader: &dyn Reader, mut each: impl FnMut(Life)) -> Result<(), CheckError> {
     let shares = u32::try_from(reader.bytes() / SHARE_BYTES + 1).unwrap_or(u32::MAX);
-    let frozen = reader.inspect().ok_or(CheckError::Elsewhere)?.frozen()?;
-    let inspect = frozen.inspect().ok_or(CheckError::Elsewhere)?;
+    let frozen = reader.inspect().frozen()?;
     for share in 0..shares {
         let is_mine = |actor: &str| crc32c::crc32c(actor.as_bytes()) % shares == share;
         let mut lives = BTreeMap::new();
         take_records(&*frozen, is_mine, &mut lives)?;
-        take_snapshots(&*frozen, inspect, is_mine, &mut lives)?;
+        take_snapshots(&*frozen, is_mine, &mut lives)?;
         lives.into_values().for_each(&mut each);
     }
     Ok(())
@@ -73,19 +72,18 @@ fn take_records(
 
 fn take_snapshots(
     reader: &dyn Reader,
-    inspect: &dyn Inspect,
     is_mine: impl Fn(&str) -> bool,
     lives: &mut BTreeMap<ActorId, Life>,
 ) -> Result<(), CheckError> {
     let mut after = Position(0);
     loop {
-        let page = inspect.snapshot_keys(after, ROWS_AT_ONCE)?;
+        let page = reader.inspect().snapshot_keys(after, ROWS_AT_ONCE)?;
         let Some(last) = page.last() else {
             return Ok(());
         };
         after = last.position;
         for key in page.iter().filter(|key| is_mine(&key.actor)) {
-            let body = inspect.snapshot_body(key.position)?;
+            let body = reader.inspect().snapshot_body(key.position)?;
             let opened = pieces::open(reader, &body)?;
             let snapshot = opened.map_err(|problem| ReadError::Damaged {
                 what: format!(

@@ -192,7 +192,7 @@ pub trait Reader: Send + Sync {
         None
     }
 
-    /// Why commits wait for the store, if they do: it does not answer, and is tried again.
+    /// Why commits wait for the store, or would: it does not answer, and is tried again.
     fn away(&self) -> Option<Arc<str>> {
         None
     }
@@ -234,8 +234,11 @@ pub trait Reader: Send + Sync {
         Ok(None)
     }
 
-    /// What only some stores can be asked for; none of one with tools of its own.
-    fn inspect(&self) -> Option<&dyn Inspect> {
+    /// For who looks at everything that the store holds.
+    fn inspect(&self) -> &dyn Inspect;
+
+    /// What copies the store into a file; none of one with tools of its own for that.
+    fn copier(&self) -> Option<&dyn Copier> {
         None
     }
 
@@ -336,18 +339,22 @@ impl TimerMark {
     }
 }
 
-/// A store that lies in a file of ours, and so is ours to check and to copy.
+/// A look at everything that a store holds.
 pub trait Inspect {
-    /// The store as it is now, whatever is committed meanwhile. It keeps the store's
-    /// log from being taken up again as long as it lives.
+    /// The store as it is now, whatever is committed meanwhile. It keeps the store from
+    /// taking up again what was replaced or removed, as long as it lives.
     ///
     /// # Errors
     ///
     /// The store's, here and below.
     fn frozen(&self) -> Result<Box<dyn Reader>, StoreError>;
 
-    /// What is wrong with the file as such, at most `limit` sentences.
-    fn integrity(&self, limit: usize) -> Result<Vec<String>, StoreError>;
+    /// What is wrong with the pages as such, at most `limit` sentences; nothing of a
+    /// store whose server looks after its pages itself.
+    fn integrity(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        let _ = limit;
+        Ok(Vec::new())
+    }
 
     /// First positions of up to `limit` groups behind `after`: no body is read.
     fn group_positions(&self, after: Position, limit: usize) -> Result<Vec<Position>, StoreError>;
@@ -357,9 +364,16 @@ pub trait Inspect {
 
     /// The body of the snapshot at a position.
     fn snapshot_body(&self, position: Position) -> Result<Vec<u8>, StoreError>;
+}
 
+/// A store that lies in a file of ours, and so is ours to copy.
+pub trait Copier {
     /// Copies what is durable now into `file`, which is empty, and adds this value.
     /// Holds up no commit.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
     fn copy_to(&self, file: &Path, describe: &mut Describe<'_>) -> Result<(), StoreError>;
 }
 

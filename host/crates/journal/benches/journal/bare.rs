@@ -1,16 +1,17 @@
 //! The least that is durable: one blob row for each group, and nothing else.
 
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Result, anyhow};
 use host_model::limits::GROUP_RECORDS_MAX;
-use rusqlite::Connection;
 
 use crate::callers::{Caller, Durable, record};
 
 type Appended = (Caller, Vec<u8>);
+
+/// Makes one group durable, as one row.
+pub(crate) type Commit = Box<dyn FnMut(&[u8]) -> Result<()> + Send>;
 
 /// A writer's thread, and the channel to it.
 pub(crate) struct Bare {
@@ -19,25 +20,20 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    pub(crate) fn open(path: &Path, done: Sender<Durable>) -> Result<Self> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.execute_batch("CREATE TABLE groups (id INTEGER PRIMARY KEY, body BLOB)")?;
+    pub(crate) fn start(mut commit: Commit, done: Sender<Durable>) -> Self {
         let (sender, appended) = mpsc::channel();
         let writer = thread::spawn(move || {
             while let Some((group, callers)) = gather(&appended) {
-                let stored = store(&connection, &group);
+                let stored = commit(&group);
                 if done.send(stored.map(|()| callers)).is_err() {
                     return;
                 }
             }
         });
-        Ok(Self {
+        Self {
             sender: Some(sender),
             writer: Some(writer),
-        })
+        }
     }
 
     pub(crate) fn append(&self, caller: Caller) -> Result<()> {
@@ -69,19 +65,4 @@ fn gather(appended: &Receiver<Appended>) -> Option<(Vec<u8>, Vec<Caller>)> {
         callers.push(caller);
     }
     Some((group, callers))
-}
-
-fn store(connection: &Connection, group: &[u8]) -> Result<()> {
-    for (sql, body) in [
-        ("BEGIN IMMEDIATE", None),
-        ("INSERT INTO groups (body) VALUES (?1)", Some(group)),
-        ("COMMIT", None),
-    ] {
-        let mut statement = connection.prepare_cached(sql)?;
-        match body {
-            Some(body) => statement.execute([body])?,
-            None => statement.execute([])?,
-        };
-    }
-    Ok(())
 }

@@ -67,7 +67,10 @@ impl Keeper {
         let give_back = loop {
             let renewed = timeout(self.timing.answer, self.renew(&mut session, renewals)).await;
             match renewed.unwrap_or_else(|_| Err(Trouble::slow())) {
-                Ok(()) => renewals = renewals.wrapping_add(1),
+                Ok(()) => {
+                    self.truth.set_unrenewed(None);
+                    renewals = renewals.wrapping_add(1);
+                }
                 Err(Trouble::Lost(why)) => {
                     self.truth.lose(&why);
                     return;
@@ -77,6 +80,7 @@ impl Keeper {
                         why = trouble.text(),
                         "the store's lease could not be renewed"
                     );
+                    self.truth.set_unrenewed(Some(trouble.text()));
                     session = None;
                 }
             }
@@ -105,16 +109,7 @@ impl Keeper {
             return Err(Trouble::Lost(FENCED.to_owned()));
         }
         if renewals.is_multiple_of(SIZE_EVERY) {
-            let rows = session
-                .rows(
-                    "SELECT sum(pg_total_relation_size(name))::bigint FROM unnest(ARRAY[
-                     'store', 'groups', 'snapshots', 'casts', 'timers', 'dead_letters',
-                     'quarantine', 'kv']::regclass[]) AS name",
-                    &[],
-                )
-                .await?;
-            let bytes: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
-            self.truth.set_bytes(bytes.cast_unsigned());
+            self.truth.set_bytes(size(session).await?);
         }
         Ok(())
     }
@@ -128,4 +123,18 @@ impl Keeper {
         // It cannot panic, and is not cancelled but at the end.
         let _ = written.await;
     }
+}
+
+/// Bytes that the store's tables take with their indexes: those that its schema has.
+pub(super) async fn size(session: &Session) -> Result<u64, Trouble> {
+    let rows = session
+        .rows(
+            "SELECT sum(pg_total_relation_size(to_regclass(name)))::bigint FROM unnest(ARRAY[
+             'store', 'groups', 'snapshots', 'casts', 'timers', 'outbox', 'answers',
+             'dead_letters', 'quarantine', 'kv']) AS name",
+            &[],
+        )
+        .await?;
+    let bytes: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(bytes.cast_unsigned())
 }

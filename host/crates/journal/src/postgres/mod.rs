@@ -18,7 +18,9 @@
 
 mod address;
 mod answers;
+mod archive;
 mod effects;
+mod inspect;
 mod lease;
 mod open;
 mod outbox;
@@ -39,6 +41,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{Address, SslMode};
+pub use archive::archive;
 pub use open::open;
 
 /// Sessions that a store needs at least: one that writes, one for the lease, one that reads.

@@ -3,6 +3,9 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::lease::{Keeper, Lease};
 use super::owner::{self, Candidate, Taken};
@@ -15,6 +18,14 @@ use super::writer::Writer;
 use super::{Options, POOL_SIZE_MIN, schema};
 use crate::error::{OpenError, StoreError};
 use crate::store::Opened;
+
+/// How long a start waits for a server that is away. Behind a power failure both come up
+/// at once; and it is so long that a keeper, who gives up after five crashes within a
+/// minute, goes on for as long as the server takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pauses between two attempts.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Sessions beside those that read: the writer's, and the lease's.
 const OTHER_SESSIONS: usize = POOL_SIZE_MIN - 1;
@@ -89,13 +100,30 @@ struct Opening {
 }
 
 impl Opening {
+    /// Tries again while the server is away, if this home has used a store before: then
+    /// its address was right.
     async fn run(self) -> Result<(Session, Taken), OpenError> {
+        let began = Instant::now();
+        let mut pause = PAUSE.0;
+        loop {
+            let error = match self.attempt().await {
+                Ok(taken) => return Ok(taken),
+                Err(error) => error,
+            };
+            let is_over = began.elapsed() > PATIENCE || !self.witness.knows_a_store();
+            if is_over || !may_pass(&error) {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the store is away, and tried again");
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    async fn attempt(&self) -> Result<(Session, Taken), OpenError> {
         let address = self.options.address.to_string();
         let connected = self.connector.connect(Purpose::Write).await;
-        let mut session = connected.map_err(|trouble| OpenError::Unreachable {
-            address: address.clone(),
-            why: trouble.text().to_owned(),
-        })?;
+        let mut session = connected.map_err(|trouble| reached(trouble, &address))?;
         schema::prepare(&mut session, &address).await?;
         let looked = owner::look(&session).await;
         let (store_id, end) = looked.map_err(failed_by("look at the store"))?;
@@ -151,5 +179,23 @@ where
 
 /// As [`failed`].
 pub(super) fn failed_by(attempted: &'static str) -> impl FnOnce(Trouble) -> OpenError {
-    move |trouble| failed(attempted)(trouble.text().to_owned())
+    move |trouble| trouble.of(attempted).into()
+}
+
+/// Why no session came about.
+pub(super) fn reached(trouble: Trouble, address: &str) -> OpenError {
+    let (address, why) = (address.to_owned(), trouble.text().to_owned());
+    match trouble {
+        Trouble::Refused(_) => OpenError::Unusable { address, why },
+        Trouble::Broken(_) | Trouble::Lost(_) => OpenError::Unreachable { address, why },
+    }
+}
+
+/// Whether it may be otherwise in a moment.
+fn may_pass(error: &OpenError) -> bool {
+    match error {
+        OpenError::Unreachable { .. } => true,
+        OpenError::Store(error) => error.is_away,
+        _ => false,
+    }
 }

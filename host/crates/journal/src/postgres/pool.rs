@@ -32,6 +32,8 @@ struct Shared {
     timing: Timing,
     idle: Mutex<Vec<Session>>,
     permits: Semaphore,
+    /// The only session there is, in a transaction that sees one state of the store.
+    frozen: Option<Session>,
 }
 
 impl Pool {
@@ -50,8 +52,30 @@ impl Pool {
                 timing,
                 idle: Mutex::default(),
                 permits: Semaphore::new(sessions),
+                frozen: None,
             }),
         }
+    }
+
+    /// One session more, in a transaction that sees the store as it is now.
+    pub(super) fn frozen(&self) -> Result<Self, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let frozen = self.tasks.run(async move {
+            let frozen = timeout(shared.timing.answer, shared.freeze()).await;
+            frozen.unwrap_or_else(|_| Err(Trouble::slow()))
+        });
+        let shared = &self.shared;
+        Ok(Self {
+            tasks: Arc::clone(&self.tasks),
+            shared: Arc::new(Shared {
+                connector: shared.connector.clone(),
+                truth: Arc::clone(&shared.truth),
+                timing: shared.timing,
+                idle: Mutex::default(),
+                permits: Semaphore::new(1),
+                frozen: Some(frozen.map_err(|trouble| trouble.of("begin to read"))?),
+            }),
+        })
     }
 
     pub(super) fn truth(&self) -> &Truth {
@@ -70,7 +94,7 @@ impl Pool {
         let rows = self
             .tasks
             .run(async move { shared.rows(sql, &params).await });
-        let rows = rows.map_err(|trouble| StoreError::of(attempted)(trouble.text().to_owned()))?;
+        let rows = rows.map_err(|trouble| trouble.of(attempted))?;
         let rows: Result<Vec<T>, Unreadable> = rows.iter().map(read).collect();
         rows.map_err(StoreError::of(attempted))
     }
@@ -97,6 +121,10 @@ impl Shared {
     ) -> Result<Vec<Row>, Trouble> {
         let permit = self.permits.acquire().await;
         let _permit = permit.expect("it is never closed");
+        if let Some(session) = &self.frozen {
+            let rows = timeout(self.timing.answer, within(session, sql, params)).await;
+            return rows.unwrap_or_else(|_| Err(Trouble::slow()));
+        }
         let began = Instant::now();
         let mut pause = BACKOFF.0;
         loop {
@@ -112,6 +140,19 @@ impl Shared {
             sleep(pause).await;
             pause = (pause * 2).min(BACKOFF.1);
         }
+    }
+
+    async fn freeze(&self) -> Result<Session, Trouble> {
+        let session = self
+            .connector
+            .session(Purpose::Inspect, &self.truth)
+            .await?;
+        // A transaction sees the state in which it first reads.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        for sql in [begin, "SELECT 1 FROM store", "SAVEPOINT begun"] {
+            session.client().batch_execute(sql).await?;
+        }
+        Ok(session)
     }
 
     async fn attempt(
@@ -136,4 +177,21 @@ impl Shared {
         }
         rows
     }
+}
+
+/// A statement of a transaction that goes on though the statement may fail, so that
+/// several damages are told apart.
+async fn within(
+    session: &Session,
+    sql: &'static str,
+    params: &[Param<'static>],
+) -> Result<Vec<Row>, Trouble> {
+    let rows = session.rows(sql, params).await;
+    if matches!(rows, Err(Trouble::Refused(_))) {
+        let back = session
+            .client()
+            .batch_execute("ROLLBACK TO SAVEPOINT begun");
+        back.await?;
+    }
+    rows
 }

@@ -13,7 +13,7 @@ use super::session::hash_of;
 use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Listed, Meta, Reader, SnapshotRow, TimerMark};
+use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, PieceId, Position, TimerRow,
@@ -105,6 +105,10 @@ impl Reader for Pool {
             vec![Box::new(before.0.cast_signed())],
             |row| Ok(hash_of(row, 0)?),
         )
+    }
+
+    fn inspect(&self) -> &dyn Inspect {
+        self
     }
 
     fn meta(&self) -> Result<Option<Meta>, StoreError> {

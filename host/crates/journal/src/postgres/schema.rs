@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::error::OpenError;
 use crate::migrations::{self, HISTORY, accepts};
 
-use super::open::failed;
+use super::open::{failed, failed_by};
 
 /// Migrations; the first makes schema 1.
 const MIGRATIONS: &[(&str, &str)] = &[("journal", SCHEMA_1), ("answers", SCHEMA_2)];
@@ -121,31 +121,57 @@ pub(super) async fn prepare(session: &mut Session, address: &str) -> Result<(), 
     client
         .execute("SELECT pg_advisory_lock($1)", &[&MAKING_TABLES])
         .await
-        .map_err(failed("wait for another host's migration"))?;
+        .map_err(|error| failed_by("wait for another host's migration")(error.into()))?;
     let made = migrate(client, address).await;
     let unlocked = client.execute("SELECT pg_advisory_unlock($1)", &[&MAKING_TABLES]);
     made.and(
         unlocked
             .await
             .map(drop)
-            .map_err(failed("end the migration")),
+            .map_err(|error| failed_by("end the migration")(error.into())),
     )
 }
 
-async fn migrate(client: &mut Client, address: &str) -> Result<(), OpenError> {
+/// The schema of a store of ours that is only read, if this host can.
+pub(super) async fn readable(session: &Session, address: &str) -> Result<i64, OpenError> {
+    if !is_ours(session.client(), address).await? {
+        return Err(OpenError::MissingAt {
+            address: address.to_owned(),
+        });
+    }
+    let sql = "SELECT coalesce(max(version), 0)::bigint FROM host_schema_history";
+    let rows = session.rows(sql, &[]).await;
+    let rows = rows.map_err(failed_by("read the schema's version"))?;
+    let found = rows.first().map_or(Ok(0), |row| row.try_get(0));
+    let found: i64 = found.map_err(failed("read the schema's version"))?;
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    match found {
+        _ if found > known + 1 => Err(OpenError::NewerSchema { found, known }),
+        _ if found < known - 1 => Err(OpenError::OlderSchema { found, known }),
+        _ => Ok(found),
+    }
+}
+
+/// Whether the database has a store of ours; false where it has none.
+async fn is_ours(client: &Client, address: &str) -> Result<bool, OpenError> {
     let found = client
         .query_one(
             "SELECT to_regclass($1) IS NOT NULL, to_regclass('store') IS NOT NULL",
             &[&HISTORY],
         )
         .await
-        .map_err(failed("look for the tables"))?;
+        .map_err(|error| failed_by("look for the tables")(error.into()))?;
     let (ours, anyones): (bool, bool) = (found.get(0), found.get(1));
-    if anyones && !ours {
-        return Err(OpenError::NotOursAt {
+    match anyones && !ours {
+        true => Err(OpenError::NotOursAt {
             address: address.to_owned(),
-        });
+        }),
+        false => Ok(ours),
     }
+}
+
+async fn migrate(client: &mut Client, address: &str) -> Result<(), OpenError> {
+    let ours = is_ours(client, address).await?;
     let runner = migrations::runner(MIGRATIONS, |sql, _| sql.to_owned());
     let version = match ours {
         false => 0,

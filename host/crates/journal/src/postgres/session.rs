@@ -17,6 +17,7 @@ use super::Address;
 use super::tls::{self, TlsError};
 use super::truth::Truth;
 use crate::Position;
+use crate::error::StoreError;
 use crate::group::Hash;
 use crate::store::End;
 
@@ -34,6 +35,8 @@ pub(super) type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 pub(super) enum Purpose {
     Write,
     Read,
+    /// One long transaction that reads.
+    Inspect,
     Lease,
 }
 
@@ -43,6 +46,7 @@ impl Purpose {
         let purpose = match self {
             Self::Write => "writer",
             Self::Read => "reader",
+            Self::Inspect => "inspector",
             Self::Lease => "lease",
         };
         format!("host {purpose} {owner}")
@@ -61,6 +65,12 @@ impl Purpose {
                  WHERE current_setting('synchronous_commit') IN ('off', 'local')"
             }
             Self::Read => "SET default_transaction_read_only = on",
+            // A replay thinks for minutes between two reads.
+            Self::Inspect => {
+                "SET default_transaction_read_only = on;
+                 SET idle_in_transaction_session_timeout = 0;
+                 SET statement_timeout = 0"
+            }
             Self::Lease => "SET lock_timeout = '5s'",
         }
     }
@@ -84,6 +94,16 @@ impl Trouble {
         }
     }
 
+    /// As the store's error; see [`StoreError::is_away`].
+    pub(super) fn of(self, attempted: &'static str) -> StoreError {
+        let is_away = !matches!(self, Self::Refused(_));
+        let (Self::Refused(text) | Self::Broken(text) | Self::Lost(text)) = self;
+        StoreError {
+            is_away,
+            ..StoreError::of(attempted)(text)
+        }
+    }
+
     pub(super) fn slow() -> Self {
         Self::Broken("PostgreSQL has not answered in time".to_owned())
     }
@@ -102,6 +122,24 @@ impl From<tokio_postgres::Error> for Trouble {
                 Self::Broken(format!("PostgreSQL: {error}{}", cause.unwrap_or_default()))
             }
         }
+    }
+}
+
+/// Why there is no connection. A server that is not to be trusted, or lets nobody in,
+/// will not be another one the next time.
+fn no_connection(error: tokio_postgres::Error) -> Trouble {
+    if let Some(why) = error.source().and_then(tls::distrust) {
+        return Trouble::Refused(why);
+    }
+    let said = error.as_db_error();
+    let is_final = |said: &&DbError| {
+        // Invalid authorization, and a database that there is not.
+        let code = said.code().code();
+        code.starts_with("28") || code.starts_with("3D")
+    };
+    match said.filter(is_final) {
+        Some(said) => Trouble::Refused(in_words(said)),
+        None => error.into(),
     }
 }
 
@@ -143,7 +181,8 @@ impl Connector {
         let connecting = async {
             let mut config = self.config.clone();
             config.application_name(purpose.name(&self.owner));
-            let (client, connection) = config.connect(self.tls.clone()).await?;
+            let connected = config.connect(self.tls.clone()).await;
+            let (client, connection) = connected.map_err(no_connection)?;
             tokio::spawn(drive(connection));
             client.batch_execute(purpose.settings()).await?;
             Ok(Session {

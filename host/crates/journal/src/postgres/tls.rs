@@ -1,5 +1,6 @@
 //! How the server proves who it is: `sslmode` for rustls.
 
+use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,6 +65,24 @@ pub(super) fn connector(
         }
     };
     Ok(MakeRustlsConnect::new(config))
+}
+
+/// Why a server's certificate was not taken, in words that say what to do; none of
+/// another error.
+pub(super) fn distrust(error: &(dyn StdError + 'static)) -> Option<String> {
+    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    let Error::InvalidCertificate(why) = inner.downcast_ref()? else {
+        return None;
+    };
+    Some(match why {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the server's certificate is issued by no authority that is known here; name the file with its authority in SSL_CERT_FILE".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("the server's certificate is for another name than the host in DATABASE_URL: {why}")
+        }
+        other => format!("the server's certificate is not taken: {other}"),
+    })
 }
 
 fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {

@@ -16,6 +16,7 @@ pub(super) struct Truth {
     told: Mutex<End>,
     lost: OnceLock<Arc<str>>,
     away: Mutex<Option<Arc<str>>>,
+    unrenewed: Mutex<Option<Arc<str>>>,
     bytes: AtomicU64,
 }
 
@@ -25,7 +26,8 @@ impl Truth {
             store_id,
             told: Mutex::new(told),
             lost: OnceLock::new(),
-            away: Mutex::new(None),
+            away: Mutex::default(),
+            unrenewed: Mutex::default(),
             bytes: AtomicU64::new(0),
         }
     }
@@ -70,8 +72,15 @@ impl Truth {
         *self.away.lock() = why.map(Into::into);
     }
 
+    /// The lease is not renewed, because of `why`; or it is again. This is heard of while
+    /// nobody writes, too.
+    pub(super) fn set_unrenewed(&self, why: Option<&str>) {
+        *self.unrenewed.lock() = why.map(Into::into);
+    }
+
     pub(super) fn away(&self) -> Option<Arc<str>> {
-        self.away.lock().clone()
+        let away = self.away.lock().clone();
+        away.or_else(|| self.unrenewed.lock().clone())
     }
 
     pub(super) fn set_bytes(&self, bytes: u64) {

@@ -71,6 +71,11 @@ impl Witness {
         self.note.lock().home.clone()
     }
 
+    /// Whether this home has ever opened a store.
+    pub(super) fn knows_a_store(&self) -> bool {
+        self.note.lock().end.is_some()
+    }
+
     /// Where the store ended, as far as this home knows: nowhere if it was another.
     pub(super) fn known(&self, store_id: &str) -> Option<End> {
         let note = self.note.lock();
@@ -165,9 +170,13 @@ mod tests {
             hash: [0xab; 32],
         };
         let witness = Witness::open(&path).unwrap();
-        assert_eq!(witness.known("one"), None);
+        assert_eq!(
+            (witness.known("one"), witness.knows_a_store()),
+            (None, false)
+        );
         witness.write("one", end);
         let again = Witness::open(&path).unwrap();
+        assert!(again.knows_a_store());
         assert_eq!(again.home(), witness.home());
         assert_eq!(again.known("one"), Some(end));
         assert_eq!(again.known("two"), None);

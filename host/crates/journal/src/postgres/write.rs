@@ -96,8 +96,12 @@ async fn together(session: &Session, all: &[Bound<'_>]) -> Result<(), Failed> {
         .map(|(statement, params)| client.execute(statement, params));
     // Sent one behind the other, without waiting for an answer in between.
     let (begun, touched) = join(client.batch_execute("BEGIN"), try_join_all(runs)).await;
-    let touched = begun.and(touched).map_err(Trouble::from);
-    let held = match touched {
+    let begun = begun.map_err(Trouble::from);
+    if let Err(Trouble::Refused(why)) = begun {
+        // Then each statement behind it was a transaction of its own.
+        return Err(Failed::Unknown(why));
+    }
+    let held = match begun.and(touched.map_err(Trouble::from)) {
         Ok(touched) => all
             .iter()
             .zip(touched)

@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::reader::{position, rows_max, unsigned};
 use crate::Position;
 use crate::error::StoreError;
-use crate::store::{Describe, Inspect, Reader, SnapshotKey};
+use crate::store::{Copier, Describe, Inspect, Reader, SnapshotKey};
 
 impl Inspect for Pool {
     fn frozen(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -63,7 +63,9 @@ impl Inspect for Pool {
         )?;
         Ok(body.unwrap_or_default())
     }
+}
 
+impl Copier for Pool {
     fn copy_to(&self, file: &Path, describe: &mut Describe<'_>) -> Result<(), StoreError> {
         // On a connection of its own: one read transaction, which no commit waits for.
         vacuum_into(&read_only(self.path())?, file)

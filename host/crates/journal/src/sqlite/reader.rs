@@ -11,7 +11,7 @@ use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::files::beside;
 use crate::group::Hash;
-use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
+use crate::store::{Copier, GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, PieceId, Position, TimerRow,
@@ -103,7 +103,11 @@ impl Reader for Pool {
         Ok(Some(needed))
     }
 
-    fn inspect(&self) -> Option<&dyn Inspect> {
+    fn inspect(&self) -> &dyn Inspect {
+        self
+    }
+
+    fn copier(&self) -> Option<&dyn Copier> {
         Some(self)
     }
 

@@ -38,6 +38,12 @@ on_each_store! {
         nothing_is_admitted_while_too_much_waits,
         an_owner_that_was_replaced_writes_nothing_and_must_be_looked_at,
     }
+    keep {
+        a_whole_store_is_found_whole_running_and_stopped,
+        all_that_a_store_has_of_each_actor_is_handed_on,
+        what_is_damaged_is_named,
+        several_damages_are_told_apart,
+    }
     once {
         an_answer_is_there_with_its_record_and_only_under_its_own_key,
         answers_are_forgotten_a_few_at_a_time_the_oldest_first,

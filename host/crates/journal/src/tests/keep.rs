@@ -1,8 +1,10 @@
 //! Copies, checks and damages: a copy is whole, what is damaged is named, and nobody
 //! overwrites it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 
 use rusqlite::Connection;
 
@@ -23,14 +25,16 @@ fn checked(path: &Path) -> Checked {
     archive(path).check(|_, _| {}).unwrap()
 }
 
-fn sql(path: &Path, sql: &str) {
-    Connection::open(path).unwrap().execute_batch(sql).unwrap();
-}
-
-/// A closed store: two actors with snapshots and tails, and a timer.
+/// A closed store in a file: see [`fill`].
 fn some_actors() -> (TempDir, PathBuf) {
     let (folder, path) = store();
-    let bench = Bench::open(&Sqlite::at(&path));
+    fill(&Sqlite::at(&path));
+    (folder, path)
+}
+
+/// Two actors with snapshots and tails, and a timer.
+fn fill(place: &dyn Place) {
+    let bench = Bench::open(place);
     for seq in 1..=20 {
         bench.commit(of_record(record(&actor("ali"), seq)));
         bench.commit(of_record(record(&actor("sara"), seq)));
@@ -41,7 +45,6 @@ fn some_actors() -> (TempDir, PathBuf) {
     let mut rows = of_record(record(&actor("ali"), 21));
     rows.timers_set = vec![("close".to_owned(), 5, Bytes::from_static(b"{}"))];
     bench.commit(rows);
-    (folder, path)
 }
 
 /// What the files of a store hold. Whoever reads it leaves an empty log beside it.
@@ -104,10 +107,7 @@ fn a_copy_made_beside_commits_is_whole_and_says_what_it_is() {
         copy.value("backup/manifest").unwrap().as_deref(),
         Some(&b"{}"[..])
     );
-    let verified = copy
-        .trail()
-        .verify(|_| std::ops::ControlFlow::Continue(()))
-        .unwrap();
+    let verified = copy.trail().verify(|_| ControlFlow::Continue(())).unwrap();
     assert_eq!(verified.records, 41);
     assert_eq!(bench.journal.verify().unwrap().records, 42);
     drop(copy);
@@ -142,24 +142,62 @@ fn a_copy_replaces_nothing_and_a_failed_one_leaves_nothing() {
 }
 
 #[test]
-fn a_whole_store_is_found_whole_running_and_stopped() {
+fn a_look_at_a_file_changes_nothing_of_it() {
     let (_folder, path) = some_actors();
     let before = bytes(&path);
-    let found = checked(&path);
+    assert_eq!(checked(&path).findings, []);
+    assert_eq!(bytes(&path), before);
+}
+
+pub(super) fn a_whole_store_is_found_whole_running_and_stopped(place: &dyn Place) {
+    fill(place);
+    let before = place.dump();
+    let archive = place.archive().unwrap();
+    let found = archive.check(|_, _| {}).unwrap();
     assert_eq!(found.findings, []);
     assert_eq!((found.groups, found.records, found.snapshots), (41, 41, 2));
-    assert_eq!(bytes(&path), before);
-    let bench = Bench::open(&Sqlite::at(&path));
+    assert_eq!(place.dump(), before);
+
+    // Beside its owner, too, and as it was at one moment.
+    let bench = Bench::open(place);
+    assert_eq!(archive.store_id(), bench.journal.store_id());
     bench.commit(of_record(record(&actor("new"), 1)));
-    assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
+    let found = bench.journal.check(|position, _| {
+        // Within the look, and not in it.
+        if position == Position(1) {
+            bench.commit(of_record(record(&actor("new"), 2)));
+        }
+    });
+    let found = found.unwrap();
+    assert_eq!((found.findings.as_slice(), found.records), (&[][..], 42));
+    let verified = archive.trail().verify(|_| ControlFlow::Continue(()));
+    assert_eq!(verified.unwrap().records, 43);
+    assert_eq!(archive.check(|_, _| {}).unwrap().records, 43);
+}
+
+pub(super) fn all_that_a_store_has_of_each_actor_is_handed_on(place: &dyn Place) {
+    fill(place);
+    let mut lives = BTreeMap::new();
+    let archive = place.archive().unwrap();
+    let told = archive.lives(|life| {
+        let seqs: Vec<_> = life.snapshots.iter().map(|it| it.seq).collect();
+        lives.insert(life.actor.to_string(), (life.records.len(), seqs));
+    });
+    told.unwrap();
+    let expected = [
+        ("donations:ali".to_owned(), (21, vec![8, 16])),
+        ("donations:sara".to_owned(), (20, vec![])),
+    ];
+    assert_eq!(lives, BTreeMap::from(expected));
+    let versions = archive.versions().unwrap();
+    assert_eq!(versions.len(), 2, "{versions:?}");
 }
 
 /// Each damage: what is done, and what must be named by the check.
-#[test]
-fn what_is_damaged_is_named() {
+pub(super) fn what_is_damaged_is_named(place: &dyn Place) {
     for (damage, what, problem) in [
         (
-            "UPDATE groups SET body = x'00' WHERE first_pos = 7",
+            "UPDATE groups SET body = substr(body, 1, 1) WHERE first_pos = 7",
             "the group of position 7",
             "bytes",
         ),
@@ -174,7 +212,7 @@ fn what_is_damaged_is_named() {
             "missing",
         ),
         (
-            "UPDATE snapshots SET body = x'0102030405' WHERE seq = 8",
+            "UPDATE snapshots SET body = substr(body, 1, 5) WHERE seq = 8",
             "the snapshot of donations:ali at position 17",
             "checksum",
         ),
@@ -205,31 +243,28 @@ fn what_is_damaged_is_named() {
             "3 actors",
         ),
     ] {
-        let (_folder, path) = some_actors();
-        sql(&path, damage);
-        let before = bytes(&path);
-        let found = checked(&path).findings;
+        let place = &*place.another();
+        fill(place);
+        place.sql(damage);
+        let before = place.dump();
+        let archive = place.archive().unwrap();
+        let found = archive.check(|_, _| {}).unwrap().findings;
         let named = found
             .iter()
             .any(|it| it.what.contains(what) && it.problem.contains(problem));
         assert!(named, "{damage}: {found:?}");
-        assert_eq!(bytes(&path), before, "{damage}");
+        assert_eq!(place.dump(), before, "{damage}");
     }
 }
 
-#[test]
-fn several_damages_are_told_apart() {
-    let (_folder, path) = some_actors();
-    sql(
-        &path,
-        "UPDATE groups SET body = x'00' WHERE first_pos IN (5, 9);
-         UPDATE snapshots SET body = x'00' WHERE seq = 16;",
+pub(super) fn several_damages_are_told_apart(place: &dyn Place) {
+    fill(place);
+    place.sql(
+        "UPDATE groups SET body = substr(body, 1, 1) WHERE first_pos IN (5, 9);
+         UPDATE snapshots SET body = substr(body, 1, 1) WHERE seq = 16;",
     );
-    let what: Vec<_> = checked(&path)
-        .findings
-        .into_iter()
-        .map(|it| it.what)
-        .collect();
+    let found = place.archive().unwrap().check(|_, _| {}).unwrap();
+    let what: Vec<_> = found.findings.into_iter().map(|it| it.what).collect();
     assert_eq!(
         what,
         [
@@ -249,9 +284,7 @@ fn a_flipped_byte_in_a_group_is_named_by_check_verify_and_start() {
     let found = checked(&path).findings;
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].what.contains("position 40"), "{found:?}");
-    let verified = archive(&path)
-        .trail()
-        .verify(|_| std::ops::ControlFlow::Continue(()));
+    let verified = archive(&path).trail().verify(|_| ControlFlow::Continue(()));
     assert!(verified.unwrap_err().to_string().contains("40 to 40"));
     assert_eq!(bytes(&path), before);
     let error = Journal::<u64>::open(options(&path), drop).unwrap_err();
@@ -313,9 +346,7 @@ fn a_flipped_byte_in_the_header_is_refused_or_harmless() {
         };
         let found = archive.check(|_, _| {});
         let harmless = found.is_ok_and(|found| found.findings.is_empty() && found.records == 41);
-        let verified = archive
-            .trail()
-            .verify(|_| std::ops::ControlFlow::Continue(()));
+        let verified = archive.trail().verify(|_| ControlFlow::Continue(()));
         assert!(
             harmless || checked_names_the_file(&archive) || verified.is_ok(),
             "byte {at}"

@@ -10,7 +10,7 @@ use test_postgres::shared;
 
 use crate::postgres::{self, Address, SslMode, Timing};
 use crate::store::Opened;
-use crate::{OpenError, sqlite};
+use crate::{Archive, OpenError, Options, sqlite};
 
 /// Tables that the journal's content is in.
 const TABLES: [&str; 8] = [
@@ -28,6 +28,9 @@ const TABLES: [&str; 8] = [
 pub(super) trait Place: Sync {
     /// Opens it; makes it where there is none.
     fn opened(&self) -> Result<Opened, OpenError>;
+
+    /// The same for reading only.
+    fn archive(&self) -> Result<Archive, OpenError>;
 
     /// A new one of the same kind.
     fn another(&self) -> Box<dyn Place>;
@@ -92,6 +95,11 @@ impl Sqlite {
 impl Place for Sqlite {
     fn opened(&self) -> Result<Opened, OpenError> {
         sqlite::open(&self.path)
+    }
+
+    fn archive(&self) -> Result<Archive, OpenError> {
+        let path = self.path.clone();
+        Archive::open(&Options { path })
     }
 
     fn another(&self) -> Box<dyn Place> {
@@ -172,6 +180,10 @@ impl Postgres {
 impl Place for Postgres {
     fn opened(&self) -> Result<Opened, OpenError> {
         postgres::open(&self.options)
+    }
+
+    fn archive(&self) -> Result<Archive, OpenError> {
+        postgres::archive(&self.options.address)
     }
 
     fn another(&self) -> Box<dyn Place> {

@@ -2,6 +2,7 @@
 //! stalls or swallows. Nothing that was acknowledged is lost, and no answer is wrong.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use test_postgres::{Proxy, Server, Trouble, shared};
@@ -9,7 +10,7 @@ use test_postgres::{Proxy, Server, Trouble, shared};
 use super::place::Postgres;
 use super::*;
 use crate::postgres::Timing;
-use crate::{BackupError, CheckError, Lost};
+use crate::{BackupError, CheckError, Lost, ReadError};
 
 /// So short that a test sees it run out.
 const QUICK: Timing = Timing {
@@ -102,8 +103,8 @@ fn a_server_that_is_killed_and_restarted_under_load_loses_nothing() {
 #[test]
 fn a_commit_whose_answer_is_swallowed_is_done_and_one_that_never_came_is_not() {
     let proxy = Proxy::start(shared().port()).unwrap();
-    let name = shared().database().unwrap();
-    let name = name.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let address = shared().database().unwrap();
+    let name = database(&address);
     let place = quick(Postgres::at(&proxy.url(name)));
     let bench = Bench::open(&place);
     let ali = actor("ali");
@@ -150,8 +151,8 @@ fn a_commit_whose_answer_is_swallowed_is_done_and_one_that_never_came_is_not() {
 #[test]
 fn a_network_that_cuts_and_stalls_under_load_makes_no_answer_wrong() {
     let proxy = Proxy::start(shared().port()).unwrap();
-    let name = shared().database().unwrap();
-    let name = name.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let address = shared().database().unwrap();
+    let name = database(&address);
     let place = quick(Postgres::at(&proxy.url(name)));
     let bench = Bench::open(&place);
     let (ali, mut told) = (actor("ali"), Told::default());
@@ -223,8 +224,8 @@ fn a_second_host_is_refused_while_the_owner_lives_and_may_fence_it() {
 #[test]
 fn the_lease_of_an_owner_that_is_gone_runs_out_and_one_in_order_gives_it_back() {
     let proxy = Proxy::start(shared().port()).unwrap();
-    let name = shared().database().unwrap();
-    let name = name.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let address = shared().database().unwrap();
+    let name = database(&address);
     let first = quick(Postgres::at(&proxy.url(name)));
     let bench = Bench::open(&first);
     bench.commit(of_record(record(&actor("ali"), 1)));
@@ -248,13 +249,7 @@ fn the_lease_of_an_owner_that_is_gone_runs_out_and_one_in_order_gives_it_back() 
 fn a_standby_that_is_promoted_behind_ends_the_journal_before_anything_is_rebuilt() {
     let mut primary = Server::start().unwrap();
     let address = primary.database().unwrap();
-    let name = address
-        .rsplit('/')
-        .next()
-        .unwrap()
-        .split('?')
-        .next()
-        .unwrap();
+    let name = database(&address);
     let proxy = Proxy::start(primary.port()).unwrap();
     let place = quick(Postgres::at(&proxy.url(name)));
     let bench = Bench::open(&place);
@@ -315,12 +310,81 @@ fn a_standby_that_is_promoted_behind_ends_the_journal_before_anything_is_rebuilt
 }
 
 #[test]
-fn a_copy_and_a_check_of_the_pages_are_left_to_postgres_own_tools() {
+fn a_copy_is_left_to_postgres_own_tools() {
     let (folder, to) = store();
     let bench = Bench::open(&Postgres::new());
     let error = bench.journal.backup(&to, |_| unreachable!()).unwrap_err();
     assert!(matches!(error, BackupError::Elsewhere), "{error}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-    let error = bench.journal.check(|_, _| {}).unwrap_err();
-    assert!(matches!(error, CheckError::Elsewhere), "{error}");
+}
+
+#[test]
+fn a_reader_tells_a_server_that_is_away_from_a_store_that_is_damaged() {
+    let proxy = Proxy::start(shared().port()).unwrap();
+    let address = shared().database().unwrap();
+    let name = database(&address);
+    let place = Postgres::at(&proxy.url(name));
+    let error = place.archive().unwrap_err();
+    assert!(matches!(error, OpenError::MissingAt { .. }), "{error}");
+    let bench = Bench::open(&place);
+    bench.commit(of_record(record(&actor("ali"), 1)));
+    let archive = place.archive().unwrap();
+    let verified = archive.trail().verify(|_| ControlFlow::Continue(()));
+    assert_eq!(verified.unwrap().records, 1);
+
+    proxy.make(Trouble::Cut);
+    let verified = archive.trail().verify(|_| ControlFlow::Continue(()));
+    assert!(
+        matches!(&verified, Err(ReadError::Store(error)) if error.is_away),
+        "{verified:?}"
+    );
+    let found = archive.check(|_, _| {});
+    assert!(
+        matches!(&found, Err(CheckError::Store(error)) if error.is_away),
+        "{found:?}"
+    );
+    let error = place.archive().unwrap_err();
+    assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
+
+    // In the middle of a look, which then finds nothing and is no good.
+    proxy.make(Trouble::None);
+    let found = archive.check(|_, _| proxy.make(Trouble::Cut));
+    assert!(
+        matches!(&found, Err(CheckError::Store(error)) if error.is_away),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_home_that_knows_its_store_waits_for_a_server_that_is_away() {
+    let proxy = Proxy::start(shared().port()).unwrap();
+    let address = shared().database().unwrap();
+    let place = quick(Postgres::at(&proxy.url(database(&address))));
+    proxy.make(Trouble::Cut);
+    let Err(error) = Bench::try_open(&place) else {
+        panic!("nobody is there");
+    };
+    assert!(matches!(error, OpenError::Unreachable { .. }), "{error}");
+    proxy.make(Trouble::None);
+    let ali = actor("ali");
+    Bench::open(&place).commit(of_record(record(&ali, 1)));
+
+    proxy.make(Trouble::Cut);
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Bench::open(&place));
+        let tried = proxy.refused();
+        let began = Instant::now();
+        while proxy.refused() < tried + 3 {
+            assert!(began.elapsed() < DEADLINE && !opening.is_finished());
+            std::thread::yield_now();
+        }
+        proxy.make(Trouble::None);
+        assert_eq!(opening.join().unwrap().seqs(&ali), (None, vec![1]));
+    });
+}
+
+/// The database's name in an address.
+fn database(address: &str) -> &str {
+    let path = address.split('?').next().unwrap();
+    path.rsplit('/').next().unwrap()
 }
