@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 19] = [
+pub(crate) const KEYS: [&str; 20] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",

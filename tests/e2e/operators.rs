@@ -327,7 +327,8 @@ fn secrets_are_never_shown() {
 fn actors_leave_memory_when_it_is_short_and_lose_nothing() {
     let home = Home::new().unwrap();
     // Less than a host takes by itself: there is never enough.
-    home.configure("RUNTIME_LIMITS_MEMORY_BYTES=16777216").unwrap();
+    home.configure("RUNTIME_LIMITS_MEMORY_BYTES=16777216")
+        .unwrap();
     home.start().unwrap();
     let campaign = |n: usize| format!("donations:short-{n}");
     let campaigns = 12;

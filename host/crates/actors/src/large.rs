@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use host_journal::{Pieces, Position, Rows, Snapshot};
+use host_model::error::chain;
 use host_model::limits::{PIECES_STEP_MAX, SNAPSHOTS_IN_PIECES_MAX};
 use parking_lot::Mutex;
 
@@ -20,7 +21,7 @@ use crate::rest::Share;
 use crate::slots::{Claim, Slot};
 use crate::token::Token;
 use crate::turn::Settled;
-use crate::wake::{NotWoken, chain};
+use crate::wake::NotWoken;
 
 /// Stray pieces that are looked for at once.
 const STRAYS_AT_ONCE: usize = 64 * PIECES_STEP_MAX;

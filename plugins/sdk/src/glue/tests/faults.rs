@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use host_abi::{Bytes, FaultKind, Part, Status};
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Counter, call, with_sink};
+use super::{Actor, Counter, with_sink};
 use crate::glue::{Plain, table};
 use crate::panics;
 
