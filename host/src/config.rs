@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use host_journal::postgres::{Address, POOL_SIZE_MIN, SslMode};
+use host_journal::postgres::{self, Address, POOL_SIZE_MIN, SslMode, Timing};
+use host_journal::store::Opened;
+use host_journal::{OpenError, open_sqlite};
 
 use crate::home::Home;
 use crate::settings::Settings;
@@ -119,6 +121,20 @@ pub(crate) enum Store {
 }
 
 impl Store {
+    /// Opens it, and takes ownership.
+    pub(crate) fn open(&self, home: &Home, take_over: bool) -> Result<Opened, OpenError> {
+        match self {
+            Self::Sqlite { path, .. } => open_sqlite(path),
+            Self::Postgres { address, pool_size } => postgres::open(&postgres::Options {
+                address: (**address).clone(),
+                pool_size: *pool_size,
+                witness: home.data_dir().join("store.json"),
+                take_over,
+                timing: Timing::default(),
+            }),
+        }
+    }
+
     /// Where it is, without secrets.
     pub(crate) fn shown(&self) -> String {
         match self {

@@ -10,8 +10,7 @@ use host_cli::Failure;
 use host_cli::failure::EXIT_LOOK;
 use host_control::{Control, ControlServer, GatewayStatus};
 use host_gateway::{Gateway, Hub, Webhooks};
-use host_journal::postgres::{self, Timing};
-use host_journal::{Done, Journal, OpenError, Options};
+use host_journal::{Done, Journal, OpenError};
 use host_loader::Loader;
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
@@ -289,17 +288,8 @@ fn journal(
     take_over: bool,
     hand_back: impl FnMut(Vec<Done<Ticket>>) + Send + 'static,
 ) -> Result<Journal<Ticket>> {
-    let opened = match &config.store {
-        Store::Sqlite { path, .. } => Journal::open(Options { path: path.clone() }, hand_back),
-        Store::Postgres { address, pool_size } => postgres::open(&postgres::Options {
-            address: (**address).clone(),
-            pool_size: *pool_size,
-            witness: home.data_dir().join("store.json"),
-            take_over,
-            timing: Timing::default(),
-        })
-        .and_then(|opened| Journal::start(opened, hand_back)),
-    };
+    let opened = config.store.open(home, take_over);
+    let opened = opened.and_then(|opened| Journal::start(opened, hand_back));
     let attempted = || format!("open the store {}", store_name(home, &config.store));
     opened.map_err(|error| match error {
         // Another start finds the same.

@@ -295,6 +295,8 @@ fn what_is_kept_in_postgres_is_proven_exported_and_checked_running_and_stopped()
     let checked = check(&["--replay"]);
     assert_eq!(checked["ok"], true, "{checked}");
     assert!(checked["replay"]["events"].as_u64() > Some(0), "{checked}");
+    let migrated: Value = home.answer(&["store", "migrate", "--json"]).unwrap();
+    assert_eq!(migrated["from"], migrated["to"], "{migrated}");
     let to = home.path().join("copy.db");
     let refused = home.host(&["store", "backup", to.to_str().unwrap(), "--json"]);
     let refused = refused.unwrap().ends_with(1).unwrap();

@@ -1,14 +1,12 @@
 //! An operator's action on a home that is stopped: this process owns the store
 //! meanwhile, and the action is in the audit trail as any other.
 
-use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Context, Result};
 use host_control::Peer;
-use host_journal::{
-    Action, Done, Entry, Journal, Lost, Options, Outcome, Position, Record, Rows, unix_ms,
-};
+use host_journal::store::Opened;
+use host_journal::{Action, Done, Entry, Journal, Lost, Outcome, Position, Record, Rows, unix_ms};
 use host_model::Version;
 use serde_json::Value;
 
@@ -23,25 +21,21 @@ pub(super) struct Offline {
 }
 
 impl Offline {
-    /// Owns the store at `path`, and records that `name` is asked for by whoever runs
-    /// this process.
+    /// Records in the store, which this process owns, that `name` is asked for by whoever
+    /// runs it.
     pub(super) fn begin(
-        path: &Path,
+        opened: Opened,
         name: &str,
         arguments: Value,
         release: &Version,
     ) -> Result<Self> {
-        let options = Options {
-            path: path.to_owned(),
-        };
         let tell = |entries: Vec<Done<Told>>| {
             for entry in entries {
                 // Whoever asked waits for it.
                 let _ = entry.token.send(entry.result);
             }
         };
-        let opened = Journal::open(options, tell);
-        let journal = opened.with_context(|| format!("open the store {}", path.display()))?;
+        let journal = Journal::start(opened, tell).context("open the store")?;
         let peer = Peer::this_process();
         let action = Action {
             name: name.to_owned(),

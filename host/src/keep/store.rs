@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use host_cli::args::keep::Store as Command;
 use host_cli::{Client, Failure, Output, Progress, keep};
-use host_journal::{Archive, Options, Outcome, files};
+use host_journal::{Archive, Options, Outcome, files, open_sqlite, postgres};
 use host_model::keep::{BackupManifest, BackupReport};
 use host_upgrade::{BACKUP, missing, read_backup};
 use serde_json::json;
@@ -16,9 +16,9 @@ use serde_json::json;
 use super::offline::Offline;
 use super::{archive, failed, is_running, replay, store_path};
 use crate::launcher::{Found, home_failure};
-use crate::on_runtime;
 use crate::pidfile::PidFile;
 use crate::release::host_version;
+use crate::{config, on_runtime};
 
 /// What there is for a store in PostgreSQL.
 const PG_DUMP: &str = "use PostgreSQL's own pg_dump and pg_restore, and keep data/anchor.key and the releases beside the dump";
@@ -54,7 +54,8 @@ fn backup(file: PathBuf, found: &Found, out: &mut Output<'_>) -> Result<u8, Fail
     let attempted = format!("back the store up to {}", file.display());
     let release = found.permanent()?.manifest.version;
     let arguments = json!({ "file": file });
-    let action = Offline::begin(&path, "store/backup", arguments, &release);
+    let opened = open_sqlite(&path).map_err(|e| failed(&attempted, e))?;
+    let action = Offline::begin(opened, "store/backup", arguments, &release);
     let action = action.map_err(|e| failed(&attempted, e))?;
     let mut described: Option<BackupManifest> = None;
     let copied = action.journal().backup(&file, |copy| {
@@ -171,7 +172,8 @@ fn put_back(file: &Path, path: &Path, manifest: &BackupManifest) -> Result<()> {
     let put = || -> Result<()> {
         copy(file, &partial).with_context(|| format!("copy it to {}", partial.display()))?;
         let arguments = json!({"file": file, "made_ms": manifest.time_ms});
-        Offline::begin(&partial, "store/restore", arguments, &manifest.release)?
+        let opened = open_sqlite(&partial)?;
+        Offline::begin(opened, "store/restore", arguments, &manifest.release)?
             .end(&Outcome::done())?;
         File::open(&partial)?.sync_all()?;
         files::name(&partial, path).with_context(|| format!("name it {}", path.display()))
@@ -192,20 +194,23 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let path = store_path(
-        found,
-        "migrate the store",
-        "the next start brings the tables of a database up to date",
-    )?;
     let _alone = alone(found, "migrate the store")?;
-    let attempted = format!("migrate the store {}", path.display());
-    let options = Options { path: path.clone() };
-    let migrated = host_journal::migrate(&options).map_err(|e| refused(&attempted, e))?;
+    let store = found.config()?.store;
+    let attempted = format!("migrate the store {}", store.shown());
+    let migrated = match &store {
+        config::Store::Sqlite { path, .. } => {
+            host_journal::migrate(&Options { path: path.clone() })
+        }
+        config::Store::Postgres { address, .. } => postgres::migrate(address),
+    };
+    let migrated = migrated.map_err(|e| refused(&attempted, e))?;
     let (from, to) = (migrated.from, migrated.to);
     if from != to {
         let arguments = json!({"from": from, "to": to});
         let release = found.permanent()?.manifest.version;
-        Offline::begin(&path, "store/migrate", arguments, &release)
+        let opened = store.open(&found.home, false);
+        let opened = opened.map_err(|e| failed(&attempted, e))?;
+        Offline::begin(opened, "store/migrate", arguments, &release)
             .and_then(|action| action.end(&Outcome::done()))
             .map_err(|e| failed(&attempted, e))?;
     }

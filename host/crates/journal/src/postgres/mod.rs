@@ -22,6 +22,7 @@ mod archive;
 mod effects;
 mod inspect;
 mod lease;
+mod migrate;
 mod open;
 mod outbox;
 mod owner;
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 pub use address::{Address, SslMode};
 pub use archive::archive;
+pub use migrate::migrate;
 pub use open::open;
 
 /// Sessions that a store needs at least: one that writes, one for the lease, one that reads.

@@ -132,8 +132,8 @@ pub(super) async fn prepare(session: &mut Session, address: &str) -> Result<(), 
     )
 }
 
-/// The schema of a store of ours that is only read, if this host can.
-pub(super) async fn readable(session: &Session, address: &str) -> Result<i64, OpenError> {
+/// The schema of a store of ours.
+pub(super) async fn version(session: &Session, address: &str) -> Result<i64, OpenError> {
     if !is_ours(session.client(), address).await? {
         return Err(OpenError::MissingAt {
             address: address.to_owned(),
@@ -143,7 +143,12 @@ pub(super) async fn readable(session: &Session, address: &str) -> Result<i64, Op
     let rows = session.rows(sql, &[]).await;
     let rows = rows.map_err(failed_by("read the schema's version"))?;
     let found = rows.first().map_or(Ok(0), |row| row.try_get(0));
-    let found: i64 = found.map_err(failed("read the schema's version"))?;
+    found.map_err(failed("read the schema's version"))
+}
+
+/// The schema of a store of ours that is only read, if this host can.
+pub(super) async fn readable(session: &Session, address: &str) -> Result<i64, OpenError> {
+    let found = version(session, address).await?;
     let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
     match found {
         _ if found > known + 1 => Err(OpenError::NewerSchema { found, known }),

@@ -10,7 +10,7 @@ use test_postgres::shared;
 
 use crate::postgres::{self, Address, SslMode, Timing};
 use crate::store::Opened;
-use crate::{Archive, OpenError, Options, sqlite};
+use crate::{Archive, Migrated, OpenError, Options, migrate, sqlite};
 
 /// Tables that the journal's content is in.
 const TABLES: [&str; 8] = [
@@ -31,6 +31,9 @@ pub(super) trait Place: Sync {
 
     /// The same for reading only.
     fn archive(&self) -> Result<Archive, OpenError>;
+
+    /// Brings its tables up to date.
+    fn migrate(&self) -> Result<Migrated, OpenError>;
 
     /// A new one of the same kind.
     fn another(&self) -> Box<dyn Place>;
@@ -100,6 +103,11 @@ impl Place for Sqlite {
     fn archive(&self) -> Result<Archive, OpenError> {
         let path = self.path.clone();
         Archive::open(&Options { path })
+    }
+
+    fn migrate(&self) -> Result<Migrated, OpenError> {
+        let path = self.path.clone();
+        migrate(&Options { path })
     }
 
     fn another(&self) -> Box<dyn Place> {
@@ -184,6 +192,10 @@ impl Place for Postgres {
 
     fn archive(&self) -> Result<Archive, OpenError> {
         postgres::archive(&self.options.address)
+    }
+
+    fn migrate(&self) -> Result<Migrated, OpenError> {
+        postgres::migrate(&self.options.address)
     }
 
     fn another(&self) -> Box<dyn Place> {
