@@ -333,8 +333,8 @@ fn actors_leave_memory_when_it_is_short_and_lose_nothing() {
     let campaign = |n: usize| format!("donations:short-{n}");
     let campaigns = 12;
     for n in 0..campaigns {
-        let gift = json!({ "donation_id": "d1", "amount": "5.00", "currency": "EUR" });
-        home.rpc(&campaign(n), "donate", &gift).unwrap();
+        let terms = json!({ "title": "Short", "currency": "EUR", "goal": "100" });
+        home.rpc(&campaign(n), "open", &terms).unwrap();
     }
     wait::until("all of them sleep", || {
         let actors = home.status().ok()?.actors;

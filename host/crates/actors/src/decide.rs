@@ -145,10 +145,7 @@ impl Actors {
             principal: command.principal,
             idempotency_key,
         };
-        let bytes = record.payload.len() + record.event.len() + 128;
-        live.tail_bytes = live
-            .tail_bytes
-            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        live.lengthen_tail(&record);
         let due = TAIL_BYTES_MIN.max(usize::try_from(live.snapshot_bytes).unwrap_or(usize::MAX));
         let is_due = usize::try_from(live.tail_bytes).unwrap_or(usize::MAX) > due;
         let (snapshot, large) =

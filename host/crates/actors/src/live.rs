@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use host_journal::{AnswerKey, Carry, KeptAnswer, Position};
+use host_journal::{AnswerKey, Carry, KeptAnswer, Position, Record};
 use host_loader::State;
 use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
 
 use crate::keys::UnderWay;
 use crate::large::Writing;
 use crate::release::Code;
+
+/// About what a record takes beside its payload and its event.
+const RECORD_BYTES: usize = 128;
 
 /// An actor's state and what belongs to it.
 #[derive(Debug)]
@@ -55,6 +58,13 @@ impl Live {
     /// False for an actor that has accepted nothing yet, and leaves no trace.
     pub(crate) fn exists(&self) -> bool {
         self.seq > 0
+    }
+
+    /// Counts a record that stands behind the last snapshot.
+    pub(crate) fn lengthen_tail(&mut self, record: &Record) {
+        let bytes = record.payload.len() + record.event.len() + RECORD_BYTES;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.tail_bytes = self.tail_bytes.saturating_add(bytes);
     }
 
     pub(crate) fn carries(&self) -> &[Carry] {

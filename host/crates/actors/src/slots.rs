@@ -38,7 +38,8 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) phase: Phase,
-    /// The state, which changes hands with each claim: so a pointer. None while claimed, or when it has to be built from the journal.
+    /// The state, which changes hands with each claim: so a pointer. None while claimed,
+    /// or when it has to be built from the journal.
     pub(crate) live: Option<Box<Live>>,
     /// As when the actor was last seen here: known also while it is claimed.
     pub(crate) at: At,

@@ -136,10 +136,7 @@ fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, Stri
         live.state.apply(&record.event).map_err(fault)?;
         live.seq = record.seq;
         live.time_ms = record.time_ms;
-        let bytes = record.payload.len() + record.event.len() + 128;
-        live.tail_bytes = live
-            .tail_bytes
-            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        live.lengthen_tail(&record);
     }
     Ok(live)
 }

@@ -22,7 +22,7 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 /// The metrics without labels, `host_` before each: how it moves, and what it says.
-const METRICS: [(&str, Kind, &str); 27] = [
+const METRICS: [(&str, Kind, &str); 29] = [
     ("ready", Gauge, "1 if clients are served"),
     ("uptime_seconds", Gauge, "Since the host became ready"),
     ("rss_bytes", Gauge, "Resident memory"),
@@ -92,6 +92,16 @@ const METRICS: [(&str, Kind, &str); 27] = [
         "Bytes that the next start reads",
     ),
     ("store_bytes", Gauge, "Size of the store"),
+    (
+        "large_snapshots",
+        Gauge,
+        "Snapshots that are being written in pieces",
+    ),
+    (
+        "large_snapshots_waiting",
+        Gauge,
+        "Those that wait for their turn",
+    ),
     (
         "plugin_versions_resident",
         Gauge,

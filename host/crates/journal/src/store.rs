@@ -327,6 +327,25 @@ pub struct TimerMark {
     pub name: String,
 }
 
+/// What the key of a timer behind this mark is above: due time, actor and name.
+pub(crate) fn timers_behind(mark: Option<&TimerMark>) -> (i64, &str, &str) {
+    mark.map_or((i64::MIN, "", ""), |mark| {
+        (mark.due_ms, mark.actor.as_str(), mark.name.as_str())
+    })
+}
+
+/// What the ids of a plugin's actors behind `after` are above and below, by their bytes;
+/// of all actors for an empty name.
+pub(crate) fn listed_between(plugin: &str, after: Option<&ActorId>) -> (String, String) {
+    // ';' follows ':' in the order of bytes; no text is above U+10FFFF.
+    let (above, below) = match plugin {
+        "" => (String::new(), "\u{10ffff}".to_owned()),
+        plugin => (format!("{plugin}:"), format!("{plugin};")),
+    };
+    let after = after.map_or("", ActorId::as_str);
+    (above.max(after.to_owned()), below)
+}
+
 impl TimerMark {
     /// Behind this timer.
     #[must_use]

@@ -14,6 +14,7 @@ use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::group::Hash;
 use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
+use crate::store::{listed_between, timers_behind};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, PieceId, Position, TimerRow,
@@ -144,16 +145,7 @@ impl Reader for Pool {
         after: Option<&ActorId>,
         limit: usize,
     ) -> Result<Vec<Listed>, StoreError> {
-        // ';' follows ':' in the order of bytes; no text is above U+10FFFF.
-        let (mut above, below) = match plugin {
-            "" => (String::new(), "\u{10ffff}".to_owned()),
-            plugin => (format!("{plugin}:"), format!("{plugin};")),
-        };
-        if let Some(after) = after
-            && after.as_str() > above.as_str()
-        {
-            above = after.as_str().to_owned();
-        }
+        let (above, below) = listed_between(plugin, after);
         self.rows(
             "list actors",
             "SELECT DISTINCT ON (actor) actor, seq, version FROM snapshots
@@ -205,9 +197,7 @@ impl Reader for Pool {
         after: Option<&TimerMark>,
         limit: usize,
     ) -> Result<Vec<TimerRow>, StoreError> {
-        let (due_ms, actor, name) = after.map_or((i64::MIN, "", ""), |mark| {
-            (mark.due_ms, mark.actor.as_str(), mark.name.as_str())
-        });
+        let (due_ms, actor, name) = timers_behind(after);
         self.rows(
             "read timers",
             "SELECT actor, name, due_ms, set_at, version, payload FROM timers

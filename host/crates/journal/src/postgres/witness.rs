@@ -4,16 +4,15 @@
 //! It also has the home's own name: who comes back after a crash is known as the owner
 //! of before by it, and needs not wait for his own lease to run out.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::truth::compare;
-use crate::Position;
 use crate::error::OpenError;
 use crate::store::End;
+use crate::{Position, files, hex};
 
 /// The file, and what it has.
 #[derive(Debug)]
@@ -82,7 +81,7 @@ impl Witness {
         let known = note.end.as_ref().filter(|it| it.store == store_id)?;
         Some(End {
             last: Position(known.last),
-            hash: unhex(&known.hash)?,
+            hash: hex::decode(&known.hash)?,
         })
     }
 
@@ -102,7 +101,7 @@ impl Witness {
         let known = Some(Known {
             store: store_id.to_owned(),
             last: end.last.0,
-            hash: hex(&end.hash),
+            hash: hex::encode(&end.hash),
         });
         let mut note = self.note.lock();
         if note.end == known {
@@ -127,34 +126,14 @@ impl Witness {
 pub(super) fn random_name() -> std::io::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    Ok(hex(&bytes))
+    Ok(hex::encode(&bytes))
 }
 
-/// All of the new text, or the old one.
 fn write(path: &Path, note: &Note) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut file, note)?;
-    writeln!(file)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
-        return None;
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(bytes)
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    let mut text = serde_json::to_vec(note)?;
+    text.push(b'\n');
+    files::replace(path, &text, 0o600)
 }
 
 #[cfg(test)]
