@@ -57,33 +57,17 @@ pub(crate) fn watch<T>(
     now_ms: u64,
     handler: impl FnOnce() -> T,
 ) -> T {
-    RUNNER.with(|runner| {
-        let runner = runner.get_or_init(|| {
-            let runner = Arc::new(Runner::default());
-            RUNNERS.lock().push(Arc::downgrade(&runner));
-            runner
-        });
-        // What follows is not seen before the end of the run before it.
-        fence(Ordering::Release);
-        runner
-            .slot
-            .store(Arc::as_ptr(slot).addr(), Ordering::Relaxed);
-        runner
-            .stats
-            .store(Arc::as_ptr(stats).addr(), Ordering::Relaxed);
-        runner.since_ms.store(now_ms.max(1), Ordering::Release);
-        let _run = Run {
-            runner,
-            stats,
-            began_ms: now_ms,
-        };
-        handler()
-    })
+    // Not around the handler: its answer would be copied on its way out of `with`.
+    RUNNER.with(|runner| runner.get_or_init(Runner::new).begin(slot, stats, now_ms));
+    let _run = Run {
+        stats,
+        began_ms: now_ms,
+    };
+    handler()
 }
 
 /// A thread runs a handler until this is dropped.
 struct Run<'a> {
-    runner: &'a Runner,
     stats: &'a EventStats,
     began_ms: u64,
 }
@@ -91,12 +75,35 @@ struct Run<'a> {
 impl Drop for Run<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.runner.since_ms.store(0, Ordering::Release);
+        RUNNER.with(|runner| runner.get().map(|runner| runner.end()));
         self.stats.ran(self.began_ms, monotonic_ms());
     }
 }
 
 impl Runner {
+    /// This thread's, which the watchdog looks at from now on.
+    #[cold]
+    fn new() -> Arc<Self> {
+        let runner = Arc::new(Self::default());
+        RUNNERS.lock().push(Arc::downgrade(&runner));
+        runner
+    }
+
+    #[inline]
+    fn begin(&self, slot: &Arc<Slot>, stats: &Arc<EventStats>, now_ms: u64) {
+        // What follows is not seen before the end of the run before it.
+        fence(Ordering::Release);
+        let (slot, stats) = (Arc::as_ptr(slot).addr(), Arc::as_ptr(stats).addr());
+        self.slot.store(slot, Ordering::Relaxed);
+        self.stats.store(stats, Ordering::Relaxed);
+        self.since_ms.store(now_ms.max(1), Ordering::Release);
+    }
+
+    #[inline]
+    fn end(&self) {
+        self.since_ms.store(0, Ordering::Release);
+    }
+
     /// Actor, event and age of what has run for at least `least`.
     fn stuck(&self, least: Duration) -> Option<(usize, usize, Duration)> {
         let since_ms = self.since_ms.load(Ordering::Acquire);
