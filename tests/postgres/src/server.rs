@@ -33,7 +33,11 @@ pid=$!
 read -r word
 kill -INT $pid 2> /dev/null
 wait $pid 2> /dev/null
-[ "$word" = keep ] || rm -rf "$(dirname "$2")"
+[ "$word" = keep ] && exit
+folder=$(dirname "$2")
+rm -rf "$folder"/*
+# Where the folder around it belongs to another user, that user takes this one away.
+rmdir "$folder" 2> /dev/null || :
 "#;
 
 /// A server with a folder of its own. Dropped, it ends, and its folder with it.
