@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use e2e::{Home, Ran, wait};
+use e2e::{Home, Ran, http, wait};
 use serde_json::{Value, json};
 
 /// A home that runs, with one campaign and one gift in it.
@@ -190,6 +190,35 @@ fn a_rollback_never_goes_up() {
     let said = refused(home.host(&up).unwrap(), "newer_release");
     assert!(said.contains("host upgrade 0.2.0"), "{said}");
     assert_eq!(home.settled().unwrap().permanent.to_string(), "0.1.0");
+}
+
+#[test]
+fn a_rollback_that_is_said_twice_is_one_rollback() {
+    let home = running();
+    let port = home.status().unwrap().port;
+    let terms = json!({ "title": "Twice", "currency": "EUR", "goal": "100" });
+    for n in 0..200 {
+        let path = format!("/api/v1/donations/twice-{n}/open");
+        let opened = http::request(port, "POST", &path, &terms.to_string()).unwrap();
+        assert_eq!(opened.status, 200, "{opened:?}");
+    }
+    home.upgrade("0.2.0").unwrap();
+    let both: Vec<_> = (0..2)
+        .map(|_| home.begin(&["rollback", "--json"]).unwrap())
+        .collect();
+    let mut done = 0;
+    for rollback in both {
+        let ran = rollback.end().unwrap();
+        match ran.json::<Value>().unwrap()["reason"].as_str() {
+            None => done += 1,
+            // It came when the other one had ended.
+            Some(reason) => assert_eq!(reason, "nothing_to_roll_back", "{ran:?}"),
+        }
+    }
+    assert!(done >= 1);
+    let status = home.settled().unwrap();
+    assert_eq!(status.permanent.to_string(), "0.1.0");
+    assert_eq!(status.version.to_string(), "0.1.0");
 }
 
 #[test]

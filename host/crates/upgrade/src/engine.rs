@@ -137,12 +137,10 @@ pub enum RefusedUpgrade {
         wish: &'static str,
     },
     /// An upgrade under way goes back to where it came from only.
-    #[error(
-        "the upgrade under way came from {from}, so it goes back to {from}, not to {to}; go back first"
-    )]
+    #[error("what is under way goes back to {back}, not to {to}; let it end first")]
     OtherRelease {
-        /// Where it came from.
-        from: Version,
+        /// Where it goes.
+        back: Version,
         /// Where it was asked to go.
         to: Version,
     },
@@ -255,12 +253,12 @@ impl Upgrader {
         request: &RollbackRequest,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         if let Some(running) = self.running() {
-            let from = &running.plan.from;
+            let back = running.goes_back_to();
             if let Some(to) = &request.to
-                && to != from
+                && to != back
             {
                 return Err(RefusedUpgrade::OtherRelease {
-                    from: from.clone(),
+                    back: back.clone(),
                     to: to.clone(),
                 });
             }
@@ -352,6 +350,8 @@ impl Upgrader {
             }
             *slot = Some(running);
         }
+        // What is counted from here on is its own, also where it never comes to a switch.
+        self.actors.migrations().reset();
         self.control.spawn(run.go_on());
         Ok(progress)
     }

@@ -2,6 +2,7 @@
 
 use host_actors::Actors;
 use host_journal::unix_ms;
+use host_model::Version;
 use host_model::control::{Progress, UpgradeStatus};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ use crate::state::{State, Upgrade};
 pub(crate) struct Running {
     id: u64,
     pub(crate) plan: Plan,
+    /// Whether it is a rollback itself, of a release that was committed.
+    rollback: bool,
     state: Mutex<State>,
     ask: mpsc::Sender<Asked>,
     progress: broadcast::Sender<Progress>,
@@ -29,6 +32,7 @@ impl Running {
         Self {
             id: upgrade.id,
             plan: upgrade.plan.clone(),
+            rollback: upgrade.rollback,
             state: Mutex::new(upgrade.state.clone()),
             ask,
             progress,
@@ -84,9 +88,21 @@ impl Running {
             _ => {}
         }
         let progress = self.progress.subscribe();
-        // A full queue means that wishes wait already; this one changes nothing.
-        let _full = self.ask.try_send(asked);
+        // A rollback that is asked for again is the one under way: to take that back
+        // would lead up again.
+        if !(self.rollback && matches!(asked, Asked::RollBack)) {
+            // A full queue means that wishes wait already; this one changes nothing.
+            let _full = self.ask.try_send(asked);
+        }
         Ok(progress)
+    }
+
+    /// Where a rollback leads that is asked for now.
+    pub(crate) fn goes_back_to(&self) -> &Version {
+        match self.rollback {
+            true => &self.plan.to,
+            false => &self.plan.from,
+        }
     }
 
     pub(crate) fn status(&self, actors: &Actors) -> UpgradeStatus {
