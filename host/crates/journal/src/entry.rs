@@ -68,6 +68,49 @@ pub struct Rows {
     pub removed_through: Option<Position>,
 }
 
+impl Rows {
+    /// Whether nothing of it goes to the store.
+    pub(crate) fn is_empty(&self) -> bool {
+        // Taken apart, so that no field is forgotten.
+        let Self {
+            record,
+            snapshot,
+            piece,
+            whole,
+            pieces_removed,
+            consumed,
+            casts,
+            timers_set,
+            timers_cancelled,
+            outbox,
+            outbox_change,
+            answer,
+            answers_before_ms,
+            dead_letter,
+            quarantine,
+            values,
+            removed_through,
+        } = self;
+        record.is_none()
+            && snapshot.is_none()
+            && piece.is_none()
+            && whole.is_none()
+            && pieces_removed.is_empty()
+            && consumed.is_none()
+            && casts.is_empty()
+            && timers_set.is_empty()
+            && timers_cancelled.is_empty()
+            && outbox.is_empty()
+            && outbox_change.is_none()
+            && answer.is_none()
+            && answers_before_ms.is_none()
+            && dead_letter.is_none()
+            && quarantine.is_none()
+            && values.is_empty()
+            && removed_through.is_none()
+    }
+}
+
 /// The identity of a cast: the position of the record that caused it, and which
 /// of its casts it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -92,7 +92,7 @@ struct Tail {
 }
 
 /// What a group changes: an actor's new head, or that its tail is gone.
-pub(crate) type Changes = HashMap<ActorId, Option<Head>>;
+pub(crate) type Changes = HashMap<ActorId, Option<Head>, foldhash::fast::RandomState>;
 
 impl Default for Heads {
     fn default() -> Self {

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use host_model::ActorId;
 
 use crate::Position;
@@ -33,7 +34,7 @@ pub(crate) fn plan(entries: &[Placed], heads: &Heads) -> Result<Plan, String> {
     let record_bytes = entries.iter().filter_map(|it| it.sealed.record.as_ref());
     let mut planner = Planner {
         heads,
-        changes: Changes::with_capacity(entries.len()),
+        changes: Changes::with_capacity_and_hasher(entries.len(), RandomState::default()),
         perhaps_new: HashSet::new(),
         encoder: Encoder::with_capacity(
             entries.len(),

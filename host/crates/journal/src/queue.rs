@@ -118,22 +118,24 @@ impl<T> Queue<T> {
             }
             self.filled.wait(&mut line);
         }
-        let room = line.waiting.len().min(GROUP_RECORDS_MAX);
-        let mut batch = Batch {
-            entries: Vec::with_capacity(room),
-            tokens: Vec::with_capacity(room),
-        };
+        let waiting = line.waiting.iter().take(GROUP_RECORDS_MAX);
         let mut bytes = 0;
-        while batch.entries.len() < room {
-            let (placed, token) = line.waiting.pop_front().expect("the room is no larger");
-            bytes += placed.sealed.bytes;
-            batch.entries.push(placed);
-            batch.tokens.push(token);
-            if bytes >= GROUP_BYTES_MAX {
-                break;
-            }
-        }
-        Some(batch)
+        // The entry that reaches the bound is the last one.
+        let count = waiting
+            .take_while(|(placed, _)| {
+                let fits = bytes < GROUP_BYTES_MAX;
+                bytes += placed.sealed.bytes;
+                fits
+            })
+            .count();
+        // Callers wait for the lock: as a rule nothing is copied under it, and the next
+        // ones find as much room as was needed last.
+        let mut behind = VecDeque::with_capacity(line.waiting.len());
+        behind.extend(line.waiting.drain(count..));
+        let taken = std::mem::replace(&mut line.waiting, behind);
+        drop(line);
+        let (entries, tokens) = taken.into_iter().unzip();
+        Some(Batch { entries, tokens })
     }
 
     /// Publishes that everything up to `last` is decided and its last group durable.

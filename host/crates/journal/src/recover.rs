@@ -66,7 +66,7 @@ struct Recovery<'a> {
 
 impl Recovery<'_> {
     fn replay(&mut self, group: &GroupRow, frames: &[Frame<'_>]) -> Result<(), OpenError> {
-        let mut changes = Changes::new();
+        let mut changes = Changes::default();
         for frame in frames {
             let record = open_record(frame.record).map_err(|problem| Damage::of(group, problem))?;
             if record.is_action() || record.seq <= self.covered(&record.actor)? {

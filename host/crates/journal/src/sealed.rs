@@ -22,13 +22,21 @@ pub struct Sealed {
     /// The accepted command.
     pub record: Option<SealedRecord>,
     /// The state of its actor.
-    pub snapshot: Option<SealedSnapshot>,
-    /// All that is not encoded; `record` and `snapshot` are taken out.
+    pub snapshot: Option<Box<SealedSnapshot>>,
+    /// All else, where there is something: most entries are a record alone, and the
+    /// line stays short to copy.
+    pub rest: Option<Box<Rest>>,
+    /// What it counts for against the bounds.
+    pub bytes: usize,
+}
+
+/// The rows of an entry that are not encoded.
+#[derive(Debug)]
+pub struct Rest {
+    /// Without `record`, `snapshot` and `whole`.
     pub rows: Rows,
     /// Whose timers are meant, and the version that sets them.
     pub owner: Option<(ActorId, Version)>,
-    /// What it counts for against the bounds.
-    pub bytes: usize,
 }
 
 /// A sealed entry in its place.
@@ -93,15 +101,19 @@ impl Sealed {
                 "a snapshot includes the record beside it"
             );
         }
-        let owner = match (&record, &snapshot) {
-            (Some(record), _) => Some((record.actor.clone(), record.version.clone())),
-            (None, Some(snapshot)) => Some((snapshot.actor.clone(), snapshot.version.clone())),
-            (None, None) => None,
-        };
-        assert!(
-            owner.is_some() || (rows.timers_set.is_empty() && rows.timers_cancelled.is_empty()),
-            "timers stand beside a record or snapshot of their actor"
-        );
+        let rest_bytes = rows_bytes(&rows);
+        let rest = (!rows.is_empty()).then(|| {
+            let owner = match (&record, &snapshot) {
+                (Some(record), _) => Some((record.actor.clone(), record.version.clone())),
+                (None, Some(snapshot)) => Some((snapshot.actor.clone(), snapshot.version.clone())),
+                (None, None) => None,
+            };
+            assert!(
+                owner.is_some() || (rows.timers_set.is_empty() && rows.timers_cancelled.is_empty()),
+                "timers stand beside a record or snapshot of their actor"
+            );
+            Box::new(Rest { rows, owner })
+        });
         let record = record.map(SealedRecord::new);
         let snapshot = snapshot.map(|snapshot| {
             assert!(
@@ -111,38 +123,22 @@ impl Sealed {
             SealedSnapshot::new(&snapshot)
         });
         let snapshot = snapshot.or_else(|| whole.map(Whole::sealed));
+        let snapshot = snapshot.map(Box::new);
         let bytes = ENTRY_BYTES
             + record.as_ref().map_or(0, |record| record.bytes.len())
             + snapshot.as_ref().map_or(0, |snapshot| snapshot.body.len())
-            + rows_bytes(&rows);
+            + rest_bytes;
         Self {
             record,
             snapshot,
-            rows,
-            owner,
+            rest,
             bytes,
         }
     }
 
     /// Whether nothing of it goes to the store.
     pub fn is_barrier(&self) -> bool {
-        let rows = &self.rows;
-        self.record.is_none()
-            && self.snapshot.is_none()
-            && rows.piece.is_none()
-            && rows.pieces_removed.is_empty()
-            && rows.consumed.is_none()
-            && rows.casts.is_empty()
-            && rows.timers_set.is_empty()
-            && rows.timers_cancelled.is_empty()
-            && rows.outbox.is_empty()
-            && rows.outbox_change.is_none()
-            && rows.answer.is_none()
-            && rows.answers_before_ms.is_none()
-            && rows.dead_letter.is_none()
-            && rows.quarantine.is_none()
-            && rows.values.is_empty()
-            && rows.removed_through.is_none()
+        self.record.is_none() && self.snapshot.is_none() && self.rest.is_none()
     }
 }
 

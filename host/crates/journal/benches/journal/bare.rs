@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Result, anyhow};
 use host_model::limits::GROUP_RECORDS_MAX;
 
-use crate::callers::{Caller, Durable, record};
+use crate::callers::{Caller, Durable, bytes, record};
 
 type Appended = (Caller, Vec<u8>);
 
@@ -37,7 +37,7 @@ impl Bare {
     }
 
     pub(crate) fn append(&self, caller: Caller) -> Result<()> {
-        let bytes = record(&caller).1;
+        let bytes = bytes(&record(&caller));
         let sender = self.sender.as_ref().expect("taken on drop only");
         sender
             .send((caller, bytes))

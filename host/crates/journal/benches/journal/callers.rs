@@ -32,9 +32,9 @@ pub(crate) fn first(index: usize) -> Result<Caller> {
     })
 }
 
-/// What a caller appends, and its bytes as the journal stores them.
-pub(crate) fn record(caller: &Caller) -> (Record, Vec<u8>) {
-    let record = Record {
+/// What a caller appends.
+pub(crate) fn record(caller: &Caller) -> Record {
+    Record {
         actor: caller.actor.clone(),
         seq: caller.seq,
         version: Version::new(0, 1, 0),
@@ -44,9 +44,12 @@ pub(crate) fn record(caller: &Caller) -> (Record, Vec<u8>) {
         event: EVENT.into(),
         principal: String::new(),
         idempotency_key: None,
-    };
-    let bytes = rmp_serde::to_vec(&record).expect("a record is plain data");
-    (record, bytes)
+    }
+}
+
+/// Its bytes as the journal stores them.
+pub(crate) fn bytes(record: &Record) -> Vec<u8> {
+    rmp_serde::to_vec(record).expect("a record is plain data")
 }
 
 /// Lets `callers` append, each again when its last record is durable; records a

@@ -18,7 +18,7 @@ use host_journal::{Done, Entry, Journal, Rows};
 use test_postgres::Server;
 
 use crate::bare::Bare;
-use crate::callers::{Caller, Durable, record, run};
+use crate::callers::{Caller, Durable, bytes, record, run};
 use crate::stores::{Postgres, Sqlite, Store};
 
 /// Of each of the two at each number of callers; the median counts.
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     if !std::env::args().any(|arg| arg == "--bench") {
         return Ok(());
     }
-    let bytes = record(&callers::first(0)?).1.len();
+    let bytes = bytes(&record(&callers::first(0)?)).len();
     println!("median of {RUNS} runs each, in turn; records of {bytes} bytes");
     measure(&Sqlite)?;
     match test_postgres::is_installed() {
@@ -88,7 +88,7 @@ fn journal(callers: usize, store: &dyn Store) -> Result<f64> {
     let journal = Journal::start(store.journal(folder.path())?, tell)?;
     run(callers, &done, |caller: Caller| {
         let rows = Rows {
-            record: Some(record(&caller).0),
+            record: Some(record(&caller)),
             ..Rows::default()
         };
         let entry = Entry {

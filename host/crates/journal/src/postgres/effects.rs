@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use host_model::{ActorId, Version};
 
 use super::outbox::Changes;
-use crate::sealed::{Placed, SealedSnapshot};
+use crate::sealed::{Placed, Rest, SealedSnapshot};
 use crate::store::Group;
 use crate::{
     AnswerKey, CastId, Consumed, DeadLetter, KeptAnswer, Letter, OutboxId, PieceId, Position, Rows,
@@ -57,7 +57,15 @@ impl<'a> Effects<'a> {
 
     fn add(&mut self, entry: &'a Placed, time_ms: i64) {
         let (position, sealed) = (entry.position, &entry.sealed);
-        let rows = &sealed.rows;
+        let snapshot = sealed.snapshot.iter();
+        self.snapshots.extend(snapshot.map(|it| (position, &**it)));
+        if let Some(rest) = &sealed.rest {
+            self.add_rest(position, rest, time_ms);
+        }
+    }
+
+    fn add_rest(&mut self, position: Position, rest: &'a Rest, time_ms: i64) {
+        let rows = &rest.rows;
         if let Some(consumed) = &rows.consumed {
             self.consume(consumed);
         }
@@ -65,8 +73,6 @@ impl<'a> Effects<'a> {
         self.pieces
             .extend(piece.map(|it| (it.id(position), &it.body[..])));
         self.pieces_removed.extend(&rows.pieces_removed);
-        let snapshot = sealed.snapshot.iter();
-        self.snapshots.extend(snapshot.map(|it| (position, it)));
         for (index, letter) in (0..).zip(&rows.casts) {
             self.casts.insert(CastId { position, index }, letter);
         }
@@ -74,7 +80,7 @@ impl<'a> Effects<'a> {
         self.answers.extend(rows.answer.as_deref());
         self.answers_before_ms = self.answers_before_ms.max(rows.answers_before_ms);
         self.removed_through = self.removed_through.max(rows.removed_through);
-        if let Some((actor, version)) = &sealed.owner {
+        if let Some((actor, version)) = &rest.owner {
             for name in &rows.timers_cancelled {
                 self.timers.insert((actor, name), None);
             }

@@ -6,7 +6,7 @@ use host_model::{ActorId, Version};
 use rusqlite::{Connection, params};
 
 use super::{answers, outbox, pieces};
-use crate::sealed::{Placed, SealedSnapshot};
+use crate::sealed::{Placed, Rest, SealedSnapshot};
 use crate::store::{FENCED, Group, Records};
 use crate::{Consumed, DeadLetter, OutboxId, Position, Rows, Tried};
 
@@ -98,26 +98,17 @@ impl Tables<'_> {
 
     fn write_entry(&self, entry: &Placed, time_ms: i64) -> Result<(), Failed> {
         let (position, sealed) = (entry.position, &entry.sealed);
-        if let Some(consumed) = &sealed.rows.consumed {
+        let rows = sealed.rest.as_deref().map(|rest| &rest.rows);
+        if let Some(consumed) = rows.and_then(|rows| rows.consumed.as_ref()) {
             self.consume(consumed)?;
-        }
-        if let Some(piece) = &sealed.rows.piece {
-            pieces::write(self.connection, position, piece)?;
         }
         if let Some(snapshot) = &sealed.snapshot {
             self.write_snapshot(position, snapshot)?;
         }
-        pieces::remove(self.connection, &sealed.rows.pieces_removed)?;
-        self.write_casts(position, &sealed.rows)?;
-        self.write_webhooks(position, &sealed.rows, time_ms)?;
-        if let Some(answer) = &sealed.rows.answer {
-            answers::write(self.connection, &answer.0, &answer.1)?;
+        match &sealed.rest {
+            Some(rest) => self.write_rest(position, rest, time_ms),
+            None => Ok(()),
         }
-        if let Some((actor, version)) = &sealed.owner {
-            self.write_timers(position, actor, version, &sealed.rows)?;
-        }
-        self.write_rest(position, &sealed.rows)?;
-        Ok(())
     }
 
     fn consume(&self, consumed: &Consumed) -> Result<(), Failed> {
@@ -286,7 +277,25 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn write_rest(&self, position: Position, rows: &Rows) -> Result<(), Failed> {
+    /// All but what the entry uses up, which goes first.
+    fn write_rest(&self, position: Position, rest: &Rest, time_ms: i64) -> Result<(), Failed> {
+        let rows = &rest.rows;
+        if let Some(piece) = &rows.piece {
+            pieces::write(self.connection, position, piece)?;
+        }
+        pieces::remove(self.connection, &rows.pieces_removed)?;
+        self.write_casts(position, rows)?;
+        self.write_webhooks(position, rows, time_ms)?;
+        if let Some(answer) = &rows.answer {
+            answers::write(self.connection, &answer.0, &answer.1)?;
+        }
+        if let Some((actor, version)) = &rest.owner {
+            self.write_timers(position, actor, version, rows)?;
+        }
+        self.write_values(position, rows)
+    }
+
+    fn write_values(&self, position: Position, rows: &Rows) -> Result<(), Failed> {
         if let Some(change) = &rows.outbox_change {
             outbox::change(self.connection, change)?;
         }
