@@ -67,7 +67,6 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-
 use host_sdk::{
     Cx, Decision, Message, Migrate, Migrated, MigrationError, Plugin, Random, Rejection, Reply,
     Violation, export_plugin,

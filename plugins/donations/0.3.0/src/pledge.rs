@@ -127,10 +127,7 @@ impl Pledges {
             let missing = self.missing(pledge_id, pledge);
             let add = |sum: &mut Decimal, amount| *sum = sum.saturating_add(amount);
             add(&mut promised.pledged, pledge.amount);
-            add(
-                &mut promised.fulfilled,
-                self.fulfilled(pledge_id, pledge),
-            );
+            add(&mut promised.fulfilled, self.fulfilled(pledge_id, pledge));
             if pledge.cancelled.is_some() {
                 add(&mut promised.cancelled, missing);
                 continue;

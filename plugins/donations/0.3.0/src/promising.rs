@@ -145,12 +145,7 @@ impl Campaign {
         .reply(&news))
     }
 
-    pub(crate) fn cancel_pledge(
-        &self,
-        cx: &Cx<'_>,
-        pledge_id: String,
-        reason: String,
-    ) -> Decided {
+    pub(crate) fn cancel_pledge(&self, cx: &Cx<'_>, pledge_id: String, reason: String) -> Decided {
         let reason = text::checked("reason", reason, REASON_BYTES_MAX)?;
         let pledge = self.pledged(&pledge_id)?;
         access::owner(cx, pledge.subject.as_deref())?;

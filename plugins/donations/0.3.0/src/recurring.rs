@@ -30,7 +30,8 @@ struct Due {
 
 impl Terms {
     /// Terms as a client describes them, the fields read and found well formed.
-    fn read(command: Subscribe, today: Day) -> Result<Self, Rejection> {
+    /// They begin on `start_on` where the client names no date.
+    fn read(command: Subscribe, start_on: Day) -> Result<Self, Rejection> {
         let gift = Gift::read(
             command.subscription_id,
             command.donor,
@@ -45,17 +46,6 @@ impl Terms {
                 "times is 0; leave it out for gifts without an end",
             ));
         }
-        let start_on = command.start_on.unwrap_or(today);
-        let earliest = today.days_before(MAKE_UP_DAYS_MAX);
-        if start_on < earliest {
-            return Err(Rejection::new(
-                "bad_date",
-                format!(
-                    "start_on {start_on} is before {earliest}; a subscription begins at most \
-                     {MAKE_UP_DAYS_MAX} days ago"
-                ),
-            ));
-        }
         Ok(Self {
             donor: gift.donor,
             fund: gift.fund,
@@ -63,7 +53,7 @@ impl Terms {
             currency: gift.currency,
             payer: gift.payer,
             every,
-            start_on,
+            start_on: command.start_on.unwrap_or(start_on),
             times: command.times,
         })
     }
@@ -115,14 +105,21 @@ impl Campaign {
             SUBSCRIPTION_ID_BYTES_MAX,
         )?;
         if let Some(known) = self.subscriptions.get(&subscription_id) {
-            // Without a date, a repeat means the day of the first time.
-            let today = match command.start_on {
-                Some(_) => Day::of_ms(cx.now_ms()),
-                None => known.terms.start_on,
-            };
-            return repeated(&subscription_id, known, command, today);
+            return repeated(&subscription_id, known, command);
         }
-        let terms = Terms::read(command, Day::of_ms(cx.now_ms()))?;
+        let today = Day::of_ms(cx.now_ms());
+        let terms = Terms::read(command, today)?;
+        let earliest = today.days_before(MAKE_UP_DAYS_MAX);
+        if terms.start_on < earliest {
+            return Err(Rejection::new(
+                "bad_date",
+                format!(
+                    "start_on {} is before {earliest}; a subscription begins at most \
+                     {MAKE_UP_DAYS_MAX} days ago",
+                    terms.start_on
+                ),
+            ));
+        }
         if self.ledger.has_gifts_of(&subscription_id) {
             return Err(Rejection::new(
                 "conflict",
@@ -135,7 +132,9 @@ impl Campaign {
         if self.room_to_subscribe() == 0 {
             return Err(Rejection::new(
                 "campaign_full",
-                format!("a campaign takes {SUBSCRIPTIONS_MAX} subscriptions; open another for more"),
+                format!(
+                    "a campaign takes {SUBSCRIPTIONS_MAX} subscriptions; open another for more"
+                ),
             ));
         }
         let subscription = Subscription::new(terms, access::subject(cx));
@@ -156,7 +155,10 @@ impl Campaign {
     pub(crate) fn unsubscribe(&self, cx: &Cx<'_>, subscription_id: String) -> Decided {
         let Some(subscription) = self.subscriptions.get(&subscription_id) else {
             // What a client sent is shown in part only: it can be of any length.
-            let shown: String = subscription_id.chars().take(SUBSCRIPTION_ID_BYTES_MAX).collect();
+            let shown: String = subscription_id
+                .chars()
+                .take(SUBSCRIPTION_ID_BYTES_MAX)
+                .collect();
             return Err(Rejection::new(
                 "unknown_subscription",
                 format!("this campaign has no subscription {shown:?}"),
@@ -218,13 +220,10 @@ impl Campaign {
 }
 
 /// The answer to a `subscribe` whose id is taken.
-fn repeated(
-    subscription_id: &str,
-    known: &Subscription,
-    command: Subscribe,
-    today: Day,
-) -> Decided {
-    if Terms::read(command, today).is_ok_and(|terms| terms == known.terms) {
+fn repeated(subscription_id: &str, known: &Subscription, command: Subscribe) -> Decided {
+    // Without a date, it means the day of the first time.
+    let terms = Terms::read(command, known.terms.start_on);
+    if terms.is_ok_and(|terms| terms == known.terms) {
         let mut reply = shown(subscription_id, known);
         reply["duplicate"] = json!(true);
         return Ok(Decision::answer(&reply));

@@ -149,11 +149,13 @@ fn the_summary() {
                 "waqf": {},
             },
             "donors": 1,
+            "pledges": { "zakat": {}, "sadaqah": {}, "waqf": {} },
+            "subscriptions": 0,
             "recent": [
                 shown("d4", 4, "anonymous", "10.00", "USD"),
                 shown("d2", 2, "Ali", "10", "JPY"),
             ],
-            "version": "0.2.0",
+            "version": "0.3.0",
         })
     );
 }
@@ -163,7 +165,8 @@ fn a_campaign_that_is_not_open_can_be_looked_at() {
     let empty = json!({
         "title": null, "currency": null, "goal": null, "total": "0", "count": 0,
         "funds": { "zakat": {}, "sadaqah": {}, "waqf": {} }, "donors": 0,
-        "recent": [], "version": "0.2.0",
+        "pledges": { "zakat": {}, "sadaqah": {}, "waqf": {} }, "subscriptions": 0,
+        "recent": [], "version": "0.3.0",
     });
     assert_eq!(Desk::default().summary(), empty);
 }

@@ -3,8 +3,8 @@
 use host_sdk::{Message, Migrate, Plugin, Random};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, bytes, old_donate, old_opened};
-use crate::{CarriedGift, Carry, Donations, Old, Refund};
+use super::desk::{Desk, bytes, old_donate, old_opened, old_refund};
+use crate::{Carry, Donations, Old};
 
 #[test]
 fn a_campaign_that_is_not_open_crosses() {
@@ -27,129 +27,151 @@ fn a_campaign_may_be_opened_after_the_way_back() {
     assert_eq!(desk.balance("sadaqah", "USD"), "5.00");
 }
 
-#[test]
-fn a_refund_after_the_way_there_and_back_reverses_the_payment() {
-    let mut desk = Desk::open();
-    desk.donate("d1", ("5", "USD"), "zakat", "ali").unwrap();
+/// A campaign with a pledge `p` of 30.00, of which `d1` has brought 10.00, and a
+/// subscription `m` of which the first gift was taken.
+fn promised() -> Desk {
+    let mut desk = Desk::open_on("2026-01-31");
+    desk.pledge("p", "30").unwrap();
+    desk.give_to("p", "d1", "10").unwrap();
+    desk.subscribe("m", "3", "month").unwrap();
+    assert_eq!(desk.fire_due(), 1);
+    desk
+}
+
+/// The same after 0.2.0 did something to it, with the timers that waited meanwhile.
+fn after(desk: Desk, meanwhile: impl FnOnce(&mut Old)) -> Desk {
     let down = desk.state.down().unwrap();
-    let mut desk = Desk::up(down.old, Some(down.carry), false);
-    desk.refund("d1").unwrap();
-    assert_eq!(desk.effects.len(), 2, "{:?}", desk.effects);
-}
-
-/// A campaign of 0.1.0 with d1, and one of its donations changed by `edit`.
-fn edited(edit: impl FnOnce(&mut Value)) -> Old {
-    let mut old = old_opened();
-    old_donate(&mut old, "d1", "5");
-    let mut value = serde_json::to_value(old).unwrap();
-    edit(&mut value["campaign"]);
-    serde_json::from_value(value).unwrap()
-}
-
-fn carried(donation_id: &str, gift: CarriedGift) -> Option<Carry> {
-    Some(Carry {
-        gifts: [(donation_id.to_owned(), gift)].into(),
-        allocations: Vec::new(),
-    })
-}
-
-#[test]
-fn what_contradicts_itself_stays_on_0_1_0() {
-    let refund = Some(Refund {
-        reason: "asked for".into(),
-    });
-    let refunded = CarriedGift {
-        refund,
-        ..CarriedGift::default()
-    };
-    let spent: Carry = serde_json::from_value(json!({ "gifts": {}, "allocations": [
-        { "fund": "sadaqah", "category": "soup", "amount": "5.01", "currency": "USD" },
-    ]}))
-    .unwrap();
-    for (what, old, carry) in [
-        (
-            "a gift in euros, and no carry to say for which fund",
-            edited(|c| c["ledger"][0]["currency"] = json!("EUR")),
-            None,
-        ),
-        (
-            "a refund, and no carry to say why",
-            edited(|c| c["ledger"][0]["refunded"] = json!(true)),
-            None,
-        ),
-        (
-            "a refund that only the carry knows",
-            edited(|_| ()),
-            carried("d1", refunded.clone()),
-        ),
-        (
-            "a refund that only the state knows",
-            edited(|c| c["ledger"][0]["refunded"] = json!(true)),
-            Some(Carry::default()),
-        ),
-        (
-            "a gift that only the carry knows",
-            edited(|_| ()),
-            carried("d2", CarriedGift::default()),
-        ),
-        (
-            "a carry of a campaign that was never opened",
-            Old::default(),
-            carried("d1", refunded),
-        ),
-        (
-            "a total that is not the sum",
-            edited(|c| c["total"] = json!("6.00")),
-            None,
-        ),
-        ("more spent than received", edited(|_| ()), Some(spent)),
-        (
-            "a donation_id twice",
-            edited(|c| {
-                let twice = c["ledger"][0].clone();
-                c["ledger"].as_array_mut().unwrap().push(twice);
-                c["total"] = json!("10.00");
-                c["count"] = json!(2);
-            }),
-            None,
-        ),
-    ] {
-        assert!(Donations::up(old, carry, true).is_err(), "{what}");
+    let mut old = down.old;
+    meanwhile(&mut old);
+    Desk {
+        timers: desk.timers,
+        now_ms: desk.now_ms,
+        ..Desk::up(old, Some(down.carry), true)
     }
 }
 
 #[test]
-fn a_donate_of_0_1_0_is_one_of_this_version() {
-    let gift = json!({ "donation_id": "d1", "amount": "1", "currency": "EUR" });
+fn a_gift_that_0_2_0_gave_back_is_outstanding_again() {
+    let desk = after(promised(), |old| old_refund(old, "d1"));
+    assert_eq!(desk.promised(), ["30.00", "0.00", "0.00", "30.00", "0.00"]);
+}
+
+#[test]
+fn gifts_of_subscriptions_are_ordinary_ones_in_0_2_0() {
+    let desk = promised();
+    let down = desk.state.down().unwrap();
+    let campaign = serde_json::to_value(down.old).unwrap()["campaign"].take();
+    assert_eq!(campaign["ledger"][1]["donation_id"], "m/1");
+    assert_eq!(campaign["books"]["total"], "13.00");
+    let mut desk = after(desk, |old| old_refund(old, "m/1"));
+    let again = desk.subscribe("m", "3", "month").unwrap();
+    assert_eq!(again["taken"], 1, "its date is over all the same");
+}
+
+#[test]
+fn dates_that_passed_meanwhile_have_their_gifts_late_and_once() {
+    let mut desk = after(promised(), |old| old_donate(old, "d2", "1"));
+    desk.set_day("2026-04-01");
+    assert_eq!(desk.fire_due(), 2);
+    assert_eq!(desk.donation_ids(), ["d1", "m/1", "d2", "m/2", "m/3"]);
+    desk.set_day("2026-04-30");
+    assert_eq!(desk.fire_due(), 1);
+}
+
+#[test]
+fn a_gift_that_0_2_0_took_under_a_dates_id_is_that_dates() {
+    // As a giver does who was told that no timer would come.
+    let mut desk = after(promised(), |old| old_donate(old, "m/2", "3"));
+    desk.set_day("2026-03-31");
+    assert_eq!(desk.fire_due(), 2);
+    assert_eq!(desk.donation_ids(), ["d1", "m/1", "m/2", "m/3"]);
+    let again = desk.subscribe("m", "3", "month").unwrap();
+    assert_eq!(
+        (&again["taken"], &again["next_on"]),
+        (&json!(3), &json!("2026-04-30"))
+    );
+}
+
+/// The carry of [`promised`], changed by `edit`.
+fn edited(edit: impl FnOnce(&mut Value)) -> (Old, Carry) {
+    let down = promised().state.down().unwrap();
+    let mut carry = serde_json::to_value(down.carry).unwrap();
+    edit(&mut carry);
+    (down.old, serde_json::from_value(carry).unwrap())
+}
+
+#[test]
+fn what_contradicts_itself_stays_on_0_2_0() {
+    let (old, carry) = edited(|_| ());
+    assert!(Donations::up(old, Some(carry), true).is_ok());
+    for (what, (old, carry)) in [
+        (
+            "a carry of a campaign that was never opened",
+            (Old::default(), edited(|_| ()).1),
+        ),
+        (
+            "a gift that only the carry knows",
+            edited(|c| c["gifts"]["d9"] = json!("p")),
+        ),
+        (
+            "a gift that names a pledge which nobody made",
+            edited(|c| c["gifts"]["d1"] = json!("q")),
+        ),
+        (
+            "more given than was promised",
+            edited(|c| c["pledges"]["p"]["amount"] = json!("9.00")),
+        ),
+        (
+            "a gift that names a pledge to another fund",
+            edited(|c| c["pledges"]["p"]["fund"] = json!("waqf")),
+        ),
+        (
+            "a date that is over without a gift",
+            edited(|c| c["subscriptions"]["m"]["taken"] = json!(2)),
+        ),
+        (
+            "a subscription that goes on after its last date",
+            edited(|c| c["subscriptions"]["m"]["terms"]["times"] = json!(1)),
+        ),
+    ] {
+        assert!(Donations::up(old, Some(carry), true).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn messages_of_0_2_0_are_ones_of_this_version() {
+    let gift = json!({ "donation_id": "d1", "amount": "1", "currency": "EUR", "fund": "waqf" });
     let message = Message::new("donate", &gift);
     assert_eq!(Donations::upcast(message.clone()), Ok(message));
 }
 
 #[test]
-fn what_0_1_0_does_not_know_is_refused_by_name() {
-    for event in ["refund", "allocate"] {
+fn what_0_2_0_does_not_know_is_refused_by_name() {
+    for event in [
+        "pledge",
+        "fulfil",
+        "cancel_pledge",
+        "subscribe",
+        "unsubscribe",
+        "subscription/m",
+    ] {
         let refused = Donations::downcast(Message::new(event, &json!({}))).unwrap_err();
         assert_eq!(refused.reason, "unknown_event");
         assert!(refused.message.contains(event));
     }
+    for event in ["open", "refund", "allocate", "summary"] {
+        let message = Message::new(event, &json!({ "pledge_id": "p" }));
+        assert_eq!(Donations::downcast(message.clone()), Ok(message));
+    }
 }
 
 #[test]
-fn sadaqah_goes_back_as_0_1_0_would_say_it() {
-    let gift = json!({ "donation_id": "d1", "amount": "1", "currency": "EUR" });
+fn a_gift_goes_back_without_its_pledge() {
+    let gift = json!({ "donation_id": "d1", "amount": "1", "currency": "EUR", "fund": "zakat" });
     let mut newer = gift.clone();
-    newer["fund"] = json!("sadaqah");
-    newer["payer"] = json!("ali");
+    newer["pledge_id"] = json!("p");
     let older = Donations::downcast(Message::new("donate", &newer));
     assert_eq!(older, Ok(Message::new("donate", &gift)));
-}
-
-/// 0.1.0 refuses it by its fund, or answers a repeat; its own tests show both.
-#[test]
-fn other_funds_go_back_with_their_name() {
-    let gift = json!({ "donation_id": "d1", "amount": "1", "currency": "USD", "fund": "zakat" });
-    let message = Message::new("donate", &gift);
-    assert_eq!(Donations::downcast(message.clone()), Ok(message));
 }
 
 #[test]
@@ -161,9 +183,8 @@ fn samples_are_new_and_acceptable() {
         assert_eq!(samples.len(), 23);
         assert_eq!(samples, desk.state.samples(&mut Random::new(seed), 23));
         for Message { event, payload } in samples {
-            let new =
-                event != "donate" || payload["fund"] != "sadaqah" || payload["currency"] != "USD";
-            assert!(new, "{event} {payload}");
+            let is_new = event != "donate" || payload["pledge_id"].is_string();
+            assert!(is_new, "{event} {payload}");
             desk.send(&event, payload.clone())
                 .unwrap_or_else(|reason| panic!("{event} {payload}: {reason}"));
         }
@@ -177,11 +198,12 @@ fn samples_are_new_and_acceptable() {
 }
 
 #[test]
-fn a_sample_gives_back_what_0_1_0_took() {
+fn a_sample_counts_what_0_2_0_took_towards_a_pledge() {
     let mut old = old_opened();
     old_donate(&mut old, "d1", "5");
     let desk = Desk::up(old, None, false);
-    let samples = desk.state.samples(&mut Random::new(0), 1);
-    assert_eq!(samples[0].payload["donation_id"], "d1");
+    let samples = desk.state.samples(&mut Random::new(0), 2);
+    assert_eq!(samples[1].event, "fulfil");
+    assert_eq!(samples[1].payload["donation_id"], "d1");
     desk.state.check().unwrap();
 }
