@@ -61,11 +61,11 @@ impl Gift {
         self
     }
 
-    /// A gift that fulfils no pledge may be repeated with one: 0.2.0 took it, and let
-    /// the name fall.
+    /// Another pledge makes it another gift. One where there was none does not, nor none
+    /// where there is one: 0.2.0 lets the name of a pledge fall, and `fulfil` adds it.
     fn is(&self, donation: &Donation) -> bool {
-        let pledged = donation.pledge_id.is_none() || self.pledge_id == donation.pledge_id;
-        pledged
+        let both = self.pledge_id.as_ref().zip(donation.pledge_id.as_ref());
+        both.is_none_or(|(one, other)| one == other)
             && self.donor == donation.donor
             && self.amount == donation.amount
             && self.currency == donation.currency

@@ -36,6 +36,6 @@ pub(crate) const PLEDGE_ID_BYTES_MAX: usize = 128;
 /// Longest `subscription_id`, in bytes: with `/` and a number behind it, it is a
 /// `donation_id`.
 pub(crate) const SUBSCRIPTION_ID_BYTES_MAX: usize = 100;
-/// How many days before today a subscription may begin. What came due since then is
-/// made up for at once: 366 gifts at most, for one that comes round each day.
-pub(crate) const MAKE_UP_DAYS_MAX: i32 = 365;
+/// How many days before today a subscription may begin: a year. What came due since
+/// then is made up for at once: 367 gifts at most, for one that comes round each day.
+pub(crate) const MAKE_UP_DAYS_MAX: i32 = 366;

@@ -100,6 +100,8 @@ fn a_gift_can_be_counted_towards_a_pledge_later() {
     let again = desk.send("fulfil", fulfil("p", "d1")).unwrap();
     assert_eq!(again["duplicate"], true);
     assert_eq!(again["outstanding"], "20.00");
+    let repeat = desk.donate("d1", ("10", "USD"), "sadaqah", "").unwrap();
+    assert_eq!(repeat["duplicate"], true, "as its giver says it");
     let refused = |reason: &str| Err(reason.to_owned());
     assert_eq!(desk.send("fulfil", fulfil("q", "d1")), refused("conflict"));
     let more = desk.send("fulfil", fulfil("p", "d2"));

@@ -139,6 +139,19 @@ fn it_is_ended_when_the_giver_says_so() {
 }
 
 #[test]
+fn it_may_begin_a_year_ago_or_later_than_today() {
+    let mut desk = Desk::open_on("2026-03-31");
+    for (id, start_on, fired) in [("a", "2025-03-30", 13), ("b", "2026-04-01", 0)] {
+        let terms = json!({
+            "subscription_id": id, "amount": "3", "currency": "USD", "every": "month",
+            "start_on": start_on,
+        });
+        desk.send("subscribe", terms).unwrap();
+        assert_eq!(desk.fire_due(), fired, "{start_on}");
+    }
+}
+
+#[test]
 fn other_terms_under_a_taken_id_are_a_conflict() {
     let mut desk = Desk::open_on("2026-01-31");
     desk.subscribe("m", "3", "month").unwrap();

@@ -191,7 +191,7 @@ fn subscriptions() {
     }
     refused("subscribe", "times", json!(0), "bad_times");
     refused("subscribe", "times", json!(-1), "bad_payload");
-    refused("subscribe", "start_on", json!("2025-03-30"), "bad_date");
+    refused("subscribe", "start_on", json!("2025-03-29"), "bad_date");
     refused("subscribe", "start_on", json!("2026-04-31"), "bad_payload");
     let unknown = json!("m");
     refused(
