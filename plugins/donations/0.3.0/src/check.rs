@@ -101,7 +101,7 @@ fn check_pledges(campaign: &Campaign) -> Result<(), Violation> {
             continue;
         };
         let pledge = campaign.pledges.get(pledge_id);
-        if !pledge.is_some_and(|p| (p.fund, p.currency) == (donation.fund, donation.currency)) {
+        if pledge.is_none_or(|p| (p.fund, p.currency) != (donation.fund, donation.currency)) {
             return Err(Violation::new(
                 "a gift fulfils a pledge to its own fund and in its own currency",
                 format!("{:?} names {pledge_id:?}", donation.donation_id),
