@@ -15,7 +15,7 @@ port=$("$host" status --json | sed -n 's/.*"port": *\([0-9]*\).*/\1/p')
 
 cat <<TRY
 
-A host runs release 0.1.0, and 0.2.0 lies beside it. In another terminal:
+A host runs release 0.1.0, and 0.2.0 and 0.3.0 lie beside it. In another terminal:
 
   host=$host
   \$host status

@@ -276,7 +276,9 @@ fn a_plugin_that_replays_to_something_else_is_named() {
     let home = Home::new().unwrap();
     let fickle = ["plugins/hostile/fickle/0.1.0"];
     release::assemble(&home, "0.1.0", &fickle, &[]).unwrap();
-    fs::remove_dir_all(home.path().join("releases/0.2.0")).unwrap();
+    for other in ["0.2.0", "0.3.0"] {
+        fs::remove_dir_all(home.path().join("releases").join(other)).unwrap();
+    }
     home.start().unwrap();
     home.rpc("fickle:right", "count", &json!({})).unwrap();
     home.rpc("fickle:wrong", "home", &json!({})).unwrap();

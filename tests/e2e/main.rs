@@ -28,8 +28,12 @@ mod phoenix;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod two_steps;

@@ -22,7 +22,7 @@ fn statuses(home: &Home) -> Vec<(String, String)> {
     rows.iter().map(row).collect()
 }
 
-fn rows(of: [(&str, &str); 2]) -> Vec<(String, String)> {
+fn rows(of: [(&str, &str); 3]) -> Vec<(String, String)> {
     of.iter()
         .map(|(v, s)| ((*v).to_owned(), (*s).to_owned()))
         .collect()
@@ -130,22 +130,38 @@ fn releases_have_the_statuses_of_their_history() {
     home.start().unwrap();
     assert_eq!(
         statuses(&home),
-        rows([("0.1.0", "permanent"), ("0.2.0", "unpacked")])
+        rows([
+            ("0.1.0", "permanent"),
+            ("0.2.0", "unpacked"),
+            ("0.3.0", "unpacked")
+        ])
     );
     home.detach("0.2.0").unwrap();
     assert_eq!(
         statuses(&home),
-        rows([("0.1.0", "permanent"), ("0.2.0", "current")])
+        rows([
+            ("0.1.0", "permanent"),
+            ("0.2.0", "current"),
+            ("0.3.0", "unpacked")
+        ])
     );
     home.done(&["commit", "--json"]).unwrap();
     assert_eq!(
         statuses(&home),
-        rows([("0.1.0", "old"), ("0.2.0", "permanent")])
+        rows([
+            ("0.1.0", "old"),
+            ("0.2.0", "permanent"),
+            ("0.3.0", "unpacked")
+        ])
     );
     home.rollback().unwrap();
     assert_eq!(
         statuses(&home),
-        rows([("0.1.0", "permanent"), ("0.2.0", "old")])
+        rows([
+            ("0.1.0", "permanent"),
+            ("0.2.0", "old"),
+            ("0.3.0", "unpacked")
+        ])
     );
     let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
     let ended = |row: &Value| (row["id"].clone(), row["to"].clone(), row["outcome"].clone());
@@ -253,8 +269,8 @@ fn going_up_and_down_keeps_the_process_small_and_ready() {
     }
     let status = home.status().unwrap();
     assert_eq!(
-        status.resident_versions, 4,
-        "two plugins in two versions, opened once each"
+        status.resident_versions, 5,
+        "one plugin in three versions and one in two, opened once each"
     );
     let seen = load.stop().unwrap();
     assert_eq!((seen.closed, seen.errors.len()), (0, 0));

@@ -1,9 +1,12 @@
 //! One actor without a host: a state, its time and sequence, its carries, and
 //! what the journal would hold of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use host_loader::{Accepted, Call, Caller, Fault, Plugin, State, Verdict};
+use host_model::Version;
+use host_model::effect::Effect;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -15,7 +18,10 @@ pub(crate) struct Actor {
     pub(crate) state: State,
     pub(crate) now_ms: i64,
     seq: u64,
-    carry: Option<Carry>,
+    /// One upon the other, as the host keeps them.
+    carries: Vec<Carry>,
+    /// When each comes due, and what with.
+    timers: BTreeMap<String, (i64, String)>,
     /// The state after the last change of version, and the events since.
     snapshot: Vec<u8>,
     tail: Vec<Vec<u8>>,
@@ -23,6 +29,7 @@ pub(crate) struct Actor {
 
 /// What a `down` left behind, and the digest of the state that it belongs to.
 struct Carry {
+    older: Version,
     bytes: Vec<u8>,
     digest: [u8; 32],
 }
@@ -36,7 +43,8 @@ impl Actor {
             state,
             now_ms: NOON_MS,
             seq: 0,
-            carry: None,
+            carries: Vec::new(),
+            timers: BTreeMap::new(),
             tail: Vec::new(),
         }
     }
@@ -47,14 +55,58 @@ impl Actor {
         let payload = payload.to_string();
         let call = self.message(event, payload.as_bytes());
         let verdict = self.state.handle(&call)?;
-        if let Verdict::Accepted(Accepted {
-            event: Some(event), ..
-        }) = &verdict
-        {
-            self.seq += 1;
-            self.tail.push(event.to_vec());
-        }
+        self.happen(&verdict);
         Ok(verdict)
+    }
+
+    fn happen(&mut self, verdict: &Verdict) {
+        let Verdict::Accepted(Accepted {
+            event: Some(event),
+            effects,
+            ..
+        }) = verdict
+        else {
+            return;
+        };
+        self.seq += 1;
+        self.tail.push(event.to_vec());
+        for effect in effects {
+            match effect {
+                Effect::SetTimer {
+                    name,
+                    at_ms,
+                    payload,
+                } => {
+                    let timer = (*at_ms, payload.get().to_owned());
+                    self.timers.insert(name.clone(), timer);
+                }
+                Effect::CancelTimer { name } => drop(self.timers.remove(name)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Time passes, and timers that have come due fire, earliest first. How many did.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, ms: i64) -> usize {
+        self.now_ms += ms;
+        let mut fired = 0;
+        loop {
+            let due = self.timers.iter().filter(|(_, (at, _))| *at <= self.now_ms);
+            let Some((name, _)) = due.min_by_key(|(_, (at, _))| *at) else {
+                return fired;
+            };
+            let name = name.clone();
+            let (_, payload) = self.timers.remove(&name).unwrap();
+            let mut call = self.message(&name, payload.as_bytes());
+            call.caller = Caller::TIMER;
+            let verdict = self.state.timer(&call).unwrap();
+            if let Verdict::Rejected(rejection) = verdict {
+                panic!("the timer {name} is refused: {rejection:?}");
+            }
+            self.happen(&verdict);
+            fired += 1;
+        }
     }
 
     /// The reply to a command, or the reason of its refusal.
@@ -136,10 +188,10 @@ impl Actor {
     #[track_caller]
     pub(crate) fn up(&mut self, to: &Arc<Plugin>) -> bool {
         let old = self.export();
-        let carry = self.carry.take();
+        let from = self.state.plugin().version().clone();
+        let carry = self.carries.pop_if(|carry| carry.older == from);
         let digest: [u8; 32] = Sha256::digest(&old).into();
         let changed = carry.as_ref().is_some_and(|carry| carry.digest != digest);
-        let from = self.state.plugin().version().clone();
         let carry = carry.as_ref().map(|carry| &*carry.bytes);
         let state = to.up(&from, &old, carry, changed).unwrap();
         self.came_over(state);
@@ -156,7 +208,8 @@ impl Actor {
             canonical, down.state,
             "the old state is written as the old version writes it"
         );
-        self.carry = Some(Carry {
+        self.carries.push(Carry {
+            older: to.version().clone(),
             bytes: down.carry.to_vec(),
             digest: Sha256::digest(&canonical).into(),
         });
@@ -169,9 +222,11 @@ impl Actor {
     pub(crate) fn up_and_down_changes_nothing(&self, newer: &Arc<Plugin>) {
         let old = self.export();
         let older = self.state.plugin();
-        let carry = self.carry.as_ref().map(|carry| &*carry.bytes);
-        let changed = (self.carry.as_ref())
-            .is_some_and(|carry| carry.digest != <[u8; 32]>::from(Sha256::digest(&old)));
+        let last = self.carries.last();
+        let last = last.filter(|carry| carry.older == *older.version());
+        let carry = last.map(|carry| &*carry.bytes);
+        let changed =
+            last.is_some_and(|carry| carry.digest != <[u8; 32]>::from(Sha256::digest(&old)));
         let up = newer.up(older.version(), &old, carry, changed).unwrap();
         let down = up.down(older.version()).unwrap();
         assert_eq!(down.state, old, "down(up(S)) = S");

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "donations-v0-1-0",
     "donations-v0-2-0",
+    "donations-v0-3-0",
     "faulty-v0-1-0",
     "faulty-v0-2-0",
     "raw-v0-1-0",

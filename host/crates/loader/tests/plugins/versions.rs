@@ -1,5 +1,6 @@
 //! States that move between two versions that are open at once.
 
+mod chain;
 mod donations;
 mod troubles;
 mod zakat;

@@ -27,16 +27,29 @@ fn giving(bench: &Bench, at: usize, gifts: u32) -> Actor {
 }
 
 #[test]
-fn campaigns_of_both_versions_keep_it() {
-    let bench = Bench::with(&["donations-v0-1-0", "donations-v0-2-0"]);
-    for at in [0, 1] {
+fn campaigns_of_all_versions_keep_it() {
+    let bench = Bench::with(&["donations-v0-1-0", "donations-v0-2-0", "donations-v0-3-0"]);
+    for at in [0, 1, 2] {
         let mut campaign = giving(&bench, at, 40);
-        if at == 1 {
+        if at >= 1 {
             let refund = json!({"donation_id": "d4", "reason": "asked for"});
             campaign.send("refund", &refund);
             let allocate =
                 json!({"fund": "zakat", "category": "fuqara", "amount": "1.00", "currency": "USD"});
             campaign.send("allocate", &allocate);
+        }
+        if at == 2 {
+            let pledge = json!({"pledge_id": "p", "amount": "50.00", "currency": "USD"});
+            campaign.send("pledge", &pledge);
+            let gift = json!({"donation_id": "p1", "amount": "20.00", "currency": "USD",
+                "pledge_id": "p"});
+            campaign.send("donate", &gift);
+            let refund = json!({"donation_id": "p1", "reason": "asked for"});
+            campaign.send("refund", &refund);
+            let terms = json!({"subscription_id": "s", "amount": "3.00", "currency": "USD",
+                "every": "month", "times": 12});
+            campaign.send("subscribe", &terms);
+            campaign.send("unsubscribe", &json!({"subscription_id": "s"}));
         }
         let replayed = bench.judge(&campaign.course).unwrap();
         assert_eq!(replayed.state, campaign.state.export().unwrap());

@@ -93,7 +93,7 @@ fn open() -> impl Strategy<Value = Command> + Clone {
     Just(("open", opening))
 }
 
-fn older_command() -> impl Strategy<Value = Command> + Clone {
+pub(super) fn older_command() -> impl Strategy<Value = Command> + Clone {
     let donate = (id(), donor(), amount(), currency()).prop_map(|(id, donor, amount, currency)| {
         let gift =
             json!({ "donation_id": id, "donor": donor, "amount": amount, "currency": currency });
@@ -102,7 +102,7 @@ fn older_command() -> impl Strategy<Value = Command> + Clone {
     prop_oneof![1 => open(), 4 => donate]
 }
 
-fn newer_command() -> impl Strategy<Value = Command> {
+pub(super) fn newer_command() -> impl Strategy<Value = Command> {
     let fund = || prop_oneof![Just("zakat"), Just("sadaqah"), Just("waqf")];
     let payer = prop_oneof![Just(Value::Null), Just(json!("ali"))];
     let donate = (id(), donor(), amount(), currency(), fund(), payer).prop_map(

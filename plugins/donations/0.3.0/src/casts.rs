@@ -1,0 +1,35 @@
+//! How messages move back to 0.2.0. On the way here they stay as they are.
+
+use host_sdk::{Message, Rejection};
+use serde_json::Value;
+
+use crate::subscription;
+
+/// [`host_sdk::Migrate::downcast`].
+///
+/// A gift loses the name of its pledge: the money is as welcome in 0.2.0, and the
+/// repeat of a gift that was taken before gets its receipt. Which pledge was meant,
+/// `fulfil` can say after the next `up`. Promises, subscriptions and their dates are
+/// unknown there.
+pub(crate) fn downcast(mut message: Message) -> Result<Message, Rejection> {
+    let event = message.event.as_str();
+    let is_new = matches!(
+        event,
+        "pledge" | "fulfil" | "cancel_pledge" | "subscribe" | "unsubscribe"
+    );
+    if is_new || subscription::of_timer(event).is_some() {
+        return Err(Rejection::new(
+            "unknown_event",
+            format!(
+                "{event:?} came with donations {}; this campaign is back on 0.2.0",
+                env!("CARGO_PKG_VERSION")
+            ),
+        ));
+    }
+    if event == "donate"
+        && let Value::Object(payload) = &mut message.payload
+    {
+        payload.remove("pledge_id");
+    }
+    Ok(message)
+}
