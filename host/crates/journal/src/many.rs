@@ -1,7 +1,7 @@
 //! Reads many actors at once: each group that has some of their records is read once,
 //! the newest first, where reading them one by one would read it for each.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use host_model::ActorId;
 
@@ -21,29 +21,40 @@ struct Walk {
 }
 
 impl<T> Journal<T> {
-    /// These actors as they are durably, each at some moment of the call; none for one
-    /// that does not exist. [`in_line`](Self::in_line) puts them in the order in which
-    /// this is quick.
+    /// The first of these actors as they are durably, each at some moment of the call;
+    /// none for one that does not exist. At least one, and no more when they have about
+    /// `bytes_max` bytes. [`in_line`](Self::in_line) puts them in the order in which this
+    /// is quick.
     ///
     /// # Errors
     ///
     /// See [`read`](Self::read).
-    pub fn read_many(&self, actors: &[ActorId]) -> Result<Vec<Option<Stored>>, ReadError> {
+    pub fn read_many(
+        &self,
+        actors: &[ActorId],
+        bytes_max: usize,
+    ) -> Result<Vec<Option<Stored>>, ReadError> {
         let reader = self.reader()?;
         // As for one: first the heads, then the snapshots.
         let heads: Vec<_> = {
             let heads = self.shared.heads.read();
             actors
                 .iter()
-                .map(|actor| heads.get(actor).map(|head| head.position))
+                .map(|actor| heads.get(actor).map(|it| (it.position, it.tail_bytes)))
                 .collect()
         };
-        let quarantined: std::collections::BTreeMap<_, _> =
-            reader.quarantined()?.into_iter().collect();
+        let quarantined: BTreeMap<_, _> = reader.quarantined()?.into_iter().collect();
+        let mut bytes = 0_usize;
         let mut walks = Vec::with_capacity(actors.len());
         let mut next = BinaryHeap::new();
         for (at, (actor, head)) in actors.iter().zip(heads).enumerate() {
+            if bytes >= bytes_max && at > 0 {
+                break;
+            }
             let last = last_snapshot(reader, actor)?;
+            let (head, tail_bytes) = head.unzip();
+            bytes += last.as_ref().map_or(0, |(_, snapshot)| snapshot.bytes());
+            bytes += usize::try_from(tail_bytes.unwrap_or(0)).unwrap_or(usize::MAX);
             next.extend(head.map(|head| (head, at)));
             let exists = last.is_some() || head.is_some();
             let (place, snapshot) = last.map_or((Position(0), None), |(at, it)| (at, Some(it)));

@@ -44,6 +44,9 @@ pub(crate) fn is_below(field: &str, named: &[String]) -> bool {
     named.iter().any(|it| below(it, field) || below(it, &plain))
 }
 
+/// How a side is told that has nothing there; a text has quotes.
+pub(crate) const NOTHING: &str = "nothing";
+
 struct Found {
     list: Vec<Difference>,
     max: usize,
@@ -130,7 +133,7 @@ fn below(field: &str, key: &Value) -> String {
 }
 
 fn told(field: &str, one: Option<&Value>, other: Option<&Value>, found: &mut Found) {
-    let text = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+    let text = |value: Option<&Value>| value.map_or_else(|| NOTHING.to_owned(), Value::to_string);
     found.add(field, text(one), text(other));
 }
 

@@ -48,8 +48,6 @@ pub struct Setup {
     pub routes: Vec<Route>,
     /// Commands that are made up for each actor.
     pub samples: u32,
-    /// Whether a way back is asked for at all.
-    pub way_back: bool,
 }
 
 /// A way between two versions of a plugin, and what its appups say of it.

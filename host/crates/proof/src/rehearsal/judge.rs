@@ -39,7 +39,7 @@ pub(super) struct Way {
     pub(super) from: Arc<Plugin>,
     pub(super) to: Arc<Plugin>,
     forth: Vec<Hop>,
-    /// None: a step has no way back, or nobody asks for one.
+    /// None: a step has no way back.
     back: Option<Vec<Hop>>,
     pub(super) declared: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl Judge {
         });
         let opened: Opened = named.collect();
         let ways = setup.routes.iter().map(|route| {
-            let way = Way::of(route, &opened, setup.way_back)?;
+            let way = Way::of(route, &opened)?;
             Ok(((route.plugin.clone(), route.from.clone()), way))
         });
         Ok(Self {
@@ -103,7 +103,7 @@ impl Judge {
 }
 
 impl Way {
-    fn of(route: &Route, opened: &Opened, way_back: bool) -> Result<Self, String> {
+    fn of(route: &Route, opened: &Opened) -> Result<Self, String> {
         let open = |version: &Version| {
             let plugin = opened.get(&(route.plugin.clone(), version.clone()));
             let plugin = plugin.cloned();
@@ -131,7 +131,7 @@ impl Way {
             before = to;
         }
         back.reverse();
-        let is_back = way_back && route.steps.iter().all(|step| step.reversible);
+        let is_back = route.steps.iter().all(|step| step.reversible);
         Ok(Self {
             from,
             to: before,
@@ -162,6 +162,13 @@ pub(super) struct Case<'a> {
     seed: u64,
     trace: &'a mut Trace<'a>,
     pub(super) found: &'a mut Judged,
+}
+
+/// When commands are made up: behind C, or before it.
+#[derive(Clone, Copy)]
+enum When {
+    Now,
+    AtStart,
 }
 
 /// What stops a case: under which law, and why.
@@ -313,11 +320,15 @@ impl Case<'_> {
     }
 
     /// Runs commands that are made up on `state`; gives how many it took.
-    fn make_up(&mut self, state: &mut Crossing, salt: u64) -> Result<u32, Stuck> {
+    fn make_up(&mut self, state: &mut Crossing, when: When) -> Result<u32, Stuck> {
         (self.trace)(format_args!("samples of {}", self.way.to.version()));
-        let seed = self.seed ^ salt;
+        let (seed, mut seq, now_ms) = match when {
+            When::Now => (self.seed, self.end_seq(), self.now_ms()),
+            // What follows must not be earlier.
+            When::AtStart => (!self.seed, self.begin_seq(), self.begin_ms()),
+        };
         let samples = state.state.samples(seed, self.judge.samples)?;
-        let (mut seq, now_ms, mut taken) = (self.end_seq(), self.now_ms(), 0);
+        let mut taken = 0;
         for sample in samples.iter().flatten() {
             (self.trace)(format_args!("{:?} of its samples", sample.event));
             let call = Call {
@@ -347,7 +358,7 @@ impl Case<'_> {
         };
         let here = under(Law::Samples);
         let mut new = over;
-        self.found.samples += self.make_up(&mut new, 0).map_err(&here)?;
+        self.found.samples += self.make_up(&mut new, When::Now).map_err(&here)?;
         let down = self.back(&new, back).map_err(&here)?;
         let again = self.forth(&down, &mut Vec::new()).map_err(&here)?;
         self.same_state(Law::Samples, &new.bytes, &again.bytes);
@@ -361,7 +372,7 @@ impl Case<'_> {
             return Ok(());
         };
         let mut new = behind.again(&self.way.to).map_err(&here)?;
-        self.found.samples += self.make_up(&mut new, 1).map_err(&here)?;
+        self.found.samples += self.make_up(&mut new, When::AtStart).map_err(&here)?;
         let down = self.back(&new, back).map_err(&here)?;
         self.live_on_below(&new, &down)
     }
@@ -369,7 +380,9 @@ impl Case<'_> {
     /// C on `down`, and F again: what C does not touch must be as it was in `new`.
     fn live_on_below(&mut self, new: &Crossing, down: &Crossing) -> Result<(), Stopped> {
         let here = under(Law::Carry);
-        let (old, moved) = self.both(down, new).map_err(&here)?;
+        let Some((old, moved)) = self.both(down, new).map_err(&here)? else {
+            return Ok(());
+        };
         let again = self.forth(&old, &mut Vec::new()).map_err(&here)?;
         if again.bytes != moved {
             for lost in self.lost(&new.bytes, &moved, &again.bytes) {
@@ -446,6 +459,12 @@ impl Case<'_> {
     fn end_seq(&self) -> u64 {
         let last = self.subject.commands.last();
         last.map_or_else(|| self.begin_seq(), |said| said.seq)
+    }
+
+    fn begin_ms(&self) -> i64 {
+        let first = self.subject.commands.first().map(|said| said.time_ms);
+        let start = self.subject.start.as_ref().map(|start| start.time_ms);
+        start.or(first).unwrap_or(0)
     }
 
     pub(super) fn now_ms(&self) -> i64 {

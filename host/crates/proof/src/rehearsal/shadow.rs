@@ -10,12 +10,12 @@ use super::judge::{Case, Stopped, under};
 use super::{By, Law, PROBLEMS_MAX, Said};
 use crate::crossing::{Crossing, Stuck};
 use crate::difference::Difference;
-use crate::fields::differing;
+use crate::fields::{NOTHING, differing};
 use crate::value::{Value, decode};
 
 /// Times that commands which only one version takes are left out and the rest is tried
 /// again.
-const AGREED_WITHIN: usize = 3;
+const AGREED_WITHIN: usize = 8;
 
 /// What a version says to a command.
 enum Word {
@@ -89,14 +89,14 @@ impl Case<'_> {
     }
 
     /// C on both, but for what only one of them takes. Gives what the old version came
-    /// to, and the bytes of what the new one did.
+    /// to, and the bytes of what the new one did. None: they do not agree on anything.
     pub(super) fn both(
         &mut self,
         old: &Crossing,
         new: &Crossing,
-    ) -> Result<(Crossing, Bytes), Stuck> {
+    ) -> Result<Option<(Crossing, Bytes)>, Stuck> {
         let mut left_out = BTreeSet::new();
-        for round in 1.. {
+        for _ in 0..AGREED_WITHIN {
             let mut one = old.again(&self.way.from)?;
             let mut other = new.again(&self.way.to)?;
             let (mut old_seq, mut new_seq) = (self.begin_seq(), self.begin_seq());
@@ -112,13 +112,13 @@ impl Case<'_> {
                     left_out.insert(said.seq);
                 }
             }
-            if left_out.len() == before || round == AGREED_WITHIN {
+            if left_out.len() == before {
                 one.bytes = one.state.export()?;
                 let moved = other.state.export()?;
-                return Ok((one, moved));
+                return Ok(Some((one, moved)));
             }
         }
-        unreachable!("the loop returns in its last round")
+        Ok(None)
     }
 
     /// Where `again` has not what `new` had, though C does not touch it: what C touches
@@ -135,7 +135,8 @@ impl Case<'_> {
             }
         }
         let is_lost = |lost: &Difference| {
-            !is_touched(&lost.field, &touched) && !named.iter().any(|it| names(&lost.field, it))
+            // What came on top is no loss.
+            lost.one != NOTHING && !is_touched(&lost.field, &touched) && !named.iter().any(|it| names(&lost.field, it))
         };
         let differ = states("state", new, again, usize::MAX).into_iter();
         differ.filter(is_lost).take(PROBLEMS_MAX).collect()

@@ -45,7 +45,6 @@ impl Bench {
             libraries: libraries.collect(),
             routes,
             samples: 5,
-            way_back: true,
         }
     }
 
@@ -274,7 +273,7 @@ fn a_rehearsal_that_is_cancelled_ends_at_once() {
 fn without_a_way_back_only_the_way_there_is_asked_for() {
     let bench = Bench::with(&PAIR);
     let mut setup = bench.setup(vec![up("faulty", &FAULTY)]);
-    setup.way_back = false;
+    setup.routes[0].steps[0].reversible = false;
     let mut stage = bench.stage(&setup);
     let judged = ask(&mut stage, faulty(&bench, "down_fails").subject());
     assert_eq!(named(&judged), []);
