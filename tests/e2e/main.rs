@@ -32,4 +32,6 @@ mod protocol;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rehearsal;
+
 mod server;

@@ -3,9 +3,7 @@
 //! The host does the work and goes on whether or not anyone follows.
 
 use host_model::Version;
-use host_model::control::{
-    Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport,
-};
+use host_model::control::{Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport};
 use serde_json::json;
 
 use crate::bar::Progress as Bar;

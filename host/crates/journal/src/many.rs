@@ -100,8 +100,8 @@ fn take_all(
     walks: &mut [Walk],
     next: &mut BinaryHeap<(Position, usize)>,
 ) -> Result<(), ReadError> {
-    let frames = group::decode(&group.body)
-        .map_err(|error| Damage::of(group, error.to_string()))?;
+    let frames =
+        group::decode(&group.body).map_err(|error| Damage::of(group, error.to_string()))?;
     while let Some((position, at)) = next.peek().copied().filter(|it| it.0 >= group.first) {
         next.pop();
         let walk = &mut walks[at];

@@ -70,11 +70,7 @@ impl Crossing {
     }
 
     /// Over all hops; `step` is told before each.
-    pub(crate) fn over(
-        &self,
-        hops: &[Hop],
-        step: &mut dyn FnMut(&Hop),
-    ) -> Result<Self, Stuck> {
+    pub(crate) fn over(&self, hops: &[Hop], step: &mut dyn FnMut(&Hop)) -> Result<Self, Stuck> {
         let mut over: Option<Self> = None;
         for hop in hops {
             step(hop);
@@ -88,9 +84,9 @@ impl Crossing {
 
     /// Asks the invariants.
     pub(crate) fn check(&self) -> Result<(), Stuck> {
-        self.state.check()?.map_err(|violation| {
-            Stuck(format!("the state breaks an invariant: {violation}"))
-        })
+        self.state
+            .check()?
+            .map_err(|violation| Stuck(format!("the state breaks an invariant: {violation}")))
     }
 
     fn hop(state: &State, mut carries: Vec<Carried>, hop: &Hop) -> Result<Self, Stuck> {

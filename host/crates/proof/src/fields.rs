@@ -95,8 +95,8 @@ fn compare(field: &str, one: &Value, other: &Value, found: &mut Found) {
 type Entries = [(Value, Value)];
 
 fn entries(field: &str, ones: &Entries, others: &Entries, found: &mut Found) {
-    let in_line = ones.len() == others.len()
-        && ones.iter().zip(others).all(|(one, other)| one.0 == other.0);
+    let in_line =
+        ones.len() == others.len() && ones.iter().zip(others).all(|(one, other)| one.0 == other.0);
     if in_line {
         for ((key, one), (_, other)) in ones.iter().zip(others) {
             compare(&below(field, key), one, other, found);
@@ -152,7 +152,10 @@ mod tests {
 
     #[test]
     fn each_place_that_differs_is_named() {
-        assert_eq!(fields(r#"{"a":1,"b":[1,2]}"#, r#"{"a":1,"b":[1,2]}"#), [""; 0]);
+        assert_eq!(
+            fields(r#"{"a":1,"b":[1,2]}"#, r#"{"a":1,"b":[1,2]}"#),
+            [""; 0]
+        );
         let found = fields(
             r#"{"a":1,"b":[1,{"x":2}],"gone":0}"#,
             r#"{"a":2,"b":[1,{"x":3},4],"new":0}"#,

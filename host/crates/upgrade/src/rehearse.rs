@@ -18,9 +18,7 @@ use std::time::Instant;
 
 use host_actors::Actors;
 use host_journal::Position;
-use host_model::control::{
-    Extent, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest,
-};
+use host_model::control::{Extent, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest};
 use host_model::error::chain;
 use host_model::plan::Plan;
 use host_proof::rehearsal::Rehearser;
@@ -57,8 +55,9 @@ impl Rehearsal {
         let actors = Arc::clone(&self.actors);
         let began = Instant::now();
         let broken = failed(&self.plan);
-        if let Err(why) = pin(&actors).await {
-            return broken(why);
+        if let Err(error) = pin(&actors).await {
+            // Should retention take what is about to be read, the rehearsal says so.
+            tracing::warn!(error, "a rehearsal goes on without its pin");
         }
         let (done, report) = oneshot::channel();
         let thread = std::thread::Builder::new().name("rehearsal".into());
@@ -203,7 +202,8 @@ impl Upgrader {
             }
             let folder = &upgrader.rehearser.images;
             let left = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            for left in left.filter(|it| it.file_name().to_string_lossy().starts_with("rehearsal-")) {
+            for left in left.filter(|it| it.file_name().to_string_lossy().starts_with("rehearsal-"))
+            {
                 if let Err(error) = std::fs::remove_dir_all(left.path()) {
                     tracing::warn!(%error, "a folder of a rehearsal stays");
                 }

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use host_actors::Release;
 use host_journal::unix_ms;
-use host_model::control::{
-    Outcome, Progress, RehearsalOutcome, RehearsalReport, UpgradeReport,
-};
+use host_model::control::{Outcome, Progress, RehearsalOutcome, RehearsalReport, UpgradeReport};
 use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};

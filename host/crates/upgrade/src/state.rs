@@ -284,7 +284,10 @@ mod tests {
         // The rehearsal is the one step that may be left out.
         assert_eq!(way(Some(&Event::Rehearsed)).unwrap(), State::Committed);
         for event in events.iter().filter(|event| **event != Event::Rehearsed) {
-            assert!(!matches!(way(Some(event)), Ok(State::Committed)), "{event:?}");
+            assert!(
+                !matches!(way(Some(event)), Ok(State::Committed)),
+                "{event:?}"
+            );
         }
     }
 

@@ -91,9 +91,9 @@ impl Run {
         }
         match outcome {
             RehearsalOutcome::Passed | RehearsalOutcome::Skipped => Event::Rehearsed,
-            RehearsalOutcome::Failed | RehearsalOutcome::Cancelled => failed(format!(
-                "the rehearsal speaks against it: {why}"
-            )),
+            RehearsalOutcome::Failed | RehearsalOutcome::Cancelled => {
+                failed(format!("the rehearsal speaks against it: {why}"))
+            }
         }
     }
 
@@ -324,7 +324,11 @@ impl Run {
 
     /// Bounded, whatever an appup or an operator asks for.
     fn probation_ms(&self) -> i64 {
-        let s = self.asks.probation_s.unwrap_or(0).min(PROBATION_MAX.as_secs());
+        let s = self
+            .asks
+            .probation_s
+            .unwrap_or(0)
+            .min(PROBATION_MAX.as_secs());
         i64::try_from(s.saturating_mul(1_000)).unwrap_or(i64::MAX)
     }
 }

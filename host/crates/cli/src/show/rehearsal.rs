@@ -1,8 +1,6 @@
 //! What a rehearsal has found, as people read it.
 
-use host_model::control::{
-    Confidence, FieldRow, PauseRow, RehearsalOutcome, RehearsalReport,
-};
+use host_model::control::{Confidence, FieldRow, PauseRow, RehearsalOutcome, RehearsalReport};
 
 use crate::table::{Table, count};
 
@@ -64,7 +62,9 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     section(&mut text, title, !report.ended.is_empty(), &ended);
     fields(&mut text, "what does not hold", &report.problems);
     fields(&mut text, "what differs as declared", &report.declared);
-    let mut pauses = Table::new(&["plugin", "way", "actors", "p50", "p99", "longest", "allowed"]);
+    let mut pauses = Table::new(&[
+        "plugin", "way", "actors", "p50", "p99", "longest", "allowed",
+    ]);
     for row in &report.plugins {
         pause(&mut pauses, row);
     }
@@ -203,7 +203,10 @@ mod tests {
                 asked: 4_603,
                 failed: 7,
             }],
-            problems: vec![row("summary.total", "1 in the old version, 2 in the new one")],
+            problems: vec![row(
+                "summary.total",
+                "1 in the old version, 2 in the new one",
+            )],
             declared: vec![row("summary.funds", "")],
             plugins: vec![PauseRow {
                 plugin: "donations".to_owned(),

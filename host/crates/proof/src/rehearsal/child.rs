@@ -25,7 +25,10 @@ pub fn rehearsal_main(images: &Path) -> i32 {
     let (Ok(mut socket), Ok(mut answers)) = (socket(), socket()) else {
         return 1;
     };
-    if !matches!(File::open("/dev/null").map(|nothing| dup2_stdin(&nothing)), Ok(Ok(()))) {
+    if !matches!(
+        File::open("/dev/null").map(|nothing| dup2_stdin(&nothing)),
+        Ok(Ok(()))
+    ) {
         return 1;
     }
     let mut buffer = Vec::new();
@@ -58,22 +61,21 @@ fn begin(setup: &Setup, images: &Path) -> Result<Judge, String> {
     Ok(judge)
 }
 
-fn serve(
-    judge: &Judge,
-    socket: File,
-    answers: &mut File,
-    mut buffer: Vec<u8>,
-) -> io::Result<()> {
+fn serve(judge: &Judge, socket: File, answers: &mut File, mut buffer: Vec<u8>) -> io::Result<()> {
     let mut socket = BufReader::with_capacity(READ_BYTES, socket);
     let mut out = Vec::new();
     frames::write(&mut out, &Answer::Ready)?;
+    let mut is_traced = false;
     loop {
-        // Only when it would wait: what is written together wakes the host once.
-        if socket.buffer().is_empty() || out.len() >= READ_BYTES {
+        // Only when it would wait: what is written together wakes the host once. Who is
+        // asked step by step may not come so far.
+        if socket.buffer().is_empty() || out.len() >= READ_BYTES || is_traced {
             answers.write_all(&out)?;
             out.clear();
         }
-        let judged = match frames::read(&mut socket, &mut buffer)? {
+        let asked = frames::read(&mut socket, &mut buffer)?;
+        is_traced = matches!(asked, Some(Ask::Traced(_)));
+        let judged = match asked {
             Some(Ask::Subject(subject)) => judge.judge(&subject, &mut |_| {}),
             Some(Ask::Traced(subject)) => judge.judge(&subject, &mut |step| {
                 // A host that is gone is noticed below.

@@ -117,7 +117,10 @@ mod tests {
         assert!(read::<Answer>(&mut cut, &mut buffer).is_err());
         let huge = u32::MAX.to_le_bytes();
         let refused = read::<Answer>(&mut &huge[..], &mut buffer).unwrap_err();
-        assert!(refused.to_string().contains("4294967295 bytes"), "{refused}");
+        assert!(
+            refused.to_string().contains("4294967295 bytes"),
+            "{refused}"
+        );
         assert!(read::<Answer>(&mut &[1, 0, 0, 0, 0xc1][..], &mut buffer).is_err());
     }
 }

@@ -22,11 +22,11 @@ use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
 };
+use thread_priority::ThreadPriority;
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
 };
-use thread_priority::ThreadPriority;
 
 /// Files open at once: what opening libraries takes, and some.
 const FILES_MAX: u64 = 64;
@@ -112,11 +112,18 @@ pub(super) fn shut_in() -> io::Result<()> {
         setrlimit(resource, max)?;
     }
     // What it does with no_new_privs, too.
-    filter(all(SOCKETS), SeccompAction::Allow, SeccompAction::KillProcess)
+    filter(
+        all(SOCKETS),
+        SeccompAction::Allow,
+        SeccompAction::KillProcess,
+    )
 }
 
 /// Behind the last library.
 pub(super) fn shut() -> io::Result<()> {
+    // Of two filters the stricter answer counts. The list of what is allowed comes last,
+    // for it allows no further filter.
+    filter(all(FATAL), SeccompAction::Allow, SeccompAction::KillProcess)?;
     let mut rules = all(ALLOWED);
     let mapped = |call| {
         let not_executable = condition(2, SeccompCmpOp::MaskedEq(PROT_EXEC), 0)?;
@@ -128,9 +135,7 @@ pub(super) fn shut() -> io::Result<()> {
     let to_itself = condition(0, SeccompCmpOp::Eq, own)?;
     rules.insert(libc::SYS_tgkill, vec![rule(vec![to_itself])?]);
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    filter(rules, refused, SeccompAction::Allow)?;
-    // Of two filters the stricter one counts.
-    filter(all(FATAL), SeccompAction::Allow, SeccompAction::KillProcess)
+    filter(rules, refused, SeccompAction::Allow)
 }
 
 const PROT_EXEC: u64 = libc::PROT_EXEC.unsigned_abs() as u64;
@@ -158,7 +163,9 @@ fn filter(rules: Rules, others: SeccompAction, these: SeccompAction) -> io::Resu
 /// What it may take: half of what is free, within bounds.
 fn memory_bytes() -> u64 {
     let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("MemAvailable:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     });
     let half = free.map_or(REHEARSAL_BYTES_MAX, |kib| kib * 1024 / 2);

@@ -213,7 +213,9 @@ impl Case<'_> {
         let mut end = self.start()?;
         for said in &self.subject.commands {
             if *end.state.plugin().version() != said.version {
-                let code = self.judge.opened(self.subject.actor.plugin(), &said.version)?;
+                let code = self
+                    .judge
+                    .opened(self.subject.actor.plugin(), &said.version)?;
                 end.bytes = end.state.export()?;
                 end.state = code.import(&end.bytes)?;
             }

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use host_model::ActorId;
 use host_model::limits::{
-    INSPECT_TIMEOUT, REHEARSAL_ACTOR_TIME_MAX, REHEARSAL_BYTES_MAX,
-    REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSAL_IN_FLIGHT_MAX, REHEARSAL_MIB_TIME_MAX,
+    INSPECT_TIMEOUT, REHEARSAL_ACTOR_TIME_MAX, REHEARSAL_BYTES_MAX, REHEARSAL_IN_FLIGHT_BYTES_MAX,
+    REHEARSAL_IN_FLIGHT_MAX, REHEARSAL_MIB_TIME_MAX,
 };
 use tempfile::TempDir;
 use thiserror::Error;
@@ -421,7 +421,10 @@ fn last_words(mut stderr: ChildStderr) -> String {
 
 fn how(status: ExitStatus, said: &str) -> String {
     let said = said.trim();
-    if let Some(asked) = said.lines().find(|line| line.contains("memory allocation of")) {
+    if let Some(asked) = said
+        .lines()
+        .find(|line| line.contains("memory allocation of"))
+    {
         return format!(
             "it wanted more memory than a rehearsal may have ({} MiB at most; {asked})",
             REHEARSAL_BYTES_MAX >> 20

@@ -31,9 +31,19 @@ impl Case<'_> {
         let here = under(Law::Shadow);
         let (mut old_seq, mut new_seq) = (self.begin_seq(), self.begin_seq());
         for said in &self.subject.commands {
-            self.trace(format_args!("{:?} in {}", said.event, self.way.from.version()));
-            let one = self.say(&mut old.state, said, &mut old_seq).map_err(&here)?;
-            self.trace(format_args!("{:?} in {}", said.event, self.way.to.version()));
+            self.trace(format_args!(
+                "{:?} in {}",
+                said.event,
+                self.way.from.version()
+            ));
+            let one = self
+                .say(&mut old.state, said, &mut old_seq)
+                .map_err(&here)?;
+            self.trace(format_args!(
+                "{:?} in {}",
+                said.event,
+                self.way.to.version()
+            ));
             let other = self.say_cast(&mut new.state, said, &mut new_seq);
             let other = other.map_err(|Stuck(text)| {
                 let text = format!("{:?} broke in the new version: {text}", said.event);
@@ -136,7 +146,9 @@ impl Case<'_> {
         }
         let is_lost = |lost: &Difference| {
             // What came on top is no loss.
-            lost.one != NOTHING && !is_touched(&lost.field, &touched) && !named.iter().any(|it| names(&lost.field, it))
+            lost.one != NOTHING
+                && !is_touched(&lost.field, &touched)
+                && !named.iter().any(|it| names(&lost.field, it))
         };
         let differ = states("state", new, again, usize::MAX).into_iter();
         differ.filter(is_lost).take(PROBLEMS_MAX).collect()

@@ -33,6 +33,14 @@ fn down(plugin: &str, declared: &[&str]) -> Route {
 }
 
 const FAULTY: [&str; 2] = ["summary.notes", "summary.version"];
+const ZAKAT: [&str; 6] = [
+    "summary.anniversary",
+    "summary.crops",
+    "summary.debts",
+    "summary.rikaz",
+    "summary.version",
+    "summary.year",
+];
 const DONATIONS: [&str; 3] = ["summary.funds", "summary.donors", "summary.version"];
 
 impl Bench {
@@ -144,7 +152,9 @@ fn a_pair_without_trouble_keeps_every_law() {
     let fresh = ask(&mut stage, lived.subject());
     assert_eq!(named(&fresh), []);
     assert_eq!(fresh.asked.len(), Law::ALL.len(), "{:?}", fresh.asked);
-    assert_eq!(fresh.declared, FAULTY);
+    let mut declared = fresh.declared.clone();
+    declared.sort();
+    assert_eq!(declared, FAULTY);
     assert_eq!((fresh.commands, fresh.samples), (2, 10));
     assert!(fresh.pause_ns > 0 && fresh.steps_ns.len() == 1);
     lived.snapshot();
@@ -183,20 +193,35 @@ fn each_law_that_is_broken_is_named_with_the_field() {
     // Only the new version has the notes: neither `up` nor `down` of what is there shows it.
     let loses = of("down_loses", false);
     let notes = |it: &(Law, &str)| it.0 == Law::Samples && it.1.starts_with("state.notes");
-    assert!(!loses.problems.is_empty() && named(&loses).iter().all(notes), "{loses:?}");
+    assert!(
+        !loses.problems.is_empty() && named(&loses).iter().all(notes),
+        "{loses:?}"
+    );
     // With commands behind it, and the notes of others under way, they are lost as well.
     let loses = of("down_loses", true);
     let carry = |it: &(Law, &str)| it.0 == Law::Carry && it.1.starts_with("state.notes");
     assert!(named(&loses).iter().any(carry), "{loses:?}");
 
-    assert_eq!(named(&of("reply_differs", true)), [(Law::Shadow, "add.count")]);
-    assert_eq!(named(&of("reply_random", true)), [(Law::Shadow, "add.nonce")]);
+    assert_eq!(
+        named(&of("reply_differs", true)),
+        [(Law::Shadow, "add.count")]
+    );
+    assert_eq!(
+        named(&of("reply_random", true)),
+        [(Law::Shadow, "add.nonce")]
+    );
     let refused = of("add_refused", true);
     assert_eq!(named(&refused)[0], (Law::Shadow, "add"));
-    assert!(refused.problems[0].text.contains("refused (refused)"), "{refused:?}");
+    assert!(
+        refused.problems[0].text.contains("refused (refused)"),
+        "{refused:?}"
+    );
     let panics = of("add_panics", true);
     assert_eq!(named(&panics), [(Law::Shadow, "")]);
-    assert!(panics.problems[0].text.contains("\"add\" broke"), "{panics:?}");
+    assert!(
+        panics.problems[0].text.contains("\"add\" broke"),
+        "{panics:?}"
+    );
     // What only takes long breaks no law: the budget is the host's to ask for.
     let slow = of("up_slow", false);
     assert_eq!(named(&slow), []);
@@ -264,7 +289,9 @@ fn a_rehearsal_that_is_cancelled_ends_at_once() {
     let setup = bench.setup(vec![up("faulty", &FAULTY)]);
     let cancelled = Arc::new(AtomicBool::new(false));
     let mut stage = bench.rehearser().start(&setup, &cancelled).unwrap();
-    stage.ask(faulty(&bench, "up_loops").subject(), false).unwrap();
+    stage
+        .ask(faulty(&bench, "up_loops").subject(), false)
+        .unwrap();
     cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(stage.answer().unwrap_err(), Ended::Cancelled);
 }
@@ -283,7 +310,9 @@ fn without_a_way_back_only_the_way_there_is_asked_for() {
 fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |bound| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % bound
     }
 }
@@ -335,9 +364,14 @@ fn payer(bench: &Bench, at: usize, seed: u64) -> Lived {
 
 #[test]
 fn the_platform_keeps_every_law_for_random_states() {
-    let packages = ["donations-v0-1-0", "donations-v0-2-0", "zakat-v0-1-0", "zakat-v0-2-0"];
+    let packages = [
+        "donations-v0-1-0",
+        "donations-v0-2-0",
+        "zakat-v0-1-0",
+        "zakat-v0-2-0",
+    ];
     let bench = Bench::with(&packages);
-    let routes = vec![up("donations", &DONATIONS), up("zakat", &["assess.breakdown"])];
+    let routes = vec![up("donations", &DONATIONS), up("zakat", &ZAKAT)];
     let mut stage = bench.stage(&bench.setup(routes));
     let zakat = Bench::with(&packages[2..]);
     for seed in 0..300 {
@@ -352,10 +386,15 @@ fn the_platform_keeps_every_law_for_random_states() {
 fn a_way_down_is_rehearsed_as_a_way_up_is() {
     let packages = ["zakat-v0-1-0", "zakat-v0-2-0"];
     let bench = Bench::with(&packages);
-    let mut stage = bench.stage(&bench.setup(vec![down("zakat", &["assess.breakdown"])]));
+    let mut stage = bench.stage(&bench.setup(vec![down("zakat", &ZAKAT)]));
+    let mut asked = 0;
     for seed in 0..50 {
         let judged = ask(&mut stage, payer(&bench, 1, seed).subject());
         assert_eq!(judged.problems, [], "seed {seed}");
-        assert!(judged.asked.contains(&Law::Carry));
+        asked += usize::from(judged.asked.contains(&Law::Carry));
     }
+    assert!(
+        asked > 20,
+        "commands follow most snapshots, and were run {asked} times"
+    );
 }

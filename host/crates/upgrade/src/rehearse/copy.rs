@@ -7,9 +7,7 @@ use host_actors::{Actors, Ticket};
 use host_journal::{Carry, Journal, ReadError, Record, Snapshot, Stored};
 use host_model::ActorId;
 use host_model::control::Extent;
-use host_model::limits::{
-    REHEARSAL_CHUNK_ACTORS, REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSED_ACTORS,
-};
+use host_model::limits::{REHEARSAL_CHUNK_ACTORS, REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSED_ACTORS};
 use host_proof::Carried;
 use host_proof::rehearsal::{By, Said, Start, Subject};
 
@@ -68,7 +66,8 @@ impl Choice {
     }
 
     fn takes(&self, actor: &ActorId) -> bool {
-        self.below.is_none_or(|below| self.hasher.hash_one((actor, "chosen")) < below)
+        self.below
+            .is_none_or(|below| self.hasher.hash_one((actor, "chosen")) < below)
     }
 }
 

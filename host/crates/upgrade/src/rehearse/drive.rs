@@ -149,9 +149,7 @@ impl Drive<'_> {
         for subject in unanswered {
             let actor = subject.actor.clone();
             let stage = self.stage()?;
-            let answered = stage
-                .ask(subject, true)
-                .and_then(|()| stage.answer());
+            let answered = stage.ask(subject, true).and_then(|()| stage.answer());
             match answered {
                 Ok(answered) => self.tally.add(&answered),
                 Err(Ended::Cancelled) => return Err(Stop::Cancelled),

@@ -5,8 +5,8 @@ use std::collections::btree_map::Entry;
 
 use hdrhistogram::Histogram;
 use host_model::control::{
-    Confidence, EndedRow, FieldRow, LawRow, PauseRow, Quantiles, RehearsalOutcome,
-    RehearsalReport, StepRow,
+    Confidence, EndedRow, FieldRow, LawRow, PauseRow, Quantiles, RehearsalOutcome, RehearsalReport,
+    StepRow,
 };
 use host_model::limits::REHEARSAL_NAMED_MAX;
 use host_model::plan::Plan;
@@ -115,12 +115,16 @@ impl Tally {
             let field = without_places(&problem.field);
             let key = (plugin.to_owned(), problem.law, field);
             if !seen.contains(&key) {
-                count(&mut self.problems, key.clone(), actor, problem.law, || {
-                    match problem.field == key.2 {
+                count(
+                    &mut self.problems,
+                    key.clone(),
+                    actor,
+                    problem.law,
+                    || match problem.field == key.2 {
                         true => problem.text.clone(),
                         false => format!("{}: {}", problem.field, problem.text),
-                    }
-                });
+                    },
+                );
                 seen.push(key);
             }
         }
@@ -128,7 +132,13 @@ impl Tally {
         for field in &judged.declared {
             let key = (plugin.to_owned(), without_places(field));
             if !seen.contains(&key) {
-                count(&mut self.declared, key.clone(), actor, Law::Shadow, String::new);
+                count(
+                    &mut self.declared,
+                    key.clone(),
+                    actor,
+                    Law::Shadow,
+                    String::new,
+                );
                 seen.push(key);
             }
         }
@@ -182,7 +192,9 @@ impl Tally {
             budget_ms: pauses.moved.budget_ms,
             slowest: pauses.slowest.map(|(_, actor)| actor),
         });
-        let confidence = self.is_sample.then(|| Confidence::of(self.report.rehearsed));
+        let confidence = self
+            .is_sample
+            .then(|| Confidence::of(self.report.rehearsed));
         RehearsalReport {
             laws: laws.collect(),
             plugins: pauses.collect(),
@@ -192,8 +204,9 @@ impl Tally {
             known: match self.is_sample {
                 true => self.report.known,
                 // As it was counted: others may have come meanwhile.
-                false => self.report.rehearsed + self.report.quarantined
-                    + self.report.ended.len() as u64,
+                false => {
+                    self.report.rehearsed + self.report.quarantined + self.report.ended.len() as u64
+                }
             },
             ..self.report
         }

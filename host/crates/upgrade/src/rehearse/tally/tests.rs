@@ -51,13 +51,24 @@ fn actors_that_keep_every_law_pass() {
     }
     let report = tally.report(false);
     assert_eq!(report.outcome, RehearsalOutcome::Passed);
-    assert_eq!((report.rehearsed, report.known, report.reason), (10, 10, None));
+    assert_eq!(
+        (report.rehearsed, report.known, report.reason),
+        (10, 10, None)
+    );
     assert_eq!((report.commands, report.samples), (20, 50));
-    assert!(report.laws.iter().all(|law| law.asked == 10 && law.failed == 0));
+    assert!(
+        report
+            .laws
+            .iter()
+            .all(|law| law.asked == 10 && law.failed == 0)
+    );
     let [declared] = &report.declared[..] else {
         panic!("{:?}", report.declared);
     };
-    assert_eq!((&*declared.field, declared.actors), ("summary.notes[].text", 10));
+    assert_eq!(
+        (&*declared.field, declared.actors),
+        ("summary.notes[].text", 10)
+    );
     let pause = &report.plugins[0];
     assert_eq!(pause.slowest.as_ref().unwrap().as_str(), "p:9");
     assert!(pause.pause_us.max >= 10_000 && pause.steps[0].time_us.p50 >= 5_000);
@@ -81,7 +92,10 @@ fn what_does_not_hold_is_counted_by_field_and_refused() {
     };
     assert_eq!((&*row.field, row.actors), ("state.gifts[].fund", 2));
     let reason = report.reason.unwrap();
-    assert!(reason.contains("2 actors, such as p:b: state.gifts[].fund"), "{reason}");
+    assert!(
+        reason.contains("2 actors, such as p:b: state.gifts[].fund"),
+        "{reason}"
+    );
     assert!(reason.contains("state.gifts[3].fund: 1 before"), "{reason}");
     assert!(report.confidence.is_some());
 }
@@ -109,7 +123,11 @@ fn over_the_budget_and_over_an_actor_it_fails() {
     assert!(reason.contains("allows 100 ms"), "{reason}");
 
     let mut ended = tally(false);
-    ended.ended("p:x".parse().unwrap(), Some("up to 0.2.0".to_owned()), "SIGSEGV".to_owned());
+    ended.ended(
+        "p:x".parse().unwrap(),
+        Some("up to 0.2.0".to_owned()),
+        "SIGSEGV".to_owned(),
+    );
     let report = ended.report(true);
     assert_eq!(
         report.reason.as_deref(),
