@@ -111,7 +111,8 @@ fn the_platform_passes_and_nothing_is_changed_by_it() {
     assert_eq!((&report.confidence, report.commands), (&None, 10));
     assert!(report.samples > 0);
     let asked: Vec<_> = report.laws.iter().map(|law| law.asked).collect();
-    assert_eq!(asked, [4; 5], "{:?}", report.laws);
+    // A campaign that has just begun has nothing yet that a way back could lose.
+    assert_eq!(asked, [4, 4, 4, 4, 1], "{:?}", report.laws);
     let declared: Vec<_> = report.declared.iter().map(|it| it.field.as_str()).collect();
     assert!(declared.contains(&"summary.funds"), "{declared:?}");
     assert_eq!(report.plugins.len(), 2);

@@ -75,8 +75,8 @@ impl Crossing {
         for hop in hops {
             step(hop);
             over = Some(match &over {
-                None => Self::hop(&self.state, self.carries.clone(), hop)?,
-                Some(over) => Self::hop(&over.state, over.carries.clone(), hop)?,
+                None => self.hop(self.carries.clone(), hop)?,
+                Some(over) => over.hop(over.carries.clone(), hop)?,
             });
         }
         over.ok_or_else(|| Stuck("the way has no steps".to_owned()))
@@ -89,16 +89,16 @@ impl Crossing {
             .map_err(|violation| Stuck(format!("the state breaks an invariant: {violation}")))
     }
 
-    fn hop(state: &State, mut carries: Vec<Carried>, hop: &Hop) -> Result<Self, Stuck> {
-        let (from, to) = (state.plugin().version(), &hop.to);
+    fn hop(&self, mut carries: Vec<Carried>, hop: &Hop) -> Result<Self, Stuck> {
+        let (from, to) = (self.state.plugin().version(), &hop.to);
+        let old = &self.bytes;
         match hop.change {
             StateChange::Same => {
-                let bytes = state.export()?;
-                let next = Self::of(to.import(&bytes)?, Vec::new())?;
+                let next = Self::of(to.import(old)?, Vec::new())?;
                 if let Some(carry) = carries.last_mut()
                     && carry.older == *from
                 {
-                    if carry.digest == digest(&bytes) {
+                    if carry.digest == digest(old) {
                         carry.digest = digest(&next.bytes);
                     }
                     carry.older = to.version().clone();
@@ -106,7 +106,6 @@ impl Crossing {
                 Ok(Self { carries, ..next })
             }
             StateChange::Up => {
-                let old = state.export()?;
                 if let Some(carry) = carries.last()
                     && carry.older == *from
                     && carry.newer != *to.version()
@@ -118,12 +117,12 @@ impl Crossing {
                     )));
                 }
                 let carry = carries.pop_if(|carry| carry.older == *from);
-                let changed = (carry.as_ref()).is_some_and(|carry| carry.digest != digest(&old));
+                let changed = (carry.as_ref()).is_some_and(|carry| carry.digest != digest(old));
                 let bytes = carry.as_ref().map(|carry| &*carry.bytes);
-                Self::of(to.up(from, &old, bytes, changed)?, carries)
+                Self::of(to.up(from, old, bytes, changed)?, carries)
             }
             StateChange::Down => {
-                let down = state.down(to.version())?;
+                let down = self.state.down(to.version())?;
                 let older = Self::of(to.import(&down.state)?, Vec::new())?;
                 carries.push(Carried {
                     newer: from.clone(),

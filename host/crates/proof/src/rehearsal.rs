@@ -26,6 +26,7 @@ mod jail;
 mod judge;
 mod parent;
 mod shadow;
+mod ways;
 
 use std::path::PathBuf;
 
