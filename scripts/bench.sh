@@ -7,7 +7,8 @@
 #   micro   what single steps cost inside the host
 #   journal durable commands a second, beside a bare loop on the same disk; and the same
 #           on a PostgreSQL server, where it is installed: apt-get install postgresql
-#   rehearsal actors that are rehearsed in a second, the host and its child on one core
+#   rehearsal actors that are rehearsed in a second, the host and its child on one core;
+#           and what clients wait beside it
 #   sleepers memory and time of a start with a million actors asleep
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
@@ -75,6 +76,7 @@ journal() {
 rehearsal() {
     title "rehearsal: actors a second, on one core"
     TMPDIR=$out E2E_HOME=$out/home run rehearsal taskset -c 0 target/release/rehearsal
+    TMPDIR=$out E2E_HOME=$out/home run rehearsal-load target/release/rehearsal load
 }
 
 sleepers() {

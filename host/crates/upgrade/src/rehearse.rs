@@ -29,8 +29,8 @@ use crate::book::Book;
 use crate::engine::{PROGRESS_BEHIND_MAX, RefusedUpgrade, Upgrader};
 use crate::retention::PINS;
 
-/// The pin that a rehearsal sets, under [`PINS`].
-const PIN: &str = "rehearsal";
+/// The pin that a rehearsal sets, under [`PINS`]: no operator can give one that name.
+const PIN: &str = "host:rehearsal";
 
 /// Whom it is told how far it is: actors rehearsed, and of how many.
 type Tell = Box<dyn Fn(u64, u64) + Send>;
@@ -191,23 +191,19 @@ impl Upgrader {
         }
     }
 
-    /// Takes away what a rehearsal has left that a crash has cut off.
-    pub(crate) fn clear_up(self: &Arc<Self>) {
-        let upgrader = Arc::clone(self);
-        self.control.spawn(async move {
-            let actors = &upgrader.actors;
-            let pin = actors.journal().value(&format!("{PINS}{PIN}"));
-            if !matches!(pin, Ok(None)) {
-                unpin(actors).await;
+    /// Takes away what a rehearsal has left that a crash has cut off. Before another may
+    /// begin.
+    pub(crate) fn clear_up(&self) {
+        let actors = Arc::clone(&self.actors);
+        if !matches!(actors.journal().value(&format!("{PINS}{PIN}")), Ok(None)) {
+            self.control.spawn(async move { unpin(&actors).await });
+        }
+        let images = std::fs::read_dir(&self.rehearser.images);
+        for left in images.into_iter().flatten().flatten() {
+            let is_ours = left.file_name().to_string_lossy().starts_with("rehearsal-");
+            if is_ours && let Err(error) = std::fs::remove_dir_all(left.path()) {
+                tracing::warn!(%error, "a folder of a rehearsal stays");
             }
-            let folder = &upgrader.rehearser.images;
-            let left = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            for left in left.filter(|it| it.file_name().to_string_lossy().starts_with("rehearsal-"))
-            {
-                if let Err(error) = std::fs::remove_dir_all(left.path()) {
-                    tracing::warn!(%error, "a folder of a rehearsal stays");
-                }
-            }
-        });
+        }
     }
 }

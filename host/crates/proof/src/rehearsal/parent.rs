@@ -153,7 +153,9 @@ impl Rehearser {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .arg(images.path())
+            // Secrets are in it, and a plugin has no use for the rest.
             .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name == "LD_LIBRARY_PATH"))
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -284,6 +284,23 @@ fn a_child_that_cannot_begin_says_why() {
 }
 
 #[test]
+fn several_steps_are_one_way() {
+    let bench = Bench::with(&PAIR);
+    let mut there_and_back = up("faulty", &FAULTY);
+    there_and_back.steps.extend(down("faulty", &[]).steps);
+    let mut stage = bench.stage(&bench.setup(vec![there_and_back]));
+    let judged = ask(&mut stage, faulty(&bench, "none").subject());
+    assert_eq!(named(&judged), []);
+    assert_eq!(judged.steps_ns.len(), 2);
+    // What only the step in the middle loses.
+    let loses = ask(&mut stage, faulty(&bench, "up_loses").subject());
+    assert!(
+        named(&loses).contains(&(Law::RoundTrip, "state.count")),
+        "{loses:?}"
+    );
+}
+
+#[test]
 fn a_rehearsal_that_is_cancelled_ends_at_once() {
     let bench = Bench::with(&PAIR);
     let setup = bench.setup(vec![up("faulty", &FAULTY)]);
