@@ -284,7 +284,7 @@ fn a_rollback_breaks_a_rehearsal_off_at_once() {
 fn a_host_that_is_killed_in_a_rehearsal_leaves_nothing_of_it() {
     let home = home();
     let (port, upgrade) = stuck_in_rehearsal(&home);
-    let child = child_of(&home).expect("the child runs");
+    let child = child_of(&home);
     let old = home.kill_host().unwrap();
     upgrade.end().unwrap();
     home.rebooted(old).unwrap();
@@ -300,23 +300,26 @@ fn a_host_that_is_killed_in_a_rehearsal_leaves_nothing_of_it() {
     home.stop().unwrap();
 }
 
-/// The process of this home's rehearsal: what it may do is what its host says.
-fn child_of(home: &Home) -> Option<u32> {
+/// The process of this home's rehearsal.
+fn child_of(home: &Home) -> u32 {
     let folder = home.data().join("images").display().to_string();
-    let mut processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|it| {
-        let pid = it.file_name().to_string_lossy().parse().ok()?;
-        let line = fs::read(it.path().join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).into_owned();
-        (line.contains("\0rehearsal\0") && line.contains(&folder)).then_some(pid)
-    });
-    processes.next()
+    let is_ours = |line: &str| line.contains("\0rehearsal\0") && line.contains(&folder);
+    wait::until("the rehearsal's child runs", || {
+        let mut processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|it| {
+            let pid = it.file_name().to_string_lossy().parse().ok()?;
+            let line = fs::read(it.path().join("cmdline")).ok()?;
+            is_ours(&String::from_utf8_lossy(&line)).then_some(pid)
+        });
+        processes.next()
+    })
+    .unwrap()
 }
 
 #[test]
 fn the_child_of_a_rehearsal_is_shut_in() {
     let home = home();
     let (_, upgrade) = stuck_in_rehearsal(&home);
-    let child = child_of(&home).expect("the child runs");
+    let child = child_of(&home);
     let read = |name: &str| fs::read_to_string(format!("/proc/{child}/{name}")).unwrap();
     wait::until("it has shut itself in", || {
         read("status").contains("Seccomp:\t2\n").then_some(())
