@@ -7,6 +7,8 @@
 #   micro   what single steps cost inside the host
 #   journal durable commands a second, beside a bare loop on the same disk; and the same
 #           on a PostgreSQL server, where it is installed: apt-get install postgresql
+#   rehearsal actors that are rehearsed in a second, the host and its child on one core;
+#           and what clients wait beside it
 #   sleepers memory and time of a start with a million actors asleep
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
@@ -16,7 +18,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=$PWD/target/bench
-parts=${BENCH_PARTS:-stall otp micro journal sleepers}
+parts=${BENCH_PARTS:-stall otp micro journal rehearsal sleepers}
 # One seed for all parts, so that a run can be repeated.
 BENCH_SEED=${BENCH_SEED:-$(date +%s)}
 export BENCH_SEED
@@ -71,6 +73,12 @@ journal() {
     TMPDIR=$out run journal cargo bench --quiet -p host-journal --bench journal
 }
 
+rehearsal() {
+    title "rehearsal: actors a second, on one core"
+    TMPDIR=$out E2E_HOME=$out/home run rehearsal taskset -c 0 target/release/rehearsal
+    TMPDIR=$out E2E_HOME=$out/home run rehearsal-load target/release/rehearsal load
+}
+
 sleepers() {
     title "sleepers: memory and starts"
     TMPDIR=$out E2E_HOME=$out/home run sleepers target/release/sleepers
@@ -95,7 +103,7 @@ NOTE
 
 measure() {
     machine
-    for part in stall otp micro journal sleepers; do
+    for part in stall otp micro journal rehearsal sleepers; do
         if has $part; then $part; fi
     done
     table
@@ -103,10 +111,10 @@ measure() {
 }
 
 mkdir -p "$out"
-if has stall || has sleepers; then
+if has stall || has rehearsal || has sleepers; then
     rm -rf "$out/home"
     make --silent home DIR="$out/home" PROFILE=release >&2
-    cargo build --release -p e2e --bin stall --bin sleepers >&2
+    cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers >&2
 fi
 if has micro; then
     # The plugin that it loads: building the bench does not bring its library up to date.

@@ -6,6 +6,9 @@ use std::path::Path;
 use host_cli::{Failure, Output, Table};
 use host_loader::{Inspector, Loader, inspect_main};
 use host_model::manifest::PluginManifest;
+use host_proof::rehearsal::{Rehearser, rehearsal_main};
+
+use crate::home::Home;
 
 /// How the loader starts its child: this program, as [`child`].
 pub(crate) fn inspector() -> io::Result<Inspector> {
@@ -13,6 +16,21 @@ pub(crate) fn inspector() -> io::Result<Inspector> {
         program: std::env::current_exe()?,
         args: vec!["inspect".to_owned(), "--in-process".to_owned()],
     })
+}
+
+/// How a rehearsal's child is started: this program, as [`rehearsal`].
+pub(crate) fn rehearser(home: &Home) -> io::Result<Rehearser> {
+    Ok(Rehearser {
+        program: std::env::current_exe()?,
+        args: vec!["rehearsal".to_owned()],
+        images: home.images(),
+    })
+}
+
+/// `host rehearsal`: the child of a rehearsal, which hears on standard input what to
+/// rehearse.
+pub(crate) fn rehearsal(images: &Path) -> u8 {
+    u8::from(rehearsal_main(images) != 0)
 }
 
 /// `host inspect --in-process`: opens the library in this process, and prints the

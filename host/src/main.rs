@@ -54,6 +54,7 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
             false => inspect::inspect(&file, out),
         },
         Local::Replay => inspect::replay(),
+        Local::Rehearsal { images } => Ok(inspect::rehearsal(&images)),
         Local::Release(command) => release::run(command, out),
         Local::Gen(Gen::Secret) => secret::generate(out),
         Local::Version => launcher::version(global, out),

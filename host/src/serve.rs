@@ -167,6 +167,7 @@ async fn open(
         assembler,
         host: crate::release::host_version(),
         target: crate::release::target(),
+        rehearser: crate::inspect::rehearser(home).context("find this program")?,
         booked,
         recovered: recovery.upgrade,
         control: Handle::current(),

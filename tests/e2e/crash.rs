@@ -249,6 +249,11 @@ fn killed_when_it_was_staged() {
 }
 
 #[test]
+fn killed_when_it_was_rehearsed() {
+    killed_behind("rehearsed", "0.1.0");
+}
+
+#[test]
 fn killed_when_it_was_switching() {
     killed_behind("switching", "0.1.0");
 }

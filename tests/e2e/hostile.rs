@@ -16,6 +16,7 @@ version = "0.2.0"
 from = "~0.1"
 up = [{ update = "state" }]
 down = [{ update = "state" }]
+declared = ["summary.notes", "summary.version"]
 "#;
 
 /// A home whose releases 0.1.0 and 0.2.0 have the faulty plugin, and nothing else.
@@ -56,7 +57,8 @@ fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
     }
     let (status, _) = post(port, "57", "plan_trouble", &json!({ "what": "up_panics" }));
     assert_eq!(status, 200);
-    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "0s"];
+    let line = [&line[..], &["--json"]].concat();
     let ran = home.host(&line).unwrap().ends_with(4).unwrap();
     let report: Value = ran.json().unwrap();
     assert_eq!(report["outcome"], "rolled_back", "{report}");
@@ -97,7 +99,7 @@ fn after_the_commit_one_that_cannot_go_back_is_set_aside_and_holds_up_no_one() {
     }
     let trouble = json!({ "what": "down_fails" });
     assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
-    home.upgrade("0.2.0").unwrap();
+    home.upgrade_unrehearsed("0.2.0").unwrap();
     let report = home.rollback().unwrap();
     assert!(report.rollback, "{report:?}");
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
@@ -180,7 +182,8 @@ fn with_every_data_thread_stuck_operators_are_answered() {
         .unwrap();
     assert_eq!(refused.reason().unwrap(), "nothing_to_roll_back");
     // An upgrade is begun, and rolled back, while nobody can come over.
-    let line = ["upgrade", "0.2.0", "--probation", "300s", "--json"];
+    let line = ["upgrade", "0.2.0", "--probation", "300s", "--no-rehearsal"];
+    let line = [&line[..], &["--json"]].concat();
     let upgrade = home.begin(&line).unwrap();
     wait::until("the upgrade is at its switch", || {
         let upgrade = home.status().unwrap().upgrade?;

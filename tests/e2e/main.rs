@@ -34,6 +34,8 @@ mod protocol;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rehearsal;
+
 mod server;
 #[cfg(test)]
 mod two_steps;

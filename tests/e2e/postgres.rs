@@ -44,7 +44,10 @@ fn an_upgrade_and_the_way_back_under_load_lose_nothing_and_close_no_connection()
     assert!(!home.data().join("data/host.db").exists());
     let load = load(status.port);
     load.more(200).unwrap();
-    assert_eq!(home.upgrade("0.2.0").unwrap().outcome, Outcome::Committed);
+    let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let rehearsal = report.rehearsal.unwrap();
+    assert!(rehearsal.rehearsed > 0, "{rehearsal:?}");
     load.more(200).unwrap();
     assert_eq!(home.rollback().unwrap().outcome, Outcome::Committed);
     load.more(200).unwrap();

@@ -198,6 +198,17 @@ impl Home {
         self.answer(&line)
     }
 
+    /// As [`Home::upgrade`], without a rehearsal: what is to go wrong behind the switch
+    /// would be found by that.
+    ///
+    /// # Errors
+    ///
+    /// What the command said.
+    pub fn upgrade_unrehearsed(&self, version: &str) -> Result<UpgradeReport> {
+        let line = ["upgrade", version, "--probation", "0s", "--no-rehearsal"];
+        self.answer(&[&line[..], &["--json"]].concat())
+    }
+
     /// As [`Home::upgrade`], to a release that was rolled back before.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ pub mod keep;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use host_model::{ActorId, Version};
+use host_model::{ActorId, Version, control};
 
 use crate::duration::whole_seconds;
 
@@ -106,6 +106,13 @@ pub enum Local {
     /// Apply an actor's events in a process of its own: what a proof starts as a child.
     #[command(hide = true)]
     Replay,
+    /// Rehearse actors in a process of its own: what a rehearsal starts as a child.
+    #[command(hide = true)]
+    Rehearsal {
+        /// Where its copies of libraries go.
+        #[arg(value_name = "DIR")]
+        images: PathBuf,
+    },
     /// Make something that must be random.
     #[command(subcommand, after_help = "Example:\n  host gen secret")]
     Gen(Gen),
@@ -238,6 +245,21 @@ pub enum Remote {
         #[arg(value_name = "V")]
         version: Version,
     },
+    /// Rehearse the change to a release on a copy of the actors; nothing is changed.
+    #[command(
+        after_help = "Example:\n  host rehearse 0.2.0 --all\n\nIt ends with 0 if nothing speaks against the change, 1 otherwise."
+    )]
+    Rehearse {
+        /// The release to go to; an older one for the way back.
+        #[arg(value_name = "V")]
+        version: Version,
+        /// Whom.
+        #[command(flatten)]
+        extent: Extent,
+        /// Pass it even if no way back is proven.
+        #[arg(long)]
+        one_way: bool,
+    },
     /// Upgrade to a release while everything runs, and wait until it is permanent.
     #[command(
         after_help = "Example:\n  host upgrade 0.2.0 --probation 5m\n\nIt ends with 0 if the release is permanent (with --detach: switched), 4 if it was rolled back."
@@ -255,6 +277,9 @@ pub enum Remote {
         /// The release to go back to [default: the one before].
         #[arg(value_name = "V")]
         version: Option<Version>,
+        /// Rehearse the way back first; otherwise it is gone at once.
+        #[arg(long)]
+        rehearse: bool,
     },
     /// List the upgrades and rollbacks that have ended, the newest first.
     #[command(after_help = "Example:\n  host history 5")]
@@ -295,6 +320,29 @@ pub struct Upgrade {
     /// Try a release again that was rolled back before.
     #[arg(long)]
     pub retry_failed: bool,
+    /// Switch without a rehearsal: what it would do to the actors is then not known.
+    #[arg(long, conflicts_with_all = ["sample", "all"])]
+    pub no_rehearsal: bool,
+    /// Whom to rehearse.
+    #[command(flatten)]
+    pub extent: Extent,
+}
+
+/// Whom to rehearse.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Extent {
+    /// Rehearse so many actors, taken by chance [default: 46050, or all if there are fewer].
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub sample: Option<u64>,
+    /// Rehearse all actors, however many.
+    #[arg(long)]
+    pub all: bool,
+}
+
+impl From<Extent> for control::Extent {
+    fn from(Extent { sample, all }: Extent) -> Self {
+        Self { sample, all }
+    }
 }
 
 fn payload(text: &str) -> Result<serde_json::Value, String> {

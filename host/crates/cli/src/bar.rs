@@ -18,8 +18,10 @@ impl Progress {
         }
         let bar = ProgressBar::new(0);
         bar.set_style(
-            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}")
-                .expect("the template is a constant"),
+            ProgressStyle::with_template(
+                "{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}, {eta} left",
+            )
+            .expect("the template is a constant"),
         );
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(Some(bar))

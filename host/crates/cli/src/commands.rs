@@ -1,8 +1,8 @@
 //! The commands that a running host answers: one request and one text each.
 
 use host_model::control::{
-    ActorRow, ActorState, HistoryRow, ReleaseRow, RollbackRequest, RpcRequest, Status,
-    UpgradeRequest,
+    ActorRow, ActorState, HistoryRow, RehearsalRequest, ReleaseRow, RollbackRequest, RpcRequest,
+    Status, UpgradeRequest,
 };
 use host_model::plan::Plan;
 use serde_json::{Value, json};
@@ -78,6 +78,8 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
                 probation_s: upgrade.probation,
                 one_way: upgrade.one_way,
                 retry_failed: upgrade.retry_failed,
+                no_rehearsal: upgrade.no_rehearsal,
+                extent: upgrade.extent.into(),
             };
             return match client.follow("/v1/upgrade", &request).await {
                 Ok(events) => follow::upgrade(events, upgrade.detach, client, out).await,
@@ -88,8 +90,24 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let events = client.follow("/v1/commit", &json!({})).await?;
             return follow::upgrade(events, false, client, out).await;
         }
-        Remote::Rollback { version } => {
-            let request = RollbackRequest { to: version };
+        Remote::Rehearse {
+            version,
+            extent,
+            one_way,
+        } => {
+            let request = RehearsalRequest {
+                to: version,
+                extent: extent.into(),
+                one_way,
+            };
+            let events = client.follow("/v1/rehearse", &request).await?;
+            return follow::rehearsal(events, out).await;
+        }
+        Remote::Rollback { version, rehearse } => {
+            let request = RollbackRequest {
+                to: version,
+                rehearse,
+            };
             let events = client.follow("/v1/rollback", &request).await?;
             return follow::rollback(events, out).await;
         }

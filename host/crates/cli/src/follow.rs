@@ -3,7 +3,7 @@
 //! The host does the work and goes on whether or not anyone follows.
 
 use host_model::Version;
-use host_model::control::{Outcome, Progress, Quantiles, Status, UpgradeReport};
+use host_model::control::{Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport};
 use serde_json::json;
 
 use crate::bar::Progress as Bar;
@@ -24,6 +24,7 @@ pub(crate) async fn upgrade(
 ) -> Result<u8, Failure> {
     match follow(events, detach, out).await? {
         Followed::Ended(report) => Ok(report.outcome.exit_code()),
+        Followed::Rehearsed(report) => Ok(report.outcome.exit_code()),
         Followed::Detached => {
             let status: Status = client.get("/v1/status").await?;
             detached(&status, out)?;
@@ -70,6 +71,7 @@ pub(crate) async fn refused(
 pub(crate) async fn rollback(events: Events, out: &mut Output<'_>) -> Result<u8, Failure> {
     match follow(events, false, out).await? {
         Followed::Ended(report) => Ok(rollback_exit_code(&report)),
+        Followed::Rehearsed(report) => Ok(report.outcome.exit_code()),
         Followed::Detached => Ok(0),
         Followed::Interrupted => Ok(EXIT_INTERRUPTED),
     }
@@ -82,8 +84,19 @@ fn rollback_exit_code(report: &UpgradeReport) -> u8 {
     }
 }
 
+/// Follows a rehearsal to its end. Who stops following ends it: it changes nothing.
+pub(crate) async fn rehearsal(events: Events, out: &mut Output<'_>) -> Result<u8, Failure> {
+    match follow(events, false, out).await? {
+        Followed::Rehearsed(report) => Ok(report.outcome.exit_code()),
+        Followed::Ended(report) => Ok(report.outcome.exit_code()),
+        Followed::Detached => Ok(0),
+        Followed::Interrupted => Ok(EXIT_INTERRUPTED),
+    }
+}
+
 enum Followed {
     Ended(UpgradeReport),
+    Rehearsed(Box<RehearsalReport>),
     Detached,
     Interrupted,
 }
@@ -94,6 +107,7 @@ async fn follow(
     out: &mut Output<'_>,
 ) -> Result<Followed, Failure> {
     let teller = Teller::new(out.is_json());
+    let mut is_upgrade = false;
     loop {
         let next = tokio::select! {
             next = events.next() => next,
@@ -124,10 +138,19 @@ async fn follow(
                 }
                 return Ok(Followed::Ended(report));
             }
+            Progress::Rehearsal(report) if !is_upgrade => {
+                teller.done();
+                if !out.is_json() {
+                    out.document(&report, |report| show::rehearsal(report))?;
+                }
+                return Ok(Followed::Rehearsed(report));
+            }
             Progress::State { state, .. } if detach && state == SWITCHED => {
                 teller.done();
                 return Ok(Followed::Detached);
             }
+            // Its rehearsal is one of its steps.
+            Progress::State { .. } => is_upgrade = true,
             _ => {}
         }
     }
@@ -189,6 +212,13 @@ impl Teller {
             }
             Self::Bar(bar) => match progress {
                 Progress::State { state, .. } => bar.say(state),
+                Progress::Rehearsed { rehearsed, total } => {
+                    bar.say("rehearsal");
+                    bar.tell(*rehearsed, *total);
+                }
+                Progress::Rehearsal(report) => {
+                    bar.say(format!("rehearsal {}", report.outcome.name()));
+                }
                 Progress::Migrated { migrated, total } => bar.tell(*migrated, *total),
                 Progress::Probation { left_s } => {
                     bar.say(format!("probation, {} left", people(*left_s)));
@@ -211,6 +241,14 @@ fn line(progress: &Progress) -> Option<String> {
         Progress::State { state, at_ms } => Some(format!("{at_ms:>6} ms  {state}")),
         Progress::Migrated { migrated, total } => Some(format!(
             "           {migrated} of {total} actors carried over"
+        )),
+        Progress::Rehearsed { rehearsed, total } => Some(format!(
+            "           {rehearsed} of {total} actors rehearsed"
+        )),
+        Progress::Rehearsal(report) => Some(format!(
+            "           rehearsal {}: {} actors",
+            report.outcome.name(),
+            report.rehearsed
         )),
         Progress::Probation { left_s } => {
             Some(format!("           {} of probation left", people(*left_s)))

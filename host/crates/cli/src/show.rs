@@ -12,6 +12,10 @@ use serde_json::Value;
 use crate::duration::people;
 use crate::table::{Table, bytes, count};
 
+mod rehearsal;
+
+pub(crate) use rehearsal::{rehearsal, rehearsal_line};
+
 pub(crate) fn status(status: &Status) -> String {
     let mut table = Table::facts();
     table.fact(
@@ -168,7 +172,7 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
             "the rollback failed and was taken back: the newer release rules as before"
         }
         Outcome::RolledBack => "rolled back: the old release rules",
-        Outcome::Refused => "refused: nothing was begun",
+        Outcome::Refused => "refused: nothing was changed",
         Outcome::Failed => "failed: cancelled before the switch",
         Outcome::Stuck => "stuck: look at `host status` and `host logs`",
     };
@@ -177,6 +181,9 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
     table.fact("outcome", outcome);
     if let Some(reason) = &report.reason {
         table.fact("reason", reason);
+    }
+    if let Some(report) = &report.rehearsal {
+        table.fact("rehearsal", rehearsal_line(report));
     }
     table.fact("carried over", count(report.actors_migrated, "actor"));
     let pause = report.pause_us;

@@ -79,9 +79,10 @@ fn the_grammar_is_sound_and_every_command_has_an_example() {
 #[test]
 fn aliases_and_global_options_are_read_anywhere() {
     assert!(matches!(remote("host versions"), Remote::Releases));
-    let Remote::Rollback { version } = remote("host downgrade 0.1.0") else {
+    let Remote::Rollback { version, rehearse } = remote("host downgrade 0.1.0") else {
         panic!("downgrade is rollback");
     };
+    assert!(!rehearse, "a way back is not delayed");
     assert_eq!(version.unwrap().to_string(), "0.1.0");
     for line in [
         "host --json --home /x status",

@@ -85,6 +85,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/plan", get(upgrades::plan))
         .route("/v1/history", get(upgrades::history))
         .route("/v1/upgrade", post(upgrades::upgrade))
+        .route("/v1/rehearse", post(upgrades::rehearse))
         .route("/v1/rollback", post(upgrades::rollback))
         .route("/v1/commit", post(upgrades::commit))
         .route("/v1/actors", get(actors::list))

@@ -11,7 +11,8 @@ use futures_util::{Stream, stream};
 use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
-    HistoryRow, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
+    HistoryRow, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest, ReleaseRow,
+    RollbackRequest, UpgradeReport, UpgradeRequest,
 };
 use host_model::plan::Plan;
 use host_upgrade::{RefusedUpgrade, Upgrader, read_history};
@@ -82,6 +83,45 @@ pub(crate) async fn upgrade(
     Ok(follow(progress, intent))
 }
 
+/// Changes nothing, so it ends when who asked has gone.
+pub(crate) async fn rehearse(
+    State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
+    Body(request): Body<RehearsalRequest>,
+) -> Result<Follow, Refusal> {
+    let mut progress = blocking(&control, move |upgrader| upgrader.rehearse(&request)).await?;
+    let (teller, told) = mpsc::channel(PROGRESS_BEHIND_MAX);
+    tokio::spawn(async move {
+        let ended = loop {
+            let said = tokio::select! {
+                said = progress.recv() => said,
+                () = teller.closed() => break Outcome {
+                    outcome: RehearsalOutcome::Cancelled.name().to_owned(),
+                    message: "who asked for it has gone".to_owned(),
+                },
+            };
+            match said {
+                Ok(Progress::Rehearsal(report)) => {
+                    let outcome = rehearsed(&report);
+                    let _gone = teller.send(Progress::Rehearsal(report)).await;
+                    break outcome;
+                }
+                Ok(said) => drop(teller.try_send(said)),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => {
+                    break Outcome {
+                        outcome: "unknown".to_owned(),
+                        message: "it ended without a report".to_owned(),
+                    };
+                }
+            }
+        };
+        drop(progress);
+        intent.end(ended).await;
+    });
+    Ok(events(told))
+}
+
 pub(crate) async fn rollback(
     State(control): State<Arc<Control>>,
     Extension(intent): Extension<Intent>,
@@ -123,6 +163,10 @@ fn follow(mut progress: broadcast::Receiver<Progress>, intent: Intent) -> Follow
             }
         }
     });
+    events(told)
+}
+
+fn events(told: mpsc::Receiver<Progress>) -> Follow {
     let events = stream::unfold(told, |mut told| async {
         let said = told.recv().await?;
         let event = Event::default()
@@ -133,6 +177,20 @@ fn follow(mut progress: broadcast::Receiver<Progress>, intent: Intent) -> Follow
     let events: Following = Box::pin(events);
     let events = Sse::new(events).keep_alive(KeepAlive::default());
     (Extension(Later), events)
+}
+
+fn rehearsed(report: &RehearsalReport) -> Outcome {
+    let reason = report.reason.as_ref().map(|it| format!(": {it}"));
+    Outcome {
+        outcome: report.outcome.name().to_owned(),
+        message: format!(
+            "{} to {}, {} actors{}",
+            report.from,
+            report.to,
+            report.rehearsed,
+            reason.unwrap_or_default()
+        ),
+    }
 }
 
 fn outcome(report: &UpgradeReport) -> Outcome {

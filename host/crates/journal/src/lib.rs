@@ -58,6 +58,7 @@ pub mod hex;
 mod journal;
 mod lives;
 mod lost;
+mod many;
 mod migrate;
 mod migrations;
 mod outbox;

@@ -5,7 +5,7 @@ use host_model::ActorId;
 
 use crate::chain::Damage;
 use crate::error::ReadError;
-use crate::group;
+use crate::group::{self, Frame};
 use crate::sealed::open_record;
 use crate::store::{GroupRow, Reader};
 use crate::{Position, Record, Snapshot, Stored, pieces};
@@ -39,7 +39,7 @@ pub(crate) fn read(
 }
 
 /// The actor's last snapshot, and where it stands.
-fn last_snapshot(
+pub(crate) fn last_snapshot(
     reader: &dyn Reader,
     actor: &ActorId,
 ) -> Result<Option<(Position, Snapshot)>, ReadError> {
@@ -79,13 +79,27 @@ fn tail(
             .ok_or_else(|| missing(actor, next))?;
         next = walk_group(&group, actor, next, covered, &mut tail)?;
     }
-    tail.reverse();
-    match tail.first() {
+    behind(actor, covered, tail)
+}
+
+/// Sequence of the last record that a snapshot includes.
+pub(crate) fn covered(snapshot: Option<&Snapshot>) -> u64 {
+    snapshot.map_or(0, |snapshot| snapshot.seq)
+}
+
+/// The records behind `covered` in order, of those that were gone back through.
+pub(crate) fn behind(
+    actor: &ActorId,
+    covered: u64,
+    mut walked: Vec<Record>,
+) -> Result<Vec<Record>, ReadError> {
+    walked.reverse();
+    match walked.first() {
         Some(first) if first.seq != covered + 1 => Err(ReadError::Damaged {
             what: format!("the tail of {actor}"),
             problem: format!("record {} is missing", covered + 1),
         }),
-        _ => Ok(tail),
+        _ => Ok(walked),
     }
 }
 
@@ -98,26 +112,39 @@ fn walk_group(
     covered: u64,
     tail: &mut Vec<Record>,
 ) -> Result<Position, ReadError> {
-    let damaged = |problem: String| Damage::of(group, problem);
-    let frames = group::decode(&group.body).map_err(|error| damaged(error.to_string()))?;
+    let frames =
+        group::decode(&group.body).map_err(|error| Damage::of(group, error.to_string()))?;
     while next >= group.first {
-        let at = frames
-            .binary_search_by_key(&next, |frame| frame.position)
-            .map_err(|_| missing(actor, next))?;
-        let record = open_record(frames[at].record).map_err(damaged)?;
-        if record.actor != *actor {
-            return Err(damaged(format!("position {} is not of {actor}", next.0)).into());
-        }
-        if record.seq <= covered {
+        let Some((record, before)) = take(group, &frames, actor, next, covered)? else {
             return Ok(Position(0));
-        }
+        };
         tail.push(record);
-        next = frames[at].prev;
+        next = before;
     }
     Ok(next)
 }
 
-fn missing(actor: &ActorId, position: Position) -> ReadError {
+/// The actor's record at a position of a group, and where the one before it stands.
+/// None: the snapshot includes it.
+pub(crate) fn take(
+    group: &GroupRow,
+    frames: &[Frame<'_>],
+    actor: &ActorId,
+    position: Position,
+    covered: u64,
+) -> Result<Option<(Record, Position)>, ReadError> {
+    let damaged = |problem: String| Damage::of(group, problem);
+    let at = frames
+        .binary_search_by_key(&position, |frame| frame.position)
+        .map_err(|_| missing(actor, position))?;
+    let record = open_record(frames[at].record).map_err(damaged)?;
+    if record.actor != *actor {
+        return Err(damaged(format!("position {} is not of {actor}", position.0)).into());
+    }
+    Ok((record.seq > covered).then_some((record, frames[at].prev)))
+}
+
+pub(crate) fn missing(actor: &ActorId, position: Position) -> ReadError {
     ReadError::Damaged {
         what: format!("the tail of {actor}"),
         problem: format!("there is no record at position {}", position.0),

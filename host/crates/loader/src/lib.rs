@@ -41,14 +41,15 @@ pub use host_abi::Caller;
 pub use inspect::{InspectError, Inspector, inspect_main};
 pub use plugin::Plugin;
 pub use stage::StageError;
-pub use state::{Accepted, Call, Down, State, Verdict};
+pub use state::{Accepted, Call, Down, Sample, State, Verdict};
 pub use sys::OpenError;
 
 /// Opens libraries for one process. Shared by reference.
 #[derive(Debug)]
 pub struct Loader {
     images: PathBuf,
-    inspector: Inspector,
+    /// None: this process is the child.
+    inspector: Option<Inspector>,
     opened: Mutex<HashMap<Digest, Arc<Plugin>>>,
     /// Held while one is opened, which may take as long as an inspection may; whoever
     /// only looks at what is open does not wait for it.
@@ -91,6 +92,20 @@ impl Loader {
     ///
     /// [`StageError`] if the folder cannot be made, or does not allow exec.
     pub fn new(images: &Path, inspector: Inspector) -> Result<Self, StageError> {
+        Self::over(images, Some(inspector))
+    }
+
+    /// A loader for a process that was started to be lost: what another asks a child,
+    /// it finds out itself, and a library that is broken may end it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::new`].
+    pub fn in_a_child(images: &Path) -> Result<Self, StageError> {
+        Self::over(images, None)
+    }
+
+    fn over(images: &Path, inspector: Option<Inspector>) -> Result<Self, StageError> {
         stage::prepare(images)?;
         Ok(Self {
             images: images.to_owned(),
@@ -132,12 +147,17 @@ impl Loader {
             return Ok(Arc::clone(plugin));
         }
         let image = stage::copy(&self.images, path, &library, found)?;
-        if let Err(refused) = self.inspector.inspect(&image, path) {
+        if let Some(inspector) = &self.inspector
+            && let Err(refused) = inspector.inspect(&image, path)
+        {
             // This process never had it open.
             stage::remove(&image);
             return Err(refused.into());
         }
         let table = sys::open(&image)?;
+        if self.inspector.is_none() {
+            sys::check_layouts(&image, &table)?;
+        }
         let plugin = Arc::new(Plugin::start(table, found, library.len())?);
         self.opened.lock().insert(found, Arc::clone(&plugin));
         Ok(plugin)
@@ -148,15 +168,19 @@ impl Loader {
         self.opened.lock().values().cloned().collect()
     }
 
-    /// What `host inspect` finds in the library at `path`, without opening it here.
+    /// What `host inspect` finds in the library at `path`, without opening it here, but
+    /// for a loader [`in_a_child`](Self::in_a_child).
     ///
     /// # Errors
     ///
     /// As [`Loader::load`], but for what only opening can find.
     pub fn inspect(&self, path: &Path) -> Result<host_model::manifest::PluginManifest, LoadError> {
+        let Some(inspector) = &self.inspector else {
+            return Ok(self.load(path, None)?.manifest().clone());
+        };
         let library = stage::read(path)?;
         let image = stage::copy(&self.images, path, &library, Digest::of(&library))?;
-        let manifest = self.inspector.inspect(&image, path);
+        let manifest = inspector.inspect(&image, path);
         stage::remove(&image);
         Ok(manifest?)
     }

@@ -14,6 +14,8 @@ use host_abi::{Bytes as Borrowed, Caller, Part, Status};
 use host_model::Version;
 use host_model::effect::{Effect, Rejection};
 use host_model::limits::EFFECTS_MAX;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::Fault;
 use crate::output::Output;
@@ -61,6 +63,23 @@ pub struct Down {
     pub state: Bytes,
     /// What it cannot hold.
     pub carry: Bytes,
+}
+
+/// A command that a plugin makes up for a rehearsal.
+#[derive(Debug, Deserialize)]
+pub struct Sample {
+    /// Name of the command.
+    pub event: String,
+    /// Its payload, JSON.
+    payload: Box<RawValue>,
+}
+
+impl Sample {
+    /// Its payload, JSON.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.payload.get().as_bytes()
+    }
 }
 
 /// An actor's state, made and freed by one plugin version.
@@ -248,6 +267,28 @@ impl<O: AsRef<Plugin>> State<O> {
                 .plugin()
                 .fault("down", "it gave no state or no carry".to_owned())),
         }
+    }
+
+    /// About `count` commands that only this version knows, acceptable in this state:
+    /// names and payloads. None: it has no migrations, and so none of these.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`].
+    pub fn samples(&self, seed: u64, count: u32) -> Result<Option<Vec<Sample>>, Box<Fault>> {
+        let mut out = Output::new();
+        // SAFETY: as in `query`.
+        let status = out.collect(|sink| unsafe {
+            (self.plugin().table.samples)(self.ptr.as_ptr(), seed, count, sink)
+        });
+        if status == Status::ABSENT {
+            return Ok(None);
+        }
+        let plugin = self.plugin();
+        plugin.ended(status, &mut out, "samples")?;
+        let document = out.take(Part::DOCUMENT);
+        let samples = plugin.json(document.as_deref(), "samples", "its samples")?;
+        Ok(Some(samples))
     }
 
     /// The invariants: what is broken, if anything is.

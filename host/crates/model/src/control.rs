@@ -9,6 +9,7 @@
 //! | `GET /v1/plan?to=V` | | [`Plan`](crate::plan::Plan) |
 //! | `GET /v1/history?limit=N` | | list of [`HistoryRow`] |
 //! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
+//! | `POST /v1/rehearse` | [`RehearsalRequest`] | server-sent events: [`Progress`], the last one [`Progress::Rehearsal`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
 //! | `POST /v1/commit` | | as above |
 //! | `GET /v1/actors?plugin=P&after=ID&limit=N` | | list of [`ActorRow`] |
@@ -42,8 +43,10 @@ use serde_json::Value;
 use crate::id::ActorId;
 use crate::release::ReleaseStatus;
 
+pub mod rehearsal;
 pub mod repair;
 
+pub use rehearsal::*;
 pub use repair::*;
 
 /// What `host status` shows.
@@ -174,6 +177,12 @@ pub struct UpgradeRequest {
     /// Try a release again that was rolled back before.
     #[serde(default)]
     pub retry_failed: bool,
+    /// Switch without having rehearsed it.
+    #[serde(default)]
+    pub no_rehearsal: bool,
+    /// Whom to rehearse.
+    #[serde(default, flatten)]
+    pub extent: Extent,
 }
 
 /// `host rollback [V]`.
@@ -182,6 +191,10 @@ pub struct RollbackRequest {
     /// The release to go back to, an older one: the newest that was permanent, if absent.
     #[serde(default)]
     pub to: Option<Version>,
+    /// Rehearse the way back before it is gone. Without this it is not, for a way back
+    /// must not be delayed.
+    #[serde(default)]
+    pub rehearse: bool,
 }
 
 /// What is said while an upgrade runs; one server-sent event each.
@@ -195,6 +208,16 @@ pub enum Progress {
         /// Milliseconds since the request.
         at_ms: u64,
     },
+    /// Actors have been rehearsed.
+    Rehearsed {
+        /// So many.
+        rehearsed: u64,
+        /// Of so many, as far as known.
+        total: u64,
+    },
+    /// A rehearsal is over: inside of an upgrade what it found, and by itself the last
+    /// word.
+    Rehearsal(Box<RehearsalReport>),
     /// Actors have been carried over.
     Migrated {
         /// So many.
@@ -228,8 +251,8 @@ pub struct UpgradeReport {
     pub actors_migrated: u64,
     /// How long messages waited for a migration or a gate, in microseconds.
     pub pause_us: Quantiles,
-    /// What the rehearsal found; null where there was none.
-    pub rehearsal: Option<Value>,
+    /// What the rehearsal found, or why there was none; null where it did not come so far.
+    pub rehearsal: Option<Box<RehearsalReport>>,
     /// From the request to the end.
     pub duration_ms: u64,
     /// When it ended: Unix milliseconds, UTC; 0 where that was not written down.

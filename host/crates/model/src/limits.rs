@@ -176,3 +176,46 @@ pub const PROBATION_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Default time for a host to stop in order: connections told, handlers ended,
 /// journal committed.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Actors that are rehearsed where nobody says how many: about two seconds of one core.
+/// Of more, so many are taken by chance; if all of them pass, fewer than one in ten
+/// thousand fail, with 99 % confidence (`0.9999 ^ 46_050 = 0.01`).
+pub const REHEARSED_ACTORS: u64 = 46_050;
+
+/// Commands that are made up for each actor of a rehearsal: a round of every kind that
+/// the example plugins have; more of them cost time and found nothing more.
+pub const REHEARSAL_SAMPLES: u32 = 5;
+
+/// Actors on their way to the child of a rehearsal and back: enough that neither side
+/// waits for the other, and few to look through again when it ends over one of them.
+pub const REHEARSAL_IN_FLIGHT_MAX: usize = 256;
+
+/// Bytes on their way to the child of a rehearsal, unless it is one actor.
+pub const REHEARSAL_IN_FLIGHT_BYTES_MAX: usize = 4 << 20;
+
+/// The longest that one small actor's rehearsal may take before it is taken for an
+/// endless loop; [`REHEARSAL_MIB_TIME_MAX`] comes on top. Time in which the child was
+/// ready to run and others ran does not count.
+pub const REHEARSAL_ACTOR_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// See [`REHEARSAL_ACTOR_TIME_MAX`]: for each MiB of an actor.
+pub const REHEARSAL_MIB_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How often the child of a rehearsal may end over an actor before the rest is left.
+pub const REHEARSAL_ENDS_MAX: usize = 3;
+
+/// Address space that the child of a rehearsal may have; half of the free memory, if
+/// that is less. Room for an actor of 256 MiB in several versions.
+pub const REHEARSAL_BYTES_MAX: u64 = 4 << 30;
+
+/// Address space that it has at least: below that, no plugin opens.
+pub const REHEARSAL_BYTES_MIN: u64 = 512 << 20;
+
+/// Processor time of one child: a hundred million small actors.
+pub const REHEARSAL_CPU_MAX: Duration = Duration::from_secs(3_600);
+
+/// Actors whose place is worked out at once, in the order of the journal.
+pub const REHEARSAL_CHUNK_ACTORS: usize = 262_144;
+
+/// Fields and actors that a rehearsal's report names of a kind; others are counted.
+pub const REHEARSAL_NAMED_MAX: usize = 50;

@@ -34,15 +34,20 @@
 
 mod child;
 mod course;
+mod crossing;
 mod difference;
+mod fields;
 mod law;
 mod process;
+pub mod rehearsal;
 mod replay;
 mod value;
 
 pub use child::replay_main;
 pub use course::{Base, Course, Event};
+pub use crossing::Carried;
 pub use difference::Difference;
+pub use fields::without_places;
 pub use law::{Law, LawError, Replayed, Violation, Way};
 pub use process::{OtherProcess, ProcessError};
 pub use replay::{Code, ReplayError};

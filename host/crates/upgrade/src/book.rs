@@ -199,6 +199,17 @@ impl Book {
         self
     }
 
+    /// A value of another kind, or that there is none any more.
+    pub(crate) fn value(mut self, key: &str, value: Option<&impl Serialize>) -> Self {
+        match value {
+            Some(value) => self.put(key, value),
+            None => {
+                self.values.push((key.to_owned(), None));
+                self
+            }
+        }
+    }
+
     /// How far an upgrade has come.
     #[must_use]
     pub fn upgrade(self, upgrade: &Upgrade) -> Self {

@@ -1,11 +1,15 @@
 //! Who carries out upgrades: one at a time, step by step.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use host_actors::Actors;
 use host_model::Version;
-use host_model::control::{Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus};
+use host_model::control::{
+    Extent, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
+};
 use host_model::plan::Plan;
+use host_proof::rehearsal::Rehearser;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -18,9 +22,10 @@ use crate::releases::ReleasesError;
 use crate::run::Run;
 use crate::running::Running;
 use crate::state::Upgrade;
+use crate::verify::verify;
 
 /// Messages about an upgrade that a slow listener may be behind.
-const PROGRESS_BEHIND_MAX: usize = 256;
+pub(crate) const PROGRESS_BEHIND_MAX: usize = 256;
 
 /// Carries out upgrades. Shared by [`Arc`].
 pub struct Upgrader {
@@ -32,7 +37,10 @@ pub struct Upgrader {
     pub(crate) target: String,
     pub(crate) booked: Mutex<Booked>,
     running: Mutex<Option<Arc<Running>>>,
-    control: Handle,
+    pub(crate) rehearser: Rehearser,
+    /// A rehearsal that goes on by itself: where to break it off.
+    pub(crate) rehearsing: Mutex<Option<Arc<AtomicBool>>>,
+    pub(crate) control: Handle,
     pub(crate) hooks: Hooks,
 }
 
@@ -52,6 +60,8 @@ pub struct Parts {
     pub host: Version,
     /// Target triple of the host that runs.
     pub target: String,
+    /// How a rehearsal's process is started.
+    pub rehearser: Rehearser,
     /// What the store knows.
     pub booked: Booked,
     /// An upgrade that the process before this one left, if one is to be gone on with.
@@ -68,6 +78,27 @@ pub struct Hooks {
     pub permanent: Box<dyn Fn(&Version) + Send + Sync>,
     /// A transition is durable, and has not taken effect yet.
     pub transition: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// How an upgrade is to be carried out.
+#[derive(Debug, Clone)]
+pub(crate) struct Asks {
+    /// None for an upgrade that a start found: only its way back is left.
+    pub(crate) probation_s: Option<u64>,
+    /// Whom to rehearse, or why nobody is.
+    pub(crate) rehearsal: Result<Extent, &'static str>,
+    /// Go on without a proven way back.
+    pub(crate) one_way: bool,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        Self {
+            probation_s: None,
+            rehearsal: Err("the host ended before it"),
+            one_way: false,
+        }
+    }
 }
 
 /// What an operator may ask of an upgrade that is under way.
@@ -100,6 +131,9 @@ pub enum RefusedUpgrade {
         /// How far it is.
         state: &'static str,
     },
+    /// Another rehearsal goes on by itself.
+    #[error("another rehearsal is under way; wait for it, or break that one off")]
+    Rehearsing,
     /// An upgrade to this release was rolled back before.
     #[error(
         "an upgrade to {version} was rolled back before: {reason}; install a new version, or say `host upgrade {version} --retry-failed`"
@@ -158,7 +192,7 @@ impl RefusedUpgrade {
             Self::Plan(_) => "bad_appup",
             Self::Releases(ReleasesError::NotFound { .. }) => "not_installed",
             Self::Releases(ReleasesError::Broken { .. }) => "broken_release",
-            Self::Busy { .. } => "busy",
+            Self::Busy { .. } | Self::Rehearsing => "busy",
             Self::FailedBefore { .. } => "failed_before",
             Self::NothingToCommit(_) => "nothing_to_commit",
             Self::NothingToRollBack(_) => "nothing_to_roll_back",
@@ -178,13 +212,16 @@ impl Upgrader {
             assembler: parts.assembler,
             host: parts.host,
             target: parts.target,
+            rehearser: parts.rehearser,
+            rehearsing: Mutex::new(None),
             booked: Mutex::new(parts.booked),
             running: Mutex::new(None),
             control: parts.control,
             hooks: parts.hooks,
         });
+        upgrader.clear_up();
         if let Some(upgrade) = parts.recovered {
-            let (run, running) = upgrader.new_run(upgrade, None);
+            let (run, running) = upgrader.new_run(upgrade, Asks::default());
             *upgrader.running.lock() = Some(running);
             upgrader.control.spawn(run.go_on());
         }
@@ -237,8 +274,15 @@ impl Upgrader {
             self.refuse_if_failed(&request.to)?;
         }
         let plan = self.plan(&request.to, request.one_way)?;
-        let probation_s = request.probation_s.unwrap_or(plan.probation_s);
-        self.begin(plan, probation_s, false)
+        let asks = Asks {
+            probation_s: Some(request.probation_s.unwrap_or(plan.probation_s)),
+            rehearsal: match request.no_rehearsal {
+                true => Err("it was asked to go without one (--no-rehearsal)"),
+                false => Ok(request.extent),
+            },
+            one_way: request.one_way,
+        };
+        self.begin(plan, asks, false)
     }
 
     /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
@@ -278,7 +322,15 @@ impl Upgrader {
         };
         self.refuse_if_failed(&to)?;
         let plan = self.plan(&to, false)?;
-        self.begin(plan, 0, true)
+        let asks = Asks {
+            probation_s: Some(0),
+            rehearsal: match request.rehearse {
+                true => Ok(Extent::default()),
+                false => Err("a way back is not delayed, unless --rehearse says so"),
+            },
+            one_way: false,
+        };
+        self.begin(plan, asks, true)
     }
 
     /// Commits the upgrade that is under way, without waiting for its probation to end.
@@ -324,10 +376,26 @@ impl Upgrader {
         Ok(releases.versions()?.into_iter().map(row).collect())
     }
 
+    /// Looks whether all that the release `to` needs is there, and is what it should be.
+    ///
+    /// # Errors
+    ///
+    /// In a sentence, what is not.
+    pub(crate) async fn verified(self: &Arc<Self>, to: &Version) -> Result<(), String> {
+        let (upgrader, to) = (Arc::clone(self), to.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            let release = upgrader.assembler.releases().read(&to);
+            let release = release.map_err(|e| e.to_string())?;
+            let booked = upgrader.booked.lock().clone();
+            verify(&release, &booked, &upgrader.host, &upgrader.target).map_err(|e| e.to_string())
+        });
+        checked.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
     fn begin(
         self: &Arc<Self>,
         plan: Plan,
-        probation_s: u64,
+        asks: Asks,
         rollback: bool,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         let id = {
@@ -340,7 +408,7 @@ impl Upgrader {
             state: crate::State::Planned,
             rollback,
         };
-        let (run, running) = self.new_run(upgrade, Some(probation_s));
+        let (run, running) = self.new_run(upgrade, asks);
         let progress = running.listen();
         {
             // Looked at again under the lock: of two at once, one begins.
@@ -350,27 +418,18 @@ impl Upgrader {
             }
             *slot = Some(running);
         }
+        self.end_rehearsal();
         // What is counted from here on is its own, also where it never comes to a switch.
         self.actors.migrations().reset();
         self.control.spawn(run.go_on());
         Ok(progress)
     }
 
-    fn new_run(
-        self: &Arc<Self>,
-        upgrade: Upgrade,
-        probation_s: Option<u64>,
-    ) -> (Run, Arc<Running>) {
+    fn new_run(self: &Arc<Self>, upgrade: Upgrade, asks: Asks) -> (Run, Arc<Running>) {
         let (ask, asked) = mpsc::channel(4);
         let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
         let running = Arc::new(Running::new(&upgrade, ask, progress));
-        let run = Run::new(
-            Arc::clone(self),
-            Arc::clone(&running),
-            upgrade,
-            probation_s,
-            asked,
-        );
+        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, asks, asked);
         (run, running)
     }
 
@@ -389,7 +448,7 @@ impl Upgrader {
         }
     }
 
-    fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
+    pub(crate) fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
         match self.running() {
             Some(running) => Err(running.busy()),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! Upgrades: plan, verify, stage, switch, watch, and commit or roll back.
+//! Upgrades: plan, verify, rehearse, stage, switch, watch, and commit or roll back.
 //!
 //! What is decided is decided by pure functions over plain data: [`plan`] works
 //! out what will be done, and [`State::apply`] says which state follows which
@@ -24,6 +24,7 @@ mod book;
 mod engine;
 mod plan;
 mod recover;
+mod rehearse;
 mod releases;
 mod retention;
 mod run;

@@ -68,6 +68,7 @@ mod tests {
         for (state, boot, then) in [
             (State::Planned, "0.1.0", Some("cancelled")),
             (State::Verified, "0.1.0", Some("cancelled")),
+            (State::Rehearsed, "0.1.0", Some("cancelled")),
             (State::Staged, "0.1.0", Some("cancelled")),
             (State::Switching, "0.1.0", Some("rolling_back")),
             (

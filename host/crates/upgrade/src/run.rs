@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use host_actors::Release;
 use host_journal::unix_ms;
-use host_model::control::{Outcome, Progress, UpgradeReport};
+use host_model::control::{Outcome, Progress, RehearsalOutcome, RehearsalReport, UpgradeReport};
 use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};
-use crate::engine::{Asked, Upgrader};
+use crate::engine::{Asked, Asks, Upgrader};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
 
@@ -21,9 +21,10 @@ pub(crate) struct Run {
     pub(crate) upgrader: Arc<Upgrader>,
     pub(crate) running: Arc<Running>,
     pub(crate) upgrade: Upgrade,
-    /// None for an upgrade that a start found: only its way back is left.
-    pub(crate) probation_s: Option<u64>,
+    pub(crate) asks: Asks,
     pub(crate) asked: mpsc::Receiver<Asked>,
+    /// What its rehearsal found, or why there was none.
+    pub(crate) rehearsal: Option<Box<RehearsalReport>>,
     /// The new release, put together and not yet ruling.
     pub(crate) staged: Option<Release>,
     began: Instant,
@@ -39,15 +40,16 @@ impl Run {
         upgrader: Arc<Upgrader>,
         running: Arc<Running>,
         upgrade: Upgrade,
-        probation_s: Option<u64>,
+        asks: Asks,
         asked: mpsc::Receiver<Asked>,
     ) -> Self {
         Self {
             upgrader,
             running,
             upgrade,
-            probation_s,
+            asks,
             asked,
+            rehearsal: None,
             staged: None,
             began: Instant::now(),
             came_over: 0,
@@ -81,7 +83,8 @@ impl Run {
         while !self.upgrade.state.is_over() {
             let event = match &self.upgrade.state {
                 State::Planned => self.verify().await,
-                State::Verified => self.stage().await,
+                State::Verified => self.rehearse().await,
+                State::Rehearsed => self.stage().await,
                 State::Staged => Event::SwitchBegan,
                 State::Switching => self.switch().await,
                 State::Probation { until_ms } => {
@@ -196,10 +199,17 @@ impl Run {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Whether its rehearsal is why it was not begun.
+    fn is_refused(&self) -> bool {
+        let rehearsal = self.rehearsal.as_ref();
+        rehearsal.is_some_and(|report| report.outcome == RehearsalOutcome::Failed)
+    }
+
     fn report(&self) -> UpgradeReport {
         let migrations = self.upgrader.actors.migrations();
         let outcome = match &self.upgrade.state {
             State::Committed => Outcome::Committed,
+            State::Cancelled { .. } if self.is_refused() => Outcome::Refused,
             State::Cancelled { .. } => Outcome::Failed,
             State::RollingBack { .. } | State::RolledBack { .. } => Outcome::RolledBack,
             State::Stuck { .. } => Outcome::Stuck,
@@ -212,7 +222,7 @@ impl Run {
             rollback: self.upgrade.rollback,
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
-            rehearsal: None,
+            rehearsal: self.rehearsal.clone(),
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
             reason: self

@@ -32,11 +32,13 @@ pub struct Reason {
 /// How far an upgrade has come.
 ///
 /// ```text
-/// Planned ─► Verified ─► Staged ─► Switching ─► Probation ─► Committed
-///    └──────────┴───────────┴─► Cancelled │             │
-///                                         └─► RollingBack ─► RolledBack
-///                                                 └─► Stuck ─┘
+/// Planned ─► Verified ─► Rehearsed ─► Staged ─► Switching ─► Probation ─► Committed
+///    └──────────┴────────────┴───────────┴─► Cancelled │             │
+///                                                      └─► RollingBack ─► RolledBack
+///                                                              └─► Stuck ─┘
 /// ```
+///
+/// Without a rehearsal, what is verified is staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
@@ -44,6 +46,8 @@ pub enum State {
     Planned,
     /// What the plan needs is there, and is what it should be.
     Verified,
+    /// Its effect on the actors that there are is known, and nothing speaks against it.
+    Rehearsed,
     /// The new plugins are open.
     Staged,
     /// The new release rules; actors come over.
@@ -82,6 +86,8 @@ pub enum State {
 pub enum Event {
     /// Everything that it needs is there.
     Verified,
+    /// The rehearsal was passed.
+    Rehearsed,
     /// The new plugins are open.
     Staged,
     /// The new release is about to rule.
@@ -150,18 +156,22 @@ impl State {
         use Event as E;
         Ok(match (self, event) {
             (Self::Planned, E::Verified) => Self::Verified,
-            (Self::Verified, E::Staged) => Self::Staged,
+            (Self::Verified, E::Rehearsed) => Self::Rehearsed,
+            (Self::Verified | Self::Rehearsed, E::Staged) => Self::Staged,
             (Self::Staged, E::SwitchBegan) => Self::Switching,
             (Self::Switching, E::AllSwitched { until_ms }) => Self::Probation { until_ms },
             (Self::Probation { .. }, E::Committed) => Self::Committed,
 
             // Nothing has been switched: there is nothing to go back from.
-            (Self::Planned | Self::Verified | Self::Staged, E::Failed { reason }) => {
-                Self::Cancelled { reason }
+            (
+                Self::Planned | Self::Verified | Self::Rehearsed | Self::Staged,
+                E::Failed { reason },
+            ) => Self::Cancelled { reason },
+            (Self::Planned | Self::Verified | Self::Rehearsed | Self::Staged, E::HostDied) => {
+                Self::Cancelled {
+                    reason: Reason::blameless(DIED),
+                }
             }
-            (Self::Planned | Self::Verified | Self::Staged, E::HostDied) => Self::Cancelled {
-                reason: Reason::blameless(DIED),
-            },
             (Self::Switching | Self::Probation { .. }, E::Failed { reason }) => {
                 Self::RollingBack { reason }
             }
@@ -200,6 +210,7 @@ impl State {
         match self {
             Self::Planned => "planned",
             Self::Verified => "verified",
+            Self::Rehearsed => "rehearsed",
             Self::Staged => "staged",
             Self::Switching => "switching",
             Self::Probation { .. } => "probation",
@@ -239,6 +250,7 @@ mod tests {
         vec![
             State::Planned,
             State::Verified,
+            State::Rehearsed,
             State::Staged,
             State::Switching,
             State::Probation { until_ms: 7 },
@@ -258,16 +270,25 @@ mod tests {
     fn the_straight_way_leads_to_committed() {
         let events = [
             Event::Verified,
+            Event::Rehearsed,
             Event::Staged,
             Event::SwitchBegan,
             Event::AllSwitched { until_ms: 7 },
             Event::Committed,
         ];
-        let state = events
-            .into_iter()
-            .try_fold(State::Planned, State::apply)
-            .unwrap();
-        assert_eq!(state, State::Committed);
+        let way = |without: Option<&Event>| {
+            let events = events.iter().filter(|event| Some(*event) != without);
+            events.cloned().try_fold(State::Planned, State::apply)
+        };
+        assert_eq!(way(None).unwrap(), State::Committed);
+        // The rehearsal is the one step that may be left out.
+        assert_eq!(way(Some(&Event::Rehearsed)).unwrap(), State::Committed);
+        for event in events.iter().filter(|event| **event != Event::Rehearsed) {
+            assert!(
+                !matches!(way(Some(event)), Ok(State::Committed)),
+                "{event:?}"
+            );
+        }
     }
 
     #[test]
@@ -279,6 +300,7 @@ mod tests {
         assert_eq!(
             after,
             [
+                "cancelled",
                 "cancelled",
                 "cancelled",
                 "cancelled",
@@ -303,7 +325,8 @@ mod tests {
         assert_eq!(
             failed,
             [
-                cancelled, cancelled, cancelled, back, back, None, None, None, None, None
+                cancelled, cancelled, cancelled, cancelled, back, back, None, None, None, None,
+                None
             ]
         );
     }

@@ -2,11 +2,12 @@
 //! which it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_actors::Release;
 use host_journal::unix_ms;
-use host_model::control::Progress;
+use host_model::control::{Progress, RehearsalOutcome, RehearsalReport};
 use host_model::error::chain;
 use host_model::limits::PROBATION_MAX;
 
@@ -15,7 +16,6 @@ use crate::engine::Asked;
 use crate::run::{HostEnds, Run};
 use crate::running::left_s;
 use crate::state::{Event, Reason, State};
-use crate::verify::verify;
 
 /// Between two messages about how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -36,17 +36,64 @@ fn failed(why: String) -> Event {
 
 impl Run {
     pub(crate) async fn verify(&mut self) -> Event {
-        let (upgrader, to) = (Arc::clone(&self.upgrader), self.upgrade.plan.to.clone());
-        let checked = tokio::task::spawn_blocking(move || {
-            let release = upgrader.assembler.releases().read(&to);
-            let release = release.map_err(|e| e.to_string())?;
-            let booked = upgrader.booked.lock().clone();
-            verify(&release, &booked, &upgrader.host, &upgrader.target).map_err(|e| e.to_string())
-        });
-        match checked.await {
-            Ok(Ok(())) => Event::Verified,
-            Ok(Err(why)) => failed(why),
-            Err(error) => failed(error.to_string()),
+        let to = self.upgrade.plan.to.clone();
+        match self.upgrader.verified(&to).await {
+            Ok(()) => Event::Verified,
+            Err(why) => failed(why),
+        }
+    }
+
+    /// Finds out beforehand what it would do to the actors that there are; an operator
+    /// who wants it back is heard meanwhile. Without a rehearsal, goes on to stage.
+    pub(crate) async fn rehearse(&mut self) -> Event {
+        let plan = &self.upgrade.plan;
+        let extent = match self.asks.rehearsal {
+            Ok(extent) => extent,
+            Err(why) => {
+                let skipped = RehearsalReport::skipped(&plan.from, &plan.to, why);
+                self.rehearsal = Some(Box::new(skipped));
+                return self.stage().await;
+            }
+        };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let tell = {
+            let running = Arc::clone(&self.running);
+            move |rehearsed, total| running.tell(Progress::Rehearsed { rehearsed, total })
+        };
+        let rehearsal = self.upgrader.rehearsal(
+            plan.clone(),
+            extent,
+            self.asks.one_way,
+            Arc::clone(&cancelled),
+            Box::new(tell),
+        );
+        let rehearsal = rehearsal.carry_out();
+        tokio::pin!(rehearsal);
+        let report = loop {
+            tokio::select! {
+                report = &mut rehearsal => break report,
+                Some(asked) = self.asked.recv() => match asked {
+                    Asked::RollBack => cancelled.store(true, Ordering::Relaxed),
+                    Asked::Commit => self.asks.probation_s = Some(0),
+                }
+            }
+        };
+        let report = Box::new(report);
+        self.running.tell(Progress::Rehearsal(report.clone()));
+        let why = report.reason.clone().unwrap_or_default();
+        let outcome = report.outcome;
+        self.rehearsal = Some(report);
+        // Asked for at the last moment, it counts all the same.
+        if cancelled.load(Ordering::Relaxed) {
+            return Event::Failed {
+                reason: Reason::blameless(BY_HAND),
+            };
+        }
+        match outcome {
+            RehearsalOutcome::Passed | RehearsalOutcome::Skipped => Event::Rehearsed,
+            RehearsalOutcome::Failed | RehearsalOutcome::Cancelled => {
+                failed(format!("the rehearsal speaks against it: {why}"))
+            }
         }
     }
 
@@ -235,7 +282,7 @@ impl Run {
                 }
                 Some(asked) = self.asked.recv() => match asked {
                     Asked::RollBack => return Swept::Failed(Reason::blameless(BY_HAND)),
-                    Asked::Commit => self.probation_s = Some(0),
+                    Asked::Commit => self.asks.probation_s = Some(0),
                 },
                 _ = tell.tick() => self.tell_migrated(),
             }
@@ -277,7 +324,11 @@ impl Run {
 
     /// Bounded, whatever an appup or an operator asks for.
     fn probation_ms(&self) -> i64 {
-        let s = self.probation_s.unwrap_or(0).min(PROBATION_MAX.as_secs());
+        let s = self
+            .asks
+            .probation_s
+            .unwrap_or(0)
+            .min(PROBATION_MAX.as_secs());
         i64::try_from(s.saturating_mul(1_000)).unwrap_or(i64::MAX)
     }
 }

@@ -107,7 +107,7 @@ fn switch(run: u32, phase: Phase, home: &Home, load: &Load) -> Result<Switch> {
     let mut cpu = Cpu::now(home)?;
     let from = load.elapsed();
     let report: UpgradeReport = match phase {
-        Phase::Up => home.upgrade("0.2.0")?,
+        Phase::Up => home.upgrade_unrehearsed("0.2.0")?,
         Phase::Down => home.rollback()?,
     };
     let to = load.elapsed();

@@ -44,6 +44,9 @@ on_each_store! {
         what_is_damaged_is_named,
         several_damages_are_told_apart,
     }
+    many {
+        many_are_read_as_each_of_them_is,
+    }
     once {
         an_answer_is_there_with_its_record_and_only_under_its_own_key,
         answers_are_forgotten_a_few_at_a_time_the_oldest_first,

@@ -10,6 +10,7 @@ mod failure;
 mod group;
 mod keep;
 mod log;
+mod many;
 mod once;
 mod pieces;
 mod place;

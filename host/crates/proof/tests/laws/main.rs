@@ -5,6 +5,7 @@
 
 mod fickle;
 mod platform;
+mod rehearsal;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,12 @@ use host_proof::{Base, Code, Course, Event, Law, LawError, OtherProcess, Replaye
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "donations-v0-1-0",
     "donations-v0-2-0",
     "donations-v0-3-0",
+    "faulty-v0-1-0",
+    "faulty-v0-2-0",
     "fickle-v0-1-0",
     "zakat-v0-1-0",
     "zakat-v0-2-0",
@@ -43,7 +46,8 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .arg("--target-dir")
         .arg(built.parent().unwrap())
-        .args(["--lib", "--example", "replay", "-p", "host-proof"]);
+        .args(["--lib", "--example", "replay", "--example", "rehearsal"])
+        .args(["-p", "host-proof"]);
     for package in PACKAGES {
         command.args(["-p", package]);
     }

@@ -37,4 +37,14 @@ pub enum Trouble {
     AddSlow,
     /// `add` is refused in 0.2.0.
     AddRefused,
+    /// `up` writes where nothing is.
+    UpSegfaults,
+    /// `up` never ends.
+    UpLoops,
+    /// `up` takes all the memory that it gets.
+    UpHogs,
+    /// `up` opens a socket.
+    UpConnects,
+    /// `add` replies something else each time in 0.2.0.
+    ReplyRandom,
 }

@@ -10,6 +10,7 @@
 
 mod command;
 mod migrate;
+mod ruin;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -156,6 +157,7 @@ impl Faulty {
             Trouble::AddRefused => {
                 return Err(Rejection::new("refused", "0.2.0 was told to refuse this"));
             }
+            Trouble::ReplyRandom => reply["nonce"] = Value::from(ruin::something_else()),
             Trouble::ReplyDiffers => reply["count"] = Value::from(count.wrapping_neg()),
             _ => {}
         }

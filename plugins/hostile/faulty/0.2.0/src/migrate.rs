@@ -4,7 +4,7 @@ use host_sdk::{Message, Migrate, Migrated, MigrationError, Random, Rejection};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{Faulty, sleep};
+use crate::{Faulty, ruin, sleep};
 
 /// The state of 0.1.0, field for field.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,6 +58,16 @@ pub enum Trouble {
     AddSlow,
     /// `add` is refused in 0.2.0.
     AddRefused,
+    /// `up` writes where nothing is.
+    UpSegfaults,
+    /// `up` never ends.
+    UpLoops,
+    /// `up` takes all the memory that it gets.
+    UpHogs,
+    /// `up` opens a socket.
+    UpConnects,
+    /// `add` replies something else each time in 0.2.0.
+    ReplyRandom,
 }
 
 /// What 0.1.0 cannot hold.
@@ -80,6 +90,10 @@ impl Migrate for Faulty {
             Trouble::UpSlow => sleep(old.trouble_ms),
             Trouble::UpAborts => std::process::abort(),
             Trouble::UpLoses => old.count = 0,
+            Trouble::UpSegfaults => ruin::segfault(),
+            Trouble::UpLoops => ruin::never_end(),
+            Trouble::UpHogs => ruin::take_all_memory(),
+            Trouble::UpConnects => ruin::open_a_socket(),
             _ => {}
         }
         Ok(Self {

@@ -1,0 +1,210 @@
+//! The rehearsal: what a change of version would do to the actors that there are,
+//! found out beforehand, in a process that may be lost.
+//!
+//! Asked of each actor, with its last snapshot S, the commands C since, the state E
+//! that these lead to, and the way F from the version that it has to the one that
+//! shall rule, with the way B back:
+//!
+//! | law | what must hold |
+//! |---|---|
+//! | [`Law::Crossing`] | F leads from E to a state whose `check` finds nothing |
+//! | [`Law::RoundTrip`] | B(F(E)) = E, and B(F(S)) = S, byte for byte |
+//! | [`Law::Shadow`] | C on S and C on F(S) get the same replies, and lead to the same state seen through B; the queries without arguments answer the same before and behind F |
+//! | [`Law::Samples`] | N being F(E) and commands that only the new version knows: F(B(N)) = N |
+//! | [`Law::Carry`] | C on B(N), then F: what C does not touch is as it was in N |
+//!
+//! What differs is named by its field (`summary.funds`, `state.total`). Fields that an
+//! appup declares may differ, and are told apart.
+//!
+//! The host streams actors to the child over one socket ([`Rehearser`]), and
+//! [`rehearsal_main`] is the child's side; [`frames`] draws what goes over it, [`jail`]
+//! says what the child may do.
+
+mod child;
+mod frames;
+mod jail;
+mod judge;
+mod parent;
+mod shadow;
+mod ways;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use host_model::plan::StateChange;
+use host_model::{ActorId, Version};
+use serde::{Deserialize, Serialize};
+
+pub use child::rehearsal_main;
+pub use parent::{Answered, Ended, Rehearser, Stage, StartError};
+
+use crate::crossing::Carried;
+
+/// What a child needs before its first actor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Setup {
+    /// The libraries of all versions on the ways, with their digests.
+    pub libraries: Vec<(PathBuf, String)>,
+    /// The ways.
+    pub routes: Vec<Route>,
+    /// Commands that are made up for each actor.
+    pub samples: u32,
+}
+
+/// A way between two versions of a plugin, and what its appups say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The plugin.
+    pub plugin: String,
+    /// Where it begins.
+    pub from: Version,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// Fields that may differ.
+    pub declared: Vec<String>,
+}
+
+/// A step of a [`Route`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Where it leads.
+    pub to: Version,
+    /// How the state crosses.
+    pub change: StateChange,
+    /// Whether there is a way back over it.
+    pub reversible: bool,
+}
+
+/// An actor to rehearse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Which.
+    pub actor: ActorId,
+    /// S; none: it begins as a new actor.
+    pub start: Option<Start>,
+    /// C.
+    pub commands: Vec<Said>,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Of the last record that it includes.
+    pub seq: u64,
+    /// Unix milliseconds, UTC.
+    pub time_ms: i64,
+    /// Whose state it is.
+    pub version: Version,
+    /// MessagePack, as exported.
+    pub state: Bytes,
+    /// What lies beside it, the latest last.
+    pub carries: Vec<Carried>,
+}
+
+/// An accepted command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Its sequence.
+    pub seq: u64,
+    /// The version that decided it.
+    pub version: Version,
+    /// Unix milliseconds, UTC.
+    pub time_ms: i64,
+    /// Its name.
+    pub event: String,
+    /// Its payload, JSON.
+    pub payload: Bytes,
+    /// What happened, JSON.
+    pub happened: Bytes,
+    /// Who said it.
+    pub by: By,
+}
+
+/// Who said a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By {
+    /// A client, or an operator.
+    Client,
+    /// Another actor.
+    Actor,
+    /// A timer.
+    Timer,
+}
+
+/// What is asked of an actor. See the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Law {
+    /// It comes over at all.
+    Crossing,
+    /// (a)
+    RoundTrip,
+    /// (b)
+    Shadow,
+    /// (c)
+    Samples,
+    /// (d)
+    Carry,
+}
+
+impl Law {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Crossing,
+        Self::RoundTrip,
+        Self::Shadow,
+        Self::Samples,
+        Self::Carry,
+    ];
+
+    /// Its name, as in a report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crossing => "crossing",
+            Self::RoundTrip => "round_trip",
+            Self::Shadow => "shadow",
+            Self::Samples => "samples",
+            Self::Carry => "carry",
+        }
+    }
+
+    /// Whether a way back is proven by it.
+    #[must_use]
+    pub fn proves_way_back(self) -> bool {
+        matches!(self, Self::RoundTrip | Self::Samples | Self::Carry)
+    }
+}
+
+/// Something that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The law.
+    pub law: Law,
+    /// The field, or the command that it is about; empty: the actor as a whole.
+    pub field: String,
+    /// In a sentence.
+    pub text: String,
+}
+
+/// What was found of one actor.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The laws that could be asked, by their place in [`Law::ALL`].
+    pub asked: Vec<Law>,
+    /// What does not hold, at most [`PROBLEMS_MAX`].
+    pub problems: Vec<Problem>,
+    /// Declared fields that differ.
+    pub declared: Vec<String>,
+    /// How long each step of the way took, in nanoseconds.
+    pub steps_ns: Vec<u64>,
+    /// How long it took to come over, as at a switch, in nanoseconds.
+    pub pause_ns: u64,
+    /// Commands that were run in both versions.
+    pub commands: u32,
+    /// Made-up commands that the new version took.
+    pub samples: u32,
+}
+
+/// Problems of one actor that are told.
+pub const PROBLEMS_MAX: usize = 32;

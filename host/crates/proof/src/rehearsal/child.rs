@@ -1,0 +1,101 @@
+//! The child's side of a rehearsal.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use host_loader::{Loader, Plugin};
+use host_model::error::chain;
+use rustix::stdio::dup2_stdin;
+
+use super::frames::{self, Answer, Ask};
+use super::judge::Judge;
+use super::{Setup, jail};
+
+/// Bytes that are read at once: some hundred small actors.
+const READ_BYTES: usize = 256 << 10;
+
+/// Rehearses what comes over standard input, which is a socket, and answers over it.
+/// Returns the exit code. `images` is where copies of libraries go; whoever starts this
+/// removes it.
+#[must_use]
+pub fn rehearsal_main(images: &Path) -> i32 {
+    // Two handles, for later there are no new ones.
+    let (Ok(mut socket), Ok(mut answers)) = (socket(), socket()) else {
+        return 1;
+    };
+    if !matches!(
+        File::open("/dev/null").map(|nothing| dup2_stdin(&nothing)),
+        Ok(Ok(()))
+    ) {
+        return 1;
+    }
+    let mut buffer = Vec::new();
+    let first = frames::read(&mut socket, &mut buffer);
+    let judge = match first {
+        Ok(Some(Ask::Setup(setup))) => begin(&setup, images),
+        Ok(_) => Err("it was asked before it was set up".to_owned()),
+        Err(error) => Err(format!("it was asked what it cannot read: {error}")),
+    };
+    let served = match judge {
+        Ok(judge) => serve(&judge, socket, &mut answers, buffer),
+        Err(why) => say(&mut answers, &Answer::Failed(why)),
+    };
+    // Without a reader there is nobody to tell.
+    served.map_or(1, |()| 0)
+}
+
+/// Opens the libraries, and gives up all that is not needed any more.
+fn begin(setup: &Setup, images: &Path) -> Result<Judge, String> {
+    let shut = |error: io::Error| format!("shut itself in: {error}");
+    jail::shut_in().map_err(shut)?;
+    let loader = Loader::in_a_child(images).map_err(|e| chain(&e))?;
+    let open = |(path, digest): &(std::path::PathBuf, String)| -> Result<Arc<Plugin>, String> {
+        let digest = digest.parse().map_err(|e| format!("{e}"))?;
+        loader.load(path, Some(digest)).map_err(|e| chain(&e))
+    };
+    let plugins = setup.libraries.iter().map(open);
+    let judge = Judge::new(setup, plugins.collect::<Result<_, _>>()?)?;
+    jail::shut().map_err(shut)?;
+    Ok(judge)
+}
+
+fn serve(judge: &Judge, socket: File, answers: &mut File, mut buffer: Vec<u8>) -> io::Result<()> {
+    let mut socket = BufReader::with_capacity(READ_BYTES, socket);
+    let mut out = Vec::new();
+    frames::write(&mut out, &Answer::Ready)?;
+    let mut is_traced = false;
+    loop {
+        // Only when it would wait: what is written together wakes the host once. Who is
+        // asked step by step may not come so far.
+        if socket.buffer().is_empty() || out.len() >= READ_BYTES || is_traced {
+            answers.write_all(&out)?;
+            out.clear();
+        }
+        let asked = frames::read(&mut socket, &mut buffer)?;
+        is_traced = matches!(asked, Some(Ask::Traced(_)));
+        let judged = match asked {
+            Some(Ask::Subject(subject)) => judge.judge(&subject, &mut |_| {}),
+            Some(Ask::Traced(subject)) => judge.judge(&subject, &mut |step| {
+                // A host that is gone is noticed below.
+                let _ = say(answers, &Answer::Step(step.to_string()));
+            }),
+            Some(Ask::Setup(_)) => return Err(io::Error::other("it was set up again")),
+            None => return Ok(()),
+        };
+        frames::write(&mut out, &Answer::Judged(judged))?;
+    }
+}
+
+fn say(socket: &mut File, answer: &Answer) -> io::Result<()> {
+    let mut out = Vec::new();
+    frames::write(&mut out, answer)?;
+    socket.write_all(&out)
+}
+
+/// The socket, which came as standard input.
+fn socket() -> io::Result<File> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    Ok(socket.into())
+}

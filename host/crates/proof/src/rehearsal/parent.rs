@@ -1,0 +1,457 @@
+//! The host's side of a rehearsal: starts the child, keeps it supplied, and ends it
+//! where it does not answer.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use host_model::ActorId;
+use host_model::limits::{
+    INSPECT_TIMEOUT, REHEARSAL_ACTOR_TIME_MAX, REHEARSAL_BYTES_MAX, REHEARSAL_IN_FLIGHT_BYTES_MAX,
+    REHEARSAL_IN_FLIGHT_MAX, REHEARSAL_MIB_TIME_MAX,
+};
+use tempfile::TempDir;
+use thiserror::Error;
+
+use super::frames::{self, Answer, Asked};
+use super::{Judged, Setup, Subject};
+
+/// How long nothing is looked at: what a cancellation waits at most.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Bytes of what the child says last on standard error that are kept.
+const LAST_WORDS_BYTES: usize = 4 << 10;
+
+/// Frames are handed to the socket from so many bytes on.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// How the child is started.
+#[derive(Debug, Clone)]
+pub struct Rehearser {
+    /// A program that calls [`super::rehearsal_main`] when it has these arguments and
+    /// the folder for its images behind them.
+    pub program: PathBuf,
+    /// See `program`.
+    pub args: Vec<String>,
+    /// Where the child's copies of libraries go, in a folder of their own: a file system
+    /// that allows exec.
+    pub images: PathBuf,
+}
+
+/// Why there is no child to rehearse with. Nothing has been rehearsed.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// It could not be started or written to.
+    #[error("start {} for a rehearsal", program.display())]
+    Run {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It says that it cannot.
+    #[error("the rehearsal could not open what it needs: {0}")]
+    Failed(String),
+    /// It ended while it opened the libraries, or never had.
+    #[error("the rehearsal's process ended before its first actor: {0}")]
+    Ended(String),
+    /// Nobody wants to know any more.
+    #[error("the rehearsal was cancelled")]
+    Cancelled,
+}
+
+/// The child is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It ended, or was ended, over one of those that it was asked about.
+    Over {
+        /// What it was doing, where it was asked to tell.
+        step: Option<String>,
+        /// How it ended.
+        why: String,
+    },
+    /// Nobody wants to know any more.
+    Cancelled,
+}
+
+/// An actor, and what was found of it.
+#[derive(Debug)]
+pub struct Answered {
+    /// Which.
+    pub actor: ActorId,
+    /// What was found.
+    pub judged: Judged,
+}
+
+/// A child at work. Dropped, it is ended.
+#[derive(Debug)]
+pub struct Stage {
+    child: Child,
+    socket: UnixStream,
+    out: Vec<u8>,
+    answers: Receiver<Answer>,
+    errors: Option<JoinHandle<String>>,
+    asked: VecDeque<Pending>,
+    asked_bytes: usize,
+    cancelled: Arc<AtomicBool>,
+    clock: Watch,
+    step: Option<String>,
+    _images: TempDir,
+}
+
+#[derive(Debug)]
+struct Pending {
+    subject: Subject,
+    bytes: usize,
+}
+
+impl Rehearser {
+    /// Starts a child, and waits until it has opened all libraries. From the moment
+    /// that `cancelled` is set it ends within [`LOOK_EVERY`].
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]
+    pub fn start(&self, setup: &Setup, cancelled: &Arc<AtomicBool>) -> Result<Stage, StartError> {
+        let failed = |source| StartError::Run {
+            program: self.program.clone(),
+            source,
+        };
+        let mut stage = self.spawn(cancelled).map_err(failed)?;
+        frames::write(&mut stage.out, &Asked::Setup(setup)).map_err(failed)?;
+        stage.clock = Watch::over(&stage.child, INSPECT_TIMEOUT * 2);
+        let ended = |ended| match ended {
+            Ended::Cancelled => StartError::Cancelled,
+            Ended::Over { why, .. } => StartError::Ended(why),
+        };
+        stage.flush().map_err(ended)?;
+        match stage.next().map_err(ended)? {
+            Answer::Ready => Ok(stage),
+            Answer::Failed(why) => Err(StartError::Failed(why)),
+            answer => Err(StartError::Failed(format!("it answered {answer:?}"))),
+        }
+    }
+
+    fn spawn(&self, cancelled: &Arc<AtomicBool>) -> io::Result<Stage> {
+        std::fs::create_dir_all(&self.images)?;
+        let images = tempfile::Builder::new()
+            .prefix("rehearsal-")
+            .tempdir_in(&self.images)?;
+        let (socket, theirs) = UnixStream::pair()?;
+        socket.set_write_timeout(Some(LOOK_EVERY))?;
+        let mut child = Command::new(&self.program)
+            .args(&self.args)
+            .arg(images.path())
+            // Secrets are in it, and a plugin has no use for the rest.
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name == "LD_LIBRARY_PATH"))
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let stderr = child.stderr.take().expect("it was asked for");
+        let errors = thread::spawn(move || last_words(stderr));
+        let (sender, answers) = sync_channel(REHEARSAL_IN_FLIGHT_MAX * 2);
+        let mut from = io::BufReader::with_capacity(WRITE_BYTES, socket.try_clone()?);
+        // It ends with the child, whose end of the socket closes.
+        thread::spawn(move || {
+            let mut buffer = Vec::new();
+            while let Ok(Some(answer)) = frames::read::<Answer>(&mut from, &mut buffer) {
+                if sender.send(answer).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Stage {
+            clock: Watch::over(&child, INSPECT_TIMEOUT),
+            child,
+            socket,
+            out: Vec::new(),
+            answers,
+            errors: Some(errors),
+            asked: VecDeque::new(),
+            asked_bytes: 0,
+            cancelled: Arc::clone(cancelled),
+            step: None,
+            _images: images,
+        })
+    }
+}
+
+impl Stage {
+    /// Whether it has as much to do as it may.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.asked.len() >= REHEARSAL_IN_FLIGHT_MAX
+            || self.asked_bytes >= REHEARSAL_IN_FLIGHT_BYTES_MAX
+    }
+
+    /// Whether it has been asked what it has not answered.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Asks about an actor. `traced`: each step is told before it is taken, so that it
+    /// is known over which one the child ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`]
+    pub fn ask(&mut self, subject: Subject, traced: bool) -> Result<(), Ended> {
+        if self.asked.is_empty() {
+            self.clock = Watch::over(&self.child, self.clock.allowed);
+        }
+        let before = self.out.len();
+        let asked = match traced {
+            true => Asked::Traced(&subject),
+            false => Asked::Subject(&subject),
+        };
+        frames::write(&mut self.out, &asked).map_err(|error| Ended::Over {
+            step: None,
+            why: format!("{} cannot be sent: {error}", subject.actor),
+        })?;
+        let bytes = self.out.len() - before;
+        self.asked_bytes += bytes;
+        self.asked.push_back(Pending { subject, bytes });
+        self.allow();
+        match self.out.len() >= WRITE_BYTES {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    /// The next answer, in the order of asking.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`]
+    pub fn answer(&mut self) -> Result<Answered, Ended> {
+        self.flush()?;
+        loop {
+            match self.next()? {
+                Answer::Judged(judged) => {
+                    let Some(pending) = self.asked.pop_front() else {
+                        return Err(self.end("it answered what it was not asked"));
+                    };
+                    self.asked_bytes -= pending.bytes;
+                    self.step = None;
+                    self.allow();
+                    self.clock.restart();
+                    return Ok(Answered {
+                        actor: pending.subject.actor,
+                        judged,
+                    });
+                }
+                Answer::Step(step) => self.step = Some(step),
+                answer => return Err(self.end(&format!("it answered {answer:?}"))),
+            }
+        }
+    }
+
+    /// What it has been asked and has not answered, when it has ended.
+    #[must_use]
+    pub fn unanswered(self) -> Vec<Subject> {
+        // Not the fields of a value with a drop: they are taken out.
+        let mut stage = self;
+        stage.asked.drain(..).map(|it| it.subject).collect()
+    }
+
+    /// What is on its way may all have to be gone through before the next answer.
+    fn allow(&mut self) {
+        let mib = u32::try_from(self.asked_bytes >> 20).unwrap_or(u32::MAX);
+        self.clock.allowed = REHEARSAL_ACTOR_TIME_MAX + REHEARSAL_MIB_TIME_MAX * mib;
+    }
+
+    fn flush(&mut self) -> Result<(), Ended> {
+        let mut sent = 0;
+        while sent < self.out.len() {
+            match self.socket.write(&self.out[sent..]) {
+                Ok(0) => return Err(self.ended()),
+                Ok(count) => sent += count,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => self.look()?,
+                    ErrorKind::Interrupted => {}
+                    _ => return Err(self.ended()),
+                },
+            }
+        }
+        self.out.clear();
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Answer, Ended> {
+        loop {
+            match self.answers.recv_timeout(LOOK_EVERY) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Timeout) => self.look()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), Ended> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Ended::Cancelled);
+        }
+        if self.clock.is_over() {
+            let why = format!(
+                "it had not answered after {} s and was ended: an endless loop, or a wait",
+                self.clock.allowed.as_secs()
+            );
+            return Err(self.end(&why));
+        }
+        Ok(())
+    }
+
+    /// Its socket has closed.
+    fn ended(&mut self) -> Ended {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Ended::Cancelled;
+        }
+        // One that closed its socket and lives is ended here.
+        let deadline = Instant::now() + LOOK_EVERY * 10;
+        let mut status = None;
+        while status.is_none() && Instant::now() < deadline {
+            status = self.child.try_wait().ok().flatten();
+            if status.is_none() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let said = self.kill();
+        let why = status.map_or_else(|| "it closed its socket".to_owned(), |it| how(it, &said));
+        Ended::Over {
+            step: self.step.take(),
+            why,
+        }
+    }
+
+    fn end(&mut self, why: &str) -> Ended {
+        self.kill();
+        Ended::Over {
+            step: self.step.take(),
+            why: why.to_owned(),
+        }
+    }
+
+    /// Ends it, and gives its last words.
+    fn kill(&mut self) -> String {
+        // It has ended as a rule, and then all of these do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let words = self.errors.take().map(JoinHandle::join);
+        words.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How long a child has had for its next answer.
+#[derive(Debug)]
+struct Watch {
+    pid: u32,
+    began: Instant,
+    /// See [`waited`].
+    waited: Duration,
+    allowed: Duration,
+}
+
+impl Watch {
+    fn over(child: &Child, allowed: Duration) -> Self {
+        Self {
+            pid: child.id(),
+            began: Instant::now(),
+            waited: waited(child.id()),
+            allowed,
+        }
+    }
+
+    fn restart(&mut self) {
+        self.began = Instant::now();
+        // Looked at when it matters: too short a wait is no harm, for it is asked again.
+        self.waited = Duration::MAX;
+    }
+
+    fn is_over(&mut self) -> bool {
+        if self.waited == Duration::MAX {
+            self.waited = waited(self.pid);
+        }
+        let had = self.began.elapsed();
+        had > self.allowed
+            && had.saturating_sub(waited(self.pid).saturating_sub(self.waited)) > self.allowed
+    }
+}
+
+/// How long a process has been ready to run while others ran; nothing where the kernel
+/// does not count it.
+fn waited(pid: u32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat"));
+    let nanos = text.ok().and_then(|text| {
+        let delay = text.split_whitespace().nth(1)?;
+        delay.parse().ok()
+    });
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// The end of what a child says on standard error.
+fn last_words(mut stderr: ChildStderr) -> String {
+    let mut kept = Vec::new();
+    let mut chunk = [0; 1 << 10];
+    while let Ok(count @ 1..) = stderr.read(&mut chunk) {
+        kept.extend_from_slice(&chunk[..count]);
+        let excess = kept.len().saturating_sub(LAST_WORDS_BYTES);
+        kept.drain(..excess);
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+fn how(status: ExitStatus, said: &str) -> String {
+    let said = said.trim();
+    if let Some(asked) = said
+        .lines()
+        .find(|line| line.contains("memory allocation of"))
+    {
+        return format!(
+            "it wanted more memory than a rehearsal may have ({} MiB at most; {asked})",
+            REHEARSAL_BYTES_MAX >> 20
+        );
+    }
+    let how = match (status.signal(), status.code()) {
+        (Some(libc::SIGSEGV), _) => "a segmentation fault (SIGSEGV)".to_owned(),
+        (Some(libc::SIGBUS), _) => "a bus error (SIGBUS)".to_owned(),
+        (Some(libc::SIGILL), _) => "an illegal instruction (SIGILL)".to_owned(),
+        (Some(libc::SIGABRT), _) => "it aborted (SIGABRT)".to_owned(),
+        (Some(libc::SIGFPE), _) => "an arithmetic fault (SIGFPE)".to_owned(),
+        (Some(libc::SIGSYS), _) => {
+            "it asked the system for what a plugin may not have, such as a socket (SIGSYS)"
+                .to_owned()
+        }
+        (Some(libc::SIGXCPU), _) => "it used up its processor time (SIGXCPU)".to_owned(),
+        (Some(libc::SIGKILL), _) => {
+            "it was killed (SIGKILL), perhaps because memory was short".to_owned()
+        }
+        (Some(signal), _) => format!("signal {signal}"),
+        (None, Some(code)) => format!("it ended the process with exit code {code}"),
+        (None, None) => "it is not known how".to_owned(),
+    };
+    match said.lines().last() {
+        Some(line) => format!("{how}: {line}"),
+        None => how,
+    }
+}

@@ -1,0 +1,322 @@
+//! Commands and queries in both versions, side by side.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use host_loader::{Call, Caller, State, Verdict};
+use host_model::effect::Rejection;
+
+use super::judge::{Case, Stopped, under};
+use super::{By, Law, PROBLEMS_MAX, Said};
+use crate::crossing::{Crossing, Stuck};
+use crate::difference::Difference;
+use crate::fields::{NOTHING, differing};
+use crate::value::{Value, decode};
+
+/// Times that commands which only one version takes are left out and the rest is tried
+/// again.
+const AGREED_WITHIN: usize = 8;
+
+/// What a version says to a command.
+enum Word {
+    /// It has no handler for it in this state, or says no.
+    Refused(Rejection),
+    /// The reply, and whether something happened.
+    Accepted(Bytes, bool),
+}
+
+impl Case<'_> {
+    /// (b) for commands: C on S in the old version, and on F(S) in the new one.
+    pub(super) fn shadow(&mut self, mut old: Crossing, mut new: Crossing) -> Result<(), Stopped> {
+        let here = under(Law::Shadow);
+        let (mut old_seq, mut new_seq) = (self.begin_seq(), self.begin_seq());
+        for said in &self.subject.commands {
+            self.trace(format_args!(
+                "{:?} in {}",
+                said.event,
+                self.way.from.version()
+            ));
+            let one = self
+                .say(&mut old.state, said, &mut old_seq)
+                .map_err(&here)?;
+            self.trace(format_args!(
+                "{:?} in {}",
+                said.event,
+                self.way.to.version()
+            ));
+            let other = self.say_cast(&mut new.state, said, &mut new_seq);
+            let other = other.map_err(|Stuck(text)| {
+                let text = format!("{:?} broke in the new version: {text}", said.event);
+                (Law::Shadow, Stuck(text))
+            })?;
+            self.found.commands += 1;
+            self.words(&said.event, &one, &other);
+        }
+        old.bytes = old.state.export().map_err(Stuck::from).map_err(&here)?;
+        if let Some(returned) = self.back_of(&new).map_err(&here)? {
+            let differ = match old.bytes == returned.bytes {
+                true => Vec::new(),
+                false => states("state", &old.bytes, &returned.bytes, PROBLEMS_MAX),
+            };
+            for difference in differ {
+                self.differs(Law::Shadow, &difference);
+            }
+        }
+        Ok(())
+    }
+
+    /// (b) for the queries that need no arguments.
+    pub(super) fn queries(&mut self, old: &Crossing, new: &Crossing) -> Result<(), Stopped> {
+        let (from, to) = (&self.way.from, &self.way.to);
+        for name in &from.manifest().queries {
+            if !to.manifest().queries.contains(name) {
+                continue;
+            }
+            self.trace(format_args!("{name:?} in both"));
+            let call = Call {
+                key: self.subject.actor.key(),
+                event: name,
+                payload: b"{}",
+                claims: b"",
+                now_ms: self.now_ms(),
+                seed: self.seed(),
+                seq: self.begin_seq(),
+                caller: Caller::CLIENT,
+                hops: 0,
+            };
+            // What the old version does not answer is no query without arguments.
+            let Ok(Ok(one)) = old.state.query(&call) else {
+                continue;
+            };
+            let other = new.state.query(&call).map_err(|fault| {
+                let text = format!("{name:?} broke in the new version: {fault}");
+                (Law::Shadow, Stuck(text))
+            })?;
+            let other = other.map_or_else(Word::Refused, |reply| Word::Accepted(reply, false));
+            self.words(name, &Word::Accepted(one, false), &other);
+        }
+        Ok(())
+    }
+
+    /// C on both, but for what only one of them takes. Gives what the old version came
+    /// to, and the bytes of what the new one did. None: they do not agree on anything.
+    pub(super) fn both(
+        &mut self,
+        old: &Crossing,
+        new: &Crossing,
+    ) -> Result<Option<(Crossing, Bytes)>, Stuck> {
+        let mut left_out = BTreeSet::new();
+        for _ in 0..AGREED_WITHIN {
+            let mut one = old.again(&self.way.from)?;
+            let mut other = new.again(&self.way.to)?;
+            let (mut old_seq, mut new_seq) = (self.begin_seq(), self.begin_seq());
+            let before = left_out.len();
+            for said in &self.subject.commands {
+                if left_out.contains(&said.seq) {
+                    continue;
+                }
+                self.trace(format_args!("{:?} behind a down", said.event));
+                let here = self.say(&mut one.state, said, &mut old_seq)?;
+                let there = self.say_cast(&mut other.state, said, &mut new_seq)?;
+                if here.happened() != there.happened() {
+                    left_out.insert(said.seq);
+                }
+            }
+            if left_out.len() == before {
+                one.bytes = one.state.export()?;
+                let moved = other.state.export()?;
+                return Ok(Some((one, moved)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where `again` has not what `new` had, though C does not touch it: what C touches
+    /// is what differs between `new` and `moved`, and what it calls by its name.
+    pub(super) fn lost(&self, new: &[u8], moved: &[u8], again: &[u8]) -> Vec<Difference> {
+        let touched: BTreeSet<String> = states("state", new, moved, usize::MAX)
+            .into_iter()
+            .map(|it| it.field)
+            .collect();
+        let mut named = BTreeSet::new();
+        for said in &self.subject.commands {
+            if let Ok(payload) = serde_json::from_slice(&said.payload) {
+                texts(&payload, &mut named);
+            }
+        }
+        let is_lost = |lost: &Difference| {
+            // What came on top is no loss.
+            lost.one != NOTHING
+                && !is_touched(&lost.field, &touched)
+                && !named.iter().any(|it| names(&lost.field, it))
+        };
+        let differ = states("state", new, again, usize::MAX).into_iter();
+        differ.filter(is_lost).take(PROBLEMS_MAX).collect()
+    }
+
+    fn say(&self, state: &mut State, said: &Said, seq: &mut u64) -> Result<Word, Stuck> {
+        self.spoken(state, said, self.call(said, *seq), seq)
+    }
+
+    /// As the new version hears it.
+    fn say_cast(&self, state: &mut State, said: &Said, seq: &mut u64) -> Result<Word, Stuck> {
+        let (from, to) = (&self.way.from, &self.way.to);
+        let cast = match from.version() < to.version() {
+            true => to.upcast(from.version(), &said.event, &said.payload)?,
+            false => from.downcast(to.version(), &said.event, &said.payload)?,
+        };
+        let (event, payload) = match cast {
+            Ok(message) => message,
+            Err(rejection) => return Ok(Word::Refused(rejection)),
+        };
+        let call = Call {
+            event: &event,
+            payload: &payload,
+            ..self.call(said, *seq)
+        };
+        self.spoken(state, said, call, seq)
+    }
+
+    fn spoken(
+        &self,
+        state: &mut State,
+        said: &Said,
+        call: Call<'_>,
+        seq: &mut u64,
+    ) -> Result<Word, Stuck> {
+        let verdict = match said.by {
+            By::Timer => state.timer(&call)?,
+            By::Client | By::Actor => state.handle(&call)?,
+        };
+        Ok(match verdict {
+            Verdict::Rejected(rejection) => Word::Refused(rejection),
+            Verdict::Accepted(accepted) => {
+                let happened = accepted.event.is_some();
+                *seq += u64::from(happened);
+                Word::Accepted(accepted.reply, happened)
+            }
+        })
+    }
+
+    fn words(&mut self, event: &str, one: &Word, other: &Word) {
+        let differ = match (one, other) {
+            (Word::Accepted(one, _), Word::Accepted(other, _)) => replies(event, one, other),
+            (Word::Refused(one), Word::Refused(other)) if one.reason == other.reason => Vec::new(),
+            (one, other) => vec![Difference {
+                field: event.to_owned(),
+                one: one.told(),
+                other: other.told(),
+            }],
+        };
+        for difference in differ {
+            self.differs(Law::Shadow, &difference);
+        }
+    }
+}
+
+impl Word {
+    fn happened(&self) -> bool {
+        matches!(self, Self::Accepted(_, true))
+    }
+
+    fn told(&self) -> String {
+        match self {
+            Self::Refused(rejection) => format!("refused ({})", rejection.reason),
+            Self::Accepted(..) => "accepted".to_owned(),
+        }
+    }
+}
+
+fn replies(event: &str, one: &[u8], other: &[u8]) -> Vec<Difference> {
+    if one == other {
+        return Vec::new();
+    }
+    let read = |bytes| serde_json::from_slice::<Value>(bytes).ok();
+    match (read(one), read(other)) {
+        (Some(one), Some(other)) => differing(event, &one, &other, PROBLEMS_MAX),
+        (None, None) => Vec::new(),
+        (one, _) => {
+            let told = |is: bool| if is { "JSON" } else { "no JSON" }.to_owned();
+            vec![Difference {
+                field: event.to_owned(),
+                one: told(one.is_some()),
+                other: told(one.is_none()),
+            }]
+        }
+    }
+}
+
+fn states(field: &str, one: &[u8], other: &[u8], max: usize) -> Vec<Difference> {
+    match (decode(one), decode(other)) {
+        (Some(one), Some(other)) => differing(field, &one, &other, max),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a field, or what it lies in, or something in it is touched.
+fn is_touched(field: &str, touched: &BTreeSet<String>) -> bool {
+    let inside = |outer: &str, inner: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let ends = field.match_indices(['.', '[']).map(|(at, _)| at);
+    let mut lies_in = ends.chain([field.len()]).map(|end| &field[..end]);
+    lies_in.any(|outer| touched.contains(outer))
+        || touched
+            .range(field.to_owned()..)
+            .take_while(|it| it.starts_with(field))
+            .any(|it| inside(field, it))
+}
+
+/// Whether a step of the field's way is this text.
+fn names(field: &str, text: &str) -> bool {
+    !text.is_empty()
+        && field.match_indices(text).any(|(at, _)| {
+            let before = field[..at].ends_with(['.', '[', '"']);
+            let rest = &field[at + text.len()..];
+            before && (rest.is_empty() || rest.starts_with(['.', '[', ']', '"']))
+        })
+}
+
+fn texts(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Text(text) => {
+            found.insert(text.clone());
+        }
+        Value::List(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| texts(value, found)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_touches_excuses_what_lies_around_it_and_no_more() {
+        let touched = BTreeSet::from(["state.gifts.d7.fund".to_owned(), "state.total".to_owned()]);
+        for (field, is) in [
+            ("state.total", true),
+            ("state.total.USD", true),
+            ("state.totals", false),
+            ("state.gifts.d7", true),
+            ("state.gifts.d7.fund", true),
+            ("state.gifts.d8", false),
+            ("state.gifts", true),
+        ] {
+            assert_eq!(is_touched(field, &touched), is, "{field}");
+        }
+        assert!(names("state.payments.p5.money", "p5"));
+        assert!(names("state.payments.p5", "p5"));
+        assert!(!names("state.payments.p55", "p5"));
+        assert!(!names("state.payments", ""));
+    }
+
+    #[test]
+    fn replies_that_are_the_same_value_do_not_differ() {
+        assert_eq!(replies("add", b"{\"a\": 1}", b"{\"a\":1}"), []);
+        assert_eq!(replies("add", b"1", b"x")[0].other, "no JSON");
+        assert_eq!(replies("add", b"{\"a\":1}", b"{\"a\":2}")[0].field, "add.a");
+    }
+}

@@ -1,0 +1,209 @@
+//! Rehearsals: by themselves, and as a step of an upgrade.
+//!
+//! `setup` works out the ways, `copy` reads the actors from the journal, `drive` keeps
+//! the child busy, which is `host-proof`'s, and `tally` makes a report of what it says.
+//!
+//! The copy is no transaction of the store's: a pin in the journal keeps retention from
+//! what is being read, and each actor is read as it is at its moment. Nothing is written
+//! but that pin, and nothing of a plugin runs in this process.
+
+mod copy;
+mod drive;
+mod setup;
+mod tally;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use host_actors::Actors;
+use host_journal::Position;
+use host_model::control::{Extent, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest};
+use host_model::error::chain;
+use host_model::plan::Plan;
+use host_proof::rehearsal::Rehearser;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::assemble::Assembler;
+use crate::book::Book;
+use crate::engine::{PROGRESS_BEHIND_MAX, RefusedUpgrade, Upgrader};
+use crate::retention::PINS;
+
+/// The pin that a rehearsal sets, under [`PINS`]: no operator can give one that name.
+const PIN: &str = "host:rehearsal";
+
+/// Whom it is told how far it is: actors rehearsed, and of how many.
+type Tell = Box<dyn Fn(u64, u64) + Send>;
+
+/// A rehearsal that has not begun.
+pub(crate) struct Rehearsal {
+    pub(crate) actors: Arc<Actors>,
+    pub(crate) assembler: Arc<Assembler>,
+    pub(crate) rehearser: Rehearser,
+    pub(crate) plan: Plan,
+    pub(crate) extent: Extent,
+    /// Whether it passes without a proven way back.
+    pub(crate) one_way: bool,
+    /// Once set, it ends as soon as it can.
+    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) tell: Tell,
+}
+
+impl Rehearsal {
+    /// Carries it out, on a thread of its own: the child is bound to that.
+    pub(crate) async fn carry_out(self) -> RehearsalReport {
+        let actors = Arc::clone(&self.actors);
+        let began = Instant::now();
+        let broken = failed(&self.plan);
+        if let Err(error) = pin(&actors).await {
+            // Should retention take what is about to be read, the rehearsal says so.
+            tracing::warn!(error, "a rehearsal goes on without its pin");
+        }
+        let (done, report) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("rehearsal".into());
+        let started = thread.spawn(move || {
+            // Who does not wait for it does not want to know.
+            let _ = done.send(self.run());
+        });
+        let mut report = match started {
+            Ok(_) => report.await.unwrap_or_else(|_| {
+                broken("the rehearsal broke off; the log of the host says where".to_owned())
+            }),
+            Err(error) => broken(format!("start the rehearsal's thread: {error}")),
+        };
+        unpin(&actors).await;
+        report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(from = %report.from, to = %report.to, outcome = report.outcome.name(),
+            rehearsed = report.rehearsed, reason = report.reason, "a rehearsal is over");
+        report
+    }
+
+    fn run(self) -> RehearsalReport {
+        match self.rehearse() {
+            Ok(report) => report,
+            Err(why) => failed(&self.plan)(why),
+        }
+    }
+}
+
+/// The report of a rehearsal that could not be carried out.
+fn failed(plan: &Plan) -> impl Fn(String) -> RehearsalReport + use<> {
+    let (from, to) = (plan.from.clone(), plan.to.clone());
+    move |why| RehearsalReport {
+        outcome: RehearsalOutcome::Failed,
+        ..RehearsalReport::skipped(&from, &to, why)
+    }
+}
+
+/// Keeps retention from what an actor's replay needs now.
+async fn pin(actors: &Arc<Actors>) -> Result<(), String> {
+    let journal = Arc::clone(actors.journal());
+    let needed = tokio::task::spawn_blocking(move || journal.needed_from()).await;
+    // A store that does not tell removes nothing either.
+    let needed = match needed {
+        Ok(Ok(needed)) => needed.unwrap_or(Position(0)),
+        Ok(Err(error)) => return Err(chain(&error)),
+        Err(error) => return Err(error.to_string()),
+    };
+    let book = Book::new().value(&format!("{PINS}{PIN}"), Some(&needed));
+    book.write(actors).await.map_err(|error| chain(&error))
+}
+
+/// Takes the pin away: behind a rehearsal, and at a start behind one that was cut off.
+async fn unpin(actors: &Actors) {
+    let book = Book::new().value(&format!("{PINS}{PIN}"), None::<&Position>);
+    if let Err(error) = book.write(actors).await {
+        // The next rehearsal or start does.
+        tracing::warn!(error = chain(&error), "the pin of a rehearsal stays");
+    }
+}
+
+impl Upgrader {
+    /// Rehearses a change, and changes nothing. What is said while it goes on comes over
+    /// the receiver, at last [`Progress::Rehearsal`]; once all receivers are gone it ends.
+    /// Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn rehearse(
+        self: &Arc<Self>,
+        request: &RehearsalRequest,
+    ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+        self.refuse_if_busy()?;
+        let plan = self.plan(&request.to, request.one_way)?;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        {
+            let mut rehearsing = self.rehearsing.lock();
+            if rehearsing.is_some() {
+                return Err(RefusedUpgrade::Rehearsing);
+            }
+            *rehearsing = Some(Arc::clone(&cancelled));
+        }
+        let (progress, said) = broadcast::channel(PROGRESS_BEHIND_MAX);
+        let tell: Tell = {
+            let (progress, cancelled) = (progress.clone(), Arc::clone(&cancelled));
+            Box::new(move |rehearsed, total| {
+                let said = Progress::Rehearsed { rehearsed, total };
+                if progress.send(said).is_err() {
+                    cancelled.store(true, Ordering::Relaxed);
+                }
+            })
+        };
+        let rehearsal = self.rehearsal(plan, request.extent, request.one_way, cancelled, tell);
+        let upgrader = Arc::clone(self);
+        self.control.spawn(async move {
+            let report = match upgrader.verified(&rehearsal.plan.to).await {
+                Ok(()) => rehearsal.carry_out().await,
+                Err(why) => failed(&rehearsal.plan)(why),
+            };
+            *upgrader.rehearsing.lock() = None;
+            // Nobody may be left to hear it.
+            let _ = progress.send(Progress::Rehearsal(Box::new(report)));
+        });
+        Ok(said)
+    }
+
+    /// Ends a rehearsal that goes on by itself: what is about to happen makes it moot.
+    pub(crate) fn end_rehearsal(&self) {
+        if let Some(cancelled) = &*self.rehearsing.lock() {
+            cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn rehearsal(
+        &self,
+        plan: Plan,
+        extent: Extent,
+        one_way: bool,
+        cancelled: Arc<AtomicBool>,
+        tell: Tell,
+    ) -> Rehearsal {
+        Rehearsal {
+            actors: Arc::clone(&self.actors),
+            assembler: Arc::clone(&self.assembler),
+            rehearser: self.rehearser.clone(),
+            plan,
+            extent,
+            one_way,
+            cancelled,
+            tell,
+        }
+    }
+
+    /// Takes away what a rehearsal has left that a crash has cut off. Before another may
+    /// begin.
+    pub(crate) fn clear_up(&self) {
+        let actors = Arc::clone(&self.actors);
+        if !matches!(actors.journal().value(&format!("{PINS}{PIN}")), Ok(None)) {
+            self.control.spawn(async move { unpin(&actors).await });
+        }
+        let images = std::fs::read_dir(&self.rehearser.images);
+        for left in images.into_iter().flatten().flatten() {
+            let is_ours = left.file_name().to_string_lossy().starts_with("rehearsal-");
+            if is_ours && let Err(error) = std::fs::remove_dir_all(left.path()) {
+                tracing::warn!(%error, "a folder of a rehearsal stays");
+            }
+        }
+    }
+}

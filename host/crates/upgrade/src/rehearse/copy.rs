@@ -1,0 +1,181 @@
+//! Reads the actors that are rehearsed, in the order of the journal.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+
+use host_actors::{Actors, Ticket};
+use host_journal::{Carry, Journal, ReadError, Record, Snapshot, Stored};
+use host_model::ActorId;
+use host_model::control::Extent;
+use host_model::limits::{REHEARSAL_CHUNK_ACTORS, REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSED_ACTORS};
+use host_proof::Carried;
+use host_proof::rehearsal::{By, Said, Start, Subject};
+
+use super::setup::Moved;
+
+/// Actors that are listed at once.
+const PAGE_ACTORS: usize = 4_096;
+
+/// Actors that are read at once, if they are small.
+const BATCH_ACTORS: usize = 1_024;
+
+/// Who is taken, of all.
+pub(super) struct Choice {
+    hasher: RandomState,
+    /// Of 2^64; none: everyone.
+    below: Option<u64>,
+    /// How many there are, as far as it was counted.
+    pub(super) known: u64,
+    /// About how many are taken.
+    pub(super) wanted: u64,
+}
+
+impl Choice {
+    /// Counts, where not everyone is taken.
+    pub(super) fn of(
+        journal: &Journal<Ticket>,
+        moved: &BTreeMap<String, Moved>,
+        extent: Extent,
+    ) -> Result<Self, ReadError> {
+        let wanted = extent.sample.unwrap_or(REHEARSED_ACTORS);
+        let mut choice = Self {
+            hasher: RandomState::new(),
+            below: None,
+            known: journal.known(),
+            wanted: journal.known(),
+        };
+        if extent.all || choice.known <= wanted {
+            return Ok(choice);
+        }
+        let mut known = 0;
+        each(journal, moved, &choice.hasher, |_| {
+            known += 1;
+            Ok::<_, ReadError>(())
+        })?;
+        choice.known = known;
+        choice.wanted = known.min(wanted);
+        if choice.known > wanted {
+            let share = u128::from(wanted) * (1 << 64) / u128::from(choice.known);
+            choice.below = u64::try_from(share).ok();
+        }
+        Ok(choice)
+    }
+
+    pub(super) fn is_sample(&self) -> bool {
+        self.below.is_some()
+    }
+
+    fn takes(&self, actor: &ActorId) -> bool {
+        self.below
+            .is_none_or(|below| self.hasher.hash_one((actor, "chosen")) < below)
+    }
+}
+
+/// Hands on everyone that is chosen, with what the store has, until `take` fails.
+pub(super) fn copy<E: From<ReadError>>(
+    actors: &Actors,
+    moved: &BTreeMap<String, Moved>,
+    choice: &Choice,
+    mut take: impl FnMut(Stored, ActorId) -> Result<(), E>,
+) -> Result<(), E> {
+    let journal = actors.journal();
+    let mut chunk = Vec::new();
+    each(journal, moved, &choice.hasher, |actor| {
+        if choice.takes(&actor) {
+            chunk.push(actor);
+        }
+        match chunk.len() >= REHEARSAL_CHUNK_ACTORS {
+            true => read(journal, std::mem::take(&mut chunk), &mut take),
+            false => Ok(()),
+        }
+    })?;
+    read(journal, chunk, &mut take)
+}
+
+fn read<E: From<ReadError>>(
+    journal: &Journal<Ticket>,
+    chunk: Vec<ActorId>,
+    take: &mut impl FnMut(Stored, ActorId) -> Result<(), E>,
+) -> Result<(), E> {
+    let chunk = journal.in_line(chunk);
+    let mut rest = &chunk[..];
+    while !rest.is_empty() {
+        let batch = &rest[..rest.len().min(BATCH_ACTORS)];
+        let stored = journal.read_many(batch, REHEARSAL_IN_FLIGHT_BYTES_MAX)?;
+        let (done, left) = rest.split_at(stored.len());
+        for (actor, stored) in done.iter().zip(stored) {
+            if let Some(stored) = stored {
+                take(stored, actor.clone())?;
+            }
+        }
+        rest = left;
+    }
+    Ok(())
+}
+
+/// Each actor of the plugins that move, once. It may be listed twice: with its records,
+/// and with its snapshot.
+fn each<E: From<ReadError>>(
+    journal: &Journal<Ticket>,
+    moved: &BTreeMap<String, Moved>,
+    hasher: &RandomState,
+    mut take: impl FnMut(ActorId) -> Result<(), E>,
+) -> Result<(), E> {
+    for plugin in moved.keys() {
+        let mut seen = HashSet::new();
+        let mut pass = journal.pass(plugin);
+        loop {
+            let page = pass.next_page(PAGE_ACTORS)?;
+            if page.is_empty() {
+                break;
+            }
+            for listed in page {
+                if seen.insert(hasher.hash_one(&listed.id)) {
+                    take(listed.id)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the child is told of an actor.
+pub(super) fn subject(actor: ActorId, stored: Stored) -> Subject {
+    Subject {
+        start: stored.snapshot.map(start),
+        commands: stored.tail.into_iter().map(said).collect(),
+        actor,
+    }
+}
+
+fn start(snapshot: Snapshot) -> Start {
+    let carried = |carry: Carry| Carried {
+        newer: carry.newer,
+        older: carry.older,
+        digest: carry.digest,
+        bytes: carry.bytes,
+    };
+    Start {
+        seq: snapshot.seq,
+        time_ms: snapshot.time_ms,
+        version: snapshot.version,
+        state: snapshot.state,
+        carries: snapshot.carries.into_iter().map(carried).collect(),
+    }
+}
+
+fn said(record: Record) -> Said {
+    Said {
+        seq: record.seq,
+        version: record.version,
+        time_ms: record.time_ms,
+        event: record.command,
+        payload: record.payload,
+        happened: record.event,
+        by: match record.principal.as_str() {
+            "timer" => By::Timer,
+            principal if principal.starts_with("actor:") => By::Actor,
+            _ => By::Client,
+        },
+    }
+}

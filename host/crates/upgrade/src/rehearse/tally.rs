@@ -1,0 +1,333 @@
+//! From what was found of each actor to a report, and to whether it passes.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use hdrhistogram::Histogram;
+use host_model::control::{
+    Confidence, EndedRow, FieldRow, LawRow, PauseRow, Quantiles, RehearsalOutcome, RehearsalReport,
+    StepRow,
+};
+use host_model::limits::REHEARSAL_NAMED_MAX;
+use host_model::plan::Plan;
+use host_model::{ActorId, Version};
+use host_proof::rehearsal::{Answered, Law};
+use host_proof::without_places;
+
+use super::setup::Moved;
+
+/// What has been found so far.
+pub(super) struct Tally {
+    report: RehearsalReport,
+    is_sample: bool,
+    laws: BTreeMap<Law, (u64, u64)>,
+    /// By plugin, law and field.
+    problems: BTreeMap<(String, Law, String), FieldRow>,
+    declared: BTreeMap<(String, String), FieldRow>,
+    pauses: BTreeMap<String, Pauses>,
+}
+
+struct Pauses {
+    moved: Moved,
+    all: Histogram<u64>,
+    /// By where the step leads.
+    steps: Vec<(Version, Histogram<u64>)>,
+    slowest: Option<(u64, ActorId)>,
+}
+
+/// From 1 µs to an hour, to three digits.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are right")
+}
+
+fn quantiles(of: &Histogram<u64>) -> Quantiles {
+    Quantiles {
+        p50: of.value_at_quantile(0.5),
+        p99: of.value_at_quantile(0.99),
+        max: of.max(),
+    }
+}
+
+impl Tally {
+    pub(super) fn new(
+        plan: &Plan,
+        moved: &BTreeMap<String, Moved>,
+        known: u64,
+        is_sample: bool,
+    ) -> Self {
+        let pauses = moved.iter().map(|(plugin, moved)| {
+            let steps = moved.steps.iter().map(|to| (to.clone(), histogram()));
+            let pauses = Pauses {
+                steps: steps.collect(),
+                moved: moved.clone(),
+                all: histogram(),
+                slowest: None,
+            };
+            (plugin.clone(), pauses)
+        });
+        Self {
+            report: RehearsalReport {
+                known,
+                reason: None,
+                ..RehearsalReport::skipped(&plan.from, &plan.to, "")
+            },
+            is_sample,
+            laws: Law::ALL.into_iter().map(|law| (law, (0, 0))).collect(),
+            problems: BTreeMap::new(),
+            declared: BTreeMap::new(),
+            pauses: pauses.collect(),
+        }
+    }
+
+    pub(super) fn rehearsed(&self) -> u64 {
+        self.report.rehearsed
+    }
+
+    pub(super) fn ends(&self) -> usize {
+        self.report.ended.len()
+    }
+
+    /// An actor in quarantine.
+    pub(super) fn left_out(&mut self) {
+        self.report.quarantined += 1;
+    }
+
+    /// An actor over which the child has ended.
+    pub(super) fn ended(&mut self, actor: ActorId, step: Option<String>, why: String) {
+        self.report.ended.push(EndedRow { actor, step, why });
+    }
+
+    /// An actor that was rehearsed to its end.
+    pub(super) fn add(&mut self, answered: &Answered) {
+        let Answered { actor, judged } = answered;
+        let plugin = actor.plugin();
+        self.report.rehearsed += 1;
+        self.report.commands += u64::from(judged.commands);
+        self.report.samples += u64::from(judged.samples);
+        for law in &judged.asked {
+            let failed = judged.problems.iter().any(|problem| problem.law == *law);
+            let row = self.laws.entry(*law).or_default();
+            row.0 += 1;
+            row.1 += u64::from(failed);
+        }
+        let mut seen = Vec::new();
+        for problem in &judged.problems {
+            let field = without_places(&problem.field);
+            let key = (plugin.to_owned(), problem.law, field);
+            if !seen.contains(&key) {
+                count(
+                    &mut self.problems,
+                    key.clone(),
+                    actor,
+                    problem.law,
+                    || match problem.field == key.2 {
+                        true => problem.text.clone(),
+                        false => format!("{}: {}", problem.field, problem.text),
+                    },
+                );
+                seen.push(key);
+            }
+        }
+        let mut seen = Vec::new();
+        for field in &judged.declared {
+            let key = (plugin.to_owned(), without_places(field));
+            if !seen.contains(&key) {
+                count(
+                    &mut self.declared,
+                    key.clone(),
+                    actor,
+                    Law::Shadow,
+                    String::new,
+                );
+                seen.push(key);
+            }
+        }
+        if let Some(pauses) = self.pauses.get_mut(plugin)
+            && judged.pause_ns > 0
+        {
+            pauses.add(actor, judged.pause_ns / 1_000, &judged.steps_ns);
+        }
+    }
+
+    /// What was found until an operator broke it off.
+    pub(super) fn cancelled(self) -> RehearsalReport {
+        RehearsalReport {
+            outcome: RehearsalOutcome::Cancelled,
+            reason: Some("it was cancelled".to_owned()),
+            ..self.rows()
+        }
+    }
+
+    /// The end. `one_way`: it passes without a proven way back.
+    pub(super) fn report(self, one_way: bool) -> RehearsalReport {
+        let mut report = self.rows();
+        report.reason = why_not(&report, one_way);
+        report.outcome = match report.reason {
+            Some(_) => RehearsalOutcome::Failed,
+            None => RehearsalOutcome::Passed,
+        };
+        report
+    }
+
+    fn rows(self) -> RehearsalReport {
+        let laws = self.laws.into_iter().map(|(law, (asked, failed))| LawRow {
+            law: law.name().to_owned(),
+            asked,
+            failed,
+        });
+        let pauses = self.pauses.into_iter().map(|(plugin, pauses)| PauseRow {
+            plugin,
+            from: pauses.moved.from,
+            to: pauses.moved.to,
+            rehearsed: pauses.all.len(),
+            pause_us: quantiles(&pauses.all),
+            steps: pauses
+                .steps
+                .into_iter()
+                .map(|(to, times)| StepRow {
+                    to,
+                    time_us: quantiles(&times),
+                })
+                .collect(),
+            budget_ms: pauses.moved.budget_ms,
+            slowest: pauses.slowest.map(|(_, actor)| actor),
+        });
+        let confidence = self
+            .is_sample
+            .then(|| Confidence::of(self.report.rehearsed));
+        RehearsalReport {
+            laws: laws.collect(),
+            plugins: pauses.collect(),
+            problems: self.problems.into_values().collect(),
+            declared: self.declared.into_values().collect(),
+            confidence,
+            known: match self.is_sample {
+                true => self.report.known,
+                // As it was counted: others may have come meanwhile.
+                false => {
+                    self.report.rehearsed + self.report.quarantined + self.report.ended.len() as u64
+                }
+            },
+            ..self.report
+        }
+    }
+}
+
+impl Pauses {
+    fn add(&mut self, actor: &ActorId, us: u64, steps_ns: &[u64]) {
+        self.all.saturating_record(us.max(1));
+        if self.slowest.as_ref().is_none_or(|(most, _)| us > *most) {
+            self.slowest = Some((us, actor.clone()));
+        }
+        // One that has stayed in another version goes another way.
+        if steps_ns.len() == self.steps.len() {
+            for ((_, times), ns) in self.steps.iter_mut().zip(steps_ns) {
+                times.saturating_record((ns / 1_000).max(1));
+            }
+        }
+    }
+}
+
+/// Counts an actor for a field, of which only so many are told.
+fn count<K: Ord + Named>(
+    rows: &mut BTreeMap<K, FieldRow>,
+    key: K,
+    actor: &ActorId,
+    law: Law,
+    found: impl FnOnce() -> String,
+) {
+    let is_full = rows.len() >= REHEARSAL_NAMED_MAX;
+    match rows.entry(key) {
+        Entry::Occupied(mut row) => row.get_mut().actors += 1,
+        Entry::Vacant(_) if is_full => {}
+        Entry::Vacant(free) => {
+            let (plugin, field) = free.key().named();
+            let row = FieldRow {
+                plugin: plugin.to_owned(),
+                law: law.name().to_owned(),
+                field: field.to_owned(),
+                actors: 1,
+                example: actor.clone(),
+                found: found(),
+            };
+            free.insert(row);
+        }
+    }
+}
+
+/// A key that says of which plugin and field it is.
+trait Named {
+    fn named(&self) -> (&str, &str);
+}
+
+impl Named for (String, Law, String) {
+    fn named(&self) -> (&str, &str) {
+        (&self.0, &self.2)
+    }
+}
+
+impl Named for (String, String) {
+    fn named(&self) -> (&str, &str) {
+        (&self.0, &self.1)
+    }
+}
+
+/// Why a change is refused, in a sentence: the worst first.
+fn why_not(report: &RehearsalReport, one_way: bool) -> Option<String> {
+    if let Some(ended) = report.ended.first() {
+        let step = ended.step.as_ref();
+        let step = step.map_or_else(String::new, |step| format!(" in {step}"));
+        return Some(format!(
+            "the rehearsal's process ended over {}{step}: {}",
+            ended.actor, ended.why
+        ));
+    }
+    let failed = |law: Law| {
+        let row = report.laws.iter().find(|row| row.law == law.name())?;
+        (row.failed > 0).then_some(row.failed)
+    };
+    // An older version is known not to say what a newer one does: that is told, no more.
+    let is_down = report.to < report.from;
+    let asked = Law::ALL.into_iter();
+    let laws = asked.filter(|law| !(one_way && law.proves_way_back()));
+    let laws = laws.filter(|law| !(is_down && *law == Law::Shadow));
+    for law in laws {
+        if let Some(failed) = failed(law) {
+            let row = report.problems.iter().find(|row| row.law == law.name());
+            let what = row.map_or_else(String::new, |row| {
+                let field = match row.field.as_str() {
+                    "" => String::new(),
+                    field => format!(" {field}:"),
+                };
+                format!(", such as {}:{field} {}", row.example, row.found)
+            });
+            let actors = if failed == 1 { "actor" } else { "actors" };
+            return Some(format!("{} {failed} {actors}{what}", blame(law)));
+        }
+    }
+    let slow = report.plugins.iter();
+    let mut slow = slow.filter(|row| row.pause_us.max > row.budget_ms.saturating_mul(1_000));
+    slow.next().map(|row| {
+        let slowest = row.slowest.as_ref().map_or_else(String::new, ToString::to_string);
+        format!(
+            "{slowest} takes {} ms to come over, and the appup of {} allows {} ms; make it quicker, or raise pause_budget_ms",
+            row.pause_us.max.div_ceil(1_000),
+            row.plugin,
+            row.budget_ms
+        )
+    })
+}
+
+/// What it means that a law does not hold.
+fn blame(law: Law) -> &'static str {
+    match law {
+        Law::Crossing => "the way there fails for",
+        Law::RoundTrip => "the way back does not give the old state again for",
+        Law::Shadow => "the new version says something else than the old one, undeclared, for",
+        Law::Samples => "the way back and there again loses what only the new version knows for",
+        Law::Carry => "the way back and there again loses what nobody has touched for",
+    }
+}
+
+#[cfg(test)]
+mod tests;

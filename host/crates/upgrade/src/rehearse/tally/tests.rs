@@ -1,0 +1,150 @@
+//! Of counting, and of what passes.
+
+use host_model::plan::Plan;
+use host_proof::rehearsal::{Judged, Problem};
+
+use super::*;
+
+fn tally(is_sample: bool) -> Tally {
+    let (from, to) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
+    let moved = Moved {
+        from: from.clone(),
+        to: to.clone(),
+        budget_ms: 100,
+        steps: vec![to.clone()],
+    };
+    let plan = Plan {
+        from,
+        to,
+        plugins: Vec::new(),
+        reversible: true,
+        probation_s: 0,
+    };
+    Tally::new(&plan, &[("p".to_owned(), moved)].into(), 1_000, is_sample)
+}
+
+fn answered(key: &str, problems: &[(Law, &str)], ms: u64) -> Answered {
+    let problems = problems.iter().map(|(law, field)| Problem {
+        law: *law,
+        field: (*field).to_owned(),
+        text: "1 before, 2 after".to_owned(),
+    });
+    Answered {
+        actor: format!("p:{key}").parse().unwrap(),
+        judged: Judged {
+            asked: Law::ALL.to_vec(),
+            problems: problems.collect(),
+            declared: vec!["summary.notes[1].text".to_owned()],
+            steps_ns: vec![ms * 1_000_000],
+            pause_ns: ms * 1_000_000,
+            commands: 2,
+            samples: 5,
+        },
+    }
+}
+
+#[test]
+fn actors_that_keep_every_law_pass() {
+    let mut tally = tally(false);
+    for n in 0..10 {
+        tally.add(&answered(&n.to_string(), &[], n + 1));
+    }
+    let report = tally.report(false);
+    assert_eq!(report.outcome, RehearsalOutcome::Passed);
+    assert_eq!(
+        (report.rehearsed, report.known, report.reason),
+        (10, 10, None)
+    );
+    assert_eq!((report.commands, report.samples), (20, 50));
+    assert!(
+        report
+            .laws
+            .iter()
+            .all(|law| law.asked == 10 && law.failed == 0)
+    );
+    let [declared] = &report.declared[..] else {
+        panic!("{:?}", report.declared);
+    };
+    assert_eq!(
+        (&*declared.field, declared.actors),
+        ("summary.notes[].text", 10)
+    );
+    let pause = &report.plugins[0];
+    assert_eq!(pause.slowest.as_ref().unwrap().as_str(), "p:9");
+    assert!(pause.pause_us.max >= 10_000 && pause.steps[0].time_us.p50 >= 5_000);
+}
+
+#[test]
+fn what_does_not_hold_is_counted_by_field_and_refused() {
+    let mut tally = tally(true);
+    tally.add(&answered("a", &[], 1));
+    for key in ["b", "c"] {
+        let problems = [
+            (Law::Samples, "state.gifts[3].fund"),
+            (Law::Samples, "state.gifts[4].fund"),
+        ];
+        tally.add(&answered(key, &problems, 1));
+    }
+    let report = tally.report(false);
+    assert_eq!(report.outcome, RehearsalOutcome::Failed);
+    let [row] = &report.problems[..] else {
+        panic!("{:?}", report.problems);
+    };
+    assert_eq!((&*row.field, row.actors), ("state.gifts[].fund", 2));
+    let reason = report.reason.unwrap();
+    assert!(
+        reason.contains("2 actors, such as p:b: state.gifts[].fund"),
+        "{reason}"
+    );
+    assert!(reason.contains("state.gifts[3].fund: 1 before"), "{reason}");
+    assert!(report.confidence.is_some());
+}
+
+#[test]
+fn one_way_excuses_what_only_proves_the_way_back() {
+    for law in Law::ALL {
+        let report = |one_way| {
+            let mut tally = tally(false);
+            tally.add(&answered("a", &[(law, "state.x")], 1));
+            tally.report(one_way).outcome
+        };
+        assert_eq!(report(false), RehearsalOutcome::Failed);
+        let excused = report(true) == RehearsalOutcome::Passed;
+        assert_eq!(excused, law.proves_way_back(), "{law:?}");
+    }
+}
+
+#[test]
+fn over_the_budget_and_over_an_actor_it_fails() {
+    let mut slow = tally(false);
+    slow.add(&answered("a", &[], 101));
+    let reason = slow.report(true).reason.unwrap();
+    assert!(reason.contains("p:a takes 101 ms"), "{reason}");
+    assert!(reason.contains("allows 100 ms"), "{reason}");
+
+    let mut ended = tally(false);
+    ended.ended(
+        "p:x".parse().unwrap(),
+        Some("up to 0.2.0".to_owned()),
+        "SIGSEGV".to_owned(),
+    );
+    let report = ended.report(true);
+    assert_eq!(
+        report.reason.as_deref(),
+        Some("the rehearsal's process ended over p:x in up to 0.2.0: SIGSEGV")
+    );
+    assert_eq!(report.outcome, RehearsalOutcome::Failed);
+}
+
+#[test]
+fn no_more_fields_than_a_bound_are_named() {
+    let mut tally = tally(false);
+    for n in 0..200 {
+        let field = format!("state.gifts.d{n}");
+        tally.add(&answered(&n.to_string(), &[(Law::Samples, &field)], 1));
+    }
+    let report = tally.report(false);
+    assert_eq!(report.problems.len(), REHEARSAL_NAMED_MAX);
+    let samples = report.laws.iter().find(|row| row.law == "samples").unwrap();
+    assert_eq!(samples.failed, 200);
+}

@@ -1,0 +1,349 @@
+//! Rehearsals, seen from outside: what is found, what is refused, and that nobody
+//! notices.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use e2e::command::Ran;
+use e2e::{Home, http, wait};
+use host_model::control::{Outcome, RehearsalOutcome, RehearsalReport};
+use serde_json::{Value, json};
+
+use crate::hostile::{home, post, summary};
+
+/// `host rehearse V`: what it found.
+fn rehearse(home: &Home, version: &str, more: &[&str]) -> (Ran, RehearsalReport) {
+    let line = [&["rehearse", version, "--json"], more].concat();
+    let ran = home.host(&line).unwrap();
+    let report = ran.json().unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    (ran, report)
+}
+
+fn upgrade(home: &Home, more: &[&str]) -> (Ran, Value) {
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let ran = home.host(&[&line[..], more].concat()).unwrap();
+    let report = ran.json().unwrap();
+    (ran, report)
+}
+
+/// Gives and declares a little on the example platform.
+fn give(home: &Home) {
+    for campaign in ["a", "b", "c"] {
+        let actor = format!("donations:{campaign}");
+        let open = json!({"title": "T", "currency": "USD", "goal": "9.00"});
+        home.rpc(&actor, "open", &open).unwrap();
+        for gift in ["d1", "d2"] {
+            let gift = json!({"donation_id": gift, "amount": "1.00", "currency": "USD"});
+            home.rpc(&actor, "donate", &gift).unwrap();
+        }
+    }
+    let asset = json!({"asset_id": "a", "kind": "cash", "amount": "100.00", "currency": "USD"});
+    home.rpc("zakat:ali", "declare", &asset).unwrap();
+}
+
+fn plan_trouble(port: u16, key: &str, what: &str) {
+    let trouble = json!({ "what": what, "ms": 150 });
+    let (status, answer) = post(port, key, "plan_trouble", &trouble);
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// As before: the old release, no debris, and who asks is answered.
+fn nothing_has_changed(home: &Home, port: u16) {
+    let status = home.settled().unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
+    assert_eq!(releases[1]["status"], "unpacked", "{releases}");
+    let pins: Vec<Value> = home.answer(&["store", "pins", "--json"]).unwrap();
+    assert_eq!(pins, [] as [Value; 0]);
+    assert_eq!(left(home), [] as [String; 0]);
+    assert_eq!(summary(port, "good")["version"], "0.1.0");
+}
+
+/// Folders of rehearsals that are left.
+fn left(home: &Home) -> Vec<String> {
+    let images = fs::read_dir(home.data().join("images")).unwrap();
+    let names = images.map(|it| it.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|it| it.starts_with("rehearsal-")).collect()
+}
+
+/// Someone who counts all the while, and waits for each answer.
+struct Caller {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<i64>,
+}
+
+impl Caller {
+    fn start(port: u16) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let mut counted = 0;
+                while !stop.load(Ordering::SeqCst) {
+                    let (status, answer) = post(port, "caller", "add", &json!({"by": 1}));
+                    assert_eq!(status, 200, "{answer}");
+                    counted += 1;
+                }
+                counted
+            }
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) -> i64 {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+fn the_platform_passes_and_nothing_is_changed_by_it() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    give(&home);
+    let (ran, report) = rehearse(&home, "0.2.0", &[]);
+    assert_eq!(ran.code, Some(0), "{report:#?}");
+    assert_eq!(report.outcome, RehearsalOutcome::Passed);
+    assert_eq!((report.rehearsed, report.known), (4, 4));
+    assert_eq!((&report.confidence, report.commands), (&None, 10));
+    assert!(report.samples > 0);
+    let asked: Vec<_> = report.laws.iter().map(|law| law.asked).collect();
+    // A campaign that has just begun has nothing yet that a way back could lose.
+    assert_eq!(asked, [4, 4, 4, 4, 1], "{:?}", report.laws);
+    let declared: Vec<_> = report.declared.iter().map(|it| it.field.as_str()).collect();
+    assert!(declared.contains(&"summary.funds"), "{declared:?}");
+    assert_eq!(report.plugins.len(), 2);
+    assert!(
+        report
+            .plugins
+            .iter()
+            .all(|it| it.pause_us.max > 0 && it.budget_ms == 100)
+    );
+    assert_eq!(home.settled().unwrap().version.to_string(), "0.1.0");
+    assert_eq!(left(&home), [] as [String; 0]);
+    // For people, too.
+    let text = home
+        .done(&["rehearse", "0.2.0", "--sample", "2"])
+        .unwrap()
+        .stdout;
+    assert!(text.contains("passed: nothing speaks against it"), "{text}");
+    assert!(text.contains("with 99 % confidence"), "{text}");
+
+    let report = home.upgrade("0.2.0").unwrap();
+    let rehearsal = report.rehearsal.unwrap();
+    assert_eq!(rehearsal.outcome, RehearsalOutcome::Passed);
+    assert_eq!(rehearsal.rehearsed, 4);
+    // The way back, by itself; what is new is in the states by now.
+    let allocate =
+        json!({"fund": "sadaqah", "category": "food", "amount": "0.50", "currency": "USD"});
+    home.rpc("donations:a", "allocate", &allocate).unwrap();
+    let (ran, report) = rehearse(&home, "0.1.0", &["--all"]);
+    assert_eq!(ran.code, Some(0), "{report:#?}");
+    assert_eq!(report.rehearsed, 4);
+    let report = home.rollback().unwrap();
+    let rehearsal = report.rehearsal.unwrap();
+    assert_eq!(rehearsal.outcome, RehearsalOutcome::Skipped);
+    assert!(rehearsal.reason.unwrap().contains("--rehearse"));
+    // With a carry beside each state.
+    let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let back: Value = home.answer(&["rollback", "--rehearse", "--json"]).unwrap();
+    assert_eq!(back["rehearsal"]["outcome"], "passed", "{back}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn whatever_the_new_version_does_wrong_is_refused_and_named_and_nobody_notices() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "good", "add", &json!({"by": 1})).0, 200);
+    let caller = Caller::start(port);
+    for (trouble, words) in [
+        (
+            "up_segfaults",
+            &["faulty:bad", "up to 0.2.0", "SIGSEGV"][..],
+        ),
+        ("up_loops", &["faulty:bad", "up to 0.2.0", "endless loop"]),
+        ("up_hogs", &["faulty:bad", "up to 0.2.0", "memory"]),
+        ("up_connects", &["faulty:bad", "up to 0.2.0", "SIGSYS"]),
+        ("up_slow", &["faulty:bad", "pause_budget_ms", "100 ms"]),
+        ("up_panics", &["faulty:bad", "panicked"]),
+        ("down_loses", &["faulty:bad", "state.notes"]),
+        ("none", &[]),
+    ] {
+        plan_trouble(port, "bad", trouble);
+        let (ran, report) = upgrade(&home, &[]);
+        if words.is_empty() {
+            assert_eq!(ran.code, Some(0), "{report:#}");
+            continue;
+        }
+        assert_eq!(ran.code, Some(1), "{trouble}: {report:#}");
+        assert_eq!(report["outcome"], "refused", "{trouble}");
+        assert_eq!(report["rehearsal"]["outcome"], "failed", "{trouble}");
+        let reason = report["reason"].as_str().unwrap();
+        for word in words {
+            assert!(reason.contains(word), "{trouble}: {reason}");
+        }
+        nothing_has_changed(&home, port);
+    }
+    let counted = caller.stop();
+    assert!(counted > 0);
+    let after = summary(port, "caller");
+    assert_eq!(
+        (&after["count"], &after["version"]),
+        (&json!(counted), &json!("0.2.0"))
+    );
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_reply_that_is_never_the_same_is_refused_by_its_field() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "good", "add", &json!({"by": 1})).0, 200);
+    plan_trouble(port, "bad", "reply_random");
+    assert_eq!(post(port, "bad", "add", &json!({"by": 1})).0, 200);
+    let (ran, report) = rehearse(&home, "0.2.0", &[]);
+    assert_eq!(ran.code, Some(1));
+    let [problem] = &report.problems[..] else {
+        panic!("{:#?}", report.problems);
+    };
+    let named = (&*problem.law, &*problem.field, problem.example.as_str());
+    assert_eq!(named, ("shadow", "add.nonce", "faulty:bad"));
+    nothing_has_changed(&home, port);
+    home.stop().unwrap();
+}
+
+#[test]
+fn one_way_goes_without_a_proven_way_back_and_no_rehearsal_says_so() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    plan_trouble(port, "bad", "down_loses");
+    let (ran, report) = rehearse(&home, "0.2.0", &[]);
+    assert_eq!(
+        (ran.code, report.outcome),
+        (Some(1), RehearsalOutcome::Failed)
+    );
+    let (ran, report) = rehearse(&home, "0.2.0", &["--one-way"]);
+    assert_eq!(
+        (ran.code, report.outcome),
+        (Some(0), RehearsalOutcome::Passed)
+    );
+    assert!(!report.problems.is_empty(), "it is told all the same");
+    let (ran, _) = upgrade(&home, &[]);
+    assert_eq!(ran.code, Some(1));
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--no-rehearsal"];
+    let text = home.done(&line).unwrap().stdout;
+    assert!(
+        text.contains("rehearsal     NONE: it was asked to go without"),
+        "{text}"
+    );
+    home.stop().unwrap();
+}
+
+/// Begins an upgrade whose rehearsal does not end by itself.
+fn stuck_in_rehearsal(home: &Home) -> (u16, e2e::command::Running) {
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "good", "add", &json!({"by": 1})).0, 200);
+    plan_trouble(port, "bad", "up_loops");
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let upgrade = home.begin(&line).unwrap();
+    wait::until("it is rehearsed", || (left(home).len() == 1).then_some(())).unwrap();
+    (port, upgrade)
+}
+
+#[test]
+fn a_rollback_breaks_a_rehearsal_off_at_once() {
+    let home = home();
+    let (port, upgrade) = stuck_in_rehearsal(&home);
+    let again = home.host(&["rehearse", "0.2.0", "--json"]).unwrap();
+    assert_eq!(again.ends_with(1).unwrap().reason().unwrap(), "busy");
+    let began = Instant::now();
+    home.host(&["rollback", "--json"]).unwrap();
+    let ran = upgrade.end().unwrap().ends_with(1).unwrap();
+    // Its own end would take it twice 5 s.
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+    let report: Value = ran.json().unwrap();
+    assert_eq!(report["outcome"], "failed", "{report}");
+    assert!(
+        report["reason"].as_str().unwrap().contains("an operator"),
+        "{report}"
+    );
+    nothing_has_changed(&home, port);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_host_that_is_killed_in_a_rehearsal_leaves_nothing_of_it() {
+    let home = home();
+    let (port, upgrade) = stuck_in_rehearsal(&home);
+    let child = child_of(&home);
+    let old = home.kill_host().unwrap();
+    upgrade.end().unwrap();
+    home.rebooted(old).unwrap();
+    wait::until("its child has gone with it, and its pin and folder", || {
+        let pins: Vec<Value> = home.answer(&["store", "pins", "--json"]).ok()?;
+        let is_gone = !fs::exists(format!("/proc/{child}/exe")).ok()?;
+        (pins.is_empty() && left(&home).is_empty() && is_gone).then_some(())
+    })
+    .unwrap();
+    nothing_has_changed(&home, port);
+    let health = http::request(port, "GET", "/readyz", "").unwrap();
+    assert_eq!(health.status, 200);
+    home.stop().unwrap();
+}
+
+/// The process of this home's rehearsal.
+fn child_of(home: &Home) -> u32 {
+    let folder = home.data().join("images").display().to_string();
+    let is_ours = |line: &str| line.contains("\0rehearsal\0") && line.contains(&folder);
+    wait::until("the rehearsal's child runs", || {
+        let mut processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|it| {
+            let pid = it.file_name().to_string_lossy().parse().ok()?;
+            let line = fs::read(it.path().join("cmdline")).ok()?;
+            is_ours(&String::from_utf8_lossy(&line)).then_some(pid)
+        });
+        processes.next()
+    })
+    .unwrap()
+}
+
+#[test]
+fn the_child_of_a_rehearsal_is_shut_in() {
+    let home = home();
+    let (_, upgrade) = stuck_in_rehearsal(&home);
+    let child = child_of(&home);
+    let read = |name: &str| fs::read_to_string(format!("/proc/{child}/{name}")).unwrap();
+    wait::until("it has shut itself in", || {
+        read("status").contains("Seccomp:\t2\n").then_some(())
+    })
+    .unwrap();
+    assert_eq!(read("oom_score_adj").trim(), "1000");
+    assert!(read("status").contains("NoNewPrivs:\t1\n"));
+    let limits = read("limits");
+    let limit = |name: &str| {
+        limits
+            .lines()
+            .find(|it| it.starts_with(name))
+            .unwrap()
+            .to_owned()
+    };
+    for name in ["Max cpu time", "Max address space"] {
+        assert!(!limit(name).contains("unlimited"), "{limits}");
+    }
+    assert!(limit("Max core file size").contains(" 0 "), "{limits}");
+    // Field 41: SCHED_IDLE is 5.
+    let stat = read("stat");
+    let policy = stat.rsplit(')').next().unwrap().split_whitespace().nth(38);
+    assert_eq!(policy, Some("5"), "{stat}");
+    home.host(&["rollback", "--json"]).unwrap();
+    upgrade.end().unwrap();
+    home.stop().unwrap();
+}

@@ -1,0 +1,146 @@
+//! How many small actors are rehearsed in a second.
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `BENCH_REHEARSED` | 100000 | campaigns that exist, with a gift each |
+//!
+//! Started by `taskset -c 0`, the host, its child and this share one core: then the
+//! figure is that of one core. Each campaign is as it is behind its first commands, and
+//! once more behind an upgrade and a way back, when it has a snapshot and a carry.
+//!
+//! With the argument `load`: what clients wait while rehearsals go on beside them, and
+//! what they wait without.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::load::{Shape, Wait};
+use e2e::visits::everywhere;
+use e2e::wire::Answer;
+use e2e::{Home, Load};
+use host_model::control::{RehearsalOutcome, RehearsalReport};
+
+/// What is wanted of one core.
+const BAR: f64 = 30_000.0;
+
+/// Rehearsals measured of each kind; the best counts, for others may share the core.
+const RUNS: usize = 3;
+
+/// What clients may wait beside a rehearsal, at the 99th percentile, over what they wait
+/// without one.
+const WAIT_RATIO_MAX: f64 = 1.5;
+
+/// How long each is looked at.
+const WINDOW: Duration = Duration::from_secs(10);
+
+fn main() -> Result<()> {
+    let actors = match env::var("BENCH_REHEARSED") {
+        Ok(text) => text.parse().context("BENCH_REHEARSED is no number")?,
+        Err(_) => 100_000,
+    };
+    let home = Home::new()?;
+    let port = home.start()?.port;
+    if env::args().nth(1).as_deref() == Some("load") {
+        return beside(&home, port, actors);
+    }
+    fill(port, actors)?;
+    println!("actors                        rehearsed   a second   longest pause");
+    let fresh = row(&home, "two commands, no snapshot")?;
+    home.upgrade_unrehearsed("0.2.0")?;
+    home.rollback()?;
+    let asleep = row(&home, "a snapshot and a carry")?;
+    for (name, found) in [("fresh", fresh), ("snapshot", asleep)] {
+        let met = if found >= BAR { "met" } else { "MISSED" };
+        println!("bar {name}: {BAR:.0} a second, {found:.0} found: {met}");
+    }
+    home.stop()
+}
+
+fn row(home: &Home, name: &str) -> Result<f64> {
+    let mut best = 0.0_f64;
+    let mut last: Option<RehearsalReport> = None;
+    for _ in 0..RUNS {
+        let report: RehearsalReport = home.answer(&["rehearse", "0.2.0", "--all", "--json"])?;
+        ensure!(report.outcome == RehearsalOutcome::Passed, "{report:?}");
+        let seconds = f64::from(u32::try_from(report.duration_ms)?) / 1e3;
+        best = best.max(f64::from(u32::try_from(report.rehearsed)?) / seconds);
+        last = Some(report);
+    }
+    let report = last.context("it has run")?;
+    let longest = report.plugins.iter().map(|it| it.pause_us.max).max();
+    println!(
+        "{name:<30}{:>9}{best:>11.0}{:>13} us",
+        report.rehearsed,
+        longest.unwrap_or(0)
+    );
+    Ok(best)
+}
+
+/// Gives to a few campaigns, with and without rehearsals of all of them.
+fn beside(home: &Home, port: u16, actors: u32) -> Result<()> {
+    let load = Load::start(Shape {
+        port,
+        clients: 16,
+        campaigns: 16,
+        pace: Duration::from_millis(20),
+    })?;
+    fill(port, actors)?;
+    let quiet = Instant::now();
+    while quiet.elapsed() < WINDOW {
+        load.more(100)?;
+    }
+    let rehearsed = Instant::now();
+    let mut rehearsals = 0;
+    while rehearsed.elapsed() < WINDOW {
+        let report: RehearsalReport = home.answer(&["rehearse", "0.2.0", "--all", "--json"])?;
+        ensure!(report.outcome == RehearsalOutcome::Passed, "{report:?}");
+        rehearsals += 1;
+    }
+    let ended = Instant::now();
+    let waits = load.stop()?.waits;
+    let without = p99(&waits, quiet, rehearsed)?;
+    let with = p99(&waits, rehearsed, ended)?;
+    let ratio = with.as_secs_f64() / without.as_secs_f64();
+    println!(
+        "p99 of a gift: {:.1} ms without, {:.1} ms beside {rehearsals} rehearsals",
+        without.as_secs_f64() * 1e3,
+        with.as_secs_f64() * 1e3
+    );
+    let met = if ratio <= WAIT_RATIO_MAX {
+        "met"
+    } else {
+        "MISSED"
+    };
+    println!("bar wait: {WAIT_RATIO_MAX} times, {ratio:.2} found: {met}");
+    home.stop()
+}
+
+/// Of what was sent between two moments.
+fn p99(waits: &[Wait], from: Instant, to: Instant) -> Result<Duration> {
+    let sent = waits.iter().filter(|wait| (from..to).contains(&wait.sent));
+    let mut took: Vec<_> = sent.map(|wait| wait.took).collect();
+    took.sort_unstable();
+    ensure!(took.len() >= 100, "only {} gifts were given", took.len());
+    Ok(took[took.len() * 99 / 100])
+}
+
+/// Opens the campaigns, and gives once to each.
+fn fill(port: u16, actors: u32) -> Result<()> {
+    let open = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
+    let gift = r#"{"donation_id":"d1","amount":"5.00","currency":"USD"}"#;
+    let said = [("open", open.to_owned()), ("donate", gift.to_owned())];
+    everywhere(port, actors, &said, |answers| {
+        for Answer { visit, to, result } in answers {
+            // Some may have been opened by those who give beside it.
+            if let Err(reason) = result
+                && reason != "already_open"
+            {
+                bail!("campaign {visit} answers {to:?} with {reason}")
+            }
+        }
+        Ok(())
+    })
+    .context("open the campaigns")
+    .map(drop)
+}
