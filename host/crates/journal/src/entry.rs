@@ -5,8 +5,8 @@ use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId, Position, Record,
-    Snapshot, Webhook, Whole,
+    AnswerKey, CarriedTimer, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId,
+    Position, Record, Snapshot, Webhook, Whole,
 };
 
 /// One append: all of it becomes durable, or nothing. `T` comes back through `done`.
@@ -39,11 +39,14 @@ pub struct Rows {
     pub consumed: Option<Consumed>,
     /// Casts that the record caused, in order.
     pub casts: Vec<Letter>,
-    /// Timers that the record set, or that a migration brought back with the
-    /// snapshot: name, when due (Unix milliseconds, UTC), payload. A timer of the
-    /// same actor and name is replaced.
+    /// Timers that the record set: name, when due (Unix milliseconds, UTC), payload. A
+    /// timer of the same actor and name is replaced.
     pub timers_set: Vec<(String, i64, Bytes)>,
-    /// Names of timers that the record cancelled, before it set those above.
+    /// Timers that a migration brought back with the snapshot, each in the shape that it
+    /// has. One of the same actor and name is replaced.
+    pub timers_returned: Vec<CarriedTimer>,
+    /// Names of timers that the record cancelled, or that a migration took along with the
+    /// snapshot, before those above were set.
     pub timers_cancelled: Vec<String>,
     /// Webhooks that the record caused, in order. They are due at once.
     pub outbox: Vec<Webhook>,
@@ -66,6 +69,15 @@ pub struct Rows {
     /// Groups that end at or before this are removed. Only of
     /// [`Journal::removal`](crate::Journal::removal), which signs what is gone.
     pub removed_through: Option<Position>,
+}
+
+impl Rows {
+    /// Whether a timer is set or cancelled.
+    pub(crate) fn has_timers(&self) -> bool {
+        !(self.timers_set.is_empty()
+            && self.timers_returned.is_empty()
+            && self.timers_cancelled.is_empty())
+    }
 }
 
 /// The identity of a cast: the position of the record that caused it, and which

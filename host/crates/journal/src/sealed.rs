@@ -93,13 +93,14 @@ impl Sealed {
                 "a snapshot includes the record beside it"
             );
         }
-        let owner = match (&record, &snapshot) {
-            (Some(record), _) => Some((record.actor.clone(), record.version.clone())),
-            (None, Some(snapshot)) => Some((snapshot.actor.clone(), snapshot.version.clone())),
-            (None, None) => None,
+        let owner = match (&record, &snapshot, &whole) {
+            (Some(record), ..) => Some((record.actor.clone(), record.version.clone())),
+            (_, Some(snapshot), _) => Some((snapshot.actor.clone(), snapshot.version.clone())),
+            (.., Some(whole)) => Some((whole.actor.clone(), whole.version.clone())),
+            (None, None, None) => None,
         };
         assert!(
-            owner.is_some() || (rows.timers_set.is_empty() && rows.timers_cancelled.is_empty()),
+            owner.is_some() || !rows.has_timers(),
             "timers stand beside a record or snapshot of their actor"
         );
         let record = record.map(SealedRecord::new);
@@ -133,8 +134,7 @@ impl Sealed {
             && rows.pieces_removed.is_empty()
             && rows.consumed.is_none()
             && rows.casts.is_empty()
-            && rows.timers_set.is_empty()
-            && rows.timers_cancelled.is_empty()
+            && !rows.has_timers()
             && rows.outbox.is_empty()
             && rows.outbox_change.is_none()
             && rows.answer.is_none()
@@ -218,6 +218,10 @@ fn rows_bytes(rows: &Rows) -> usize {
         .iter()
         .map(|(name, _, payload)| ENTRY_BYTES + name.len() + payload.len())
         .sum();
+    let returned = rows.timers_returned.iter();
+    let returned: usize = returned
+        .map(|timer| ENTRY_BYTES + timer.name.len() + timer.payload.len())
+        .sum();
     let webhooks: usize = rows
         .outbox
         .iter()
@@ -241,5 +245,5 @@ fn rows_bytes(rows: &Rows) -> usize {
         .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len))
         .sum();
     let piece = rows.piece.as_ref().map_or(0, |piece| piece.body.len());
-    piece + casts + timers + webhooks + again + answer + letter + values
+    piece + casts + timers + returned + webhooks + again + answer + letter + values
 }

@@ -220,6 +220,7 @@ impl Run {
                 .state
                 .reason()
                 .map(|reason| reason.text.clone()),
+            way_back: migrations.way_back(),
         }
     }
 }

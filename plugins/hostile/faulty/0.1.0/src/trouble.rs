@@ -37,4 +37,6 @@ pub enum Trouble {
     AddSlow,
     /// `add` is refused in 0.2.0.
     AddRefused,
+    /// Timers panic in 0.2.0.
+    TimersPanic,
 }
