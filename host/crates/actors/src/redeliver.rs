@@ -6,6 +6,7 @@
 //! Actors that its faults have set aside serve again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use host_journal::{DeadLetter, DeadLetterKind, Lost, ReadError, Rows};
@@ -32,6 +33,10 @@ const REASONS: [&str; 5] = [
     "unknown_timer",
     "bad_payload",
 ];
+
+/// How often a letter is tried for which there was no room, and the time between.
+const ROUNDS_MAX: usize = 25;
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Which version's code a version replaces.
 struct Left {
@@ -119,29 +124,48 @@ impl Actors {
             };
             after = *last;
             let own = page.into_iter().filter(|(_, letter)| left.owns(letter));
-            let mut under_way = Vec::new();
-            for (id, letter) in own {
-                let (responder, receiver) = oneshot::channel();
-                let actor = letter.actor.clone();
-                self.send(&actor, Message::DeadLetter(id, Box::new(letter), responder));
-                under_way.push((id, receiver));
-            }
-            if under_way.is_empty() {
+            let own: Vec<_> = own.collect();
+            if own.is_empty() {
                 continue;
             }
-            for (id, receiver) in under_way {
-                done.tried += 1;
+            done.tried += own.len() as u64;
+            done.delivered += self.redeliver_page(own).await?;
+            let mark = Bytes::from(after.to_string());
+            self.write_values(vec![(key.clone(), Some(mark))]).await?;
+        }
+    }
+
+    /// Delivers these, in their order. Who has no room now is asked again a few times.
+    async fn redeliver_page(
+        self: &Arc<Self>,
+        mut page: Vec<(u64, DeadLetter)>,
+    ) -> Result<u64, RedeliverError> {
+        let mut delivered = 0;
+        for _ in 0..ROUNDS_MAX {
+            let mut under_way = Vec::new();
+            for (id, letter) in page {
+                let (responder, receiver) = oneshot::channel();
+                let message = Message::DeadLetter(id, Box::new(letter.clone()), responder);
+                self.send(&letter.actor, message);
+                under_way.push((id, letter, receiver));
+            }
+            page = Vec::new();
+            for (id, letter, receiver) in under_way {
                 match self.answered(receiver).await {
-                    Ok(_) => done.delivered += 1,
+                    Ok(_) => delivered += 1,
                     Err(CallError::Stopping) => return Err(RedeliverError::Stopping),
+                    Err(error) if passes(&error) => page.push((id, letter)),
                     Err(error) => {
                         tracing::warn!(id, %error, "a dead letter came to nothing once more");
                     }
                 }
             }
-            let mark = Bytes::from(after.to_string());
-            self.write_values(vec![(key.clone(), Some(mark))]).await?;
+            if page.is_empty() {
+                break;
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
         }
+        Ok(delivered)
     }
 
     /// Releases the actors that faults of this version have set aside, if they have gone
@@ -168,6 +192,17 @@ impl Actors {
         }
         Ok(released)
     }
+}
+
+/// Whether it says nothing about the message, and will be otherwise in a moment.
+fn passes(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Overloaded
+            | CallError::MailboxFull { .. }
+            | CallError::TooManyActors { .. }
+            | CallError::NotApplied(_)
+    )
 }
 
 impl Left {
