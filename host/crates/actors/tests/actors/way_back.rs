@@ -497,3 +497,29 @@ async fn who_was_set_aside_for_faults_of_the_newer_version_serves_in_the_older_o
     assert_eq!(left[0].0.as_str(), "faulty:own");
     host.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_for_a_plugin_that_was_gone_is_delivered_when_it_is_back() {
+    let home = Home::new();
+    let host = home.start(1);
+    let timer = json!({ "name": "tick", "in_ms": 300 });
+    host.ask("faulty:a", "set_timer", timer).await;
+    let mut without = home.release(1);
+    without.plugins.clear();
+    host.0.install(without);
+    let letters = || host.0.journal().dead_letters(0, 9).unwrap();
+    until("the timer has come to nothing", || async {
+        letters().len() == 1
+    })
+    .await;
+    assert_eq!(letters()[0].1.reason, "unknown_plugin");
+    let mut back = home.release(1);
+    back.before.clear();
+    host.0.install(back);
+    assert_eq!(host.0.redeliver().await.unwrap().delivered, 1);
+    assert_eq!(
+        host.ask("faulty:a", "summary", Value::Null).await["ticks"],
+        1
+    );
+    host.stop();
+}
