@@ -91,25 +91,125 @@ fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
 }
 
 #[test]
-fn after_the_commit_one_that_cannot_go_back_is_set_aside_and_holds_up_no_one() {
+fn after_the_commit_who_cannot_go_down_goes_back_by_its_commands_or_is_set_aside_alone() {
     let home = home();
     let port = home.start().unwrap().port;
     for n in 0..10 {
         add(port, &n.to_string(), n);
     }
     let trouble = json!({ "what": "down_fails" });
-    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    for key in ["6", "7"] {
+        assert_eq!(post(port, key, "plan_trouble", &trouble).0, 200);
+    }
     home.upgrade_unrehearsed("0.2.0").unwrap();
+    // What 0.1.0 knows as well, with an effect; and what it does not know.
+    add(port, "6", 100);
+    let cast = json!({ "to": "faulty:9", "event": "add", "payload": { "by": 1_000 } });
+    assert_eq!(post(port, "6", "cast", &cast).0, 200);
+    assert_eq!(
+        post(port, "7", "note", &json!({ "text": "only here" })).0,
+        200
+    );
+    wait::until_is("the sum of the cast's target", &json!(1_009), || {
+        summary(port, "9")["count"].clone()
+    })
+    .unwrap();
+
     let report = home.rollback().unwrap();
     assert!(report.rollback, "{report:?}");
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let way_back = &report.way_back;
+    assert_eq!(
+        (way_back.rebuilt, way_back.set_aside),
+        (1, 1),
+        "{way_back:?}"
+    );
     let settled = home.settled().unwrap();
     assert_eq!(settled.permanent.to_string(), "0.1.0");
     assert_eq!(settled.actors.quarantined, 1);
+
+    // The one is right in the old version, and nothing has happened twice.
+    let six = summary(port, "6");
+    assert_eq!(
+        (&six["count"], &six["version"]),
+        (&json!(106), &json!("0.1.0"))
+    );
+    assert_eq!(summary(port, "9")["count"], 1_009);
+    add(port, "6", 1);
+    // The other is whole in the new one, and what stands in its way is named.
     let set_aside = home.state("faulty:7").unwrap();
     assert_eq!(set_aside.version.to_string(), "0.2.0");
-    assert!(set_aside.quarantined.unwrap().contains("could not go back"));
-    assert_eq!(summary(port, "8")["version"], "0.1.0");
+    let why = set_aside.quarantined.unwrap();
+    assert!(
+        why.contains("it could not go back from 0.2.0 to 0.1.0"),
+        "{why}"
+    );
+    assert!(
+        why.contains("3 note (unknown_event: 0.1.0 takes no notes)"),
+        "{why}"
+    );
+    assert_eq!(way_back.named[0].reason, why);
+    let list: Value = home.answer(&["quarantine", "list", "--json"]).unwrap();
+    assert_eq!(list[0]["reason"], why);
+    let export: Value = home.answer(&["quarantine", "export", "faulty:7"]).unwrap();
+    assert_eq!(export["quarantined"], why);
+    let history: Value = home.answer(&["history", "--json"]).unwrap();
+    let told = history.as_array().unwrap().iter();
+    assert_eq!(
+        told.filter(|row| row["way_back"]["rebuilt"] == 1).count(),
+        1,
+        "{history}"
+    );
+    for n in [0, 8] {
+        let summary = summary(port, &n.to_string());
+        assert_eq!(
+            (&summary["count"], &summary["version"]),
+            (&json!(n), &json!("0.1.0"))
+        );
+    }
+
+    // A restart changes nothing of it; up again, both are where they belong.
+    home.stop().unwrap();
+    let port = home.start().unwrap().port;
+    assert_eq!(summary(port, "6")["count"], 107);
+    home.upgrade("0.2.0").unwrap();
+    home.done(&["quarantine", "release", "faulty:7"]).unwrap();
+    assert_eq!(summary(port, "7")["notes"], json!(["only here"]));
+    assert_eq!(summary(port, "6")["count"], 107);
+    home.done(&["store", "check"]).unwrap();
+    home.stop().unwrap();
+}
+
+#[test]
+fn what_broke_the_new_release_is_delivered_again_when_the_old_one_rules() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    add(port, "a", 1);
+    let trouble = |what: &str| json!({ "what": what });
+    assert_eq!(
+        post(port, "b", "plan_trouble", &trouble("add_panics")).0,
+        200
+    );
+    assert_eq!(
+        post(port, "c", "plan_trouble", &trouble("timers_panic")).0,
+        200
+    );
+    home.detach("0.2.0").unwrap();
+    let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": 5 } });
+    assert_eq!(post(port, "a", "cast", &cast).0, 200);
+    let timer = json!({ "name": "due", "in_ms": 1 });
+    assert_eq!(post(port, "c", "set_timer", &timer).0, 200);
+    let letters = || -> Value { home.answer(&["dead-letters", "list", "--json"]).unwrap() };
+    wait::until_is("the number of dead letters", &Some(2), || {
+        letters().as_array().map(Vec::len)
+    })
+    .unwrap();
+    let report = home.rollback().unwrap();
+    assert_eq!(report.way_back.redelivered, 2, "{report:?}");
+    home.settled().unwrap();
+    assert_eq!(letters(), json!([]));
+    assert_eq!(summary(port, "b")["count"], 5);
+    assert_eq!(summary(port, "c")["ticks"], 1);
     home.stop().unwrap();
 }
 

@@ -92,8 +92,9 @@ impl Actors {
         match sorted {
             Err(fault) => {
                 stats.faulted();
+                let by = live.code().version().clone();
                 self.crashed(claim, Some(fault.clone()));
-                self.bury(claim, command, &CallError::Crashed(fault));
+                self.bury_of(claim, command, Some(by), &CallError::Crashed(fault));
             }
             Ok(Err(rejected)) => {
                 stats.rejected();
@@ -177,7 +178,7 @@ impl Actors {
         self.append(claim, rows, token);
         self.remember(claim, answer);
         if let Some((snapshot, desk)) = large {
-            self.append_snapshot(claim, snapshot, desk, None, Token::Nobody);
+            self.append_snapshot(claim, snapshot, desk, Token::Nobody);
         }
     }
 

@@ -73,8 +73,16 @@ impl Actors {
                 release,
                 plugin,
                 errand,
+                timers,
+                rebuilt,
             } => {
                 self.migrations.count();
+                if timers {
+                    self.timers.wake();
+                }
+                if let Some(rebuilt) = rebuilt {
+                    self.rebuilt(slot.id.clone(), *rebuilt);
+                }
                 self.audience.switched(&slot.id, &release, &plugin);
                 if errand.is_some_and(|errand| errand.back_to_sleep) {
                     self.leave(&slot, position);

@@ -63,6 +63,8 @@ pub(crate) struct Desk {
 #[derive(Debug)]
 pub(crate) struct Writing {
     pieces: Pieces,
+    /// What is written with the entry that makes it valid.
+    beside: Rows,
     /// Rides with the entry that makes it valid.
     token: Token,
     came: Option<Came>,
@@ -205,13 +207,25 @@ impl Actors {
         claim: &mut Claim,
         snapshot: Snapshot,
         desk: Option<Desk>,
+        token: Token,
+    ) {
+        self.append_snapshot_beside(claim, snapshot, Rows::default(), desk, None, token);
+    }
+
+    /// As [`Actors::append_snapshot`]; `beside` is written with what makes it valid.
+    pub(crate) fn append_snapshot_beside(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        snapshot: Snapshot,
+        beside: Rows,
+        desk: Option<Desk>,
         came: Option<Came>,
         token: Token,
     ) {
         let Some(desk) = desk else {
             let rows = Rows {
                 snapshot: Some(snapshot),
-                ..Rows::default()
+                ..beside
             };
             return self.append(claim, rows, token);
         };
@@ -219,6 +233,7 @@ impl Actors {
         if let Some(live) = claim.live.as_mut() {
             live.begin_writing(Writing {
                 pieces,
+                beside,
                 token,
                 came,
                 _desk: desk,
@@ -273,7 +288,11 @@ impl Actors {
             claim.at.generation = came.generation;
             self.count_pause(claim, came.since);
         }
-        self.append(claim, writing.pieces.whole(), writing.token);
+        let rows = Rows {
+            whole: writing.pieces.whole().whole,
+            ..writing.beside
+        };
+        self.append(claim, rows, writing.token);
     }
 
     /// Removes pieces that no snapshot has, a few at a time, if there may be some.

@@ -21,10 +21,18 @@ use crate::turn::Settled;
 impl Actors {
     /// Keeps a message that came to nothing as a dead letter, and tells its caller.
     /// One that was a dead letter already stays what it is.
-    pub(crate) fn bury(
+    pub(crate) fn bury(self: &Arc<Self>, claim: &mut Claim, command: Command, error: &CallError) {
+        let live = claim.live.as_ref();
+        let by = live.map(|live| live.code().version().clone());
+        self.bury_of(claim, command, by, error);
+    }
+
+    /// As [`Actors::bury`], of a message that the version `by` could not handle.
+    pub(crate) fn bury_of(
         self: &Arc<Self>,
         claim: &mut Claim,
         mut command: Command,
+        by: Option<Version>,
         error: &CallError,
     ) {
         if let Some(responder) = command.responder.take() {
@@ -37,12 +45,11 @@ impl Actors {
             Some(Consumed::Timer { .. }) => DeadLetterKind::Timer,
             Some(Consumed::DeadLetter(_) | Consumed::Outbox(_)) => return,
         };
-        let release = self.release();
-        let version = match (&claim.live, release.plugins.get(claim.slot.id.plugin())) {
-            (Some(live), _) => live.code().version().clone(),
-            (None, Some(ruling)) => ruling.code.version().clone(),
-            (None, None) => Version::new(0, 0, 0),
-        };
+        let version = by.unwrap_or_else(|| {
+            let release = self.release();
+            let ruling = release.plugins.get(claim.slot.id.plugin());
+            ruling.map_or(Version::new(0, 0, 0), |it| it.code.version().clone())
+        });
         let token = command
             .source
             .as_ref()
@@ -128,7 +135,8 @@ impl Actors {
             }
             other => return self.refuse(other, error),
         };
-        self.bury(claim, command, &error);
+        // No version could, whichever the actor has.
+        self.bury_of(claim, command, Some(Version::new(0, 0, 0)), &error);
     }
 
     /// Whether a dead letter is still there: another operator may have had it

@@ -24,6 +24,7 @@
 //! decided that a release rules.
 
 mod actions;
+mod aside;
 mod audience;
 mod casts;
 mod clock;
@@ -38,13 +39,17 @@ mod memory;
 mod message;
 mod migrate;
 mod outbox;
+mod over;
 mod query;
+mod rebuild;
+mod redeliver;
 mod refusals;
 mod release;
 mod repair;
 mod rest;
 mod rows;
 mod seed;
+mod shapes;
 mod slots;
 mod slow;
 mod supervise;
@@ -73,6 +78,7 @@ pub use memory::{Boundless, Memory};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
 pub use outbox::{Attempt, Attempts, Courier, Delivery, NoCourier, Patience};
+pub use redeliver::{RedeliverError, Redelivered};
 pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
 pub use sweep::SweepProgress;

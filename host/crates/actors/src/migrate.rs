@@ -7,24 +7,24 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use host_journal::{Carry, Rows};
-use host_loader::State;
-use host_model::control::Quantiles;
-use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
-use host_model::plan::StateChange;
+use host_journal::Rows;
+use host_model::control::{Quantiles, QuarantineRow, WayBack};
+use host_model::error::chain;
+use host_model::limits::{SET_ASIDE_NAMED_MAX, SNAPSHOT_PIECE_BYTES_MAX};
 use host_model::{ActorId, Version};
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use crate::Actors;
+use crate::aside::Aside;
 use crate::large::{Came, Desk};
 use crate::live::Live;
 use crate::message::Errand;
-use crate::release::{Code, RouteHop};
+use crate::over::{Over, leads_down};
+use crate::release::{Release, RouteHop};
 use crate::slots::Claim;
-use crate::token::Token;
-use crate::wake::reread;
+use crate::token::{Rebuilt, Token};
+use crate::turn::Settled;
 
 /// What the migrations to the release that rules have done so far.
 #[derive(Debug)]
@@ -35,6 +35,12 @@ pub struct Migrations {
     /// Actors in quarantine that could not come over: they stay as they are, and
     /// hold up no one.
     left_behind: Mutex<BTreeSet<ActorId>>,
+    /// Actors that came over by their commands, durably.
+    rebuilt: Mutex<BTreeSet<ActorId>>,
+    /// Actors that could not come over and were set aside, with the reason.
+    set_aside: Mutex<BTreeMap<ActorId, String>>,
+    /// Dead letters that led to something when they were delivered again.
+    redelivered: AtomicU64,
     /// Rung at each failure.
     failure: Notify,
     pauses_us: Mutex<Histogram<u64>>,
@@ -53,12 +59,33 @@ pub struct FailedMigration {
     pub why: String,
 }
 
+/// A state that has come over, on its way into the journal.
+struct Switch<'a> {
+    release: &'a Version,
+    state: Bytes,
+    errand: Option<Errand>,
+    came: Came,
+    timers: Aside,
+    /// If it came by its commands.
+    rebuilt: Option<Rebuilt>,
+}
+
+/// An actor that goes back by its commands.
+struct Again {
+    /// Why its state could not.
+    why: String,
+    commands: u64,
+}
+
 impl Default for Migrations {
     fn default() -> Self {
         Self {
             migrated: AtomicU64::new(0),
             failures: Mutex::default(),
             left_behind: Mutex::default(),
+            rebuilt: Mutex::default(),
+            set_aside: Mutex::default(),
+            redelivered: AtomicU64::new(0),
             failure: Notify::new(),
             pauses_us: Mutex::new(new_histogram()),
         }
@@ -76,6 +103,9 @@ impl Migrations {
         self.migrated.store(0, Ordering::Relaxed);
         self.failures.lock().clear();
         self.left_behind.lock().clear();
+        self.rebuilt.lock().clear();
+        self.set_aside.lock().clear();
+        self.redelivered.store(0, Ordering::Relaxed);
         self.pauses_us.lock().reset();
     }
 
@@ -125,6 +155,39 @@ impl Migrations {
     /// Actors in quarantine that stay in another version.
     pub fn left_behind(&self) -> Vec<ActorId> {
         self.left_behind.lock().iter().cloned().collect()
+    }
+
+    /// What the way back took that is not the rule.
+    pub fn way_back(&self) -> WayBack {
+        let set_aside = self.set_aside.lock();
+        let named = set_aside.iter().take(SET_ASIDE_NAMED_MAX);
+        let row = |(actor, reason): (&ActorId, &String)| QuarantineRow {
+            actor: actor.clone(),
+            reason: reason.clone(),
+        };
+        WayBack {
+            rebuilt: self.rebuilt.lock().len() as u64,
+            redelivered: self.redelivered.load(Ordering::Relaxed),
+            set_aside: set_aside.len() as u64,
+            named: named.map(row).collect(),
+        }
+    }
+
+    pub(crate) fn set_aside(&self, id: &ActorId, reason: &str) {
+        let mut set_aside = self.set_aside.lock();
+        set_aside.insert(id.clone(), reason.to_owned());
+    }
+
+    pub(crate) fn redelivered(&self, letters: u64) {
+        self.redelivered.fetch_add(letters, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rebuilt(&self, id: ActorId) {
+        self.rebuilt.lock().insert(id);
+    }
+
+    pub(crate) fn is_left_behind(&self, id: &ActorId) -> bool {
+        self.left_behind.lock().contains(id)
     }
 
     /// Whether a sweep need not try it again.
@@ -182,6 +245,17 @@ impl Actors {
             self.go_back_to_sleep(claim, errand.take());
             return true;
         }
+        let route = ruling.route(live.code().version());
+        let goes_back = route.is_some_and(|route| leads_down(&route.hops));
+        if goes_back && live.exists() && self.settled(claim) == Settled::Pending {
+            // What it has set and accepted is read from the journal.
+            let token = Token::Resume(Arc::clone(&claim.slot));
+            self.append(claim, Rows::default(), token);
+            return false;
+        }
+        let Some(live) = claim.live.as_mut() else {
+            return true;
+        };
         let mut desk = None;
         if live.is_large() {
             desk = self.desk_or_wait(&claim.slot);
@@ -190,25 +264,21 @@ impl Actors {
             }
         }
         let since = Instant::now();
-        let come = || {
-            let route = ruling.route(live.code().version()).ok_or_else(|| {
-                format!(
-                    "no way leads from {} to release {}",
-                    live.code().version(),
-                    release.version
-                )
-            })?;
-            if live.exists() {
-                Over::come(live, &route.hops)
-            } else {
-                Over::anew(&claim.slot.id, &ruling.code)
-            }
+        let id = &claim.slot.id;
+        let come = || match route {
+            _ if !live.exists() => Ok((Over::anew(id, &ruling.code)?, None)),
+            Some(route) => self.come(&release, id, live, &route.hops),
+            None => Err(format!(
+                "no way leads from {} to release {}",
+                live.code().version(),
+                release.version
+            )),
         };
         let came = match &desk {
             Some(_) => tokio::task::block_in_place(come),
             None => self.migrating.run(come),
         };
-        if let Ok(over) = &came
+        if let Ok((over, _)) = &came
             && desk.is_none()
             && over.bytes() > SNAPSHOT_PIECE_BYTES_MAX
         {
@@ -221,12 +291,20 @@ impl Actors {
         }
         let errand = errand.take();
         match came {
-            Ok(mut over) => {
+            Ok((mut over, again)) => {
+                let from = live.code().version().clone();
                 let exported = over.exported.take();
-                over.settle(live);
+                let timers = over.settle(live);
                 if let Some(state) = exported {
-                    let came = Came { generation, since };
-                    self.append_switch(claim, &release.version, state, errand, came, desk);
+                    let switch = Switch {
+                        release: &release.version,
+                        state,
+                        errand,
+                        came: Came { generation, since },
+                        timers,
+                        rebuilt: again.map(|again| self.intend(claim, &from, again)),
+                    };
+                    self.append_switch(claim, switch, desk);
                     return true;
                 }
                 claim.at.generation = generation;
@@ -242,6 +320,60 @@ impl Actors {
         }
         self.count_pause(claim, since);
         true
+    }
+
+    /// The state of an actor that exists, by these hops; and where it could not go back
+    /// by `down`, by its commands.
+    fn come(
+        &self,
+        release: &Release,
+        id: &ActorId,
+        live: &Live,
+        hops: &[RouteHop],
+    ) -> Result<(Over, Option<Again>), String> {
+        let timers = || self.timers_aside(id, live, hops);
+        let why = match Over::come(release, live, hops, timers()?) {
+            Ok(over) => return Ok((over, None)),
+            Err(why) if leads_down(hops) => why,
+            Err(why) => return Err(why),
+        };
+        let rebuild = || self.rebuild(release, id, live, hops, timers()?);
+        match tokio::task::block_in_place(rebuild) {
+            Ok((over, commands)) => Ok((over, Some(Again { why, commands }))),
+            Err(obstacles) => Err(format!(
+                "{why}; nor can its commands be taken again: {obstacles}"
+            )),
+        }
+    }
+
+    /// The timers that may have to wait, or may come back; all that the actor has
+    /// appended is durable then.
+    fn timers_aside(&self, id: &ActorId, live: &Live, hops: &[RouteHop]) -> Result<Aside, String> {
+        let wait = live.carries().iter().any(|carry| !carry.timers.is_empty());
+        if !wait && !leads_down(hops) {
+            return Ok(Aside::default());
+        }
+        let rows = tokio::task::block_in_place(|| self.journal.timers_of(id));
+        rows.map(Aside::new).map_err(|error| chain(&error))
+    }
+
+    /// Writes down that the claimed actor is about to be rebuilt.
+    fn intend(self: &Arc<Self>, claim: &mut Claim, from: &Version, again: Again) -> Rebuilt {
+        let to = claim
+            .live
+            .as_ref()
+            .map(|live| live.code().version().clone());
+        let to = to.unwrap_or_else(|| from.clone());
+        let id = &claim.slot.id;
+        tracing::warn!(actor = %id, %from, %to, commands = again.commands, why = again.why,
+            "an actor goes back by its commands, for its state could not");
+        let (action, intent) = self.intend_rebuild(id, from, &to, again.commands, &again.why);
+        let rows = Rows {
+            record: Some(intent),
+            ..Rows::default()
+        };
+        self.append(claim, rows, Token::Nobody);
+        Rebuilt::new(action, claim.at.position)
     }
 
     /// Takes note of how long whoever waits for the claimed actor has waited.
@@ -281,26 +413,26 @@ impl Actors {
     }
 
     /// The snapshot of an actor that has come over, behind the commands that it includes.
-    fn append_switch(
-        self: &Arc<Self>,
-        claim: &mut Claim,
-        release: &Version,
-        state: Bytes,
-        errand: Option<Errand>,
-        came: Came,
-        desk: Option<Desk>,
-    ) {
+    fn append_switch(self: &Arc<Self>, claim: &mut Claim, switch: Switch<'_>, desk: Option<Desk>) {
         let id = claim.slot.id.clone();
         let Some(live) = claim.live.as_mut() else {
             return;
         };
-        let snapshot = self.snapshot_of(&id, live, state);
-        let token = self.switched(claim, release, errand);
+        let snapshot = self.snapshot_of(&id, live, switch.state);
+        let mut token = self.switched(claim, switch.release, switch.errand);
+        if let Token::Switched {
+            timers, rebuilt, ..
+        } = &mut token
+        {
+            *timers = switch.timers.has_returned();
+            *rebuilt = switch.rebuilt.map(Box::new);
+        }
+        let (beside, came) = (switch.timers.rows(), switch.came);
         if snapshot.is_large() {
-            return self.append_snapshot(claim, snapshot, desk, Some(came), token);
+            return self.append_snapshot_beside(claim, snapshot, beside, desk, Some(came), token);
         }
         claim.at.generation = came.generation;
-        self.append_snapshot(claim, snapshot, None, None, token);
+        self.append_snapshot_beside(claim, snapshot, beside, None, None, token);
         self.count_pause(claim, came.since);
     }
 
@@ -321,6 +453,8 @@ impl Actors {
             release: release.clone(),
             plugin,
             errand,
+            timers: false,
+            rebuilt: None,
         }
     }
 
@@ -329,131 +463,4 @@ impl Actors {
             self.sleep(claim, Some(errand.share));
         }
     }
-}
-
-/// A state that has come over, not yet put in the old one's place: until all has
-/// worked, the old one is untouched.
-struct Over {
-    state: State<Code>,
-    carries: Vec<Carry>,
-    /// Whether the state's shape changed on the way.
-    stateful: bool,
-    /// Its bytes, if its shape changed: a state that cannot be written has not come over.
-    exported: Option<Bytes>,
-}
-
-impl Over {
-    /// An actor that has accepted nothing.
-    fn anew(id: &ActorId, code: &Arc<Code>) -> Result<Self, String> {
-        let state = code.new_state(id);
-        Ok(Self {
-            state: state.map_err(|fault| fault.to_string())?,
-            carries: Vec::new(),
-            stateful: false,
-            exported: None,
-        })
-    }
-
-    fn come(live: &Live, hops: &[RouteHop]) -> Result<Self, String> {
-        let mut over: Option<Self> = None;
-        for hop in hops {
-            let next = match &over {
-                None => Self::hop(&live.state, live.carries().to_vec(), hop)?,
-                Some(over) => {
-                    let mut next = Self::hop(&over.state, over.carries.clone(), hop)?;
-                    next.stateful |= over.stateful;
-                    next
-                }
-            };
-            over = Some(next);
-        }
-        let mut over = over.ok_or("the way has no steps")?;
-        if over.stateful {
-            let exported = over.state.export();
-            over.exported = Some(exported.map_err(|fault| fault.to_string())?);
-        }
-        match over.state.check() {
-            Ok(Ok(())) => Ok(over),
-            Ok(Err(violation)) => Err(format!(
-                "the migrated state breaks an invariant: {violation}"
-            )),
-            Err(fault) => Err(fault.to_string()),
-        }
-    }
-
-    fn hop(state: &State<Code>, mut carries: Vec<Carry>, hop: &RouteHop) -> Result<Self, String> {
-        let fault = |fault: Box<host_loader::Fault>| fault.to_string();
-        let (from, to) = (state.owner(), &hop.to);
-        let state = match hop.change {
-            StateChange::Same => {
-                let next = reread(state, to)?;
-                if let Some(carry) = carries.last_mut()
-                    && carry.older == *from.version()
-                {
-                    // What lies beside the one version's state lies beside the other's.
-                    if carry.digest == digest(&state.export().map_err(fault)?) {
-                        carry.digest = digest(&next.export().map_err(fault)?);
-                    }
-                    carry.older = to.version().clone();
-                }
-                next
-            }
-            StateChange::Up => {
-                let old = state.export().map_err(fault)?;
-                if let Some(carry) = carries.last()
-                    && carry.older == *from.version()
-                    && carry.newer != *to.version()
-                {
-                    return Err(format!(
-                        "it holds what only {} {} can read, so it has to go up to that first",
-                        to.plugin().name(),
-                        carry.newer
-                    ));
-                }
-                let carry = carries.pop_if(|carry| carry.older == *from.version());
-                let changed = carry
-                    .as_ref()
-                    .is_some_and(|carry| carry.digest != digest(&old));
-                let bytes = carry.as_ref().map(|carry| &*carry.bytes);
-                let up = to.plugin().up(from.version(), &old, bytes, changed);
-                up.map_err(fault)?.owned_by(Arc::clone(to))
-            }
-            StateChange::Down => {
-                let down = state.down(to.version()).map_err(fault)?;
-                let older = to.import(&down.state).map_err(fault)?;
-                // The digest is of the bytes that the older version itself writes:
-                // those are compared when it goes up again.
-                let canonical = older.export().map_err(fault)?;
-                carries.push(Carry {
-                    newer: from.version().clone(),
-                    older: to.version().clone(),
-                    digest: digest(&canonical),
-                    bytes: down.carry,
-                });
-                older
-            }
-        };
-        Ok(Self {
-            state,
-            carries,
-            stateful: hop.change != StateChange::Same,
-            exported: None,
-        })
-    }
-
-    /// Of the snapshot that is to be written, if one is.
-    fn bytes(&self) -> usize {
-        let carries = self.carries.iter().map(|carry| carry.bytes.len());
-        let state = self.exported.as_ref().map(Bytes::len);
-        state.map_or(0, |state| state + carries.sum::<usize>())
-    }
-
-    fn settle(self, live: &mut Live) {
-        live.state = self.state;
-        live.set_carries(self.carries);
-    }
-}
-
-fn digest(state: &[u8]) -> [u8; 32] {
-    Sha256::digest(state).into()
 }

@@ -229,6 +229,14 @@ impl Ruling {
             .chain(&self.readable)
     }
 
+    /// Versions between which a state can go over in one step.
+    pub(crate) fn neighbours(&self) -> impl Iterator<Item = (&Arc<Code>, &Arc<Code>)> {
+        self.routes.iter().flat_map(|route| {
+            let ends = route.hops.iter().map(|hop| &hop.to);
+            std::iter::once(&route.from).chain(ends.clone()).zip(ends)
+        })
+    }
+
     /// The way from `version` to the version that rules.
     #[must_use]
     pub fn route(&self, version: &Version) -> Option<&Route> {

@@ -68,7 +68,7 @@ impl Actors {
         let token = Token::Asleep(Arc::clone(&claim.slot), share);
         match taken {
             Taken::Done(snapshot, desk) => {
-                self.append_snapshot(claim, snapshot, desk, None, token);
+                self.append_snapshot(claim, snapshot, desk, token);
             }
             Taken::Failed => self.append(claim, Rows::default(), token),
             // It stays awake, and is asked again.
@@ -84,7 +84,7 @@ impl Actors {
         };
         match self.take_snapshot(&claim.slot.id, live) {
             Taken::Done(snapshot, desk) => {
-                self.append_snapshot(claim, snapshot, desk, None, Token::Kept(share));
+                self.append_snapshot(claim, snapshot, desk, Token::Kept(share));
             }
             Taken::NoRoom => self.ask_for_snapshot_later(&claim.slot, share),
             Taken::Failed => {}

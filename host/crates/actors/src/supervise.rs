@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use host_journal::Rows;
-use host_model::ActorId;
+use host_journal::{ReadError, Rows};
 use host_model::limits::{FAULT_WINDOW, FAULTS_MAX, QUARANTINES_MAX};
 use host_model::release::Start;
+use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 
+use crate::redeliver::{FAULTED, faulted_rows};
 use crate::slots::Claim;
 use crate::token::Token;
 use crate::{Actors, CallError};
@@ -58,7 +59,7 @@ impl Actors {
     pub(crate) fn crashed(self: &Arc<Self>, claim: &mut Claim, why: Option<String>) {
         let why = why.unwrap_or_default();
         let id = claim.slot.id.clone();
-        claim.live = None;
+        let version = claim.live.take().map(|live| live.code().version().clone());
         self.supervisor.faults.fetch_add(1, Ordering::Relaxed);
         tracing::error!(actor = %id, why, "an actor crashed and is built anew");
         self.audience.crashed(&id, "crashed");
@@ -66,6 +67,7 @@ impl Actors {
         if faults > FAULTS_MAX {
             self.quarantine(
                 claim,
+                version.as_ref(),
                 format!(
                     "more than {FAULTS_MAX} faults within {} s, the last: {why}",
                     FAULT_WINDOW.as_secs()
@@ -74,13 +76,13 @@ impl Actors {
         }
     }
 
-    fn quarantine(self: &Arc<Self>, claim: &mut Claim, reason: String) {
+    fn quarantine(self: &Arc<Self>, claim: &mut Claim, version: Option<&Version>, reason: String) {
         let id = claim.slot.id.clone();
         self.note_quarantine(&id, &reason);
         self.count_quarantine(id.plugin());
         let rows = Rows {
-            quarantine: Some((id, Some(reason))),
-            ..Rows::default()
+            quarantine: Some((id.clone(), Some(reason))),
+            ..faulted_rows(&id, version)
         };
         self.append(claim, rows, Token::Nobody);
     }
@@ -117,6 +119,26 @@ impl Actors {
         self.supervisor.failed.lock().clone()
     }
 
+    /// What a plugin's actors did in a version that rules no more is not held against it.
+    pub(crate) fn forgive_plugin(&self, plugin: &str) {
+        self.supervisor.lately.lock().remove(plugin);
+        self.supervisor.failed.lock().remove(plugin);
+    }
+
+    /// The actors in quarantine that faults of this version of their plugin have led to.
+    pub(crate) fn faulted_under(
+        &self,
+        plugin: &str,
+        version: &Version,
+    ) -> Result<Vec<ActorId>, ReadError> {
+        let prefix = format!("{FAULTED}{plugin}:");
+        let values = tokio::task::block_in_place(|| self.journal.values(&prefix))?;
+        let version = version.to_string();
+        let led = values.into_iter().filter(|(_, by)| *by == version);
+        let ids = led.filter_map(|(key, _)| key.strip_prefix(FAULTED)?.parse().ok());
+        Ok(ids.collect())
+    }
+
     /// Faults since the start.
     #[must_use]
     pub fn faults(&self) -> u64 {
@@ -139,6 +161,7 @@ impl Actors {
     /// come over to the release that rules.
     pub async fn set_aside(&self, id: &ActorId, reason: &str) {
         self.note_quarantine(id, reason);
+        self.migrations.set_aside(id, reason);
         let written = self.write_rows(|| Rows {
             quarantine: Some((id.clone(), Some(reason.to_owned()))),
             ..Rows::default()
@@ -168,7 +191,7 @@ impl Actors {
         self.supervisor.quarantined(id)?;
         let written = self.write_rows(|| Rows {
             quarantine: Some((id.clone(), None)),
-            ..Rows::default()
+            ..faulted_rows(id, None)
         });
         if let Err(lost) = written.await {
             return Some(Err(lost.into()));

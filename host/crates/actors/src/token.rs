@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_journal::{CastId, Consumed, Letter};
+use host_journal::{Action, CastId, Consumed, Letter, Position};
 use host_model::{ActorId, Version};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -35,6 +35,10 @@ pub(crate) enum Token {
         plugin: Version,
         /// Of the sweep that sent it, if one did.
         errand: Option<Errand>,
+        /// Whether timers have come back with it.
+        timers: bool,
+        /// If it came by its commands, not by its state.
+        rebuilt: Option<Box<Rebuilt>>,
     },
     /// The actor may leave memory, if nothing has come meanwhile.
     Asleep(Arc<Slot>, Option<Share>),
@@ -69,6 +73,14 @@ pub(crate) struct Accepted {
     pub(crate) webhooks: bool,
     /// The actor, if it wants to leave memory.
     pub(crate) stop: Option<Arc<Slot>>,
+}
+
+/// What the audit trail is told of an actor that was built again in an older version.
+#[derive(Debug)]
+pub(crate) struct Rebuilt {
+    pub(crate) action: Action,
+    /// Where its intent stands.
+    pub(crate) intent: Position,
 }
 
 /// A row that led to a message.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use host_journal::{Entry, Overloaded, Rows};
 use host_loader::Caller;
 use host_model::Version;
-use host_model::effect::Rejection;
 use host_model::limits::TURN_MESSAGES_MAX;
 
 use crate::Actors;
@@ -13,7 +12,6 @@ use crate::clock::monotonic_ms;
 use crate::decide::Command;
 use crate::keys::{Keyed, Known};
 use crate::large::is_writing;
-use crate::live::Live;
 use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
 use crate::release::EventStats;
 use crate::slots::{After, Claim, Slot};
@@ -379,40 +377,6 @@ impl Actors {
         let token = Token::Resume(Arc::clone(&claim.slot));
         self.append(claim, Rows::default(), token);
         Flow::Park(message)
-    }
-
-    /// `event` of `version` in the shape of the state's version. None: as it is.
-    pub(crate) fn convert(
-        &self,
-        live: &Live,
-        version: &Version,
-        event: &str,
-        payload: &bytes::Bytes,
-    ) -> Result<Option<(String, bytes::Bytes)>, CallError> {
-        let own = live.code().plugin();
-        if own.version() == version {
-            return Ok(None);
-        }
-        let converted = if version < own.version() {
-            own.upcast(version, event, payload)
-        } else {
-            let release = self.release();
-            let Some(newer) = release.code(own.name(), version) else {
-                return Err(CallError::Rejected(Rejection {
-                    reason: "unknown_event".to_owned(),
-                    message: format!(
-                        "it is in the shape of {} {version}, which is not here any more; join again",
-                        own.name()
-                    ),
-                }));
-            };
-            newer.plugin().downcast(own.version(), event, payload)
-        };
-        match converted {
-            Ok(Ok(message)) => Ok(Some(message)),
-            Ok(Err(rejection)) => Err(CallError::Rejected(rejection)),
-            Err(fault) => Err(CallError::Crashed(fault.to_string())),
-        }
     }
 }
 

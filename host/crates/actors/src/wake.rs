@@ -96,7 +96,7 @@ fn unknown_plugin(release: &Release, id: &ActorId) -> CallError {
 }
 
 /// The state that `stored` describes, in the version that it then had.
-fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, String> {
+pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, String> {
     let code = |version: &host_model::Version| -> Result<Arc<Code>, String> {
         release.code(id.plugin(), version).cloned().ok_or_else(|| {
             format!(

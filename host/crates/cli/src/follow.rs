@@ -274,6 +274,7 @@ mod tests {
             duration_ms: 0,
             ended_ms: 0,
             reason: None,
+            way_back: Default::default(),
         };
         let code = |outcome, rollback| rollback_exit_code(&report(outcome, rollback));
         assert_eq!(code(Outcome::RolledBack, false), 0);

@@ -2,7 +2,7 @@
 
 use host_model::control::{
     ActorRow, ActorState, DeadLetterRow, HistoryRow, Outcome, PluginRow, QuarantineRow, ReleaseRow,
-    Status, UpgradeReport, UpgradeStatus, WebhookRow,
+    Status, UpgradeReport, UpgradeStatus, WayBack, WebhookRow,
 };
 use host_model::instant::rfc3339;
 use host_model::plan::{Change, Plan, StateChange};
@@ -28,6 +28,9 @@ pub(crate) fn status(status: &Status) -> String {
     );
     let upgrade = status.upgrade.as_ref();
     table.fact("upgrade", upgrade.map_or("none".to_owned(), under_way));
+    if let Some(upgrade) = upgrade {
+        way_back(&mut table, &upgrade.way_back);
+    }
     table.fact(
         "ready",
         if status.ready.ready {
@@ -98,6 +101,25 @@ fn under_way(upgrade: &UpgradeStatus) -> String {
         text.push_str(&format!(" ({reason})"));
     }
     text
+}
+
+/// What a way back took that is not the rule.
+fn way_back(table: &mut Table, way_back: &WayBack) {
+    if way_back.rebuilt > 0 {
+        let rebuilt = count(way_back.rebuilt, "actor");
+        table.fact("rebuilt", format!("{rebuilt}, by the commands since"));
+    }
+    if way_back.redelivered > 0 {
+        let redelivered = count(way_back.redelivered, "message");
+        table.fact("delivered", format!("{redelivered} once more"));
+    }
+    if way_back.set_aside > 0 {
+        let set_aside = count(way_back.set_aside, "actor");
+        table.fact("set aside", format!("{set_aside}; `host quarantine list`"));
+    }
+    for row in &way_back.named {
+        table.fact("", format!("{}: {}", row.actor, row.reason));
+    }
 }
 
 pub(crate) fn releases(rows: &[ReleaseRow]) -> String {
@@ -186,6 +208,7 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
         table.fact("rehearsal", rehearsal_line(report));
     }
     table.fact("carried over", count(report.actors_migrated, "actor"));
+    way_back(&mut table, &report.way_back);
     let pause = report.pause_us;
     table.fact(
         "pause",

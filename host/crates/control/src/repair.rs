@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use host_actors::Actors;
-use host_journal::{Carry, OutboxId, OutboxRow, ReadError, Record, Snapshot, TimerRow};
+use host_journal::{
+    CarriedTimer, Carry, OutboxId, OutboxRow, ReadError, Record, Snapshot, TimerRow,
+};
 use host_model::ActorId;
 use host_model::control::{
     ActorExport, CarryExport, LetterRequest, RecordExport, SnapshotExport, TimerExport,
@@ -139,7 +141,11 @@ fn snapshot(snapshot: Snapshot) -> SnapshotExport {
     let carry = |carry: Carry| CarryExport {
         newer: carry.newer,
         older: carry.older,
-        carry: shown(&carry.bytes),
+        carry: match carry.bytes.is_empty() {
+            true => Value::Null,
+            false => shown(&carry.bytes),
+        },
+        timers: carry.timers.into_iter().map(carried).collect(),
     };
     SnapshotExport {
         seq: snapshot.seq,
@@ -165,6 +171,15 @@ fn record(record: Record) -> RecordExport {
 }
 
 fn timer(timer: TimerRow) -> TimerExport {
+    TimerExport {
+        name: timer.name,
+        due_ms: timer.due_ms,
+        version: timer.version,
+        payload: json_or_text(&timer.payload),
+    }
+}
+
+fn carried(timer: CarriedTimer) -> TimerExport {
     TimerExport {
         name: timer.name,
         due_ms: timer.due_ms,

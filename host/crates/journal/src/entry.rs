@@ -5,8 +5,8 @@ use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId, Position, Record,
-    Snapshot, Webhook, Whole,
+    AnswerKey, CarriedTimer, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId,
+    Position, Record, Snapshot, Webhook, Whole,
 };
 
 /// One append: all of it becomes durable, or nothing. `T` comes back through `done`.
@@ -39,11 +39,14 @@ pub struct Rows {
     pub consumed: Option<Consumed>,
     /// Casts that the record caused, in order.
     pub casts: Vec<Letter>,
-    /// Timers that the record set, or that a migration brought back with the
-    /// snapshot: name, when due (Unix milliseconds, UTC), payload. A timer of the
-    /// same actor and name is replaced.
+    /// Timers that the record set: name, when due (Unix milliseconds, UTC), payload. A
+    /// timer of the same actor and name is replaced.
     pub timers_set: Vec<(String, i64, Bytes)>,
-    /// Names of timers that the record cancelled, before it set those above.
+    /// Timers that a migration brought back with the snapshot, each in the shape that it
+    /// has. One of the same actor and name is replaced.
+    pub timers_returned: Vec<CarriedTimer>,
+    /// Names of timers that the record cancelled, or that a migration took along with the
+    /// snapshot, before those above were set.
     pub timers_cancelled: Vec<String>,
     /// Webhooks that the record caused, in order. They are due at once.
     pub outbox: Vec<Webhook>,
@@ -80,8 +83,9 @@ impl Rows {
             pieces_removed,
             consumed,
             casts,
-            timers_set,
-            timers_cancelled,
+            timers_set: _,
+            timers_returned: _,
+            timers_cancelled: _,
             outbox,
             outbox_change,
             answer,
@@ -98,8 +102,7 @@ impl Rows {
             && pieces_removed.is_empty()
             && consumed.is_none()
             && casts.is_empty()
-            && timers_set.is_empty()
-            && timers_cancelled.is_empty()
+            && !self.has_timers()
             && outbox.is_empty()
             && outbox_change.is_none()
             && answer.is_none()
@@ -108,6 +111,13 @@ impl Rows {
             && quarantine.is_none()
             && values.is_empty()
             && removed_through.is_none()
+    }
+
+    /// Whether a timer is set or cancelled.
+    pub(crate) fn has_timers(&self) -> bool {
+        !(self.timers_set.is_empty()
+            && self.timers_returned.is_empty()
+            && self.timers_cancelled.is_empty())
     }
 }
 

@@ -4,14 +4,15 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use bytes::Bytes;
-use host_model::ActorId;
+use host_model::{ActorId, Version};
 
 use crate::error::ReadError;
 use crate::heads::Heads;
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
-    Archive, BackupError, CastId, CastRow, CheckError, Checked, Copied, DeadLetter, Journal,
-    PieceId, Position, Record, Stored, TimerRow, Trail, Verified, backup, check, walk,
+    Archive, BackupError, Before, BeforeError, CastId, CastRow, CheckError, Checked, Copied,
+    DeadLetter, Journal, PieceId, Position, Record, Stored, TimerRow, Trail, Verified, backup,
+    before, check, walk,
 };
 
 /// All wait for the disk; some for another reader first.
@@ -31,6 +32,18 @@ impl<T> Journal<T> {
             .get(actor)
             .map(|head| head.position);
         walk::read(reader, actor, head)
+    }
+
+    /// An actor as it was before it came over to `version`, which it has now, and all its
+    /// records since. All that it has appended must be durable.
+    ///
+    /// # Errors
+    ///
+    /// [`BeforeError`]
+    pub fn before(&self, actor: &ActorId, version: &Version) -> Result<Before, BeforeError> {
+        let reader = self.reader()?;
+        let head = self.shared.heads.read().get(actor);
+        before::before(reader, actor, head.map(|head| head.position), version)
     }
 
     /// Up to `limit` actors of a plugin (of all, if it is empty) that exist

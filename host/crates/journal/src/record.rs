@@ -49,12 +49,25 @@ pub struct Snapshot {
     pub carries: Vec<Carry>,
 }
 
+/// A timer that the older version does not know: it waits beside the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedTimer {
+    /// Unique within the actor.
+    pub name: String,
+    /// Unix milliseconds, UTC.
+    pub due_ms: i64,
+    /// The version in whose shape it is.
+    pub version: Version,
+    /// JSON.
+    pub payload: Bytes,
+}
+
 impl Snapshot {
     /// Bytes of the state and of what lies beside it.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let carries = self.carries.iter();
-        self.state.len() + carries.map(|carry| carry.bytes.len()).sum::<usize>()
+        self.state.len() + carries.map(Carry::weight).sum::<usize>()
     }
 
     /// Whether it may not share a group, and is written in [`Pieces`](crate::Pieces).
@@ -74,8 +87,25 @@ pub struct Carry {
     /// SHA-256 of the older state that the `down` gave.
     #[serde(with = "serde_bytes")]
     pub digest: [u8; 32],
-    /// MessagePack, as the newer version wrote it.
+    /// MessagePack, as the newer version wrote it; empty where it wrote nothing, and only
+    /// timers wait.
     pub bytes: Bytes,
+    /// Timers of the newer version that the older one does not know. They are set again
+    /// when the state goes up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<CarriedTimer>,
+}
+
+impl Carry {
+    /// Bytes of all that it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let timers = self.timers.iter();
+        self.bytes.len()
+            + timers
+                .map(|it| it.name.len() + it.payload.len())
+                .sum::<usize>()
+    }
 }
 
 /// An actor as the store has it.

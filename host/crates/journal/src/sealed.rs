@@ -103,13 +103,14 @@ impl Sealed {
         }
         let rest_bytes = rows_bytes(&rows);
         let rest = (!rows.is_empty()).then(|| {
-            let owner = match (&record, &snapshot) {
-                (Some(record), _) => Some((record.actor.clone(), record.version.clone())),
-                (None, Some(snapshot)) => Some((snapshot.actor.clone(), snapshot.version.clone())),
-                (None, None) => None,
+            let owner = match (&record, &snapshot, &whole) {
+                (Some(record), ..) => Some((record.actor.clone(), record.version.clone())),
+                (_, Some(snapshot), _) => Some((snapshot.actor.clone(), snapshot.version.clone())),
+                (.., Some(whole)) => Some((whole.actor.clone(), whole.version.clone())),
+                (None, None, None) => None,
             };
             assert!(
-                owner.is_some() || (rows.timers_set.is_empty() && rows.timers_cancelled.is_empty()),
+                owner.is_some() || !rows.has_timers(),
                 "timers stand beside a record or snapshot of their actor"
             );
             Box::new(Rest { rows, owner })
@@ -214,6 +215,10 @@ fn rows_bytes(rows: &Rows) -> usize {
         .iter()
         .map(|(name, _, payload)| ENTRY_BYTES + name.len() + payload.len())
         .sum();
+    let returned = rows.timers_returned.iter();
+    let returned: usize = returned
+        .map(|timer| ENTRY_BYTES + timer.name.len() + timer.payload.len())
+        .sum();
     let webhooks: usize = rows
         .outbox
         .iter()
@@ -237,5 +242,5 @@ fn rows_bytes(rows: &Rows) -> usize {
         .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len))
         .sum();
     let piece = rows.piece.as_ref().map_or(0, |piece| piece.body.len());
-    piece + casts + timers + webhooks + again + answer + letter + values
+    piece + casts + timers + returned + webhooks + again + answer + letter + values
 }

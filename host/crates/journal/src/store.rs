@@ -218,6 +218,12 @@ pub trait Reader: Send + Sync {
     /// if none does, the next one.
     fn groups(&self, position: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError>;
 
+    /// Up to `limit` groups with records that begin before `position`, the last first.
+    fn groups_before(&self, position: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError>;
+
+    /// The snapshots that are kept of an actor, the last first: no body is read.
+    fn kept(&self, actor: &ActorId) -> Result<Vec<SnapshotKey>, StoreError>;
+
     /// Hash of the last group that ends before `position`.
     fn hash_before(&self, position: Position) -> Result<Option<Hash>, StoreError>;
 
@@ -226,9 +232,10 @@ pub trait Reader: Send + Sync {
         Ok(None)
     }
 
-    /// Up to `limit` actors whose records between their kept snapshots are still
-    /// needed, with the position from which on: the lowest first. None: the store does
-    /// not tell, so nothing may be removed.
+    /// Up to `limit` actors whose records between their last two snapshots are still
+    /// needed, with the position from which on: the lowest first. A third snapshot, of
+    /// the version before, needs none. None: the store does not tell, so nothing may be
+    /// removed.
     fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
         let _ = limit;
         Ok(None)

@@ -147,6 +147,9 @@ pub struct UpgradeStatus {
     pub probation_left_s: Option<u64>,
     /// Why it rolls back or is stuck.
     pub reason: Option<String>,
+    /// What the way back took that is not the rule.
+    #[serde(default, skip_serializing_if = "WayBack::is_plain")]
+    pub way_back: WayBack,
 }
 
 /// A line of `host releases`.
@@ -261,6 +264,9 @@ pub struct UpgradeReport {
     /// Why it did not commit, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the way back took that is not the rule.
+    #[serde(default, skip_serializing_if = "WayBack::is_plain")]
+    pub way_back: WayBack,
 }
 
 /// A line of `host history`.

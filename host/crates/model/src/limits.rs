@@ -83,8 +83,13 @@ pub const GROUP_BYTES_MAX: usize = 4 << 20;
 /// was smaller: waking replays at most about this much.
 pub const TAIL_BYTES_MIN: usize = 64 << 10;
 
-/// Snapshots kept for each actor: the last, and the one before it.
+/// Snapshots kept for each actor: the last, and the one before it. The last one of the
+/// version before its own is kept beside them: a way back may need it.
 pub const SNAPSHOTS_KEPT: usize = 2;
+
+/// Bytes of the journal that are searched for the records of one actor that cannot go
+/// back but by its commands: a few seconds' worth, in which that actor waits.
+pub const BEFORE_BYTES_MAX: u64 = 1 << 30;
 
 /// Bytes of a snapshot that shares one group with commands. A larger one is written in
 /// pieces of at most this, one behind the other: nobody waits for more of it than one
@@ -99,6 +104,12 @@ pub const SNAPSHOTS_IN_PIECES_MAX: usize = 2;
 /// Pieces that no snapshot has and that are removed in one step, which shares a group
 /// with commands.
 pub const PIECES_STEP_MAX: usize = 4;
+
+/// Commands that stand in an actor's way back and are named; the rest is counted.
+pub const OBSTACLES_NAMED_MAX: usize = 20;
+
+/// Actors that a report names which could not go back; the rest is counted.
+pub const SET_ASIDE_NAMED_MAX: usize = 20;
 
 /// Faults of one actor within [`FAULT_WINDOW`] before it is quarantined: OTP's
 /// default of one restart in five seconds, with room for a retry or two.

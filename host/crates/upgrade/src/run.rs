@@ -230,6 +230,7 @@ impl Run {
                 .state
                 .reason()
                 .map(|reason| reason.text.clone()),
+            way_back: migrations.way_back(),
         }
     }
 }

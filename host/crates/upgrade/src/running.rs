@@ -125,6 +125,7 @@ impl Running {
                 _ => None,
             },
             reason: state.reason().map(|reason| reason.text.clone()),
+            way_back: actors.migrations().way_back(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use host_actors::Release;
+use host_actors::{Redelivered, Release};
 use host_journal::unix_ms;
 use host_model::control::{Progress, RehearsalOutcome, RehearsalReport};
 use host_model::error::chain;
@@ -203,6 +203,7 @@ impl Run {
             }
             let failures = actors.migrations().take_failures();
             if failures.is_empty() {
+                self.redeliver().await;
                 return Swept::All;
             }
             for failure in failures {
@@ -212,6 +213,19 @@ impl Run {
                 );
                 actors.set_aside(&failure.actor, &reason).await;
             }
+        }
+    }
+
+    /// Has what the release that was left could not handle delivered again. What is not
+    /// stays a dead letter, and holds up no way back.
+    async fn redeliver(&self) {
+        match self.upgrader.actors.redeliver().await {
+            Ok(done) if done == Redelivered::default() => {}
+            Ok(done) => tracing::info!(?done, "what had come to nothing was delivered again"),
+            Err(error) => tracing::error!(
+                error = chain(&error),
+                "dead letters could not all be delivered again; `host dead-letters retry` does it"
+            ),
         }
     }
 

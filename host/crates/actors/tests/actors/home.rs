@@ -28,8 +28,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Home {
     folder: TempDir,
     store: PathBuf,
-    old: Arc<Code>,
-    new: Arc<Code>,
+    /// Of 0.1.0, 0.2.0 and 0.3.0.
+    codes: [Arc<Code>; 3],
     pub(crate) heard: Arc<Heard>,
     pub(crate) server: Arc<Server>,
 }
@@ -105,8 +105,7 @@ impl Home {
         let loader = Loader::new(&folder.path().join("images"), inspector).unwrap();
         let open = |name| Code::new(loader.load(&library(name), None).unwrap());
         Self {
-            old: open("faulty_v0_1_0"),
-            new: open("faulty_v0_2_0"),
+            codes: ["faulty_v0_1_0", "faulty_v0_2_0", "faulty_v0_3_0"].map(open),
             store: folder.path().join("host.db"),
             folder,
             heard: Arc::default(),
@@ -126,32 +125,42 @@ impl Home {
         self.store = store;
     }
 
-    /// Release 0.1.0 with faulty 0.1.0, or 0.2.0 with 0.2.0; the way from the other one is laid.
+    /// Release 0.1.0 with faulty 0.1.0, and so on; the ways from the others are laid, each
+    /// through those between. Before it ruled the one that is nearest.
     pub(crate) fn release(&self, minor: u64) -> Release {
-        let (code, other, change) = match minor {
-            1 => (&self.old, &self.new, StateChange::Down),
-            _ => (&self.new, &self.old, StateChange::Up),
-        };
-        let route = Route {
-            from: Arc::clone(other),
-            hops: vec![RouteHop {
-                to: Arc::clone(code),
+        let before = if minor == 1 { 2 } else { minor - 1 };
+        self.release_after(minor, before)
+    }
+
+    /// As [`Home::release`], after another one.
+    pub(crate) fn release_after(&self, minor: u64, before: u64) -> Release {
+        let code = |minor: u64| Arc::clone(&self.codes[usize::try_from(minor).unwrap() - 1]);
+        let others = (1..=3).filter(|other| *other != minor);
+        let way = |from: u64| -> Vec<RouteHop> {
+            let (steps, change): (Vec<u64>, _) = match from < minor {
+                true => ((from + 1..=minor).collect(), StateChange::Up),
+                false => ((minor..from).rev().collect(), StateChange::Down),
+            };
+            let hop = |step| RouteHop {
+                to: code(step),
                 change,
-            }],
+            };
+            steps.into_iter().map(hop).collect()
+        };
+        let routes = others.map(|from| Route {
+            from: code(from),
+            hops: way(from),
+        });
+        let ruling = Ruling {
+            code: code(minor),
+            start: Start::Permanent,
+            routes: routes.collect(),
+            readable: Vec::new(),
         };
         Release {
             version: Version::new(0, minor, 0),
-            plugins: [(
-                "faulty".to_owned(),
-                Ruling {
-                    code: Arc::clone(code),
-                    start: Start::Permanent,
-                    routes: vec![route],
-                    readable: Vec::new(),
-                },
-            )]
-            .into(),
-            before: BTreeMap::from([("faulty".to_owned(), other.version().clone())]),
+            plugins: [("faulty".to_owned(), ruling)].into(),
+            before: BTreeMap::from([("faulty".to_owned(), code(before).version().clone())]),
         }
     }
 

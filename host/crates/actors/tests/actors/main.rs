@@ -13,10 +13,12 @@ mod large;
 mod messages;
 mod migrations;
 mod outbox;
+mod random;
 mod repair;
 mod rows;
 mod sleep;
 mod store;
+mod way_back;
 
 /// The child process that looks at a library before this one opens it: this very
 /// program, asked for this one test by [`home`], with the library as last argument.

@@ -76,6 +76,7 @@ fn a_host_in_an_upgrade() {
             remaining: 2,
             probation_left_s: Some(42),
             reason: None,
+            way_back: WayBack::default(),
         }),
         ready: Readiness {
             ready: false,
@@ -189,6 +190,7 @@ fn a_report_with_its_reason() {
         duration_ms: 1_234,
         ended_ms: 1_700_000_000_000,
         reason: Some("too many faults".to_owned()),
+        way_back: WayBack::default(),
     };
     assert_eq!(
         report(&ended),
@@ -216,6 +218,26 @@ ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
 1   -                     0.1.0 to 0.2.0  committed    1
 "
     );
+    let hard = UpgradeReport {
+        way_back: WayBack {
+            rebuilt: 1,
+            redelivered: 2,
+            set_aside: 1,
+            named: vec![QuarantineRow {
+                actor: ActorId::new("zakat", "amina").unwrap(),
+                reason: "it could not go back".to_owned(),
+            }],
+        },
+        ..ended.clone()
+    };
+    let shown = report(&hard);
+    let told = "\
+rebuilt       1 actor, by the commands since
+delivered     2 messages once more
+set aside     1 actor; `host quarantine list`
+              zakat:amina: it could not go back
+";
+    assert!(shown.contains(told), "{shown}");
     let back = UpgradeReport {
         rollback: true,
         ..ended

@@ -93,6 +93,15 @@ impl<'a> Effects<'a> {
                 };
                 self.timers.insert((actor, name), Some(timer));
             }
+            for returned in &rows.timers_returned {
+                let timer = Timer {
+                    due_ms: returned.due_ms,
+                    set_at: position,
+                    version: &returned.version,
+                    payload: &returned.payload,
+                };
+                self.timers.insert((actor, &returned.name), Some(timer));
+            }
         }
         let letter = rows.dead_letter.iter();
         self.letters.extend(letter.map(|it| (position, it)));

@@ -2,7 +2,7 @@
 //! their sums where it has them.
 
 use super::pool::Pool;
-use super::reader::{get, position, rows_max, unsigned};
+use super::reader::{get, position, rows_max, snapshot_key};
 use crate::Position;
 use crate::error::StoreError;
 use crate::store::{Inspect, Reader, SnapshotKey};
@@ -27,14 +27,7 @@ impl Inspect for Pool {
             "SELECT position, actor, seq, version FROM snapshots
              WHERE position > $1 ORDER BY position LIMIT $2",
             vec![Box::new(after.0.cast_signed()), Box::new(rows_max(limit))],
-            |row| {
-                Ok(SnapshotKey {
-                    position: position(row, 0)?,
-                    actor: get(row, 1)?,
-                    seq: unsigned(row, 2)?,
-                    version: get(row, 3)?,
-                })
-            },
+            snapshot_key,
         )
     }
 

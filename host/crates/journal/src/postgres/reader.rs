@@ -13,8 +13,8 @@ use super::session::hash_of;
 use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
-use crate::store::{listed_between, timers_behind};
+use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotKey, SnapshotRow};
+use crate::store::{TimerMark, listed_between, timers_behind};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, PieceId, Position, TimerRow,
@@ -83,18 +83,27 @@ impl Reader for Pool {
                   ORDER BY first_pos DESC LIMIT 1), 0)
              ORDER BY first_pos LIMIT $2",
             vec![Box::new(from.0.cast_signed()), Box::new(rows_max(limit))],
-            |row| {
-                Ok(GroupRow {
-                    first: position(row, 0)?,
-                    last: position(row, 1)?,
-                    epoch: unsigned(row, 2)?,
-                    records: small(row, 3)?,
-                    time_ms: get(row, 4)?,
-                    prev_hash: hash_of(row, 5)?,
-                    hash: hash_of(row, 6)?,
-                    body: get(row, 7)?,
-                })
-            },
+            group,
+        )
+    }
+
+    fn groups_before(&self, before: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
+        self.rows(
+            "read groups backwards",
+            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body
+             FROM groups WHERE first_pos < $1 ORDER BY first_pos DESC LIMIT $2",
+            vec![Box::new(before.0.cast_signed()), Box::new(rows_max(limit))],
+            group,
+        )
+    }
+
+    fn kept(&self, actor: &ActorId) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.rows(
+            "list an actor's snapshots",
+            "SELECT position, actor, seq, version FROM snapshots WHERE actor = $1
+             ORDER BY position DESC",
+            vec![Box::new(actor.as_str().to_owned())],
+            snapshot_key,
         )
     }
 
@@ -129,10 +138,13 @@ impl Reader for Pool {
     }
 
     fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
+        // Of three, the one in the middle is what the sum has beside the first and the last.
         let needed = self.rows(
             "look for what the kept snapshots need",
-            "SELECT min(position) AS oldest, actor FROM snapshots
-             GROUP BY actor HAVING max(seq) > min(seq) ORDER BY oldest LIMIT $1",
+            "SELECT CASE count(*) WHEN 3 THEN (sum(position) - min(position) - max(position))::bigint ELSE min(position) END AS oldest, actor
+             FROM snapshots GROUP BY actor
+             HAVING max(seq) > CASE count(*) WHEN 3 THEN (sum(seq) - min(seq) - max(seq))::bigint ELSE min(seq) END
+             ORDER BY oldest LIMIT $1",
             vec![Box::new(rows_max(limit))],
             |row| Ok((position(row, 0)?, parsed(row, 1)?)),
         )?;
@@ -353,6 +365,29 @@ fn timer(row: &Row) -> Result<TimerRow, Unreadable> {
         set_at: position(row, 3)?,
         version: parsed(row, 4)?,
         payload: bytes(row, 5)?,
+    })
+}
+
+/// A group from its columns.
+fn group(row: &Row) -> Result<GroupRow, Unreadable> {
+    Ok(GroupRow {
+        first: position(row, 0)?,
+        last: position(row, 1)?,
+        epoch: unsigned(row, 2)?,
+        records: small(row, 3)?,
+        time_ms: get(row, 4)?,
+        prev_hash: hash_of(row, 5)?,
+        hash: hash_of(row, 6)?,
+        body: get(row, 7)?,
+    })
+}
+
+pub(super) fn snapshot_key(row: &Row) -> Result<SnapshotKey, Unreadable> {
+    Ok(SnapshotKey {
+        position: position(row, 0)?,
+        actor: get(row, 1)?,
+        seq: unsigned(row, 2)?,
+        version: get(row, 3)?,
     })
 }
 

@@ -226,11 +226,19 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
     });
     let kept = i64::try_from(SNAPSHOTS_KEPT).expect("a few");
     bound.push(Bound {
-        sql: "DELETE FROM snapshots AS old USING unnest($1::text[]) AS its (actor)
+        sql: "DELETE FROM snapshots AS old
+              USING unnest($1::text[], $3::text[]) AS its (actor, version)
               WHERE old.actor = its.actor AND old.position <=
               (SELECT position FROM snapshots WHERE actor = its.actor
-               ORDER BY position DESC LIMIT 1 OFFSET $2)",
-        params: vec![actors(), Box::new(kept)],
+               ORDER BY position DESC LIMIT 1 OFFSET $2)
+              AND old.position <> coalesce(
+              (SELECT max(position) FROM snapshots
+               WHERE actor = its.actor AND version <> its.version), 0)",
+        params: vec![
+            actors(),
+            Box::new(kept),
+            column(all, |(_, it)| it.version.to_string()),
+        ],
         must: None,
     });
 }

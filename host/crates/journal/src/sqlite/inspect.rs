@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::archive::read_only;
 use super::connect;
 use super::pool::Pool;
-use super::reader::{position, rows_max, unsigned};
+use super::reader::{position, rows_max, snapshot_key};
 use crate::Position;
 use crate::error::StoreError;
 use crate::store::{Copier, Describe, Inspect, Reader, SnapshotKey};
@@ -43,14 +43,7 @@ impl Inspect for Pool {
             "SELECT position, actor, seq, version FROM snapshots
              WHERE position > ?1 ORDER BY position LIMIT ?2",
             params![after.0.cast_signed(), rows_max(limit)],
-            |row| {
-                Ok(SnapshotKey {
-                    position: position(row, 0)?,
-                    actor: row.get(1)?,
-                    seq: unsigned(row, 2)?,
-                    version: row.get(3)?,
-                })
-            },
+            snapshot_key,
         )
     }
 

@@ -11,7 +11,9 @@ use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::files::beside;
 use crate::group::Hash;
-use crate::store::{Copier, GroupRow, Inspect, Listed, Meta, Reader, SnapshotRow, TimerMark};
+use crate::store::{
+    Copier, GroupRow, Inspect, Listed, Meta, Reader, SnapshotKey, SnapshotRow, TimerMark,
+};
 use crate::store::{listed_between, timers_behind};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
@@ -68,18 +70,27 @@ impl Reader for Pool {
                   ORDER BY first_pos DESC LIMIT 1), 0)
              ORDER BY first_pos LIMIT ?2",
             params![from.0.cast_signed(), rows_max(limit)],
-            |row| {
-                Ok(GroupRow {
-                    first: position(row, 0)?,
-                    last: position(row, 1)?,
-                    epoch: unsigned(row, 2)?,
-                    records: row.get(3)?,
-                    time_ms: row.get(4)?,
-                    prev_hash: hash_of(row, 5)?,
-                    hash: hash_of(row, 6)?,
-                    body: row.get(7)?,
-                })
-            },
+            group,
+        )
+    }
+
+    fn groups_before(&self, before: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
+        self.rows(
+            "read groups backwards",
+            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body
+             FROM groups WHERE first_pos < ?1 ORDER BY first_pos DESC LIMIT ?2",
+            params![before.0.cast_signed(), rows_max(limit)],
+            group,
+        )
+    }
+
+    fn kept(&self, actor: &ActorId) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.rows(
+            "list an actor's snapshots",
+            "SELECT position, actor, seq, version FROM snapshots WHERE actor = ?1
+             ORDER BY position DESC",
+            [actor.as_str()],
+            snapshot_key,
         )
     }
 
@@ -94,10 +105,13 @@ impl Reader for Pool {
     }
 
     fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
+        // Of three, the one in the middle is what the sum has beside the first and the last.
         let needed = self.rows(
             "look for what the kept snapshots need",
-            "SELECT min(position) AS oldest, actor FROM snapshots
-             GROUP BY actor HAVING max(seq) > min(seq) ORDER BY oldest LIMIT ?1",
+            "SELECT CASE count(*) WHEN 3 THEN (sum(position) - min(position) - max(position)) ELSE min(position) END AS oldest, actor
+             FROM snapshots GROUP BY actor
+             HAVING max(seq) > CASE count(*) WHEN 3 THEN (sum(seq) - min(seq) - max(seq)) ELSE min(seq) END
+             ORDER BY oldest LIMIT ?1",
             [rows_max(limit)],
             |row| Ok((position(row, 0)?, parsed(row, 1)?)),
         )?;
@@ -291,6 +305,29 @@ impl Reader for Pool {
             .map(|file| file.len())
             .sum()
     }
+}
+
+/// A group from its columns.
+fn group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
+    Ok(GroupRow {
+        first: position(row, 0)?,
+        last: position(row, 1)?,
+        epoch: unsigned(row, 2)?,
+        records: row.get(3)?,
+        time_ms: row.get(4)?,
+        prev_hash: hash_of(row, 5)?,
+        hash: hash_of(row, 6)?,
+        body: row.get(7)?,
+    })
+}
+
+pub(super) fn snapshot_key(row: &Row<'_>) -> rusqlite::Result<SnapshotKey> {
+    Ok(SnapshotKey {
+        position: position(row, 0)?,
+        actor: row.get(1)?,
+        seq: unsigned(row, 2)?,
+        version: row.get(3)?,
+    })
 }
 
 fn cast(row: &Row<'_>) -> rusqlite::Result<CastRow> {

@@ -172,11 +172,14 @@ impl Tables<'_> {
             .prepare_cached(
                 "DELETE FROM snapshots WHERE actor = ?1 AND position <=
                  (SELECT position FROM snapshots WHERE actor = ?1
-                  ORDER BY position DESC LIMIT 1 OFFSET ?2)",
+                  ORDER BY position DESC LIMIT 1 OFFSET ?2)
+                 AND position <> coalesce(
+                 (SELECT max(position) FROM snapshots WHERE actor = ?1 AND version <> ?3), 0)",
             )?
             .execute(params![
                 snapshot.actor.as_str(),
                 i64::try_from(SNAPSHOTS_KEPT).expect("a few"),
+                snapshot.version.to_string(),
             ])?;
         Ok(())
     }
@@ -233,7 +236,11 @@ impl Tables<'_> {
                 .prepare_cached("DELETE FROM timers WHERE actor = ?1 AND name = ?2")?
                 .execute(params![actor.as_str(), name])?;
         }
-        for (name, due_ms, payload) in &rows.timers_set {
+        let set = rows.timers_set.iter();
+        let set = set.map(|(name, due_ms, payload)| (name, *due_ms, version, payload));
+        let returned = rows.timers_returned.iter();
+        let returned = returned.map(|it| (&it.name, it.due_ms, &it.version, &it.payload));
+        for (name, due_ms, version, payload) in set.chain(returned) {
             self.connection
                 .prepare_cached(
                     "INSERT OR REPLACE INTO timers

@@ -27,6 +27,11 @@ on_each_store! {
         the_first_broken_group_is_named,
         an_action_is_in_the_chain_and_in_no_replay,
     }
+    before {
+        the_snapshot_before_the_version_is_kept_and_all_records_since_are_found,
+        what_an_actor_was_before_holds_nothing_back_that_is_old_enough,
+        timers_go_and_come_back_with_a_snapshot,
+    }
     concurrent {
         readers_see_whole_actors_while_callers_append_and_snapshot,
     }

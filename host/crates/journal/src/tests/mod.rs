@@ -4,6 +4,7 @@
 //! `conformance` on each.
 
 mod audit;
+mod before;
 mod concurrent;
 mod conformance;
 mod failure;
@@ -133,6 +134,7 @@ fn snapshot(actor: &ActorId, seq: u64) -> Snapshot {
             older: version("0.1.0"),
             digest: [9; 32],
             bytes: Bytes::from_static(b"carry"),
+            timers: Vec::new(),
         }],
     }
 }

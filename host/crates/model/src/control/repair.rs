@@ -5,7 +5,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::DeadLetterRow;
+use super::{DeadLetterRow, QuarantineRow};
 use crate::id::ActorId;
 
 /// `host dead-letters retry ID`, `host dead-letters drop ID`.
@@ -88,8 +88,11 @@ pub struct CarryExport {
     pub newer: Version,
     /// The version beside whose state it lies.
     pub older: Version,
-    /// What it holds, by field.
+    /// What it holds, by field; null where only timers wait.
     pub carry: Value,
+    /// Timers that the older version does not know.
+    #[serde(default)]
+    pub timers: Vec<TimerExport>,
 }
 
 /// See [`ActorExport::records`].
@@ -124,4 +127,26 @@ pub struct TimerExport {
     pub version: Version,
     /// What it is given back.
     pub payload: Value,
+}
+
+/// What a way back took that is not the rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WayBack {
+    /// Actors that went back by their commands, for their state could not.
+    pub rebuilt: u64,
+    /// Casts and timers that the newer release could not handle, and the older one has.
+    pub redelivered: u64,
+    /// Actors that could not go back, and were set aside whole in the newer version.
+    pub set_aside: u64,
+    /// The first of those, with what stands in their way.
+    pub named: Vec<QuarantineRow>,
+}
+
+impl WayBack {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }

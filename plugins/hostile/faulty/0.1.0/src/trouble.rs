@@ -47,4 +47,6 @@ pub enum Trouble {
     UpConnects,
     /// `add` replies something else each time in 0.2.0.
     ReplyRandom,
+    /// Timers panic in 0.2.0.
+    TimersPanic,
 }

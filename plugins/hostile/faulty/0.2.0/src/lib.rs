@@ -1,6 +1,7 @@
 //! A counter whose migrations misbehave when they are told to, version 0.2.0.
 //!
-//! New since 0.1.0: `note {text}` keeps a text, which 0.1.0 cannot hold. Gone are
+//! New since 0.1.0: `note {text}` keeps a text, which 0.1.0 cannot hold, and timers whose
+//! names begin with `remind`. Gone are
 //! most of the commands that only break something, so that `unknown_event` has
 //! something to be about. The mark that `plan_trouble` left in the state, in
 //! either version, decides what goes wrong here: see [`Trouble`].
@@ -109,12 +110,16 @@ impl Plugin for Faulty {
         }
     }
 
-    /// As in 0.1.0.
+    /// As in 0.1.0; but `remind…` is known here only.
     fn timer(&self, cx: &Cx<'_>, payload: Value) -> Result<Decision<Event>, Rejection> {
         let name = cx.event();
         assert!(
             !name.starts_with("panic"),
             "a timer panics, as it was told to"
+        );
+        assert!(
+            self.old.trouble != Trouble::TimersPanic,
+            "timers panic in 0.2.0, as it was told to"
         );
         if name.starts_with("refuse") {
             return Err(Rejection::new("refused", "this timer is never accepted"));

@@ -68,6 +68,8 @@ pub enum Trouble {
     UpConnects,
     /// `add` replies something else each time in 0.2.0.
     ReplyRandom,
+    /// Timers panic in 0.2.0.
+    TimersPanic,
 }
 
 /// What 0.1.0 cannot hold.
@@ -119,11 +121,22 @@ impl Migrate for Faulty {
         })
     }
 
-    fn downcast(message: Message) -> Result<Message, Rejection> {
-        if message.event == "note" {
-            return Err(Rejection::new("unknown_event", "0.1.0 takes no notes"));
+    fn upcast(mut message: Message) -> Result<Message, Rejection> {
+        // Nobody leaves memory here on a command's behalf.
+        if message.event == "add_and_stop" {
+            message.event = "add".to_owned();
         }
         Ok(message)
+    }
+
+    fn downcast(message: Message) -> Result<Message, Rejection> {
+        match &*message.event {
+            "note" => Err(Rejection::new("unknown_event", "0.1.0 takes no notes")),
+            timer if timer.starts_with("remind") => {
+                Err(Rejection::new("unknown_timer", "0.1.0 reminds nobody"))
+            }
+            _ => Ok(message),
+        }
     }
 
     fn samples(&self, random: &mut Random, count: usize) -> Vec<Message> {

@@ -1,0 +1,206 @@
+//! A state on its way to another version.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use host_journal::Carry;
+use host_loader::State;
+use host_model::plan::StateChange;
+use host_model::{ActorId, Version};
+use sha2::{Digest, Sha256};
+
+use crate::aside::Aside;
+use crate::live::Live;
+use crate::release::{Code, Release, RouteHop};
+use crate::wake::reread;
+
+/// A state that has come over, not yet put in the old one's place: until all has
+/// worked, the old one is untouched.
+pub(crate) struct Over {
+    pub(crate) state: State<Code>,
+    pub(crate) carries: Vec<Carry>,
+    /// Whether the state's shape changed on the way.
+    stateful: bool,
+    /// Its bytes, if its shape changed: a state that cannot be written has not come over.
+    pub(crate) exported: Option<Bytes>,
+    pub(crate) timers: Aside,
+}
+
+impl Over {
+    /// An actor that has accepted nothing.
+    pub(crate) fn anew(id: &ActorId, code: &Arc<Code>) -> Result<Self, String> {
+        let state = code.new_state(id);
+        Ok(Self {
+            state: state.map_err(|fault| fault.to_string())?,
+            carries: Vec::new(),
+            stateful: false,
+            exported: None,
+            timers: Aside::default(),
+        })
+    }
+
+    /// The state of `live`, by all hops.
+    pub(crate) fn come(
+        release: &Release,
+        live: &Live,
+        hops: &[RouteHop],
+        timers: Aside,
+    ) -> Result<Self, String> {
+        let (first, rest) = hops.split_first().ok_or("the way has no steps")?;
+        let carries = live.carries().to_vec();
+        hop(release, &live.state, carries, timers, first)?.go_on(release, rest)
+    }
+
+    /// A state that was rebuilt in another version.
+    pub(crate) fn rebuilt(state: State<Code>, carries: Vec<Carry>, timers: Aside) -> Self {
+        Self {
+            state,
+            carries,
+            stateful: true,
+            exported: None,
+            timers,
+        }
+    }
+
+    /// Goes on by these hops, and ends.
+    pub(crate) fn go_on(mut self, release: &Release, hops: &[RouteHop]) -> Result<Self, String> {
+        for next in hops {
+            let stateful = self.stateful;
+            self = hop(release, &self.state, self.carries, self.timers, next)?;
+            self.stateful |= stateful;
+        }
+        if self.stateful {
+            let exported = self.state.export();
+            self.exported = Some(exported.map_err(|fault| fault.to_string())?);
+        }
+        match self.state.check() {
+            Ok(Ok(())) => Ok(self),
+            Ok(Err(violation)) => Err(format!(
+                "the migrated state breaks an invariant: {violation}"
+            )),
+            Err(fault) => Err(fault.to_string()),
+        }
+    }
+
+    /// Of the snapshot that is to be written, if one is.
+    pub(crate) fn bytes(&self) -> usize {
+        let carries = self.carries.iter().map(Carry::weight);
+        let state = self.exported.as_ref().map(Bytes::len);
+        state.map_or(0, |state| state + carries.sum::<usize>())
+    }
+
+    /// Takes the old one's place. What is left are the timers.
+    pub(crate) fn settle(self, live: &mut Live) -> Aside {
+        live.state = self.state;
+        live.set_carries(self.carries);
+        self.timers
+    }
+}
+
+fn hop(
+    release: &Release,
+    state: &State<Code>,
+    mut carries: Vec<Carry>,
+    mut timers: Aside,
+    hop: &RouteHop,
+) -> Result<Over, String> {
+    let fault = |fault: Box<host_loader::Fault>| fault.to_string();
+    let (from, to) = (state.owner(), &hop.to);
+    let state = match hop.change {
+        StateChange::Same => {
+            let next = reread(state, to)?;
+            if let Some(carry) = carries.last_mut()
+                && carry.older == *from.version()
+            {
+                // What lies beside the one version's state lies beside the other's.
+                if carry.digest == digest(&state.export().map_err(fault)?) {
+                    carry.digest = digest(&next.export().map_err(fault)?);
+                }
+                carry.older = to.version().clone();
+            }
+            next
+        }
+        StateChange::Up => {
+            let old = state.export().map_err(fault)?;
+            if let Some(carry) = carries.last()
+                && carry.older == *from.version()
+                && carry.newer != *to.version()
+            {
+                return Err(format!(
+                    "it holds what only {} {} can read, so it has to go up to that first",
+                    to.plugin().name(),
+                    carry.newer
+                ));
+            }
+            let mut carry = carries.pop_if(|carry| carry.older == *from.version());
+            timers.up(carry.as_mut());
+            // Without bytes only timers waited in it.
+            let carry = carry.filter(|carry| !carry.bytes.is_empty());
+            let changed = carry
+                .as_ref()
+                .is_some_and(|carry| carry.digest != digest(&old));
+            let bytes = carry.as_ref().map(|carry| &*carry.bytes);
+            let up = to.plugin().up(from.version(), &old, bytes, changed);
+            up.map_err(fault)?.owned_by(Arc::clone(to))
+        }
+        StateChange::Down => {
+            let down = state.down(to.version()).map_err(fault)?;
+            let older = to.import(&down.state).map_err(fault)?;
+            // The digest is of the bytes that the older version itself writes:
+            // those are compared when it goes up again.
+            let canonical = older.export().map_err(fault)?;
+            carries.push(Carry {
+                newer: from.version().clone(),
+                older: to.version().clone(),
+                digest: digest(&canonical),
+                bytes: down.carry,
+                timers: timers.down(release, from, to.version()),
+            });
+            older
+        }
+    };
+    Ok(Over {
+        state,
+        carries,
+        stateful: hop.change != StateChange::Same,
+        exported: None,
+        timers,
+    })
+}
+
+/// Whether some step of a way leads down.
+pub(crate) fn leads_down(hops: &[RouteHop]) -> bool {
+    hops.iter().any(|hop| hop.change == StateChange::Down)
+}
+
+/// Where the carry between two versions stands in a stack, made where there is none.
+pub(crate) fn carry_between<'a>(
+    carries: &'a mut Vec<Carry>,
+    newer: &Version,
+    older: &Version,
+) -> &'a mut Carry {
+    let known = carries
+        .iter()
+        .position(|carry| carry.newer == *newer && carry.older == *older);
+    let at = known.unwrap_or_else(|| {
+        // The latest last: what lies between older versions was written later.
+        let later = carries.iter().position(|carry| carry.newer <= *older);
+        let at = later.unwrap_or(carries.len());
+        carries.insert(
+            at,
+            Carry {
+                newer: newer.clone(),
+                older: older.clone(),
+                digest: [0; 32],
+                bytes: Bytes::new(),
+                timers: Vec::new(),
+            },
+        );
+        at
+    });
+    &mut carries[at]
+}
+
+fn digest(state: &[u8]) -> [u8; 32] {
+    Sha256::digest(state).into()
+}

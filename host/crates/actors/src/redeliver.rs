@@ -1,0 +1,227 @@
+//! Once more: what a release has left behind that no longer rules.
+//!
+//! Casts and timers which its code could not handle are dead letters. When another
+//! version rules again each of them is delivered once more, by itself, in the order in
+//! which they came to nothing. What comes to nothing again stays for an operator.
+//! Actors that its faults have set aside serve again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use host_journal::{DeadLetter, DeadLetterKind, Lost, ReadError, Rows};
+use host_model::Version;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::message::Message;
+use crate::{Actors, CallError};
+
+/// Letters that are under way at once: an actor's mailbox has room for them.
+const PAGE: usize = 64;
+
+/// Under which key it is kept how far letters of a plugin's version have been delivered
+/// again.
+const MARKS: &str = "letters/redelivered/";
+
+/// Why a message came to nothing that another version may handle: its code broke, was
+/// not there, or knew nothing like it. What it refused for a reason of its own stays so.
+const REASONS: [&str; 5] = [
+    "actor_crashed",
+    "unknown_plugin",
+    "unknown_event",
+    "unknown_timer",
+    "bad_payload",
+];
+
+/// How often a letter is tried for which there was no room, and the time between.
+const ROUNDS_MAX: usize = 25;
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Which version's code a version replaces.
+struct Left {
+    plugin: String,
+    version: Version,
+}
+
+/// What was delivered again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Redelivered {
+    /// Letters that were tried.
+    pub tried: u64,
+    /// Those that led to something.
+    pub delivered: u64,
+    /// Actors that are in quarantine no more.
+    pub released: u64,
+}
+
+/// It came to no end; what was not tried yet is a dead letter still.
+#[derive(Debug, Error)]
+pub enum RedeliverError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store would not write.
+    #[error(transparent)]
+    Write(#[from] Lost),
+    /// The host ends.
+    #[error("the host is stopping")]
+    Stopping,
+}
+
+impl Actors {
+    /// Delivers again what the release before the one that rules could not handle, each
+    /// letter once, and releases who was set aside for its faults. May be awaited on any
+    /// runtime; handlers run on the data runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`RedeliverError`]
+    pub async fn redeliver(self: &Arc<Self>) -> Result<Redelivered, RedeliverError> {
+        let actors = Arc::clone(self);
+        let task = self.data.spawn(async move {
+            let mut done = Redelivered::default();
+            for left in actors.left() {
+                done.released += actors.release_faulted(&left).await?;
+                let before = done.delivered;
+                let redelivered = actors.redeliver_of(&left, &mut done).await;
+                actors.migrations.redelivered(done.delivered - before);
+                redelivered?;
+            }
+            Ok(done)
+        });
+        task.await.unwrap_or(Err(RedeliverError::Stopping))
+    }
+
+    /// The versions that have been left. A plugin that was not there at all has none.
+    fn left(&self) -> Vec<Left> {
+        let release = self.release();
+        let plugins = release.plugins.iter();
+        let left = plugins.filter_map(|(name, ruling)| {
+            let version = release.before.get(name).cloned();
+            let version = version.unwrap_or(Version::new(0, 0, 0));
+            (version != *ruling.code.version()).then(|| Left {
+                plugin: name.clone(),
+                version,
+            })
+        });
+        left.collect()
+    }
+
+    async fn redeliver_of(
+        self: &Arc<Self>,
+        left: &Left,
+        done: &mut Redelivered,
+    ) -> Result<(), RedeliverError> {
+        let key = format!("{MARKS}{}/{}", left.plugin, left.version);
+        let mark = tokio::task::block_in_place(|| self.journal.value(&key))?;
+        let mark = mark.and_then(|mark| serde_json::from_slice(&mark).ok());
+        let mut after: u64 = mark.unwrap_or(0);
+        loop {
+            let page = tokio::task::block_in_place(|| self.journal.dead_letters(after, PAGE))?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = *last;
+            let own = page.into_iter().filter(|(_, letter)| left.owns(letter));
+            let own: Vec<_> = own.collect();
+            if own.is_empty() {
+                continue;
+            }
+            done.tried += own.len() as u64;
+            done.delivered += self.redeliver_page(own).await?;
+            let mark = Bytes::from(after.to_string());
+            self.write_values(vec![(key.clone(), Some(mark))]).await?;
+        }
+    }
+
+    /// Delivers these, in their order. Who has no room now is asked again a few times.
+    async fn redeliver_page(
+        self: &Arc<Self>,
+        mut page: Vec<(u64, DeadLetter)>,
+    ) -> Result<u64, RedeliverError> {
+        let mut delivered = 0;
+        for _ in 0..ROUNDS_MAX {
+            let mut under_way = Vec::new();
+            for (id, letter) in page {
+                let (responder, receiver) = oneshot::channel();
+                let message = Message::DeadLetter(id, Box::new(letter.clone()), responder);
+                self.send(&letter.actor, message);
+                under_way.push((id, letter, receiver));
+            }
+            page = Vec::new();
+            for (id, letter, receiver) in under_way {
+                match self.answered(receiver).await {
+                    Ok(_) => delivered += 1,
+                    Err(CallError::Stopping) => return Err(RedeliverError::Stopping),
+                    Err(error) if passes(&error) => page.push((id, letter)),
+                    Err(error) => {
+                        tracing::warn!(id, %error, "a dead letter came to nothing once more");
+                    }
+                }
+            }
+            if page.is_empty() {
+                break;
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+        Ok(delivered)
+    }
+
+    /// Releases the actors that faults of this version have set aside, if they have gone
+    /// back. How many they were.
+    async fn release_faulted(self: &Arc<Self>, left: &Left) -> Result<u64, RedeliverError> {
+        self.forgive_plugin(&left.plugin);
+        let mut released = 0;
+        for id in self.faulted_under(&left.plugin, &left.version)? {
+            if self.migrations.is_left_behind(&id) {
+                continue;
+            }
+            match self.quarantine_release(&id).await {
+                Some(Ok(())) => {
+                    tracing::info!(actor = %id, version = %left.version,
+                        "an actor serves again that was set aside for faults of a version \
+                         which rules no more");
+                    released += 1;
+                }
+                Some(Err(error)) => {
+                    tracing::error!(actor = %id, %error, "an actor could not be released");
+                }
+                None => {}
+            }
+        }
+        Ok(released)
+    }
+}
+
+/// Whether it says nothing about the message, and will be otherwise in a moment.
+fn passes(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Overloaded
+            | CallError::MailboxFull { .. }
+            | CallError::TooManyActors { .. }
+            | CallError::NotApplied(_)
+    )
+}
+
+impl Left {
+    fn owns(&self, letter: &DeadLetter) -> bool {
+        matches!(letter.kind, DeadLetterKind::Cast | DeadLetterKind::Timer)
+            && letter.actor.plugin() == self.plugin
+            && letter.version == self.version
+            && REASONS.contains(&&*letter.reason)
+    }
+}
+
+/// What is kept beside a quarantine: the version whose faults led to it.
+pub(crate) fn faulted_rows(id: &host_model::ActorId, version: Option<&Version>) -> Rows {
+    let value = version.map(|version| Bytes::from(version.to_string()));
+    Rows {
+        values: vec![(format!("{FAULTED}{id}"), value)],
+        ..Rows::default()
+    }
+}
+
+/// Under which keys it is kept which version's faults have set an actor aside.
+pub(crate) const FAULTED: &str = "quarantine/faulted/";

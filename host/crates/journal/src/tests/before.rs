@@ -1,0 +1,157 @@
+//! What an actor was before it came over, for one that cannot go back by itself.
+
+use super::*;
+use crate::{AnchorKey, BeforeError, CarriedTimer};
+
+fn key() -> AnchorKey {
+    let folder = tempfile::tempdir().unwrap();
+    AnchorKey::read_or_make(&folder.path().join("anchor.key")).unwrap()
+}
+
+fn commit_record(bench: &Bench, key: &str, seq: u64, by: &str) -> Position {
+    let record = record(&actor(key), seq);
+    bench.commit(of_record(Record {
+        version: version(by),
+        ..record
+    }))
+}
+
+fn commit_snapshot(bench: &Bench, key: &str, seq: u64, of: &str) -> Position {
+    let snapshot = snapshot(&actor(key), seq);
+    bench.commit(of_snapshot(Snapshot {
+        version: version(of),
+        ..snapshot
+    }))
+}
+
+/// Sequence and version of the snapshot, and of the records.
+type Seen = (Option<(u64, String)>, Vec<(u64, String)>);
+
+fn before(bench: &Bench, key: &str, of: &str) -> Result<Seen, BeforeError> {
+    let before = bench.journal.before(&actor(key), &version(of))?;
+    let records = before.records.iter();
+    Ok((
+        before.snapshot.map(|it| (it.seq, it.version.to_string())),
+        records.map(|it| (it.seq, it.version.to_string())).collect(),
+    ))
+}
+
+fn of(version: &str, seqs: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> {
+    seqs.map(|seq| (seq, version.to_owned())).collect()
+}
+
+/// Ali has 0.1.0 with a snapshot and two records behind it, then 0.2.0 with many.
+fn come_over(bench: &Bench) {
+    let ali = "ali";
+    for seq in 1..=5 {
+        commit_record(bench, ali, seq, "0.1.0");
+        commit_record(bench, "sara", seq, "0.1.0");
+        if seq == 3 {
+            commit_snapshot(bench, ali, seq, "0.1.0");
+        }
+    }
+    commit_snapshot(bench, ali, 5, "0.2.0");
+    for seq in 6..=30 {
+        commit_record(bench, ali, seq, "0.2.0");
+        commit_record(bench, "sara", seq, "0.2.0");
+        if seq % 5 == 0 {
+            commit_snapshot(bench, ali, seq, "0.2.0");
+        }
+    }
+}
+
+pub(super) fn the_snapshot_before_the_version_is_kept_and_all_records_since_are_found(
+    place: &dyn Place,
+) {
+    let bench = Bench::open(place);
+    come_over(&bench);
+    let records = || [of("0.1.0", 4..=5), of("0.2.0", 6..=30)].concat();
+    let base = || Some((3, "0.1.0".to_owned()));
+    assert_eq!(before(&bench, "ali", "0.2.0").unwrap(), (base(), records()));
+    // With a tail behind the last snapshot, and in one group with others.
+    for seq in 31..=33 {
+        let record = |key, by| Record {
+            version: version(by),
+            ..record(&actor(key), seq)
+        };
+        bench.append(of_record(record("ali", "0.2.0")), 0);
+        bench.append(of_record(record("sara", "0.2.0")), 0);
+    }
+    for _ in 0..6 {
+        bench.next_done().result.unwrap();
+    }
+    let records = || [of("0.1.0", 4..=5), of("0.2.0", 6..=33)].concat();
+    assert_eq!(before(&bench, "ali", "0.2.0").unwrap(), (base(), records()));
+    // Sara never had a snapshot: all that she did is there.
+    let sara = [of("0.1.0", 1..=5), of("0.2.0", 6..=33)].concat();
+    assert_eq!(before(&bench, "sara", "0.2.0").unwrap(), (None, sara));
+    drop(bench);
+    let bench = Bench::open(place);
+    assert_eq!(before(&bench, "ali", "0.2.0").unwrap(), (base(), records()));
+    // In another version again, it is that of 0.2.0 which counts.
+    commit_snapshot(&bench, "ali", 33, "0.1.0");
+    commit_record(&bench, "ali", 34, "0.1.0");
+    for _ in 0..3 {
+        commit_snapshot(&bench, "ali", 34, "0.1.0");
+    }
+    let (base, records) = before(&bench, "ali", "0.1.0").unwrap();
+    assert_eq!(base, Some((30, "0.2.0".to_owned())));
+    let last = [of("0.2.0", 31..=33), of("0.1.0", 34..=34)].concat();
+    assert_eq!(records, last);
+}
+
+pub(super) fn what_an_actor_was_before_holds_nothing_back_that_is_old_enough(place: &dyn Place) {
+    let bench = Bench::open(place);
+    come_over(&bench);
+    // Of three snapshots, the records behind the last but one are needed.
+    let tails = bench.journal.needed_from().unwrap().unwrap();
+    assert_eq!(tails, Position(2), "Sara's tail");
+    let last = commit_snapshot(&bench, "sara", 30, "0.2.0");
+    let needed = bench.journal.needed_from().unwrap().unwrap();
+    assert!(needed > Position(40) && needed < last, "{needed:?}");
+    let key = key();
+    while let Some(step) = bench.journal.removal(&key, needed, i64::MAX, 7).unwrap() {
+        bench.commit(step.rows());
+    }
+    let gone = before(&bench, "ali", "0.2.0").unwrap_err();
+    assert!(matches!(gone, BeforeError::Removed(_)), "{gone}");
+    assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
+}
+
+pub(super) fn timers_go_and_come_back_with_a_snapshot(place: &dyn Place) {
+    let bench = Bench::open(place);
+    let ali = actor("ali");
+    let set = |name: &str, due_ms| (name.to_owned(), due_ms, Bytes::from_static(b"{}"));
+    bench.commit(Rows {
+        timers_set: vec![set("pledge", 50), set("close", 20)],
+        ..of_record(record(&ali, 1))
+    });
+    bench.commit(Rows {
+        timers_cancelled: vec!["pledge".into()],
+        ..of_snapshot(snapshot(&ali, 1))
+    });
+    let names = |bench: &Bench| -> Vec<_> {
+        let timers = bench.journal.timers_of(&ali).unwrap().into_iter();
+        timers.map(|it| (it.name, it.version, it.due_ms)).collect()
+    };
+    let close = || ("close".to_owned(), version("0.1.0"), 20);
+    assert_eq!(names(&bench), [close()]);
+    let returned = CarriedTimer {
+        name: "pledge".into(),
+        due_ms: 50,
+        version: version("0.3.0"),
+        payload: Bytes::from_static(b"{\"n\":1}"),
+    };
+    let mut large = snapshot(&ali, 1);
+    large.state = vec![1; 2 << 20].into();
+    let mut pieces = crate::Pieces::new(large);
+    while let Some(rows) = pieces.next() {
+        pieces.appended(bench.commit(rows));
+    }
+    bench.commit(Rows {
+        timers_returned: vec![returned],
+        ..pieces.whole()
+    });
+    let pledge = ("pledge".to_owned(), version("0.3.0"), 50);
+    assert_eq!(names(&bench), [close(), pledge], "in the shape that it has");
+}
