@@ -18,13 +18,15 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use crate::Actors;
+use crate::clock::monotonic_ms;
 use crate::large::{Came, Desk};
 use crate::live::Live;
-use crate::message::Errand;
+use crate::message::{Errand, Message};
 use crate::release::{Code, RouteHop};
 use crate::slots::Claim;
 use crate::token::Token;
 use crate::wake::reread;
+use crate::watchdog;
 
 /// What the migrations to the release that rules have done so far.
 #[derive(Debug)]
@@ -136,7 +138,8 @@ impl Migrations {
         self.migrated.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn paused(&self, messages: u64, since: Instant) {
+    /// Takes note of messages that have waited since then.
+    pub(crate) fn paused(&self, messages: u64, since: Instant) {
         let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.pauses_us.lock().saturating_record_n(us, messages);
     }
@@ -190,23 +193,17 @@ impl Actors {
             }
         }
         let since = Instant::now();
-        let come = || {
-            let route = ruling.route(live.code().version()).ok_or_else(|| {
-                format!(
-                    "no way leads from {} to release {}",
-                    live.code().version(),
-                    release.version
-                )
-            })?;
-            if live.exists() {
-                Over::come(live, &route.hops)
-            } else {
-                Over::anew(&claim.slot.id, &ruling.code)
-            }
+        let way = ruling.way_of(live, &release.version);
+        let come = || match &way {
+            Err(why) => Err(why.clone()),
+            Ok(hops) if live.exists() => Over::come(live, hops),
+            Ok(_) => Over::anew(&claim.slot.id, &ruling.code),
         };
-        let came = match &desk {
-            Some(_) => tokio::task::block_in_place(come),
-            None => self.migrating.run(come),
+        // It may take as long as a handler, so it is named where it does.
+        let come = || watchdog::watch(&claim.slot, &self.migrating, monotonic_ms(), come);
+        let came = match desk.is_none() && self.migrating.is_proven_fast() {
+            true => come(),
+            false => tokio::task::block_in_place(come),
         };
         if let Ok(over) = &came
             && desk.is_none()
@@ -219,7 +216,15 @@ impl Actors {
                 return false;
             }
         }
-        let errand = errand.take();
+        let mut errand = errand.take();
+        let restarts = way.is_ok_and(|hops| hops.iter().any(|hop| hop.restart));
+        if restarts && came.is_ok() {
+            match &mut errand {
+                Some(errand) => errand.back_to_sleep = true,
+                // Behind the message that waits for it, and those that come meanwhile.
+                None => self.post_to(&claim.slot, Message::Sleep(None)),
+            }
+        }
         match came {
             Ok(mut over) => {
                 let exported = over.exported.take();
@@ -354,9 +359,10 @@ impl Over {
         })
     }
 
-    fn come(live: &Live, hops: &[RouteHop]) -> Result<Self, String> {
+    fn come(live: &Live, hops: &[&RouteHop]) -> Result<Self, String> {
         let mut over: Option<Self> = None;
         for hop in hops {
+            let began = Instant::now();
             let next = match &over {
                 None => Self::hop(&live.state, live.carries().to_vec(), hop)?,
                 Some(over) => {
@@ -366,6 +372,7 @@ impl Over {
                 }
             };
             over = Some(next);
+            hop.in_time(began.elapsed())?;
         }
         let mut over = over.ok_or("the way has no steps")?;
         if over.stateful {

@@ -28,6 +28,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Home {
     folder: TempDir,
     store: PathBuf,
+    loader: Loader,
     old: Arc<Code>,
     new: Arc<Code>,
     pub(crate) heard: Arc<Heard>,
@@ -109,6 +110,7 @@ impl Home {
             new: open("faulty_v0_2_0"),
             store: folder.path().join("host.db"),
             folder,
+            loader,
             heard: Arc::default(),
             server: Arc::default(),
         }
@@ -137,6 +139,8 @@ impl Home {
             hops: vec![RouteHop {
                 to: Arc::clone(code),
                 change,
+                timeout: None,
+                restart: false,
             }],
         };
         Release {
@@ -147,12 +151,20 @@ impl Home {
                     code: Arc::clone(code),
                     start: Start::Permanent,
                     routes: vec![route],
+                    edges: Vec::new(),
                     readable: Vec::new(),
                 },
             )]
             .into(),
             before: BTreeMap::from([("faulty".to_owned(), other.version().clone())]),
         }
+    }
+
+    /// The versions 0.1.0, 0.2.0 and 0.3.0.
+    pub(crate) fn codes(&self) -> [Arc<Code>; 3] {
+        let newest = self.loader.load(&library("faulty_v0_3_0"), None).unwrap();
+        let (old, new) = (Arc::clone(&self.old), Arc::clone(&self.new));
+        [old, new, Code::new(newest)]
     }
 
     /// Writes to the journal as no actor would, before any is started.

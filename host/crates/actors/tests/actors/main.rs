@@ -7,7 +7,9 @@
 )]
 
 mod faults;
+mod gates;
 mod home;
+mod hooks;
 mod keys;
 mod large;
 mod messages;
@@ -17,6 +19,7 @@ mod repair;
 mod rows;
 mod sleep;
 mod store;
+mod ways;
 
 /// The child process that looks at a library before this one opens it: this very
 /// program, asked for this one test by [`home`], with the library as last argument.

@@ -5,10 +5,13 @@
 //! something to be about. The mark that `plan_trouble` left in the state, in
 //! either version, decides what goes wrong here: see [`Trouble`].
 //!
+//! Its hooks do what their name says: `refuse`, `panic`, `abort`, `sleep-MS`.
+//!
 //! Without trouble all is well both ways: `down(up(S))` is `S`, and `up(down(N))`
 //! is `N`, because the notes travel in the carry.
 
 mod command;
+mod hook;
 mod migrate;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +106,7 @@ impl Plugin for Faulty {
                 "ticks": self.old.ticks,
                 "bytes": self.old.padding.len(),
                 "notes": self.notes,
+                "hooks": hook::ran(),
                 "version": Self::VERSION,
             }))),
         }
@@ -131,6 +135,10 @@ impl Plugin for Faulty {
             return Err(Violation::new("not broken", "broken, as it was told to"));
         }
         Ok(())
+    }
+
+    fn run(hook: &str, _cx: &Cx<'_>) -> Result<(), Rejection> {
+        hook::run(hook)
     }
 
     fn health() -> Result<(), Rejection> {
