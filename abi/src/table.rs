@@ -127,6 +127,10 @@ pub struct PluginVt {
     /// Before the process ends. No function is called after it.
     #[sabi(last_prefix_field)]
     pub shutdown: unsafe extern "C" fn(*const Sink) -> Status,
+    /// Since minor 1. Runs a hook of an appup, which the call's event names: OK, or a
+    /// REJECTION, for a hook that is not known too. It may block, and is run again
+    /// where an upgrade is.
+    pub run: unsafe extern "C" fn(*const Call, *const Sink) -> Status,
 }
 
 /// This crate's description of a table, for [`PluginVt::type_layout`] and for

@@ -92,6 +92,7 @@ pub const fn table<S: Shape>() -> PluginVt {
         config,
         drop: drop_state::<S::Plugin>,
         shutdown,
+        run: run_hook::<S::Plugin>,
     }
 }
 
@@ -442,6 +443,16 @@ unsafe extern "C" fn check<P: Plugin>(state: *const State, sink: *const Sink) ->
 unsafe extern "C" fn health<P: Plugin>(sink: *const Sink) -> Status {
     // SAFETY: the host's sink.
     unsafe { run(sink, |_| Ok(P::health()?)) }
+}
+
+unsafe extern "C" fn run_hook<P: Plugin>(call: *const Call, sink: *const Sink) -> Status {
+    // SAFETY: the host's call and sink.
+    unsafe {
+        run(sink, |_| {
+            let (cx, _) = cx(call);
+            Ok(P::run(cx.event(), &cx)?)
+        })
+    }
 }
 
 unsafe extern "C" fn config(_sink: *const Sink) -> Status {

@@ -101,6 +101,26 @@ pub trait Plugin: Serialize + DeserializeOwned + Send + 'static {
         Ok(())
     }
 
+    /// Does what an appup asks for with `run = "NAME"`, once for the plugin as a whole:
+    /// before all actors change their version, or when all have. It may block; what it
+    /// is given for it says the appup (`timeout_ms`).
+    ///
+    /// **It must be repeatable.** A hook runs again where an upgrade is tried again, or
+    /// where the host ended in the middle of one; what it has done before may be done,
+    /// half done, or not.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] ends the upgrade: nothing is switched, or all go back. So does a
+    /// name that is not known, which is all that this does unless it is written.
+    fn run(hook: &str, cx: &Cx<'_>) -> Result<(), Rejection> {
+        let _ = cx;
+        Err(Rejection::new(
+            "unknown_hook",
+            format!("{} {} has no hook {hook:?}", Self::NAME, Self::VERSION),
+        ))
+    }
+
     /// Whether the plugin as a whole is well; asked during probation.
     ///
     /// # Errors

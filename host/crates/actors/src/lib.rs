@@ -31,6 +31,8 @@ mod clock;
 mod decide;
 mod deliver;
 mod effects;
+mod gates;
+mod hooks;
 mod keys;
 mod large;
 mod letters;
@@ -60,6 +62,7 @@ mod turn;
 mod wake;
 mod watchdog;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -68,11 +71,14 @@ use arc_swap::ArcSwap;
 use host_journal::{Entry, Journal, Lost, Position, RefusedReason, Rows};
 use host_model::ActorId;
 use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 pub use audience::Audience;
 pub use deliver::{Groups, channel};
+pub use gates::StillInside;
+pub use hooks::HookError;
 pub use large::LargeSnapshots;
 pub use memory::{Boundless, Memory};
 pub use message::{Answer, CallError, Inspection, Only, Request};
@@ -80,7 +86,7 @@ pub use migrate::{FailedMigration, Migrations};
 pub use outbox::{Attempt, Attempts, Courier, Delivery, NoCourier, Patience};
 pub use redeliver::{RedeliverError, Redelivered};
 pub use refusals::Refusals;
-pub use release::{Code, EventStats, Release, Route, RouteHop, Ruling};
+pub use release::{Code, EventStats, Release, Route, RouteEdge, RouteHop, Ruling};
 pub use sweep::SweepProgress;
 pub use token::Ticket;
 pub use watchdog::Running;
@@ -138,9 +144,12 @@ pub struct Actors {
     courier: Arc<dyn Courier>,
     supervisor: supervise::Supervisor,
     migrations: Migrations,
+    gates: gates::Gates,
+    /// The hooks that run now.
+    hooks: Mutex<BTreeSet<hooks::Hook>>,
     /// How waking an actor has run so far, and how bringing one over.
     waking: EventStats,
-    migrating: EventStats,
+    migrating: Arc<EventStats>,
     /// How looking up an idempotency key has run so far.
     looking: EventStats,
     refusals: Refusals,
@@ -206,8 +215,13 @@ impl Actors {
             courier: parts.courier,
             supervisor: supervise::Supervisor::new(quarantined),
             migrations: Migrations::default(),
+            gates: gates::Gates::default(),
+            hooks: Mutex::default(),
             waking: EventStats::default(),
-            migrating: EventStats::default(),
+            migrating: Arc::new(EventStats {
+                name: "(migration)".into(),
+                ..EventStats::default()
+            }),
             looking: EventStats::default(),
             refusals: Refusals::default(),
             buried: AtomicU64::new(0),

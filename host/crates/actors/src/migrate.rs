@@ -17,14 +17,16 @@ use tokio::sync::Notify;
 
 use crate::Actors;
 use crate::aside::Aside;
+use crate::clock::monotonic_ms;
 use crate::large::{Came, Desk};
 use crate::live::Live;
-use crate::message::Errand;
+use crate::message::{Errand, Message};
 use crate::over::{Over, leads_down};
 use crate::release::{Release, RouteHop};
 use crate::slots::Claim;
 use crate::token::{Rebuilt, Token};
 use crate::turn::Settled;
+use crate::watchdog;
 
 /// What the migrations to the release that rules have done so far.
 #[derive(Debug)]
@@ -199,7 +201,8 @@ impl Migrations {
         self.migrated.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn paused(&self, messages: u64, since: Instant) {
+    /// Takes note of messages that have waited since then.
+    pub(crate) fn paused(&self, messages: u64, since: Instant) {
         let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.pauses_us.lock().saturating_record_n(us, messages);
     }
@@ -245,8 +248,8 @@ impl Actors {
             self.go_back_to_sleep(claim, errand.take());
             return true;
         }
-        let route = ruling.route(live.code().version());
-        let goes_back = route.is_some_and(|route| leads_down(&route.hops));
+        let way = ruling.way_of(live, &release.version);
+        let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
         if goes_back && live.exists() && self.settled(claim) == Settled::Pending {
             // What it has set and accepted is read from the journal.
             let token = Token::Resume(Arc::clone(&claim.slot));
@@ -265,18 +268,16 @@ impl Actors {
         }
         let since = Instant::now();
         let id = &claim.slot.id;
-        let come = || match route {
-            _ if !live.exists() => Ok((Over::anew(id, &ruling.code)?, None)),
-            Some(route) => self.come(&release, id, live, &route.hops),
-            None => Err(format!(
-                "no way leads from {} to release {}",
-                live.code().version(),
-                release.version
-            )),
+        let come = || match &way {
+            Err(why) => Err(why.clone()),
+            Ok(hops) if live.exists() => self.come(&release, id, live, hops),
+            Ok(_) => Ok((Over::anew(id, &ruling.code)?, None)),
         };
-        let came = match &desk {
-            Some(_) => tokio::task::block_in_place(come),
-            None => self.migrating.run(come),
+        // It may take as long as a handler, so it is named where it does.
+        let come = || watchdog::watch(&claim.slot, &self.migrating, monotonic_ms(), come);
+        let came = match desk.is_none() && self.migrating.is_proven_fast() {
+            true => come(),
+            false => tokio::task::block_in_place(come),
         };
         if let Ok((over, _)) = &came
             && desk.is_none()
@@ -289,7 +290,15 @@ impl Actors {
                 return false;
             }
         }
-        let errand = errand.take();
+        let mut errand = errand.take();
+        let restarts = way.is_ok_and(|hops| hops.iter().any(|hop| hop.restart));
+        if restarts && came.is_ok() {
+            match &mut errand {
+                Some(errand) => errand.back_to_sleep = true,
+                // Behind the message that waits for it, and those that come meanwhile.
+                None => self.post_to(&claim.slot, Message::Sleep(None)),
+            }
+        }
         match came {
             Ok((mut over, again)) => {
                 let from = live.code().version().clone();
@@ -329,7 +338,7 @@ impl Actors {
         release: &Release,
         id: &ActorId,
         live: &Live,
-        hops: &[RouteHop],
+        hops: &[&RouteHop],
     ) -> Result<(Over, Option<Again>), String> {
         let timers = || self.timers_aside(id, live, hops);
         let why = match Over::come(release, live, hops, timers()?) {
@@ -348,7 +357,7 @@ impl Actors {
 
     /// The timers that may have to wait, or may come back; all that the actor has
     /// appended is durable then.
-    fn timers_aside(&self, id: &ActorId, live: &Live, hops: &[RouteHop]) -> Result<Aside, String> {
+    fn timers_aside(&self, id: &ActorId, live: &Live, hops: &[&RouteHop]) -> Result<Aside, String> {
         let wait = live.carries().iter().any(|carry| !carry.timers.is_empty());
         if !wait && !leads_down(hops) {
             return Ok(Aside::default());

@@ -1,6 +1,7 @@
 //! A state on its way to another version.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use host_journal::Carry;
@@ -43,12 +44,12 @@ impl Over {
     pub(crate) fn come(
         release: &Release,
         live: &Live,
-        hops: &[RouteHop],
+        hops: &[&RouteHop],
         timers: Aside,
     ) -> Result<Self, String> {
         let (first, rest) = hops.split_first().ok_or("the way has no steps")?;
         let carries = live.carries().to_vec();
-        hop(release, &live.state, carries, timers, first)?.go_on(release, rest)
+        in_time(first, || hop(release, &live.state, carries, timers, first))?.go_on(release, rest)
     }
 
     /// A state that was rebuilt in another version.
@@ -63,10 +64,12 @@ impl Over {
     }
 
     /// Goes on by these hops, and ends.
-    pub(crate) fn go_on(mut self, release: &Release, hops: &[RouteHop]) -> Result<Self, String> {
+    pub(crate) fn go_on(mut self, release: &Release, hops: &[&RouteHop]) -> Result<Self, String> {
         for next in hops {
             let stateful = self.stateful;
-            self = hop(release, &self.state, self.carries, self.timers, next)?;
+            self = in_time(next, || {
+                hop(release, &self.state, self.carries, self.timers, next)
+            })?;
             self.stateful |= stateful;
         }
         if self.stateful {
@@ -95,6 +98,13 @@ impl Over {
         live.set_carries(self.carries);
         self.timers
     }
+}
+
+fn in_time(hop: &RouteHop, step: impl FnOnce() -> Result<Over, String>) -> Result<Over, String> {
+    let began = Instant::now();
+    let over = step()?;
+    hop.in_time(began.elapsed())?;
+    Ok(over)
 }
 
 fn hop(
@@ -169,7 +179,7 @@ fn hop(
 }
 
 /// Whether some step of a way leads down.
-pub(crate) fn leads_down(hops: &[RouteHop]) -> bool {
+pub(crate) fn leads_down(hops: &[&RouteHop]) -> bool {
     hops.iter().any(|hop| hop.change == StateChange::Down)
 }
 

@@ -72,6 +72,7 @@ impl Actors {
         let version = request.version.as_ref();
         let fits = version.is_none_or(|version| version == live.code().version())
             && claim.at.generation == self.generation()
+            && !self.gates.any()
             && stats.is_proven_fast();
         if !fits {
             return None;

@@ -42,7 +42,7 @@ impl Actors {
         release: &Release,
         id: &ActorId,
         live: &Live,
-        hops: &[RouteHop],
+        hops: &[&RouteHop],
         timers: Aside,
     ) -> Result<(Over, u64), String> {
         let own = live.code();
@@ -131,7 +131,7 @@ impl Rebuilt {
 fn begin(
     release: &Release,
     id: &ActorId,
-    hops: &[RouteHop],
+    hops: &[&RouteHop],
     before: host_journal::Before,
 ) -> Result<(usize, State<Code>, Vec<host_journal::Carry>), String> {
     let stored = Stored {
@@ -142,8 +142,8 @@ fn begin(
     };
     let restored = restore(release, id, stored)?;
     let code = restored.code();
-    let same = |hop: &RouteHop| hop.to.version() == code.version();
-    let alike = |hop: &RouteHop| schema(&hop.to) == schema(code);
+    let same = |hop: &&RouteHop| hop.to.version() == code.version();
+    let alike = |hop: &&RouteHop| schema(&hop.to) == schema(code);
     let at = hops.iter().position(same);
     let at = at.or_else(|| hops.iter().rposition(alike));
     let at = at.ok_or_else(|| {

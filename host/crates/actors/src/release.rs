@@ -9,9 +9,11 @@ use host_loader::{Fault, Plugin, State};
 use host_model::limits::{FAST_RUN_MAX, FAST_RUNS_MIN};
 use host_model::plan::StateChange;
 use host_model::release::Start;
+use host_model::way::{Edge, way};
 use host_model::{ActorId, Version};
 
 use crate::clock::{monotonic_ms, tick_ms};
+use crate::live::Live;
 
 /// Stands for timers, and for names that are neither command nor query.
 const OTHER: &str = "(other)";
@@ -173,8 +175,11 @@ pub struct Ruling {
     pub code: Arc<Code>,
     /// What its failure means.
     pub start: Start,
-    /// Ways to it from other versions.
+    /// Ways to it from other versions, for states without carries.
     pub routes: Vec<Route>,
+    /// All steps between versions that are installed: a state with carries may need
+    /// others than its version's route has.
+    pub edges: Vec<RouteEdge>,
     /// Other versions that are installed: the journal may hold states, records and
     /// messages of theirs, also where no way leads from them.
     pub readable: Vec<Arc<Code>>,
@@ -190,12 +195,27 @@ pub struct Route {
 }
 
 /// One step of a [`Route`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RouteHop {
     /// Where it leads.
     pub to: Arc<Code>,
     /// How the state crosses.
     pub change: StateChange,
+    /// The longest that one actor may take for it, if that is bounded.
+    pub timeout: Option<Duration>,
+    /// Whether who has taken it leaves memory, and wakes in the version it leads to.
+    pub restart: bool,
+}
+
+/// One step between two versions of a plugin.
+#[derive(Debug, Clone)]
+pub struct RouteEdge {
+    /// Where it begins.
+    pub from: Version,
+    /// The step.
+    pub hop: RouteHop,
+    /// Whether there is a step back.
+    pub reversible: bool,
 }
 
 impl Release {
@@ -204,6 +224,18 @@ impl Release {
     pub fn code(&self, plugin: &str, version: &Version) -> Option<&Arc<Code>> {
         let mut codes = self.plugins.get(plugin)?.codes();
         codes.find(|code| code.version() == version)
+    }
+
+    /// Lets every step take as long as it does: on a way back nobody is to be set aside
+    /// for being slow.
+    #[must_use]
+    pub fn without_timeouts(mut self) -> Self {
+        for ruling in self.plugins.values_mut() {
+            let hops = ruling.routes.iter_mut().flat_map(|route| &mut route.hops);
+            let others = ruling.edges.iter_mut().map(|edge| &mut edge.hop);
+            hops.chain(others).for_each(|hop| hop.timeout = None);
+        }
+        self
     }
 
     /// Name of the event whose counters live at this address.
@@ -237,11 +269,81 @@ impl Ruling {
         })
     }
 
-    /// The way from `version` to the version that rules.
+    /// The way from `version` to the version that rules, for a state without carries.
     #[must_use]
     pub fn route(&self, version: &Version) -> Option<&Route> {
         self.routes
             .iter()
             .find(|route| route.from.version() == version)
     }
+
+    /// The steps by which a state in memory comes over.
+    pub(crate) fn way_of(&self, live: &Live, release: &Version) -> Result<Vec<&RouteHop>, String> {
+        let from = live.code().version();
+        let carried: Vec<&Version> = live.carries().iter().map(|carry| &carry.newer).collect();
+        self.way(from, &carried).ok_or_else(|| {
+            let no_way = format!("no way leads from {from} to release {release}");
+            match carried.last() {
+                None => no_way,
+                Some(newer) => format!(
+                    "{no_way} for a state that holds what only {newer} can read, so it has to \
+                     go up to that first; install a release that has it"
+                ),
+            }
+        })
+    }
+
+    /// The way from `version` for a state beside which `carried` has left something, the
+    /// last one last: over those versions, where it leads up. See [`host_model::way`].
+    fn way(&self, version: &Version, carried: &[&Version]) -> Option<Vec<&RouteHop>> {
+        if let Some(route) = self.route(version)
+            && takes_up(&route.hops, carried)
+        {
+            return Some(route.hops.iter().collect());
+        }
+        let to = self.code.version();
+        let way = way(&self.edges, RouteEdge::look, version, to, carried)?;
+        Some(way.into_iter().map(|edge| &edge.hop).collect())
+    }
+}
+
+impl RouteHop {
+    /// Whether a step that took so long was quick enough. Native code cannot be
+    /// interrupted, so it is measured when it has ended.
+    pub(crate) fn in_time(&self, took: Duration) -> Result<(), String> {
+        match self.timeout {
+            Some(timeout) if took > timeout => Err(format!(
+                "the migration to {} took {} ms, and its appup allows {} ms (timeout_ms)",
+                self.to.version(),
+                took.as_millis(),
+                timeout.as_millis()
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RouteEdge {
+    /// As a search for a way sees it.
+    #[must_use]
+    pub fn look(&self) -> Edge<'_> {
+        Edge {
+            from: &self.from,
+            to: self.hop.to.version(),
+            state: self.hop.change,
+            reversible: self.reversible,
+        }
+    }
+}
+
+/// Whether each `up` of the way takes up the carry that is then the last, if any is left.
+fn takes_up(hops: &[RouteHop], mut carried: &[&Version]) -> bool {
+    for hop in hops.iter().filter(|hop| hop.change == StateChange::Up) {
+        match carried.split_last() {
+            None => return true,
+            Some((last, rest)) if *last == hop.to.version() => carried = rest,
+            Some(_) => return false,
+        }
+    }
+    true
 }

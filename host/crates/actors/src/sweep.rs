@@ -38,13 +38,26 @@ impl Actors {
         self: &Arc<Self>,
         stop_at_failure: bool,
     ) -> Result<SweepProgress, host_journal::ReadError> {
+        self.sweep_of(None, stop_at_failure).await
+    }
+
+    /// As [`Actors::sweep`], of one plugin alone, if one is given.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn sweep_of(
+        self: &Arc<Self>,
+        plugin: Option<&str>,
+        stop_at_failure: bool,
+    ) -> Result<SweepProgress, host_journal::ReadError> {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         let _sweeping = Sweeping(&self.sweeps);
         let mut progress = SweepProgress::default();
         loop {
             let room = Room::new();
-            let behind = self.sweep_awake(&room, stop_at_failure).await
-                + self.sweep_asleep(&room, stop_at_failure).await?;
+            let behind = self.sweep_awake(&room, plugin, stop_at_failure).await
+                + self.sweep_asleep(&room, plugin, stop_at_failure).await?;
             // When all shares are back, all snapshots are durable.
             room.quiet().await;
             progress.behind += behind;
@@ -54,7 +67,9 @@ impl Actors {
             // Who is busy, or whose mailbox is full, is looked for again in a moment.
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
-        self.tell_empty_topics();
+        if plugin.is_none() {
+            self.tell_empty_topics();
+        }
         Ok(progress)
     }
 
@@ -67,9 +82,14 @@ impl Actors {
         at_failure && self.migrations.failed() > 0
     }
 
-    async fn sweep_awake(self: &Arc<Self>, room: &Room, stop_at_failure: bool) -> u64 {
+    async fn sweep_awake(
+        self: &Arc<Self>,
+        room: &Room,
+        plugin: Option<&str>,
+        stop_at_failure: bool,
+    ) -> u64 {
         let mut swept = 0;
-        for slot in self.behind_in_order().await {
+        for slot in self.behind_in_order(plugin).await {
             // Its next message has brought it over, maybe.
             if !self.is_behind(&slot) {
                 continue;
@@ -86,11 +106,13 @@ impl Actors {
 
     /// Who in memory is behind, in the order of their ids, which is that of the store's
     /// index: so what is written in a row lies in a row, on the same pages.
-    async fn behind_in_order(self: &Arc<Self>) -> Vec<Arc<Slot>> {
-        let actors = Arc::clone(self);
+    async fn behind_in_order(self: &Arc<Self>, plugin: Option<&str>) -> Vec<Arc<Slot>> {
+        let (actors, plugin) = (Arc::clone(self), plugin.map(str::to_owned));
         let behind = tokio::task::spawn_blocking(move || {
             let slots = actors.slots.shards();
             let slots = slots.flat_map(|shard| actors.slots.of_shard(shard));
+            let wanted = |slot: &Arc<Slot>| is_of(plugin.as_deref(), slot.id.plugin());
+            let slots = slots.filter(wanted);
             let mut behind: Vec<_> = slots.filter(|slot| actors.is_behind(slot)).collect();
             behind.sort_unstable_by(|a, b| a.id.cmp(&b.id));
             behind
@@ -121,11 +143,12 @@ impl Actors {
     async fn sweep_asleep(
         self: &Arc<Self>,
         room: &Room,
+        plugin: Option<&str>,
         stop_at_failure: bool,
     ) -> Result<u64, host_journal::ReadError> {
         let mut behind = 0;
         let release = self.release();
-        for (name, ruling) in &release.plugins {
+        for (name, ruling) in release.plugins.iter().filter(|it| is_of(plugin, it.0)) {
             let mut pass = self.journal.pass(name);
             loop {
                 let page = tokio::task::block_in_place(|| pass.next_page(PAGE))?;
@@ -171,6 +194,11 @@ impl Actors {
             }
         }
     }
+}
+
+/// Whether `name` is the plugin that is meant; without one all are.
+fn is_of(plugin: Option<&str>, name: &str) -> bool {
+    plugin.is_none_or(|plugin| plugin == name)
 }
 
 /// Whether a state of `version` has to be rewritten to come over.

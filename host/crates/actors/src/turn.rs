@@ -108,6 +108,9 @@ impl Actors {
             self.refuse(message, CallError::Quarantined(reason));
             return Flow::Next;
         }
+        if message.is_for_the_plugin() && self.gates.holds(&claim.slot) {
+            return Flow::Park(message);
+        }
         match self.ensure_awake(claim) {
             Ok(()) => {}
             Err(NotWoken::Wait) => return Flow::Park(message),

@@ -142,7 +142,10 @@ impl Actors {
                 let (_, stats, for_) = *stuck.iter().find(|(slot, ..)| *slot == addr)?;
                 Some(Running {
                     actor: slot.id.clone(),
-                    event: self.release().event_at(stats),
+                    event: match stats == Arc::as_ptr(&self.migrating).addr() {
+                        true => self.migrating.name.to_string(),
+                        false => self.release().event_at(stats),
+                    },
                     for_,
                 })
             })

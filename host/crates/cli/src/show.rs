@@ -5,15 +5,16 @@ use host_model::control::{
     Status, UpgradeReport, UpgradeStatus, WayBack, WebhookRow,
 };
 use host_model::instant::rfc3339;
-use host_model::plan::{Change, Plan, StateChange};
 use host_model::release::ReleaseStatus;
 use serde_json::Value;
 
 use crate::duration::people;
 use crate::table::{Table, bytes, count};
 
+mod plan;
 mod rehearsal;
 
+pub(crate) use plan::plan;
 pub(crate) use rehearsal::{rehearsal, rehearsal_line};
 
 pub(crate) fn status(status: &Status) -> String {
@@ -139,51 +140,6 @@ pub(crate) fn releases(rows: &[ReleaseRow]) -> String {
         table.row([row.version.to_string(), status, plugins]);
     }
     table.text()
-}
-
-pub(crate) fn plan(plan: &Plan) -> String {
-    let mut table = Table::new(&["plugin", "change", "state", "back"]);
-    for plugin in &plan.plugins {
-        let name = plugin.plugin.clone();
-        let none = || "-".to_owned();
-        match &plugin.change {
-            Change::Keep { version } => {
-                table.row([name, format!("keep {version}"), none(), none()])
-            }
-            Change::Add { version } => table.row([name, format!("add {version}"), none(), none()]),
-            Change::Remove { version } => {
-                table.row([name, format!("remove {version}"), none(), none()]);
-            }
-            Change::Move { hops, .. } => {
-                for hop in hops {
-                    let state = match hop.state {
-                        StateChange::Up => "up",
-                        StateChange::Down => "down",
-                        StateChange::Same => "as it is",
-                    };
-                    let back = if hop.reversible { "yes" } else { "no" };
-                    table.row([
-                        name.clone(),
-                        format!("{} to {}", hop.from, hop.to),
-                        state.to_owned(),
-                        back.to_owned(),
-                    ]);
-                }
-            }
-        }
-    }
-    let back = if plan.reversible {
-        "every step has a way back"
-    } else {
-        "NO WAY BACK: the upgrade needs --one-way"
-    };
-    format!(
-        "release {} to {}\n\n{}\nprobation {}; {back}\n",
-        plan.from,
-        plan.to,
-        table.text(),
-        people(plan.probation_s)
-    )
 }
 
 pub(crate) fn report(report: &UpgradeReport) -> String {

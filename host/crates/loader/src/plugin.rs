@@ -203,6 +203,24 @@ impl Plugin {
         self.said(status, &mut out, "health")
     }
 
+    /// Runs the hook that the call's event names. It may block for as long as it likes.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`], also where it was built before there were hooks; inside,
+    /// its [`Rejection`].
+    pub fn run(&self, call: &Call<'_>) -> Result<Result<(), Rejection>, Box<Fault>> {
+        let mut out = Output::new();
+        let call = call.borrowed();
+        // SAFETY: the call and its bytes are borrowed for the call.
+        let status = out.collect(|sink| unsafe { (self.table.run)(&raw const call, sink) });
+        if status == Status::ABSENT {
+            let why = "it was built before there were hooks; build it with an SDK that has them";
+            return Err(self.fault("run", why.to_owned()));
+        }
+        self.said(status, &mut out, "run")
+    }
+
     fn convert(
         &self,
         function: unsafe extern "C" fn(

@@ -7,15 +7,15 @@
 
 use std::ffi::c_void;
 use std::fmt;
-use std::mem::{ManuallyDrop, offset_of};
+use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 
 use host_abi::abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use host_abi::abi_stable::type_layout::TypeLayout;
 use host_abi::{
-    ABI_MAJOR, ENTRY_SYMBOL, EntryFn, HostApi, LAYOUT_HASH, PluginVt, TABLE_HOST_API,
-    TABLE_PLUGIN_VT,
+    ABI_MAJOR, Call, ENTRY_SYMBOL, EntryFn, HostApi, LAYOUT_HASH, PluginVt, Sink, Status,
+    TABLE_HOST_API, TABLE_PLUGIN_VT,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use thiserror::Error;
@@ -162,9 +162,35 @@ fn check_header(path: &Path, table: *const PluginVt) -> Result<Table, OpenError>
     if size < least {
         return Err(no_table(size));
     }
-    // SAFETY: the table covers all fields that this host knows; a longer one is a
-    // newer plugin's, whose further fields are not read.
-    Ok(Table(unsafe { ptr::read(table) }))
+    // SAFETY: the table covers all fields of this major's first minor; what it covers
+    // beyond them is looked at there.
+    Ok(Table(unsafe { read(table, size) }))
+}
+
+/// A table of which `size` bytes are there: the fields that came later and that an older
+/// plugin does not have stand for "there is no such function". A longer table is a
+/// newer plugin's, whose further fields are not read.
+///
+/// # Safety
+///
+/// `table` covers the fields up to `shutdown`, and as much more as `size` says.
+unsafe fn read(table: *const PluginVt, size: usize) -> PluginVt {
+    unsafe extern "C" fn no_hooks(_: *const Call, _: *const Sink) -> Status {
+        Status::ABSENT
+    }
+    let has_run = size >= offset_of!(PluginVt, run) + size_of::<usize>();
+    let covered = match has_run {
+        true => size_of::<PluginVt>(),
+        false => offset_of!(PluginVt, run),
+    };
+    let mut read = MaybeUninit::<PluginVt>::uninit();
+    // SAFETY: `covered` bytes are there to be read, by the caller's word and by `size`,
+    // and there is room for as many; with `run` every field has been written.
+    unsafe {
+        (&raw mut (*read.as_mut_ptr()).run).write(no_hooks);
+        ptr::copy_nonoverlapping(table.cast::<u8>(), read.as_mut_ptr().cast(), covered);
+        read.assume_init()
+    }
 }
 
 /// abi_stable's full comparison of both tables, field by field.
@@ -186,9 +212,10 @@ pub(crate) fn check_layouts(path: &Path, table: &Table) -> Result<(), OpenError>
         };
         let theirs: &'static TypeLayout =
             theirs.ok_or_else(|| differs("the plugin describes no such table".to_owned()))?;
-        // A table may be longer on the side that provides it.
+        // A table may be longer on the side that is newer. abi_stable wants the shorter
+        // one first, and compares what both have.
         let (wanted, given) = match number {
-            TABLE_PLUGIN_VT => (ours, theirs),
+            TABLE_PLUGIN_VT if table.size >= size_of::<PluginVt>() => (ours, theirs),
             _ => (theirs, ours),
         };
         check_layout_compatibility(wanted, given).map_err(|e| differs(e.to_string()))?;

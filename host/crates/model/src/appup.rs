@@ -1,125 +1,83 @@
 //! Appups: how one plugin moves between versions, in OTP's vocabulary.
 //!
 //! One TOML file per plugin and version, `upgrade-scripts/donations-0.2.0.toml`.
-//! It is written by the newer version's author and says both ways.
+//! It is written by the newer version's author and says both ways. Read by hand, not by
+//! serde: all that is wrong is said at once, each with its line and with what would be
+//! right.
+
+use std::fmt;
 
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::is_plugin_name;
 use crate::limits::PROBATION_DEFAULT;
 
+mod read;
+#[cfg(test)]
+mod tests;
+
 /// The content of an appup file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appup {
     /// The plugin.
     pub plugin: String,
     /// The version that the paths lead to (`up`) and from (`down`).
     pub version: Version,
     /// Plugins that are upgraded before this one.
-    #[serde(default)]
     pub depends_on: Vec<String>,
     /// The ways, first match wins.
-    #[serde(default, rename = "path")]
     pub paths: Vec<Path>,
     /// When the new version counts as failed.
-    #[serde(default)]
     pub probation: Probation,
 }
 
-/// One way between `version` and the versions that `from` allows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One way between `version` and the versions that `from` allows; or, with `add` and
+/// `remove`, how the plugin comes into a release and goes out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// The versions at the other end.
+    /// The versions at the other end; all, where there is none at it.
     pub from: VersionReq,
     /// What is done on the way up.
     pub up: Vec<Instruction>,
     /// What is done on the way down; none means that there is no way back.
-    #[serde(default)]
     pub down: Vec<Instruction>,
     /// Reply fields that may differ in a shadow run: `summary.funds`.
-    #[serde(default)]
     pub declared: Vec<String>,
     /// The longest that one actor's migration may take.
-    #[serde(default = "pause_budget_default")]
     pub pause_budget_ms: u64,
 }
 
-/// One step. A TOML table with the instruction's name as its key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+/// One step of a way. Of `Update`, `Load`, `Add` and `Remove` a way has exactly one, or
+/// none of them and `Restart`, which then loads: see [`Path::is_between_versions`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Instruction {
-    /// The state's shape changes: `up` or `down` of the newer version.
+    /// `update = "state"`: the state's shape changes, by `up` or `down` of the newer version.
     Update {
-        /// What is updated; `state` is the one thing there is.
-        update: Updated,
-        /// The longest that one actor's migration may run.
-        #[serde(default = "update_timeout_default")]
+        /// The longest that one actor's migration may run, and that handlers inside are
+        /// waited for.
         timeout_ms: u64,
         /// Close the plugin's gate until handlers already inside have ended.
-        #[serde(default)]
         suspend: bool,
     },
-    /// Only the code changes: the new version reads the state as it is.
-    Load {
-        /// What is loaded; `code` is the one thing there is.
-        load: Loaded,
-    },
-    /// The plugin is new in the release (`add = "plugin"`).
-    Add {
-        /// Always `plugin`.
-        add: Whole,
-    },
-    /// The plugin is no longer in the release (`remove = "plugin"`).
-    Remove {
-        /// Always `plugin`.
-        remove: Whole,
-    },
-    /// The plugin's actors are put to sleep and wake in the new version.
-    Restart {
-        /// Always `plugin`.
-        restart: Whole,
-    },
-    /// A hook of the plugin runs, once, before or behind the switch.
+    /// `load = "code"`: only the code changes, the new version reads the state as it is.
+    Load,
+    /// `add = "plugin"`: the plugin is new in the release.
+    Add,
+    /// `remove = "plugin"`: the plugin is no longer in the release.
+    Remove,
+    /// `restart = "plugin"`: its actors are put to sleep and wake in the new version.
+    Restart,
+    /// `run = "before"`: a hook of the newer version runs, once, before the switch where
+    /// it stands before the change of the state, and otherwise behind it.
     Run {
         /// The hook's name.
-        run: String,
+        hook: String,
         /// The longest it may take.
-        #[serde(default = "run_timeout_default")]
         timeout_ms: u64,
     },
-    /// The host's own binary is replaced.
-    RestartHost {
-        /// Always true.
-        restart_host: bool,
-    },
-}
-
-/// See [`Instruction::Update`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Updated {
-    /// The actors' state.
-    State,
-}
-
-/// See [`Instruction::Load`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Loaded {
-    /// The plugin's code.
-    Code,
-}
-
-/// See [`Instruction::Add`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Whole {
-    /// The plugin as a whole.
-    Plugin,
+    /// `restart_host = true`: the host's own binary is replaced.
+    RestartHost,
 }
 
 /// When a version in probation counts as failed.
@@ -149,14 +107,32 @@ impl Default for Probation {
     }
 }
 
-/// A file that is no appup.
+/// A file that is no appup: everything that is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{file}: {problem}")]
 pub struct InvalidAppup {
-    /// The file.
+    /// The file, as whoever reads the message finds it.
     pub file: String,
-    /// What was found where, and what would be right.
-    pub problem: String,
+    /// At least one, in the order of the lines.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// From 1.
+    pub line: usize,
+    /// What was found, and what would be right.
+    pub text: String,
+}
+
+impl fmt::Display for InvalidAppup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Problem { line, text }) in self.problems.iter().enumerate() {
+            let before = if n == 0 { "" } else { "\n" };
+            write!(f, "{before}{}:{line}: {text}", self.file)?;
+        }
+        Ok(())
+    }
 }
 
 impl Appup {
@@ -164,109 +140,50 @@ impl Appup {
     ///
     /// # Errors
     ///
-    /// [`InvalidAppup`] with the line and what is wrong there.
+    /// [`InvalidAppup`] with all that is wrong.
     pub fn parse(file: &str, text: &str) -> Result<Self, InvalidAppup> {
-        let invalid = |problem: String| InvalidAppup {
+        read::read(file, text).map_err(|problems| InvalidAppup {
             file: file.to_owned(),
-            problem,
-        };
-        let appup: Self = toml::from_str(text).map_err(|e| invalid(e.to_string()))?;
-        if !is_plugin_name(&appup.plugin) {
-            return Err(invalid(format!(
-                "plugin = {:?} is no plugin's name (1 to 64 of a-z 0-9 - _)",
-                appup.plugin
-            )));
-        }
-        let named = format!("{}-{}.toml", appup.plugin, appup.version);
-        if file != named {
-            return Err(invalid(format!(
-                "it is the appup of {} {}, so its name should be {named}",
-                appup.plugin, appup.version
-            )));
-        }
-        Ok(appup)
+            problems,
+        })
     }
 
     /// The way between this version and `other`, if it names one.
     #[must_use]
     pub fn path(&self, other: &Version) -> Option<&Path> {
-        self.paths.iter().find(|path| path.from.matches(other))
+        let mut between = self.paths.iter().filter(|path| path.is_between_versions());
+        between.find(|path| path.from.matches(other))
+    }
+
+    /// How the plugin comes into a release in this version, and goes out of it, if it
+    /// says so.
+    #[must_use]
+    pub fn addition(&self) -> Option<&Path> {
+        self.paths.iter().find(|path| !path.is_between_versions())
     }
 }
 
-fn pause_budget_default() -> u64 {
-    100
-}
-
-fn update_timeout_default() -> u64 {
-    5_000
-}
-
-fn run_timeout_default() -> u64 {
-    5_000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DONATIONS: &str = r#"
-plugin = "donations"
-version = "0.2.0"
-depends_on = ["zakat"]
-
-[[path]]
-from = "~0.1"
-up   = [{ run = "before" }, { update = "state", timeout_ms = 5000 }, { run = "after" }]
-down = [{ update = "state" }]
-declared = ["summary.funds", "summary.donors"]
-pause_budget_ms = 100
-
-[probation]
-window_s = 60
-min_calls = 100
-max_fault_rate = 0.001
-max_p99_ratio = 2.0
-"#;
-
-    #[test]
-    fn the_documented_appup_is_read() {
-        let appup = Appup::parse("donations-0.2.0.toml", DONATIONS).unwrap();
-        let path = appup.path(&Version::new(0, 1, 7)).unwrap();
-        assert_eq!(path.up.len(), 3);
-        assert_eq!(
-            path.down,
-            [Instruction::Update {
-                update: Updated::State,
-                timeout_ms: 5_000,
-                suspend: false
-            }]
-        );
-        assert!(appup.path(&Version::new(0, 2, 0)).is_none());
-        assert_eq!(appup.probation, Probation::default());
+impl Path {
+    /// False for a path by which the plugin comes and goes as a whole.
+    #[must_use]
+    pub fn is_between_versions(&self) -> bool {
+        let whole = |it: &Instruction| matches!(it, Instruction::Add | Instruction::Remove);
+        !self.up.iter().chain(&self.down).any(whole)
     }
+}
 
-    #[test]
-    fn what_is_wrong_is_said_with_the_file() {
-        for (from, to, word) in [
-            (
-                "plugin = \"donations\"",
-                "plugin = \"Donations\"",
-                "no plugin's name",
-            ),
-            (
-                "version = \"0.2.0\"",
-                "version = \"0.3.0\"",
-                "donations-0.3.0.toml",
-            ),
-            ("update = \"state\"", "update = \"everything\"", "line"),
-            ("declared", "declarde", "declarde"),
-        ] {
-            let text = DONATIONS.replace(from, to);
-            let error = Appup::parse("donations-0.2.0.toml", &text).unwrap_err();
-            let shown = error.to_string();
-            assert!(shown.starts_with("donations-0.2.0.toml: "), "{shown}");
-            assert!(shown.contains(word), "{shown}");
+impl Instruction {
+    /// Its key in a file.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Update { .. } => "update",
+            Self::Load => "load",
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Restart => "restart",
+            Self::Run { .. } => "run",
+            Self::RestartHost => "restart_host",
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod manifest;
 pub mod plan;
 pub mod release;
+pub mod way;
 
 pub use id::ActorId;
 pub use semver::{Version, VersionReq};

@@ -178,6 +178,17 @@ pub const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Upgrades kept in the history.
 pub const HISTORY_MAX: u64 = 1_000;
 
+/// How long one actor's migration, or a hook, may take unless its appup says more.
+pub const APPUP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The longest that an appup may allow a migration or a hook: an upgrade that waits for
+/// longer is not under way, it is stuck.
+pub const APPUP_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+
+/// The longest that a rehearsal may find one actor's migration to take, unless its appup
+/// says otherwise: a client notices more.
+pub const PAUSE_BUDGET_DEFAULT: Duration = Duration::from_millis(100);
+
 /// Default probation: long enough for every kind of client to have come by.
 pub const PROBATION_DEFAULT: Duration = Duration::from_secs(60);
 

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use host_actors::{Code, Release, Route, RouteHop, Ruling};
+use host_actors::{Code, Release, Route, RouteEdge, RouteHop, Ruling};
 use host_loader::{Digest, InvalidDigest, LoadError, Loader};
 use host_model::Version;
 use host_model::error::chain;
 use host_model::release::{ReleaseManifest, ReleasePlugin};
+use host_model::way::way;
 use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::book::Booked;
-use crate::plan::{Appups, way};
+use crate::plan::{self, Appups, steps_between};
 use crate::releases::{Releases, ReleasesError, Unpacked};
 
 /// Opens plugins and puts releases together. One for the life of the process, for
@@ -42,6 +44,14 @@ pub enum AssembleError {
         version: Version,
         /// Why not.
         source: LoadError,
+    },
+    /// No release that can be read has it.
+    #[error("no installed release has {plugin} {version}; install one that has it")]
+    NotInstalled {
+        /// The plugin.
+        plugin: String,
+        /// The version.
+        version: Version,
     },
     /// A manifest has no digest where one should be.
     #[error(transparent)]
@@ -109,11 +119,11 @@ impl Assembler {
         for plugin in &to.manifest.plugins {
             let code = self.open(to, plugin)?;
             let readable = self.readable(plugin, before, &installed)?;
-            let ways = readable.iter();
-            let routes = ways.filter_map(|from| route(from, &code, &readable, &appups));
+            let edges = edges(&code, &readable, &appups);
             let ruling = Ruling {
                 start: plugin.start,
-                routes: routes.collect(),
+                routes: routes(&code, &readable, &edges),
+                edges,
                 code,
                 readable,
             };
@@ -157,6 +167,25 @@ impl Assembler {
         Ok(readable)
     }
 
+    /// The version `version` of a plugin, from whichever installed release has it, whether
+    /// any of them rules or not. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`AssembleError`]
+    pub fn code(&self, plugin: &str, version: &Version) -> Result<Arc<Code>, AssembleError> {
+        let installed = self.releases.readable();
+        let found = installed.iter().find_map(|release| {
+            let found = release.manifest.plugin(plugin)?;
+            (found.version == *version).then_some((release, found))
+        });
+        let (release, found) = found.ok_or_else(|| AssembleError::NotInstalled {
+            plugin: plugin.to_owned(),
+            version: version.clone(),
+        })?;
+        self.open(release, found)
+    }
+
     fn open(&self, release: &Unpacked, plugin: &ReleasePlugin) -> Result<Arc<Code>, AssembleError> {
         let path = release.dir.join(&plugin.file);
         let expected: Digest = plugin.sha256.parse()?;
@@ -193,29 +222,41 @@ impl Assembler {
     }
 }
 
-/// The way from the version `from` of a plugin to the version `to`. None: no appup
-/// knows one, or a version on it is not installed.
-fn route(
-    from: &Arc<Code>,
-    to: &Arc<Code>,
-    readable: &[Arc<Code>],
-    appups: &Appups,
-) -> Option<Route> {
-    let hops = way(to.plugin().name(), from.version(), to.version(), appups).ok()?;
-    let code = |version: &Version| {
-        let mut known = readable.iter().chain([to]);
-        known.find(|code| code.version() == version).cloned()
-    };
-    let hops = hops.into_iter().map(|hop| {
-        Some(RouteHop {
-            to: code(&hop.to)?,
-            change: hop.state,
+/// The steps between versions of a plugin of which the libraries are installed, also
+/// those that ask for another host: whoever starts with one has made sure of that.
+fn edges(code: &Arc<Code>, readable: &[Arc<Code>], appups: &Appups) -> Vec<RouteEdge> {
+    let codes = || readable.iter().chain([code]);
+    let versions = codes().map(|code| code.version());
+    let steps = steps_between(code.plugin().name(), versions, appups);
+    let edge = |step: plan::Step<'_>| {
+        let hop = step.hop();
+        let to = codes().find(|code| *code.version() == hop.to)?;
+        codes().find(|code| *code.version() == hop.from)?;
+        Some(RouteEdge {
+            hop: RouteHop {
+                to: Arc::clone(to),
+                change: hop.state,
+                timeout: (hop.timeout_ms > 0).then(|| Duration::from_millis(hop.timeout_ms)),
+                restart: hop.restart,
+            },
+            from: hop.from,
+            reversible: hop.reversible,
         })
-    });
-    Some(Route {
-        from: Arc::clone(from),
-        hops: hops.collect::<Option<_>>()?,
-    })
+    };
+    steps.into_iter().filter_map(edge).collect()
+}
+
+/// The ways to the version that shall rule, from each other that one leads from, for
+/// states without carries.
+fn routes(code: &Arc<Code>, readable: &[Arc<Code>], edges: &[RouteEdge]) -> Vec<Route> {
+    let route = |from: &Arc<Code>| {
+        let way = way(edges, RouteEdge::look, from.version(), code.version(), &[])?;
+        Some(Route {
+            from: Arc::clone(from),
+            hops: way.into_iter().map(|edge| edge.hop.clone()).collect(),
+        })
+    };
+    readable.iter().filter_map(route).collect()
 }
 
 /// The versions of a release's plugins.

@@ -18,6 +18,7 @@
 //!
 //! This crate must not know sockets, protocols, or how a command line is spelled.
 
+mod around;
 mod assemble;
 mod backup;
 mod book;

@@ -1,12 +1,23 @@
 //! What an upgrade will do: a pure function over releases and appups.
+//!
+//! Appups say what is wished (high level: `update`, `run`, …). A plan says what is done,
+//! in which order, with which bound and which way back: [`steps`] translates.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod steps;
+mod ways;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use host_model::Version;
-use host_model::appup::{Appup, Instruction, Path};
-use host_model::plan::{Change, Hop, Plan, PluginPlan, StateChange};
+use host_model::appup::Appup;
+use host_model::plan::{Change, Hop, Plan, PluginPlan};
 use host_model::release::ReleaseManifest;
 use thiserror::Error;
+
+pub(crate) use ways::{Step, steps_between};
+
+use steps::{Hooks, Moved};
+use ways::{NoWay, way};
 
 /// Why there is no plan. Nothing has been done.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -32,25 +43,19 @@ pub enum PlanError {
         /// Paths of that plugin.
         known: String,
     },
-    /// An instruction that this host cannot carry out.
-    #[error("{file} asks for {instruction}, which this host cannot do: {why}")]
-    Unsupported {
+    /// The host's own binary would have to be replaced.
+    #[error(
+        "{file} asks for restart_host on the way {way} {other}: the host's own program has to be replaced, and this host cannot hand over to another while it runs; say `host stop`, and then `host start` with release {release}"
+    )]
+    RestartHost {
         /// The appup.
         file: String,
-        /// The instruction.
-        instruction: &'static str,
-        /// Why not.
-        why: &'static str,
-    },
-    /// A path whose instructions do not say how the state crosses.
-    #[error("{file} says neither update nor load on its way {way} {other}; say one of them")]
-    NoStateChange {
-        /// The appup.
-        file: String,
-        /// `up` or `down`.
+        /// `up from` or `down to`.
         way: &'static str,
         /// The version at the other end.
         other: Version,
+        /// The release that shall run.
+        release: Version,
     },
     /// Plugins that wait for one another.
     #[error("depends_on goes round in a circle: {}; take one of them out", .0.join(" -> "))]
@@ -74,8 +79,9 @@ pub(crate) type Appups = BTreeMap<(String, Version), Appup>;
 
 /// What leads from the release `from` to the release `to`, dependencies first.
 ///
-/// Of several ways between two versions of a plugin the one with the fewest steps
-/// is taken.
+/// Of several ways between two versions of a plugin one is taken by the rule of
+/// [`host_model::way`], for a state without carries. An actor that has some takes the
+/// way over the versions that wrote them.
 ///
 /// # Errors
 ///
@@ -96,22 +102,35 @@ pub fn plan(
         .map(|plugin| plugin.name.as_str())
         .collect();
     let mut plugins = Vec::new();
+    let mut moved = Vec::new();
     for name in in_order(&names, to, appups)? {
+        let mut hooks = Hooks::default();
         let change = match (from.plugin(name), to.plugin(name)) {
             (Some(old), Some(new)) if old.version == new.version => Change::Keep {
                 version: new.version.clone(),
             },
-            (Some(old), Some(new)) => Change::Move {
-                from: old.version.clone(),
-                to: new.version.clone(),
-                hops: way(name, &old.version, &new.version, appups)?,
-            },
-            (None, Some(new)) => Change::Add {
-                version: new.version.clone(),
-            },
-            (Some(old), None) => Change::Remove {
-                version: old.version.clone(),
-            },
+            (Some(old), Some(new)) => {
+                let (old, new) = (&old.version, &new.version);
+                let steps = way(name, old, new, appups).map_err(|e| refused(e, &to.version))?;
+                hooks = Hooks::of_way(&steps);
+                Change::Move {
+                    from: old.clone(),
+                    to: new.clone(),
+                    hops: steps.iter().map(Step::hop).collect(),
+                }
+            }
+            (None, Some(new)) => {
+                hooks = Hooks::of_addition(name, &new.version, appups);
+                Change::Add {
+                    version: new.version.clone(),
+                }
+            }
+            (Some(old), None) => {
+                hooks = Hooks::of_addition(name, &old.version, appups).the_other_way();
+                Change::Remove {
+                    version: old.version.clone(),
+                }
+            }
             (None, None) => continue,
         };
         let newer = match &change {
@@ -121,6 +140,7 @@ pub fn plan(
             }
         };
         let appup = appups.get(&(name.to_owned(), newer.clone()));
+        moved.push(Moved { name, hooks });
         plugins.push(PluginPlan {
             plugin: name.to_owned(),
             probation: appup.map(|a| a.probation.clone()).unwrap_or_default(),
@@ -134,19 +154,45 @@ pub fn plan(
             to: hop.to.clone(),
         });
     }
-    let moved = plugins
+    let watched = plugins
         .iter()
         .filter(|plugin| matches!(plugin.change, Change::Move { .. }));
-    let windows = moved.map(|plugin| plugin.probation.window_s);
+    let windows = watched.map(|plugin| plugin.probation.window_s);
     let probation_s = windows.max().unwrap_or_default();
     let reversible = hops(&plugins).all(|(_, hop)| hop.reversible);
     Ok(Plan {
         from: from.version.clone(),
         to: to.version.clone(),
+        steps: steps::there(&plugins, &moved, probation_s),
+        back: steps::back(&plugins, &moved),
         plugins,
         reversible,
         probation_s,
     })
+}
+
+fn refused(error: NoWay, release: &Version) -> PlanError {
+    match error {
+        NoWay::None {
+            plugin,
+            from,
+            to,
+            known,
+        } => PlanError::NoPath {
+            newer: (&from).max(&to).clone(),
+            older: (&from).min(&to).clone(),
+            plugin,
+            from,
+            to,
+            known,
+        },
+        NoWay::RestartHost { file, way, other } => PlanError::RestartHost {
+            file,
+            way,
+            other,
+            release: release.clone(),
+        },
+    }
 }
 
 fn hops(plugins: &[PluginPlan]) -> impl Iterator<Item = (&str, &Hop)> {
@@ -212,151 +258,6 @@ fn circle<'a>(start: &'a str, waits_for: impl Fn(&str) -> Option<&'a str>) -> Ve
         seen.push(next);
     }
     seen.into_iter().map(str::to_owned).collect()
-}
-
-/// The shortest way between two versions of a plugin, by its appups.
-pub(crate) fn way(
-    plugin: &str,
-    from: &Version,
-    to: &Version,
-    appups: &Appups,
-) -> Result<Vec<Hop>, PlanError> {
-    let own: Vec<&Appup> = appups.values().filter(|a| a.plugin == plugin).collect();
-    let versions: BTreeSet<&Version> = own
-        .iter()
-        .map(|appup| &appup.version)
-        .chain([from, to])
-        .collect();
-    let mut came_from: BTreeMap<&Version, &Version> = BTreeMap::new();
-    let mut queue = VecDeque::from([from]);
-    while let Some(here) = queue.pop_front() {
-        if here == to {
-            break;
-        }
-        for next in &versions {
-            let known = *next == from || came_from.contains_key(next);
-            if !known && edge(&own, here, next).is_some() {
-                came_from.insert(next, here);
-                queue.push_back(next);
-            }
-        }
-    }
-    let mut steps = Vec::new();
-    let mut here = to;
-    while here != from {
-        let Some(before) = came_from.get(here) else {
-            return Err(PlanError::NoPath {
-                plugin: plugin.to_owned(),
-                from: from.clone(),
-                to: to.clone(),
-                newer: from.max(to).clone(),
-                older: from.min(to).clone(),
-                known: known_paths(&own),
-            });
-        };
-        steps.push((*before, here));
-        here = before;
-    }
-    steps
-        .into_iter()
-        .rev()
-        .map(|(from, to)| hop(&own, from, to))
-        .collect()
-}
-
-/// The appup and path that say how to get from `from` to `to`, and the instructions.
-fn edge<'a>(
-    own: &[&'a Appup],
-    from: &Version,
-    to: &Version,
-) -> Option<(&'a Appup, &'a Path, &'a [Instruction])> {
-    let (newer, older) = (from.max(to), from.min(to));
-    let appup = own.iter().find(|appup| appup.version == *newer)?;
-    let path = appup.path(older)?;
-    let instructions = if to == newer { &path.up } else { &path.down };
-    (!instructions.is_empty()).then_some((appup, path, instructions.as_slice()))
-}
-
-fn hop(own: &[&Appup], from: &Version, to: &Version) -> Result<Hop, PlanError> {
-    let (appup, path, instructions) =
-        edge(own, from, to).expect("the way was found over this edge");
-    let file = format!("{}-{}.toml", appup.plugin, appup.version);
-    let up = *to == appup.version;
-    let mut found = None;
-    for instruction in instructions {
-        let unsupported = |instruction, why| PlanError::Unsupported {
-            file: file.clone(),
-            instruction,
-            why,
-        };
-        match instruction {
-            Instruction::Update {
-                timeout_ms,
-                suspend: false,
-                ..
-            } => {
-                let change = if up {
-                    StateChange::Up
-                } else {
-                    StateChange::Down
-                };
-                found = Some((change, *timeout_ms));
-            }
-            Instruction::Load { .. } => found = Some((StateChange::Same, 0)),
-            Instruction::Update { suspend: true, .. } => {
-                return Err(unsupported("suspend", "it has no gates yet"));
-            }
-            Instruction::Run { .. } => return Err(unsupported("run", "it has no hooks yet")),
-            Instruction::Add { .. } | Instruction::Remove { .. } => {
-                return Err(unsupported(
-                    "add or remove",
-                    "a plugin comes and goes with the release's manifest",
-                ));
-            }
-            Instruction::Restart { .. } => {
-                return Err(unsupported(
-                    "restart",
-                    "an update or load does it actor by actor",
-                ));
-            }
-            Instruction::RestartHost { .. } => {
-                return Err(unsupported(
-                    "restart_host",
-                    "replacing the host's own binary needs a handover; stop it and start the new release",
-                ));
-            }
-        }
-    }
-    let (state, timeout_ms) = found.ok_or_else(|| PlanError::NoStateChange {
-        file: file.clone(),
-        way: if up { "up from" } else { "down to" },
-        other: if up { from.clone() } else { to.clone() },
-    })?;
-    let back = if up { &path.down } else { &path.up };
-    Ok(Hop {
-        from: from.clone(),
-        to: to.clone(),
-        state,
-        reversible: !back.is_empty(),
-        timeout_ms,
-    })
-}
-
-fn known_paths(own: &[&Appup]) -> String {
-    let paths: Vec<String> = own
-        .iter()
-        .flat_map(|appup| {
-            appup
-                .paths
-                .iter()
-                .map(|path| format!("{} <-> {}", path.from, appup.version))
-        })
-        .collect();
-    if paths.is_empty() {
-        "none".to_owned()
-    } else {
-        paths.join(", ")
-    }
 }
 
 #[cfg(test)]

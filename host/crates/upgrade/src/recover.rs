@@ -52,6 +52,8 @@ mod tests {
                     from: old,
                     to: new,
                     plugins: Vec::new(),
+                    steps: Vec::new(),
+                    back: Vec::new(),
                     reversible: true,
                     probation_s: 60,
                 },

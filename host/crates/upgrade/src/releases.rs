@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use host_model::Version;
-use host_model::appup::Appup;
+use host_model::appup::{Appup, InvalidAppup};
 use host_model::control::{PluginRow, ReleaseRow};
 use host_model::release::{ReleaseManifest, ReleasePlugin, ReleaseStatus};
 use thiserror::Error;
@@ -40,6 +40,9 @@ pub enum ReleasesError {
         /// What is there instead.
         known: String,
     },
+    /// An appup of it says what is not understood. Its author is to blame.
+    #[error("{0}\nmend that, and build and install the release again")]
+    Appup(InvalidAppup),
     /// A file of it cannot be read, or makes no sense.
     #[error("read {}: {problem}; install the release again", file.display())]
     Broken {
@@ -207,7 +210,8 @@ impl Unpacked {
     ///
     /// # Errors
     ///
-    /// [`ReleasesError::Broken`], which names the file.
+    /// [`ReleasesError::Appup`] with all that is wrong in a file, or
+    /// [`ReleasesError::Broken`].
     pub fn appups(&self) -> Result<Vec<Appup>, ReleasesError> {
         let read = |file: &Path| -> Result<Appup, ReleasesError> {
             let path = self.dir.join(file);
@@ -217,7 +221,12 @@ impl Unpacked {
             };
             let text = fs::read_to_string(&path).map_err(|e| broken(e.to_string()))?;
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            Appup::parse(&name, &text).map_err(|e| broken(e.problem))
+            Appup::parse(&name, &text).map_err(|invalid| {
+                ReleasesError::Appup(InvalidAppup {
+                    file: path.display().to_string(),
+                    ..invalid
+                })
+            })
         };
         self.manifest
             .upgrade_scripts

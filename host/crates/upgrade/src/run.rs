@@ -27,6 +27,8 @@ pub(crate) struct Run {
     pub(crate) rehearsal: Option<Box<RehearsalReport>>,
     /// The new release, put together and not yet ruling.
     pub(crate) staged: Option<Release>,
+    /// Whether the gates were opened again before the switch.
+    pub(crate) gates_reopened: bool,
     began: Instant,
     /// Actors that came over on the way there, before any went back.
     pub(crate) came_over: u64,
@@ -51,6 +53,7 @@ impl Run {
             asked,
             rehearsal: None,
             staged: None,
+            gates_reopened: false,
             began: Instant::now(),
             came_over: 0,
         }
@@ -85,7 +88,7 @@ impl Run {
                 State::Planned => self.verify().await,
                 State::Verified => self.rehearse().await,
                 State::Rehearsed => self.stage().await,
-                State::Staged => Event::SwitchBegan,
+                State::Staged => self.prepare().await,
                 State::Switching => self.switch().await,
                 State::Probation { until_ms } => {
                     let until_ms = *until_ms;
@@ -149,7 +152,7 @@ impl Run {
 
     /// Writes until the store has it. It says no before COMMIT when a disk is full,
     /// say, and an upgrade half done is nothing to leave alone.
-    pub(crate) async fn write(&self, mut book: Book) -> Result<(), HostEnds> {
+    pub(crate) async fn write(&mut self, mut book: Book) -> Result<(), HostEnds> {
         loop {
             let again = book.clone();
             let Err(error) = book.write(&self.upgrader.actors).await else {
@@ -159,6 +162,9 @@ impl Run {
                 return Err(HostEnds);
             }
             tracing::error!(%error, "the state of an upgrade could not be written; trying again");
+            // Nobody is to wait for a disk before a gate.
+            self.open_gates();
+            self.gates_reopened = true;
             tokio::time::sleep(WRITE_AGAIN_AFTER).await;
             book = again;
         }

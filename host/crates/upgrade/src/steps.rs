@@ -10,6 +10,7 @@ use host_journal::unix_ms;
 use host_model::control::{Progress, RehearsalOutcome, RehearsalReport};
 use host_model::error::chain;
 use host_model::limits::PROBATION_MAX;
+use host_model::plan::{Action, Plan};
 
 use crate::book::Book;
 use crate::engine::Asked;
@@ -21,9 +22,9 @@ use crate::state::{Event, Reason, State};
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// Why an upgrade goes back that an operator wants to.
-const BY_HAND: &str = "an operator rolled it back";
+pub(crate) const BY_HAND: &str = "an operator rolled it back";
 
-enum Swept {
+pub(crate) enum Swept {
     All,
     Failed(Reason),
 }
@@ -124,12 +125,15 @@ impl Run {
             .staged
             .take()
             .expect("a switch follows a stage in the same process");
+        if let Err(reason) = self.close_gates().await {
+            return Event::Failed { reason };
+        }
         self.upgrader.actors.install(release);
-        match self.come_over().await {
-            Swept::All => Event::AllSwitched {
+        match self.bring_over().await {
+            Ok(()) => Event::AllSwitched {
                 until_ms: unix_ms().saturating_add(self.probation_ms()),
             },
-            Swept::Failed(reason) => Event::Failed { reason },
+            Err(reason) => Event::Failed { reason },
         }
     }
 
@@ -158,7 +162,7 @@ impl Run {
                 return failed(why);
             }
         }
-        match self.come_over().await {
+        match self.come_over(None).await {
             Swept::All => Event::Committed,
             Swept::Failed(reason) => Event::Failed { reason },
         }
@@ -169,6 +173,9 @@ impl Run {
     pub(crate) async fn go_back(&mut self) -> Event {
         let actors = Arc::clone(&self.upgrader.actors);
         self.came_over = self.came_over.max(actors.migrations().migrated());
+        let steps = self.upgrade.plan.back.clone();
+        let (before, behind) = Plan::around_switch(&steps);
+        self.run_hooks_back(before).await;
         // Before the old release rules again: from then on failures count.
         actors.migrations().reset();
         match self.assemble(false).await {
@@ -179,7 +186,17 @@ impl Run {
                 };
             }
         }
-        match self.bring_back().await {
+        for step in behind {
+            match &step.action {
+                Action::Sweep { plugin } => {
+                    if let Swept::Failed(reason) = self.bring_back(Some(plugin)).await {
+                        return Event::GotStuck { reason };
+                    }
+                }
+                _ => self.run_hooks_back(std::slice::from_ref(step)).await,
+            }
+        }
+        match self.bring_back(None).await {
             Swept::All => Event::AllReturned,
             Swept::Failed(reason) => Event::GotStuck { reason },
         }
@@ -187,18 +204,18 @@ impl Run {
 
     /// Brings everyone over. Who cannot come ends an upgrade; on an operator's way
     /// back it is set aside.
-    async fn come_over(&mut self) -> Swept {
+    pub(crate) async fn come_over(&mut self, plugin: Option<&str>) -> Swept {
         match self.upgrade.rollback {
-            true => self.bring_back().await,
-            false => self.sweep().await,
+            true => self.bring_back(plugin).await,
+            false => self.sweep(plugin).await,
         }
     }
 
     /// Brings back whoever can go back, and sets the others aside, until nobody is left.
-    async fn bring_back(&mut self) -> Swept {
+    async fn bring_back(&mut self, plugin: Option<&str>) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
         loop {
-            if let Swept::Failed(reason) = self.sweep_back().await {
+            if let Swept::Failed(reason) = self.sweep_back(plugin).await {
                 return Swept::Failed(reason);
             }
             let failures = actors.migrations().take_failures();
@@ -230,9 +247,9 @@ impl Run {
     }
 
     /// Brings back whoever can go back, and says meanwhile how far it is.
-    async fn sweep_back(&mut self) -> Swept {
+    async fn sweep_back(&mut self, plugin: Option<&str>) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
-        let sweep = actors.sweep(false);
+        let sweep = actors.sweep_of(plugin, false);
         tokio::pin!(sweep);
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
@@ -272,12 +289,9 @@ impl Run {
     }
 
     /// Brings over whoever is behind, while failures and an operator's wishes are heard.
-    async fn sweep(&mut self) -> Swept {
+    async fn sweep(&mut self, plugin: Option<&str>) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
-        let sweep = {
-            let actors = Arc::clone(&actors);
-            async move { actors.sweep(true).await }
-        };
+        let sweep = actors.sweep_of(plugin, true);
         tokio::pin!(sweep);
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
@@ -320,6 +334,7 @@ impl Run {
     /// The release that shall rule: the new one, or on the way back the old one.
     async fn assemble(&self, forward: bool) -> Result<Release, String> {
         let upgrader = Arc::clone(&self.upgrader);
+        let goes_back = !forward || self.upgrade.rollback;
         let plan = &self.upgrade.plan;
         let (to, from) = if forward {
             (plan.to.clone(), plan.from.clone())
@@ -331,7 +346,11 @@ impl Run {
             let read = |version| releases.read(version).map_err(|e| chain(&e));
             let (to, from) = (read(&to)?, read(&from)?);
             let release = upgrader.assembler.assemble(&to, Some(&from));
-            release.map_err(|e| chain(&e))
+            let release = release.map_err(|e| chain(&e))?;
+            Ok(match goes_back {
+                true => release.without_timeouts(),
+                false => release,
+            })
         });
         assembled.await.unwrap_or_else(|e| Err(e.to_string()))
     }

@@ -37,6 +37,7 @@ const TABLE: PluginVt = PluginVt {
     config: functions::config,
     drop: functions::drop_state,
     shutdown: functions::shutdown,
+    run: functions::run,
 };
 
 /// A table of a minor that this host does not know: more functions behind the
@@ -58,6 +59,12 @@ extern "C" fn host_plugin_entry() -> *const PluginVt {
         // The header is, and some function is not.
         "short_table" => PluginVt {
             size: offset_of!(PluginVt, shutdown),
+            ..TABLE
+        },
+        // As it was before there were hooks.
+        "minor_0_table" => PluginVt {
+            size: offset_of!(PluginVt, run),
+            abi_minor: 0,
             ..TABLE
         },
         "longer_table" => return longer(),

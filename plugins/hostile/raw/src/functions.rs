@@ -148,3 +148,7 @@ pub(crate) unsafe extern "C" fn drop_state(_: *mut State) {}
 pub(crate) unsafe extern "C" fn shutdown(_: *const Sink) -> Status {
     Status::OK
 }
+
+pub(crate) unsafe extern "C" fn run(_: *const Call, _: *const Sink) -> Status {
+    Status::OK
+}

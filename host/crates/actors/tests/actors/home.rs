@@ -144,6 +144,8 @@ impl Home {
             let hop = |step| RouteHop {
                 to: code(step),
                 change,
+                timeout: None,
+                restart: false,
             };
             steps.into_iter().map(hop).collect()
         };
@@ -155,6 +157,7 @@ impl Home {
             code: code(minor),
             start: Start::Permanent,
             routes: routes.collect(),
+            edges: Vec::new(),
             readable: Vec::new(),
         };
         Release {
@@ -162,6 +165,11 @@ impl Home {
             plugins: [("faulty".to_owned(), ruling)].into(),
             before: BTreeMap::from([("faulty".to_owned(), code(before).version().clone())]),
         }
+    }
+
+    /// The versions 0.1.0, 0.2.0 and 0.3.0.
+    pub(crate) fn codes(&self) -> [Arc<Code>; 3] {
+        self.codes.clone()
     }
 
     /// Writes to the journal as no actor would, before any is started.

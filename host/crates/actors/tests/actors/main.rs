@@ -7,7 +7,9 @@
 )]
 
 mod faults;
+mod gates;
 mod home;
+mod hooks;
 mod keys;
 mod large;
 mod messages;
@@ -19,6 +21,7 @@ mod rows;
 mod sleep;
 mod store;
 mod way_back;
+mod ways;
 
 /// The child process that looks at a library before this one opens it: this very
 /// program, asked for this one test by [`home`], with the library as last argument.

@@ -1,7 +1,7 @@
 //! Golden texts.
 
 use host_model::control::{ActorCounts, Quantiles, Readiness};
-use host_model::plan::{Hop, PluginPlan};
+use host_model::plan::{Action, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo};
 use host_model::{ActorId, Version};
 
 use super::*;
@@ -129,14 +129,33 @@ RELEASE  STATUS            PLUGINS
 }
 
 #[test]
-fn a_plan_says_what_has_no_way_back() {
+fn a_plan_says_what_is_done_in_which_order_and_what_takes_it_back() {
     let hop = Hop {
         from: v(1),
         to: v(2),
         state: StateChange::Up,
         reversible: false,
         timeout_ms: 5_000,
+        suspend: true,
+        restart: false,
     };
+    let donations = || "donations".to_owned();
+    let run = |hook: &str| Action::Run {
+        plugin: donations(),
+        version: v(2),
+        hook: hook.to_owned(),
+    };
+    let step = |action, timeout_ms, undo| Step {
+        action,
+        timeout_ms,
+        undo,
+    };
+    let plugin = donations();
+    let suspend = Action::Suspend { plugin };
+    let plugin = donations();
+    let resume = Action::Resume { plugin };
+    let plugin = donations();
+    let sweep = Action::Sweep { plugin };
     let shown = plan(&Plan {
         from: v(1),
         to: v(2),
@@ -147,7 +166,7 @@ fn a_plan_says_what_has_no_way_back() {
                 probation: Default::default(),
             },
             PluginPlan {
-                plugin: "donations".to_owned(),
+                plugin: donations(),
                 change: Change::Move {
                     from: v(1),
                     to: v(2),
@@ -156,21 +175,47 @@ fn a_plan_says_what_has_no_way_back() {
                 probation: Default::default(),
             },
         ],
+        steps: vec![
+            step(Action::Verify, None, Undo::Nothing),
+            step(Action::Stage, Some(10_000), Undo::Nothing),
+            step(run("before"), Some(250), Undo::Hooks),
+            step(suspend, Some(5_000), Undo::Resume),
+            step(Action::Switch, None, Undo::Switch),
+            step(resume, None, Undo::Nothing),
+            step(sweep.clone(), Some(5_000), Undo::Impossible),
+            step(Action::Watch, Some(60_000), Undo::Nothing),
+            step(Action::Commit, None, Undo::Rollback),
+        ],
+        back: vec![
+            step(Action::Switch, None, Undo::Nothing),
+            step(sweep, None, Undo::Nothing),
+            step(run("undo"), Some(5_000), Undo::Nothing),
+        ],
         reversible: false,
         probation_s: 60,
     });
-    assert_eq!(
-        shown,
-        "\
+    let golden = "\
 release 0.1.0 to 0.2.0
 
 PLUGIN     CHANGE          STATE  BACK
 zakat      keep 0.1.0      -      -
 donations  0.1.0 to 0.2.0  up     no
 
+STEP  DOES     WHAT                                                  AT MOST       UNDONE BY
+1     verify   all that it needs is there, and is what it should be  -             -
+2     stage    the new plugins are opened                            10s a plugin  -
+3     run      the hook `before` of donations 0.2.0                  250ms         the hooks of the way back
+4     suspend  donations: messages queue, handlers inside end        5s            what has queued runs, in the old version
+5     switch   release 0.2.0 rules, for all plugins at once          -             release 0.1.0 rules again
+6     resume   donations: what has queued runs, in the new version   -             -
+7     sweep    donations: every actor comes over                     5s an actor   NOTHING
+8     watch    release 0.2.0 is watched                              1m 0s         -
+9     commit   release 0.2.0 becomes permanent                       -             host rollback
+
+where it goes back: switch to release 0.1.0, sweep donations, run `undo` of donations 0.2.0
 probation 1m 0s; NO WAY BACK: the upgrade needs --one-way
-"
-    );
+";
+    assert_eq!(shown, golden);
 }
 
 #[test]

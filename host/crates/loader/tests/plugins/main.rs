@@ -10,6 +10,7 @@ mod actor;
 mod built;
 mod effects;
 mod faults;
+mod hooks;
 mod inspected;
 mod logs;
 mod opened;

@@ -69,7 +69,7 @@ pub enum Command {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
-    /// Count, ticks, size, notes, version.
+    /// Count, ticks, size, notes, version, and the hooks that have run.
     Summary {},
 }
 

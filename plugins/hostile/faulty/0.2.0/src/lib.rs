@@ -6,10 +6,13 @@
 //! something to be about. The mark that `plan_trouble` left in the state, in
 //! either version, decides what goes wrong here: see [`Trouble`].
 //!
+//! Its hooks do what their name says: `refuse`, `panic`, `abort`, `sleep-MS`.
+//!
 //! Without trouble all is well both ways: `down(up(S))` is `S`, and `up(down(N))`
 //! is `N`, because the notes travel in the carry.
 
 mod command;
+mod hook;
 mod migrate;
 mod ruin;
 
@@ -105,6 +108,7 @@ impl Plugin for Faulty {
                 "ticks": self.old.ticks,
                 "bytes": self.old.padding.len(),
                 "notes": self.notes,
+                "hooks": hook::ran(),
                 "version": Self::VERSION,
             }))),
         }
@@ -137,6 +141,10 @@ impl Plugin for Faulty {
             return Err(Violation::new("not broken", "broken, as it was told to"));
         }
         Ok(())
+    }
+
+    fn run(hook: &str, _cx: &Cx<'_>) -> Result<(), Rejection> {
+        hook::run(hook)
     }
 
     fn health() -> Result<(), Rejection> {

@@ -1,0 +1,499 @@
+//! From the text of an appup to its content, or to all that is wrong with it.
+
+use std::ops::Range;
+
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Appup, Instruction, Path, Probation, Problem};
+use crate::id::is_plugin_name;
+use crate::limits::{APPUP_TIMEOUT_DEFAULT, APPUP_TIMEOUT_MAX, PAUSE_BUDGET_DEFAULT};
+
+/// The instructions, each with what it takes.
+const INSTRUCTIONS: [(&str, &str); 7] = [
+    ("update", "\"state\""),
+    ("load", "\"code\""),
+    ("add", "\"plugin\""),
+    ("remove", "\"plugin\""),
+    ("restart", "\"plugin\""),
+    ("run", "\"NAME OF A HOOK\""),
+    ("restart_host", "true"),
+];
+
+/// What may stand beside an instruction.
+const OPTIONS: [&str; 2] = ["timeout_ms", "suspend"];
+
+const FILE_KEYS: [&str; 5] = ["plugin", "version", "depends_on", "path", "probation"];
+const PATH_KEYS: [&str; 5] = ["from", "up", "down", "declared", "pause_budget_ms"];
+
+type Value<'a> = Spanned<DeValue<'a>>;
+type Table<'a> = DeTable<'a>;
+
+pub(super) fn read(file: &str, text: &str) -> Result<Appup, Vec<Problem>> {
+    let mut reader = Reader {
+        text,
+        problems: Vec::new(),
+    };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        let appup = reader.appup(file, table.get_ref());
+        if reader.problems.is_empty() {
+            return Ok(appup);
+        }
+    }
+    for error in errors {
+        reader.wrong(error.span().unwrap_or_default(), error.message());
+    }
+    reader.problems.sort_by_key(|problem| problem.line);
+    Err(reader.problems)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, at: Range<usize>, text: impl Into<String>) {
+        let before = self.text.get(..at.start).unwrap_or(self.text);
+        self.problems.push(Problem {
+            line: before.matches('\n').count() + 1,
+            text: text.into(),
+        });
+    }
+
+    /// Says of each key that is none of `known`, and which it might be.
+    fn only(&mut self, table: &Table<'_>, known: &[&str], what: &str) {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if !known.contains(&name) {
+                let text = format!(
+                    "`{name}` is no key of {what}{}; there are: {}",
+                    suggestion(name, known),
+                    known.join(", ")
+                );
+                self.wrong(key.span(), text);
+            }
+        }
+    }
+
+    /// A value that is not what it should be.
+    fn not(&mut self, key: &str, value: &Value<'_>, wanted: &str) {
+        let found = shown(value);
+        self.wrong(
+            value.span(),
+            format!("{key} = {found}, which is no {wanted}"),
+        );
+    }
+
+    fn appup(&mut self, file: &str, table: &Table<'_>) -> Appup {
+        self.only(table, &FILE_KEYS, "an appup");
+        let plugin = self.plugin(table);
+        let version = self.version(table);
+        if let (Some((plugin, at)), Some((version, _))) = (&plugin, &version) {
+            let named = format!("{plugin}-{version}.toml");
+            if file != named {
+                let text = format!(
+                    "it is the appup of {plugin} {version}, so its file should be called {named}"
+                );
+                self.wrong(at.clone(), text);
+            }
+        }
+        let plugin = plugin.map(|(plugin, _)| plugin).unwrap_or_default();
+        let version = version.map_or(Version::new(0, 0, 0), |(version, _)| version);
+        let depends_on = self.depends_on(table, &plugin);
+        let paths = match table.get("path") {
+            None => Vec::new(),
+            Some(value) => self.paths(value),
+        };
+        let probation = match table.get("probation") {
+            None => Probation::default(),
+            Some(value) => self.probation(value),
+        };
+        Appup {
+            plugin,
+            version,
+            depends_on,
+            paths,
+            probation,
+        }
+    }
+
+    fn plugin(&mut self, table: &Table<'_>) -> Option<(String, Range<usize>)> {
+        const RIGHT: &str = "plugin's name (1 to 64 of a-z 0-9 - _)";
+        let Some(value) = table.get("plugin") else {
+            self.wrong(0..0, "it does not say whose it is; write plugin = \"NAME\"");
+            return None;
+        };
+        match value.get_ref().as_str() {
+            Some(name) if is_plugin_name(name) => Some((name.to_owned(), value.span())),
+            _ => {
+                self.not("plugin", value, RIGHT);
+                None
+            }
+        }
+    }
+
+    fn version(&mut self, table: &Table<'_>) -> Option<(Version, Range<usize>)> {
+        let Some(value) = table.get("version") else {
+            let text = "it does not say of which version it is; write version = \"0.2.0\"";
+            self.wrong(0..0, text);
+            return None;
+        };
+        let version = value.get_ref().as_str().and_then(|text| text.parse().ok());
+        if version.is_none() {
+            self.not("version", value, "version; write it as \"0.2.0\"");
+        }
+        version.map(|version| (version, value.span()))
+    }
+
+    fn depends_on(&mut self, table: &Table<'_>, plugin: &str) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let found = table.get("depends_on");
+        for (name, at) in found.map_or(Vec::new(), |it| self.texts("depends_on", it)) {
+            if !is_plugin_name(&name) {
+                let text = format!("depends_on names {name:?}, which is no plugin's name");
+                self.wrong(at, text);
+            } else if name == plugin {
+                let text = format!("{plugin} depends on itself; take it out of depends_on");
+                self.wrong(at, text);
+            } else if names.contains(&name) {
+                self.wrong(at, format!("depends_on names {name} twice"));
+            } else {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// An array of texts.
+    fn texts(&mut self, key: &str, value: &Value<'_>) -> Vec<(String, Range<usize>)> {
+        const WANTED: &str = "list of texts; write it as [\"one\", \"two\"]";
+        let Some(array) = value.get_ref().as_array() else {
+            self.not(key, value, WANTED);
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for item in array.iter() {
+            match item.get_ref().as_str() {
+                Some(text) => texts.push((text.to_owned(), item.span())),
+                None => self.not(key, item, WANTED),
+            }
+        }
+        texts
+    }
+
+    fn paths(&mut self, value: &Value<'_>) -> Vec<Path> {
+        const WANTED: &str = "list of paths; begin each with [[path]]";
+        let Some(array) = value.get_ref().as_array() else {
+            self.not("path", value, WANTED);
+            return Vec::new();
+        };
+        let mut paths: Vec<Path> = Vec::new();
+        for item in array.iter() {
+            let Some(table) = item.get_ref().as_table() else {
+                self.not("path", item, WANTED);
+                continue;
+            };
+            let path = self.path(item.span(), table);
+            if !path.is_between_versions() && paths.iter().any(|it| !it.is_between_versions()) {
+                let text = "a second path adds or removes the plugin; one says it for all";
+                self.wrong(item.span(), text);
+            }
+            paths.push(path);
+        }
+        paths
+    }
+
+    fn path(&mut self, at: Range<usize>, table: &Table<'_>) -> Path {
+        self.only(table, &PATH_KEYS, "a path");
+        let up = match table.get("up") {
+            Some(value) => self.way("up", value),
+            None => {
+                let text = "the path has no up; write up = [{ update = \"state\" }], or load = \"code\" where only the code changes";
+                self.wrong(at.clone(), text);
+                Vec::new()
+            }
+        };
+        let down = match table.get("down") {
+            Some(value) => self.way("down", value),
+            None => Vec::new(),
+        };
+        let declared = match table.get("declared") {
+            Some(value) => self.texts("declared", value),
+            None => Vec::new(),
+        };
+        let pause_budget_ms = match table.get("pause_budget_ms") {
+            Some(value) => self.milliseconds("pause_budget_ms", value),
+            None => milliseconds(PAUSE_BUDGET_DEFAULT),
+        };
+        let mut path = Path {
+            from: VersionReq::STAR,
+            up,
+            down,
+            declared: declared.into_iter().map(|(text, _)| text).collect(),
+            pause_budget_ms,
+        };
+        let whole = self.check_whole(&at, &path);
+        match table.get("from") {
+            Some(value) if whole => {
+                let text = "a plugin that is added comes from no version; take from out";
+                self.wrong(value.span(), text);
+            }
+            Some(value) => path.from = self.from(value),
+            None if whole => {}
+            None => {
+                let text = "the path does not say from which versions it leads; write from = \"~0.1\", as in Cargo.toml";
+                self.wrong(at, text);
+            }
+        }
+        path
+    }
+
+    /// Whether the path is one by which the plugin comes and goes.
+    fn check_whole(&mut self, at: &Range<usize>, path: &Path) -> bool {
+        let has = |way: &[Instruction], it: &Instruction| way.contains(it);
+        let adds = has(&path.up, &Instruction::Add);
+        let removes = has(&path.down, &Instruction::Remove);
+        if has(&path.up, &Instruction::Remove) || has(&path.down, &Instruction::Add) {
+            let text = "a plugin is added on the way up and removed on the way down: write up = [{ add = \"plugin\" }] and down = [{ remove = \"plugin\" }]";
+            self.wrong(at.clone(), text);
+            return true;
+        }
+        if (adds || removes) && !(adds && (removes || path.down.is_empty())) {
+            let text = "the path adds or removes the plugin on one of its ways only; write up = [{ add = \"plugin\" }] and down = [{ remove = \"plugin\" }]";
+            self.wrong(at.clone(), text);
+        }
+        adds || removes
+    }
+
+    fn from(&mut self, value: &Value<'_>) -> VersionReq {
+        let from: Option<VersionReq> = value.get_ref().as_str().and_then(|it| it.parse().ok());
+        let Some(from) = from else {
+            let wanted = "requirement on versions; write it as in Cargo.toml: \"~0.1\", \"=0.1.3\", \">=0.1, <0.3\"";
+            self.not("from", value, wanted);
+            return VersionReq::STAR;
+        };
+        from
+    }
+
+    fn way(&mut self, way: &str, value: &Value<'_>) -> Vec<Instruction> {
+        let wanted = "list of instructions; write it as [{ update = \"state\" }]";
+        let Some(array) = value.get_ref().as_array() else {
+            self.not(way, value, wanted);
+            return Vec::new();
+        };
+        let before = self.problems.len();
+        let mut instructions = Vec::new();
+        for item in array.iter() {
+            match item.get_ref().as_table() {
+                Some(table) => instructions.extend(self.instruction(item, table)),
+                None => self.not(way, item, "instruction; write it as { update = \"state\" }"),
+            }
+        }
+        // What is not understood may be what would be missed here.
+        if self.problems.len() == before {
+            self.check_way(way, value, &instructions);
+        }
+        instructions
+    }
+
+    fn check_way(&mut self, way: &str, value: &Value<'_>, instructions: &[Instruction]) {
+        let changes: Vec<&str> = instructions
+            .iter()
+            .filter(|it| {
+                matches!(
+                    it,
+                    Instruction::Update { .. }
+                        | Instruction::Load
+                        | Instruction::Add
+                        | Instruction::Remove
+                )
+            })
+            .map(Instruction::name)
+            .collect();
+        let count = |it| instructions.iter().filter(|other| *other == it).count();
+        let text = match changes[..] {
+            [] if way == "down" && instructions.is_empty() => {
+                "down is empty, so there is no way back; say so by taking it out, or write down = [{ update = \"state\" }]".to_owned()
+            }
+            [] if count(&Instruction::Restart) == 0 => format!(
+                "{way} does not say how the state crosses; put an update = \"state\" in, or a load = \"code\" where only the code changes"
+            ),
+            [] | [_] if count(&Instruction::Restart) > 1 => {
+                format!("{way} says restart twice; once is enough")
+            }
+            [change @ ("add" | "remove")] if count(&Instruction::Restart) > 0 => {
+                format!("{way} says {change} and restart; a plugin that comes or goes has no actors to restart")
+            }
+            [] | [_] => return,
+            [first, second, ..] => format!(
+                "{way} says {first} and {second}; a state crosses once, so take one of them out"
+            ),
+        };
+        self.wrong(value.span(), text);
+    }
+
+    fn instruction(&mut self, item: &Value<'_>, table: &Table<'_>) -> Option<Instruction> {
+        let names = INSTRUCTIONS.map(|(name, _)| name);
+        let mut found: Option<(&str, &Value<'_>)> = None;
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            if OPTIONS.contains(&name) {
+                continue;
+            }
+            if !names.contains(&name) {
+                let mut known = names.to_vec();
+                known.extend(OPTIONS);
+                let text = format!(
+                    "`{name}` is no instruction{}; there are: {}",
+                    suggestion(name, &known),
+                    names.join(", ")
+                );
+                self.wrong(key.span(), text);
+                return None;
+            }
+            if let Some((other, _)) = found {
+                let text = format!(
+                    "one instruction says {other} and {name}; write each in braces of its own"
+                );
+                self.wrong(key.span(), text);
+                return None;
+            }
+            found = Some((name, value));
+        }
+        let Some((name, value)) = found else {
+            let text = format!(
+                "an instruction is missing in these braces; there are: {}",
+                names.join(", ")
+            );
+            self.wrong(item.span(), text);
+            return None;
+        };
+        self.options(name, table);
+        let timeout_ms = match table.get("timeout_ms") {
+            Some(value) => self.milliseconds("timeout_ms", value),
+            None => milliseconds(APPUP_TIMEOUT_DEFAULT),
+        };
+        let is = |text| value.get_ref().as_str() == Some(text);
+        let instruction = match name {
+            "update" if is("state") => Some(Instruction::Update {
+                timeout_ms,
+                suspend: self.suspend(table),
+            }),
+            "load" if is("code") => Some(Instruction::Load),
+            "add" if is("plugin") => Some(Instruction::Add),
+            "remove" if is("plugin") => Some(Instruction::Remove),
+            "restart" if is("plugin") => Some(Instruction::Restart),
+            "run" => match value.get_ref().as_str() {
+                Some(hook) if !hook.is_empty() => Some(Instruction::Run {
+                    hook: hook.to_owned(),
+                    timeout_ms,
+                }),
+                _ => None,
+            },
+            "restart_host" if value.get_ref().as_bool() == Some(true) => {
+                Some(Instruction::RestartHost)
+            }
+            _ => None,
+        };
+        if instruction.is_none() {
+            let right = INSTRUCTIONS.iter().find(|(known, _)| *known == name);
+            let right = right.map_or("", |(_, right)| right);
+            let text = format!(
+                "{name} = {}, which is not known; write {name} = {right}",
+                shown(value)
+            );
+            self.wrong(value.span(), text);
+        }
+        instruction
+    }
+
+    /// Says of an option that its instruction does not take.
+    fn options(&mut self, instruction: &str, table: &Table<'_>) {
+        for (key, _) in table {
+            let option = key.get_ref().as_ref();
+            let takers: &[&str] = match option {
+                "timeout_ms" => &["update", "run"],
+                "suspend" => &["update"],
+                _ => continue,
+            };
+            if !takers.contains(&instruction) {
+                let text = format!(
+                    "{instruction} takes no {option}; it belongs to {}",
+                    takers.join(" and ")
+                );
+                self.wrong(key.span(), text);
+            }
+        }
+    }
+
+    fn suspend(&mut self, table: &Table<'_>) -> bool {
+        let Some(value) = table.get("suspend") else {
+            return false;
+        };
+        let suspend = value.get_ref().as_bool();
+        if suspend.is_none() {
+            self.not("suspend", value, "truth value; write true or false");
+        }
+        suspend.unwrap_or_default()
+    }
+
+    /// A number of milliseconds from 1 to the longest that anything may take.
+    fn milliseconds(&mut self, key: &str, value: &Value<'_>) -> u64 {
+        let most = milliseconds(APPUP_TIMEOUT_MAX);
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|it| u64::from_str_radix(it.as_str(), it.radix()).ok());
+        match number {
+            Some(ms) if (1..=most).contains(&ms) => ms,
+            _ => {
+                let wanted = format!("number of milliseconds from 1 to {most}; write {key} = 5000");
+                self.not(key, value, &wanted);
+                1
+            }
+        }
+    }
+
+    fn probation(&mut self, value: &Value<'_>) -> Probation {
+        Probation::deserialize(value.clone().into_deserializer()).unwrap_or_else(|error| {
+            let at = error.span().unwrap_or_else(|| value.span());
+            self.wrong(at, format!("[probation]: {}", error.message().trim_end()));
+            Probation::default()
+        })
+    }
+}
+
+fn milliseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `; did you mean …?`, if one of `known` is near enough.
+fn suggestion(found: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(found, name), name))
+        .min();
+    match nearest {
+        // A third of its letters may be wrong.
+        Some((distance, name)) if distance * 3 <= name.len().max(found.len()) => {
+            format!("; did you mean `{name}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+/// A value as it stands in the file, or what it is.
+fn shown(value: &Value<'_>) -> String {
+    match value.get_ref() {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => "[…]".to_owned(),
+        DeValue::Table(_) => "{…}".to_owned(),
+    }
+}

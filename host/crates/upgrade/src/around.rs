@@ -1,0 +1,188 @@
+//! What is done around a switch: hooks, gates, and bringing actors over, as the plan has
+//! them. A failure before the switch takes back what was done and cancels; behind it the
+//! upgrade goes back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_model::Version;
+use host_model::error::chain;
+use host_model::plan::{Action, Plan, Step};
+
+use crate::engine::Asked;
+use crate::run::Run;
+use crate::state::{Event, Reason, State};
+use crate::steps::{BY_HAND, Swept};
+
+impl Run {
+    /// Carries out the steps between staging and the switch.
+    pub(crate) async fn prepare(&mut self) -> Event {
+        let steps = self.upgrade.plan.steps.clone();
+        let (before, _) = Plan::around_switch(&steps);
+        // Of these a hook has run, or may have.
+        let mut begun = BTreeSet::new();
+        for step in before {
+            if let Action::Run { plugin, .. } = &step.action {
+                begun.insert(plugin.clone());
+            }
+            let done = self.step(step).await.and_then(|()| self.heed());
+            if let Err(mut reason) = done {
+                self.open_gates();
+                let troubles = self.take_back(&begun).await;
+                add(&mut reason, &troubles);
+                return Event::Failed { reason };
+            }
+        }
+        Event::SwitchBegan
+    }
+
+    /// Carries out the steps between the switch and probation.
+    pub(crate) async fn bring_over(&mut self) -> Result<(), Reason> {
+        let steps = self.upgrade.plan.steps.clone();
+        let (_, behind) = Plan::around_switch(&steps);
+        // Whatever follows: no gate stays closed for it.
+        self.open_gates();
+        for step in behind {
+            self.step(step).await?;
+            self.heed()?;
+        }
+        match self.come_over(None).await {
+            Swept::All => Ok(()),
+            Swept::Failed(reason) => Err(reason),
+        }
+    }
+
+    /// Closes the gates that were opened again because the store was not there.
+    pub(crate) async fn close_gates(&mut self) -> Result<(), Reason> {
+        let steps = self.upgrade.plan.steps.clone();
+        let gates = steps
+            .iter()
+            .filter(|step| matches!(step.action, Action::Suspend { .. }));
+        if !self.gates_reopened {
+            return Ok(());
+        }
+        for step in gates {
+            if let Err(reason) = self.step(step).await {
+                self.open_gates();
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens every gate that the plan closes.
+    pub(crate) fn open_gates(&self) {
+        for step in &self.upgrade.plan.steps {
+            if let Action::Suspend { plugin } = &step.action {
+                self.upgrader.actors.resume(plugin);
+            }
+        }
+    }
+
+    /// Runs hooks of the way back, of which none may hold it up: those that fail are
+    /// said with the reason why it goes back.
+    pub(crate) async fn run_hooks_back(&mut self, steps: &[Step]) {
+        let troubles = self.run_hooks(steps, |_| true).await;
+        if let State::RollingBack { reason } = &mut self.upgrade.state {
+            add(reason, &troubles);
+        }
+    }
+
+    /// The other way of what ran before a switch that did not come.
+    async fn take_back(&mut self, begun: &BTreeSet<String>) -> Vec<String> {
+        let steps = self.upgrade.plan.back.clone();
+        let (_, behind) = Plan::around_switch(&steps);
+        self.run_hooks(behind, |plugin| begun.contains(plugin))
+            .await
+    }
+
+    async fn run_hooks(&mut self, steps: &[Step], of: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut troubles = Vec::new();
+        for step in steps {
+            if let Action::Run { plugin, .. } = &step.action
+                && of(plugin)
+                && let Err(reason) = self.step(step).await
+            {
+                tracing::error!(
+                    upgrade = self.upgrade.id,
+                    plugin,
+                    why = reason.text,
+                    "a hook of the way back failed; the way back goes on"
+                );
+                troubles.push(reason.text);
+            }
+        }
+        troubles
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Reason> {
+        let timeout = Duration::from_millis(step.timeout_ms.unwrap_or(u64::MAX));
+        match &step.action {
+            Action::Run {
+                plugin,
+                version,
+                hook,
+            } => self.run_hook(plugin, version, hook, timeout).await,
+            Action::Suspend { plugin } => {
+                let suspended = self.upgrader.actors.suspend(plugin, timeout).await;
+                // The code that is stuck is the old one.
+                suspended.map_err(|still| Reason::blameless(still.to_string()))
+            }
+            Action::Resume { plugin } => {
+                self.upgrader.actors.resume(plugin);
+                Ok(())
+            }
+            Action::Sweep { plugin } => match self.come_over(Some(plugin)).await {
+                Swept::All => Ok(()),
+                Swept::Failed(reason) => Err(reason),
+            },
+            // These are states of an upgrade.
+            Action::Verify
+            | Action::Rehearse
+            | Action::Stage
+            | Action::Switch
+            | Action::Watch
+            | Action::Commit => Ok(()),
+        }
+    }
+
+    async fn run_hook(
+        &mut self,
+        plugin: &str,
+        version: &Version,
+        hook: &str,
+        timeout: Duration,
+    ) -> Result<(), Reason> {
+        let upgrader = Arc::clone(&self.upgrader);
+        let (name, of) = (plugin.to_owned(), version.clone());
+        let code = tokio::task::spawn_blocking(move || upgrader.assembler.code(&name, &of));
+        let code = match code.await {
+            Ok(Ok(code)) => code,
+            Ok(Err(error)) => return Err(Reason::release(chain(&error))),
+            Err(error) => return Err(Reason::blameless(error.to_string())),
+        };
+        tracing::info!(upgrade = self.upgrade.id, plugin, %version, hook, "a hook runs");
+        let ran = self.upgrader.actors.run_hook(&code, hook, timeout).await;
+        ran.map_err(|error| Reason::release(chain(&error)))
+    }
+
+    /// Hears what an operator has asked for meanwhile.
+    fn heed(&mut self) -> Result<(), Reason> {
+        while let Ok(asked) = self.asked.try_recv() {
+            match asked {
+                Asked::RollBack => return Err(Reason::blameless(BY_HAND)),
+                Asked::Commit => self.probation_s = Some(0),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says what else went wrong on the way back.
+fn add(reason: &mut Reason, troubles: &[String]) {
+    for trouble in troubles {
+        reason.text.push_str("; on the way back ");
+        reason.text.push_str(trouble);
+    }
+}

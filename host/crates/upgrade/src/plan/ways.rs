@@ -1,0 +1,187 @@
+//! The ways of one plugin: its appups as a graph, and the search in it.
+
+use std::collections::BTreeSet;
+
+use host_model::Version;
+use host_model::appup::{Appup, Instruction, Path};
+use host_model::plan::{Hop, StateChange};
+use host_model::way::{self, Edge};
+
+use super::Appups;
+
+/// One step between two versions, as an appup has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step<'a> {
+    /// Of the newer version.
+    pub(super) appup: &'a Appup,
+    path: &'a Path,
+    from: &'a Version,
+    to: &'a Version,
+}
+
+/// Why there is no way.
+#[derive(Debug)]
+pub(super) enum NoWay {
+    /// No appups lead there.
+    None {
+        plugin: String,
+        from: Version,
+        to: Version,
+        /// What there is.
+        known: String,
+    },
+    /// All that do ask for another host.
+    RestartHost {
+        file: String,
+        way: &'static str,
+        other: Version,
+    },
+}
+
+impl<'a> Step<'a> {
+    fn is_up(&self) -> bool {
+        *self.to == self.appup.version
+    }
+
+    /// What its appup says for it.
+    pub(super) fn instructions(&self) -> &'a [Instruction] {
+        match self.is_up() {
+            true => &self.path.up,
+            false => &self.path.down,
+        }
+    }
+
+    /// What its appup says for the step back; nothing where there is none.
+    pub(super) fn instructions_back(&self) -> &'a [Instruction] {
+        match self.is_up() {
+            true => &self.path.down,
+            false => &self.path.up,
+        }
+    }
+
+    fn needs_another_host(&self) -> bool {
+        self.instructions().contains(&Instruction::RestartHost)
+    }
+
+    fn state(&self) -> StateChange {
+        let updates = |it: &Instruction| matches!(it, Instruction::Update { .. });
+        match self.instructions().iter().any(updates) {
+            false => StateChange::Same,
+            true if self.is_up() => StateChange::Up,
+            true => StateChange::Down,
+        }
+    }
+
+    fn edge(&self) -> Edge<'_> {
+        Edge {
+            from: self.from,
+            to: self.to,
+            state: self.state(),
+            reversible: !self.instructions_back().is_empty(),
+        }
+    }
+
+    /// As the plan shows it.
+    pub(crate) fn hop(&self) -> Hop {
+        let mut hop = Hop {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            state: self.state(),
+            reversible: !self.instructions_back().is_empty(),
+            timeout_ms: 0,
+            suspend: false,
+            restart: self.instructions().contains(&Instruction::Restart),
+        };
+        for instruction in self.instructions() {
+            if let Instruction::Update {
+                timeout_ms,
+                suspend,
+            } = instruction
+            {
+                (hop.timeout_ms, hop.suspend) = (*timeout_ms, *suspend);
+            }
+        }
+        hop
+    }
+}
+
+/// All steps of `plugin` that its appups know, between the versions that have one and
+/// `others`.
+pub(crate) fn steps_between<'a>(
+    plugin: &str,
+    others: impl IntoIterator<Item = &'a Version>,
+    appups: &'a Appups,
+) -> Vec<Step<'a>> {
+    let own: Vec<&Appup> = appups.values().filter(|a| a.plugin == plugin).collect();
+    let versions: BTreeSet<&Version> = own
+        .iter()
+        .map(|appup| &appup.version)
+        .chain(others)
+        .collect();
+    let mut steps = Vec::new();
+    for appup in own {
+        // What leads between two versions stands in the appup of the newer one.
+        for older in versions.range(..&appup.version) {
+            let Some(path) = appup.path(older) else {
+                continue;
+            };
+            let (newer, older) = (&appup.version, *older);
+            for (from, to) in [(older, newer), (newer, older)] {
+                let step = Step {
+                    appup,
+                    path,
+                    from,
+                    to,
+                };
+                if !step.instructions().is_empty() {
+                    steps.push(step);
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// The way from one version of a plugin to another, for a state without carries.
+pub(super) fn way<'a>(
+    plugin: &str,
+    from: &'a Version,
+    to: &'a Version,
+    appups: &'a Appups,
+) -> Result<Vec<Step<'a>>, NoWay> {
+    let all = steps_between(plugin, [from, to], appups);
+    let find = |steps: &[Step<'a>]| -> Option<Vec<Step<'a>>> {
+        let found = way::way(steps, Step::edge, from, to, &[])?;
+        Some(found.into_iter().copied().collect())
+    };
+    let here = |step: &&Step<'_>| !step.needs_another_host();
+    let possible: Vec<Step<'a>> = all.iter().filter(here).copied().collect();
+    if let Some(steps) = find(&possible) {
+        return Ok(steps);
+    }
+    let with_another_host = find(&all).unwrap_or_default();
+    match with_another_host.iter().find(|it| it.needs_another_host()) {
+        Some(step) => Err(NoWay::RestartHost {
+            file: format!("{plugin}-{}.toml", step.appup.version),
+            way: if step.is_up() { "up from" } else { "down to" },
+            other: step.from.min(step.to).clone(),
+        }),
+        None => Err(NoWay::None {
+            plugin: plugin.to_owned(),
+            from: from.clone(),
+            to: to.clone(),
+            known: known(&all),
+        }),
+    }
+}
+
+fn known(steps: &[Step<'_>]) -> String {
+    let shown: BTreeSet<String> = steps
+        .iter()
+        .map(|step| format!("{} to {}", step.from, step.to))
+        .collect();
+    match shown.is_empty() {
+        true => "none".to_owned(),
+        false => shown.into_iter().collect::<Vec<_>>().join(", "),
+    }
+}

@@ -1,0 +1,260 @@
+//! What an appup asks for, seen from outside: plans, hooks, gates, and what is said of
+//! one that is wrong.
+
+use std::thread;
+
+use e2e::{Home, http, release, wait};
+use serde_json::{Value, json};
+
+use crate::hostile::{post, summary};
+
+const BOTH: [(&str, &str); 2] = [
+    ("0.1.0", "plugins/hostile/faulty/0.1.0"),
+    ("0.2.0", "plugins/hostile/faulty/0.2.0"),
+];
+
+const UPGRADE: [&str; 5] = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+
+/// An appup of faulty 0.2.0 with these ways.
+fn appup(up: &str, down: &str) -> String {
+    format!(
+        "plugin = \"faulty\"\nversion = \"0.2.0\"\n\n[[path]]\nfrom = \"~0.1\"\nup = [{up}]\ndown = [{down}]\n"
+    )
+}
+
+/// Lays out release 0.2.0 with this appup.
+fn lay_new(home: &Home, appup: &str) -> anyhow::Result<()> {
+    let scripts = [("faulty-0.2.0.toml", appup)];
+    release::assemble(home, "0.2.0", &[BOTH[1].1], &scripts)
+}
+
+fn home(up: &str, down: &str) -> Home {
+    let home = Home::new().unwrap();
+    release::assemble(&home, "0.1.0", &[BOTH[0].1], &[]).unwrap();
+    lay_new(&home, &appup(up, down)).unwrap();
+    home
+}
+
+fn add(port: u16, key: &str) {
+    let (status, answer) = post(port, key, "add", &json!({ "by": 1 }));
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn hooks_run_around_the_switch_both_ways_and_the_plan_says_so() {
+    let up = r#"{ run = "a" }, { update = "state", suspend = true }, { run = "b" }"#;
+    let down = r#"{ run = "c" }, { update = "state" }, { run = "d" }"#;
+    let home = home(up, down);
+    let port = home.start().unwrap().port;
+    add(port, "k");
+    let plan = home.done(&["plan", "0.2.0"]).unwrap().stdout;
+    for line in [
+        "the hook `a` of faulty 0.2.0",
+        "faulty: messages queue, handlers inside end",
+        "release 0.2.0 rules, for all plugins at once",
+        "where it goes back: run `c` of faulty 0.2.0, switch to release 0.1.0, sweep faulty, run `d`",
+    ] {
+        assert!(plan.contains(line), "{line:?} is not in\n{plan}");
+    }
+    let plan: Value = home.answer(&["plan", "0.2.0", "--json"]).unwrap();
+    let steps: Vec<&str> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["step"].as_str().unwrap())
+        .collect();
+    let wanted = "verify rehearse stage run suspend switch resume sweep run watch commit";
+    assert_eq!(steps.join(" "), wanted);
+
+    home.upgrade("0.2.0").unwrap();
+    assert_eq!(summary(port, "k")["hooks"], json!(["a", "b"]));
+    home.rollback().unwrap();
+    assert_eq!(summary(port, "k")["version"], "0.1.0");
+    home.upgrade("0.2.0").unwrap();
+    let found = summary(port, "k");
+    assert_eq!(found["hooks"], json!(["a", "b", "c", "d", "a", "b"]));
+    assert_eq!(found["count"], 1);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_hook_that_fails_before_the_switch_cancels_and_takes_back_what_ran() {
+    let down = r#"{ update = "state" }, { run = "undone" }"#;
+    let up = |hook: &str| format!(r#"{{ run = "first" }}, {hook}, {{ update = "state" }}"#);
+    let home = home(&up(r#"{ run = "refuse" }"#), down);
+    let status = home.start().unwrap();
+    let port = status.port;
+    add(port, "k");
+    for (hook, words) in [
+        (
+            r#"{ run = "refuse" }"#,
+            "the hook `refuse` of faulty 0.2.0 was refused: this hook is never accepted",
+        ),
+        (
+            r#"{ run = "panic" }"#,
+            "the hook `panic` broke: faulty 0.2.0 panicked in run",
+        ),
+        (
+            r#"{ run = "sleep-2000", timeout_ms = 100 }"#,
+            "had not ended after the 100 ms",
+        ),
+    ] {
+        lay_new(&home, &appup(&up(hook), down)).unwrap();
+        let ran = home.host(&UPGRADE).unwrap().ends_with(1).unwrap();
+        let report: Value = ran.json().unwrap();
+        assert_eq!(report["outcome"], "failed", "{report}");
+        let reason = report["reason"].as_str().unwrap();
+        assert!(reason.contains(words), "{reason}");
+        assert_eq!(summary(port, "k")["version"], "0.1.0");
+        add(port, "k");
+    }
+    // Nothing stands in the way of one that goes well, and each has taken itself back.
+    lay_new(&home, &appup(&up(r#"{ run = "second" }"#), down)).unwrap();
+    home.upgrade_again("0.2.0").unwrap();
+    let found = summary(port, "k");
+    let ran: Vec<&str> = found["hooks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it.as_str().unwrap())
+        .filter(|it| !it.starts_with("sleep"))
+        .collect();
+    let each = ["first", "undone"];
+    let all: Vec<&str> = [each, each, each, ["first", "second"]].concat();
+    assert_eq!(ran, all);
+    assert_eq!(found["count"], 4);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_hook_that_fails_behind_the_switch_brings_everyone_back() {
+    let up = r#"{ update = "state" }, { run = "panic" }"#;
+    let down = r#"{ run = "refuse" }, { update = "state" }"#;
+    let home = home(up, down);
+    let port = home.start().unwrap().port;
+    for n in 0..20 {
+        add(port, &n.to_string());
+    }
+    let ran = home.host(&UPGRADE).unwrap().ends_with(4).unwrap();
+    let report: Value = ran.json().unwrap();
+    assert_eq!(report["outcome"], "rolled_back", "{report}");
+    let reason = report["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the hook `panic` broke"), "{reason}");
+    let also = "; on the way back the hook `refuse` of faulty 0.2.0 was refused";
+    assert!(reason.contains(also), "{reason}");
+    for n in 0..20 {
+        let found = summary(port, &n.to_string());
+        assert_eq!(
+            (&found["count"], &found["version"]),
+            (&json!(1), &json!("0.1.0"))
+        );
+    }
+    // The next one works.
+    lay_new(
+        &home,
+        &appup(r#"{ update = "state" }"#, r#"{ update = "state" }"#),
+    )
+    .unwrap();
+    let report = home
+        .host(&[
+            "upgrade",
+            "0.2.0",
+            "--retry-failed",
+            "--probation",
+            "0s",
+            "--json",
+        ])
+        .unwrap();
+    let report: Value = report.ends_with(0).unwrap().json().unwrap();
+    assert_eq!(report["outcome"], "committed", "{report}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_hook_that_ends_the_process_costs_a_restart_in_the_old_release() {
+    let home = home(
+        r#"{ run = "abort" }, { update = "state" }"#,
+        r#"{ update = "state" }"#,
+    );
+    let status = home.start().unwrap();
+    add(status.port, "k");
+    let upgrade = home.begin(&UPGRADE).unwrap();
+    home.rebooted(status.pid).unwrap();
+    drop(upgrade.end());
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    assert_eq!(settled.permanent.to_string(), "0.1.0");
+    let history: Value = home.answer(&["history", "--json"]).unwrap();
+    assert_eq!(history[0]["outcome"], "failed", "{history}");
+    assert_eq!(summary(status.port, "k")["count"], 1);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_busy_actor_ends_a_suspension_that_waits_for_too_little_and_queues_none_for_long() {
+    let suspend = |ms: u64| format!(r#"{{ update = "state", suspend = true, timeout_ms = {ms} }}"#);
+    let home = home(&suspend(200), r#"{ update = "state" }"#);
+    let port = home.start().unwrap().port;
+    add(port, "k");
+    let asleep = thread::spawn(move || post(port, "slow", "sleep", &json!({ "ms": 12_000 })));
+    wait::until("the handler is inside", || {
+        let status: Value = home.answer(&["status", "--json"]).ok()?;
+        let slow = status["slow"].as_array()?;
+        slow.iter()
+            .any(|it| it["actor"] == "faulty:slow")
+            .then_some(())
+    })
+    .unwrap();
+    let ran = home.host(&UPGRADE).unwrap().ends_with(1).unwrap();
+    let report: Value = ran.json().unwrap();
+    let reason = report["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("faulty:slow was still inside `sleep`"),
+        "{reason}"
+    );
+    assert_eq!(report["outcome"], "failed");
+    assert_eq!(summary(port, "k")["version"], "0.1.0");
+    // With more patience it waits until the handler has ended, and so do the others.
+    lay_new(&home, &appup(&suspend(30_000), r#"{ update = "state" }"#)).unwrap();
+    let upgrade = home.begin(&UPGRADE).unwrap();
+    add(port, "k");
+    let report: Value = upgrade.end().unwrap().ends_with(0).unwrap().json().unwrap();
+    assert_eq!(report["outcome"], "committed", "{report}");
+    let (status, answer) = asleep.join().unwrap();
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(summary(port, "k")["count"], 2);
+    home.stop().unwrap();
+}
+
+#[test]
+fn an_appup_that_is_wrong_is_said_with_its_lines_and_a_handover_is_refused() {
+    let home = home(r#"{ update = "state" }"#, r#"{ update = "state" }"#);
+    let wrong = appup(r#"{ updat = "state" }"#, r#"{ load = "cod" }"#);
+    let said = format!("{:#}", lay_new(&home, &wrong).unwrap_err());
+    assert!(
+        said.contains("faulty-0.2.0.toml:6: `updat` is no instruction; did you mean `update`?"),
+        "{said}"
+    );
+    assert!(
+        said.contains("faulty-0.2.0.toml:7: load = \"cod\""),
+        "{said}"
+    );
+    let handover = r#"{ restart_host = true }, { update = "state" }"#;
+    lay_new(&home, &appup(handover, handover)).unwrap();
+    let port = home.start().unwrap().port;
+    for line in [&["plan", "0.2.0", "--json"][..], &UPGRADE] {
+        let ran = home.host(line).unwrap().ends_with(1).unwrap();
+        assert_eq!(ran.reason().unwrap(), "restart_host");
+    }
+    // Mangled where it lies: what is asked for says which line.
+    let file = home
+        .path()
+        .join("releases/0.2.0/upgrade-scripts/faulty-0.2.0.toml");
+    std::fs::write(&file, wrong).unwrap();
+    let ran = home.host(&["plan", "0.2.0"]).unwrap().ends_with(1).unwrap();
+    let said = format!("{}:6: `updat`", file.display());
+    assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+    let answer = http::request(port, "GET", "/healthz", "").unwrap();
+    assert_eq!(answer.status, 200);
+    home.stop().unwrap();
+}
