@@ -91,12 +91,12 @@ impl Actors {
             });
         match sorted {
             Err(fault) => {
-                stats.faulted();
+                stats.faulted(&fault);
                 self.crashed(claim, Some(fault.clone()));
                 self.bury(claim, command, &CallError::Crashed(fault));
             }
             Ok(Err(rejected)) => {
-                stats.rejected();
+                stats.turned_away(&rejected);
                 match command.responder {
                     Some(responder) => self.hold(claim, Err(rejected), responder),
                     None => self.bury(claim, command, &rejected),

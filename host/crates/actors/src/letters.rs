@@ -37,7 +37,10 @@ impl Actors {
             Some(Consumed::Timer { .. }) => DeadLetterKind::Timer,
             Some(Consumed::DeadLetter(_) | Consumed::Outbox(_)) => return,
         };
-        let release = self.release();
+        if let Some(live) = &claim.live {
+            live.code().event(&command.event).buried();
+        }
+        let release = self.release_of(&claim.slot.id);
         let version = match (&claim.live, release.plugins.get(claim.slot.id.plugin())) {
             (Some(live), _) => live.code().version().clone(),
             (None, Some(ruling)) => ruling.code.version().clone(),
@@ -92,6 +95,12 @@ impl Actors {
         message: Message,
         error: CallError,
     ) {
+        let generation = self.generation();
+        if let Message::Cast(id, letter) = &message
+            && self.is_known_ahead(letter.to.plugin())
+        {
+            return self.let_wait(*id, generation);
+        }
         let command = |event, payload, shape, source| Command {
             event,
             payload,

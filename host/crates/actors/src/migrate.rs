@@ -171,7 +171,7 @@ impl Actors {
             self.go_back_to_sleep(claim, errand.take());
             return true;
         }
-        let release = self.release();
+        let release = self.release_of(&claim.slot.id);
         let Some(ruling) = release.plugins.get(claim.slot.id.plugin()) else {
             // Its plugin goes with this release: it sleeps on in the journal.
             claim.at.generation = generation;
@@ -269,7 +269,7 @@ impl Actors {
             self.migrations.left_behind.lock().insert(id.clone());
             return;
         }
-        let release = self.release();
+        let release = self.release_of(id);
         let ruling = release.plugins.get(id.plugin());
         let to = ruling.map_or_else(|| from.clone(), |r| r.code.version().clone());
         self.migrations.fail(FailedMigration {

@@ -91,7 +91,9 @@ impl Actors {
         let behind = tokio::task::spawn_blocking(move || {
             let slots = actors.slots.shards();
             let slots = slots.flat_map(|shard| actors.slots.of_shard(shard));
-            let mut behind: Vec<_> = slots.filter(|slot| actors.is_behind(slot)).collect();
+            let reign = actors.reign.load_full();
+            let called = slots.filter(|slot| reign.is_called(&slot.id));
+            let mut behind: Vec<_> = called.filter(|slot| actors.is_behind(slot)).collect();
             behind.sort_unstable_by(|a, b| a.id.cmp(&b.id));
             behind
         });
@@ -100,7 +102,7 @@ impl Actors {
 
     /// Whether an actor in memory has not come over, or its coming over was lost. One
     /// without a state is asleep for this purpose.
-    fn is_behind(&self, slot: &Slot) -> bool {
+    pub(crate) fn is_behind(&self, slot: &Slot) -> bool {
         let inner = slot.inner.lock();
         let lost = inner.at.incarnation != self.journal.incarnation()
             && self
@@ -124,8 +126,8 @@ impl Actors {
         stop_at_failure: bool,
     ) -> Result<u64, host_journal::ReadError> {
         let mut behind = 0;
-        let release = self.release();
-        for (name, ruling) in &release.plugins {
+        let reign = self.reign.load_full();
+        for (name, ruling) in &reign.newest().plugins {
             let mut pass = self.journal.pass(name);
             loop {
                 let page = tokio::task::block_in_place(|| pass.next_page(PAGE))?;
@@ -133,7 +135,8 @@ impl Actors {
                     break;
                 }
                 for listed in page {
-                    let stays = !changes_shape(ruling, &listed.version)
+                    let stays = !reign.is_called(&listed.id)
+                        || !changes_shape(ruling, &listed.version)
                         || self.is_loaded(&listed.id)
                         || self.migrations.has_been_tried(&listed.id);
                     if stays {
@@ -153,7 +156,8 @@ impl Actors {
 
     /// Whoever has joined a topic without an actor behind it has come over with the release.
     fn tell_empty_topics(&self) {
-        let release = self.release();
+        let reign = self.reign.load_full();
+        let release = reign.newest();
         for (name, ruling) in &release.plugins {
             let version = ruling.code.version();
             if release
@@ -164,6 +168,9 @@ impl Actors {
                 continue;
             }
             for id in self.audience.topics(name) {
+                if !reign.is_called(&id) {
+                    continue;
+                }
                 let known = tokio::task::block_in_place(|| self.journal.read(&id));
                 if let Ok(None) = known {
                     self.audience.switched(&id, &release.version, version);

@@ -284,7 +284,10 @@ impl Actors {
                         (request.event, request.payload) = (event, payload);
                     }
                     Ok(None) => {}
-                    Err(error) => return self.hold(claim, Err(error), responder),
+                    Err(error) => {
+                        stats.turned_away(&error);
+                        return self.hold(claim, Err(error), responder);
+                    }
                 }
             }
             let answer = self.query(live, &claim.slot, &request, stats);
@@ -309,7 +312,10 @@ impl Actors {
         };
         let converted = self.bring_into_shape(live, &mut command);
         let refused = match converted {
-            Err(error) => error,
+            Err(error) => {
+                stats.turned_away(&error);
+                error
+            }
             Ok(()) if only == Only::Query => CallError::NotAQuery {
                 known: live.code().plugin().manifest().queries.join(", "),
                 event: command.event,
@@ -396,8 +402,7 @@ impl Actors {
         let converted = if version < own.version() {
             own.upcast(version, event, payload)
         } else {
-            let release = self.release();
-            let Some(newer) = release.code(own.name(), version) else {
+            let Some(newer) = self.code(own.name(), version) else {
                 return Err(CallError::Rejected(Rejection {
                     reason: "unknown_event".to_owned(),
                     message: format!(

@@ -254,9 +254,9 @@ impl Connection {
 
     fn take_text(&mut self, text: &str, actions: &mut Vec<Action>) {
         let actors = &self.shared.actors;
-        let ruling = |plugin: &str| {
-            let release = actors.release();
-            let plugin = release.plugins.get(plugin)?.code.plugin();
+        let ruling = |topic: &ActorId| {
+            let release = actors.release_of(topic);
+            let plugin = release.plugins.get(topic.plugin())?.code.plugin();
             Some(Ruling {
                 version: plugin.version().clone(),
                 has_summary: plugin.manifest().has_query("summary"),

@@ -24,13 +24,13 @@ struct Client {
     refused: usize,
 }
 
-fn ruling(plugin: &str) -> Option<Ruling> {
-    let version = match plugin {
+fn ruling(topic: &ActorId) -> Option<Ruling> {
+    let version = match topic.plugin() {
         "donations" => Version::new(0, 2, 0),
         "audit" => Version::new(0, 1, 0),
         _ => return None,
     };
-    let has_summary = plugin == "donations";
+    let has_summary = topic.plugin() == "donations";
     Some(Ruling {
         version,
         has_summary,
