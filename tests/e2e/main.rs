@@ -6,6 +6,8 @@
 //! `npm ci` in `tests/js`, both of which `make test` sees to.
 
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod donations;

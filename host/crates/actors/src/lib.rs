@@ -34,6 +34,7 @@ mod decide;
 mod deliver;
 mod door;
 mod effects;
+mod health;
 mod keys;
 mod large;
 mod letters;
@@ -337,12 +338,7 @@ impl Actors {
         &self,
         values: Vec<(String, Option<bytes::Bytes>)>,
     ) -> Result<(), Lost> {
-        self.write_rows(|| Rows {
-            values: values.clone(),
-            ..Rows::default()
-        })
-        .await
-        .map(drop)
+        self.write_values_and_record(values, None).await
     }
 
     /// Makes rows durable that depend on no actor's state: a group that failed before

@@ -94,6 +94,11 @@ impl Migrations {
         self.failures.lock().values().next().cloned()
     }
 
+    /// Those that failed.
+    pub fn failures(&self) -> Vec<FailedMigration> {
+        self.failures.lock().values().cloned().collect()
+    }
+
     /// Those that failed, and none of them any more.
     pub fn take_failures(&self) -> Vec<FailedMigration> {
         std::mem::take(&mut *self.failures.lock())

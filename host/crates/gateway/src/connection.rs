@@ -20,6 +20,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use host_actors::Actors;
+use host_model::ActorId;
 use host_model::limits::IDLE_TIMEOUT;
 use socket2::SockRef;
 use tokio::net::TcpStream;

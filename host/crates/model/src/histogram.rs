@@ -45,7 +45,7 @@ pub fn upper(bucket: usize) -> u64 {
 }
 
 /// Counts of values by bucket.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     /// As far as the last bucket with something in it, at least.
     counts: Vec<u64>,
@@ -120,6 +120,15 @@ impl Histogram {
     #[must_use]
     pub fn above(&self, value: u64) -> u64 {
         self.counts.iter().skip(bucket(value) + 1).sum()
+    }
+
+    /// Puts another one's counts to its own.
+    pub fn add(&mut self, other: &Self) {
+        let most = self.counts.len().max(other.counts.len());
+        self.counts.resize(most, 0);
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
     }
 
     /// What has come to it since it was `earlier`.

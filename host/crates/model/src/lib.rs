@@ -13,6 +13,7 @@ pub mod appup;
 pub mod control;
 pub mod effect;
 pub mod error;
+pub mod flight;
 pub mod histogram;
 pub mod id;
 pub mod instant;

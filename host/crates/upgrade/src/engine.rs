@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use host_actors::Actors;
+use host_journal::unix_ms;
 use host_model::Version;
 use host_model::control::{Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus};
+use host_model::flight::{Asked as Noted, Asker};
+use host_model::histogram::Histogram;
 use host_model::plan::Plan;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -13,9 +16,10 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
+use crate::canary::ramp;
 use crate::plan::{PlanError, plan};
 use crate::releases::ReleasesError;
-use crate::run::Run;
+use crate::run::{Run, Wish};
 use crate::running::Running;
 use crate::state::Upgrade;
 
@@ -34,6 +38,8 @@ pub struct Upgrader {
     running: Mutex<Option<Arc<Running>>>,
     control: Handle,
     pub(crate) hooks: Hooks,
+    /// The waits of callers, as of the last transition of an upgrade.
+    waits: Mutex<Histogram>,
 }
 
 impl std::fmt::Debug for Upgrader {
@@ -77,6 +83,8 @@ pub(crate) enum Asked {
     Commit,
     /// Go back.
     RollBack,
+    /// It was paused, or goes on.
+    Look,
 }
 
 /// Why a request was not begun. Nothing has changed.
@@ -128,7 +136,21 @@ pub enum RefusedUpgrade {
         /// Where it was asked to go.
         to: Version,
     },
-    /// It is too late, or too early, for this.
+    /// A canary and its ramp make no sense.
+    #[error("upgrade step by step: {0}")]
+    BadRamp(String),
+    /// There is nothing that could be paused.
+    #[error("no upgrade is under way; there is nothing to {0}")]
+    NothingToPause(&'static str),
+    /// Nobody is called over yet.
+    #[error("the upgrade is {state}; it can {wish} from the moment on that actors come over")]
+    TooEarly {
+        /// How far it is.
+        state: &'static str,
+        /// What was asked.
+        wish: &'static str,
+    },
+    /// It is too late for this.
     #[error("the upgrade is {state}; it cannot {wish} any more")]
     TooLate {
         /// How far it is.
@@ -163,6 +185,9 @@ impl RefusedUpgrade {
             Self::NothingToCommit(_) => "nothing_to_commit",
             Self::NothingToRollBack(_) => "nothing_to_roll_back",
             Self::NewerRelease { .. } => "newer_release",
+            Self::BadRamp(_) => "bad_ramp",
+            Self::NothingToPause(_) => "nothing_to_pause",
+            Self::TooEarly { .. } => "too_early",
             Self::TooLate { .. } => "too_late",
             Self::OtherRelease { .. } => "other_release",
         }
@@ -182,9 +207,11 @@ impl Upgrader {
             running: Mutex::new(None),
             control: parts.control,
             hooks: parts.hooks,
+            waits: Mutex::default(),
         });
         if let Some(upgrade) = parts.recovered {
-            let (run, running) = upgrader.new_run(upgrade, None);
+            let (run, running) = upgrader.new_run(upgrade, Wish::default());
+            let run = run.with_what_was_known();
             *upgrader.running.lock() = Some(running);
             upgrader.control.spawn(run.go_on());
         }
@@ -231,14 +258,22 @@ impl Upgrader {
     pub fn upgrade(
         self: &Arc<Self>,
         request: &UpgradeRequest,
+        by: &Asker,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         self.refuse_if_busy()?;
+        let ramp = ramp(request).map_err(RefusedUpgrade::BadRamp)?;
         if !request.retry_failed {
             self.refuse_if_failed(&request.to)?;
         }
         let plan = self.plan(&request.to, request.one_way)?;
         let probation_s = request.probation_s.unwrap_or(plan.probation_s);
-        self.begin(plan, probation_s, false)
+        let wish = Wish {
+            probation_s: Some(probation_s),
+            ramp,
+            asked: Some(asked("upgrade", request, by)),
+            rollback: false,
+        };
+        self.begin(plan, wish)
     }
 
     /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
@@ -251,6 +286,7 @@ impl Upgrader {
     pub fn rollback(
         self: &Arc<Self>,
         request: &RollbackRequest,
+        by: &Asker,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         if let Some(running) = self.running() {
             let back = running.goes_back_to();
@@ -262,7 +298,7 @@ impl Upgrader {
                     to: to.clone(),
                 });
             }
-            return running.ask(Asked::RollBack);
+            return running.ask(Asked::RollBack, by);
         }
         let current = self.actors.release().version.clone();
         let to = match &request.to {
@@ -278,7 +314,13 @@ impl Upgrader {
         };
         self.refuse_if_failed(&to)?;
         let plan = self.plan(&to, false)?;
-        self.begin(plan, 0, true)
+        let wish = Wish {
+            probation_s: Some(0),
+            asked: Some(asked("rollback", request, by)),
+            rollback: true,
+            ..Wish::default()
+        };
+        self.begin(plan, wish)
     }
 
     /// Commits the upgrade that is under way, without waiting for its probation to end.
@@ -286,11 +328,33 @@ impl Upgrader {
     /// # Errors
     ///
     /// [`RefusedUpgrade`]
-    pub fn commit(&self) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+    pub fn commit(&self, by: &Asker) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         match self.running() {
-            Some(running) => running.ask(Asked::Commit),
+            Some(running) => running.ask(Asked::Commit, by),
             None => Err(RefusedUpgrade::NothingToCommit(self.permanent())),
         }
+    }
+
+    /// Stops the sweep, the ramp and the clock of the upgrade that is under way, or lets
+    /// them go on. Who has come over stays, and others still come at their next message.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn pause(&self, paused: bool, by: &Asker) -> Result<UpgradeStatus, RefusedUpgrade> {
+        let wish = if paused { "pause" } else { "resume" };
+        let running = self.running().ok_or(RefusedUpgrade::NothingToPause(wish))?;
+        running.pause(paused, by)?;
+        Ok(running.status(&self.actors))
+    }
+
+    /// What callers have waited since this was last asked.
+    pub(crate) fn take_waits(&self) -> Histogram {
+        let now = self.actors.waits();
+        let mut last = self.waits.lock();
+        let since = now.since(&last);
+        *last = now;
+        since
     }
 
     /// The upgrade that is under way.
@@ -327,8 +391,7 @@ impl Upgrader {
     fn begin(
         self: &Arc<Self>,
         plan: Plan,
-        probation_s: u64,
-        rollback: bool,
+        wish: Wish,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         let id = {
             let booked = self.booked.lock();
@@ -338,9 +401,9 @@ impl Upgrader {
             id,
             plan,
             state: crate::State::Planned,
-            rollback,
+            rollback: wish.rollback,
         };
-        let (run, running) = self.new_run(upgrade, Some(probation_s));
+        let (run, running) = self.new_run(upgrade, wish);
         let progress = running.listen();
         {
             // Looked at again under the lock: of two at once, one begins.
@@ -359,7 +422,7 @@ impl Upgrader {
     fn new_run(
         self: &Arc<Self>,
         upgrade: Upgrade,
-        probation_s: Option<u64>,
+        wish: Wish,
     ) -> (Run, Arc<Running>) {
         let (ask, asked) = mpsc::channel(4);
         let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
@@ -368,7 +431,7 @@ impl Upgrader {
             Arc::clone(self),
             Arc::clone(&running),
             upgrade,
-            probation_s,
+            wish,
             asked,
         );
         (run, running)
@@ -394,5 +457,15 @@ impl Upgrader {
             Some(running) => Err(running.busy()),
             None => Ok(()),
         }
+    }
+}
+
+/// What somebody asks for, for the flight record.
+fn asked(what: &str, arguments: &impl serde::Serialize, by: &Asker) -> Noted {
+    Noted {
+        what: what.to_owned(),
+        arguments: serde_json::to_value(arguments).expect("a request is JSON"),
+        asker: by.clone(),
+        at_ms: unix_ms(),
     }
 }

@@ -1,17 +1,22 @@
 //! One upgrade on its way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host_actors::Release;
 use host_journal::unix_ms;
+use host_model::Share;
 use host_model::control::{Outcome, Progress, UpgradeReport};
+use host_model::flight::Asked as Noted;
 use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};
 use crate::engine::{Asked, Upgrader};
+use crate::flight::{Flight, read_flying};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
+use crate::trial::Baseline;
 
 /// Before a transition that the store would not have is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -23,12 +28,32 @@ pub(crate) struct Run {
     pub(crate) upgrade: Upgrade,
     /// None for an upgrade that a start found: only its way back is left.
     pub(crate) probation_s: Option<u64>,
+    /// The shares that go first and have not yet.
+    pub(crate) ramp: VecDeque<Share>,
     pub(crate) asked: mpsc::Receiver<Asked>,
     /// The new release, put together and not yet ruling.
-    pub(crate) staged: Option<Release>,
+    pub(crate) staged: Option<Arc<Release>>,
+    /// What the step that is watched is compared with.
+    pub(crate) baseline: Option<Baseline>,
+    pub(crate) flight: Flight,
+    /// What is to be known of it although it committed.
+    pub(crate) remark: Option<String>,
     began: Instant,
     /// Actors that came over on the way there, before any went back.
     pub(crate) came_over: u64,
+}
+
+/// What is wanted of an upgrade beside its plan.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// None for an upgrade that a start found.
+    pub(crate) probation_s: Option<u64>,
+    /// The shares that go first.
+    pub(crate) ramp: VecDeque<Share>,
+    /// See [`Upgrade::rollback`].
+    pub(crate) rollback: bool,
+    /// Who wants it.
+    pub(crate) asked: Option<Noted>,
 }
 
 /// The journal has closed: the process ends, and the next start goes on.
@@ -39,19 +64,34 @@ impl Run {
         upgrader: Arc<Upgrader>,
         running: Arc<Running>,
         upgrade: Upgrade,
-        probation_s: Option<u64>,
+        wish: Wish,
         asked: mpsc::Receiver<Asked>,
     ) -> Self {
+        let mut flight = Flight::default();
+        flight.ask(wish.asked);
         Self {
             upgrader,
             running,
             upgrade,
-            probation_s,
+            probation_s: wish.probation_s,
+            ramp: wish.ramp,
             asked,
             staged: None,
+            baseline: None,
+            flight,
+            remark: None,
             began: Instant::now(),
             came_over: 0,
         }
+    }
+
+    /// Goes on with the flight record of the process before this one. Blocking.
+    pub(crate) fn with_what_was_known(mut self) -> Self {
+        match read_flying(self.upgrader.actors.journal()) {
+            Ok(flight) => self.flight = flight,
+            Err(error) => tracing::warn!(%error, "what was known of an upgrade before this start is lost; it goes on without"),
+        }
+        self
     }
 
     /// Takes it from the state that it is in to its end.
@@ -73,6 +113,7 @@ impl Run {
 
     async fn drive(&mut self) -> Result<(), HostEnds> {
         // What was found by a start, or has just been planned, is written first.
+        self.enter_flight();
         self.write(self.book()).await?;
         if self.upgrade.state == State::Planned {
             (self.upgrader.hooks.transition)(self.upgrade.state.name());
@@ -82,11 +123,15 @@ impl Run {
             let event = match &self.upgrade.state {
                 State::Planned => self.verify().await,
                 State::Verified => self.stage().await,
-                State::Staged => Event::SwitchBegan,
+                State::Staged => self.next_step(),
+                State::Canary { share, .. } => {
+                    let share = *share;
+                    self.canary(share).await
+                }
                 State::Switching => self.switch().await,
                 State::Probation { until_ms } => {
                     let until_ms = *until_ms;
-                    self.watch(until_ms).await
+                    self.probation(until_ms).await
                 }
                 State::RollingBack { .. } => self.go_back().await,
                 State::Stuck { .. } => self.wait_for_an_operator().await?,
@@ -104,18 +149,18 @@ impl Run {
             .apply(event)
             .expect("each step ends in an event that its state knows");
         self.upgrade.state = next;
+        self.enter_flight();
         let book = match &self.upgrade.state {
             State::Committed => {
                 let plan = &self.upgrade.plan;
-                self.book()
-                    .permanent(&plan.to, Some(&plan.from))
-                    .history(self.upgrade.id, &self.report())
+                let book = self.book().permanent(&plan.to, Some(&plan.from));
+                self.ended(book)
             }
-            State::RolledBack { reason } if self.blames_release(reason) => self
-                .book()
-                .failed(&self.upgrade.plan.to, &reason.text)
-                .history(self.upgrade.id, &self.report()),
-            state if state.is_over() => self.book().history(self.upgrade.id, &self.report()),
+            State::RolledBack { reason } if self.blames_release(reason) => {
+                let book = self.book().failed(&self.upgrade.plan.to, &reason.text);
+                self.ended(book)
+            }
+            state if state.is_over() => self.ended(self.book()),
             _ => self.book(),
         };
         self.write(book).await?;
@@ -141,7 +186,28 @@ impl Run {
     }
 
     fn book(&self) -> Book {
-        Book::new().upgrade(&self.upgrade)
+        Book::new().upgrade(&self.upgrade).flying(&self.flight)
+    }
+
+    /// With the last words about it.
+    fn ended(&self, book: Book) -> Book {
+        let report = self.report();
+        let flight = self.flight.shown(&self.upgrade, Some(&report));
+        let plan = &self.upgrade.plan;
+        let ruling = match self.upgrade.state {
+            State::Committed => &plan.to,
+            _ => &plan.from,
+        };
+        book.history(&report, &flight, ruling)
+    }
+
+    /// Writes down in the flight record that it has come to a state, and what has
+    /// happened before.
+    fn enter_flight(&mut self) {
+        self.flight.ask(self.running.take_noted());
+        self.flight.failed(self.upgrader.actors.migrations().failures());
+        let waits = self.upgrader.take_waits();
+        self.flight.enter(&self.upgrade.state, &waits);
     }
 
     /// Writes until the store has it. It says no before COMMIT when a disk is full,
@@ -212,9 +278,11 @@ impl Run {
             rollback: self.upgrade.rollback,
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
-            rehearsal: None,
+            rehearsal: self.flight.rehearsal().cloned(),
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
+            paused_ms: self.running.paused_ms(),
+            remark: self.remark.clone(),
             reason: self
                 .upgrade
                 .state

@@ -1,5 +1,6 @@
 //! What a session does for each message, without a socket.
 
+use host_model::ActorId;
 use host_model::effect::Rejection;
 use serde_json::{Value, json};
 
