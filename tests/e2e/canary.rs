@@ -100,7 +100,11 @@ impl Counting {
             let summary = summary(port, &actor.to_string());
             // One that is in quarantine answers nothing, and is looked at below.
             if summary.get("count").is_some() {
-                assert_eq!(summary["count"], acknowledged.load(Ordering::Relaxed), "{actor}");
+                assert_eq!(
+                    summary["count"],
+                    acknowledged.load(Ordering::Relaxed),
+                    "{actor}"
+                );
             }
         }
     }
@@ -108,7 +112,9 @@ impl Counting {
 
 /// How many actors have which version.
 fn versions(home: &Home) -> BTreeMap<String, usize> {
-    let rows: Vec<ActorRow> = home.answer(&["actors", "--limit", "5000", "--json"]).unwrap();
+    let rows: Vec<ActorRow> = home
+        .answer(&["actors", "--limit", "5000", "--json"])
+        .unwrap();
     let mut versions = BTreeMap::new();
     for row in rows {
         *versions.entry(row.version.to_string()).or_default() += 1;
@@ -131,14 +137,17 @@ fn reached(home: &Home, state: &str, share: Option<&str>) -> UpgradeStatus {
 }
 
 fn flight(home: &Home, id: u64) -> Value {
-    home.answer(&["history", &id.to_string(), "--json"]).unwrap()
+    home.answer(&["history", &id.to_string(), "--json"])
+        .unwrap()
 }
 
 fn states(flight: &Value) -> Vec<String> {
     let transitions = flight["transitions"].as_array().unwrap().iter();
     let state = |it: &Value| {
         let share = it["share"].as_str().unwrap_or_default();
-        format!("{} {share}", it["state"].as_str().unwrap()).trim().to_owned()
+        format!("{} {share}", it["state"].as_str().unwrap())
+            .trim()
+            .to_owned()
     };
     transitions.map(state).collect()
 }
@@ -149,7 +158,15 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
     let port = home.start().unwrap().port;
     let load = Counting::start(port, 1_000, None);
     let line = [
-        "upgrade", "0.2.0", "--canary", "10%", "--ramp", "50%,100%", "--probation", "2s", "--json",
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "10%",
+        "--ramp",
+        "50%,100%",
+        "--probation",
+        "2s",
+        "--json",
     ];
     let upgrade = home.begin(&line).unwrap();
     reached(&home, "canary", Some("10%"));
@@ -159,7 +176,11 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
         (new >= 70).then_some(())
     })
     .unwrap();
-    assert_eq!(home.status().unwrap().version.to_string(), "0.1.0", "the old one rules");
+    assert_eq!(
+        home.status().unwrap().version.to_string(),
+        "0.1.0",
+        "the old one rules"
+    );
     let ran = upgrade.end().unwrap().ends_with(0).unwrap();
     let report: UpgradeReport = ran.json().unwrap();
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
@@ -170,9 +191,21 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
 
     let flight = flight(&home, 1);
     let seen = states(&flight);
-    assert_eq!(seen[seen.len() - 5..], ["canary 10%", "canary 50%", "switching", "probation", "committed"]);
+    assert_eq!(
+        seen[seen.len() - 5..],
+        [
+            "canary 10%",
+            "canary 50%",
+            "switching",
+            "probation",
+            "committed"
+        ]
+    );
     let watched = flight["watched"].as_array().unwrap();
-    let verdicts: Vec<_> = watched.iter().map(|step| step["verdict"].as_str().unwrap()).collect();
+    let verdicts: Vec<_> = watched
+        .iter()
+        .map(|step| step["verdict"].as_str().unwrap())
+        .collect();
     assert_eq!(verdicts, ["passed"; 3], "{flight:#}");
     assert!(watched[0]["plugins"][0]["old"]["calls"].as_u64().unwrap() > 20);
     for when in ["before", "during", "after"] {
@@ -209,37 +242,71 @@ fn taken_back(canary: bool, what: &str, ms: u64, words: &[&str]) {
     let releases: Value = home.answer(&["releases", "--json"]).unwrap();
     assert_eq!(releases[1]["status"], "failed", "{releases}");
     let again = home.host(&["upgrade", "0.2.0", "--json"]).unwrap();
-    assert_eq!(again.ends_with(1).unwrap().reason().unwrap(), "failed_before");
+    assert_eq!(
+        again.ends_with(1).unwrap().reason().unwrap(),
+        "failed_before"
+    );
 
     let flight = flight(&home, 1);
     let step = flight["watched"].as_array().unwrap().last().unwrap();
     assert_eq!(step["verdict"], "breached");
-    let states = if canary { vec!["canary"] } else { vec!["switching", "probation"] };
+    let states = if canary {
+        vec!["canary"]
+    } else {
+        vec!["switching", "probation"]
+    };
     assert!(states.contains(&step["state"].as_str().unwrap()), "{step}");
     assert_eq!(step["text"], reason);
     let last = flight["transitions"].as_array().unwrap().last().unwrap();
-    assert_eq!((last["state"].as_str(), last["reason"].as_str()), (Some("rolled_back"), Some(&*reason)));
+    assert_eq!(
+        (last["state"].as_str(), last["reason"].as_str()),
+        (Some("rolled_back"), Some(&*reason))
+    );
     home.stop().unwrap();
 }
 
 #[test]
 fn a_version_that_faults_is_taken_back_in_its_canary() {
-    taken_back(true, "add_panics", 0, &["faulty 0.2.0: ", "calls of add faulted", "add panics in 0.2.0"]);
+    taken_back(
+        true,
+        "add_panics",
+        0,
+        &[
+            "faulty 0.2.0: ",
+            "calls of add faulted",
+            "add panics in 0.2.0",
+        ],
+    );
 }
 
 #[test]
 fn a_version_that_faults_is_taken_back_in_probation() {
-    taken_back(false, "add_panics", 0, &["calls of add faulted", "at most 0.1 % are allowed"]);
+    taken_back(
+        false,
+        "add_panics",
+        0,
+        &["calls of add faulted", "at most 0.1 % are allowed"],
+    );
 }
 
 #[test]
 fn a_version_that_refuses_what_the_old_one_took_is_taken_back() {
-    taken_back(true, "add_refused", 0, &["rejected as refused", "of what was rare"]);
+    taken_back(
+        true,
+        "add_refused",
+        0,
+        &["rejected as refused", "of what was rare"],
+    );
 }
 
 #[test]
 fn a_version_that_is_slow_is_taken_back() {
-    taken_back(false, "add_slow", 50, &["runs of add took longer than", "the p99 of 0.1.0 was"]);
+    taken_back(
+        false,
+        "add_slow",
+        50,
+        &["runs of add took longer than", "the p99 of 0.1.0 was"],
+    );
 }
 
 #[test]
@@ -247,12 +314,17 @@ fn a_plugin_that_says_that_it_is_ill_is_taken_back() {
     let home = home();
     let port = home.start().unwrap().port;
     assert_eq!(post(port, "a", "add", &json!({ "by": 7 })).0, 200);
-    let upgrade = home.begin(&["upgrade", "0.2.0", "--probation", "300s", "--json"]).unwrap();
+    let upgrade = home
+        .begin(&["upgrade", "0.2.0", "--probation", "300s", "--json"])
+        .unwrap();
     reached(&home, "probation", None);
     assert_eq!(post(port, "a", "fall_ill", &json!({})).0, 200);
     let report: UpgradeReport = upgrade.end().unwrap().ends_with(4).unwrap().json().unwrap();
     let reason = report.reason.unwrap();
-    assert!(reason.contains("not well: it was told to fall ill"), "{reason}");
+    assert!(
+        reason.contains("not well: it was told to fall ill"),
+        "{reason}"
+    );
     assert_eq!(summary(port, "a")["count"], 7);
     home.stop().unwrap();
 }
@@ -265,15 +337,29 @@ fn a_paused_upgrade_stands_still_and_its_actors_still_come_over() {
         assert_eq!(post(port, key, "add", &json!({ "by": 1 })).0, 200);
     }
     let early = home.host(&["upgrade", "pause", "--json"]).unwrap();
-    assert_eq!(early.ends_with(1).unwrap().reason().unwrap(), "nothing_to_pause");
-    let line = ["upgrade", "0.2.0", "--canary", "50%", "--probation", "300s", "--json"];
+    assert_eq!(
+        early.ends_with(1).unwrap().reason().unwrap(),
+        "nothing_to_pause"
+    );
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "300s",
+        "--json",
+    ];
     let upgrade = home.begin(&line).unwrap();
     reached(&home, "canary", Some("50%"));
     let paused: UpgradeStatus = home.answer(&["upgrade", "pause", "--json"]).unwrap();
     assert!(paused.paused, "{paused:?}");
     let left = under_way(&home).unwrap().probation_left_s.unwrap();
     let deadline = Instant::now() + Duration::from_millis(2_100);
-    wait::until("two seconds have passed", || (Instant::now() >= deadline).then_some(())).unwrap();
+    wait::until("two seconds have passed", || {
+        (Instant::now() >= deadline).then_some(())
+    })
+    .unwrap();
     let later = under_way(&home).unwrap();
     assert_eq!(later.probation_left_s, Some(left), "the clock stands still");
     let shown = home.done(&["status"]).unwrap().stdout;
@@ -290,8 +376,14 @@ fn a_paused_upgrade_stands_still_and_its_actors_still_come_over() {
     upgrade.end().unwrap().ends_with(0).unwrap();
     let flight = flight(&home, 1);
     let asked = flight["asked"].as_array().unwrap();
-    let asked: Vec<_> = asked.iter().map(|it| it["what"].as_str().unwrap()).collect();
-    assert_eq!(asked, ["upgrade", "pause", "pause", "resume", "pause", "commit"]);
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|it| it["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        asked,
+        ["upgrade", "pause", "pause", "resume", "pause", "commit"]
+    );
     assert_eq!(flight["watched"][0]["verdict"], "by_hand");
     home.stop().unwrap();
 }
@@ -301,11 +393,26 @@ fn a_rollback_works_in_a_paused_canary_and_blames_nobody() {
     let home = home();
     let port = home.start().unwrap().port;
     for n in 0..20 {
-        assert_eq!(post(port, &n.to_string(), "add", &json!({ "by": n })).0, 200);
+        assert_eq!(
+            post(port, &n.to_string(), "add", &json!({ "by": n })).0,
+            200
+        );
     }
-    let line = ["upgrade", "0.2.0", "--canary", "50%", "--probation", "300s", "--detach", "--json"];
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
     let detached: Value = home.answer(&line).unwrap();
-    assert_eq!((&detached["to"], &detached["outcome"]), (&json!("0.2.0"), &json!("probation")));
+    assert_eq!(
+        (&detached["to"], &detached["outcome"]),
+        (&json!("0.2.0"), &json!("probation"))
+    );
     home.done(&["upgrade", "pause"]).unwrap();
     let report = home.rollback().unwrap();
     assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
@@ -325,20 +432,33 @@ fn a_host_that_nobody_calls_commits_late_and_says_so() {
     let line = ["upgrade", "0.2.0", "--probation", "2s", "--json"];
     let report: UpgradeReport = home.answer(&line).unwrap();
     assert_eq!(report.outcome, Outcome::Committed);
-    assert!(began.elapsed() >= Duration::from_secs(4), "the window was extended");
+    assert!(
+        began.elapsed() >= Duration::from_secs(4),
+        "the window was extended"
+    );
     let remark = report.remark.unwrap();
-    assert!(remark.contains("faulty 0.2.0 has had 0 of at least 20 calls"), "{remark}");
+    assert!(
+        remark.contains("faulty 0.2.0 has had 0 of at least 20 calls"),
+        "{remark}"
+    );
     let flight = flight(&home, 1);
     assert_eq!(flight["watched"][0]["verdict"], "too_few_calls");
     home.stop().unwrap();
     // It is in the chain, too.
     let line = ["audit", "export", "--actor", "host:operator"];
     let said = home.done(&line).unwrap().stdout;
-    let said = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let said = said
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let flights: Vec<Value> = said.filter(|it| it["event"] == "flight").collect();
     assert_eq!(flights.len(), 1);
     assert_eq!(flights[0]["fields"], flight);
-    assert!(flights[0]["principal"].as_str().unwrap().starts_with("operator:"));
+    assert!(
+        flights[0]["principal"]
+            .as_str()
+            .unwrap()
+            .starts_with("operator:")
+    );
     home.done(&["audit", "verify"]).unwrap();
 }
 
@@ -347,7 +467,15 @@ fn a_canary_that_sees_too_little_asks_for_a_decision() {
     let home = home();
     let port = home.start().unwrap().port;
     assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
-    let line = ["upgrade", "0.2.0", "--canary", "50%", "--probation", "1s", "--json"];
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "1s",
+        "--json",
+    ];
     let upgrade = home.begin(&line).unwrap();
     let waiting = wait::until("it has paused itself", || {
         under_way(&home).filter(|upgrade| upgrade.paused)
@@ -378,7 +506,10 @@ fn an_actor_that_is_busy_is_named_and_comes_over_when_it_is_at_rest() {
         (!busy.is_empty()).then_some(busy)
     })
     .unwrap();
-    assert_eq!((busy[0].actor.as_str(), &*busy[0].event), ("faulty:busy", "sleep"));
+    assert_eq!(
+        (busy[0].actor.as_str(), &*busy[0].event),
+        ("faulty:busy", "sleep")
+    );
     assert_eq!(busy.len(), 1, "{busy:?}");
     // One that comes by meanwhile is not held up.
     assert_eq!(summary(port, "a")["version"], "0.2.0");
@@ -394,10 +525,15 @@ fn an_actor_that_is_busy_is_named_and_comes_over_when_it_is_at_rest() {
 fn a_ramp_that_does_not_grow_is_refused_before_anything_is_done() {
     let home = home();
     home.start().unwrap();
-    let line = ["upgrade", "0.2.0", "--canary", "50%", "--ramp", "25%", "--json"];
+    let line = [
+        "upgrade", "0.2.0", "--canary", "50%", "--ramp", "25%", "--json",
+    ];
     let refused = home.host(&line).unwrap().ends_with(1).unwrap();
     assert_eq!(refused.reason().unwrap(), "bad_ramp");
     let none = home.host(&["history", "1", "--json"]).unwrap();
-    assert_eq!(none.ends_with(1).unwrap().reason().unwrap(), "unknown_upgrade");
+    assert_eq!(
+        none.ends_with(1).unwrap().reason().unwrap(),
+        "unknown_upgrade"
+    );
     home.stop().unwrap();
 }

@@ -193,8 +193,11 @@ mod tests {
     #[test]
     fn a_share_is_about_as_large_as_it_says() {
         let ids = ids();
-        for (text, least, most) in [("1%", 150, 250), ("10%", 1_850, 2_150), ("50%", 9_700, 10_300)]
-        {
+        for (text, least, most) in [
+            ("1%", 150, 250),
+            ("10%", 1_850, 2_150),
+            ("50%", 9_700, 10_300),
+        ] {
             let within = ids.iter().filter(|id| is_within(share(text), id)).count();
             assert!((least..=most).contains(&within), "{text}: {within}");
         }
@@ -215,7 +218,10 @@ mod tests {
         // The first eight bytes of `printf %s ramadan-2026 | sha256sum`, modulo a million.
         assert_eq!(place("ramadan-2026"), PLACE_OF_RAMADAN_2026);
         let (gift, payer) = ("donations:a".parse().unwrap(), "zakat:a".parse().unwrap());
-        assert_eq!(is_within(share("50%"), &gift), is_within(share("50%"), &payer));
+        assert_eq!(
+            is_within(share("50%"), &gift),
+            is_within(share("50%"), &payer)
+        );
     }
 
     const PLACE_OF_RAMADAN_2026: u64 = 672357;

@@ -203,6 +203,9 @@ mod tests {
         assert_eq!(counts.rejections.len(), REASONS_MAX + 1);
         assert_eq!(counts.rejections.values().sum::<u64>(), 10_000);
         stats.faulted(&"x".repeat(1_000_000));
-        assert_eq!(stats.counts().last_fault.unwrap().len(), FAULT_TEXT_CHARS_MAX);
+        assert_eq!(
+            stats.counts().last_fault.unwrap().len(),
+            FAULT_TEXT_CHARS_MAX
+        );
     }
 }

@@ -85,7 +85,10 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         }
         Remote::Upgrade(upgrade) => {
             let to = upgrade.version.ok_or_else(|| {
-                Failure::refused("no_version", "upgrade: to which release? say `host upgrade 0.2.0`")
+                Failure::refused(
+                    "no_version",
+                    "upgrade: to which release? say `host upgrade 0.2.0`",
+                )
             })?;
             let request = UpgradeRequest {
                 to,

@@ -74,7 +74,14 @@ fn waited(when: &str, waits: &Waits) -> [String; 5] {
 
 fn watched(steps: &[Watched]) -> String {
     let mut table = Table::new(&[
-        "watched", "plugin", "calls", "faults", "rejections", "letters", "slowest", "verdict",
+        "watched",
+        "plugin",
+        "calls",
+        "faults",
+        "rejections",
+        "letters",
+        "slowest",
+        "verdict",
     ]);
     for step in steps {
         let share = step.share.map(|share| format!(" {share}"));

@@ -154,7 +154,9 @@ fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
     });
     out.document(&document, |_| {
         let how = match upgrade.and_then(|u| u.share) {
-            Some(share) => format!("{share} of the actors are in release {to} and are watched; the host goes on alone"),
+            Some(share) => format!(
+                "{share} of the actors are in release {to} and are watched; the host goes on alone"
+            ),
             None => format!("release {to} rules and is watched; the host commits it alone"),
         };
         format!("{how}. See it with `host status`, take it back with `host rollback`.")

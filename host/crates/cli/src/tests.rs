@@ -126,7 +126,10 @@ fn an_upgrade_is_begun_or_paused() {
     let begun = upgrade("host upgrade 0.2.0 --canary 5% --ramp 25%,100% --probation 1m");
     let ramp: Vec<_> = begun.ramp.iter().map(ToString::to_string).collect();
     assert_eq!(begun.canary.unwrap().to_string(), "5%");
-    assert_eq!((ramp, begun.pace), (vec!["25%".to_owned(), "100%".to_owned()], None));
+    assert_eq!(
+        (ramp, begun.pace),
+        (vec!["25%".to_owned(), "100%".to_owned()], None)
+    );
     assert_eq!(upgrade("host upgrade pause").pace, Some(Pace::Pause));
     assert_eq!(upgrade("host upgrade resume").pace, Some(Pace::Resume));
 }

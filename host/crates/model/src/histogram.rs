@@ -188,9 +188,17 @@ mod tests {
         for value in 1..=10_000 {
             histogram.record(value * 1_000);
         }
-        for (quantile, exact) in [(0.0, 1_000), (0.5, 5_000_000), (0.99, 9_900_000), (1.0, 10_000_000)] {
+        for (quantile, exact) in [
+            (0.0, 1_000),
+            (0.5, 5_000_000),
+            (0.99, 9_900_000),
+            (1.0, 10_000_000),
+        ] {
             let found = histogram.quantile(quantile);
-            assert!(found >= exact && found <= exact + exact / 8, "{quantile}: {found}");
+            assert!(
+                found >= exact && found <= exact + exact / 8,
+                "{quantile}: {found}"
+            );
         }
         assert_eq!(histogram.count(), 10_000);
         let above = histogram.above(5_000_000);
@@ -205,7 +213,10 @@ mod tests {
         let mut later = earlier.clone();
         later.record(1_000_000);
         let since = later.since(&earlier);
-        assert_eq!((since.count(), since.quantile(0.0)), (1, since.quantile(1.0)));
+        assert_eq!(
+            (since.count(), since.quantile(0.0)),
+            (1, since.quantile(1.0))
+        );
         assert_eq!(later.since(&later), Histogram::default());
     }
 

@@ -62,7 +62,8 @@ impl FromStr for Share {
         let millionths = |text: &str| {
             let number = text.strip_suffix('%').unwrap_or(text);
             let (whole, rest) = number.split_once('.').unwrap_or((number, "0"));
-            let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            let is_number =
+                |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             if !is_number(whole) || !is_number(rest) || rest.len() > DIGITS {
                 return None;
             }
@@ -115,7 +116,19 @@ mod tests {
 
     #[test]
     fn what_is_no_share_is_refused_in_a_sentence() {
-        for text in ["", "%", "0%", "0.00001%", "100.1%", "-5%", "+5%", "five", "5,5%", "1e1%", "99999999999%"] {
+        for text in [
+            "",
+            "%",
+            "0%",
+            "0.00001%",
+            "100.1%",
+            "-5%",
+            "+5%",
+            "five",
+            "5,5%",
+            "1e1%",
+            "99999999999%",
+        ] {
             let refused = text.parse::<Share>().unwrap_err().to_string();
             assert!(refused.contains("such as 5%"), "{text}: {refused}");
         }

@@ -30,11 +30,16 @@ pub(crate) fn ramp(request: &UpgradeRequest) -> Result<VecDeque<Share>, String> 
     };
     let mut shares: VecDeque<Share> = [first].into_iter().chain(request.ramp.clone()).collect();
     if shares.len() > RAMP_STEPS_MAX {
-        return Err(format!("it has {} steps, and may have {RAMP_STEPS_MAX}", shares.len()));
+        return Err(format!(
+            "it has {} steps, and may have {RAMP_STEPS_MAX}",
+            shares.len()
+        ));
     }
     let steps = shares.iter().zip(shares.iter().skip(1));
     if let Some((before, after)) = steps.clone().find(|(before, after)| before >= after) {
-        return Err(format!("each step is larger than the one before, and {after} comes behind {before}"));
+        return Err(format!(
+            "each step is larger than the one before, and {after} comes behind {before}"
+        ));
     }
     if first == Share::ALL {
         return Err("a canary of 100% is none; leave it out".to_owned());

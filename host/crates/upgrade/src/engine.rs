@@ -419,21 +419,11 @@ impl Upgrader {
         Ok(progress)
     }
 
-    fn new_run(
-        self: &Arc<Self>,
-        upgrade: Upgrade,
-        wish: Wish,
-    ) -> (Run, Arc<Running>) {
+    fn new_run(self: &Arc<Self>, upgrade: Upgrade, wish: Wish) -> (Run, Arc<Running>) {
         let (ask, asked) = mpsc::channel(4);
         let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
         let running = Arc::new(Running::new(&upgrade, ask, progress));
-        let run = Run::new(
-            Arc::clone(self),
-            Arc::clone(&running),
-            upgrade,
-            wish,
-            asked,
-        );
+        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, wish, asked);
         (run, running)
     }
 

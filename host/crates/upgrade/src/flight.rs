@@ -5,9 +5,7 @@ use host_actors::FailedMigration;
 use host_journal::{Action, Journal, Record, unix_ms};
 use host_model::Version;
 use host_model::control::UpgradeReport;
-use host_model::flight::{
-    Asked, FailedActor, FlightRecord, Transition, WaitsAround, Watched,
-};
+use host_model::flight::{Asked, FailedActor, FlightRecord, Transition, WaitsAround, Watched};
 use host_model::histogram::Histogram;
 use host_model::limits::NAMED_ACTORS_MAX;
 use serde::{Deserialize, Serialize};
@@ -70,7 +68,8 @@ impl Flight {
     /// Actors that could not come over, or go back.
     pub(crate) fn failed(&mut self, failures: Vec<FailedMigration>) {
         for failure in failures {
-            let known = |failed: &FailedActor| failed.actor == failure.actor && failed.to == failure.to;
+            let known =
+                |failed: &FailedActor| failed.actor == failure.actor && failed.to == failure.to;
             if self.failures.iter().any(known) {
                 continue;
             }

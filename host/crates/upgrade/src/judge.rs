@@ -107,7 +107,11 @@ fn too_few(trial: &Trial) -> Option<String> {
     let (calls, least) = (trial.new.calls(), trial.limits.min_calls);
     // One look that finds it ill is no breach yet, and no pass either.
     if trial.health.ill_looks > 0 {
-        return Some(format!("{} is not well: {}", trial.name(), trial.health.said));
+        return Some(format!(
+            "{} is not well: {}",
+            trial.name(),
+            trial.health.said
+        ));
     }
     (calls < least).then(|| format!("{} has had {calls} of at least {least} calls", trial.name()))
 }
@@ -129,9 +133,14 @@ fn ill(trial: &Trial) -> Option<String> {
 
 /// Faults, of all calls, or of one event that fails again and again.
 fn faulty(trial: &Trial) -> Option<String> {
-    let worst = trial.new.events.iter().max_by_key(|(_, event)| event.faults);
+    let worst = trial
+        .new
+        .events
+        .iter()
+        .max_by_key(|(_, event)| event.faults);
     let (name, worst) = worst.filter(|(_, event)| event.faults > 0)?;
-    let of = |pick: fn(&EventCounts) -> u64, counts: &Counts| counts.events.values().map(pick).sum();
+    let of =
+        |pick: fn(&EventCounts) -> u64, counts: &Counts| counts.events.values().map(pick).sum();
     let faults = |event: &EventCounts| event.faults;
     let all = Rate {
         count: of(faults, &trial.new),
@@ -145,7 +154,11 @@ fn faulty(trial: &Trial) -> Option<String> {
     }
     // What is seldom asked for is lost in the rate of all. One fault alone may be one bad
     // message; the same again is not.
-    let again = trial.new.events.iter().filter(|(_, event)| event.faults > 1);
+    let again = trial
+        .new
+        .events
+        .iter()
+        .filter(|(_, event)| event.faults > 1);
     let mut failing = again.filter_map(|(name, event)| {
         let own = Rate {
             count: event.faults,

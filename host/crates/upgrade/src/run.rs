@@ -89,7 +89,9 @@ impl Run {
     pub(crate) fn with_what_was_known(mut self) -> Self {
         match read_flying(self.upgrader.actors.journal()) {
             Ok(flight) => self.flight = flight,
-            Err(error) => tracing::warn!(%error, "what was known of an upgrade before this start is lost; it goes on without"),
+            Err(error) => {
+                tracing::warn!(%error, "what was known of an upgrade before this start is lost; it goes on without")
+            }
         }
         self
     }
@@ -114,7 +116,11 @@ impl Run {
     async fn drive(&mut self) -> Result<(), HostEnds> {
         // What was found by a start, or has just been planned, is written first.
         self.enter_flight();
-        self.write(self.book()).await?;
+        let book = match self.upgrade.state.is_over() {
+            true => self.ended(self.book()),
+            false => self.book(),
+        };
+        self.write(book).await?;
         if self.upgrade.state == State::Planned {
             (self.upgrader.hooks.transition)(self.upgrade.state.name());
         }
@@ -205,7 +211,8 @@ impl Run {
     /// happened before.
     fn enter_flight(&mut self) {
         self.flight.ask(self.running.take_noted());
-        self.flight.failed(self.upgrader.actors.migrations().failures());
+        self.flight
+            .failed(self.upgrader.actors.migrations().failures());
         let waits = self.upgrader.take_waits();
         self.flight.enter(&self.upgrade.state, &waits);
     }

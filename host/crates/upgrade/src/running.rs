@@ -103,6 +103,10 @@ impl Running {
     /// Shows that the upgrade has come to `state`, `at_ms` after its beginning.
     pub(crate) fn enter(&self, state: &State, at_ms: u64) {
         *self.state.lock() = state.clone();
+        if state.reason().is_some() {
+            // The way back does not stand still.
+            self.pace.lock().resume();
+        }
         self.tell(Progress::State {
             state: state.name().to_owned(),
             at_ms,
@@ -145,7 +149,14 @@ impl Running {
             _ => {}
         }
         let progress = self.progress.subscribe();
-        self.write_down(if asked == Asked::Commit { "commit" } else { "rollback" }, by);
+        self.write_down(
+            if asked == Asked::Commit {
+                "commit"
+            } else {
+                "rollback"
+            },
+            by,
+        );
         // A rollback that is asked for again is the one under way: to take that back
         // would lead up again.
         if !(self.rollback && matches!(asked, Asked::RollBack)) {
@@ -165,7 +176,8 @@ impl Running {
             let state = self.state.lock();
             let state_name = state.name();
             match &*state {
-                State::Canary { .. } | State::Switching | State::Probation { .. } => {}
+                State::Canary { .. } | State::Switching | State::Probation { .. }
+                    if !self.rollback => {}
                 State::Planned | State::Verified | State::Staged => {
                     return Err(RefusedUpgrade::TooEarly {
                         state: state_name,
@@ -188,7 +200,8 @@ impl Running {
         self.write_down(wish, by);
         self.tell(Progress::Said {
             text: match paused {
-                true => "paused: who has come over stays; others still come at their next message".to_owned(),
+                true => "paused: who has come over stays; others still come at their next message"
+                    .to_owned(),
                 false => "it goes on".to_owned(),
             },
         });

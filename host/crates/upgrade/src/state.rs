@@ -170,11 +170,12 @@ impl State {
             (Self::Verified, E::Staged) => Self::Staged,
             (Self::Staged, E::ShareGrew { share, until_ms }) => Self::Canary { share, until_ms },
             // Who is ahead stays so.
-            (Self::Canary { share: narrower, .. }, E::ShareGrew { share, until_ms })
-                if narrower < share =>
-            {
-                Self::Canary { share, until_ms }
-            }
+            (
+                Self::Canary {
+                    share: narrower, ..
+                },
+                E::ShareGrew { share, until_ms },
+            ) if narrower < share => Self::Canary { share, until_ms },
             (Self::Staged | Self::Canary { .. }, E::SwitchBegan) => Self::Switching,
             (Self::Switching, E::AllSwitched { until_ms }) => Self::Probation { until_ms },
             (Self::Probation { .. }, E::Committed) => Self::Committed,

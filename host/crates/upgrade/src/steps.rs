@@ -96,8 +96,10 @@ impl Run {
     /// brings over who is still behind.
     pub(crate) async fn probation(&mut self, until_ms: i64) -> Event {
         let length = Duration::from_millis(u64::try_from(until_ms - unix_ms()).unwrap_or(0));
-        if let Step::Failed(reason) = self.watch(length).await {
-            return Event::Failed { reason };
+        match self.watch(length).await {
+            Step::Failed(reason) => return Event::Failed { reason },
+            Step::Commit => self.hurry(),
+            Step::Over => {}
         }
         match self.come_over().await {
             Swept::All => Event::Committed,

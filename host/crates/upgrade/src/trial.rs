@@ -37,7 +37,10 @@ impl Baseline {
             if old.is_some_and(|old| Arc::ptr_eq(old, &new)) {
                 return None;
             }
-            let planned = plan.plugins.iter().find(|planned| planned.plugin == *plugin);
+            let planned = plan
+                .plugins
+                .iter()
+                .find(|planned| planned.plugin == *plugin);
             Some(Moved {
                 plugin: plugin.clone(),
                 new_at: new.counts(),
@@ -100,7 +103,10 @@ pub(crate) fn seen(trials: &[Trial]) -> Vec<WatchedPlugin> {
     let seen = |version: &host_model::Version, counts: &Counts| {
         let events = counts.events.values();
         let rejections = events.clone().flat_map(|event| event.rejections.values());
-        let timed = counts.events.iter().filter(|(_, it)| it.took_ns.count() > 0);
+        let timed = counts
+            .events
+            .iter()
+            .filter(|(_, it)| it.took_ns.count() > 0);
         let p99s = timed.map(|(name, event)| {
             let p99_us = event.took_ns.quantile(0.99).div_ceil(1_000);
             (name.clone(), p99_us)
@@ -117,7 +123,10 @@ pub(crate) fn seen(trials: &[Trial]) -> Vec<WatchedPlugin> {
     let plugin = |trial: &Trial| WatchedPlugin {
         plugin: trial.plugin.clone(),
         new: seen(&trial.version, &trial.new),
-        old: trial.old.as_ref().map(|old| seen(&old.version, &old.counts)),
+        old: trial
+            .old
+            .as_ref()
+            .map(|old| seen(&old.version, &old.counts)),
     };
     trials.iter().map(plugin).collect()
 }

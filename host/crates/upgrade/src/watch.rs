@@ -41,7 +41,8 @@ impl Run {
             true => CANARY_WINDOWS_MAX,
             false => PROBATION_WINDOWS_MAX,
         };
-        self.running.watch(Window::open(length, windows, Instant::now()));
+        self.running
+            .watch(Window::open(length, windows, Instant::now()));
         let step = self.watch_on(is_canary).await;
         self.running.watched();
         step
@@ -63,7 +64,9 @@ impl Run {
                 return Step::Over;
             }
             let is_over = window.as_ref().is_none_or(|window| window.is_over(now));
-            let is_exhausted = window.as_ref().is_none_or(|window| window.is_exhausted(now));
+            let is_exhausted = window
+                .as_ref()
+                .is_none_or(|window| window.is_exhausted(now));
             match verdict {
                 Verdict::TooFew(few) if is_exhausted && !paused && is_canary => {
                     let text = format!(
@@ -81,7 +84,8 @@ impl Run {
                     return Step::Over;
                 }
                 Verdict::TooFew(few) if is_over && !paused => {
-                    self.running.say(&format!("the window is extended: {}", few.text));
+                    self.running
+                        .say(&format!("the window is extended: {}", few.text));
                 }
                 _ if is_over && !paused => {
                     self.note("passed", None);

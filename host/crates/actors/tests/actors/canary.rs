@@ -56,22 +56,40 @@ async fn a_share_goes_first_and_the_same_ones_stay_ahead_as_it_grows() {
     for (share, least, most) in [("10%", 20, 65), ("50%", 160, 240), ("90%", 335, 385)] {
         host.0.install_canary(canary(&home, share));
         host.0.sweep(true).await.unwrap();
-        assert_eq!(host.0.release().version, Version::new(0, 1, 0), "the old one rules");
+        assert_eq!(
+            host.0.release().version,
+            Version::new(0, 1, 0),
+            "the old one rules"
+        );
         let listed = host.0.journal().list("faulty", None, 1_000).unwrap();
-        let new = listed.iter().filter(|it| it.version == Version::new(0, 2, 0));
+        let new = listed
+            .iter()
+            .filter(|it| it.version == Version::new(0, 2, 0));
         let swept = new.count();
         let found = versions(&host).await;
-        assert_eq!(swept, found["0.2.0"].len(), "{share}: the sweep brings all of it over");
+        assert_eq!(
+            swept,
+            found["0.2.0"].len(),
+            "{share}: the sweep brings all of it over"
+        );
         assert!((least..=most).contains(&swept), "{share}: {swept}");
         assert!(ahead.iter().all(|n| found["0.2.0"].contains(n)), "{share}");
         ahead.clone_from(&found["0.2.0"]);
     }
     let migrated = usize::try_from(host.0.migrations().migrated()).unwrap();
-    assert_eq!(migrated, ahead.len(), "nobody comes over twice, and nobody else");
+    assert_eq!(
+        migrated,
+        ahead.len(),
+        "nobody comes over twice, and nobody else"
+    );
 
     host.0.install(home.release(1));
     host.0.sweep(true).await.unwrap();
-    assert_eq!(versions(&host).await["0.1.0"].len(), ACTORS, "the share is back");
+    assert_eq!(
+        versions(&host).await["0.1.0"].len(),
+        ACTORS,
+        "the share is back"
+    );
     assert_eq!(host.0.migrations().failed(), 0);
     host.stop();
 }
@@ -102,7 +120,10 @@ async fn a_cast_that_its_target_does_not_know_waits_until_it_does() {
     })
     .await;
     let waiting = host.0.journal().casts(None, 10).unwrap();
-    let events: Vec<_> = waiting.iter().map(|row| row.letter.event.as_str()).collect();
+    let events: Vec<_> = waiting
+        .iter()
+        .map(|row| row.letter.event.as_str())
+        .collect();
     assert_eq!(events, ["note"], "the other one is a row");
     assert_eq!(host.0.buried(), 0);
     let summary = host.ask(&behind, "summary", Value::Null).await;
@@ -144,7 +165,10 @@ async fn clients_of_either_side_are_understood_on_the_other() {
     fill(&host).await;
     host.0.install_canary(canary(&home, "50%"));
     let (ahead, behind) = two_sides(&host).await;
-    for (actor, version) in [(&ahead, Version::new(0, 1, 0)), (&behind, Version::new(0, 2, 0))] {
+    for (actor, version) in [
+        (&ahead, Version::new(0, 1, 0)),
+        (&behind, Version::new(0, 2, 0)),
+    ] {
         let before = host.count(actor).await;
         let mut add = request(actor, "add", json!({ "by": 1 }));
         add.version = Some(version);
@@ -169,8 +193,15 @@ async fn what_a_version_does_is_counted_by_event_and_by_reason() {
     host.refused("faulty:b", "panic", json!({})).await;
     let seen = code.counts().since(&before);
     assert_eq!(seen.events["add"].calls, 3);
-    assert_eq!(seen.events["add"].took_ns.count(), 3, "each command is timed");
-    assert_eq!(seen.events["refuse"].rejections, [("refused".to_owned(), 1)].into());
+    assert_eq!(
+        seen.events["add"].took_ns.count(),
+        3,
+        "each command is timed"
+    );
+    assert_eq!(
+        seen.events["refuse"].rejections,
+        [("refused".to_owned(), 1)].into()
+    );
     assert_eq!(
         seen.events["(other)"].rejections,
         [("unknown_event".to_owned(), 1)].into()
@@ -198,14 +229,24 @@ async fn an_actor_that_is_behind_because_it_is_busy_is_named() {
         actors.call(sleep).await.unwrap();
     });
     until("it sleeps", || async { !host.0.running(least).is_empty() }).await;
-    assert!(host.0.behind_and_busy(least, 10).is_empty(), "nobody is called over");
+    assert!(
+        host.0.behind_and_busy(least, 10).is_empty(),
+        "nobody is called over"
+    );
     host.0.install(home.release(2));
     let busy = host.0.behind_and_busy(least, 10);
     assert_eq!(busy.len(), 1, "{busy:?}");
-    assert_eq!((busy[0].actor.as_str(), busy[0].event.as_str()), ("faulty:busy", "sleep"));
+    assert_eq!(
+        (busy[0].actor.as_str(), busy[0].event.as_str()),
+        ("faulty:busy", "sleep")
+    );
     host.0.sweep(true).await.unwrap();
     sleeping.await.unwrap();
     assert!(host.0.behind_and_busy(least, 10).is_empty());
-    assert_eq!(host.0.migrations().migrated(), 2, "it came over when it was at rest");
+    assert_eq!(
+        host.0.migrations().migrated(),
+        2,
+        "it came over when it was at rest"
+    );
     host.stop();
 }

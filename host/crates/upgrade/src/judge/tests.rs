@@ -49,7 +49,10 @@ fn event<'a>(counts: &'a mut Counts, name: &str) -> &'a mut EventCounts {
 
 #[test]
 fn faults_are_told_in_one_sentence() {
-    let why = breached(verdict(counts("donate", 480, 12), counts("donate", 9_000, 0)));
+    let why = breached(verdict(
+        counts("donate", 480, 12),
+        counts("donate", 9_000, 0),
+    ));
     assert_eq!(
         why,
         "donations 0.2.0: 12 of 480 calls of donate faulted (2.5 %), at most 0.1 % are allowed; the last said: it broke"
@@ -58,10 +61,19 @@ fn faults_are_told_in_one_sentence() {
 
 #[test]
 fn what_can_no_longer_be_made_good_is_a_breach_before_enough_was_seen() {
-    assert!(matches!(verdict(counts("add", 3, 1), counts("add", 0, 0)), Verdict::Breached(_)));
-    assert!(matches!(verdict(counts("add", 3, 0), counts("add", 0, 0)), Verdict::TooFew(_)));
+    assert!(matches!(
+        verdict(counts("add", 3, 1), counts("add", 0, 0)),
+        Verdict::Breached(_)
+    ));
+    assert!(matches!(
+        verdict(counts("add", 3, 0), counts("add", 0, 0)),
+        Verdict::TooFew(_)
+    ));
     // One of many is within what is allowed.
-    assert_eq!(verdict(counts("add", 2_000, 1), counts("add", 9, 0)), Verdict::Passed);
+    assert_eq!(
+        verdict(counts("add", 2_000, 1), counts("add", 9, 0)),
+        Verdict::Passed
+    );
 }
 
 #[test]
@@ -108,9 +120,14 @@ fn a_reason_that_was_rare_and_is_frequent_is_a_breach() {
         rejections.insert(reason.to_owned(), count);
         counts
     };
-    let why = breached(verdict(with(400, "unknown_event", 60), with(1_000, "unknown_event", 1)));
+    let why = breached(verdict(
+        with(400, "unknown_event", 60),
+        with(1_000, "unknown_event", 1),
+    ));
     assert!(
-        why.contains("60 of 400 calls were rejected as unknown_event (15 %), 0.1 % of those to 0.1.0"),
+        why.contains(
+            "60 of 400 calls were rejected as unknown_event (15 %), 0.1 % of those to 0.1.0"
+        ),
         "{why}"
     );
     let frequent = verdict(with(400, "not_open", 60), with(1_000, "not_open", 50));
@@ -122,7 +139,8 @@ fn a_reason_that_was_rare_and_is_frequent_is_a_breach() {
     // A command that only the new version has may refuse what it likes.
     let mut new = counts("donate", 400, 0);
     let mut refund = with(400, "unknown_donation", 390).events;
-    new.events.insert("refund".to_owned(), refund.remove("donate").unwrap());
+    new.events
+        .insert("refund".to_owned(), refund.remove("donate").unwrap());
     assert_eq!(verdict(new, counts("donate", 1_000, 0)), Verdict::Passed);
 }
 
@@ -145,15 +163,27 @@ fn a_handler_that_takes_much_longer_is_a_breach() {
         counts
     };
     let why = breached(verdict(with(40_000_000, 0), with(9_000_000, 0)));
-    assert!(why.contains("1000 of 1000 runs of donate took longer than"), "{why}");
+    assert!(
+        why.contains("1000 of 1000 runs of donate took longer than"),
+        "{why}"
+    );
     assert!(why.contains("the p99 of 0.1.0 was 9 ms"), "{why}");
     assert!(why.contains("that of 0.2.0 is"), "{why}");
-    assert_eq!(verdict(with(15_000_000, 0), with(9_000_000, 0)), Verdict::Passed);
+    assert_eq!(
+        verdict(with(15_000_000, 0), with(9_000_000, 0)),
+        Verdict::Passed
+    );
     // A hundred times as slow, and nobody would notice.
-    assert_eq!(verdict(with(5_000_000, 0), with(50_000, 0)), Verdict::Passed);
+    assert_eq!(
+        verdict(with(5_000_000, 0), with(50_000, 0)),
+        Verdict::Passed
+    );
     // A few that a busy machine held up.
     assert_eq!(verdict(with(50_000, 15), with(50_000, 0)), Verdict::Passed);
-    assert!(matches!(verdict(with(50_000, 60), with(50_000, 0)), Verdict::Breached(_)));
+    assert!(matches!(
+        verdict(with(50_000, 60), with(50_000, 0)),
+        Verdict::Breached(_)
+    ));
 }
 
 #[test]
