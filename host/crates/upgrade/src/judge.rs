@@ -139,15 +139,13 @@ fn faulty(trial: &Trial) -> Option<String> {
         .iter()
         .max_by_key(|(_, event)| event.faults);
     let (name, worst) = worst.filter(|(_, event)| event.faults > 0)?;
-    let of =
-        |pick: fn(&EventCounts) -> u64, counts: &Counts| counts.events.values().map(pick).sum();
-    let faults = |event: &EventCounts| event.faults;
+    let faults = |counts: &Counts| sum(counts, |event| event.faults);
     let all = Rate {
-        count: of(faults, &trial.new),
+        count: faults(&trial.new),
         calls: trial.new.calls(),
         least: trial.limits.min_calls,
     };
-    let before = trial.before(|old| (of(faults, old), old.calls()));
+    let before = trial.before(|old| (faults(old), old.calls()));
     let allowed = all.allowed(trial.limits.max_fault_rate, before);
     if all.rate() > allowed {
         return Some(faults_said(name, worst, allowed));
@@ -188,7 +186,7 @@ fn faults_said(name: &str, event: &EventCounts, allowed: f64) -> String {
 
 /// Messages that came to nothing without a fault: nobody is there to hear of them.
 fn lossy(trial: &Trial) -> Option<String> {
-    let letters = |counts: &Counts| counts.events.values().map(|event| event.dead_letters).sum();
+    let letters = |counts: &Counts| sum(counts, |event| event.dead_letters);
     let rate = Rate {
         count: letters(&trial.new),
         calls: trial.new.calls(),
@@ -288,6 +286,10 @@ impl Trial {
     fn before(&self, pick: impl FnOnce(&Counts) -> (u64, u64)) -> Option<(u64, u64)> {
         self.old.as_ref().map(|old| pick(&old.counts))
     }
+}
+
+fn sum(counts: &Counts, pick: fn(&EventCounts) -> u64) -> u64 {
+    counts.events.values().map(pick).sum()
 }
 
 /// So many of so many calls.

@@ -29,6 +29,39 @@ pub(crate) enum Step {
     Failed(Reason),
 }
 
+/// What follows from a look.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing yet.
+    Watch,
+    /// Its time is over, and it goes on because too little was seen.
+    Extend(TooFew),
+    /// An operator has to decide.
+    Ask(TooFew),
+    /// It may go on although too little was seen.
+    PassUnseen(TooFew),
+    /// It may go on.
+    Pass,
+    /// The new release must go.
+    GoBack(String),
+}
+
+/// What follows from `verdict` while `window` goes on; none stands still.
+fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool) -> Next {
+    if let Verdict::Breached(why) = verdict {
+        return Next::GoBack(why);
+    }
+    let Some(window) = window.filter(|window| window.is_over(now)) else {
+        return Next::Watch;
+    };
+    match verdict {
+        Verdict::TooFew(few) if !window.is_exhausted(now) => Next::Extend(few),
+        Verdict::TooFew(few) if is_canary => Next::Ask(few),
+        Verdict::TooFew(few) => Next::PassUnseen(few),
+        Verdict::Passed | Verdict::Breached(_) => Next::Pass,
+    }
+}
+
 impl Run {
     /// Watches for `length`, and longer where too few calls are seen. Without a length
     /// nobody wants to know.
@@ -49,26 +82,34 @@ impl Run {
     }
 
     async fn watch_on(&mut self, is_canary: bool) -> Step {
-        // Set once it has left the decision to an operator: going on is one.
+        // Once it has left the decision to an operator, to go on is one.
         let mut undecided: Option<TooFew> = None;
         loop {
             let verdict = self.look().await;
-            if let Verdict::Breached(why) = verdict {
-                self.note("breached", Some(why.clone()));
-                return Step::Failed(Reason::release(why));
-            }
             let (paused, window) = self.running.window();
             let now = Instant::now();
+            let left = window.as_ref().map_or(Duration::ZERO, |it| it.left(now));
             if !paused && let Some(few) = undecided.take() {
                 self.note("too_few_calls", Some(few.text));
                 return Step::Over;
             }
-            let is_over = window.as_ref().is_none_or(|window| window.is_over(now));
-            let is_exhausted = window
-                .as_ref()
-                .is_none_or(|window| window.is_exhausted(now));
-            match verdict {
-                Verdict::TooFew(few) if is_exhausted && !paused && is_canary => {
+            match next(verdict, window.filter(|_| !paused).as_ref(), now, is_canary) {
+                Next::GoBack(why) => {
+                    self.note("breached", Some(why.clone()));
+                    return Step::Failed(Reason::release(why));
+                }
+                Next::Pass => {
+                    self.note("passed", None);
+                    return Step::Over;
+                }
+                Next::PassUnseen(few) => {
+                    let text = format!("it was watched, and too little was seen: {}", few.text);
+                    self.running.say(&text);
+                    self.remark = Some(text);
+                    self.note("too_few_calls", Some(few.text));
+                    return Step::Over;
+                }
+                Next::Ask(few) => {
                     let text = format!(
                         "{}; more would not be seen soon: say `host upgrade resume` to go on, `host commit`, or `host rollback`",
                         few.text
@@ -76,24 +117,12 @@ impl Run {
                     self.running.pause_with(text);
                     undecided = Some(few);
                 }
-                Verdict::TooFew(few) if is_exhausted && !paused => {
-                    let text = format!("it was watched to no end: {}", few.text);
-                    self.remark = Some(text.clone());
+                Next::Extend(few) => {
+                    let text = format!("the window is extended: {}", few.text);
                     self.running.say(&text);
-                    self.note("too_few_calls", Some(few.text));
-                    return Step::Over;
                 }
-                Verdict::TooFew(few) if is_over && !paused => {
-                    self.running
-                        .say(&format!("the window is extended: {}", few.text));
-                }
-                _ if is_over && !paused => {
-                    self.note("passed", None);
-                    return Step::Over;
-                }
-                _ => {}
+                Next::Watch => {}
             }
-            let left = window.map_or(Duration::ZERO, |window| window.left(now));
             self.running.tell(Progress::Probation {
                 left_s: left.as_secs_f64().ceil() as u64,
             });
@@ -167,5 +196,44 @@ impl Run {
             text,
             plugins: seen(&trials.unwrap_or_default()),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_extended_and_then_passed_or_left_to_an_operator() {
+        let few = || TooFew {
+            text: "3 calls".to_owned(),
+        };
+        let start = Instant::now();
+        let window = Window::open(Duration::from_secs(10), 2, start);
+        let after = |verdict, seconds, is_canary| {
+            let now = start + Duration::from_secs(seconds);
+            next(verdict, Some(&window), now, is_canary)
+        };
+        let too_few = || Verdict::TooFew(few());
+        for is_canary in [true, false] {
+            assert_eq!(after(Verdict::Passed, 9, is_canary), Next::Watch);
+            assert_eq!(after(Verdict::Passed, 10, is_canary), Next::Pass);
+            assert_eq!(after(too_few(), 9, is_canary), Next::Watch);
+            assert_eq!(after(too_few(), 19, is_canary), Next::Extend(few()));
+        }
+        assert_eq!(after(too_few(), 20, false), Next::PassUnseen(few()));
+        assert_eq!(after(too_few(), 20, true), Next::Ask(few()));
+    }
+
+    #[test]
+    fn a_breach_counts_at_any_time_and_a_pause_stops_all_else() {
+        let now = Instant::now();
+        let breach = || Verdict::Breached("it broke".to_owned());
+        let window = Window::open(Duration::from_secs(10), 2, now);
+        for window in [None, Some(&window)] {
+            let found = next(breach(), window, now, true);
+            assert_eq!(found, Next::GoBack("it broke".to_owned()));
+            assert_eq!(next(Verdict::Passed, window, now, true), Next::Watch);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Golden texts.
 
-use host_model::control::{ActorCounts, Quantiles, Readiness};
+use host_model::control::{ActorCounts, Quantiles, Readiness, SlowHandler};
 use host_model::plan::{Hop, PluginPlan};
 use host_model::{ActorId, Version};
 
