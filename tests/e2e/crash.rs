@@ -197,6 +197,11 @@ fn killed_behind(state: &str, boots: &str) {
     let back = matches!(state, "rolling_back" | "rolled_back");
     let probation = if back { "300s" } else { "0s" };
     let upgrade = ["upgrade", "0.2.0", "--probation", probation, "--json"];
+    let canary = ["--canary", "30%"];
+    let upgrade = match state {
+        "canary" => [&upgrade[..], &canary].concat(),
+        _ => upgrade.to_vec(),
+    };
     if back {
         home.done(&[&upgrade[..], &["--detach"]].concat()).unwrap();
         load.more(100).unwrap();
@@ -251,6 +256,11 @@ fn killed_when_it_was_staged() {
 #[test]
 fn killed_when_it_was_rehearsed() {
     killed_behind("rehearsed", "0.1.0");
+}
+
+#[test]
+fn killed_when_a_share_was_to_go_first() {
+    killed_behind("canary", "0.1.0");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod appups;
+mod canary;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]

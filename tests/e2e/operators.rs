@@ -173,7 +173,7 @@ fn releases_have_the_statuses_of_their_history() {
         ]
     );
     assert!(history[0]["ended_ms"].as_i64() >= history[1]["ended_ms"].as_i64());
-    let newest: Vec<Value> = home.answer(&["history", "1", "--json"]).unwrap();
+    let newest: Vec<Value> = home.answer(&["history", "--limit", "1", "--json"]).unwrap();
     assert_eq!(newest, history[..1]);
 }
 

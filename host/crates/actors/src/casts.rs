@@ -33,6 +33,8 @@ pub(crate) struct Casts {
 #[derive(Debug, Default)]
 struct Ways {
     in_flight: HashSet<CastId>,
+    /// Those that their target does not know, and may know under another release.
+    waiting: HashSet<CastId>,
     /// While rows are read: those used up meanwhile, which a page may still show.
     used_up: Option<HashSet<CastId>>,
     /// Whether one had to wait because as many were in flight as may be.
@@ -54,7 +56,9 @@ impl Casts {
     /// True: deliver it now. False: it is on its way already, used up, or waits its turn.
     fn begin(&self, id: CastId) -> bool {
         let mut ways = self.ways.lock();
-        if ways.used_up.as_ref().is_some_and(|used| used.contains(&id)) {
+        if ways.used_up.as_ref().is_some_and(|used| used.contains(&id))
+            || ways.waiting.contains(&id)
+        {
             return false;
         }
         if ways.in_flight.len() >= IN_FLIGHT_MAX {
@@ -84,6 +88,26 @@ impl Casts {
         self.ways.lock().in_flight.remove(&id);
         self.left_behind.store(true, Ordering::SeqCst);
         self.bell.notify_one();
+    }
+
+    /// Its target does not know it: it stays a row until another release is installed.
+    pub(crate) fn wait(&self, id: CastId) {
+        let mut ways = self.ways.lock();
+        if ways.waiting.len() >= IN_FLIGHT_MAX {
+            drop(ways);
+            return self.put_off(id);
+        }
+        ways.in_flight.remove(&id);
+        ways.waiting.insert(id);
+    }
+
+    /// Tries those again that wait for another release.
+    pub(crate) fn let_go(&self) {
+        let waiting = std::mem::take(&mut self.ways.lock().waiting);
+        if !waiting.is_empty() {
+            self.left_behind.store(true, Ordering::SeqCst);
+            self.bell.notify_one();
+        }
     }
 
     fn begin_reading(&self) {

@@ -91,13 +91,13 @@ impl Actors {
             });
         match sorted {
             Err(fault) => {
-                stats.faulted();
+                stats.faulted(&fault);
                 let by = live.code().version().clone();
                 self.crashed(claim, Some(fault.clone()));
                 self.bury_of(claim, command, Some(by), &CallError::Crashed(fault));
             }
             Ok(Err(rejected)) => {
-                stats.rejected();
+                stats.turned_away(&rejected);
                 match command.responder {
                     Some(responder) => self.hold(claim, Err(rejected), responder),
                     None => self.bury(claim, command, &rejected),

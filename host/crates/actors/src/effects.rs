@@ -46,7 +46,7 @@ impl Actors {
                     })?;
                     sorted.casts.push(Letter {
                         from: id.clone(),
-                        version: self.shape_for(&to, live),
+                        version: self.shape_for(&to, id, live),
                         to,
                         event,
                         payload: as_bytes(payload),
@@ -78,8 +78,8 @@ impl Actors {
     }
 
     /// The version of the target's plugin that goes with the sender's version.
-    fn shape_for(&self, to: &ActorId, sender: &Live) -> Version {
-        let release = self.release();
+    fn shape_for(&self, to: &ActorId, from: &ActorId, sender: &Live) -> Version {
+        let release = self.release_of(from);
         let own = sender.code().plugin();
         let came_over = release
             .plugins

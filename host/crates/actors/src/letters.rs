@@ -45,8 +45,11 @@ impl Actors {
             Some(Consumed::Timer { .. }) => DeadLetterKind::Timer,
             Some(Consumed::DeadLetter(_) | Consumed::Outbox(_)) => return,
         };
+        if let Some(live) = &claim.live {
+            live.code().event(&command.event).buried();
+        }
         let version = by.unwrap_or_else(|| {
-            let release = self.release();
+            let release = self.release_of(&claim.slot.id);
             let ruling = release.plugins.get(claim.slot.id.plugin());
             ruling.map_or(Version::new(0, 0, 0), |it| it.code.version().clone())
         });
@@ -99,6 +102,12 @@ impl Actors {
         message: Message,
         error: CallError,
     ) {
+        let generation = self.generation();
+        if let Message::Cast(id, letter) = &message
+            && self.is_known_ahead(letter.to.plugin())
+        {
+            return self.let_wait(*id, generation);
+        }
         let command = |event, payload, shape, source| Command {
             event,
             payload,

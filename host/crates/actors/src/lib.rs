@@ -26,12 +26,17 @@
 mod actions;
 mod aside;
 mod audience;
+mod behind;
+mod canary;
 mod casts;
 mod clock;
+mod counts;
 mod decide;
 mod deliver;
+mod door;
 mod effects;
 mod gates;
+mod health;
 mod hooks;
 mod keys;
 mod large;
@@ -65,17 +70,20 @@ mod watchdog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use host_journal::{Entry, Journal, Lost, Position, RefusedReason, Rows};
 use host_model::ActorId;
+use host_model::histogram::Histogram;
 use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 pub use audience::Audience;
+pub use canary::Canary;
+pub use counts::{Counts, EventCounts};
 pub use deliver::{Groups, channel};
 pub use gates::StillInside;
 pub use hooks::HookError;
@@ -91,6 +99,7 @@ pub use sweep::SweepProgress;
 pub use token::Ticket;
 pub use watchdog::Running;
 
+use canary::Reign;
 use message::Message;
 use slots::{Posted, Sent, Slot, Slots};
 use token::Token;
@@ -125,7 +134,7 @@ impl Default for Limits {
 /// All actors of a host. Shared by [`Arc`]; lives on the data runtime.
 pub struct Actors {
     slots: Slots,
-    release: ArcSwap<Release>,
+    reign: ArcSwap<Reign>,
     /// Raised with each change of the release; an actor's state remembers the one
     /// that it has come over to.
     generation: AtomicU32,
@@ -153,6 +162,7 @@ pub struct Actors {
     /// How looking up an idempotency key has run so far.
     looking: EventStats,
     refusals: Refusals,
+    door: door::Door,
     /// Messages that became dead letters.
     buried: AtomicU64,
     stopping: AtomicBool,
@@ -198,7 +208,7 @@ impl Actors {
         let quarantined = parts.journal.quarantined()?;
         let actors = Arc::new(Self {
             slots: Slots::new(),
-            release: ArcSwap::from_pointee(parts.release),
+            reign: ArcSwap::from_pointee(Reign::of(Arc::new(parts.release))),
             generation: AtomicU32::new(1),
             journal: parts.journal,
             audience: parts.audience,
@@ -224,6 +234,7 @@ impl Actors {
             }),
             looking: EventStats::default(),
             refusals: Refusals::default(),
+            door: door::Door::default(),
             buried: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             started_ms: clock::monotonic_ms(),
@@ -254,13 +265,27 @@ impl Actors {
             self.refusals.count(&error);
             return Err(error);
         }
+        let entered = self.door.enter();
         if let Some(answer) = self.query_now(&request) {
+            if let Some(entered) = entered {
+                self.door.left_quickly(entered);
+            }
             return answer;
         }
+        let entered = entered.unwrap_or_else(Instant::now);
         let (responder, receiver) = oneshot::channel();
         let id = request.actor.clone();
         self.send(&id, Message::Request(Box::new(request), responder));
-        self.answered(receiver).await
+        let answer = self.answered(receiver).await;
+        self.door.left(entered);
+        answer
+    }
+
+    /// How long callers have waited since the start, in nanoseconds from sending to the
+    /// answer.
+    #[must_use]
+    pub fn waits(&self) -> Histogram {
+        self.door.read()
     }
 
     /// The answer that comes over `receiver`, as long as a caller waits for one.
@@ -300,19 +325,6 @@ impl Actors {
         receiver.await.unwrap_or(Err(CallError::Stopping))
     }
 
-    /// The release that rules.
-    #[must_use]
-    pub fn release(&self) -> Arc<Release> {
-        self.release.load_full()
-    }
-
-    /// Lets another release rule from now on: an actor comes over to it before its
-    /// next message, and the rest when a [`Actors::sweep`] reaches them.
-    pub fn install(&self, release: Release) {
-        self.release.store(Arc::new(release));
-        self.generation.fetch_add(1, Ordering::SeqCst);
-    }
-
     /// What the migrations since the last [`Migrations::reset`] did.
     #[must_use]
     pub fn migrations(&self) -> &Migrations {
@@ -346,12 +358,7 @@ impl Actors {
         &self,
         values: Vec<(String, Option<bytes::Bytes>)>,
     ) -> Result<(), Lost> {
-        self.write_rows(|| Rows {
-            values: values.clone(),
-            ..Rows::default()
-        })
-        .await
-        .map(drop)
+        self.write_values_and_record(values, None).await
     }
 
     /// Makes rows durable that depend on no actor's state: a group that failed before

@@ -126,6 +126,11 @@ impl Migrations {
         self.failures.lock().values().next().cloned()
     }
 
+    /// Those that failed.
+    pub fn failures(&self) -> Vec<FailedMigration> {
+        self.failures.lock().values().cloned().collect()
+    }
+
     /// Those that failed, and none of them any more.
     pub fn take_failures(&self) -> Vec<FailedMigration> {
         std::mem::take(&mut *self.failures.lock())
@@ -237,7 +242,7 @@ impl Actors {
             self.go_back_to_sleep(claim, errand.take());
             return true;
         }
-        let release = self.release();
+        let release = self.release_of(&claim.slot.id);
         let Some(ruling) = release.plugins.get(claim.slot.id.plugin()) else {
             // Its plugin goes with this release: it sleeps on in the journal.
             claim.at.generation = generation;
@@ -410,7 +415,7 @@ impl Actors {
             self.migrations.left_behind.lock().insert(id.clone());
             return;
         }
-        let release = self.release();
+        let release = self.release_of(id);
         let ruling = release.plugins.get(id.plugin());
         let to = ruling.map_or_else(|| from.clone(), |r| r.code.version().clone());
         self.migrations.fail(FailedMigration {

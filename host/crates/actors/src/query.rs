@@ -31,12 +31,13 @@ impl Actors {
         match self.ask(live, slot, request, monotonic_ms()) {
             Ok(Ok(reply)) => Ok(Answer::new(reply, seq)),
             Ok(Err(rejection)) => {
-                stats.rejected();
+                stats.rejected(&rejection.reason);
                 Err(CallError::Rejected(rejection))
             }
             Err(fault) => {
-                stats.faulted();
-                Err(CallError::Crashed(fault.to_string()))
+                let why = fault.to_string();
+                stats.faulted(&why);
+                Err(CallError::Crashed(why))
             }
         }
     }
@@ -82,7 +83,7 @@ impl Actors {
             match self.ask(live, &claim.slot, request, began_ms) {
                 Ok(Ok(reply)) => Some(Ok(Answer::new(reply, seq))),
                 Ok(Err(rejection)) => {
-                    stats.rejected();
+                    stats.rejected(&rejection.reason);
                     Some(Err(CallError::Rejected(rejection)))
                 }
                 // The long way meets it again, and sees to it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host_loader::{Fault, Plugin, State};
 use host_model::limits::{FAST_RUN_MAX, FAST_RUNS_MIN};
@@ -13,10 +13,15 @@ use host_model::way::{Edge, way};
 use host_model::{ActorId, Version};
 
 use crate::clock::{monotonic_ms, tick_ms};
+use crate::counts::Detail;
+use crate::door::ns;
 use crate::live::Live;
 
 /// Stands for timers, and for names that are neither command nor query.
 const OTHER: &str = "(other)";
+
+/// An exact clock costs a query more than a tenth of its time.
+const QUERIES_TIMED_ONE_IN: u64 = 32;
 
 /// One plugin version as the actors run it: its code, and what is known of how it runs.
 #[derive(Debug)]
@@ -43,6 +48,7 @@ pub struct EventStats {
     pub faults: AtomicU64,
     /// Runs that ended in a rejection.
     pub rejections: AtomicU64,
+    pub(crate) detail: Detail,
 }
 
 impl Code {
@@ -122,12 +128,18 @@ impl EventStats {
         self.fast_runs.load(Ordering::Relaxed) >= FAST_RUNS_MIN
     }
 
-    pub(crate) fn faulted(&self) {
-        self.faults.fetch_add(1, Ordering::Relaxed);
+    /// Now, if the run that begins is one that is timed: of commands all, of queries one
+    /// in [`QUERIES_TIMED_ONE_IN`].
+    #[inline]
+    pub(crate) fn time(&self) -> Option<Instant> {
+        let calls = self.calls.load(Ordering::Relaxed);
+        let timed = !self.is_query || calls.is_multiple_of(QUERIES_TIMED_ONE_IN);
+        timed.then(Instant::now)
     }
 
-    pub(crate) fn rejected(&self) {
-        self.rejections.fetch_add(1, Ordering::Relaxed);
+    /// Takes note of how long a run took that was timed.
+    pub(crate) fn timed(&self, since: Instant) {
+        self.detail.took_ns.record(ns(since), 1);
     }
 
     /// Runs something of the host's own that is quick as a rule, and where it is not
@@ -239,14 +251,14 @@ impl Release {
     }
 
     /// Name of the event whose counters live at this address.
-    pub(crate) fn event_at(&self, addr: usize) -> String {
+    pub(crate) fn event_at(&self, addr: usize) -> Option<String> {
         let mut stats = self
             .plugins
             .values()
             .flat_map(Ruling::codes)
             .flat_map(|code| code.stats());
         let found = stats.find(|stats| Arc::as_ptr(stats).addr() == addr);
-        found.map_or_else(|| OTHER.to_owned(), |stats| stats.name.to_string())
+        found.map(|stats| stats.name.to_string())
     }
 }
 

@@ -45,6 +45,10 @@ impl Actors {
             });
             return self.bury(claim, command, &error);
         }
+        let generation = self.generation();
+        if self.waits_for_its_target(claim, &command) {
+            return self.let_wait(id, generation);
+        }
         self.decide_in_shape(claim, command, stats);
     }
 
@@ -132,7 +136,10 @@ impl Actors {
         };
         match self.bring_into_shape(live, &mut command) {
             Ok(()) => self.decide(claim, command, stats),
-            Err(error) => self.bury(claim, command, &error),
+            Err(error) => {
+                stats.turned_away(&error);
+                self.bury(claim, command, &error);
+            }
         }
     }
 

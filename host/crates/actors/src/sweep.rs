@@ -111,7 +111,10 @@ impl Actors {
         let behind = tokio::task::spawn_blocking(move || {
             let slots = actors.slots.shards();
             let slots = slots.flat_map(|shard| actors.slots.of_shard(shard));
-            let wanted = |slot: &Arc<Slot>| is_of(plugin.as_deref(), slot.id.plugin());
+            let reign = actors.reign.load_full();
+            let wanted = |slot: &Arc<Slot>| {
+                is_of(plugin.as_deref(), slot.id.plugin()) && reign.is_called(&slot.id)
+            };
             let slots = slots.filter(wanted);
             let mut behind: Vec<_> = slots.filter(|slot| actors.is_behind(slot)).collect();
             behind.sort_unstable_by(|a, b| a.id.cmp(&b.id));
@@ -122,7 +125,7 @@ impl Actors {
 
     /// Whether an actor in memory has not come over, or its coming over was lost. One
     /// without a state is asleep for this purpose.
-    fn is_behind(&self, slot: &Slot) -> bool {
+    pub(crate) fn is_behind(&self, slot: &Slot) -> bool {
         let inner = slot.inner.lock();
         let lost = inner.at.incarnation != self.journal.incarnation()
             && self
@@ -147,8 +150,9 @@ impl Actors {
         stop_at_failure: bool,
     ) -> Result<u64, host_journal::ReadError> {
         let mut behind = 0;
-        let release = self.release();
-        for (name, ruling) in release.plugins.iter().filter(|it| is_of(plugin, it.0)) {
+        let reign = self.reign.load_full();
+        let plugins = &reign.newest().plugins;
+        for (name, ruling) in plugins.iter().filter(|it| is_of(plugin, it.0)) {
             let mut pass = self.journal.pass(name);
             loop {
                 let page = tokio::task::block_in_place(|| pass.next_page(PAGE))?;
@@ -156,7 +160,8 @@ impl Actors {
                     break;
                 }
                 for listed in page {
-                    let stays = !changes_shape(ruling, &listed.version)
+                    let stays = !reign.is_called(&listed.id)
+                        || !changes_shape(ruling, &listed.version)
                         || self.is_loaded(&listed.id)
                         || self.migrations.has_been_tried(&listed.id);
                     if stays {
@@ -176,7 +181,8 @@ impl Actors {
 
     /// Whoever has joined a topic without an actor behind it has come over with the release.
     fn tell_empty_topics(&self) {
-        let release = self.release();
+        let reign = self.reign.load_full();
+        let release = reign.newest();
         for (name, ruling) in &release.plugins {
             let version = ruling.code.version();
             if release
@@ -187,6 +193,9 @@ impl Actors {
                 continue;
             }
             for id in self.audience.topics(name) {
+                if !reign.is_called(&id) {
+                    continue;
+                }
                 let known = tokio::task::block_in_place(|| self.journal.read(&id));
                 if let Ok(None) = known {
                     self.audience.switched(&id, &release.version, version);

@@ -285,7 +285,10 @@ impl Actors {
                         (request.event, request.payload) = (event, payload);
                     }
                     Ok(None) => {}
-                    Err(error) => return self.hold(claim, Err(error), responder),
+                    Err(error) => {
+                        stats.turned_away(&error);
+                        return self.hold(claim, Err(error), responder);
+                    }
                 }
             }
             let answer = self.query(live, &claim.slot, &request, stats);
@@ -310,7 +313,10 @@ impl Actors {
         };
         let converted = self.bring_into_shape(live, &mut command);
         let refused = match converted {
-            Err(error) => error,
+            Err(error) => {
+                stats.turned_away(&error);
+                error
+            }
             Ok(()) if only == Only::Query => CallError::NotAQuery {
                 known: live.code().plugin().manifest().queries.join(", "),
                 event: command.event,

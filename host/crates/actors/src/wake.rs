@@ -42,8 +42,8 @@ impl Actors {
         // Before the release: of two that do not belong together, an older generation
         // only means that the state is looked at once more.
         let generation = self.generation();
-        let release = self.release();
         let id = claim.slot.id.clone();
+        let release = self.release_of(&id);
         let Some(ruling) = release.plugins.get(id.plugin()) else {
             return Err(NotWoken::UnknownPlugin(unknown_plugin(&release, &id)));
         };
@@ -81,9 +81,10 @@ impl Actors {
 impl Actors {
     /// The error for an actor whose plugin is not in the release that rules.
     pub(crate) fn unknown_plugin(&self, id: &ActorId) -> Option<CallError> {
-        let release = self.release.load();
+        let reign = self.reign.load();
+        let release = reign.release_of(id);
         let known = release.plugins.contains_key(id.plugin());
-        (!known).then(|| unknown_plugin(&release, id))
+        (!known).then(|| unknown_plugin(release, id))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host_model::ActorId;
 use host_model::limits::HANDLER_WARN;
@@ -62,6 +62,7 @@ pub(crate) fn watch<T>(
     let _run = Run {
         stats,
         began_ms: now_ms,
+        timed: stats.time(),
     };
     handler()
 }
@@ -70,12 +71,17 @@ pub(crate) fn watch<T>(
 struct Run<'a> {
     stats: &'a EventStats,
     began_ms: u64,
+    /// Of the exact clock, where it is looked at.
+    timed: Option<Instant>,
 }
 
 impl Drop for Run<'_> {
     #[inline]
     fn drop(&mut self) {
         RUNNER.with(|runner| runner.get().map(|runner| runner.end()));
+        if let Some(timed) = self.timed {
+            self.stats.timed(timed);
+        }
         self.stats.ran(self.began_ms, monotonic_ms());
     }
 }
@@ -144,7 +150,7 @@ impl Actors {
                     actor: slot.id.clone(),
                     event: match stats == Arc::as_ptr(&self.migrating).addr() {
                         true => self.migrating.name.to_string(),
-                        false => self.release().event_at(stats),
+                        false => self.event_at(stats),
                     },
                     for_,
                 })

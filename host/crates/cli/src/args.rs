@@ -9,7 +9,7 @@ pub mod keep;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use host_model::{ActorId, Version, control};
+use host_model::{ActorId, Share, Version, control};
 
 use crate::duration::whole_seconds;
 
@@ -262,7 +262,7 @@ pub enum Remote {
     },
     /// Upgrade to a release while everything runs, and wait until it is permanent.
     #[command(
-        after_help = "Example:\n  host upgrade 0.2.0 --probation 5m\n\nIt ends with 0 if the release is permanent (with --detach: switched), 4 if it was rolled back."
+        after_help = "Example:\n  host upgrade 0.2.0 --probation 5m\n  host upgrade 0.2.0 --canary 5% --ramp 25%,100%\n\nIt ends with 0 if the release is permanent (with --detach: switched), 4 if it was rolled back."
     )]
     Upgrade(Upgrade),
     /// Make the release that rules permanent now.
@@ -281,11 +281,16 @@ pub enum Remote {
         #[arg(long)]
         rehearse: bool,
     },
-    /// List the upgrades and rollbacks that have ended, the newest first.
-    #[command(after_help = "Example:\n  host history 5")]
+    /// List the upgrades and rollbacks that have ended, the newest first; or show all that
+    /// is known of one.
+    #[command(after_help = "Example:\n  host history\n  host history 5 --json")]
     History {
-        /// At most so many.
-        #[arg(default_value_t = 20, value_name = "N")]
+        /// The one with this number: who asked, plan, each transition, how long callers
+        /// waited, what was watched.
+        #[arg(value_name = "N")]
+        id: Option<u64>,
+        /// List at most so many.
+        #[arg(long, default_value_t = 20, value_name = "N", conflicts_with = "id")]
         limit: u32,
     },
     /// Actors that were set aside after too many faults.
@@ -304,13 +309,24 @@ pub enum Remote {
 
 /// `host upgrade V`
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Upgrade {
+    /// Of the upgrade that is under way.
+    #[command(subcommand)]
+    pub pace: Option<Pace>,
     /// The release to upgrade to.
-    #[arg(value_name = "V")]
-    pub version: Version,
-    /// Watch it for so long before it becomes permanent: 30s, 2m, 0s [default: the plan's].
+    #[arg(value_name = "V", required = true)]
+    pub version: Option<Version>,
+    /// Watch it for so long before it becomes permanent, and each step of a canary: 30s,
+    /// 2m, 0s [default: the plan's].
     #[arg(long, value_name = "D", value_parser = whole_seconds)]
     pub probation: Option<u64>,
+    /// Let this share of the actors go first, always the same ones, and watch them: 5%.
+    #[arg(long, value_name = "P")]
+    pub canary: Option<Share>,
+    /// Then these shares, each watched like the first: 25%,100%.
+    #[arg(long, value_name = "P,P", value_delimiter = ',', requires = "canary")]
+    pub ramp: Vec<Share>,
     /// Return once the new release rules; the host watches and commits alone.
     #[arg(long)]
     pub detach: bool,
@@ -343,6 +359,18 @@ impl From<Extent> for control::Extent {
     fn from(Extent { sample, all }: Extent) -> Self {
         Self { sample, all }
     }
+}
+
+/// `host upgrade pause`, `host upgrade resume`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Pace {
+    /// Stop the sweep, the ramp and the clock of probation. Who has come over stays;
+    /// others still come at their next message.
+    #[command(after_help = "Example:\n  host upgrade pause")]
+    Pause,
+    /// Go on.
+    #[command(after_help = "Example:\n  host upgrade resume")]
+    Resume,
 }
 
 fn payload(text: &str) -> Result<serde_json::Value, String> {

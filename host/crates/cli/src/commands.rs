@@ -2,14 +2,15 @@
 
 use host_model::control::{
     ActorRow, ActorState, HistoryRow, RehearsalRequest, ReleaseRow, RollbackRequest, RpcRequest,
-    Status, UpgradeRequest,
+    Status, UpgradeRequest, UpgradeStatus,
 };
+use host_model::flight::FlightRecord;
 use host_model::plan::Plan;
 use serde_json::{Value, json};
 
-use crate::args::Remote;
+use crate::args::{Pace, Remote, Upgrade};
 use crate::client::query;
-use crate::{Client, Failure, Output, follow, repair, show};
+use crate::{Client, Failure, Output, flight, follow, repair, show};
 
 /// Carries out `command`, and says what to exit with.
 ///
@@ -72,14 +73,32 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let plan: Plan = client.get(&format!("/v1/plan{path}")).await?;
             out.document(&plan, show::plan)?;
         }
+        Remote::Upgrade(Upgrade {
+            pace: Some(pace), ..
+        }) => {
+            let path = match pace {
+                Pace::Pause => "/v1/upgrade/pause",
+                Pace::Resume => "/v1/upgrade/resume",
+            };
+            let status: UpgradeStatus = client.post(path, &json!({})).await?;
+            out.document(&status, show::under_way)?;
+        }
         Remote::Upgrade(upgrade) => {
+            let to = upgrade.version.ok_or_else(|| {
+                Failure::refused(
+                    "no_version",
+                    "upgrade: to which release? say `host upgrade 0.2.0`",
+                )
+            })?;
             let request = UpgradeRequest {
-                to: upgrade.version,
+                to,
                 probation_s: upgrade.probation,
                 one_way: upgrade.one_way,
                 retry_failed: upgrade.retry_failed,
                 no_rehearsal: upgrade.no_rehearsal,
                 extent: upgrade.extent.into(),
+                canary: upgrade.canary,
+                ramp: upgrade.ramp,
             };
             return match client.follow("/v1/upgrade", &request).await {
                 Ok(events) => follow::upgrade(events, upgrade.detach, client, out).await,
@@ -111,7 +130,12 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let events = client.follow("/v1/rollback", &request).await?;
             return follow::rollback(events, out).await;
         }
-        Remote::History { limit } => {
+        Remote::History { id: Some(id), .. } => {
+            let path = query(&[("id", Some(id.to_string()))]);
+            let flight: FlightRecord = client.get(&format!("/v1/flight{path}")).await?;
+            out.document(&flight, flight::flight)?;
+        }
+        Remote::History { limit, .. } => {
             let path = query(&[("limit", Some(limit.to_string()))]);
             let rows: Vec<HistoryRow> = client.get(&format!("/v1/history{path}")).await?;
             out.document(&rows, |rows| show::history(rows))?;

@@ -12,8 +12,8 @@ use crate::duration::people;
 use crate::failure::{EXIT_INTERRUPTED, EXIT_REFUSED};
 use crate::{Client, Failure, Output, show};
 
-/// The state from which on an upgrade needs no one to wait for it.
-const SWITCHED: &str = "probation";
+/// The states from which on an upgrade needs no one to wait for it.
+const SWITCHED: [&str; 2] = ["probation", "canary"];
 
 /// Follows an upgrade to its end, or with `detach` until the new release rules.
 pub(crate) async fn upgrade(
@@ -145,7 +145,7 @@ async fn follow(
                 }
                 return Ok(Followed::Rehearsed(report));
             }
-            Progress::State { state, .. } if detach && state == SWITCHED => {
+            Progress::State { state, .. } if detach && SWITCHED.contains(&state.as_str()) => {
                 teller.done();
                 return Ok(Followed::Detached);
             }
@@ -160,6 +160,7 @@ async fn follow(
 fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
     let upgrade = status.upgrade.as_ref();
     let from = upgrade.map_or(&status.permanent, |u| &u.from);
+    let to = upgrade.map_or(&status.version, |u| &u.to);
     let outcome = match upgrade {
         Some(_) => Outcome::Probation,
         None => Outcome::Committed,
@@ -167,7 +168,7 @@ fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
     let document = json!({
         "kind": "detached",
         "from": from,
-        "to": status.version,
+        "to": to,
         "outcome": outcome,
         "actors_migrated": upgrade.map(|u| u.migrated),
         "pause_us": null,
@@ -175,10 +176,13 @@ fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
         "duration_ms": null,
     });
     out.document(&document, |_| {
-        format!(
-            "release {} rules and is watched; the host commits it alone. See it with `host status`, take it back with `host rollback`.",
-            status.version
-        )
+        let how = match upgrade.and_then(|u| u.share) {
+            Some(share) => format!(
+                "{share} of the actors are in release {to} and are watched; the host goes on alone"
+            ),
+            None => format!("release {to} rules and is watched; the host commits it alone"),
+        };
+        format!("{how}. See it with `host status`, take it back with `host rollback`.")
     })?;
     Ok(())
 }
@@ -223,6 +227,7 @@ impl Teller {
                 Progress::Probation { left_s } => {
                     bar.say(format!("probation, {} left", people(*left_s)));
                 }
+                Progress::Said { text } => bar.say(text),
                 Progress::Ended(_) => {}
             },
         }
@@ -253,6 +258,7 @@ fn line(progress: &Progress) -> Option<String> {
         Progress::Probation { left_s } => {
             Some(format!("           {} of probation left", people(*left_s)))
         }
+        Progress::Said { text } => Some(format!("           {text}")),
         Progress::Ended(_) => None,
     }
 }
@@ -273,6 +279,8 @@ mod tests {
             rehearsal: None,
             duration_ms: 0,
             ended_ms: 0,
+            paused_ms: 0,
+            remark: None,
             reason: None,
             way_back: Default::default(),
         };

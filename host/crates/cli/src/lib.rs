@@ -19,6 +19,7 @@ mod client;
 mod commands;
 mod duration;
 pub mod failure;
+mod flight;
 mod follow;
 mod instant;
 pub mod keep;

@@ -74,6 +74,15 @@ pub(crate) fn status(status: &Status) -> String {
             bytes(status.resident_bytes)
         ),
     );
+    for busy in upgrade.iter().flat_map(|upgrade| &upgrade.busy) {
+        table.fact(
+            "behind",
+            format!(
+                "{} is busy: it has run {} for {} ms",
+                busy.actor, busy.event, busy.running_ms
+            ),
+        );
+    }
     for slow in &status.slow {
         table.fact(
             "slow",
@@ -86,7 +95,7 @@ pub(crate) fn status(status: &Status) -> String {
     table.text()
 }
 
-fn under_way(upgrade: &UpgradeStatus) -> String {
+pub(crate) fn under_way(upgrade: &UpgradeStatus) -> String {
     let mut text = format!(
         "{} to {}: {}, {} carried over, {} to go",
         upgrade.from,
@@ -95,8 +104,17 @@ fn under_way(upgrade: &UpgradeStatus) -> String {
         count(upgrade.migrated, "actor"),
         upgrade.remaining
     );
+    if let Some(share) = upgrade.share {
+        text.push_str(&format!(", {share} of the actors ahead"));
+    }
+    if upgrade.paused {
+        text.push_str(", paused");
+    }
     if let Some(left) = upgrade.probation_left_s {
         text.push_str(&format!(", {} of probation left", people(left)));
+    }
+    if let Some(remark) = &upgrade.remark {
+        text.push_str(&format!("; {remark}"));
     }
     if let Some(reason) = &upgrade.reason {
         text.push_str(&format!(" ({reason})"));
@@ -162,6 +180,12 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
     }
     if let Some(report) = &report.rehearsal {
         table.fact("rehearsal", rehearsal_line(report));
+    }
+    if let Some(remark) = &report.remark {
+        table.fact("remark", remark);
+    }
+    if report.paused_ms > 0 {
+        table.fact("paused", format!("{} ms", report.paused_ms));
     }
     table.fact("carried over", count(report.actors_migrated, "actor"));
     way_back(&mut table, &report.way_back);

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
-use crate::args::{Cli, Command, Remote};
+use crate::args::{Cli, Command, Pace, Remote};
 use crate::{Client, Failure, Output, run};
 
 const REPORT: &str = r#""from":"0.1.0","to":"0.2.0","actors_migrated":3,"pause_us":{"p50":1,"p99":2,"max":3},"rehearsal":null,"duration_ms":9"#;
@@ -101,6 +101,11 @@ fn what_is_no_command_is_a_usage_error() {
         "host upgrade",
         "host upgrade two",
         "host upgrade 0.2.0 --probation 30",
+        "host upgrade pause 0.2.0",
+        "host upgrade 0.2.0 --canary 5% --ramp half",
+        "host upgrade 0.2.0 --canary 0%",
+        "host upgrade 0.2.0 --ramp 25%",
+        "host history last",
         "host rpc nobody open",
         "host rpc zakat:a open [1]",
         "host state",
@@ -111,6 +116,23 @@ fn what_is_no_command_is_a_usage_error() {
         let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");
     }
+}
+
+#[test]
+fn an_upgrade_is_begun_or_paused() {
+    let upgrade = |line| match remote(line) {
+        Remote::Upgrade(upgrade) => upgrade,
+        other => panic!("{other:?} is no upgrade"),
+    };
+    let begun = upgrade("host upgrade 0.2.0 --canary 5% --ramp 25%,100% --probation 1m");
+    let ramp: Vec<_> = begun.ramp.iter().map(ToString::to_string).collect();
+    assert_eq!(begun.canary.unwrap().to_string(), "5%");
+    assert_eq!(
+        (ramp, begun.pace),
+        (vec!["25%".to_owned(), "100%".to_owned()], None)
+    );
+    assert_eq!(upgrade("host upgrade pause").pace, Some(Pace::Pause));
+    assert_eq!(upgrade("host upgrade resume").pace, Some(Pace::Resume));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use host_actors::Actors;
 use host_journal::{Action, Lost, Outcome, Position, Record, unix_ms};
 use host_model::control::Problem;
+use host_model::flight::Asker;
 use serde_json::Value;
 
 use crate::problem::Refusal;
@@ -42,6 +43,14 @@ impl Intent {
     /// Whose action it is.
     pub(crate) fn principal(&self) -> &str {
         &self.0.action.principal
+    }
+
+    /// Who asks, for the flight record.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker {
+            by: self.0.action.principal.clone(),
+            peer: self.0.action.peer.clone(),
+        }
     }
 
     /// Records how it ended.

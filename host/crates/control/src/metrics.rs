@@ -3,6 +3,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use host_actors::EventStats;
@@ -22,7 +23,7 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 /// The metrics without labels, `host_` before each: how it moves, and what it says.
-const METRICS: [(&str, Kind, &str); 29] = [
+const METRICS: [(&str, Kind, &str); 32] = [
     ("ready", Gauge, "1 if clients are served"),
     ("uptime_seconds", Gauge, "Since the host became ready"),
     ("rss_bytes", Gauge, "Resident memory"),
@@ -56,6 +57,21 @@ const METRICS: [(&str, Kind, &str); 29] = [
         "Actors set aside after too many faults",
     ),
     ("actor_faults", Counter, "Faults of actors"),
+    (
+        "upgrade_paused",
+        Gauge,
+        "1 if the upgrade under way is paused",
+    ),
+    (
+        "upgrade_share_millionths",
+        Gauge,
+        "The share of the actors that a canary has let go first",
+    ),
+    (
+        "upgrade_busy_actors",
+        Gauge,
+        "Actors that are behind in an upgrade because they are busy",
+    ),
     (
         "handlers_slow",
         Gauge,
@@ -137,6 +153,13 @@ pub fn render(control: &Control) -> String {
         ];
         line(&mut text, "upgrade_info", &labels, 1);
     }
+    let waits = control.actors.waits();
+    let help = "How long callers waited for an answer since the start";
+    family(&mut text, "call_wait_us", Gauge, help);
+    for (quantile, part) in [("0.5", 0.5), ("0.99", 0.99), ("1", 1.0)] {
+        let us = waits.quantile(part).div_ceil(1_000);
+        line(&mut text, "call_wait_us", &[("quantile", quantile)], us);
+    }
     let help = "Messages that the host itself refused";
     family(&mut text, "refusals_total", Counter, help);
     for (reason, count) in control.actors.refusals().all() {
@@ -153,6 +176,15 @@ fn value(status: &Status, name: &str) -> u64 {
         "uptime_seconds" => status.uptime_s,
         "rss_bytes" => status.rss_bytes,
         "connections" => status.connections,
+        "upgrade_paused" => u64::from(status.upgrade.as_ref().is_some_and(|it| it.paused)),
+        "upgrade_share_millionths" => {
+            let share = status.upgrade.as_ref().and_then(|it| it.share);
+            share.map_or(0, |share| u64::from(share.millionths()))
+        }
+        "upgrade_busy_actors" => {
+            let busy = status.upgrade.as_ref().map_or(0, |it| it.busy.len());
+            u64::try_from(busy).unwrap_or(u64::MAX)
+        }
         "actors_awake" => status.actors.awake,
         "actors_known" => status.actors.known,
         "actors_quarantined" => status.actors.quarantined,
@@ -166,9 +198,18 @@ fn value(status: &Status, name: &str) -> u64 {
 /// What a family takes of an event's counters.
 type Pick = fn(&EventStats) -> u64;
 
-/// Calls, faults and rejections of each event of the plugins that rule.
+/// Calls, faults and rejections of each event of the plugins that rule, and in a canary
+/// of those that are ahead.
 fn events(control: &Control, text: &mut String) {
     let release = control.actors.release();
+    let canary = control.actors.canary();
+    let ahead = canary.iter().flat_map(|canary| &canary.release.plugins);
+    // A plugin that both releases have in one version is counted once.
+    let ahead = ahead.filter(|(plugin, ruling)| {
+        let same = release.plugins.get(*plugin);
+        same.is_none_or(|same| !Arc::ptr_eq(&same.code, &ruling.code))
+    });
+    let plugins: Vec<_> = release.plugins.iter().chain(ahead).collect();
     let families: [(&str, &str, Pick); 3] = [
         ("event_calls_total", "Runs of a handler", |stats| {
             stats.calls.load(Ordering::Relaxed)
@@ -186,7 +227,7 @@ fn events(control: &Control, text: &mut String) {
     ];
     for (name, help, pick) in families {
         family(text, name, Counter, help);
-        for (plugin, ruling) in &release.plugins {
+        for (plugin, ruling) in &plugins {
             let version = ruling.code.version().to_string();
             for stats in ruling.code.stats() {
                 let labels = [

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use axum::{Extension, Json};
@@ -12,10 +13,11 @@ use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
     HistoryRow, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest, ReleaseRow,
-    RollbackRequest, UpgradeReport, UpgradeRequest,
+    RollbackRequest, UpgradeReport, UpgradeRequest, UpgradeStatus,
 };
+use host_model::flight::FlightRecord;
 use host_model::plan::Plan;
-use host_upgrade::{RefusedUpgrade, Upgrader, read_history};
+use host_upgrade::{RefusedUpgrade, Upgrader, read_flight, read_history};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
@@ -68,6 +70,28 @@ pub(crate) async fn history(
     Ok(Json(history.into_iter().rev().take(limit).collect()))
 }
 
+#[derive(Deserialize)]
+pub(crate) struct FlightQuery {
+    id: u64,
+}
+
+/// All that is known of one of them.
+pub(crate) async fn flight(
+    State(control): State<Arc<Control>>,
+    Query(query): Query<FlightQuery>,
+) -> Result<Json<FlightRecord>, Refusal> {
+    let actors = Arc::clone(&control.actors);
+    let flight = work::blocking(move || read_flight(actors.journal(), query.id)).await;
+    let flight = flight.map_err(|e| Refusal::internal("read the flight record", &e))?;
+    flight.map(Json).ok_or_else(|| {
+        let message = format!(
+            "show upgrade {}: there is no flight record of it; `host history` lists the upgrades that there are",
+            query.id
+        );
+        Refusal::new(StatusCode::NOT_FOUND, "unknown_upgrade", message)
+    })
+}
+
 type Follow = (
     Extension<Later>,
     Sse<axum::response::sse::KeepAliveStream<Following>>,
@@ -79,7 +103,9 @@ pub(crate) async fn upgrade(
     Extension(intent): Extension<Intent>,
     Body(request): Body<UpgradeRequest>,
 ) -> Result<Follow, Refusal> {
-    let progress = blocking(&control, move |upgrader| upgrader.upgrade(&request)).await?;
+    let by = intent.asker();
+    let begin = move |upgrader: &Arc<Upgrader>| upgrader.upgrade(&request, &by);
+    let progress = blocking(&control, begin).await?;
     Ok(follow(progress, intent))
 }
 
@@ -127,7 +153,9 @@ pub(crate) async fn rollback(
     Extension(intent): Extension<Intent>,
     Body(request): Body<RollbackRequest>,
 ) -> Result<Follow, Refusal> {
-    let progress = blocking(&control, move |upgrader| upgrader.rollback(&request)).await?;
+    let by = intent.asker();
+    let begin = move |upgrader: &Arc<Upgrader>| upgrader.rollback(&request, &by);
+    let progress = blocking(&control, begin).await?;
     Ok(follow(progress, intent))
 }
 
@@ -135,8 +163,23 @@ pub(crate) async fn commit(
     State(control): State<Arc<Control>>,
     Extension(intent): Extension<Intent>,
 ) -> Result<Follow, Refusal> {
-    let progress = blocking(&control, |upgrader| upgrader.commit()).await?;
+    let by = intent.asker();
+    let progress = blocking(&control, move |upgrader| upgrader.commit(&by)).await?;
     Ok(follow(progress, intent))
+}
+
+pub(crate) async fn pause(
+    State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
+) -> Result<Json<UpgradeStatus>, Refusal> {
+    Ok(Json(control.upgrader.pause(true, &intent.asker())?))
+}
+
+pub(crate) async fn resume(
+    State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
+) -> Result<Json<UpgradeStatus>, Refusal> {
+    Ok(Json(control.upgrader.pause(false, &intent.asker())?))
 }
 
 /// What is said while an upgrade goes on, up to its end. Who listens too slowly
@@ -194,7 +237,8 @@ fn rehearsed(report: &RehearsalReport) -> Outcome {
 }
 
 fn outcome(report: &UpgradeReport) -> Outcome {
-    let reason = report.reason.as_ref().map(|it| format!(": {it}"));
+    let reason = report.reason.as_ref().or(report.remark.as_ref());
+    let reason = reason.map(|it| format!(": {it}"));
     Outcome {
         outcome: report.outcome.name().to_owned(),
         message: format!(

@@ -20,6 +20,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use host_actors::Actors;
+use host_model::ActorId;
 use host_model::limits::IDLE_TIMEOUT;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -254,9 +255,9 @@ impl Connection {
 
     fn take_text(&mut self, text: &str, actions: &mut Vec<Action>) {
         let actors = &self.shared.actors;
-        let ruling = |plugin: &str| {
-            let release = actors.release();
-            let plugin = release.plugins.get(plugin)?.code.plugin();
+        let ruling = |topic: &ActorId| {
+            let release = actors.release_of(topic);
+            let plugin = release.plugins.get(topic.plugin())?.code.plugin();
             Some(Ruling {
                 version: plugin.version().clone(),
                 has_summary: plugin.manifest().has_query("summary"),

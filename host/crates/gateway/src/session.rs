@@ -93,11 +93,11 @@ impl Session {
         self.calls
     }
 
-    /// Takes a text message. `ruling` tells of a plugin by its name.
+    /// Takes a text message. `ruling` tells of a topic's plugin.
     pub(crate) fn on_text(
         &mut self,
         text: &str,
-        ruling: impl FnOnce(&str) -> Option<Ruling>,
+        ruling: impl FnOnce(&ActorId) -> Option<Ruling>,
         actions: &mut Vec<Action>,
     ) -> Result<(), Malformed> {
         let message = Incoming::parse(text)?;
@@ -178,11 +178,11 @@ impl Session {
     fn join(
         &mut self,
         message: &Incoming<'_>,
-        ruling: impl FnOnce(&str) -> Option<Ruling>,
+        ruling: impl FnOnce(&ActorId) -> Option<Ruling>,
         actions: &mut Vec<Action>,
     ) {
         let topic = message.topic.parse::<ActorId>().ok();
-        let known = topic.and_then(|topic| Some((ruling(topic.plugin())?, topic)));
+        let known = topic.and_then(|topic| Some((ruling(&topic)?, topic)));
         let Some((ruling, topic)) = known else {
             return actions.push(refusal(message, UNMATCHED_TOPIC, ""));
         };

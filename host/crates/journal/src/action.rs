@@ -70,7 +70,9 @@ impl Action {
         self.record(time_ms, &said)
     }
 
-    fn record(&self, time_ms: i64, said: &Value) -> Record {
+    /// A record of its own, by its name: what `said` has, a JSON object.
+    #[must_use]
+    pub fn record(&self, time_ms: i64, said: &Value) -> Record {
         Record {
             actor: OPERATOR.parse().expect("it is a plugin's name and a key"),
             seq: 0,

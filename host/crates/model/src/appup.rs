@@ -92,6 +92,8 @@ pub struct Probation {
     pub max_fault_rate: f64,
     /// 99th percentile of a handler's time, the new version's over the old's.
     pub max_p99_ratio: f64,
+    /// Rejections for one reason over calls, where that reason was rare before.
+    pub max_rejection_rate: f64,
 }
 
 impl Eq for Probation {}
@@ -103,6 +105,7 @@ impl Default for Probation {
             min_calls: 100,
             max_fault_rate: 0.001,
             max_p99_ratio: 2.0,
+            max_rejection_rate: 0.1,
         }
     }
 }

@@ -8,10 +8,13 @@
 //! | `GET /v1/releases` | | list of [`ReleaseRow`] |
 //! | `GET /v1/plan?to=V` | | [`Plan`](crate::plan::Plan) |
 //! | `GET /v1/history?limit=N` | | list of [`HistoryRow`] |
+//! | `GET /v1/flight?id=N` | | [`FlightRecord`](crate::flight::FlightRecord) |
 //! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
 //! | `POST /v1/rehearse` | [`RehearsalRequest`] | server-sent events: [`Progress`], the last one [`Progress::Rehearsal`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
 //! | `POST /v1/commit` | | as above |
+//! | `POST /v1/upgrade/pause` | | [`UpgradeStatus`] |
+//! | `POST /v1/upgrade/resume` | | [`UpgradeStatus`] |
 //! | `GET /v1/actors?plugin=P&after=ID&limit=N` | | list of [`ActorRow`] |
 //! | `GET /v1/state?actor=ID` | | [`ActorState`] |
 //! | `POST /v1/rpc` | [`RpcRequest`] | the reply itself |
@@ -42,6 +45,7 @@ use serde_json::Value;
 
 use crate::id::ActorId;
 use crate::release::ReleaseStatus;
+use crate::share::Share;
 
 pub mod rehearsal;
 pub mod repair;
@@ -143,8 +147,21 @@ pub struct UpgradeStatus {
     pub migrated: u64,
     /// Actors that are still to be carried over, as far as known.
     pub remaining: u64,
-    /// Seconds until probation is over; null in other states.
+    /// Seconds until probation, or a step of the canary, is over; null in other states.
     pub probation_left_s: Option<u64>,
+    /// The share of the actors that is ahead, in a canary.
+    #[serde(default)]
+    pub share: Option<Share>,
+    /// Whether it is paused: actors still come over at their next message.
+    #[serde(default)]
+    pub paused: bool,
+    /// What an operator should know of it, in a sentence.
+    #[serde(default)]
+    pub remark: Option<String>,
+    /// Actors that have not come over because they are busy: some of them, those that
+    /// have been so longest first.
+    #[serde(default)]
+    pub busy: Vec<SlowHandler>,
     /// Why it rolls back or is stuck.
     pub reason: Option<String>,
     /// What the way back took that is not the rule.
@@ -186,6 +203,12 @@ pub struct UpgradeRequest {
     /// Whom to rehearse.
     #[serde(default, flatten)]
     pub extent: Extent,
+    /// Let this share of the actors go first, and watch it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Share>,
+    /// Then these, each larger than the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ramp: Vec<Share>,
 }
 
 /// `host rollback [V]`.
@@ -233,6 +256,11 @@ pub enum Progress {
         /// Seconds left.
         left_s: u64,
     },
+    /// Something that whoever follows should know.
+    Said {
+        /// In a sentence.
+        text: String,
+    },
     /// It is over, or goes on without the caller.
     Ended(UpgradeReport),
 }
@@ -261,6 +289,12 @@ pub struct UpgradeReport {
     /// When it ended: Unix milliseconds, UTC; 0 where that was not written down.
     #[serde(default)]
     pub ended_ms: i64,
+    /// For how long it was paused.
+    #[serde(default)]
+    pub paused_ms: u64,
+    /// What is to be known of it although it committed: that too few calls were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
     /// Why it did not commit, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -13,6 +13,8 @@ pub mod appup;
 pub mod control;
 pub mod effect;
 pub mod error;
+pub mod flight;
+pub mod histogram;
 pub mod id;
 pub mod instant;
 pub mod keep;
@@ -20,7 +22,9 @@ pub mod limits;
 pub mod manifest;
 pub mod plan;
 pub mod release;
+pub mod share;
 pub mod way;
 
 pub use id::ActorId;
 pub use semver::{Version, VersionReq};
+pub use share::Share;

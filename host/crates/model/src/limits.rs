@@ -195,6 +195,43 @@ pub const PROBATION_DEFAULT: Duration = Duration::from_secs(60);
 /// The longest probation: longer than that is no upgrade under way any more.
 pub const PROBATION_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
+/// How long probation may last where too few calls are seen, in windows: as long again.
+/// Then it commits, and says so: a host that nobody calls must not stay in an upgrade.
+pub const PROBATION_WINDOWS_MAX: u32 = 2;
+
+/// As [`PROBATION_WINDOWS_MAX`], of a step of a canary, which gets a share of the calls
+/// only. Then the upgrade pauses itself, and an operator decides.
+pub const CANARY_WINDOWS_MAX: u32 = 10;
+
+/// Steps of one ramp: more than anyone waits for.
+pub const RAMP_STEPS_MAX: usize = 16;
+
+/// Runs of a handler up to here are not slow, whatever they took before: a thread that
+/// was preempted has waited for about as long.
+pub const SLOW_RUN_MIN: Duration = Duration::from_millis(10);
+
+/// A reason for rejections was rare before if it is so many times as frequent now.
+pub const REJECTION_RISE_MIN: f64 = 10.0;
+
+/// Looks at a plugin's health, one a second, that may in a row find it ill.
+pub const ILL_LOOKS_MAX: u32 = 2;
+
+/// How long a plugin may take to say how it is.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reasons of rejections that are counted for one event; all others are one.
+pub const REASONS_MAX: usize = 32;
+
+/// Characters of a plugin's fault that a report repeats.
+pub const FAULT_TEXT_CHARS_MAX: usize = 200;
+
+/// Actors that are named where a list could be as long as the host has actors: those
+/// that are busy in an upgrade, and those that could not come over.
+pub const NAMED_ACTORS_MAX: usize = 20;
+
+/// A handler that runs for so long makes its actor one that is named as busy.
+pub const BUSY_MIN: Duration = Duration::from_millis(500);
+
 /// Default time for a host to stop in order: connections told, handlers ended,
 /// journal committed.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);

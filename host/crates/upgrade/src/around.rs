@@ -23,6 +23,14 @@ impl Run {
         // Of these a hook has run, or may have.
         let mut begun = BTreeSet::new();
         for step in before {
+            if let Action::Suspend { .. } = &step.action
+                && !self.ramp.is_empty()
+            {
+                // While a share goes first the versions work side by side; the gates close
+                // when all are to switch.
+                self.gates_are_open = true;
+                continue;
+            }
             if let Action::Run { plugin, .. } = &step.action {
                 begun.insert(plugin.clone());
             }
@@ -34,7 +42,7 @@ impl Run {
                 return Event::Failed { reason };
             }
         }
-        Event::SwitchBegan
+        self.next_step()
     }
 
     /// Carries out the steps between the switch and probation.
@@ -53,13 +61,13 @@ impl Run {
         }
     }
 
-    /// Closes the gates that were opened again because the store was not there.
+    /// Closes the gates that are open: a share went first, or the store was not there.
     pub(crate) async fn close_gates(&mut self) -> Result<(), Reason> {
         let steps = self.upgrade.plan.steps.clone();
         let gates = steps
             .iter()
             .filter(|step| matches!(step.action, Action::Suspend { .. }));
-        if !self.gates_reopened {
+        if !self.gates_are_open {
             return Ok(());
         }
         for step in gates {
@@ -172,7 +180,8 @@ impl Run {
         while let Ok(asked) = self.asked.try_recv() {
             match asked {
                 Asked::RollBack => return Err(Reason::blameless(BY_HAND)),
-                Asked::Commit => self.probation_s = Some(0),
+                Asked::Commit => self.hurry(),
+                Asked::Look => {}
             }
         }
         Ok(())

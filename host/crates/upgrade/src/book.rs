@@ -6,25 +6,35 @@
 //! | `release/status/V` | `old` or `failed` with the reason |
 //! | `plugin/digest/NAME/V` | SHA-256 of the library that this number stands for |
 //! | `upgrade/last` | the last [`Upgrade`], whether it is over or not |
+//! | `upgrade/flying` | flight record of the last [`Upgrade`] as of its last transition |
 //! | `upgrade/history/N` | report of the upgrade with number N, by eight digits |
+//! | `upgrade/flight/N` | its flight record |
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use host_actors::Actors;
-use host_journal::{Archive, Journal, Lost, ReadError};
+use host_journal::{Archive, Journal, Lost, ReadError, Record};
 use host_model::Version;
 use host_model::control::{HistoryRow, UpgradeReport};
+use host_model::flight::FlightRecord;
 use host_model::limits::HISTORY_MAX;
 use host_model::release::{ReleaseManifest, ReleaseStatus};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::flight::{Flight, in_the_chain};
 use crate::state::Upgrade;
 
 /// Before the number of an upgrade that has ended.
 const HISTORY: &str = "upgrade/history/";
+
+/// Before the number of an upgrade that has ended, too.
+pub(crate) const FLIGHT: &str = "upgrade/flight/";
+
+/// See the table.
+pub(crate) const FLYING: &str = "upgrade/flying";
 
 /// All of the table above but the history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -184,6 +194,8 @@ pub fn read_history<T: Send + 'static>(journal: &Journal<T>) -> Result<Vec<Histo
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     values: Vec<(String, Option<Bytes>)>,
+    /// What stands in the chain with them.
+    record: Option<Record>,
 }
 
 impl Book {
@@ -251,14 +263,25 @@ impl Book {
         })
     }
 
-    /// How an upgrade ended.
+    /// What is known of an upgrade that goes on.
     #[must_use]
-    pub fn history(self, id: u64, report: &UpgradeReport) -> Self {
-        let mut book = self.put(format!("{HISTORY}{id:08}"), report);
+    pub fn flying(self, flight: &Flight) -> Self {
+        self.put(FLYING, flight)
+    }
+
+    /// How an upgrade ended, also as a record of the chain.
+    #[must_use]
+    pub fn history(self, report: &UpgradeReport, flight: &FlightRecord, ruling: &Version) -> Self {
+        let id = flight.id;
+        let mut book = self
+            .put(format!("{HISTORY}{id:08}"), report)
+            .put(format!("{FLIGHT}{id:08}"), flight);
         if let Some(oldest) = id.checked_sub(HISTORY_MAX) {
-            let oldest = format!("{HISTORY}{oldest:08}");
-            book.values.push((oldest, None));
+            for kind in [HISTORY, FLIGHT] {
+                book.values.push((format!("{kind}{oldest:08}"), None));
+            }
         }
+        book.record = Some(in_the_chain(flight, ruling));
         book
     }
 
@@ -268,7 +291,8 @@ impl Book {
     ///
     /// [`BookError::Write`]
     pub async fn write(self, actors: &Actors) -> Result<(), BookError> {
-        Ok(actors.write_values(self.values).await?)
+        let written = actors.write_values_and_record(self.values, self.record);
+        Ok(written.await?)
     }
 }
 
@@ -276,7 +300,7 @@ fn digest_key(plugin: &str, version: &Version) -> String {
     format!("plugin/digest/{plugin}/{version}")
 }
 
-fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, BookError> {
+pub(crate) fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, BookError> {
     serde_json::from_slice(value).map_err(|e| BookError::Value {
         key: key.to_owned(),
         problem: e.to_string(),

@@ -1,13 +1,17 @@
 //! Who carries out upgrades: one at a time, step by step.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use host_actors::Actors;
+use host_journal::unix_ms;
 use host_model::Version;
 use host_model::control::{
     Extent, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
 };
+use host_model::flight::{Asked as Noted, Asker};
+use host_model::histogram::Histogram;
 use host_model::plan::Plan;
 use host_proof::rehearsal::Rehearser;
 use parking_lot::Mutex;
@@ -17,9 +21,10 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
+use crate::canary::ramp;
 use crate::plan::{PlanError, plan};
 use crate::releases::ReleasesError;
-use crate::run::Run;
+use crate::run::{Run, Wish};
 use crate::running::Running;
 use crate::state::Upgrade;
 use crate::verify::verify;
@@ -42,6 +47,8 @@ pub struct Upgrader {
     pub(crate) rehearsing: Mutex<Option<Arc<AtomicBool>>>,
     pub(crate) control: Handle,
     pub(crate) hooks: Hooks,
+    /// The waits of callers, as of the last transition of an upgrade.
+    waits: Mutex<Histogram>,
 }
 
 impl std::fmt::Debug for Upgrader {
@@ -108,6 +115,8 @@ pub(crate) enum Asked {
     Commit,
     /// Go back.
     RollBack,
+    /// It was paused, or goes on.
+    Look,
 }
 
 /// Why a request was not begun. Nothing has changed.
@@ -162,7 +171,21 @@ pub enum RefusedUpgrade {
         /// Where it was asked to go.
         to: Version,
     },
-    /// It is too late, or too early, for this.
+    /// A canary and its ramp make no sense.
+    #[error("upgrade step by step: {0}")]
+    BadRamp(String),
+    /// There is nothing that could be paused.
+    #[error("no upgrade is under way; there is nothing to {0}")]
+    NothingToPause(&'static str),
+    /// Nobody is called over yet.
+    #[error("the upgrade is {state}; it can {wish} from the moment on that actors come over")]
+    TooEarly {
+        /// How far it is.
+        state: &'static str,
+        /// What was asked.
+        wish: &'static str,
+    },
+    /// It is too late for this.
     #[error("the upgrade is {state}; it cannot {wish} any more")]
     TooLate {
         /// How far it is.
@@ -198,6 +221,9 @@ impl RefusedUpgrade {
             Self::NothingToCommit(_) => "nothing_to_commit",
             Self::NothingToRollBack(_) => "nothing_to_roll_back",
             Self::NewerRelease { .. } => "newer_release",
+            Self::BadRamp(_) => "bad_ramp",
+            Self::NothingToPause(_) => "nothing_to_pause",
+            Self::TooEarly { .. } => "too_early",
             Self::TooLate { .. } => "too_late",
             Self::OtherRelease { .. } => "other_release",
         }
@@ -219,10 +245,12 @@ impl Upgrader {
             running: Mutex::new(None),
             control: parts.control,
             hooks: parts.hooks,
+            waits: Mutex::default(),
         });
         upgrader.clear_up();
         if let Some(upgrade) = parts.recovered {
-            let (run, running) = upgrader.new_run(upgrade, Asks::default());
+            let (run, running) = upgrader.new_run(upgrade, Wish::default());
+            let run = run.with_what_was_known();
             *upgrader.running.lock() = Some(running);
             upgrader.control.spawn(run.go_on());
         }
@@ -269,8 +297,10 @@ impl Upgrader {
     pub fn upgrade(
         self: &Arc<Self>,
         request: &UpgradeRequest,
+        by: &Asker,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         self.refuse_if_busy()?;
+        let ramp = ramp(request).map_err(RefusedUpgrade::BadRamp)?;
         if !request.retry_failed {
             self.refuse_if_failed(&request.to)?;
         }
@@ -283,7 +313,13 @@ impl Upgrader {
             },
             one_way: request.one_way,
         };
-        self.begin(plan, asks, false)
+        let wish = Wish {
+            asks,
+            ramp,
+            asked: Some(asked("upgrade", request, by)),
+            rollback: false,
+        };
+        self.begin(plan, wish)
     }
 
     /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
@@ -296,6 +332,7 @@ impl Upgrader {
     pub fn rollback(
         self: &Arc<Self>,
         request: &RollbackRequest,
+        by: &Asker,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         if let Some(running) = self.running() {
             let back = running.goes_back_to();
@@ -307,7 +344,7 @@ impl Upgrader {
                     to: to.clone(),
                 });
             }
-            return running.ask(Asked::RollBack);
+            return running.ask(Asked::RollBack, by);
         }
         let current = self.actors.release().version.clone();
         let to = match &request.to {
@@ -331,7 +368,13 @@ impl Upgrader {
             },
             one_way: false,
         };
-        self.begin(plan, asks, true)
+        let wish = Wish {
+            asks,
+            ramp: VecDeque::new(),
+            asked: Some(asked("rollback", request, by)),
+            rollback: true,
+        };
+        self.begin(plan, wish)
     }
 
     /// Commits the upgrade that is under way, without waiting for its probation to end.
@@ -339,11 +382,33 @@ impl Upgrader {
     /// # Errors
     ///
     /// [`RefusedUpgrade`]
-    pub fn commit(&self) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+    pub fn commit(&self, by: &Asker) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         match self.running() {
-            Some(running) => running.ask(Asked::Commit),
+            Some(running) => running.ask(Asked::Commit, by),
             None => Err(RefusedUpgrade::NothingToCommit(self.permanent())),
         }
+    }
+
+    /// Stops the sweep, the ramp and the clock of the upgrade that is under way, or lets
+    /// them go on. Who has come over stays, and others still come at their next message.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn pause(&self, paused: bool, by: &Asker) -> Result<UpgradeStatus, RefusedUpgrade> {
+        let wish = if paused { "pause" } else { "resume" };
+        let running = self.running().ok_or(RefusedUpgrade::NothingToPause(wish))?;
+        running.pause(paused, by)?;
+        Ok(running.status(&self.actors))
+    }
+
+    /// What callers have waited since this was last asked.
+    pub(crate) fn take_waits(&self) -> Histogram {
+        let now = self.actors.waits();
+        let mut last = self.waits.lock();
+        let since = now.since(&last);
+        *last = now;
+        since
     }
 
     /// The upgrade that is under way.
@@ -396,8 +461,7 @@ impl Upgrader {
     fn begin(
         self: &Arc<Self>,
         plan: Plan,
-        asks: Asks,
-        rollback: bool,
+        wish: Wish,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         let id = {
             let booked = self.booked.lock();
@@ -407,9 +471,9 @@ impl Upgrader {
             id,
             plan,
             state: crate::State::Planned,
-            rollback,
+            rollback: wish.rollback,
         };
-        let (run, running) = self.new_run(upgrade, asks);
+        let (run, running) = self.new_run(upgrade, wish);
         let progress = running.listen();
         {
             // Looked at again under the lock: of two at once, one begins.
@@ -426,11 +490,11 @@ impl Upgrader {
         Ok(progress)
     }
 
-    fn new_run(self: &Arc<Self>, upgrade: Upgrade, asks: Asks) -> (Run, Arc<Running>) {
+    fn new_run(self: &Arc<Self>, upgrade: Upgrade, wish: Wish) -> (Run, Arc<Running>) {
         let (ask, asked) = mpsc::channel(4);
         let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
         let running = Arc::new(Running::new(&upgrade, ask, progress));
-        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, asks, asked);
+        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, wish, asked);
         (run, running)
     }
 
@@ -454,5 +518,15 @@ impl Upgrader {
             Some(running) => Err(running.busy()),
             None => Ok(()),
         }
+    }
+}
+
+/// What somebody asks for, for the flight record.
+fn asked(what: &str, arguments: &impl serde::Serialize, by: &Asker) -> Noted {
+    Noted {
+        what: what.to_owned(),
+        arguments: serde_json::to_value(arguments).expect("a request is JSON"),
+        asker: by.clone(),
+        at_ms: unix_ms(),
     }
 }

@@ -1,8 +1,8 @@
 //! Upgrades: plan, verify, rehearse, stage, switch, watch, and commit or roll back.
 //!
 //! What is decided is decided by pure functions over plain data: [`plan`] works
-//! out what will be done, and [`State::apply`] says which state follows which
-//! event. [`Upgrader`] carries out a finished plan and has no choices left but
+//! out what will be done, [`State::apply`] says which state follows which event, and
+//! [`judge`] whether a release does as well as it must. [`Upgrader`] carries out a finished plan and has no choices left but
 //! whether a step has worked.
 //!
 //! # Invariants
@@ -22,7 +22,10 @@ mod around;
 mod assemble;
 mod backup;
 mod book;
+mod canary;
 mod engine;
+mod flight;
+pub mod judge;
 mod plan;
 mod recover;
 mod rehearse;
@@ -32,12 +35,16 @@ mod run;
 mod running;
 mod state;
 mod steps;
+mod trial;
 mod verify;
+mod watch;
+mod window;
 
 pub use assemble::{AssembleError, Assembler};
 pub use backup::{BACKUP, DescribeError, describe, missing, read as read_backup};
 pub use book::{Book, BookError, Booked, read_history};
 pub use engine::{Hooks, Parts, RefusedUpgrade, Upgrader};
+pub use flight::{Flight, read_flight};
 pub use plan::{PlanError, plan};
 pub use recover::{Recovery, recover};
 pub use releases::{Releases, ReleasesError, Unpacked};

@@ -67,11 +67,16 @@ mod tests {
     #[test]
     fn the_table_of_what_a_start_does() {
         let reason = || Reason::release("why");
+        let canary = State::Canary {
+            share: "5%".parse().unwrap(),
+            until_ms: 1,
+        };
         for (state, boot, then) in [
             (State::Planned, "0.1.0", Some("cancelled")),
             (State::Verified, "0.1.0", Some("cancelled")),
             (State::Rehearsed, "0.1.0", Some("cancelled")),
             (State::Staged, "0.1.0", Some("cancelled")),
+            (canary, "0.1.0", Some("rolling_back")),
             (State::Switching, "0.1.0", Some("rolling_back")),
             (
                 State::Probation { until_ms: 1 },

@@ -1,17 +1,22 @@
 //! One upgrade on its way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host_actors::Release;
 use host_journal::unix_ms;
-use host_model::control::{Outcome, Progress, RehearsalOutcome, RehearsalReport, UpgradeReport};
+use host_model::Share;
+use host_model::control::{Outcome, Progress, RehearsalOutcome, UpgradeReport};
+use host_model::flight::Asked as Noted;
 use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};
 use crate::engine::{Asked, Asks, Upgrader};
+use crate::flight::{Flight, read_flying};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
+use crate::trial::Baseline;
 
 /// Before a transition that the store would not have is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -22,16 +27,33 @@ pub(crate) struct Run {
     pub(crate) running: Arc<Running>,
     pub(crate) upgrade: Upgrade,
     pub(crate) asks: Asks,
+    /// The shares that go first and have not yet.
+    pub(crate) ramp: VecDeque<Share>,
     pub(crate) asked: mpsc::Receiver<Asked>,
-    /// What its rehearsal found, or why there was none.
-    pub(crate) rehearsal: Option<Box<RehearsalReport>>,
     /// The new release, put together and not yet ruling.
-    pub(crate) staged: Option<Release>,
-    /// Whether the gates were opened again before the switch.
-    pub(crate) gates_reopened: bool,
+    pub(crate) staged: Option<Arc<Release>>,
+    /// Whether gates that the plan closes before the switch are open.
+    pub(crate) gates_are_open: bool,
+    /// What the step that is watched is compared with.
+    pub(crate) baseline: Option<Baseline>,
+    pub(crate) flight: Flight,
+    /// What is to be known of it although it committed.
+    pub(crate) remark: Option<String>,
     began: Instant,
     /// Actors that came over on the way there, before any went back.
     pub(crate) came_over: u64,
+}
+
+/// What is wanted of an upgrade beside its plan.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    pub(crate) asks: Asks,
+    /// The shares that go first.
+    pub(crate) ramp: VecDeque<Share>,
+    /// See [`Upgrade::rollback`].
+    pub(crate) rollback: bool,
+    /// Who wants it.
+    pub(crate) asked: Option<Noted>,
 }
 
 /// The journal has closed: the process ends, and the next start goes on.
@@ -42,21 +64,37 @@ impl Run {
         upgrader: Arc<Upgrader>,
         running: Arc<Running>,
         upgrade: Upgrade,
-        asks: Asks,
+        wish: Wish,
         asked: mpsc::Receiver<Asked>,
     ) -> Self {
+        let mut flight = Flight::default();
+        flight.ask(wish.asked);
         Self {
             upgrader,
             running,
             upgrade,
-            asks,
+            asks: wish.asks,
+            ramp: wish.ramp,
             asked,
-            rehearsal: None,
             staged: None,
-            gates_reopened: false,
+            gates_are_open: false,
+            baseline: None,
+            flight,
+            remark: None,
             began: Instant::now(),
             came_over: 0,
         }
+    }
+
+    /// Goes on with the flight record of the process before this one. Blocking.
+    pub(crate) fn with_what_was_known(mut self) -> Self {
+        match read_flying(self.upgrader.actors.journal()) {
+            Ok(flight) => self.flight = flight,
+            Err(error) => {
+                tracing::warn!(%error, "what was known of an upgrade before this start is lost; it goes on without")
+            }
+        }
+        self
     }
 
     /// Takes it from the state that it is in to its end.
@@ -78,7 +116,12 @@ impl Run {
 
     async fn drive(&mut self) -> Result<(), HostEnds> {
         // What was found by a start, or has just been planned, is written first.
-        self.write(self.book()).await?;
+        self.enter_flight();
+        let book = match self.upgrade.state.is_over() {
+            true => self.ended(self.book()),
+            false => self.book(),
+        };
+        self.write(book).await?;
         if self.upgrade.state == State::Planned {
             (self.upgrader.hooks.transition)(self.upgrade.state.name());
         }
@@ -89,10 +132,14 @@ impl Run {
                 State::Verified => self.rehearse().await,
                 State::Rehearsed => self.stage().await,
                 State::Staged => self.prepare().await,
+                State::Canary { share, .. } => {
+                    let share = *share;
+                    self.canary(share).await
+                }
                 State::Switching => self.switch().await,
                 State::Probation { until_ms } => {
                     let until_ms = *until_ms;
-                    self.watch(until_ms).await
+                    self.probation(until_ms).await
                 }
                 State::RollingBack { .. } => self.go_back().await,
                 State::Stuck { .. } => self.wait_for_an_operator().await?,
@@ -110,18 +157,18 @@ impl Run {
             .apply(event)
             .expect("each step ends in an event that its state knows");
         self.upgrade.state = next;
+        self.enter_flight();
         let book = match &self.upgrade.state {
             State::Committed => {
                 let plan = &self.upgrade.plan;
-                self.book()
-                    .permanent(&plan.to, Some(&plan.from))
-                    .history(self.upgrade.id, &self.report())
+                let book = self.book().permanent(&plan.to, Some(&plan.from));
+                self.ended(book)
             }
-            State::RolledBack { reason } if self.blames_release(reason) => self
-                .book()
-                .failed(&self.upgrade.plan.to, &reason.text)
-                .history(self.upgrade.id, &self.report()),
-            state if state.is_over() => self.book().history(self.upgrade.id, &self.report()),
+            State::RolledBack { reason } if self.blames_release(reason) => {
+                let book = self.book().failed(&self.upgrade.plan.to, &reason.text);
+                self.ended(book)
+            }
+            state if state.is_over() => self.ended(self.book()),
             _ => self.book(),
         };
         self.write(book).await?;
@@ -147,7 +194,29 @@ impl Run {
     }
 
     fn book(&self) -> Book {
-        Book::new().upgrade(&self.upgrade)
+        Book::new().upgrade(&self.upgrade).flying(&self.flight)
+    }
+
+    /// With the last words about it.
+    fn ended(&self, book: Book) -> Book {
+        let report = self.report();
+        let flight = self.flight.shown(&self.upgrade, Some(&report));
+        let plan = &self.upgrade.plan;
+        let ruling = match self.upgrade.state {
+            State::Committed => &plan.to,
+            _ => &plan.from,
+        };
+        book.history(&report, &flight, ruling)
+    }
+
+    /// Writes down in the flight record that it has come to a state, and what has
+    /// happened before.
+    fn enter_flight(&mut self) {
+        self.flight.ask(self.running.take_noted());
+        self.flight
+            .failed(self.upgrader.actors.migrations().failures());
+        let waits = self.upgrader.take_waits();
+        self.flight.enter(&self.upgrade.state, &waits);
     }
 
     /// Writes until the store has it. It says no before COMMIT when a disk is full,
@@ -164,7 +233,7 @@ impl Run {
             tracing::error!(%error, "the state of an upgrade could not be written; trying again");
             // Nobody is to wait for a disk before a gate.
             self.open_gates();
-            self.gates_reopened = true;
+            self.gates_are_open = true;
             tokio::time::sleep(WRITE_AGAIN_AFTER).await;
             book = again;
         }
@@ -207,7 +276,7 @@ impl Run {
 
     /// Whether its rehearsal is why it was not begun.
     fn is_refused(&self) -> bool {
-        let rehearsal = self.rehearsal.as_ref();
+        let rehearsal = self.flight.rehearsal();
         rehearsal.is_some_and(|report| report.outcome == RehearsalOutcome::Failed)
     }
 
@@ -228,9 +297,11 @@ impl Run {
             rollback: self.upgrade.rollback,
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
-            rehearsal: self.rehearsal.clone(),
+            rehearsal: self.flight.rehearsal().cloned(),
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
+            paused_ms: self.running.paused_ms(),
+            remark: self.remark.clone(),
             reason: self
                 .upgrade
                 .state

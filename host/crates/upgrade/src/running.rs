@@ -1,15 +1,23 @@
 //! An upgrade on its way, as others see it: its state, and where to send a wish.
 
+use std::time::{Duration, Instant};
+
 use host_actors::Actors;
 use host_journal::unix_ms;
 use host_model::Version;
-use host_model::control::{Progress, UpgradeStatus};
+use host_model::control::{Progress, SlowHandler, UpgradeStatus};
+use host_model::flight::{Asked as Noted, Asker};
+use host_model::limits::{BUSY_MIN, NAMED_ACTORS_MAX};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::engine::{Asked, RefusedUpgrade};
 use crate::state::{State, Upgrade};
+use crate::window::Window;
+
+/// Wishes that are written down until the next transition takes them.
+const NOTED_MAX: usize = 32;
 
 /// What others see of an upgrade.
 #[derive(Debug)]
@@ -19,8 +27,42 @@ pub(crate) struct Running {
     /// Whether it is a rollback itself, of a release that was committed.
     rollback: bool,
     state: Mutex<State>,
+    pace: Mutex<Pace>,
+    noted: Mutex<Vec<Noted>>,
     ask: mpsc::Sender<Asked>,
     progress: broadcast::Sender<Progress>,
+}
+
+/// Whether it goes on, and for how long it is watched.
+#[derive(Debug, Default)]
+struct Pace {
+    window: Option<Window>,
+    /// Since when it is paused, if it is.
+    paused: Option<Instant>,
+    /// For how long it was paused before.
+    paused_before: Duration,
+    remark: Option<String>,
+}
+
+impl Pace {
+    fn pause(&mut self) {
+        let now = Instant::now();
+        self.paused.get_or_insert(now);
+        if let Some(window) = &mut self.window {
+            window.pause(now);
+        }
+    }
+
+    fn resume(&mut self) {
+        let now = Instant::now();
+        if let Some(since) = self.paused.take() {
+            self.paused_before += now.duration_since(since);
+            self.remark = None;
+        }
+        if let Some(window) = &mut self.window {
+            window.resume(now);
+        }
+    }
 }
 
 impl Running {
@@ -34,6 +76,8 @@ impl Running {
             plan: upgrade.plan.clone(),
             rollback: upgrade.rollback,
             state: Mutex::new(upgrade.state.clone()),
+            pace: Mutex::default(),
+            noted: Mutex::default(),
             ask,
             progress,
         }
@@ -44,9 +88,25 @@ impl Running {
         let _ = self.progress.send(progress);
     }
 
+    /// Says something that holds from now on, if it is not what was said last.
+    pub(crate) fn say(&self, text: &str) {
+        let mut pace = self.pace.lock();
+        if pace.remark.as_deref() != Some(text) {
+            tracing::info!(upgrade = self.id, "{text}");
+            pace.remark = Some(text.to_owned());
+            self.tell(Progress::Said {
+                text: text.to_owned(),
+            });
+        }
+    }
+
     /// Shows that the upgrade has come to `state`, `at_ms` after its beginning.
     pub(crate) fn enter(&self, state: &State, at_ms: u64) {
         *self.state.lock() = state.clone();
+        if state.reason().is_some() {
+            // The way back does not stand still.
+            self.pace.lock().resume();
+        }
         self.tell(Progress::State {
             state: state.name().to_owned(),
             at_ms,
@@ -74,6 +134,7 @@ impl Running {
     pub(crate) fn ask(
         &self,
         asked: Asked,
+        by: &Asker,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         let state = self.state.lock();
         let too_late = |wish| RefusedUpgrade::TooLate {
@@ -88,13 +149,120 @@ impl Running {
             _ => {}
         }
         let progress = self.progress.subscribe();
+        self.write_down(
+            if asked == Asked::Commit {
+                "commit"
+            } else {
+                "rollback"
+            },
+            by,
+        );
         // A rollback that is asked for again is the one under way: to take that back
         // would lead up again.
         if !(self.rollback && matches!(asked, Asked::RollBack)) {
+            // Either of them is the end of a pause.
+            self.pace.lock().resume();
             // A full queue means that wishes wait already; this one changes nothing.
             let _full = self.ask.try_send(asked);
         }
         Ok(progress)
+    }
+
+    /// Stops the sweep, the ramp and the clock, or lets them go on. To say it twice is
+    /// to say it once.
+    pub(crate) fn pause(&self, paused: bool, by: &Asker) -> Result<(), RefusedUpgrade> {
+        let wish = if paused { "pause" } else { "resume" };
+        {
+            let state = self.state.lock();
+            let state_name = state.name();
+            match &*state {
+                State::Canary { .. } | State::Switching | State::Probation { .. }
+                    if !self.rollback => {}
+                State::Planned | State::Verified | State::Staged => {
+                    return Err(RefusedUpgrade::TooEarly {
+                        state: state_name,
+                        wish,
+                    });
+                }
+                _ => {
+                    return Err(RefusedUpgrade::TooLate {
+                        state: state_name,
+                        wish,
+                    });
+                }
+            }
+            let mut pace = self.pace.lock();
+            match paused {
+                true => pace.pause(),
+                false => pace.resume(),
+            }
+        }
+        self.write_down(wish, by);
+        self.tell(Progress::Said {
+            text: match paused {
+                true => "paused: who has come over stays; others still come at their next message"
+                    .to_owned(),
+                false => "it goes on".to_owned(),
+            },
+        });
+        // As with a wish: a full queue is looked at anyway.
+        let _full = self.ask.try_send(Asked::Look);
+        Ok(())
+    }
+
+    /// Pauses it because an operator has to decide, for the reason in `text`.
+    pub(crate) fn pause_with(&self, text: String) {
+        self.pace.lock().pause();
+        self.say(&text);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pace.lock().paused.is_some()
+    }
+
+    /// For how long it was paused, up to now.
+    pub(crate) fn paused_ms(&self) -> u64 {
+        let pace = self.pace.lock();
+        let now = pace.paused.map(|since| since.elapsed()).unwrap_or_default();
+        u64::try_from((pace.paused_before + now).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A step is watched for so long.
+    pub(crate) fn watch(&self, mut window: Window) {
+        let mut pace = self.pace.lock();
+        if pace.paused.is_some() {
+            window.pause(Instant::now());
+        }
+        pace.remark = None;
+        pace.window = Some(window);
+    }
+
+    /// A step is watched no more.
+    pub(crate) fn watched(&self) {
+        self.pace.lock().window = None;
+    }
+
+    /// Whether it is paused, and the window as it is now.
+    pub(crate) fn window(&self) -> (bool, Option<Window>) {
+        let pace = self.pace.lock();
+        (pace.paused.is_some(), pace.window.clone())
+    }
+
+    fn write_down(&self, what: &str, by: &Asker) {
+        let mut noted = self.noted.lock();
+        if noted.len() < NOTED_MAX {
+            noted.push(Noted {
+                what: what.to_owned(),
+                arguments: serde_json::Value::Null,
+                asker: by.clone(),
+                at_ms: unix_ms(),
+            });
+        }
+    }
+
+    /// Wishes since the last time that this was asked.
+    pub(crate) fn take_noted(&self) -> Vec<Noted> {
+        std::mem::take(&mut *self.noted.lock())
     }
 
     /// Where a rollback leads that is asked for now.
@@ -105,34 +273,47 @@ impl Running {
         }
     }
 
-    pub(crate) fn status(&self, actors: &Actors) -> UpgradeStatus {
+    pub(crate) fn status(&self, actors: &std::sync::Arc<Actors>) -> UpgradeStatus {
         let state = self.state.lock().clone();
         let migrated = actors.migrations().migrated();
-        let switching = matches!(state, State::Switching | State::RollingBack { .. });
+        let known = actors.journal().known();
+        let called = match state {
+            State::Canary { share, .. } => {
+                let millionths = u128::from(known) * u128::from(share.millionths());
+                u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(known)
+            }
+            State::Switching | State::RollingBack { .. } => known,
+            _ => 0,
+        };
+        let busy = actors.behind_and_busy(BUSY_MIN, NAMED_ACTORS_MAX);
+        let pace = self.pace.lock();
+        let left = pace.window.as_ref().map(|it| it.left(Instant::now()));
         UpgradeStatus {
             id: self.id,
             from: self.plan.from.clone(),
             to: self.plan.to.clone(),
             state: state.name().to_owned(),
             migrated,
-            remaining: if switching {
-                actors.journal().known().saturating_sub(migrated)
-            } else {
-                0
-            },
+            remaining: called.saturating_sub(migrated),
             probation_left_s: match state {
-                State::Probation { until_ms } => Some(left_s(until_ms)),
+                State::Canary { .. } | State::Probation { .. } => {
+                    Some(left.unwrap_or_default().as_secs_f64().ceil() as u64)
+                }
                 _ => None,
             },
+            share: state.share(),
+            paused: pace.paused.is_some(),
+            remark: pace.remark.clone(),
+            busy: busy
+                .into_iter()
+                .map(|running| SlowHandler {
+                    actor: running.actor,
+                    event: running.event,
+                    running_ms: u64::try_from(running.for_.as_millis()).unwrap_or(u64::MAX),
+                })
+                .collect(),
             reason: state.reason().map(|reason| reason.text.clone()),
             way_back: actors.migrations().way_back(),
         }
     }
-}
-
-/// Seconds left until `until_ms`, rounded up.
-pub(crate) fn left_s(until_ms: i64) -> u64 {
-    u64::try_from(until_ms - unix_ms())
-        .unwrap_or(0)
-        .div_ceil(1_000)
 }

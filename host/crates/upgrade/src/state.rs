@@ -1,5 +1,6 @@
 //! The states of an upgrade, and what leads from one to the next.
 
+use host_model::Share;
 use host_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -32,10 +33,11 @@ pub struct Reason {
 /// How far an upgrade has come.
 ///
 /// ```text
-/// Planned ─► Verified ─► Rehearsed ─► Staged ─► Switching ─► Probation ─► Committed
-///    └──────────┴────────────┴───────────┴─► Cancelled │             │
-///                                                      └─► RollingBack ─► RolledBack
-///                                                              └─► Stuck ─┘
+/// Planned ─► Verified ─► Rehearsed ─► Staged ─► Canary ─► Switching ─► Probation ─► Committed
+///    │          │            │           ├──────────│───────►│             │
+///    └──────────┴────────────┴───────────┴─► Cancelled       │             │
+///                                                   └────────┴─► RollingBack ─► RolledBack
+///                                                                    └─► Stuck ─┘
 /// ```
 ///
 /// Without a rehearsal, what is verified is staged.
@@ -50,6 +52,14 @@ pub enum State {
     Rehearsed,
     /// The new plugins are open.
     Staged,
+    /// A share of the actors is ahead in the new release, and is watched; the old one
+    /// rules.
+    Canary {
+        /// Which share.
+        share: Share,
+        /// Until then, if enough is seen: Unix milliseconds, UTC.
+        until_ms: i64,
+    },
     /// The new release rules; actors come over.
     Switching,
     /// All have come over; the new release is watched.
@@ -90,6 +100,13 @@ pub enum Event {
     Rehearsed,
     /// The new plugins are open.
     Staged,
+    /// A share of the actors is about to be ahead: the first one, or a larger one.
+    ShareGrew {
+        /// Which.
+        share: Share,
+        /// The end of its step: Unix milliseconds, UTC.
+        until_ms: i64,
+    },
     /// The new release is about to rule.
     SwitchBegan,
     /// Everyone has come over.
@@ -158,7 +175,15 @@ impl State {
             (Self::Planned, E::Verified) => Self::Verified,
             (Self::Verified, E::Rehearsed) => Self::Rehearsed,
             (Self::Verified | Self::Rehearsed, E::Staged) => Self::Staged,
-            (Self::Staged, E::SwitchBegan) => Self::Switching,
+            (Self::Staged, E::ShareGrew { share, until_ms }) => Self::Canary { share, until_ms },
+            // Who is ahead stays so.
+            (
+                Self::Canary {
+                    share: narrower, ..
+                },
+                E::ShareGrew { share, until_ms },
+            ) if narrower < share => Self::Canary { share, until_ms },
+            (Self::Staged | Self::Canary { .. }, E::SwitchBegan) => Self::Switching,
             (Self::Switching, E::AllSwitched { until_ms }) => Self::Probation { until_ms },
             (Self::Probation { .. }, E::Committed) => Self::Committed,
 
@@ -172,13 +197,16 @@ impl State {
                     reason: Reason::blameless(DIED),
                 }
             }
-            (Self::Switching | Self::Probation { .. }, E::Failed { reason }) => {
-                Self::RollingBack { reason }
-            }
+            (
+                Self::Canary { .. } | Self::Switching | Self::Probation { .. },
+                E::Failed { reason },
+            ) => Self::RollingBack { reason },
             // The permanent release boots, and it is the old one.
-            (Self::Switching | Self::Probation { .. }, E::HostDied) => Self::RollingBack {
-                reason: Reason::blameless(DIED),
-            },
+            (Self::Canary { .. } | Self::Switching | Self::Probation { .. }, E::HostDied) => {
+                Self::RollingBack {
+                    reason: Reason::blameless(DIED),
+                }
+            }
             (Self::RollingBack { reason }, E::AllReturned) => Self::RolledBack { reason },
             (Self::RollingBack { .. }, E::GotStuck { reason }) => Self::Stuck { reason },
             (Self::Stuck { reason }, E::TriedAgain) => Self::RollingBack { reason },
@@ -212,6 +240,7 @@ impl State {
             Self::Verified => "verified",
             Self::Rehearsed => "rehearsed",
             Self::Staged => "staged",
+            Self::Canary { .. } => "canary",
             Self::Switching => "switching",
             Self::Probation { .. } => "probation",
             Self::Committed => "committed",
@@ -246,12 +275,27 @@ mod tests {
         Reason::release("why")
     }
 
+    fn share(text: &str) -> Share {
+        text.parse().unwrap()
+    }
+
+    fn grew(text: &str) -> Event {
+        Event::ShareGrew {
+            share: share(text),
+            until_ms: 7,
+        }
+    }
+
     fn states() -> Vec<State> {
         vec![
             State::Planned,
             State::Verified,
             State::Rehearsed,
             State::Staged,
+            State::Canary {
+                share: share("5%"),
+                until_ms: 7,
+            },
             State::Switching,
             State::Probation { until_ms: 7 },
             State::Committed,
@@ -292,6 +336,29 @@ mod tests {
     }
 
     #[test]
+    fn a_canary_grows_and_then_all_switch() {
+        let events = [
+            Event::Verified,
+            Event::Staged,
+            grew("5%"),
+            grew("25%"),
+            Event::SwitchBegan,
+        ];
+        let state = events.into_iter().try_fold(State::Planned, State::apply);
+        assert_eq!(state.unwrap(), State::Switching);
+        // Nobody is called back by a share that shrinks.
+        let canary = State::Staged.apply(grew("25%")).unwrap();
+        for share in ["25%", "5%"] {
+            assert_eq!(after(&canary, grew(share)), None, "{share}");
+        }
+        for state in states() {
+            let grows = after(&state, grew("100%")).is_some();
+            let may = matches!(state, State::Staged | State::Canary { .. });
+            assert_eq!(grows, may, "{state:?}");
+        }
+    }
+
+    #[test]
     fn a_death_cancels_before_the_switch_and_rolls_back_after_it() {
         let after: Vec<_> = states()
             .iter()
@@ -304,6 +371,7 @@ mod tests {
                 "cancelled",
                 "cancelled",
                 "cancelled",
+                "rolling_back",
                 "rolling_back",
                 "rolling_back",
                 "committed",
@@ -325,8 +393,8 @@ mod tests {
         assert_eq!(
             failed,
             [
-                cancelled, cancelled, cancelled, cancelled, back, back, None, None, None, None,
-                None
+                cancelled, cancelled, cancelled, cancelled, back, back, back, None, None, None,
+                None, None
             ]
         );
     }

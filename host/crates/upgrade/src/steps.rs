@@ -15,8 +15,9 @@ use host_model::plan::{Action, Plan};
 use crate::book::Book;
 use crate::engine::Asked;
 use crate::run::{HostEnds, Run};
-use crate::running::left_s;
 use crate::state::{Event, Reason, State};
+use crate::trial::Baseline;
+use crate::watch::Step;
 
 /// Between two messages about how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -52,7 +53,7 @@ impl Run {
             Ok(extent) => extent,
             Err(why) => {
                 let skipped = RehearsalReport::skipped(&plan.from, &plan.to, why);
-                self.rehearsal = Some(Box::new(skipped));
+                self.flight.rehearsed(Box::new(skipped));
                 return self.stage().await;
             }
         };
@@ -75,7 +76,8 @@ impl Run {
                 report = &mut rehearsal => break report,
                 Some(asked) = self.asked.recv() => match asked {
                     Asked::RollBack => cancelled.store(true, Ordering::Relaxed),
-                    Asked::Commit => self.asks.probation_s = Some(0),
+                    Asked::Commit => self.hurry(),
+                    Asked::Look => {}
                 }
             }
         };
@@ -83,7 +85,7 @@ impl Run {
         self.running.tell(Progress::Rehearsal(report.clone()));
         let why = report.reason.clone().unwrap_or_default();
         let outcome = report.outcome;
-        self.rehearsal = Some(report);
+        self.flight.rehearsed(report);
         // Asked for at the last moment, it counts all the same.
         if cancelled.load(Ordering::Relaxed) {
             return Event::Failed {
@@ -115,12 +117,15 @@ impl Run {
         // From now on these numbers stand for these libraries, in this process too.
         self.upgrader.booked.lock().know(&manifest);
         self.upgrader.assembler.know(&manifest);
-        self.staged = Some(release);
+        self.staged = Some(Arc::new(release));
         Event::Staged
     }
 
     pub(crate) async fn switch(&mut self) -> Event {
-        self.upgrader.actors.migrations().reset();
+        let actors = Arc::clone(&self.upgrader.actors);
+        if actors.canary().is_none() {
+            actors.migrations().reset();
+        }
         let release = self
             .staged
             .take()
@@ -128,7 +133,9 @@ impl Run {
         if let Err(reason) = self.close_gates().await {
             return Event::Failed { reason };
         }
-        self.upgrader.actors.install(release);
+        let plan = &self.upgrade.plan;
+        self.baseline = Some(Baseline::take(plan, &actors.release(), &release, false));
+        actors.install(release);
         match self.bring_over().await {
             Ok(()) => Event::AllSwitched {
                 until_ms: unix_ms().saturating_add(self.probation_ms()),
@@ -137,30 +144,14 @@ impl Run {
         }
     }
 
-    /// Watches the new release until `until_ms`, and brings over who is still behind.
-    pub(crate) async fn watch(&mut self, until_ms: i64) -> Event {
-        loop {
-            let left_ms = u64::try_from(until_ms - unix_ms()).unwrap_or(0);
-            if left_ms == 0 {
-                break;
-            }
-            self.running.tell(Progress::Probation {
-                left_s: left_s(until_ms),
-            });
-            let actors = Arc::clone(&self.upgrader.actors);
-            tokio::select! {
-                () = actors.migrations().failure() => {}
-                () = tokio::time::sleep(Duration::from_millis(left_ms).min(Duration::from_secs(1))) => {}
-                Some(asked) = self.asked.recv() => match asked {
-                    Asked::RollBack => return Event::Failed {
-                        reason: Reason::blameless(BY_HAND),
-                    },
-                    Asked::Commit => break,
-                }
-            }
-            if let Some(why) = self.failures() {
-                return failed(why);
-            }
+    /// Watches the new release until `until_ms`, or longer where too little is seen, and
+    /// brings over who is still behind.
+    pub(crate) async fn probation(&mut self, until_ms: i64) -> Event {
+        let length = Duration::from_millis(u64::try_from(until_ms - unix_ms()).unwrap_or(0));
+        match self.watch(length).await {
+            Step::Failed(reason) => return Event::Failed { reason },
+            Step::Commit => self.hurry(),
+            Step::Over => {}
         }
         match self.come_over(None).await {
             Swept::All => Event::Committed,
@@ -223,6 +214,7 @@ impl Run {
                 self.redeliver().await;
                 return Swept::All;
             }
+            self.flight.failed(failures.clone());
             for failure in failures {
                 let reason = format!(
                     "it could not go back from {} to {}: {}",
@@ -282,43 +274,97 @@ impl Run {
         loop {
             match self.asked.recv().await {
                 Some(Asked::RollBack) => return Ok(Event::TriedAgain),
-                Some(Asked::Commit) => {}
+                Some(Asked::Commit | Asked::Look) => {}
                 None => return Err(HostEnds),
             }
         }
     }
 
     /// Brings over whoever is behind, while failures and an operator's wishes are heard.
-    async fn sweep(&mut self, plugin: Option<&str>) -> Swept {
-        let actors = Arc::clone(&self.upgrader.actors);
-        let sweep = actors.sweep_of(plugin, true);
-        tokio::pin!(sweep);
-        let mut tell = tokio::time::interval(TELL_EVERY);
+    pub(crate) async fn sweep(&mut self, plugin: Option<&str>) -> Swept {
         loop {
-            tokio::select! {
-                swept = &mut sweep => {
-                    if let Err(error) = swept {
-                        return Swept::Failed(Reason::blameless(chain(&error)));
-                    }
-                    let failures = self.failures().map(Reason::release);
-                    return failures.map_or(Swept::All, Swept::Failed);
-                }
-                () = actors.migrations().failure() => {
-                    if let Some(why) = self.failures() {
-                        return Swept::Failed(Reason::release(why));
+            match self.sweep_or_pause(plugin).await {
+                Some(swept) => return swept,
+                // What is over stays; the rest is looked for anew.
+                None => {
+                    if let Some(reason) = self.rest().await {
+                        return Swept::Failed(reason);
                     }
                 }
-                Some(asked) = self.asked.recv() => match asked {
-                    Asked::RollBack => return Swept::Failed(Reason::blameless(BY_HAND)),
-                    Asked::Commit => self.asks.probation_s = Some(0),
-                },
-                _ = tell.tick() => self.tell_migrated(),
             }
         }
     }
 
+    /// A sweep; none of it is left when the upgrade is paused.
+    async fn sweep_or_pause(&mut self, plugin: Option<&str>) -> Option<Swept> {
+        let actors = Arc::clone(&self.upgrader.actors);
+        let sweep = actors.sweep_of(plugin, true);
+        tokio::pin!(sweep);
+        let mut tell = tokio::time::interval(TELL_EVERY);
+        while !self.running.is_paused() {
+            tokio::select! {
+                swept = &mut sweep => {
+                    if let Err(error) = swept {
+                        return Some(Swept::Failed(Reason::blameless(chain(&error))));
+                    }
+                    let failures = self.failures().map(Reason::release);
+                    return Some(failures.map_or(Swept::All, Swept::Failed));
+                }
+                () = actors.migrations().failure() => {
+                    if let Some(why) = self.failures() {
+                        return Some(Swept::Failed(Reason::release(why)));
+                    }
+                }
+                Some(asked) = self.asked.recv() => {
+                    if let Some(reason) = self.take(asked) {
+                        return Some(Swept::Failed(reason));
+                    }
+                }
+                _ = tell.tick() => {
+                    self.tell_migrated();
+                    // Who has come over is served by the new release already.
+                    if let Some(why) = self.breach() {
+                        return Some(Swept::Failed(Reason::release(why)));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits while it is paused. Some: why it goes back.
+    async fn rest(&mut self) -> Option<Reason> {
+        let actors = Arc::clone(&self.upgrader.actors);
+        while self.running.is_paused() {
+            tokio::select! {
+                // Actors still come over at their next message.
+                () = actors.migrations().failure() => {
+                    if let Some(why) = self.failures() {
+                        return Some(Reason::release(why));
+                    }
+                }
+                asked = self.asked.recv() => {
+                    if let Some(reason) = self.take(asked?) {
+                        return Some(reason);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes an operator's wish while actors come over. Some: why it goes back.
+    fn take(&mut self, asked: Asked) -> Option<Reason> {
+        match asked {
+            Asked::RollBack => return Some(Reason::blameless(BY_HAND)),
+            Asked::Commit => self.hurry(),
+            Asked::Look => {}
+        }
+        None
+    }
+
     /// The migrations that failed, in a sentence.
-    fn failures(&self) -> Option<String> {
+    pub(crate) fn failures(&self) -> Option<String> {
         let migrations = self.upgrader.actors.migrations();
         let first = migrations.first_failure()?;
         let others = match migrations.failed().saturating_sub(1) {
@@ -356,7 +402,7 @@ impl Run {
     }
 
     /// Bounded, whatever an appup or an operator asks for.
-    fn probation_ms(&self) -> i64 {
+    pub(crate) fn probation_ms(&self) -> i64 {
         let s = self
             .asks
             .probation_s

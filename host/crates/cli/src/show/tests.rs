@@ -1,6 +1,6 @@
 //! Golden texts.
 
-use host_model::control::{ActorCounts, Quantiles, Readiness};
+use host_model::control::{ActorCounts, Quantiles, Readiness, SlowHandler};
 use host_model::plan::{Action, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo};
 use host_model::{ActorId, Version};
 
@@ -75,6 +75,10 @@ fn a_host_in_an_upgrade() {
             migrated: 5,
             remaining: 2,
             probation_left_s: Some(42),
+            share: None,
+            paused: false,
+            remark: None,
+            busy: Vec::new(),
             reason: None,
             way_back: WayBack::default(),
         }),
@@ -92,6 +96,42 @@ fn a_host_in_an_upgrade() {
             "upgrade  0.1.0 to 0.2.0: probation, 5 actors carried over, 2 to go, 42s of probation left",
             "ready    no: the store is slow",
         ]
+    );
+}
+
+#[test]
+fn a_canary_that_an_operator_has_paused() {
+    let busy = SlowHandler {
+        actor: ActorId::new("donations", "a").unwrap(),
+        event: "donate".to_owned(),
+        running_ms: 8_000,
+    };
+    let shown = status(&Status {
+        version: v(1),
+        upgrade: Some(UpgradeStatus {
+            id: 1,
+            from: v(1),
+            to: v(2),
+            state: "canary".to_owned(),
+            migrated: 5,
+            remaining: 2,
+            probation_left_s: Some(42),
+            share: Some("5%".parse().unwrap()),
+            paused: true,
+            remark: Some("too few calls".to_owned()),
+            busy: vec![busy],
+            reason: None,
+        }),
+        ..sample()
+    });
+    let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap();
+    assert_eq!(
+        line("upgrade"),
+        "upgrade  0.1.0 to 0.2.0: canary, 5 actors carried over, 2 to go, 5% of the actors ahead, paused, 42s of probation left; too few calls"
+    );
+    assert_eq!(
+        line("behind"),
+        "behind   donations:a is busy: it has run donate for 8000 ms"
     );
 }
 
@@ -234,6 +274,8 @@ fn a_report_with_its_reason() {
         rehearsal: None,
         duration_ms: 1_234,
         ended_ms: 1_700_000_000_000,
+        paused_ms: 0,
+        remark: None,
         reason: Some("too many faults".to_owned()),
         way_back: WayBack::default(),
     };

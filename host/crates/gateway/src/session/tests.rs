@@ -1,5 +1,6 @@
 //! What a session does for each message, without a socket.
 
+use host_model::ActorId;
 use host_model::effect::Rejection;
 use serde_json::{Value, json};
 
@@ -24,13 +25,13 @@ struct Client {
     refused: usize,
 }
 
-fn ruling(plugin: &str) -> Option<Ruling> {
-    let version = match plugin {
+fn ruling(topic: &ActorId) -> Option<Ruling> {
+    let version = match topic.plugin() {
         "donations" => Version::new(0, 2, 0),
         "audit" => Version::new(0, 1, 0),
         _ => return None,
     };
-    let has_summary = plugin == "donations";
+    let has_summary = topic.plugin() == "donations";
     Some(Ruling {
         version,
         has_summary,

@@ -1,0 +1,228 @@
+//! Which release rules, and for whom: during a canary a share of the actors is ahead of
+//! it, in a newer one.
+//!
+//! Who is ahead is decided by the actor's key alone, so that it is the same at every
+//! message and after every restart, and a wider share has all of a narrower one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use host_journal::CastId;
+use host_model::{ActorId, Share, Version};
+use sha2::{Digest, Sha256};
+
+use crate::Actors;
+use crate::decide::Command;
+use crate::message::CallError;
+use crate::release::{Code, Release};
+use crate::slots::Claim;
+
+/// Places that a key may have: as many as a share has millionths.
+const PLACES: u64 = 1_000_000;
+
+/// The release that rules, and the one that a share of the actors is ahead in. Changes
+/// by one atomic store.
+#[derive(Debug)]
+pub(crate) struct Reign {
+    release: Arc<Release>,
+    canary: Option<Canary>,
+}
+
+/// A share of the actors, and the release that it belongs to.
+#[derive(Debug, Clone)]
+pub struct Canary {
+    /// Which actors.
+    pub share: Share,
+    /// Their release.
+    pub release: Arc<Release>,
+}
+
+impl Reign {
+    pub(crate) fn of(release: Arc<Release>) -> Self {
+        Self {
+            release,
+            canary: None,
+        }
+    }
+
+    /// Whether an actor comes over to the newest release that there is.
+    pub(crate) fn is_called(&self, id: &ActorId) -> bool {
+        let canary = self.canary.as_ref();
+        canary.is_none_or(|canary| is_within(canary.share, id))
+    }
+
+    /// The release that an actor belongs to.
+    pub(crate) fn release_of(&self, id: &ActorId) -> &Arc<Release> {
+        match &self.canary {
+            Some(canary) if is_within(canary.share, id) => &canary.release,
+            _ => &self.release,
+        }
+    }
+
+    /// The newest release that there is.
+    pub(crate) fn newest(&self) -> &Arc<Release> {
+        let canary = self.canary.as_ref();
+        canary.map_or(&self.release, |canary| &canary.release)
+    }
+
+    /// The release that rules, and the one that a share is ahead in, the newest first.
+    pub(crate) fn releases(&self) -> impl Iterator<Item = &Arc<Release>> {
+        let ahead = self.canary.iter().map(|canary| &canary.release);
+        ahead.chain([&self.release])
+    }
+}
+
+impl Actors {
+    /// The release that rules.
+    #[must_use]
+    pub fn release(&self) -> Arc<Release> {
+        Arc::clone(&self.reign.load().release)
+    }
+
+    /// The release that an actor belongs to: the one that rules, or during a canary the
+    /// one that it is ahead in.
+    #[must_use]
+    pub fn release_of(&self, id: &ActorId) -> Arc<Release> {
+        Arc::clone(self.reign.load().release_of(id))
+    }
+
+    /// The share that is ahead of the release that rules, while there is one.
+    #[must_use]
+    pub fn canary(&self) -> Option<Canary> {
+        self.reign.load().canary.clone()
+    }
+
+    /// Lets another release rule from now on, for everyone: an actor comes over to it
+    /// before its next message, and the rest when a [`Actors::sweep`] reaches them.
+    pub fn install(&self, release: impl Into<Arc<Release>>) {
+        self.reign(Reign::of(release.into()));
+    }
+
+    /// Lets a share of the actors be ahead of the release that rules, in another one.
+    /// They come over as after [`Actors::install`]; the others stay as they are. An
+    /// actor that is ahead stays so while shares only grow.
+    pub fn install_canary(&self, canary: Canary) {
+        self.reign(Reign {
+            release: self.release(),
+            canary: Some(canary),
+        });
+    }
+
+    fn reign(&self, reign: Reign) {
+        self.reign.store(Arc::new(reign));
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        // Whoever did not know a cast may know it now.
+        self.casts.let_go();
+    }
+
+    /// A plugin's code in `version`, if a release that there is knows it.
+    pub(crate) fn code(&self, plugin: &str, version: &Version) -> Option<Arc<Code>> {
+        let reign = self.reign.load();
+        let mut codes = reign.releases().filter_map(|it| it.code(plugin, version));
+        codes.next().cloned()
+    }
+
+    /// Whether a cast to the claimed actor stays a row for now: it is in a newer shape than
+    /// the actor's, which does not know it yet and will when the canary is over.
+    pub(crate) fn waits_for_its_target(&self, claim: &Claim, command: &Command) -> bool {
+        let (Some(live), Some(shape)) = (&claim.live, &command.shape) else {
+            return false;
+        };
+        let own = live.code();
+        if shape <= own.version() || self.reign.load().is_called(&claim.slot.id) {
+            return false;
+        }
+        let commands = &own.plugin().manifest().commands;
+        match self.convert(live, shape, &command.event, &command.payload) {
+            Ok(Some((event, _))) => !commands.contains(&event),
+            Ok(None) => !commands.contains(&command.event),
+            Err(error) => matches!(error, CallError::Rejected(_)),
+        }
+    }
+
+    /// Leaves a cast a row until another release is installed than the one of
+    /// `generation`, under which its target did not know it.
+    pub(crate) fn let_wait(&self, id: CastId, generation: u32) {
+        self.casts.wait(id);
+        if self.generation() != generation {
+            self.casts.let_go();
+        }
+    }
+
+    /// Whether a plugin that the release that rules may not have is in the one that a
+    /// share is ahead in.
+    pub(crate) fn is_known_ahead(&self, plugin: &str) -> bool {
+        self.canary()
+            .is_some_and(|canary| canary.release.plugins.contains_key(plugin))
+    }
+
+    /// Name of the event whose counters live at this address.
+    pub(crate) fn event_at(&self, addr: usize) -> String {
+        let reign = self.reign.load();
+        let mut events = reign.releases().filter_map(|it| it.event_at(addr));
+        events.next().unwrap_or_else(|| "(other)".to_owned())
+    }
+}
+
+/// Whether an actor is of the share.
+fn is_within(share: Share, id: &ActorId) -> bool {
+    place(id.key()) < u64::from(share.millionths())
+}
+
+/// Where a key stands among all: a digest, so that neighbours stand far apart, and that
+/// anyone can work out beforehand who will be first.
+fn place(key: &str) -> u64 {
+    let digest = Sha256::digest(key);
+    let first = digest.first_chunk().expect("a digest has 32 bytes");
+    u64::from_be_bytes(*first) % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(text: &str) -> Share {
+        text.parse().unwrap()
+    }
+
+    fn ids() -> Vec<ActorId> {
+        let id = |n| ActorId::new("donations", &format!("campaign-{n}")).unwrap();
+        (0..20_000).map(id).collect()
+    }
+
+    #[test]
+    fn a_share_is_about_as_large_as_it_says() {
+        let ids = ids();
+        for (text, least, most) in [
+            ("1%", 150, 250),
+            ("10%", 1_850, 2_150),
+            ("50%", 9_700, 10_300),
+        ] {
+            let within = ids.iter().filter(|id| is_within(share(text), id)).count();
+            assert!((least..=most).contains(&within), "{text}: {within}");
+        }
+        assert!(ids.iter().all(|id| is_within(Share::ALL, id)));
+    }
+
+    #[test]
+    fn a_wider_share_has_all_of_a_narrower_one() {
+        let shares = ["0.5%", "5%", "25%", "99.9%", "100%"].map(share);
+        for id in ids() {
+            let within = shares.map(|share| is_within(share, &id));
+            assert!(within.is_sorted(), "{id}: {within:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_the_same_for_ever_and_of_the_key_alone() {
+        // The first eight bytes of `printf %s ramadan-2026 | sha256sum`, modulo a million.
+        assert_eq!(place("ramadan-2026"), PLACE_OF_RAMADAN_2026);
+        let (gift, payer) = ("donations:a".parse().unwrap(), "zakat:a".parse().unwrap());
+        assert_eq!(
+            is_within(share("50%"), &gift),
+            is_within(share("50%"), &payer)
+        );
+    }
+
+    const PLACE_OF_RAMADAN_2026: u64 = 672357;
+}

@@ -1,0 +1,253 @@
+//! A flight record, as people read it.
+
+use host_model::flight::{FlightRecord, Seen, Watched};
+use host_model::histogram::Waits;
+use host_model::instant::rfc3339;
+
+use crate::show::report;
+use crate::table::{Table, count};
+
+pub(crate) fn flight(flight: &FlightRecord) -> String {
+    let mut parts = vec![match &flight.report {
+        Some(known) => report(known),
+        None => {
+            let mut table = Table::facts();
+            let plan = &flight.plan;
+            table.fact("release", format!("{} to {}", plan.from, plan.to));
+            table.fact("outcome", "none yet: it goes on");
+            table.text()
+        }
+    }];
+    let mut asked = Table::new(&["time", "asked", "by"]);
+    for wish in &flight.asked {
+        asked.row([
+            rfc3339(wish.at_ms),
+            wish.what.clone(),
+            wish.asker.by.clone(),
+        ]);
+    }
+    parts.push(asked.text());
+    parts.push(transitions(flight));
+    let mut waits = Table::new(&["callers waited", "calls", "median", "p99", "longest"]);
+    for (when, of) in [
+        ("before", &flight.waits.before),
+        ("during", &flight.waits.during),
+        ("after", &flight.waits.after),
+    ] {
+        waits.row(waited(when, of));
+    }
+    parts.push(waits.text());
+    if !flight.watched.is_empty() {
+        parts.push(watched(&flight.watched));
+    }
+    if !flight.failures.is_empty() {
+        parts.push(failures(flight));
+    }
+    parts.join("\n")
+}
+
+fn transitions(flight: &FlightRecord) -> String {
+    let mut table = Table::new(&["time", "state", "lasted", "reason"]);
+    for transition in &flight.transitions {
+        let share = transition.share.map(|share| format!(" {share}"));
+        table.row([
+            rfc3339(transition.at_ms),
+            format!("{}{}", transition.state, share.unwrap_or_default()),
+            transition
+                .lasted_ms
+                .map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+            transition.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table.text()
+}
+
+fn waited(when: &str, waits: &Waits) -> [String; 5] {
+    [
+        when.to_owned(),
+        waits.count.to_string(),
+        format!("{} µs", waits.p50_us),
+        format!("{} µs", waits.p99_us),
+        format!("{} µs", waits.max_us),
+    ]
+}
+
+fn watched(steps: &[Watched]) -> String {
+    let mut table = Table::new(&[
+        "watched",
+        "plugin",
+        "calls",
+        "faults",
+        "rejections",
+        "letters",
+        "slowest",
+        "verdict",
+    ]);
+    for step in steps {
+        let share = step.share.map(|share| format!(" {share}"));
+        let name = format!("{}{}", step.state, share.unwrap_or_default());
+        for plugin in &step.plugins {
+            let seen = [Some(&plugin.new), plugin.old.as_ref()];
+            for (seen, verdict) in seen.into_iter().zip([step.verdict.as_str(), ""]) {
+                let Some(seen) = seen else { continue };
+                table.row(counted(&name, &plugin.plugin, seen, verdict));
+            }
+        }
+    }
+    table.text()
+}
+
+fn counted(step: &str, plugin: &str, seen: &Seen, verdict: &str) -> [String; 8] {
+    let slowest = seen.slowest.as_ref();
+    [
+        step.to_owned(),
+        format!("{plugin} {}", seen.version),
+        seen.calls.to_string(),
+        seen.faults.to_string(),
+        seen.rejections.to_string(),
+        seen.dead_letters.to_string(),
+        slowest.map_or_else(|| "-".to_owned(), |(event, us)| format!("{event} {us} µs")),
+        verdict.to_owned(),
+    ]
+}
+
+fn failures(flight: &FlightRecord) -> String {
+    let mut table = Table::new(&["could not come", "from", "to", "why"]);
+    for failed in &flight.failures {
+        table.row([
+            failed.actor.to_string(),
+            failed.from.to_string(),
+            failed.to.to_string(),
+            failed.why.clone(),
+        ]);
+    }
+    match flight.failures_more {
+        0 => table.text(),
+        more => format!("{}and {} more\n", table.text(), count(more, "actor")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::control::{Outcome, UpgradeReport};
+    use host_model::flight::{Asked, Asker, FailedActor, Transition, WaitsAround, WatchedPlugin};
+    use host_model::plan::Plan;
+    use host_model::{ActorId, Version};
+
+    use super::*;
+
+    fn v(minor: u64) -> Version {
+        Version::new(0, minor, 0)
+    }
+
+    fn seen(minor: u64, faults: u64) -> Seen {
+        Seen {
+            version: v(minor),
+            calls: 480,
+            faults,
+            rejections: 3,
+            dead_letters: 0,
+            slowest: Some(("donate".to_owned(), 70)),
+        }
+    }
+
+    fn transition(state: &str, share: Option<&str>, lasted_ms: Option<u64>) -> Transition {
+        Transition {
+            state: state.to_owned(),
+            share: share.map(|share| share.parse().unwrap()),
+            at_ms: 1_700_000_000_000,
+            lasted_ms,
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn a_flight_that_was_taken_back() {
+        let record = FlightRecord {
+            id: 7,
+            asked: vec![Asked {
+                what: "upgrade".to_owned(),
+                arguments: serde_json::Value::Null,
+                asker: Asker {
+                    by: "operator:ali".to_owned(),
+                    peer: serde_json::Value::Null,
+                },
+                at_ms: 1_700_000_000_000,
+            }],
+            plan: Plan {
+                from: v(1),
+                to: v(2),
+                plugins: Vec::new(),
+                reversible: true,
+                probation_s: 60,
+            },
+            rehearsal: None,
+            transitions: vec![
+                transition("canary", Some("5%"), Some(1_200)),
+                transition("rolled_back", None, None),
+            ],
+            waits: WaitsAround::default(),
+            actors_migrated: 1,
+            failures: vec![FailedActor {
+                actor: ActorId::new("donations", "a").unwrap(),
+                from: v(1),
+                to: v(2),
+                why: "up panicked".to_owned(),
+            }],
+            failures_more: 2,
+            watched: vec![Watched {
+                state: "canary".to_owned(),
+                share: Some("5%".parse().unwrap()),
+                verdict: "breached".to_owned(),
+                text: None,
+                plugins: vec![WatchedPlugin {
+                    plugin: "donations".to_owned(),
+                    new: seen(2, 12),
+                    old: Some(seen(1, 0)),
+                }],
+            }],
+            paused_ms: 0,
+            report: Some(UpgradeReport {
+                from: v(1),
+                to: v(2),
+                outcome: Outcome::RolledBack,
+                rollback: false,
+                actors_migrated: 1,
+                pause_us: Default::default(),
+                rehearsal: None,
+                duration_ms: 1_234,
+                ended_ms: 1_700_000_000_000,
+                paused_ms: 0,
+                remark: None,
+                reason: Some("too many faults".to_owned()),
+            }),
+        };
+        let shown = flight(&record);
+        assert!(shown.starts_with(&report(record.report.as_ref().unwrap())));
+        let rest = shown.split_once("\n\n").unwrap().1;
+        assert_eq!(
+            rest,
+            "\
+TIME                  ASKED    BY
+2023-11-14T22:13:20Z  upgrade  operator:ali
+
+TIME                  STATE        LASTED   REASON
+2023-11-14T22:13:20Z  canary 5%    1200 ms
+2023-11-14T22:13:20Z  rolled_back  -
+
+CALLERS WAITED  CALLS  MEDIAN  P99   LONGEST
+before          0      0 µs    0 µs  0 µs
+during          0      0 µs    0 µs  0 µs
+after           0      0 µs    0 µs  0 µs
+
+WATCHED    PLUGIN           CALLS  FAULTS  REJECTIONS  LETTERS  SLOWEST       VERDICT
+canary 5%  donations 0.2.0  480    12      3           0        donate 70 µs  breached
+canary 5%  donations 0.1.0  480    0       3           0        donate 70 µs
+
+COULD NOT COME  FROM   TO     WHY
+donations:a     0.1.0  0.2.0  up panicked
+and 2 actors more
+"
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! The flight record of an upgrade as it is kept: written with each transition, so that
+//! a host that dies in the middle leaves what was known.
+
+use host_actors::FailedMigration;
+use host_journal::{Action, Journal, Record, unix_ms};
+use host_model::Version;
+use host_model::control::{RehearsalReport, UpgradeReport};
+use host_model::flight::{Asked, FailedActor, FlightRecord, Transition, WaitsAround, Watched};
+use host_model::histogram::Histogram;
+use host_model::limits::NAMED_ACTORS_MAX;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::book::{BookError, Booked, FLIGHT, FLYING, parse};
+use crate::state::{State, Upgrade};
+
+/// What an operator may ask for while an upgrade is under way, more than once.
+const ASKED_MAX: usize = 100;
+
+/// See the module.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Flight {
+    asked: Vec<Asked>,
+    rehearsal: Option<Box<RehearsalReport>>,
+    transitions: Vec<Transition>,
+    before: Histogram,
+    during: Histogram,
+    after: Histogram,
+    failures: Vec<FailedActor>,
+    failures_more: u64,
+    watched: Vec<Watched>,
+}
+
+impl Flight {
+    /// Somebody has asked for something.
+    pub(crate) fn ask(&mut self, asked: impl IntoIterator<Item = Asked>) {
+        let room = ASKED_MAX.saturating_sub(self.asked.len());
+        self.asked.extend(asked.into_iter().take(room));
+    }
+
+    /// What the rehearsal found.
+    pub fn rehearsed(&mut self, found: Box<RehearsalReport>) {
+        self.rehearsal = Some(found);
+    }
+
+    /// The upgrade comes to a state; `waits` have been counted since it came to the one
+    /// before.
+    pub(crate) fn enter(&mut self, state: &State, waits: &Histogram) {
+        let at_ms = unix_ms();
+        let last = self.transitions.last_mut();
+        match last.as_ref().map(|last| &*last.state) {
+            Some("canary" | "switching" | "rolling_back" | "stuck") => self.during.add(waits),
+            Some("probation") => self.after.add(waits),
+            _ => self.before.add(waits),
+        }
+        if let Some(last) = last {
+            last.lasted_ms = Some(u64::try_from(at_ms - last.at_ms).unwrap_or(0));
+        }
+        self.transitions.push(Transition {
+            state: state.name().to_owned(),
+            share: state.share(),
+            at_ms,
+            lasted_ms: None,
+            reason: state.reason().map(|reason| reason.text.clone()),
+        });
+    }
+
+    /// Actors that could not come over, or go back.
+    pub(crate) fn failed(&mut self, failures: Vec<FailedMigration>) {
+        for failure in failures {
+            let known =
+                |failed: &FailedActor| failed.actor == failure.actor && failed.to == failure.to;
+            if self.failures.iter().any(known) {
+                continue;
+            }
+            if self.failures.len() >= NAMED_ACTORS_MAX {
+                self.failures_more += 1;
+                continue;
+            }
+            self.failures.push(FailedActor {
+                actor: failure.actor,
+                from: failure.from,
+                to: failure.to,
+                why: failure.why,
+            });
+        }
+    }
+
+    pub(crate) fn watched(&mut self, watched: Watched) {
+        self.watched.push(watched);
+    }
+
+    /// What a rehearsal has found, if there was one.
+    pub(crate) fn rehearsal(&self) -> Option<&Box<RehearsalReport>> {
+        self.rehearsal.as_ref()
+    }
+
+    /// It as it is shown.
+    #[must_use]
+    pub fn shown(&self, upgrade: &Upgrade, report: Option<&UpgradeReport>) -> FlightRecord {
+        FlightRecord {
+            id: upgrade.id,
+            asked: self.asked.clone(),
+            plan: upgrade.plan.clone(),
+            rehearsal: self.rehearsal.clone(),
+            transitions: self.transitions.clone(),
+            waits: WaitsAround {
+                before: self.before.waits(),
+                during: self.during.waits(),
+                after: self.after.waits(),
+            },
+            actors_migrated: report.map_or(0, |report| report.actors_migrated),
+            failures: self.failures.clone(),
+            failures_more: self.failures_more,
+            watched: self.watched.clone(),
+            paused_ms: report.map_or(0, |report| report.paused_ms),
+            report: report.cloned(),
+        }
+    }
+}
+
+/// A flight record as a record of the chain, of whoever asked for the upgrade.
+pub(crate) fn in_the_chain(record: &FlightRecord, release: &Version) -> Record {
+    let asker = record.asked.first().map(|asked| asked.asker.clone());
+    let asker = asker.unwrap_or_default();
+    let action = Action {
+        name: "flight".to_owned(),
+        principal: match asker.by.is_empty() {
+            true => "host".to_owned(),
+            false => asker.by,
+        },
+        peer: asker.peer,
+        arguments: Value::Null,
+        release: release.clone(),
+    };
+    let said = serde_json::to_value(record).expect("a flight record is JSON");
+    action.record(unix_ms(), &said)
+}
+
+/// The flight record of the upgrade with this number, if it is known.
+///
+/// # Errors
+///
+/// [`BookError`]
+pub fn read_flight<T: Send + 'static>(
+    journal: &Journal<T>,
+    id: u64,
+) -> Result<Option<FlightRecord>, BookError> {
+    let values = journal.values(&format!("{FLIGHT}{id:08}"))?;
+    if let Some((key, value)) = values.first() {
+        return parse(key, value).map(Some);
+    }
+    let last = Booked::read(journal)?.last.filter(|last| last.id == id);
+    let flight = read_flying(journal)?;
+    Ok(last.map(|last| flight.shown(&last, None)))
+}
+
+/// What was known of the last upgrade at its last transition.
+///
+/// # Errors
+///
+/// [`BookError`]
+pub(crate) fn read_flying<T: Send + 'static>(journal: &Journal<T>) -> Result<Flight, BookError> {
+    let values = journal.values(FLYING)?;
+    let value = values.first().map(|(key, value)| parse(key, value));
+    Ok(value.transpose()?.unwrap_or_default())
+}

@@ -1,0 +1,239 @@
+//! A watched step: a new release is judged, look after look, until its window is over
+//! and enough was seen.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use host_model::control::Progress;
+use host_model::flight::Watched;
+use host_model::limits::{CANARY_WINDOWS_MAX, PROBATION_WINDOWS_MAX};
+
+use crate::engine::Asked;
+use crate::judge::{TooFew, Verdict, judge};
+use crate::run::Run;
+use crate::state::{Reason, State};
+use crate::steps::BY_HAND;
+use crate::trial::seen;
+use crate::window::Window;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How a watched step ended.
+pub(crate) enum Step {
+    /// The next one may begin.
+    Over,
+    /// An operator wants all of it now.
+    Commit,
+    /// It is to be taken back.
+    Failed(Reason),
+}
+
+/// What follows from a look.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing yet.
+    Watch,
+    /// Its time is over, and it goes on because too little was seen.
+    Extend(TooFew),
+    /// An operator has to decide.
+    Ask(TooFew),
+    /// It may go on although too little was seen.
+    PassUnseen(TooFew),
+    /// It may go on.
+    Pass,
+    /// The new release must go.
+    GoBack(String),
+}
+
+/// What follows from `verdict` while `window` goes on; none stands still.
+fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool) -> Next {
+    if let Verdict::Breached(why) = verdict {
+        return Next::GoBack(why);
+    }
+    let Some(window) = window.filter(|window| window.is_over(now)) else {
+        return Next::Watch;
+    };
+    match verdict {
+        Verdict::TooFew(few) if !window.is_exhausted(now) => Next::Extend(few),
+        Verdict::TooFew(few) if is_canary => Next::Ask(few),
+        Verdict::TooFew(few) => Next::PassUnseen(few),
+        Verdict::Passed | Verdict::Breached(_) => Next::Pass,
+    }
+}
+
+impl Run {
+    /// Watches for `length`, and longer where too few calls are seen. Without a length
+    /// nobody wants to know.
+    pub(crate) async fn watch(&mut self, length: Duration) -> Step {
+        if length.is_zero() {
+            return Step::Over;
+        }
+        let is_canary = matches!(self.upgrade.state, State::Canary { .. });
+        let windows = match is_canary {
+            true => CANARY_WINDOWS_MAX,
+            false => PROBATION_WINDOWS_MAX,
+        };
+        self.running
+            .watch(Window::open(length, windows, Instant::now()));
+        let step = self.watch_on(is_canary).await;
+        self.running.watched();
+        step
+    }
+
+    async fn watch_on(&mut self, is_canary: bool) -> Step {
+        // Once it has left the decision to an operator, to go on is one.
+        let mut undecided: Option<TooFew> = None;
+        loop {
+            let verdict = self.look().await;
+            let (paused, window) = self.running.window();
+            let now = Instant::now();
+            let left = window.as_ref().map_or(Duration::ZERO, |it| it.left(now));
+            if !paused && let Some(few) = undecided.take() {
+                self.note("too_few_calls", Some(few.text));
+                return Step::Over;
+            }
+            match next(verdict, window.filter(|_| !paused).as_ref(), now, is_canary) {
+                Next::GoBack(why) => {
+                    self.note("breached", Some(why.clone()));
+                    return Step::Failed(Reason::release(why));
+                }
+                Next::Pass => {
+                    self.note("passed", None);
+                    return Step::Over;
+                }
+                Next::PassUnseen(few) => {
+                    let text = format!("it was watched, and too little was seen: {}", few.text);
+                    self.running.say(&text);
+                    self.remark = Some(text);
+                    self.note("too_few_calls", Some(few.text));
+                    return Step::Over;
+                }
+                Next::Ask(few) => {
+                    let text = format!(
+                        "{}; more would not be seen soon: say `host upgrade resume` to go on, `host commit`, or `host rollback`",
+                        few.text
+                    );
+                    self.running.pause_with(text);
+                    undecided = Some(few);
+                }
+                Next::Extend(few) => {
+                    let text = format!("the window is extended: {}", few.text);
+                    self.running.say(&text);
+                }
+                Next::Watch => {}
+            }
+            self.running.tell(Progress::Probation {
+                left_s: left.as_secs_f64().ceil() as u64,
+            });
+            // A window that stands still has nothing left to wait for but a wish.
+            let pause = match paused || left.is_zero() {
+                true => LOOK_EVERY,
+                false => left.min(LOOK_EVERY),
+            };
+            if let Some(step) = self.hear(pause).await {
+                return step;
+            }
+        }
+    }
+
+    /// Hears of failures and wishes, for so long at most.
+    async fn hear(&mut self, most: Duration) -> Option<Step> {
+        let actors = Arc::clone(&self.upgrader.actors);
+        tokio::select! {
+            () = actors.migrations().failure() => {}
+            () = tokio::time::sleep(most) => {}
+            Some(asked) = self.asked.recv() => match asked {
+                Asked::RollBack => {
+                    self.note("by_hand", Some(BY_HAND.to_owned()));
+                    return Some(Step::Failed(Reason::blameless(BY_HAND)));
+                }
+                Asked::Commit => {
+                    self.note("by_hand", None);
+                    return Some(Step::Commit);
+                }
+                Asked::Look => {}
+            }
+        }
+        let why = self.failures()?;
+        self.note("migration_failed", Some(why.clone()));
+        Some(Step::Failed(Reason::release(why)))
+    }
+
+    async fn look(&mut self) -> Verdict {
+        let actors = Arc::clone(&self.upgrader.actors);
+        match &mut self.baseline {
+            Some(baseline) => {
+                baseline.ask_for_health(&actors).await;
+                judge(&baseline.trials())
+            }
+            // A start goes on with ways back only, and those are not watched.
+            None => Verdict::Passed,
+        }
+    }
+
+    /// What is wrong with the new release while actors still come over, if it is watched
+    /// at all.
+    pub(crate) fn breach(&mut self) -> Option<String> {
+        let is_watched = self.asks.probation_s.is_some_and(|seconds| seconds > 0);
+        let baseline = self.baseline.as_ref().filter(|_| is_watched)?;
+        match judge(&baseline.trials()) {
+            Verdict::Breached(why) => {
+                self.note("breached", Some(why.clone()));
+                Some(why)
+            }
+            Verdict::Passed | Verdict::TooFew(_) => None,
+        }
+    }
+
+    /// Writes down what came of a step, and what was seen in it.
+    fn note(&mut self, verdict: &str, text: Option<String>) {
+        let trials = self.baseline.as_ref().map(|it| it.trials());
+        self.flight.watched(Watched {
+            state: self.upgrade.state.name().to_owned(),
+            share: self.upgrade.state.share(),
+            verdict: verdict.to_owned(),
+            text,
+            plugins: seen(&trials.unwrap_or_default()),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_extended_and_then_passed_or_left_to_an_operator() {
+        let few = || TooFew {
+            text: "3 calls".to_owned(),
+        };
+        let start = Instant::now();
+        let window = Window::open(Duration::from_secs(10), 2, start);
+        let after = |verdict, seconds, is_canary| {
+            let now = start + Duration::from_secs(seconds);
+            next(verdict, Some(&window), now, is_canary)
+        };
+        let too_few = || Verdict::TooFew(few());
+        for is_canary in [true, false] {
+            assert_eq!(after(Verdict::Passed, 9, is_canary), Next::Watch);
+            assert_eq!(after(Verdict::Passed, 10, is_canary), Next::Pass);
+            assert_eq!(after(too_few(), 9, is_canary), Next::Watch);
+            assert_eq!(after(too_few(), 19, is_canary), Next::Extend(few()));
+        }
+        assert_eq!(after(too_few(), 20, false), Next::PassUnseen(few()));
+        assert_eq!(after(too_few(), 20, true), Next::Ask(few()));
+    }
+
+    #[test]
+    fn a_breach_counts_at_any_time_and_a_pause_stops_all_else() {
+        let now = Instant::now();
+        let breach = || Verdict::Breached("it broke".to_owned());
+        let window = Window::open(Duration::from_secs(10), 2, now);
+        for window in [None, Some(&window)] {
+            let found = next(breach(), window, now, true);
+            assert_eq!(found, Next::GoBack("it broke".to_owned()));
+            assert_eq!(next(Verdict::Passed, window, now, true), Next::Watch);
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! A canary, a ramp, a pause, and a new version that does worse than the old one: seen
+//! by an operator, under load.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use e2e::{Home, http, release, wait};
+use host_model::control::{ActorRow, Outcome, UpgradeReport, UpgradeStatus};
+use serde_json::{Value, json};
+
+use crate::hostile::{post, summary};
+
+/// The number of calls that these tests have the patience for.
+const APPUP: &str = r#"
+plugin = "faulty"
+version = "0.2.0"
+
+[[path]]
+from = "~0.1"
+up = [{ update = "state" }]
+down = [{ update = "state" }]
+
+[probation]
+min_calls = 20
+"#;
+
+fn home() -> Home {
+    let home = Home::new().unwrap();
+    release::assemble(&home, "0.1.0", &["plugins/hostile/faulty/0.1.0"], &[]).unwrap();
+    let new = ["plugins/hostile/faulty/0.2.0"];
+    release::assemble(&home, "0.2.0", &new, &[("faulty-0.2.0.toml", APPUP)]).unwrap();
+    home
+}
+
+/// Clients who count on actors `0` up to `actors`, each actor counted on by one of them,
+/// and remember what was acknowledged.
+struct Counting {
+    clients: Vec<JoinHandle<()>>,
+    counts: Arc<Vec<AtomicI64>>,
+    calls: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Counting {
+    /// Each actor has been counted on once when this returns, and after `mark`, with
+    /// which trouble begins in 0.2.0.
+    fn start(port: u16, actors: usize, mark: Option<(&str, u64)>) -> Self {
+        const CLIENTS: usize = 4;
+        let counts: Arc<Vec<_>> = Arc::new((0..actors).map(|_| AtomicI64::new(0)).collect());
+        let calls = Arc::new(AtomicU64::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mark = mark.map(|(what, ms)| json!({ "what": what, "ms": ms }));
+        let client = |client: usize| {
+            let (counts, calls) = (Arc::clone(&counts), Arc::clone(&calls));
+            let (stop, mark) = (Arc::clone(&stop), mark.clone());
+            thread::spawn(move || {
+                let own = || (client..counts.len()).step_by(CLIENTS);
+                if let Some(mark) = &mark {
+                    for actor in own() {
+                        let (status, answer) = post(port, &actor.to_string(), "plan_trouble", mark);
+                        assert_eq!(status, 200, "{answer}");
+                    }
+                }
+                for actor in own().cycle() {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let (status, _) = post(port, &actor.to_string(), "add", &json!({ "by": 1 }));
+                    if status == 200 {
+                        counts[actor].fetch_add(1, Ordering::Relaxed);
+                    }
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+        let counting = Self {
+            clients: (0..CLIENTS).map(client).collect(),
+            counts: Arc::clone(&counts),
+            calls: Arc::clone(&calls),
+            stop: Arc::clone(&stop),
+        };
+        let once = actors as u64;
+        wait::until("every actor was counted on", || {
+            (calls.load(Ordering::Relaxed) >= once).then_some(())
+        })
+        .unwrap();
+        counting
+    }
+
+    /// Lets the clients go, and holds every count against what was acknowledged.
+    fn end(self, port: u16) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().unwrap();
+        }
+        for (actor, acknowledged) in self.counts.iter().enumerate() {
+            let summary = summary(port, &actor.to_string());
+            // One that is in quarantine answers nothing, and is looked at below.
+            if summary.get("count").is_some() {
+                assert_eq!(
+                    summary["count"],
+                    acknowledged.load(Ordering::Relaxed),
+                    "{actor}"
+                );
+            }
+        }
+    }
+}
+
+/// How many actors have which version.
+fn versions(home: &Home) -> BTreeMap<String, usize> {
+    let rows: Vec<ActorRow> = home
+        .answer(&["actors", "--limit", "5000", "--json"])
+        .unwrap();
+    let mut versions = BTreeMap::new();
+    for row in rows {
+        *versions.entry(row.version.to_string()).or_default() += 1;
+    }
+    versions
+}
+
+fn under_way(home: &Home) -> Option<UpgradeStatus> {
+    home.status().unwrap().upgrade
+}
+
+/// Waits for a state of the upgrade, with a share ahead or none.
+fn reached(home: &Home, state: &str, share: Option<&str>) -> UpgradeStatus {
+    wait::until(&format!("the upgrade is at {state} {share:?}"), || {
+        let upgrade = under_way(home)?;
+        let ahead = upgrade.share.map(|share| share.to_string());
+        (upgrade.state == state && ahead.as_deref() == share).then_some(upgrade)
+    })
+    .unwrap()
+}
+
+fn flight(home: &Home, id: u64) -> Value {
+    home.answer(&["history", &id.to_string(), "--json"])
+        .unwrap()
+}
+
+fn states(flight: &Value) -> Vec<String> {
+    let transitions = flight["transitions"].as_array().unwrap().iter();
+    let state = |it: &Value| {
+        let share = it["share"].as_str().unwrap_or_default();
+        format!("{} {share}", it["state"].as_str().unwrap())
+            .trim()
+            .to_owned()
+    };
+    transitions.map(state).collect()
+}
+
+#[test]
+fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    let load = Counting::start(port, 1_000, None);
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "10%",
+        "--ramp",
+        "50%,100%",
+        "--probation",
+        "2s",
+        "--json",
+    ];
+    let upgrade = home.begin(&line).unwrap();
+    reached(&home, "canary", Some("10%"));
+    wait::until("the share has come over", || {
+        let new = versions(&home).get("0.2.0").copied().unwrap_or(0);
+        assert!(new <= 500, "{new} are ahead, and a tenth should be");
+        (new >= 70).then_some(())
+    })
+    .unwrap();
+    assert_eq!(
+        home.status().unwrap().version.to_string(),
+        "0.1.0",
+        "the old one rules"
+    );
+    let ran = upgrade.end().unwrap().ends_with(0).unwrap();
+    let report: UpgradeReport = ran.json().unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    assert_eq!(report.actors_migrated, 1_000);
+    assert_eq!(report.remark, None);
+    load.end(port);
+    assert_eq!(versions(&home), [("0.2.0".to_owned(), 1_000)].into());
+
+    let flight = flight(&home, 1);
+    let seen = states(&flight);
+    assert_eq!(
+        seen[seen.len() - 5..],
+        [
+            "canary 10%",
+            "canary 50%",
+            "switching",
+            "probation",
+            "committed"
+        ]
+    );
+    let watched = flight["watched"].as_array().unwrap();
+    let verdicts: Vec<_> = watched
+        .iter()
+        .map(|step| step["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts, ["passed"; 3], "{flight:#}");
+    assert!(watched[0]["plugins"][0]["old"]["calls"].as_u64().unwrap() > 20);
+    for when in ["before", "during", "after"] {
+        let waits = &flight["waits"][when];
+        assert!(waits["count"].as_u64().unwrap() > 0, "{when}: {waits}");
+        let buckets = waits["buckets"].as_array().unwrap().iter();
+        let counted: u64 = buckets.map(|it| it["count"].as_u64().unwrap()).sum();
+        assert_eq!(counted, waits["count"], "{when}");
+    }
+    home.stop().unwrap();
+}
+
+/// Upgrades under load to a version that does worse in `what`, and is taken back for a
+/// reason with these words.
+fn taken_back(canary: bool, what: &str, ms: u64, words: &[&str]) {
+    let home = home();
+    let port = home.start().unwrap().port;
+    // So many that none of them is asked often enough to be set aside.
+    let load = Counting::start(port, 2_000, Some((what, ms)));
+    let mut line = vec!["upgrade", "0.2.0", "--probation", "120s", "--json"];
+    if canary {
+        line.extend(["--canary", "20%"]);
+    }
+    let ran = home.host(&line).unwrap().ends_with(4).unwrap();
+    let report: UpgradeReport = ran.json().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    let reason = report.reason.unwrap();
+    for word in words {
+        assert!(reason.contains(word), "{word:?} is not in {reason:?}");
+    }
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    load.end(port);
+    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
+    assert_eq!(releases[1]["status"], "failed", "{releases}");
+    let again = home.host(&["upgrade", "0.2.0", "--json"]).unwrap();
+    assert_eq!(
+        again.ends_with(1).unwrap().reason().unwrap(),
+        "failed_before"
+    );
+
+    let flight = flight(&home, 1);
+    let step = flight["watched"].as_array().unwrap().last().unwrap();
+    assert_eq!(step["verdict"], "breached");
+    let states = if canary {
+        vec!["canary"]
+    } else {
+        vec!["switching", "probation"]
+    };
+    assert!(states.contains(&step["state"].as_str().unwrap()), "{step}");
+    assert_eq!(step["text"], reason);
+    let last = flight["transitions"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (last["state"].as_str(), last["reason"].as_str()),
+        (Some("rolled_back"), Some(&*reason))
+    );
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_version_that_faults_is_taken_back_in_its_canary() {
+    taken_back(
+        true,
+        "add_panics",
+        0,
+        &[
+            "faulty 0.2.0: ",
+            "calls of add faulted",
+            "add panics in 0.2.0",
+        ],
+    );
+}
+
+#[test]
+fn a_version_that_faults_is_taken_back_in_probation() {
+    taken_back(
+        false,
+        "add_panics",
+        0,
+        &["calls of add faulted", "at most 0.1 % are allowed"],
+    );
+}
+
+#[test]
+fn a_version_that_refuses_what_the_old_one_took_is_taken_back() {
+    taken_back(
+        true,
+        "add_refused",
+        0,
+        &["rejected as refused", "of what was rare"],
+    );
+}
+
+#[test]
+fn a_version_that_is_slow_is_taken_back() {
+    taken_back(
+        false,
+        "add_slow",
+        50,
+        &["runs of add took longer than", "the p99 of 0.1.0 was"],
+    );
+}
+
+#[test]
+fn a_plugin_that_says_that_it_is_ill_is_taken_back() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "a", "add", &json!({ "by": 7 })).0, 200);
+    let upgrade = home
+        .begin(&["upgrade", "0.2.0", "--probation", "300s", "--json"])
+        .unwrap();
+    reached(&home, "probation", None);
+    assert_eq!(post(port, "a", "fall_ill", &json!({})).0, 200);
+    let report: UpgradeReport = upgrade.end().unwrap().ends_with(4).unwrap().json().unwrap();
+    let reason = report.reason.unwrap();
+    assert!(
+        reason.contains("not well: it was told to fall ill"),
+        "{reason}"
+    );
+    assert_eq!(summary(port, "a")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_paused_upgrade_stands_still_and_its_actors_still_come_over() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        assert_eq!(post(port, key, "add", &json!({ "by": 1 })).0, 200);
+    }
+    let early = home.host(&["upgrade", "pause", "--json"]).unwrap();
+    assert_eq!(
+        early.ends_with(1).unwrap().reason().unwrap(),
+        "nothing_to_pause"
+    );
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "300s",
+        "--json",
+    ];
+    let upgrade = home.begin(&line).unwrap();
+    reached(&home, "canary", Some("50%"));
+    let paused: UpgradeStatus = home.answer(&["upgrade", "pause", "--json"]).unwrap();
+    assert!(paused.paused, "{paused:?}");
+    let left = under_way(&home).unwrap().probation_left_s.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(2_100);
+    wait::until("two seconds have passed", || {
+        (Instant::now() >= deadline).then_some(())
+    })
+    .unwrap();
+    let later = under_way(&home).unwrap();
+    assert_eq!(later.probation_left_s, Some(left), "the clock stands still");
+    let shown = home.done(&["status"]).unwrap().stdout;
+    assert!(shown.contains("50% of the actors ahead, paused"), "{shown}");
+    // Said twice, it is said once.
+    home.done(&["upgrade", "pause"]).unwrap();
+    let resumed: UpgradeStatus = home.answer(&["upgrade", "resume", "--json"]).unwrap();
+    assert!(!resumed.paused, "{resumed:?}");
+    home.done(&["upgrade", "pause"]).unwrap();
+    // A commit is the end of a pause, and of the canary.
+    let report: UpgradeReport = home.answer(&["commit", "--json"]).unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    assert!(report.paused_ms >= 2_000, "{report:?}");
+    upgrade.end().unwrap().ends_with(0).unwrap();
+    let flight = flight(&home, 1);
+    let asked = flight["asked"].as_array().unwrap();
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|it| it["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        asked,
+        ["upgrade", "pause", "pause", "resume", "pause", "commit"]
+    );
+    assert_eq!(flight["watched"][0]["verdict"], "by_hand");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_rollback_works_in_a_paused_canary_and_blames_nobody() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for n in 0..20 {
+        assert_eq!(
+            post(port, &n.to_string(), "add", &json!({ "by": n })).0,
+            200
+        );
+    }
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
+    let detached: Value = home.answer(&line).unwrap();
+    assert_eq!(
+        (&detached["to"], &detached["outcome"]),
+        (&json!("0.2.0"), &json!("probation"))
+    );
+    home.done(&["upgrade", "pause"]).unwrap();
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    home.settled().unwrap();
+    assert_eq!(versions(&home), [("0.1.0".to_owned(), 20)].into());
+    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
+    assert_eq!(releases[1]["status"], "unpacked", "{releases}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_host_that_nobody_calls_commits_late_and_says_so() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
+    let began = Instant::now();
+    let line = ["upgrade", "0.2.0", "--probation", "2s", "--json"];
+    let report: UpgradeReport = home.answer(&line).unwrap();
+    assert_eq!(report.outcome, Outcome::Committed);
+    assert!(
+        began.elapsed() >= Duration::from_secs(4),
+        "the window was extended"
+    );
+    let remark = report.remark.unwrap();
+    assert!(
+        remark.contains("faulty 0.2.0 has had 0 of at least 20 calls"),
+        "{remark}"
+    );
+    let flight = flight(&home, 1);
+    assert_eq!(flight["watched"][0]["verdict"], "too_few_calls");
+    home.stop().unwrap();
+    // It is in the chain, too.
+    let line = ["audit", "export", "--actor", "host:operator"];
+    let said = home.done(&line).unwrap().stdout;
+    let said = said
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let flights: Vec<Value> = said.filter(|it| it["event"] == "flight").collect();
+    assert_eq!(flights.len(), 1);
+    assert_eq!(flights[0]["fields"], flight);
+    assert!(
+        flights[0]["principal"]
+            .as_str()
+            .unwrap()
+            .starts_with("operator:")
+    );
+    home.done(&["audit", "verify"]).unwrap();
+}
+
+#[test]
+fn a_canary_that_sees_too_little_asks_for_a_decision() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "1s",
+        "--json",
+    ];
+    let upgrade = home.begin(&line).unwrap();
+    let waiting = wait::until("it has paused itself", || {
+        under_way(&home).filter(|upgrade| upgrade.paused)
+    })
+    .unwrap();
+    assert_eq!(waiting.state, "canary");
+    let remark = waiting.remark.unwrap();
+    assert!(remark.contains("of at least 20 calls"), "{remark}");
+    assert!(remark.contains("host commit"), "{remark}");
+    // To go on is a decision.
+    home.done(&["upgrade", "resume"]).unwrap();
+    let report: UpgradeReport = upgrade.end().unwrap().ends_with(0).unwrap().json().unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn an_actor_that_is_busy_is_named_and_comes_over_when_it_is_at_rest() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
+    assert_eq!(post(port, "busy", "add", &json!({ "by": 7 })).0, 200);
+    let sleeping = thread::spawn(move || post(port, "busy", "sleep", &json!({ "ms": 6_000 })));
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let upgrade = home.begin(&line).unwrap();
+    let busy = wait::until("the busy actor is named", || {
+        let busy = under_way(&home)?.busy;
+        (!busy.is_empty()).then_some(busy)
+    })
+    .unwrap();
+    assert_eq!(
+        (busy[0].actor.as_str(), &*busy[0].event),
+        ("faulty:busy", "sleep")
+    );
+    assert_eq!(busy.len(), 1, "{busy:?}");
+    // One that comes by meanwhile is not held up.
+    assert_eq!(summary(port, "a")["version"], "0.2.0");
+    let report: UpgradeReport = upgrade.end().unwrap().ends_with(0).unwrap().json().unwrap();
+    assert_eq!(report.outcome, Outcome::Committed);
+    assert_eq!(sleeping.join().unwrap().0, 200);
+    assert_eq!(summary(port, "busy")["version"], "0.2.0");
+    assert_eq!(summary(port, "busy")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_ramp_that_does_not_grow_is_refused_before_anything_is_done() {
+    let home = home();
+    home.start().unwrap();
+    let line = [
+        "upgrade", "0.2.0", "--canary", "50%", "--ramp", "25%", "--json",
+    ];
+    let refused = home.host(&line).unwrap().ends_with(1).unwrap();
+    assert_eq!(refused.reason().unwrap(), "bad_ramp");
+    let none = home.host(&["history", "1", "--json"]).unwrap();
+    assert_eq!(
+        none.ends_with(1).unwrap().reason().unwrap(),
+        "unknown_upgrade"
+    );
+    home.stop().unwrap();
+}
