@@ -212,10 +212,7 @@ impl Actors {
             gates: gates::Gates::default(),
             hooks: Mutex::default(),
             waking: EventStats::default(),
-            migrating: Arc::new(EventStats {
-                name: "(migration)".into(),
-                ..EventStats::default()
-            }),
+            migrating: Arc::new(EventStats::named("(migration)")),
             looking: EventStats::default(),
             refusals: Refusals::default(),
             buried: AtomicU64::new(0),
