@@ -138,7 +138,10 @@ async fn no_more_wait_than_a_mailbox_holds_and_casts_and_timers_are_not_lost() {
             Err(refused) => assert_eq!(refused.reason(), "mailbox_full"),
         }
     }
-    assert!(done == 4 || done == 5, "as many as wait, and who came to the gate: {done}");
+    assert!(
+        done == 4 || done == 5,
+        "as many as wait, and who came to the gate: {done}"
+    );
     host.ask("faulty:a", "cast", cast("faulty:b")).await;
     until("cast and timer have arrived", || async {
         let ticks = host.ask("faulty:a", "summary", Value::Null).await;
