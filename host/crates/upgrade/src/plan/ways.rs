@@ -121,7 +121,7 @@ pub(crate) fn steps_between<'a>(
     let mut steps = Vec::new();
     for appup in own {
         // What leads between two versions stands in the appup of the newer one.
-        for older in versions.range(..&appup.version) {
+        for older in versions.iter().filter(|it| ***it < appup.version) {
             let Some(path) = appup.path(older) else {
                 continue;
             };

@@ -32,7 +32,6 @@ pub(crate) fn run(hook: &str) -> Result<(), Rejection> {
         let ms = ms.parse();
         sleep(ms.map_err(|_| Rejection::new("bad_hook", "sleep-MS takes a number"))?);
     }
-    tracing::info!(hook, "a hook has run");
     let mut ran = RAN.lock().unwrap_or_else(PoisonError::into_inner);
     ran.push(hook.to_owned());
     Ok(())
