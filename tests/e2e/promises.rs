@@ -62,8 +62,7 @@ fn count(home: &Home) -> u64 {
     summary(home)["count"].as_u64().unwrap()
 }
 
-/// Waits until there are so many gifts, and no more than all of them but a few: the
-/// last dates are to come still.
+/// Waits until there are so many gifts; the last dates are to come still.
 fn is_in_the_middle(home: &Home, gifts: u64) {
     let found = wait::until("dates have had their gifts", || {
         Some(count(home)).filter(|count| *count >= gifts)

@@ -7,9 +7,9 @@
 //!
 //! 0.2.0 takes gifts meanwhile, and gives some back: a pledge whose gift was given back
 //! is outstanding again. No subscription gives while it rules: the timer that would is
-//! unknown to it, and waits. Each date that has passed by the next `up` has its gift
-//! then, late and once; a gift that 0.2.0 took under the id of one is that date's.
-//! Therefore `changed` makes no difference here.
+//! unknown to it, and the host keeps it aside until the next `up`. Each date that has
+//! passed by then has its gift afterwards, late and once; a gift that 0.2.0 took under
+//! the id of one is that date's. Therefore `changed` makes no difference here.
 
 use std::collections::BTreeMap;
 

@@ -74,8 +74,8 @@ impl Terms {
 }
 
 impl Donations {
-    /// [`host_sdk::Plugin::timer`]. What comes late, twice, or after the end does
-    /// nothing: no timer of a subscription is ever refused.
+    /// [`host_sdk::Plugin::timer`]. What comes twice, or after the end, does
+    /// nothing, and what comes late does what it would have done in time.
     pub(crate) fn due(&self, cx: &Cx<'_>, payload: Value) -> Decided {
         let Some(subscription_id) = subscription::of_timer(cx.event()) else {
             return Err(Rejection::new(

@@ -44,6 +44,8 @@ fn nothing_happens_before_the_opening() {
     assert_eq!(desk.donate("d1", ("1", "USD"), "waqf", ""), closed);
     assert_eq!(desk.refund("d1"), closed);
     assert_eq!(desk.allocate("fuqara", "1"), closed);
+    assert_eq!(desk.pledge("p", "1"), closed);
+    assert_eq!(desk.subscribe("m", "1", "month"), closed);
 }
 
 #[test]
