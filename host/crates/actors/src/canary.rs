@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use host_journal::CastId;
-use host_model::{ActorId, Share, Version};
+use host_model::{ActorId, Share};
 use sha2::{Digest, Sha256};
 
 use crate::Actors;
 use crate::decide::Command;
 use crate::message::CallError;
-use crate::release::{Code, Release};
+use crate::release::Release;
 use crate::slots::Claim;
 
 /// Places that a key may have: as many as a share has millionths.
@@ -113,13 +113,6 @@ impl Actors {
         self.generation.fetch_add(1, Ordering::SeqCst);
         // Whoever did not know a cast may know it now.
         self.casts.let_go();
-    }
-
-    /// A plugin's code in `version`, if a release that there is knows it.
-    pub(crate) fn code(&self, plugin: &str, version: &Version) -> Option<Arc<Code>> {
-        let reign = self.reign.load();
-        let mut codes = reign.releases().filter_map(|it| it.code(plugin, version));
-        codes.next().cloned()
     }
 
     /// Whether a cast to the claimed actor stays a row for now: it is in a newer shape than

@@ -28,7 +28,9 @@ impl Actors {
         if live.code().version() == version {
             return Ok(None);
         }
-        convert(&self.release(), live.code(), version, event, payload)
+        // The newest that there is knows the ways between all of them.
+        let reign = self.reign.load();
+        convert(reign.newest(), live.code(), version, event, payload)
     }
 }
 

@@ -7,7 +7,7 @@ use host_model::limits::REHEARSAL_SAMPLES;
 use host_model::plan::{Change, Hop, Plan};
 use host_proof::rehearsal::{Route, Setup, Step};
 
-use crate::plan::{Appups, way};
+use crate::plan::{self, Appups};
 use crate::releases::{Releases, Unpacked};
 
 /// A plugin that changes its version.
@@ -54,7 +54,7 @@ pub(super) fn setup(
         for other in versions(name, &installed) {
             if other != *from
                 && other != *to
-                && let Ok(hops) = way(name, &other, to, &appups)
+                && let Some(hops) = plan::hops_between(name, &other, to, &appups)
             {
                 routes.push(route(name, &other, &hops, &appups));
             }
