@@ -14,6 +14,7 @@ mod messages;
 mod migrations;
 mod outbox;
 mod random;
+mod redeliver;
 mod repair;
 mod rows;
 mod sleep;
