@@ -151,7 +151,9 @@ fn after_the_commit_who_cannot_go_down_goes_back_by_its_commands_or_is_set_aside
     assert_eq!(way_back.named[0].reason, why);
     let list: Value = home.answer(&["quarantine", "list", "--json"]).unwrap();
     assert_eq!(list[0]["reason"], why);
-    let export: Value = home.answer(&["quarantine", "export", "faulty:7"]).unwrap();
+    let export: Value = home
+        .answer(&["quarantine", "export", "faulty:7", "--json"])
+        .unwrap();
     assert_eq!(export["quarantined"], why);
     let history: Value = home.answer(&["history", "--json"]).unwrap();
     let told = history.as_array().unwrap().iter();

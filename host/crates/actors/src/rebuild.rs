@@ -43,7 +43,7 @@ impl Actors {
         id: &ActorId,
         live: &Live,
         hops: &[&RouteHop],
-        timers: Aside,
+        mut timers: Aside,
     ) -> Result<(Over, u64), String> {
         let own = live.code();
         let last = hops.last().ok_or("the way has no steps")?;
@@ -68,7 +68,6 @@ impl Actors {
         for carry in carries.iter_mut().skip(live.carries().len()) {
             carry.timers.clear();
         }
-        let mut timers = timers;
         let mut newer = own;
         for hop in &hops[..=at] {
             let carried = match leads_down(std::slice::from_ref(hop)) {

@@ -300,7 +300,7 @@ pub struct UpgradeReport {
     pub reason: Option<String>,
     /// What the way back took that is not the rule.
     #[serde(default, skip_serializing_if = "WayBack::is_plain")]
-    pub way_back: WayBack,
+    pub way_back: Box<WayBack>,
 }
 
 /// A line of `host history`.

@@ -307,7 +307,7 @@ impl Run {
                 .state
                 .reason()
                 .map(|reason| reason.text.clone()),
-            way_back: migrations.way_back(),
+            way_back: Box::new(migrations.way_back()),
         }
     }
 }

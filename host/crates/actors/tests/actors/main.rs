@@ -17,6 +17,7 @@ mod messages;
 mod migrations;
 mod outbox;
 mod random;
+mod redeliver;
 mod repair;
 mod rows;
 mod sleep;

@@ -277,7 +277,7 @@ fn a_report_with_its_reason() {
         paused_ms: 0,
         remark: None,
         reason: Some("too many faults".to_owned()),
-        way_back: WayBack::default(),
+        way_back: Box::default(),
     };
     assert_eq!(
         report(&ended),
@@ -306,7 +306,7 @@ ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
 "
     );
     let hard = UpgradeReport {
-        way_back: WayBack {
+        way_back: Box::new(WayBack {
             rebuilt: 1,
             redelivered: 2,
             set_aside: 1,
@@ -314,7 +314,7 @@ ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
                 actor: ActorId::new("zakat", "amina").unwrap(),
                 reason: "it could not go back".to_owned(),
             }],
-        },
+        }),
         ..ended.clone()
     };
     let shown = report(&hard);
