@@ -36,7 +36,8 @@ pub(crate) struct Hop {
 #[derive(Debug)]
 pub(crate) struct Crossing {
     pub(crate) state: State,
-    /// What the state exports.
+    /// What the state exports. Who moves the state brings them up to date: the next
+    /// version reads these.
     pub(crate) bytes: Bytes,
     pub(crate) carries: Vec<Carried>,
 }

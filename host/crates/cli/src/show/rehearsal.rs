@@ -241,19 +241,19 @@ rehearsed  4603 actors of 1200000
 run        9000 commands in both versions, 23015 samples of the new version's own
 took       160 ms
 
-law                                        asked  failed
+LAW                                        ASKED  FAILED
 commands and queries get the same replies  4603   7
 
 what does not hold:
-plugin     field          actors  such as      found
+PLUGIN     FIELD          ACTORS  SUCH AS      FOUND
 donations  summary.total  7       donations:a  1 in the old version, 2 in the new one
 
 what differs as declared:
-plugin     field          actors  such as      found
+PLUGIN     FIELD          ACTORS  SUCH AS      FOUND
 donations  summary.funds  7       donations:a
 
 what an actor's messages will wait at the switch:
-plugin     way             actors  p50   p99   longest  allowed
+PLUGIN     WAY             ACTORS  P50   P99   LONGEST  ALLOWED
 donations  0.1.0 to 0.2.0  4603    5 µs  9 µs  12 µs    100 ms
 "
         );

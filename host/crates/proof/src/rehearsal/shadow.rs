@@ -53,6 +53,7 @@ impl Case<'_> {
             self.words(&said.event, &one, &other);
         }
         old.bytes = old.state.export().map_err(Stuck::from).map_err(&here)?;
+        new.bytes = new.state.export().map_err(Stuck::from).map_err(&here)?;
         if let Some(returned) = self.back_of(&new).map_err(&here)? {
             let differ = match old.bytes == returned.bytes {
                 true => Vec::new(),
