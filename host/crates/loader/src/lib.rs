@@ -21,6 +21,7 @@
 
 mod digest;
 mod fault;
+pub mod files;
 mod inspect;
 mod output;
 mod plugin;
@@ -126,6 +127,7 @@ impl Loader {
                 expected,
             });
         }
+        stage::check_end(path, &library)?;
         // Held to the end, so that no digest is ever opened twice.
         let _opening = self.opening.lock();
         if let Some(plugin) = self.opened.lock().get(&found) {
@@ -155,6 +157,7 @@ impl Loader {
     /// As [`Loader::load`], but for what only opening can find.
     pub fn inspect(&self, path: &Path) -> Result<host_model::manifest::PluginManifest, LoadError> {
         let library = stage::read(path)?;
+        stage::check_end(path, &library)?;
         let image = stage::copy(&self.images, path, &library, Digest::of(&library))?;
         let manifest = self.inspector.inspect(&image, path);
         stage::remove(&image);
