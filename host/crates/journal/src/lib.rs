@@ -74,6 +74,7 @@ pub mod sealed;
 mod shared;
 mod sqlite;
 pub mod store;
+mod tails;
 mod trouble;
 mod walk;
 mod writer;
