@@ -74,7 +74,10 @@ impl Actors {
                 plugin,
                 errand,
             } => {
-                self.migrations.count();
+                // One that is for a release which rules no more counts for no upgrade.
+                if release == self.release().version {
+                    self.migrations.count();
+                }
                 self.audience.switched(&slot.id, &release, &plugin);
                 if errand.is_some_and(|errand| errand.back_to_sleep) {
                     self.leave(&slot, position);

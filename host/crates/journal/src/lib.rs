@@ -127,5 +127,16 @@ pub struct Position(pub u64);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Incarnation(pub u32);
 
+/// What has become of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is durable.
+    Durable,
+    /// It is not decided yet.
+    Pending,
+    /// It failed: a state that includes it must be rebuilt.
+    Lost,
+}
+
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ pub struct Sealed {
     pub rows: Rows,
     /// Whose timers are meant, and the version that sets them.
     pub owner: Option<(ActorId, Version)>,
-    /// What it counts for against the bounds.
+    /// What it counts for against the bound of a group.
     pub bytes: usize,
 }
 
@@ -122,6 +122,11 @@ impl Sealed {
             owner,
             bytes,
         }
+    }
+
+    /// What it counts for against the bound of what is not durable yet.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes + self.rows.beside
     }
 
     /// Whether nothing of it goes to the store.

@@ -36,7 +36,9 @@ pub(crate) struct Tails {
 
 impl Tails {
     pub(crate) fn get(&self, hash: u64, actor: &ActorId) -> Option<&Tail> {
-        let row = self.index.find(hash, |row| self.row(*row).actor == *actor)?;
+        let row = self
+            .index
+            .find(hash, |row| self.row(*row).actor == *actor)?;
         Some(self.row(*row))
     }
 
@@ -72,14 +74,18 @@ impl Tails {
         hash_of: impl Fn(&ActorId) -> u64,
     ) -> Option<Tail> {
         let chunks = &self.chunks;
-        let found = self.index.find_entry(hash, |row| row_of(chunks, *row).actor == *actor);
+        let found = self
+            .index
+            .find_entry(hash, |row| row_of(chunks, *row).actor == *actor);
         let (row, _) = found.ok()?.remove();
         let last = self.pop()?;
         let moved = number(len_of(&self.chunks));
         if row == moved {
             return Some(last);
         }
-        let place = self.index.find_mut(hash_of(&last.actor), |row| *row == moved);
+        let place = self
+            .index
+            .find_mut(hash_of(&last.actor), |row| *row == moved);
         *place.expect("each row has its number in the index") = row;
         Some(std::mem::replace(self.row_mut(row), last))
     }
@@ -148,7 +154,9 @@ mod tests {
         // Numbers that look random, and are the same each time.
         let mut random = 1_u64;
         for seq in 0..20_000 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             let actor = ActorId::new("a", &(random >> 54).to_string()).unwrap();
             let hash = hash_of(&actor);
             let seq_of = |tail: Tail| tail.seq;
