@@ -1,6 +1,7 @@
 //! Who carries out upgrades: one at a time, step by step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_actors::Actors;
 use host_model::Version;
@@ -21,6 +22,9 @@ use crate::state::Upgrade;
 
 /// Messages about an upgrade that a slow listener may be behind.
 const PROGRESS_BEHIND_MAX: usize = 256;
+
+/// How long a host that is stopped waits for those who follow an upgrade to hear of it.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Carries out upgrades. Shared by [`Arc`].
 pub struct Upgrader {
@@ -115,7 +119,7 @@ pub enum RefusedUpgrade {
     NothingToCommit(Version),
     /// There is no release to go back to.
     #[error(
-        "no upgrade is under way, and no release older than {0} was permanent here; say `host upgrade V` to go to a newer one"
+        "no upgrade is under way, and {0} was not come to from an older release; say `host rollback V` to go to an older one all the same, or `host upgrade V`"
     )]
     NothingToRollBack(Version),
     /// A rollback leads to older releases.
@@ -242,7 +246,7 @@ impl Upgrader {
     }
 
     /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
-    /// newest older release that was permanent, as a change of its own without
+    /// release that the permanent one was come to from, as a change of its own without
     /// probation.
     ///
     /// # Errors
@@ -272,8 +276,8 @@ impl Upgrader {
             }
             Some(to) => to.clone(),
             None => {
-                let older = self.booked.lock().permanent_before(&current).cloned();
-                older.ok_or(RefusedUpgrade::NothingToRollBack(current))?
+                let before = self.booked.lock().before.get(&current).cloned();
+                before.ok_or(RefusedUpgrade::NothingToRollBack(current))?
             }
         };
         self.refuse_if_failed(&to)?;
@@ -290,6 +294,17 @@ impl Upgrader {
         match self.running() {
             Some(running) => running.ask(Asked::Commit),
             None => Err(RefusedUpgrade::NothingToCommit(self.permanent())),
+        }
+    }
+
+    /// The process is about to end in order: an upgrade that is under way is left as it
+    /// is, and whoever follows it is told. The journal must be open still.
+    pub async fn stop(&self) {
+        if let Some(running) = self.running() {
+            let told = running.stop(&self.actors);
+            if tokio::time::timeout(TELL_TIMEOUT, told).await.is_err() {
+                tracing::warn!("not all who followed the upgrade have heard how it ends");
+            }
         }
     }
 

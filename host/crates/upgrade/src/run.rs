@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use host_actors::Release;
 use host_journal::unix_ms;
-use host_model::control::{Outcome, Progress, UpgradeReport};
+use host_model::control::{Progress, UpgradeReport};
 use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};
@@ -31,7 +31,7 @@ pub(crate) struct Run {
     pub(crate) came_over: u64,
 }
 
-/// The journal has closed: the process ends, and the next start goes on.
+/// The journal has closed, or is about to: the process ends, and the next start goes on.
 pub(crate) struct HostEnds;
 
 impl Run {
@@ -60,7 +60,7 @@ impl Run {
             tracing::warn!(
                 upgrade = self.upgrade.id,
                 state = self.upgrade.state.name(),
-                "the journal has closed; the next start goes on with the upgrade"
+                "the host ends; the next start goes on with the upgrade"
             );
             return;
         }
@@ -72,8 +72,13 @@ impl Run {
     }
 
     async fn drive(&mut self) -> Result<(), HostEnds> {
-        // What was found by a start, or has just been planned, is written first.
-        self.write(self.book()).await?;
+        // What was found by a start, or has just been planned, is written first. What a
+        // death has cancelled is over with that.
+        let book = match self.upgrade.state.is_over() {
+            true => self.book().history(self.upgrade.id, &self.report()),
+            false => self.book(),
+        };
+        self.write(book).await?;
         if self.upgrade.state == State::Planned {
             (self.upgrader.hooks.transition)(self.upgrade.state.name());
         }
@@ -99,6 +104,12 @@ impl Run {
 
     /// Makes the state that follows durable, and then enters it.
     async fn transition(&mut self, event: Event) -> Result<(), HostEnds> {
+        let running = Arc::clone(&self.running);
+        let stopped = running.stopped.lock().await;
+        if *stopped {
+            // Whoever follows has been told what the next start makes of this state.
+            return Err(HostEnds);
+        }
         let state = self.upgrade.state.clone();
         let next = state
             .apply(event)
@@ -107,8 +118,10 @@ impl Run {
         let book = match &self.upgrade.state {
             State::Committed => {
                 let plan = &self.upgrade.plan;
+                let before = self.upgrader.booked.lock().way_back(&plan.from, &plan.to);
                 self.book()
                     .permanent(&plan.to, Some(&plan.from))
+                    .before(&plan.to, before.as_ref())
                     .history(self.upgrade.id, &self.report())
             }
             State::RolledBack { reason } if self.blames_release(reason) => self
@@ -169,6 +182,11 @@ impl Run {
             booked.last = Some(self.upgrade.clone());
             match &self.upgrade.state {
                 State::Committed => {
+                    let before = booked.way_back(&plan.from, &plan.to);
+                    booked.before.remove(&plan.to);
+                    booked
+                        .before
+                        .extend(before.map(|before| (plan.to.clone(), before)));
                     booked.permanent = Some(plan.to.clone());
                     booked.statuses.remove(&plan.to);
                     booked.statuses.insert(plan.from.clone(), Past::Old);
@@ -198,17 +216,10 @@ impl Run {
 
     fn report(&self) -> UpgradeReport {
         let migrations = self.upgrader.actors.migrations();
-        let outcome = match &self.upgrade.state {
-            State::Committed => Outcome::Committed,
-            State::Cancelled { .. } => Outcome::Failed,
-            State::RollingBack { .. } | State::RolledBack { .. } => Outcome::RolledBack,
-            State::Stuck { .. } => Outcome::Stuck,
-            _ => Outcome::Probation,
-        };
         UpgradeReport {
             from: self.upgrade.plan.from.clone(),
             to: self.upgrade.plan.to.clone(),
-            outcome,
+            outcome: self.upgrade.state.outcome(),
             rollback: self.upgrade.rollback,
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
