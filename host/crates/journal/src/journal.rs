@@ -17,7 +17,7 @@ use crate::shared::{Counters, Shared, Stats};
 use crate::store::{Opened, Reader};
 use crate::trouble::{Health, Trouble};
 use crate::writer::Writer;
-use crate::{Entry, Incarnation, Position, recover, sqlite};
+use crate::{Entry, Incarnation, Position, Settled, recover, sqlite};
 
 /// Which SQLite database to open. For PostgreSQL see [`crate::postgres`].
 #[derive(Debug, Clone)]
