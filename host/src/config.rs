@@ -277,6 +277,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether a setting is nowhere, as far as all has been read.
+    fn is_missing(&self, key: &str) -> bool {
+        self.settings.get(key).is_none() && !self.settings.has_unread()
+    }
+
     fn read<T>(&mut self, key: &str, right: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
         self.with(key, |value| {
             parse(value).ok_or_else(|| format!("{value:?} is not {right}"))
@@ -339,7 +344,7 @@ impl Reader<'_> {
                 false => Ok(value.to_owned()),
             }
         });
-        if prod && self.settings.get(key).is_none() {
+        if prod && self.is_missing(key) {
             self.faults.push(
                 "HOST is not set: in production the host needs its public name, such as give.example.org"
                     .to_owned(),
@@ -355,7 +360,7 @@ impl Reader<'_> {
             )),
             _ => Ok(Secret(value.to_owned())),
         });
-        if prod && self.settings.get("SECRET_KEY_BASE").is_none() {
+        if prod && self.is_missing("SECRET_KEY_BASE") {
             self.faults.push(format!(
                 "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `host gen secret` makes one"
             ));

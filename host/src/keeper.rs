@@ -220,7 +220,13 @@ impl<'a> Keeper<'a> {
 
     /// One life of a host, from its boot to its end.
     async fn run_once(&self, ears: &mut Ears) -> Result<Ended, Failure> {
-        let mut child = self.boot()?;
+        let mut child = match self.boot() {
+            Ok(child) => child,
+            Err(failure) => {
+                say(&format!("the host could not be started: {failure}"));
+                return Ok(self.not_started());
+            }
+        };
         let mut asked = Asked::Run;
         let mut ready_since = None;
         // Far away until someone asks for the end.
@@ -265,6 +271,17 @@ impl<'a> Keeper<'a> {
             asked,
             at: self.began.elapsed(),
         })
+    }
+
+    /// A run that came to nothing counts as a crash: a release that is mended meanwhile
+    /// boots, and one that is not is given up with the word for it.
+    fn not_started(&self) -> Ended {
+        Ended {
+            code: None,
+            ready_for: None,
+            asked: Asked::Run,
+            at: self.began.elapsed(),
+        }
     }
 
     /// Starts the host of the release that is permanent now.

@@ -25,14 +25,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use host_cli::args::{Cli, Command, Gen, Global, Local};
+use host_cli::failure::EXIT_USAGE;
 use host_cli::{Client, Failure, Output};
 
 use crate::launcher::Found;
 
 fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
-    let json = global.json;
     let mut stdout = std::io::stdout();
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &mut stdout),
+    };
+    let json = global.json;
     let mut out = Output::new(json, &mut stdout);
     let ended = match command {
         Command::Remote(command) => Found::home(&global).and_then(|found| {
@@ -45,6 +49,19 @@ fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(failure) => out.failure(&failure).into(),
     }
+}
+
+/// Tells what is wrong with a command line, or the help that it asks for. Programs get a
+/// document for the former: `--json` holds wherever it stands.
+fn usage(error: &clap::Error, stdout: &mut std::io::Stdout) -> ExitCode {
+    let asks_for_json = std::env::args_os()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if !error.use_stderr() || !asks_for_json {
+        error.exit();
+    }
+    let failure = Failure::new("usage", EXIT_USAGE, error.to_string().trim_end());
+    Output::new(true, stdout).failure(&failure).into()
 }
 
 fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Failure> {

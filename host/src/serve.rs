@@ -39,10 +39,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 struct Layers {
     journal: Arc<Journal<Ticket>>,
     actors: Arc<Actors>,
+    upgrader: Arc<Upgrader>,
     gateway: Arc<Gateway>,
     ready: Arc<Ready>,
     stop: Arc<Notify>,
     _control: ControlServer,
+}
+
+/// Closes the lower layers again, in order, where a start fails above them: what they
+/// have under way must have ended before the runtimes do. Empty, once the host serves.
+struct CloseUnlessServed(Option<Arc<Actors>>);
+
+impl Drop for CloseUnlessServed {
+    fn drop(&mut self) {
+        if let Some(actors) = self.0.take() {
+            actors.stop();
+            actors.journal().close();
+        }
+    }
 }
 
 /// Serves until it is stopped; calls `ready` when clients may come. Returns the
@@ -153,6 +167,7 @@ async fn open(
         memory: Arc::new(Heap::new(config.runtime.memory_bytes)),
         data: data.clone(),
     })?;
+    let mut unserved = CloseUnlessServed(Some(Arc::clone(&actors)));
     if first {
         let manifest = assembler.releases().read(&recovery.boot)?.manifest;
         assembler.know(&manifest);
@@ -200,7 +215,7 @@ async fn open(
     let stop = Arc::new(Notify::new());
     let control = Arc::new(Control {
         actors: Arc::clone(&actors),
-        upgrader,
+        upgrader: Arc::clone(&upgrader),
         loader,
         data: data.clone(),
         gateway: {
@@ -219,9 +234,11 @@ async fn open(
     serve_admin(config.admin_port, Arc::clone(&control)).await?;
     let server = ControlServer::listen(&home.socket(), control)?;
     tracing::info!(release = %recovery.boot, port = gateway.port(), "the host is ready");
+    unserved.0 = None;
     Ok(Some(Layers {
         journal,
         actors,
+        upgrader,
         gateway,
         ready,
         stop,
@@ -355,6 +372,7 @@ async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
 async fn close(layers: Layers) {
     tracing::info!("the host is stopping");
     layers.ready.stop();
+    layers.upgrader.stop().await;
     if let Some(left) = layers.gateway.stop(STOP_TIMEOUT).await {
         tracing::warn!(?left, "not all that clients had begun has ended in time");
     }

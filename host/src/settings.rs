@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     layers: Vec<Layer>,
     faults: Vec<String>,
     warnings: Vec<String>,
+    unread: bool,
 }
 
 /// One source of settings.
@@ -108,6 +109,12 @@ impl Settings {
     /// What is wrong with the files themselves.
     pub(crate) fn faults(&self) -> &[String] {
         &self.faults
+    }
+
+    /// Whether a file that is there could not be read: what is in it is not known, and
+    /// that it is missing would be a guess.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.unread
     }
 
     /// What stands in the files and is read by nobody.
@@ -197,6 +204,7 @@ impl Settings {
             Ok(text) => Some(text),
             Err(e) if e.kind() == ErrorKind::NotFound && !must_be_there => None,
             Err(e) => {
+                self.unread = true;
                 self.faults
                     .push(format!("{} cannot be read: {e}", file.display()));
                 None

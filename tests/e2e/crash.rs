@@ -3,13 +3,15 @@
 //! acknowledged donation is there once.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use e2e::crash::{Settings, Store};
 use e2e::load::{Load, Shape, campaign};
 use e2e::{Client, Home, wait};
 use host_model::control::Outcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const CLIENTS: usize = 12;
 const CAMPAIGNS: usize = 4;
@@ -184,6 +186,20 @@ fn a_host_without_a_keeper_serves_on() {
     home.stop().unwrap();
 }
 
+fn manifest_of_new(home: &Home) -> PathBuf {
+    home.path().join("releases/0.2.0/manifest.json")
+}
+
+/// Makes the new release one that is planned and not verified; what its manifest was.
+fn damage(home: &Home) -> Vec<u8> {
+    let file = manifest_of_new(home);
+    let whole = fs::read(&file).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&whole).unwrap();
+    manifest["target"] = json!("another-machine");
+    fs::write(&file, manifest.to_string()).unwrap();
+    whole
+}
+
 /// An upgrade with the host killed right behind `state`; after it the release
 /// `boots`, and the next upgrade works.
 fn killed_behind(state: &str, boots: &str) {
@@ -192,6 +208,7 @@ fn killed_behind(state: &str, boots: &str) {
     let status = home.start().unwrap();
     let load = load(status.port);
     load.more(100).unwrap();
+    let whole = (state == "cancelled").then(|| damage(&home));
 
     // Its host dies under it: how it ends is not what is looked at.
     let back = matches!(state, "rolling_back" | "rolled_back");
@@ -216,8 +233,21 @@ fn killed_behind(state: &str, boots: &str) {
     assert_eq!(settled.permanent.to_string(), boots);
     load.more(100).unwrap();
     is_consistent(&home, boots);
+    // How it ended is known, whoever was there to see it.
+    let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
+    let outcome = match state {
+        "planned" | "verified" | "staged" | "cancelled" => "failed",
+        "committed" => "committed",
+        _ => "rolled_back",
+    };
+    assert_eq!(history.len(), 1, "{history:?}");
+    assert_eq!(history[0]["outcome"], outcome, "{history:?}");
     let deaths = home.log().matches("the host has ended: signal 9").count();
     assert_eq!(deaths, 1, "what a start goes on with ends no host again");
+
+    if let Some(manifest) = whole {
+        fs::write(manifest_of_new(&home), manifest).unwrap();
+    }
 
     // Without the variable from now on; clients go on over the restart.
     home.set("HOST_ABORT_AFTER", None);
@@ -261,6 +291,40 @@ fn killed_when_it_was_rehearsed() {
 #[test]
 fn killed_when_a_share_was_to_go_first() {
     killed_behind("canary", "0.1.0");
+}
+
+#[test]
+fn killed_when_it_was_cancelled() {
+    killed_behind("cancelled", "0.1.0");
+}
+
+#[test]
+fn killed_when_it_was_stuck() {
+    let mut home = Home::new().unwrap();
+    home.set("HOST_ABORT_AFTER", Some("stuck"));
+    let status = home.start().unwrap();
+    let load = load(status.port);
+    load.more(100).unwrap();
+    home.detach("0.2.0").unwrap();
+    load.more(100).unwrap();
+    let seen = load.stop().unwrap();
+    // There is no way back from a release that cannot be read.
+    let file = manifest_of_new(&home);
+    let manifest = fs::read(&file).unwrap();
+    fs::write(&file, "{").unwrap();
+    let ran = home.host(&["rollback", "--json"]).unwrap();
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    let status = wait::until("the keeper has booted the host again", || {
+        home.status().ok().filter(|it| it.pid != status.pid)
+    });
+    let upgrade = status.unwrap().upgrade.unwrap();
+    assert_eq!(upgrade.state, "stuck");
+    // An operator has looked, and mended it.
+    fs::write(&file, manifest).unwrap();
+    assert_eq!(home.rollback().unwrap().outcome, Outcome::RolledBack);
+    home.settled().unwrap();
+    is_consistent(&home, "0.1.0");
+    seen.tally.audit(&home).unwrap().exact().unwrap();
 }
 
 #[test]

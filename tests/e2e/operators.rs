@@ -364,3 +364,36 @@ fn actors_leave_memory_when_it_is_short_and_lose_nothing() {
     }
     home.stop().unwrap();
 }
+
+/// An upgrade that whoever follows it sees cut off by `host stop`: what it says last.
+#[test]
+fn a_stop_in_an_upgrade_says_what_becomes_of_it() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let line = ["upgrade", "0.2.0", "--probation", "300s", "--json"];
+    let follower = home.begin(&line).unwrap();
+    wait::until("it is watched", || {
+        let upgrade = home.status().ok()?.upgrade?;
+        (upgrade.state == "probation").then_some(())
+    })
+    .unwrap();
+    home.stop().unwrap();
+    let ran = follower.end().unwrap().ends_with(4).unwrap();
+    let last: Value = ran.json().unwrap();
+    assert_eq!(
+        [&last["from"], &last["to"], &last["outcome"]],
+        [&json!("0.1.0"), &json!("0.2.0"), &json!("rolled_back")]
+    );
+    assert!(
+        last["reason"].as_str().unwrap().contains("was stopped"),
+        "{last}"
+    );
+    // And so it does.
+    home.start().unwrap();
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.permanent.to_string(), "0.1.0");
+    let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0]["outcome"], "rolled_back");
+    home.done(&["audit", "verify"]).unwrap();
+}

@@ -177,3 +177,17 @@ fn a_home_too_deep_for_a_socket_is_refused() {
     let error = resolve(&[("HOST_ENV", "dev"), ("HOST_DATA", &deep)]).unwrap_err();
     assert!(error.to_string().contains("HOST_DATA"), "{error}");
 }
+
+#[test]
+fn what_stands_in_a_file_that_cannot_be_read_is_not_said_to_be_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    // A folder can be read by nobody, whatever the permissions.
+    std::fs::create_dir_all(dir.path().join("etc/env")).unwrap();
+    let settings = Settings::read(dir.path(), None, []);
+    let home = Home::new(dir.path(), &settings);
+    let ConfigFaults(faults) = Config::resolve(&settings, &home).unwrap_err();
+    let [fault] = &faults[..] else {
+        panic!("{faults:?}");
+    };
+    assert!(fault.contains("etc/env cannot be read"), "{fault}");
+}

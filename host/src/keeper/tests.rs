@@ -156,3 +156,23 @@ async fn every_boot_picks_the_permanent_release() {
     let (kept, runs) = keep("echo 0.2.0 > ${runs%/*}/data/permanent; ready; exit 75").await;
     assert_eq!((kept, runs.as_str()), (Ok(0), "run\nsecond\n"));
 }
+
+#[tokio::test]
+async fn a_host_whose_program_has_gone_is_given_up_like_one_that_crashes() {
+    // The first run is good, and takes its own program away.
+    let gone = "ready; rm $0; kill -9 $$";
+    let (kept, runs) = keep(gone).await;
+    assert_eq!((kept, runs.as_str()), (Ok(EXIT_LOOK), "run\n"));
+    let no_exec = "ready; chmod -x $0; kill -9 $$";
+    let (kept, runs) = keep(no_exec).await;
+    assert_eq!((kept, runs.as_str()), (Ok(EXIT_LOOK), "run\n"));
+}
+
+#[tokio::test]
+async fn a_first_start_without_a_program_is_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = found(dir.path(), "");
+    fs::remove_file(found.permanent().unwrap().program()).unwrap();
+    let kept = Keeper::new(&found, false).keep().await;
+    assert_eq!(kept, Ok(EXIT_REFUSED));
+}

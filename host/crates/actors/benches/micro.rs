@@ -22,8 +22,12 @@ use minimal_v0_1_0::Minimal;
 const RUNS: usize = 9;
 /// Calls in a run.
 const CALLS: u32 = 1_000_000;
-/// Actors in memory.
-const ACTORS: u32 = 100_000;
+/// Actors in memory, when the last of them has come.
+const ACTORS: u32 = 240_000;
+/// So many are awake when what they cost is looked at for the first time, and then
+/// after each further thousand: tables double on the way, so the worst moment is among
+/// them.
+const COUNTED_FROM: usize = 60_000;
 /// The first of them, a multiple of a thousand, whose memory is not counted.
 const WARM_UP: usize = 2_000;
 
@@ -74,15 +78,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("    (of which the plugin and the boundary take {alone:.1} ns)");
 
     let idle = data.block_on(data.spawn(idle(Arc::clone(&actors))))?;
+    let by_bytes = |a: &&(usize, f64), b: &&(usize, f64)| a.1.total_cmp(&b.1);
+    let (count, most) = idle.iter().max_by(by_bytes).ok_or("nothing was counted")?;
+    let (_, least) = idle.iter().min_by(by_bytes).ok_or("nothing was counted")?;
     bar(
-        "an idle live actor with an empty state",
-        idle,
+        "an idle live actor with an empty state, at its worst",
+        *most,
         IDLE_BYTES_MAX,
         "bytes",
     );
-    println!(
-        "    ({ACTORS} of them, by the counting allocator; malloc's own overhead not included)"
-    );
+    println!("    (with {count} awake; at the best of {COUNTED_FROM} to {ACTORS}, {least:.1})");
+    println!("    (by the counting allocator; malloc's own overhead not included)");
     actors.journal().close();
     Ok(())
 }
@@ -175,11 +181,13 @@ async fn query(actors: Arc<Actors>) -> Vec<f64> {
     runs
 }
 
-async fn idle(actors: Arc<Actors>) -> f64 {
+/// Bytes of an actor, by how many are awake.
+async fn idle(actors: Arc<Actors>) -> Vec<(usize, f64)> {
     let ids: Vec<ActorId> = (0..ACTORS)
         .map(|i| format!("minimal:idle-{i}").parse().expect("an id"))
         .collect();
     let mut answers = Vec::new();
+    let mut counted = Vec::new();
     for (n, id) in ids.iter().enumerate() {
         // The queues have found their size by now, and no actor is to pay for it.
         if n == WARM_UP {
@@ -193,13 +201,16 @@ async fn idle(actors: Arc<Actors>) -> f64 {
             for answer in answers.drain(..) {
                 answer.await.expect("no panic").expect("it is accepted");
             }
+            let awake = n + 1;
+            if awake >= COUNTED_FROM {
+                // The journal's own notes of the tails belong to what an actor costs.
+                let bytes = ALLOCATED.load(Ordering::SeqCst);
+                counted.push((awake, bytes as f64 / (awake - WARM_UP) as f64));
+            }
         }
     }
-    drop(answers);
-    // The journal's own notes of the tails belong to what an actor costs.
-    let bytes = ALLOCATED.load(Ordering::SeqCst);
     assert!(actors.awake() >= ids.len(), "all of them are awake");
-    bytes as f64 / (ids.len() - WARM_UP) as f64
+    counted
 }
 
 fn median(mut run: impl FnMut()) -> f64 {

@@ -184,14 +184,14 @@ impl Actors {
 
     /// Keeps the answer of what was just appended at hand until it is durable.
     fn remember(&self, claim: &mut Claim, answer: Option<Box<(AnswerKey, KeptAnswer)>>) {
-        let position = claim.at.position;
+        let (position, durable) = (claim.at.position, self.durable_of(claim.at));
         // Without a state the journal did not take it.
         let Some(live) = claim.live.as_mut() else {
             return;
         };
         match answer {
             Some(answer) => live.remember(position, answer.0, answer.1),
-            None => drop(live.keys(self.journal.durable())),
+            None => drop(live.keys(durable)),
         }
     }
 

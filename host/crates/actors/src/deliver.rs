@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::Actors;
 use crate::message::{Answer, CallError};
+use crate::release::Release;
 use crate::token::{Accepted, Source, Ticket, Token};
 
 /// Entries that were decided together.
@@ -76,7 +77,11 @@ impl Actors {
                 timers,
                 rebuilt,
             } => {
-                self.migrations.count();
+                // One that is for a release which rules no more counts for no upgrade.
+                let counts = |it: &Arc<Release>| it.version == release;
+                if self.reign.load().releases().any(counts) {
+                    self.migrations.count();
+                }
                 if timers {
                     self.timers.wake();
                 }

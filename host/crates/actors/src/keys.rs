@@ -133,10 +133,11 @@ impl Actors {
     /// What is known of a request's key, by its claimed actor and the journal.
     pub(crate) fn known(&self, claim: &mut Claim, request: &Request, key: &str) -> Known {
         let keyed = Box::new(Keyed::of(request, key));
+        let durable = self.durable_of(claim.at);
         let Some(live) = claim.live.as_mut() else {
             return Known::Answered(Err(CallError::Stopping));
         };
-        if let Some(keys) = live.keys(self.journal.durable()) {
+        if let Some(keys) = live.keys(durable) {
             if let Some(kept) = keys.get(&keyed.key) {
                 return Known::Answered(keyed.again(kept));
             } else if keys.0.len() >= KEYS_UNDER_WAY_MAX {

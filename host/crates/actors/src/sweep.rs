@@ -1,11 +1,13 @@
 //! A sweep: everyone who has not come over yet, awake and asleep.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use host_model::ActorId;
 use host_model::plan::StateChange;
+use host_model::{ActorId, Version};
+use parking_lot::Mutex;
 
 use crate::Actors;
 use crate::message::{Errand, Message};
@@ -18,6 +20,23 @@ const PAGE: usize = 512;
 
 /// Between two rounds.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// Topics without an actor that have been told of a release: of one upgrade there are
+/// several sweeps, and nobody is to hear of it twice.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<(u32, HashSet<ActorId>)>);
+
+impl Told {
+    /// Whether `id` has not been told of the release of this `generation`; from now on
+    /// it has.
+    fn is_news(&self, generation: u32, id: &ActorId) -> bool {
+        let mut told = self.0.lock();
+        if told.0 != generation {
+            *told = (generation, HashSet::new());
+        }
+        told.1.insert(id.clone())
+    }
+}
 
 /// What a sweep has found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -181,6 +200,8 @@ impl Actors {
 
     /// Whoever has joined a topic without an actor behind it has come over with the release.
     fn tell_empty_topics(&self) {
+        // Before the release: an older one only means that it is told of again.
+        let generation = self.generation();
         let reign = self.reign.load_full();
         let release = reign.newest();
         for (name, ruling) in &release.plugins {
@@ -197,7 +218,9 @@ impl Actors {
                     continue;
                 }
                 let known = tokio::task::block_in_place(|| self.journal.read(&id));
-                if let Ok(None) = known {
+                if let Ok(None) = known
+                    && self.told.is_news(generation, &id)
+                {
                     self.audience.switched(&id, &release.version, version);
                 }
             }
@@ -211,7 +234,7 @@ fn is_of(plugin: Option<&str>, name: &str) -> bool {
 }
 
 /// Whether a state of `version` has to be rewritten to come over.
-fn changes_shape(ruling: &Ruling, version: &host_model::Version) -> bool {
+fn changes_shape(ruling: &Ruling, version: &Version) -> bool {
     if ruling.code.version() == version {
         return false;
     }

@@ -52,6 +52,28 @@ pub(crate) enum Token {
     Nobody,
 }
 
+impl Token {
+    /// Bytes of the answer and the broadcasts in it; what is a row beside it as well is
+    /// counted there.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Accepted(accepted) => accepted.bytes(),
+            Self::Answer(Ok(answer), _) => answer.reply.len(),
+            Self::Answer(Err(CallError::Rejected(rejection)), _) => rejection.message.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl Accepted {
+    fn bytes(&self) -> usize {
+        let reply = self.reply.as_ref().map_or(0, |(reply, _)| reply.len());
+        let broadcasts = self.broadcasts.iter();
+        let broadcasts = broadcasts.map(|(event, payload)| event.len() + payload.get().len());
+        reply + broadcasts.sum::<usize>()
+    }
+}
+
 /// See [`Token::Accepted`].
 #[derive(Debug)]
 pub(crate) struct Accepted {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use host_journal::{Entry, Overloaded, Rows};
+pub(crate) use host_journal::Settled;
+use host_journal::{Entry, Overloaded, Position, Rows};
 use host_loader::Caller;
 use host_model::Version;
 use host_model::limits::TURN_MESSAGES_MAX;
@@ -14,7 +15,7 @@ use crate::keys::{Keyed, Known};
 use crate::large::is_writing;
 use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
 use crate::release::EventStats;
-use crate::slots::{After, Claim, Slot};
+use crate::slots::{After, At, Claim, Slot};
 use crate::slow::Entered;
 use crate::token::{Ticket, Token};
 use crate::wake::NotWoken;
@@ -342,6 +343,8 @@ impl Actors {
                 let error = CallError::NotApplied("what it saw was not written".to_owned());
                 drop(responder.send(Err(self.lost_sight(error))));
             }
+            // Whoever has gone meanwhile needs none, and it would lie about until then.
+            Settled::Pending if responder.is_closed() => {}
             Settled::Pending => {
                 self.append(claim, Rows::default(), Token::Answer(answer, responder))
             }
@@ -350,23 +353,25 @@ impl Actors {
 
     /// Whether all that this actor has appended is durable.
     pub(crate) fn settled(&self, claim: &Claim) -> Settled {
-        if self.journal.incarnation() != claim.at.incarnation
-            && self
-                .journal
-                .was_lost(claim.at.position, claim.at.incarnation)
-        {
-            Settled::Lost
-        } else if claim.at.position <= self.journal.durable() {
-            Settled::Durable
-        } else {
-            Settled::Pending
+        let at = claim.at;
+        self.journal.settled(at.position, at.incarnation)
+    }
+
+    /// How far what stands at `at` is durable: not at all, if it was lost.
+    pub(crate) fn durable_of(&self, at: At) -> Position {
+        // In this order, for the reason that `Journal::settled` has.
+        let durable = self.journal.durable();
+        match self.journal.was_lost(at.position, at.incarnation) {
+            true => Position::default(),
+            false => durable,
         }
     }
 
     /// Appends for the claimed actor. If the journal will not have it, the state in
     /// memory is ahead of what will ever be durable: it is dropped, and whoever
     /// waits is told.
-    pub(crate) fn append(self: &Arc<Self>, claim: &mut Claim, rows: Rows, token: Token) {
+    pub(crate) fn append(self: &Arc<Self>, claim: &mut Claim, mut rows: Rows, token: Token) {
+        rows.beside = token.bytes();
         let entry = Entry {
             incarnation: claim.at.incarnation,
             rows,
@@ -387,14 +392,6 @@ impl Actors {
         self.append(claim, Rows::default(), token);
         Flow::Park(message)
     }
-}
-
-/// See [`Actors::settled`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
-    Durable,
-    Pending,
-    Lost,
 }
 
 fn inspection(claim: &Claim) -> Result<Inspection, CallError> {

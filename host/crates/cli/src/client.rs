@@ -196,6 +196,14 @@ impl Client {
                     "no host runs here: nobody listens on {socket}; start one with `host start`"
                 ),
             ),
+            // Its path is longer than a socket's may be, which keeps a host from starting.
+            io::ErrorKind::InvalidInput => Failure::new(
+                "not_running",
+                EXIT_NOT_RUNNING,
+                format!(
+                    "no host runs here, and none can: {socket} is too long for a socket ({error}); set HOST_DATA to a shorter folder"
+                ),
+            ),
             io::ErrorKind::PermissionDenied => Failure::refused(
                 "permission_denied",
                 format!(

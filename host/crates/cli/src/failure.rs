@@ -6,6 +6,8 @@ use host_model::control::Problem;
 
 /// Exit code: refused or failed, nothing changed.
 pub const EXIT_REFUSED: u8 = 1;
+/// Exit code: the command line makes no sense.
+pub const EXIT_USAGE: u8 = 2;
 /// Exit code: no host runs.
 pub const EXIT_NOT_RUNNING: u8 = 3;
 /// Exit code: an operator must look.

@@ -313,4 +313,4 @@ fn more(rows: usize, limit: u32, last: Option<String>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

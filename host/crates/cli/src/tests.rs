@@ -16,6 +16,8 @@ use tokio::net::UnixListener;
 use crate::args::{Cli, Command, Pace, Remote};
 use crate::{Client, Failure, Output, run};
 
+mod golden;
+
 const REPORT: &str = r#""from":"0.1.0","to":"0.2.0","actors_migrated":3,"pause_us":{"p50":1,"p99":2,"max":3},"rehearsal":null,"duration_ms":9"#;
 
 fn remote(line: &str) -> Remote {

@@ -66,6 +66,9 @@ pub struct Rows {
     /// The host's own durable values, such as the state of an upgrade: key, and
     /// new value or none.
     pub values: Vec<(String, Option<Bytes>)>,
+    /// Bytes that the token holds in memory until the entry is decided. They are not
+    /// written, and count against what may be undurable at once.
+    pub beside: usize,
     /// Groups that end at or before this are removed. Only of
     /// [`Journal::removal`](crate::Journal::removal), which signs what is gone.
     pub removed_through: Option<Position>,
@@ -85,6 +88,7 @@ impl Rows {
             casts,
             timers_set: _,
             timers_returned: _,
+            beside: _,
             timers_cancelled: _,
             outbox,
             outbox_change,

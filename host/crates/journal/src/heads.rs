@@ -2,7 +2,7 @@
 //! memory so that the store needs none.
 //!
 //! An actor is here while it has records that its last snapshot does not
-//! include. Bounded by the number of such actors, at about 70 bytes each; the
+//! include. Bounded by the number of such actors, at about 60 bytes each; the
 //! layer above snapshots those that hold the tail back.
 
 use std::cmp::Ordering;
@@ -10,15 +10,15 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::ops::Range;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use host_model::{ActorId, Version};
 
 use crate::Position;
+use crate::tails::{Tail, Tails};
 
 /// Parts of the table: who reads all of it holds its lock for one part at a time,
-/// and only one part grows at a time.
-const SHARDS: usize = 64;
+/// and only one part grows at a time. No power of two, as the map of actors in memory
+/// has: so the two do not double, and are not half empty, at the same number of actors.
+const SHARDS: usize = 91;
 
 /// The tail of one actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Head {
 /// The tails of all actors.
 #[derive(Debug)]
 pub(crate) struct Heads {
-    shards: Box<[HashTable<Tail>]>,
+    shards: Box<[Tails]>,
     hasher: foldhash::fast::RandomState,
     /// The few versions that write: a tail has the index of its own.
     versions: Vec<Version>,
@@ -80,24 +80,13 @@ pub(crate) struct Heads {
     journal_bytes: u64,
 }
 
-/// A [`Head`] as it is kept.
-#[derive(Debug)]
-struct Tail {
-    actor: ActorId,
-    position: Position,
-    seq: u64,
-    first: Position,
-    bytes: u32,
-    version: u32,
-}
-
 /// What a group changes: an actor's new head, or that its tail is gone.
 pub(crate) type Changes = HashMap<ActorId, Option<Head>, foldhash::fast::RandomState>;
 
 impl Default for Heads {
     fn default() -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            shards: (0..SHARDS).map(|_| Tails::default()).collect(),
             hasher: foldhash::fast::RandomState::default(),
             versions: Vec::new(),
             starts: Starts::default(),
@@ -111,7 +100,7 @@ impl Default for Heads {
 impl Heads {
     pub(crate) fn get(&self, actor: &ActorId) -> Option<Head> {
         let hash = self.hasher.hash_one(actor);
-        let tail = self.shards[shard_of(hash)].find(hash, |tail| tail.actor == *actor)?;
+        let tail = self.shards[shard_of(hash)].get(hash, actor)?;
         Some(self.unpack(tail))
     }
 
@@ -147,7 +136,7 @@ impl Heads {
 
     /// Where the actor's tail had begun, if it had one.
     fn put(&mut self, actor: ActorId, head: &Head) -> Option<Position> {
-        let mut tail = Tail {
+        let tail = Tail {
             position: head.position,
             seq: head.seq,
             first: head.first,
@@ -157,26 +146,20 @@ impl Heads {
         };
         self.tail_bytes += u64::from(head.tail_bytes);
         let hash = self.hasher.hash_one(&tail.actor);
-        let rehash = |tail: &Tail| self.hasher.hash_one(&tail.actor);
-        match self.shards[shard_of(hash)].entry(hash, |it| it.actor == tail.actor, rehash) {
-            Entry::Occupied(mut entry) => {
-                std::mem::swap(entry.get_mut(), &mut tail);
-                self.tail_bytes -= u64::from(tail.bytes);
-                Some(tail.first)
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(tail);
-                self.len += 1;
-                None
-            }
-        }
+        let hash_of = |actor: &ActorId| self.hasher.hash_one(actor);
+        let Some(replaced) = self.shards[shard_of(hash)].put(hash, tail, hash_of) else {
+            self.len += 1;
+            return None;
+        };
+        self.tail_bytes -= u64::from(replaced.bytes);
+        Some(replaced.first)
     }
 
     /// As [`Heads::put`], of a tail that ends.
     fn take(&mut self, actor: &ActorId) -> Option<Position> {
         let hash = self.hasher.hash_one(actor);
-        let entry = self.shards[shard_of(hash)].find_entry(hash, |tail| tail.actor == *actor);
-        let (tail, _) = entry.ok()?.remove();
+        let hash_of = |actor: &ActorId| self.hasher.hash_one(actor);
+        let tail = self.shards[shard_of(hash)].take(hash, actor, hash_of)?;
         self.len -= 1;
         self.tail_bytes -= u64::from(tail.bytes);
         Some(tail.first)

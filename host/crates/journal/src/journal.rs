@@ -17,7 +17,7 @@ use crate::shared::{Counters, Shared, Stats};
 use crate::store::{Opened, Reader};
 use crate::trouble::{Health, Trouble};
 use crate::writer::Writer;
-use crate::{Entry, Incarnation, Position, recover, sqlite};
+use crate::{Entry, Incarnation, Position, Settled, recover, sqlite};
 
 /// Which SQLite database to open. For PostgreSQL see [`crate::postgres`].
 #[derive(Debug, Clone)]
@@ -177,6 +177,12 @@ impl<T: Send + 'static> Journal<T> {
     /// How many groups have failed. A state built now belongs to it.
     pub fn incarnation(&self) -> Incarnation {
         self.shared.queue.incarnation()
+    }
+
+    /// What has become of the entry at this position, for a state that was built in
+    /// the incarnation `since`. Cheap: three atomic loads, where nothing has failed.
+    pub fn settled(&self, position: Position, since: Incarnation) -> Settled {
+        self.shared.queue.settled(position, since)
     }
 
     /// Whether the entry at this position failed in the incarnation `since` or

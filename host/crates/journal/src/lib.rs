@@ -76,6 +76,7 @@ pub mod sealed;
 mod shared;
 mod sqlite;
 pub mod store;
+mod tails;
 mod trouble;
 mod walk;
 mod writer;
@@ -128,6 +129,17 @@ pub struct Position(pub u64);
 /// Counts the journal's failed groups since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Incarnation(pub u32);
+
+/// What has become of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is durable.
+    Durable,
+    /// It is not decided yet.
+    Pending,
+    /// It failed: a state that includes it must be rebuilt.
+    Lost,
+}
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::error::{Overloaded, RefusedReason};
 use crate::lost::LostRanges;
 use crate::sealed::{Placed, Sealed};
-use crate::{Incarnation, Position};
+use crate::{Incarnation, Position, Settled};
 
 /// Shared by all callers and the writer.
 pub(crate) struct Queue<T> {
@@ -61,7 +61,8 @@ impl<T> Batch<T> {
 
     /// What it counts for against the bound.
     pub(crate) fn bytes(&self) -> usize {
-        self.entries.iter().map(|entry| entry.sealed.bytes).sum()
+        let entries = self.entries.iter();
+        entries.map(|entry| entry.sealed.held_bytes()).sum()
     }
 }
 
@@ -100,7 +101,7 @@ impl<T> Queue<T> {
         let position = line.next;
         line.next.0 += 1;
         self.undurable_bytes
-            .fetch_add(sealed.bytes, Ordering::Relaxed);
+            .fetch_add(sealed.held_bytes(), Ordering::Relaxed);
         let placed = Placed { position, sealed };
         line.waiting.push_back((placed, token));
         drop(line);
@@ -226,8 +227,99 @@ impl<T> Queue<T> {
         self.line.lock().poison.clone()
     }
 
+    pub(crate) fn settled(&self, position: Position, since: Incarnation) -> Settled {
+        settled(
+            position,
+            || self.durable(),
+            || self.was_lost(position, since),
+        )
+    }
+
     pub(crate) fn was_lost(&self, position: Position, since: Incarnation) -> bool {
         // Without a failure since, there is nothing to look up.
         self.incarnation() > since && self.line.lock().lost.contains(position, since)
+    }
+}
+
+/// What has become of a position. The end is read before it is asked what was lost: of
+/// two groups that end meanwhile, the first may fail, and the second commit behind what
+/// that has lost. Read the other way round, it would seem durable.
+fn settled(
+    position: Position,
+    durable: impl FnOnce() -> Position,
+    was_lost: impl FnOnce() -> bool,
+) -> Settled {
+    let durable = durable();
+    if was_lost() {
+        Settled::Lost
+    } else if position <= durable {
+        Settled::Durable
+    } else {
+        Settled::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::Rows;
+
+    #[test]
+    fn what_is_lost_between_two_looks_never_seems_durable() {
+        let queue = Queue::new(Position(0));
+        let since = queue.incarnation();
+        let push = |since| {
+            let sealed = Sealed::new(Rows::default());
+            queue.push(since, sealed, ()).unwrap()
+        };
+        let lost = push(since);
+        // Between the two looks, whichever comes first.
+        let looks = Cell::new(0);
+        let look = || {
+            if looks.replace(looks.get() + 1) == 1 {
+                queue.fail(&queue.take().unwrap(), None);
+                let behind = push(queue.incarnation());
+                queue.advance(behind, queue.take().unwrap().bytes());
+            }
+        };
+        let found = settled(
+            lost,
+            || {
+                look();
+                queue.durable()
+            },
+            || {
+                look();
+                queue.was_lost(lost, since)
+            },
+        );
+        assert_eq!(found, Settled::Lost);
+        assert!(queue.durable() > lost);
+        assert_eq!(queue.settled(lost, since), Settled::Lost);
+    }
+
+    #[test]
+    fn what_a_token_holds_counts_until_it_is_decided_and_makes_no_group_smaller() {
+        let queue = Queue::new(Position(0));
+        let rows = || Rows {
+            beside: GROUP_BYTES_MAX,
+            ..Rows::default()
+        };
+        for _ in 0..20 {
+            let sealed = Sealed::new(rows());
+            queue.push(Incarnation(0), sealed, ()).unwrap();
+        }
+        assert!(queue.undurable_bytes() > 20 * GROUP_BYTES_MAX);
+        let full = Overloaded::Full {
+            undurable: queue.undurable_bytes(),
+            max: UNDURABLE_BYTES_MAX,
+        };
+        assert_eq!(queue.admit(), Err(full));
+        let batch = queue.take().unwrap();
+        assert_eq!(batch.entries.len(), 20);
+        queue.advance(batch.last(), batch.bytes());
+        assert_eq!((queue.admit(), queue.undurable_bytes()), (Ok(()), 0));
     }
 }

@@ -26,8 +26,10 @@ pub struct Sealed {
     /// All else, where there is something: most entries are a record alone, and the
     /// line stays short to copy.
     pub rest: Option<Box<Rest>>,
-    /// What it counts for against the bounds.
+    /// What it counts for against the bound of a group.
     pub bytes: usize,
+    /// See [`Rows::beside`].
+    beside: usize,
 }
 
 /// The rows of an entry that are not encoded.
@@ -101,7 +103,7 @@ impl Sealed {
                 "a snapshot includes the record beside it"
             );
         }
-        let rest_bytes = rows_bytes(&rows);
+        let (rest_bytes, beside) = (rows_bytes(&rows), rows.beside);
         let rest = (!rows.is_empty()).then(|| {
             let owner = match (&record, &snapshot, &whole) {
                 (Some(record), ..) => Some((record.actor.clone(), record.version.clone())),
@@ -134,7 +136,13 @@ impl Sealed {
             snapshot,
             rest,
             bytes,
+            beside,
         }
+    }
+
+    /// What it counts for against the bound of what is not durable yet.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes + self.beside
     }
 
     /// Whether nothing of it goes to the store.

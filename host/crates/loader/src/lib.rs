@@ -21,6 +21,7 @@
 
 mod digest;
 mod fault;
+pub mod files;
 mod inspect;
 mod output;
 mod plugin;
@@ -141,6 +142,7 @@ impl Loader {
                 expected,
             });
         }
+        stage::check_end(path, &library)?;
         // Held to the end, so that no digest is ever opened twice.
         let _opening = self.opening.lock();
         if let Some(plugin) = self.opened.lock().get(&found) {
@@ -179,6 +181,7 @@ impl Loader {
             return Ok(self.load(path, None)?.manifest().clone());
         };
         let library = stage::read(path)?;
+        stage::check_end(path, &library)?;
         let image = stage::copy(&self.images, path, &library, Digest::of(&library))?;
         let manifest = inspector.inspect(&image, path);
         stage::remove(&image);

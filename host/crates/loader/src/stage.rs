@@ -9,7 +9,7 @@ use host_model::limits::PLUGIN_BYTES_MAX;
 use rustix::fs::StatVfsMountFlags;
 use thiserror::Error;
 
-use crate::Digest;
+use crate::{Digest, files};
 
 /// Why a library could not be brought to where it can be opened.
 #[derive(Debug, Error)]
@@ -22,13 +22,15 @@ pub enum StageError {
         /// Why.
         source: io::Error,
     },
-    /// The library is larger than any plugin should be.
-    #[error("{} has {bytes} bytes, and a plugin library may have {PLUGIN_BYTES_MAX}", path.display())]
-    TooLarge {
+    /// The library ends before its own table of sections does.
+    #[error("{} was cut short: it has {found} bytes of {whole}; install the release again", path.display())]
+    CutShort {
         /// The library.
         path: PathBuf,
         /// Its size.
-        bytes: u64,
+        found: u64,
+        /// What it should have at least.
+        whole: u64,
     },
     /// The folder for copies cannot be used.
     #[error("write a copy to {}: is the disk full, or the folder not writable?", path.display())]
@@ -69,18 +71,35 @@ pub(crate) fn prepare(images: &Path) -> Result<(), StageError> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StageError> {
-    let failed = |source| StageError::Read {
+    files::read(path, PLUGIN_BYTES_MAX).map_err(|source| StageError::Read {
         path: path.to_owned(),
         source,
-    };
-    let bytes = fs::metadata(path).map_err(failed)?.len();
-    if bytes > PLUGIN_BYTES_MAX {
-        return Err(StageError::TooLarge {
+    })
+}
+
+/// Whether a library ends where it says. A linker maps one whose end is missing, as long
+/// as what is missing is not mapped.
+pub(crate) fn check_end(path: &Path, library: &[u8]) -> Result<(), StageError> {
+    let found = library.len() as u64;
+    match end_of_sections(library) {
+        Some(whole) if whole > found => Err(StageError::CutShort {
             path: path.to_owned(),
-            bytes,
-        });
+            found,
+            whole,
+        }),
+        _ => Ok(()),
     }
-    fs::read(path).map_err(failed)
+}
+
+/// Where the table of sections ends, which linkers put behind all else. None: it is no
+/// 64-bit little-endian ELF file, and the dynamic linker says so.
+fn end_of_sections(library: &[u8]) -> Option<u64> {
+    // Offsets of `Elf64_Ehdr`: e_shoff, e_shentsize, e_shnum.
+    const IDENT: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
+    let header = library.get(..64).filter(|it| it.starts_with(&IDENT))?;
+    let u16_at = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
+    let offset = u64::from_le_bytes(header[40..48].try_into().expect("eight bytes"));
+    Some(offset.saturating_add(u16_at(58) * u16_at(60)))
 }
 
 /// Writes `library` to a new file, read-only: what is mapped must not change.

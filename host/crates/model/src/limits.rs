@@ -172,6 +172,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(9);
 /// Bytes of a plugin library; more is taken for a mistake.
 pub const PLUGIN_BYTES_MAX: u64 = 256 << 20;
 
+/// Bytes of a release's manifest, or of one of its appups: a thousand plugins fit.
+pub const RELEASE_TEXT_BYTES_MAX: u64 = 1 << 20;
+
 /// How long `host inspect` may take over a plugin before it is killed.
 pub const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,13 +1,14 @@
 //! What a backup says of releases, and whether a home has what it needs.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use host_journal::{Archive, ReadError};
 use host_loader::Digest;
+use host_loader::files::Bounded;
 use host_model::Version;
 use host_model::keep::{BackupManifest, BackupPlugin, BackupUpgrade};
+use host_model::limits::PLUGIN_BYTES_MAX;
 use thiserror::Error;
 
 use crate::book::{BookError, Booked};
@@ -135,6 +136,6 @@ pub fn missing(manifest: &BackupManifest, releases: &Releases) -> Vec<String> {
 }
 
 fn digest(library: &Path) -> Option<String> {
-    let bytes = fs::read(library).ok()?;
-    Some(Digest::of(&bytes).to_string())
+    let library = Bounded::open(library, PLUGIN_BYTES_MAX).ok()?;
+    Some(Digest::of_reader(library).ok()?.to_string())
 }

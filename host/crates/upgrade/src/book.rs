@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `release/permanent` | the version that a restart boots |
 //! | `release/status/V` | `old` or `failed` with the reason |
+//! | `release/before/V` | where `host rollback` leads from V, if it was permanent |
 //! | `plugin/digest/NAME/V` | SHA-256 of the library that this number stands for |
 //! | `upgrade/last` | the last [`Upgrade`], whether it is over or not |
 //! | `upgrade/flying` | flight record of the last [`Upgrade`] as of its last transition |
@@ -43,6 +44,8 @@ pub struct Booked {
     pub permanent: Option<Version>,
     /// Releases with a past.
     pub statuses: BTreeMap<Version, Past>,
+    /// Where a rollback leads from a release that was permanent: always to an older one.
+    pub before: BTreeMap<Version, Version>,
     /// Libraries by plugin and version.
     pub digests: BTreeMap<String, String>,
     /// The last upgrade.
@@ -114,6 +117,10 @@ impl Booked {
                         && let Ok(version) = version.parse()
                     {
                         book.statuses.insert(version, parse(&key, &value)?);
+                    } else if let Some(version) = rest.strip_prefix("before/")
+                        && let Ok(version) = version.parse()
+                    {
+                        book.before.insert(version, parse(&key, &value)?);
                     }
                 }
                 None => {}
@@ -146,12 +153,12 @@ impl Booked {
         self.digests.extend(digests);
     }
 
-    /// The newest release older than `version` that was permanent here.
+    /// Where a rollback leads once `to` has become permanent after `from`: to `from`, and
+    /// where that is newer, back along the way on which `from` was come to.
     #[must_use]
-    pub fn permanent_before(&self, version: &Version) -> Option<&Version> {
-        let older = self.statuses.range(..version).rev();
-        let mut permanent = older.filter(|(_, past)| **past == Past::Old);
-        permanent.next().map(|(version, _)| version)
+    pub fn way_back(&self, from: &Version, to: &Version) -> Option<Version> {
+        let mut way = std::iter::successors(Some(from), |version| self.before.get(*version));
+        way.find(|version| *version < to).cloned()
     }
 
     /// What a release is to this home, while `current` rules.
@@ -240,6 +247,19 @@ impl Book {
         }
     }
 
+    /// Where a rollback leads from `version`.
+    #[must_use]
+    pub fn before(mut self, version: &Version, before: Option<&Version>) -> Self {
+        let key = format!("release/before/{version}");
+        match before {
+            Some(before) => self.put(key, before),
+            None => {
+                self.values.push((key, None));
+                self
+            }
+        }
+    }
+
     /// An upgrade to a release was rolled back.
     #[must_use]
     pub fn failed(self, version: &Version, reason: &str) -> Self {
@@ -312,24 +332,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_back_leads_to_older_releases_that_were_permanent() {
+    fn the_way_back_leads_to_where_a_release_was_come_to_from() {
         let v = |minor| Version::new(0, minor, 0);
-        let failed = Past::Failed {
-            reason: "it broke".to_owned(),
+        let mut booked = Booked::default();
+        let mut go = |from, to| {
+            let before = booked.way_back(&v(from), &v(to));
+            booked.before.remove(&v(to));
+            booked
+                .before
+                .extend(before.clone().map(|before| (v(to), before)));
+            before
         };
-        let booked = Booked {
-            statuses: [
-                (v(1), Past::Old),
-                (v(2), Past::Old),
-                (v(3), failed),
-                (v(5), Past::Old),
-            ]
-            .into(),
-            ..Booked::default()
-        };
-        assert_eq!(booked.permanent_before(&v(4)), Some(&v(2)));
-        assert_eq!(booked.permanent_before(&v(2)), Some(&v(1)));
-        // The one that was just left is newer: it is no way back.
-        assert_eq!(booked.permanent_before(&v(1)), None);
+        assert_eq!(go(1, 2), Some(v(1)));
+        // Back, and there is nothing before the first.
+        assert_eq!(go(2, 1), None);
+        // 0.2.0 was permanent once, and is not where this one comes from.
+        assert_eq!(go(1, 3), Some(v(1)));
+        assert_eq!(go(3, 1), None);
+        // Further and further back.
+        assert_eq!(go(1, 2), Some(v(1)));
+        assert_eq!(go(2, 3), Some(v(2)));
+        assert_eq!(go(3, 5), Some(v(3)));
+        assert_eq!(go(5, 3), Some(v(2)));
+        assert_eq!(go(3, 2), Some(v(1)));
+        // To one on the way that was never permanent: the one below it is next.
+        assert_eq!(go(2, 5), Some(v(2)));
+        assert_eq!(go(5, 4), Some(v(2)));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use host_actors::Actors;
 use host_journal::unix_ms;
@@ -31,6 +32,9 @@ use crate::verify::verify;
 
 /// Messages about an upgrade that a slow listener may be behind.
 pub(crate) const PROGRESS_BEHIND_MAX: usize = 256;
+
+/// How long a host that is stopped waits for those who follow an upgrade to hear of it.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Carries out upgrades. Shared by [`Arc`].
 pub struct Upgrader {
@@ -158,7 +162,7 @@ pub enum RefusedUpgrade {
     NothingToCommit(Version),
     /// There is no release to go back to.
     #[error(
-        "no upgrade is under way, and no release older than {0} was permanent here; say `host upgrade V` to go to a newer one"
+        "no upgrade is under way, and {0} was not come to from an older release; say `host rollback V` to go to an older one all the same, or `host upgrade V`"
     )]
     NothingToRollBack(Version),
     /// A rollback leads to older releases.
@@ -323,7 +327,7 @@ impl Upgrader {
     }
 
     /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
-    /// newest older release that was permanent, as a change of its own without
+    /// release that the permanent one was come to from, as a change of its own without
     /// probation.
     ///
     /// # Errors
@@ -354,8 +358,8 @@ impl Upgrader {
             }
             Some(to) => to.clone(),
             None => {
-                let older = self.booked.lock().permanent_before(&current).cloned();
-                older.ok_or(RefusedUpgrade::NothingToRollBack(current))?
+                let before = self.booked.lock().before.get(&current).cloned();
+                before.ok_or(RefusedUpgrade::NothingToRollBack(current))?
             }
         };
         self.refuse_if_failed(&to)?;
@@ -409,6 +413,17 @@ impl Upgrader {
         let since = now.since(&last);
         *last = now;
         since
+    }
+
+    /// The process is about to end in order: an upgrade that is under way is left as it
+    /// is, and whoever follows it is told. The journal must be open still.
+    pub async fn stop(&self) {
+        if let Some(running) = self.running() {
+            let told = running.stop(&self.actors);
+            if tokio::time::timeout(TELL_TIMEOUT, told).await.is_err() {
+                tracing::warn!("not all who followed the upgrade have heard how it ends");
+            }
+        }
     }
 
     /// The upgrade that is under way.

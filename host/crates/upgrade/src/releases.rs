@@ -5,9 +5,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use host_loader::files;
 use host_model::Version;
 use host_model::appup::{Appup, InvalidAppup};
 use host_model::control::{PluginRow, ReleaseRow};
+use host_model::limits::RELEASE_TEXT_BYTES_MAX;
 use host_model::release::{ReleaseManifest, ReleasePlugin, ReleaseStatus};
 use thiserror::Error;
 
@@ -185,7 +187,7 @@ impl Unpacked {
             file: file.clone(),
             problem,
         };
-        let text = fs::read(&file).map_err(|e| broken(e.to_string()))?;
+        let text = files::read(&file, RELEASE_TEXT_BYTES_MAX).map_err(|e| broken(e.to_string()))?;
         let manifest: ReleaseManifest =
             serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
         if dir.file_name() != Some(manifest.version.to_string().as_ref()) {
@@ -219,7 +221,8 @@ impl Unpacked {
                 file: path.clone(),
                 problem,
             };
-            let text = fs::read_to_string(&path).map_err(|e| broken(e.to_string()))?;
+            let text = files::read_text(&path, RELEASE_TEXT_BYTES_MAX)
+                .map_err(|e| broken(e.to_string()))?;
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             Appup::parse(&name, &text).map_err(|invalid| {
                 ReleasesError::Appup(InvalidAppup {
@@ -253,5 +256,21 @@ mod tests {
         let broken = row.broken.unwrap();
         assert!(broken.contains("manifest.json"), "{broken}");
         assert_eq!(row.plugins, []);
+    }
+
+    #[test]
+    fn a_manifest_is_a_file_of_a_bounded_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let release = dir.path().join("0.2.0");
+        fs::create_dir(&release).unwrap();
+        let file = release.join("manifest.json");
+        let large = fs::File::create(&file).unwrap();
+        large.set_len(RELEASE_TEXT_BYTES_MAX + 1).unwrap();
+        let error = Unpacked::read(&release).unwrap_err().to_string();
+        assert!(error.contains("bytes are taken"), "{error}");
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        let error = Unpacked::read(&release).unwrap_err().to_string();
+        assert!(error.contains("it is no regular file"), "{error}");
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Wish {
     pub(crate) asked: Option<Noted>,
 }
 
-/// The journal has closed: the process ends, and the next start goes on.
+/// The journal has closed, or is about to: the process ends, and the next start goes on.
 pub(crate) struct HostEnds;
 
 impl Run {
@@ -103,7 +103,7 @@ impl Run {
             tracing::warn!(
                 upgrade = self.upgrade.id,
                 state = self.upgrade.state.name(),
-                "the journal has closed; the next start goes on with the upgrade"
+                "the host ends; the next start goes on with the upgrade"
             );
             return;
         }
@@ -115,7 +115,8 @@ impl Run {
     }
 
     async fn drive(&mut self) -> Result<(), HostEnds> {
-        // What was found by a start, or has just been planned, is written first.
+        // What was found by a start, or has just been planned, is written first. What a
+        // death has cancelled is over with that.
         self.enter_flight();
         let book = match self.upgrade.state.is_over() {
             true => self.ended(self.book()),
@@ -152,6 +153,12 @@ impl Run {
 
     /// Makes the state that follows durable, and then enters it.
     async fn transition(&mut self, event: Event) -> Result<(), HostEnds> {
+        let running = Arc::clone(&self.running);
+        let stopped = running.stopped.lock().await;
+        if *stopped {
+            // Whoever follows has been told what the next start makes of this state.
+            return Err(HostEnds);
+        }
         let state = self.upgrade.state.clone();
         let next = state
             .apply(event)
@@ -161,8 +168,9 @@ impl Run {
         let book = match &self.upgrade.state {
             State::Committed => {
                 let plan = &self.upgrade.plan;
+                let before = self.upgrader.booked.lock().way_back(&plan.from, &plan.to);
                 let book = self.book().permanent(&plan.to, Some(&plan.from));
-                self.ended(book)
+                self.ended(book.before(&plan.to, before.as_ref()))
             }
             State::RolledBack { reason } if self.blames_release(reason) => {
                 let book = self.book().failed(&self.upgrade.plan.to, &reason.text);
@@ -247,6 +255,11 @@ impl Run {
             booked.last = Some(self.upgrade.clone());
             match &self.upgrade.state {
                 State::Committed => {
+                    let before = booked.way_back(&plan.from, &plan.to);
+                    booked.before.remove(&plan.to);
+                    booked
+                        .before
+                        .extend(before.map(|before| (plan.to.clone(), before)));
                     booked.permanent = Some(plan.to.clone());
                     booked.statuses.remove(&plan.to);
                     booked.statuses.insert(plan.from.clone(), Past::Old);
@@ -283,12 +296,8 @@ impl Run {
     fn report(&self) -> UpgradeReport {
         let migrations = self.upgrader.actors.migrations();
         let outcome = match &self.upgrade.state {
-            State::Committed => Outcome::Committed,
             State::Cancelled { .. } if self.is_refused() => Outcome::Refused,
-            State::Cancelled { .. } => Outcome::Failed,
-            State::RollingBack { .. } | State::RolledBack { .. } => Outcome::RolledBack,
-            State::Stuck { .. } => Outcome::Stuck,
-            _ => Outcome::Probation,
+            state => state.outcome(),
         };
         UpgradeReport {
             from: self.upgrade.plan.from.clone(),

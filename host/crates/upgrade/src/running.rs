@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use host_actors::Actors;
 use host_journal::unix_ms;
 use host_model::Version;
-use host_model::control::{Progress, SlowHandler, UpgradeStatus};
+use host_model::control::{Progress, SlowHandler, UpgradeReport, UpgradeStatus};
 use host_model::flight::{Asked as Noted, Asker};
 use host_model::limits::{BUSY_MIN, NAMED_ACTORS_MAX};
 use host_model::plan::Plan;
@@ -13,11 +13,17 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::engine::{Asked, RefusedUpgrade};
-use crate::state::{State, Upgrade};
+use crate::state::{Event, State, Upgrade};
 use crate::window::Window;
 
 /// Wishes that are written down until the next transition takes them.
 const NOTED_MAX: usize = 32;
+
+/// Why an upgrade ends that has not switched when the host is stopped.
+const STOPPED_BEFORE: &str = "the host was stopped before the switch; nothing has changed";
+
+/// Why one ends that has.
+const STOPPED: &str = "the host was stopped in the middle of it; the next start boots the permanent release and rolls the rest back";
 
 /// What others see of an upgrade.
 #[derive(Debug)]
@@ -31,6 +37,10 @@ pub(crate) struct Running {
     noted: Mutex<Vec<Noted>>,
     ask: mpsc::Sender<Asked>,
     progress: broadcast::Sender<Progress>,
+    began: Instant,
+    /// Whether the process ends before the upgrade does: then it comes to no other state
+    /// here. Held while it comes to one.
+    pub(crate) stopped: tokio::sync::Mutex<bool>,
 }
 
 /// Whether it goes on, and for how long it is watched.
@@ -80,6 +90,8 @@ impl Running {
             noted: Mutex::default(),
             ask,
             progress,
+            began: Instant::now(),
+            stopped: tokio::sync::Mutex::new(false),
         }
     }
 
@@ -111,6 +123,41 @@ impl Running {
             state: state.name().to_owned(),
             at_ms,
         });
+    }
+
+    /// Leaves the upgrade in the state that it is in, and tells whoever follows it what
+    /// the next start makes of that. Returns when they have heard.
+    pub(crate) async fn stop(&self, actors: &Actors) {
+        *self.stopped.lock().await = true;
+        let state = self.state.lock().clone();
+        let Ok(next) = state.clone().apply(Event::HostDied) else {
+            return;
+        };
+        if state.is_over() {
+            return;
+        }
+        let migrations = actors.migrations();
+        let duration_ms = self.began.elapsed().as_millis();
+        self.tell(Progress::Ended(UpgradeReport {
+            from: self.plan.from.clone(),
+            to: self.plan.to.clone(),
+            outcome: next.outcome(),
+            rollback: self.rollback,
+            actors_migrated: migrations.migrated(),
+            pause_us: migrations.pauses_us(),
+            rehearsal: None,
+            duration_ms: u64::try_from(duration_ms).unwrap_or(u64::MAX),
+            ended_ms: unix_ms(),
+            paused_ms: self.paused_ms(),
+            remark: None,
+            way_back: migrations.way_back(),
+            reason: Some(match next {
+                State::Cancelled { .. } => STOPPED_BEFORE.to_owned(),
+                State::Stuck { reason } => reason.text,
+                _ => STOPPED.to_owned(),
+            }),
+        }));
+        self.progress.closed().await;
     }
 
     pub(crate) fn listen(&self) -> broadcast::Receiver<Progress> {

@@ -1,6 +1,7 @@
 //! The states of an upgrade, and what leads from one to the next.
 
 use host_model::Share;
+use host_model::control::Outcome;
 use host_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -230,6 +231,18 @@ impl State {
             self,
             Self::Committed | Self::Cancelled { .. } | Self::RolledBack { .. }
         )
+    }
+
+    /// How it ends from here, as far as is known.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Committed => Outcome::Committed,
+            Self::Cancelled { .. } => Outcome::Failed,
+            Self::RollingBack { .. } | Self::RolledBack { .. } => Outcome::RolledBack,
+            Self::Stuck { .. } => Outcome::Stuck,
+            _ => Outcome::Probation,
+        }
     }
 
     /// Its name, as in the status and the journal.

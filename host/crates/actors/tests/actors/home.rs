@@ -36,15 +36,19 @@ pub(crate) struct Home {
 
 /// What was told to the audience, as `actor event payload`.
 #[derive(Default)]
-pub(crate) struct Heard(Mutex<Vec<String>>);
+pub(crate) struct Heard {
+    lines: Mutex<Vec<String>>,
+    /// The topics that someone has joined.
+    pub(crate) joined: Mutex<Vec<ActorId>>,
+}
 
 impl Heard {
     pub(crate) fn all(&self) -> Vec<String> {
-        self.0.lock().clone()
+        self.lines.lock().clone()
     }
 
     fn hear(&self, line: String) {
-        self.0.lock().push(line);
+        self.lines.lock().push(line);
     }
 }
 
@@ -88,8 +92,9 @@ impl Audience for Heard {
     fn crashed(&self, id: &ActorId, reason: &str) {
         self.hear(format!("{id} {reason}"));
     }
-    fn topics(&self, _: &str) -> Vec<ActorId> {
-        Vec::new()
+    fn topics(&self, plugin: &str) -> Vec<ActorId> {
+        let joined = self.joined.lock().clone().into_iter();
+        joined.filter(|id| id.plugin() == plugin).collect()
     }
 }
 

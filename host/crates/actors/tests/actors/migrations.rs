@@ -5,6 +5,7 @@ use host_model::Version;
 use serde_json::{Value, json};
 
 use crate::home::{Home, request, until};
+use crate::store::start_at;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_actor_comes_over_at_its_next_message_and_back_with_its_carry() {
@@ -127,5 +128,58 @@ async fn a_message_in_another_versions_shape_is_converted_or_refused() {
     let refused = host.0.call(new).await.unwrap_err();
     assert!(matches!(refused, CallError::Rejected(_)), "{refused:?}");
     assert_eq!(host.count("faulty:a").await, 2);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_without_an_actor_hears_once_of_each_change() {
+    let home = Home::new();
+    let host = home.start(1);
+    home.heard
+        .joined
+        .lock()
+        .push("faulty:nobody".parse().unwrap());
+    let mut wanted = Vec::new();
+    for minor in [2, 1, 2] {
+        host.0.install(home.release(minor));
+        // One when it switches, and one before it commits.
+        for _ in 0..2 {
+            host.0.sweep(true).await.unwrap();
+        }
+        wanted.push(format!(
+            "faulty:nobody switched to 0.{minor}.0 of 0.{minor}.0"
+        ));
+        assert_eq!(home.heard.all(), wanted);
+    }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_came_over_to_a_release_that_rules_no_more_is_not_counted() {
+    let home = Home::new();
+    let (host, _, gate) = start_at(&home, 1);
+    host.ask("faulty:a", "add", json!({ "by": 7 })).await;
+    host.0.migrations().reset();
+    let shut = gate.lock().await;
+    host.0.install(home.release(2));
+    let asked = {
+        let actors = std::sync::Arc::clone(&host.0);
+        tokio::spawn(async move {
+            actors
+                .call(request("faulty:a", "summary", Value::Null))
+                .await
+        })
+    };
+    // It has come over, and the store does not say so yet.
+    until("its snapshot is on the way", || async {
+        host.0.journal().stats().undurable_bytes > 0
+    })
+    .await;
+    host.0.migrations().reset();
+    host.0.install(home.release(1));
+    drop(shut);
+    asked.await.unwrap().unwrap();
+    host.0.sweep(true).await.unwrap();
+    assert_eq!(host.0.migrations().migrated(), 1, "it went back");
     host.stop();
 }

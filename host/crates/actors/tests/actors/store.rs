@@ -8,7 +8,9 @@ use host_actors::{Answer, CallError, Limits};
 use host_journal::StoreError;
 use host_journal::store::{AppendError, Group, Store};
 use host_model::ActorId;
+use host_model::limits::UNDURABLE_BYTES_MAX;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::home::{Home, Host, request, until};
@@ -21,10 +23,13 @@ const FAIL: u8 = 2;
 struct Wilful {
     inner: Box<dyn Store>,
     will: Arc<AtomicU8>,
+    /// It hangs while this is held.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Store for Wilful {
     fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError> {
+        let _open = self.gate.blocking_lock();
         match self.will.load(Ordering::SeqCst) {
             TAKE => self.inner.append(group),
             REFUSE => Err(AppendError::NotApplied("injected".into())),
@@ -53,14 +58,23 @@ impl Store for Wilful {
 }
 
 fn start(home: &Home) -> (Host, Arc<AtomicU8>) {
+    let (host, will, _) = start_at(home, 1);
+    (host, will)
+}
+
+/// As [`Home::start`], on a store that does as it is told, and hangs while it is locked.
+pub(crate) fn start_at(home: &Home, minor: u64) -> (Host, Arc<AtomicU8>, Arc<Mutex<()>>) {
     let will = Arc::new(AtomicU8::new(TAKE));
+    let gate = Arc::default();
     let wilful = |inner| {
         Box::new(Wilful {
             inner,
             will: Arc::clone(&will),
+            gate: Arc::clone(&gate),
         }) as Box<dyn Store>
     };
-    (home.start_on(1, Limits::default(), wilful), will)
+    let host = home.start_on(minor, Limits::default(), wilful);
+    (host, will, gate)
 }
 
 /// Adds under a key of its own and asks, many times at once; what came of each.
@@ -170,5 +184,89 @@ async fn casts_and_timers_that_a_failed_group_used_up_come_once_all_the_same() {
         (&summary["count"], &summary["ticks"]),
         (&json!(asked), &json!(asked))
     );
+    host.stop();
+}
+
+/// Asks and goes away at once. What it was told by then.
+async fn ask_and_go(host: &Host, event: &str, payload: Value) -> Option<Result<Answer, CallError>> {
+    tokio::select! {
+        biased;
+        told = host.0.call(request("faulty:a", event, payload)) => Some(told),
+        () = std::future::ready(()) => None,
+    }
+}
+
+fn undurable_bytes(host: &Host) -> usize {
+    host.0.journal().stats().undurable_bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_store_that_hangs_is_bounded() {
+    const BYTES: usize = 900_000;
+    let large = json!({ "event": "news", "payload": "x".repeat(BYTES) });
+    for (minor, event, payload) in [
+        (2, "summary", Value::Null),
+        (1, "big_reply", json!({ "bytes": BYTES })),
+        (1, "broadcast", large),
+    ] {
+        let home = Home::new();
+        let (host, _, gate) = start_at(&home, minor);
+        if minor == 2 {
+            let note = json!({ "text": "x".repeat(BYTES) });
+            host.ask("faulty:a", "note", note).await;
+        }
+        let hangs = gate.lock().await;
+        // What is asked from here on has seen what is not durable.
+        assert_eq!(ask_and_go(&host, "add", json!({ "by": 1 })).await, None);
+        let mut overloaded = 0;
+        for _ in 0..300 {
+            match ask_and_go(&host, event, payload.clone()).await {
+                None => {}
+                Some(Err(CallError::Overloaded)) => overloaded += 1,
+                Some(told) => panic!("{event}: {told:?}"),
+            }
+        }
+        assert!(overloaded > 150, "{event}: {overloaded}");
+        let held = undurable_bytes(&host);
+        assert!(held < UNDURABLE_BYTES_MAX + 3 * BYTES, "{event}: {held}");
+        drop(hangs);
+        until("all is decided", || async { undurable_bytes(&host) == 0 }).await;
+        assert_eq!(host.count("faulty:a").await, 1);
+        host.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_nobody_waits_for_is_not_held() {
+    const BYTES: usize = 900_000;
+    let home = Home::new();
+    let (host, _, gate) = start_at(&home, 2);
+    let note = json!({ "text": "x".repeat(BYTES) });
+    host.ask("faulty:a", "note", note).await;
+    let hangs = gate.lock().await;
+    let asked = |event: &'static str, payload| {
+        let actors = Arc::clone(&host.0);
+        tokio::spawn(async move { actors.call(request("faulty:a", event, payload)).await })
+    };
+    let slow = asked("sleep", json!({ "ms": 500 }));
+    // Nothing waits for the store yet: who is not answered at once waits for the handler.
+    until("it is busy", || async {
+        ask_and_go(&host, "summary", Value::Null).await.is_none()
+    })
+    .await;
+    for _ in 0..40 {
+        assert_eq!(ask_and_go(&host, "summary", Value::Null).await, None);
+    }
+    // Behind those that have gone.
+    let last = asked("summary", Value::Null);
+    until("the last answer waits", || async {
+        undurable_bytes(&host) > BYTES
+    })
+    .await;
+    let held = undurable_bytes(&host);
+    assert!(held < 2 * BYTES, "{held}");
+    drop(hangs);
+    slow.await.unwrap().unwrap();
+    last.await.unwrap().unwrap();
     host.stop();
 }

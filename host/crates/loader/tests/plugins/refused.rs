@@ -67,12 +67,26 @@ fn a_file_that_is_too_large_for_a_plugin() {
     let large = fs::File::create(&path).unwrap();
     large.set_len(PLUGIN_BYTES_MAX + 1).unwrap();
     let error = bench.loader.load(&path, None).unwrap_err();
-    assert!(
-        matches!(error, LoadError::Stage(StageError::TooLarge { .. })),
-        "{error:?}"
-    );
-    let wanted = "has 268435457 bytes, and a plugin library may have 268435456";
-    assert!(error.to_string().ends_with(wanted), "{error}");
+    let LoadError::Stage(StageError::Read { source, .. }) = error else {
+        panic!("{error:?}");
+    };
+    let wanted = "it has 268435457 bytes, where at most 268435456 bytes are taken";
+    assert_eq!(source.to_string(), wanted);
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let bench = Bench::new();
+    let fifo = bench.folder.path().join("fifo.so");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    for path in [fifo.as_path(), Path::new("/dev/zero")] {
+        let error = bench.loader.inspect(path).unwrap_err();
+        let LoadError::Stage(StageError::Read { source, .. }) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source.to_string(), "it is no regular file");
+    }
 }
 
 #[test]
@@ -100,17 +114,24 @@ fn a_library_that_was_cut_short() {
         assert!(message.contains("changed or cut short"), "{message}");
         assert!(message.contains(&digest.to_string()), "{message}");
     }
-    // Without a digest it is the child that finds out, one way or the other: in the
-    // middle of what is mapped, and not of the debug information behind it.
-    for len in [40, 64 << 10] {
+    // Without a digest it is its own header that says so, wherever it was cut.
+    for len in [64, 64 << 10, whole.len() / 2, whole.len() - 1] {
         fs::write(&cut, &whole[..len]).unwrap();
-        let error = bench.loader.load(&cut, None).unwrap_err();
-        let LoadError::Inspect(InspectError::Refused { .. } | InspectError::Crashed { .. }) = error
-        else {
-            panic!("{error:?}");
-        };
-        assert!(error.to_string().contains("cut.so"), "{error}");
+        for error in [
+            bench.loader.load(&cut, None).unwrap_err(),
+            bench.loader.inspect(&cut).unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, LoadError::Stage(StageError::CutShort { .. })),
+                "{error:?}"
+            );
+            let wanted = format!("cut.so was cut short: it has {len} bytes of ");
+            assert!(error.to_string().contains(&wanted), "{error}");
+        }
     }
+    // Without a whole header it is nothing.
+    fs::write(&cut, &whole[..40]).unwrap();
+    assert!(refuse(&bench, &cut).contains("check that it is whole"));
     assert!(bench.loader.resident().is_empty());
 }
 
