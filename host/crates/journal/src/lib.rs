@@ -48,6 +48,7 @@ mod audit;
 mod backup;
 mod chain;
 mod check;
+mod claims;
 mod clock;
 mod entry;
 mod error;
@@ -61,9 +62,11 @@ mod lost;
 mod migrate;
 mod migrations;
 mod outbox;
+mod own;
 pub mod pieces;
 mod plan;
 pub mod postgres;
+mod process;
 mod queue;
 mod reads;
 mod record;
@@ -74,8 +77,10 @@ pub mod sealed;
 mod shared;
 mod sqlite;
 pub mod store;
+mod timeline;
 mod trouble;
 mod walk;
+mod witness;
 mod writer;
 
 pub use action::{Action, OPERATOR, Outcome, RESERVED};
@@ -103,6 +108,7 @@ pub use shared::Stats;
 pub use sqlite::open as open_sqlite;
 pub use store::{Listed, TimerMark};
 pub use trouble::Trouble;
+pub use witness::{forget, knows_a_store};
 
 /// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.
 /// Positions of failed entries are never given again.

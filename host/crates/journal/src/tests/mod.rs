@@ -13,12 +13,14 @@ mod log;
 mod once;
 mod pieces;
 mod place;
+mod proof;
 mod random;
 mod recovery;
 mod retention;
 mod rows;
 mod sealed;
 mod server;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
