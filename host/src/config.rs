@@ -124,11 +124,11 @@ impl Store {
     /// Opens it, and takes ownership.
     pub(crate) fn open(&self, home: &Home, take_over: bool) -> Result<Opened, OpenError> {
         match self {
-            Self::Sqlite { path, .. } => open_sqlite(path),
+            Self::Sqlite { path, .. } => open_sqlite(path, Some(&home.witness())),
             Self::Postgres { address, pool_size } => postgres::open(&postgres::Options {
                 address: (**address).clone(),
                 pool_size: *pool_size,
-                witness: home.data_dir().join("store.json"),
+                witness: home.witness(),
                 take_over,
                 timing: Timing::default(),
             }),

@@ -108,6 +108,12 @@ impl Home {
         self.data_dir().join("anchor.key")
     }
 
+    /// Where the home keeps what it last knew of its store.
+    #[must_use]
+    pub(crate) fn witness(&self) -> PathBuf {
+        self.data_dir().join("store.json")
+    }
+
     /// Makes the folders that are written to.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! from the store where none does.
 
 mod offline;
+mod put_back;
 mod replay;
 mod store;
 
@@ -113,12 +114,24 @@ fn archive(found: &Found) -> Result<Archive, Failure> {
     };
     let attempted = format!("open the store {}", store.shown());
     opened.map_err(|error| match error {
+        // Nor is there anything that could be.
+        OpenError::Missing { .. } | OpenError::MissingAt { .. } if !knows_a_store(found) => {
+            Failure::refused(
+                "no_store",
+                format!("{attempted}: {error}; start the host first, or restore a backup"),
+            )
+        }
         // Nothing is known to be wrong with it.
         OpenError::Unreachable { .. } | OpenError::Unusable { .. } => {
             Failure::refused("store_unreachable", format!("{attempted}: {error}"))
         }
         error => failed(&attempted, error),
     })
+}
+
+/// Whether this home has had a store: then one that is not there is a loss.
+fn knows_a_store(found: &Found) -> bool {
+    host_journal::knows_a_store(&found.home.witness())
 }
 
 /// A failure with its causes; an operator must look at what is damaged.

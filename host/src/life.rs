@@ -174,7 +174,16 @@ pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, F
     };
     let old = holder(&home.pid_file());
     let from = std::fs::metadata(home.log()).map_or(0, |log| log.len());
-    signal(keeper, Signal::HUP)?;
+    // By the host, which has it in the audit trail.
+    let asked: Result<Value, Failure> = Client::new(&home.socket())
+        .post("/v1/restart", &json!({}))
+        .await;
+    if let Err(failure) = asked {
+        out.warn(&format!(
+            "{failure}: its keeper is told, and that is not in the audit trail"
+        ));
+        signal(keeper, Signal::HUP)?;
+    }
     let is_new = |status: &Status| Some(status.pid) != old;
     let status = ready(
         home,

@@ -8,14 +8,16 @@ use anyhow::{Context, Result};
 use host_actors::{Actors, Limits, Ticket};
 use host_cli::Failure;
 use host_cli::failure::EXIT_LOOK;
-use host_control::{Control, ControlServer, GatewayStatus};
+use host_control::{Control, ControlServer, GatewayStatus, Peer};
 use host_gateway::{Gateway, Hub, Webhooks};
-use host_journal::{Done, Journal, OpenError};
+use host_journal::{Action, Done, Journal, OpenError, Outcome, unix_ms};
 use host_loader::Loader;
 use host_model::Version;
 use host_model::limits::STOP_TIMEOUT;
 use host_model::release::Start;
 use host_upgrade::{Assembler, Book, Booked, Hooks, Retention, Upgrader, recover};
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use serde_json::json;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -24,6 +26,7 @@ use crate::config::{Config, Environment, LogFormat, Store};
 use crate::exit;
 use crate::heap::Heap;
 use crate::home::Home;
+use crate::pidfile::holder;
 
 mod readiness;
 
@@ -175,6 +178,9 @@ async fn open(
         book.digests(&manifest).write(&actors).await?;
         home.set_permanent(&recovery.boot)?;
     }
+    if take_over {
+        record_take_over(&actors, &recovery.boot).await?;
+    }
     let booked = Booked::read(&journal)?;
     let ready = Arc::new(Ready::new(Arc::clone(&actors)));
     let upgrader = Upgrader::start(host_upgrade::Parts {
@@ -230,6 +236,14 @@ async fn open(
         anchor_key: home.anchor_key(),
         started: Instant::now(),
         stop: Arc::clone(&stop),
+        keeper: {
+            let home = home.clone();
+            Box::new(move || keeper(&home).map(drop))
+        },
+        restart: {
+            let home = home.clone();
+            Box::new(move || restart(&home))
+        },
     });
     serve_admin(config.admin_port, Arc::clone(&control)).await?;
     let server = ControlServer::listen(&home.socket(), control)?;
@@ -244,6 +258,23 @@ async fn open(
         stop,
         _control: server,
     }))
+}
+
+/// That this start was one with `--take-over` is in the trail of what operators did. The
+/// store could not be written to before it was taken, so both records stand behind that.
+async fn record_take_over(actors: &Actors, release: &Version) -> Result<()> {
+    let peer = Peer::this_process();
+    let action = Action {
+        name: "start".to_owned(),
+        principal: peer.principal(),
+        peer: peer.facts(),
+        arguments: json!({"take_over": true}),
+        release: release.clone(),
+    };
+    let intent = actors.record_action(action.intended(unix_ms())).await?;
+    let ended = action.ended(unix_ms(), intent, &Outcome::done());
+    actors.record_action(ended).await?;
+    Ok(())
 }
 
 /// What is done at moments of an upgrade.
@@ -264,10 +295,7 @@ fn hooks(home: &Home, config: &Config) -> Hooks {
     let transition = move |state: &str| {
         if abort_after.as_deref() == Some(state) {
             tracing::warn!(state, "{ABORT_AFTER} ends the host here");
-            let _ = rustix::process::kill_process(
-                rustix::process::getpid(),
-                rustix::process::Signal::KILL,
-            );
+            let _ = kill_process(getpid(), Signal::KILL);
         }
     };
     Hooks {
@@ -299,6 +327,20 @@ fn store_name(home: &Home, store: &Store) -> String {
     format!("sqlite:{}{note}", path.display())
 }
 
+/// The process of this host's keeper.
+fn keeper(home: &Home) -> Result<Pid, String> {
+    let pid = holder(&home.keeper_pid_file()).and_then(|pid| i32::try_from(pid).ok());
+    pid.and_then(Pid::from_raw).ok_or_else(|| {
+        "restart the host: it runs without a keeper; restart it by what started it, or `host stop` and `host start`".to_owned()
+    })
+}
+
+/// Tells the keeper to end this host and to boot it anew.
+fn restart(home: &Home) -> Result<(), String> {
+    kill_process(keeper(home)?, Signal::HUP)
+        .map_err(|e| format!("restart the host: signal its keeper: {e}"))
+}
+
 /// Opens the journal, on whatever store it is.
 fn journal(
     home: &Home,
@@ -311,8 +353,13 @@ fn journal(
     let attempted = || format!("open the store {}", store_name(home, &config.store));
     opened.map_err(|error| match error {
         // Another start finds the same.
-        OpenError::Behind { .. } => {
-            Failure::look("store_behind", format!("{}: {error}", attempted())).into()
+        error if error.must_look() => {
+            let reason = match error {
+                OpenError::Behind { .. } => "store_behind",
+                _ => "store_damaged",
+            };
+            let message = format!("{}: {:#}", attempted(), anyhow::Error::from(error));
+            Failure::look(reason, message).into()
         }
         error => anyhow::Error::from(error).context(attempted()),
     })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e2e::load::Load;
-use e2e::{Home, release};
+use e2e::{Home, release, wait};
 use serde_json::{Value, json};
 
 fn lines(text: &str) -> Vec<Value> {
@@ -226,13 +226,112 @@ fn a_damaged_store_is_named_and_left_as_it_is() {
             assert!(said.contains(word), "{line:?}: {said}");
             assert_eq!(fs::read(store(&home)).unwrap(), damaged, "{line:?}");
         }
-        let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
+        let ran = home.host(&["start"]).unwrap().ends_with(5).unwrap();
         assert!(ran.stderr.contains(word), "{}", ran.stderr);
+        assert_eq!(fs::read(store(&home)).unwrap(), damaged, "start");
     }
     fs::write(store(&home), &whole).unwrap();
     home.done(&["store", "migrate"]).unwrap();
     home.start().unwrap();
     assert_eq!(total(&home), "15.00");
+}
+
+#[test]
+fn what_a_restore_that_was_killed_has_left_is_of_no_account() {
+    let home = with_gifts();
+    // A log that is whole, of an earlier state of the same store.
+    let log = fs::read(home.path().join("data/host.db-wal")).unwrap();
+    let gift = json!({"donation_id": "d4", "donor": "Ali", "amount": "5.00", "currency": "USD"});
+    home.rpc("donations:c", "donate", &gift).unwrap();
+    let file = home.path().join("backup.db");
+    home.done(&["store", "backup", text(&file)]).unwrap();
+    let other = Home::new().unwrap();
+    let data = other.path().join("data");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("host.db.restoring"), "half a copy").unwrap();
+    fs::write(data.join("host.db.restoring-wal"), log).unwrap();
+    other.done(&["store", "restore", text(&file)]).unwrap();
+    other.done(&["store", "check"]).unwrap();
+    other.done(&["audit", "verify"]).unwrap();
+    let left = fs::read_dir(&data).unwrap();
+    let mut left = left.map(|it| it.unwrap().file_name().into_string().unwrap());
+    assert!(left.all(|name| !name.contains("restoring")));
+    other.start().unwrap();
+    assert_eq!(total(&other), "20.00");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_told_from_one_that_was_lost() {
+    let home = Home::new().unwrap();
+    for line in [
+        &["store", "check", "--json"][..],
+        &["audit", "verify", "--json"],
+    ] {
+        let ran = home.host(line).unwrap().ends_with(1).unwrap();
+        assert_eq!(ran.reason().unwrap(), "no_store", "{line:?}");
+    }
+    let line = ["store", "restore", "/nowhere/backup.db", "--json"];
+    let ran = home.host(&line).unwrap().ends_with(1).unwrap();
+    assert!(ran.stdout.contains("No such file"), "{}", ran.stdout);
+
+    let home = with_gifts();
+    home.stop().unwrap();
+    let known = fs::read(home.path().join("data/store.json")).unwrap();
+    let whole = fs::read(store(&home)).unwrap();
+    for lost in [None, Some("")] {
+        fs::remove_file(store(&home)).unwrap();
+        if let Some(content) = lost {
+            fs::write(store(&home), content).unwrap();
+        }
+        for line in [&["store", "check"][..], &["audit", "verify"]] {
+            home.host(line).unwrap().ends_with(5).unwrap();
+        }
+        let ran = home.host(&["start"]).unwrap().ends_with(5).unwrap();
+        assert!(ran.stderr.contains("store.json"), "{}", ran.stderr);
+        let there = fs::metadata(store(&home)).map_or(0, |file| file.len());
+        assert_eq!(there, 0, "nothing is made");
+        fs::write(store(&home), &whole).unwrap();
+    }
+    let still = fs::read(home.path().join("data/store.json")).unwrap();
+    assert_eq!(still, known);
+    home.start().unwrap();
+    assert_eq!(total(&home), "15.00");
+}
+
+#[test]
+fn a_host_that_was_killed_does_not_start_without_its_log() {
+    let home = with_gifts();
+    for pid in [home.keeper_pid().unwrap(), home.host_pid().unwrap()] {
+        assert!(e2e::home::kill(pid));
+    }
+    wait::until("both have ended", || {
+        (home.keeper_pid().is_none() && home.host_pid().is_none()).then_some(())
+    })
+    .unwrap();
+    let log = home.path().join("data/host.db-wal");
+    let whole = fs::read(&log).unwrap();
+    assert!(!whole.is_empty());
+    fs::remove_file(&log).unwrap();
+    let ran = home.host(&["start"]).unwrap().ends_with(5).unwrap();
+    assert!(ran.stderr.contains("host.db-wal"), "{}", ran.stderr);
+    fs::write(&log, whole).unwrap();
+    home.start().unwrap();
+    assert_eq!(total(&home), "15.00");
+}
+
+#[test]
+fn a_restart_is_in_the_trail_with_who_asked_for_it() {
+    let home = with_gifts();
+    let old = home.status().unwrap().pid;
+    home.done(&["restart"]).unwrap();
+    assert_ne!(home.status().unwrap().pid, old);
+    let actions = exported(&home, &["--actor", "host:operator"]);
+    let phases: Vec<_> = actions
+        .iter()
+        .filter(|it| it["event"] == "restart")
+        .map(|it| it["fields"]["phase"].as_str().unwrap())
+        .collect();
+    assert_eq!(phases, ["intended", "ended"]);
 }
 
 #[test]

@@ -105,6 +105,12 @@ fn a_paused_owner_writes_nothing_after_it_was_replaced_and_ends_with_5() {
     signal(paused, Signal::STOP);
     new.host(&["start", "--take-over"]).unwrap().ok().unwrap();
     new.rpc("donations:x", "donate", &gift("after")).unwrap();
+    let line = ["audit", "export", "--actor", "host:operator"];
+    let trail = new.done(&line).unwrap().stdout;
+    let starts = trail.lines().filter(|it| it.contains(r#""event":"start""#));
+    let starts: Vec<_> = starts.collect();
+    assert_eq!(starts.len(), 2, "{trail}");
+    assert!(starts[0].contains("take_over"), "{trail}");
     signal(paused, Signal::CONT);
     // Whatever it is told, it is not that this was taken: the connection may end first.
     if let Ok(answer) = client.push("donations:x", "donate", &gift("before")) {
@@ -118,6 +124,22 @@ fn a_paused_owner_writes_nothing_after_it_was_replaced_and_ends_with_5() {
     let state = new.state("donations:x").unwrap().state;
     let all = state.to_string();
     assert!(all.contains("after") && !all.contains("before"), "{all}");
+}
+
+#[test]
+fn a_home_that_knows_its_store_is_not_started_on_another_database() {
+    let home = home(&shared().database().unwrap());
+    home.start().unwrap();
+    home.stop().unwrap();
+    let known = std::fs::read(home.data().join("data/store.json")).unwrap();
+    let other = shared().database().unwrap();
+    home.configure(&format!("DATABASE_URL={other}")).unwrap();
+    let refused = home.host(&["start"]).unwrap().ends_with(5).unwrap();
+    assert!(refused.stderr.contains("store.json"), "{refused:?}");
+    let still = std::fs::read(home.data().join("data/store.json")).unwrap();
+    assert_eq!(still, known);
+    std::fs::remove_file(home.data().join("data/store.json")).unwrap();
+    home.start().unwrap();
 }
 
 #[test]

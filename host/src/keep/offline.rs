@@ -56,6 +56,11 @@ impl Offline {
         &self.journal
     }
 
+    /// Makes rows durable that belong to it.
+    pub(super) fn keep(&self, rows: Rows) -> Result<()> {
+        append(&self.journal, rows).map(drop)
+    }
+
     /// Records how it ended, and leaves the store in order.
     pub(super) fn end(self, outcome: &Outcome) -> Result<()> {
         let record = self.action.ended(unix_ms(), self.intent, outcome);
@@ -66,13 +71,18 @@ impl Offline {
 }
 
 fn write(journal: &Journal<Told>, record: Record) -> Result<Position> {
+    let rows = Rows {
+        record: Some(record),
+        ..Rows::default()
+    };
+    append(journal, rows)
+}
+
+fn append(journal: &Journal<Told>, rows: Rows) -> Result<Position> {
     let (token, told) = channel();
     let entry = Entry {
         incarnation: journal.incarnation(),
-        rows: Rows {
-            record: Some(record),
-            ..Rows::default()
-        },
+        rows,
         token,
     };
     let position = journal

@@ -1,11 +1,8 @@
 //! `host store ...`
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use host_cli::args::keep::Store as Command;
 use host_cli::{Client, Failure, Output, Progress, keep};
 use host_journal::{Archive, Options, Outcome, files, open_sqlite, postgres};
@@ -14,6 +11,7 @@ use host_upgrade::{BACKUP, missing, read_backup};
 use serde_json::json;
 
 use super::offline::Offline;
+use super::put_back::PutBack;
 use super::{archive, failed, is_running, replay, store_path};
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::PidFile;
@@ -54,7 +52,8 @@ fn backup(file: PathBuf, found: &Found, out: &mut Output<'_>) -> Result<u8, Fail
     let attempted = format!("back the store up to {}", file.display());
     let release = found.permanent()?.manifest.version;
     let arguments = json!({ "file": file });
-    let opened = open_sqlite(&path).map_err(|e| failed(&attempted, e))?;
+    let witness = found.home.witness();
+    let opened = open_sqlite(&path, Some(&witness)).map_err(|e| failed(&attempted, e))?;
     let action = Offline::begin(opened, "store/backup", arguments, &release);
     let action = action.map_err(|e| failed(&attempted, e))?;
     let mut described: Option<BackupManifest> = None;
@@ -96,7 +95,10 @@ fn check(
     progress.done();
     let attempted = format!("check the store {}", found.config()?.store.shown());
     let checked = checked.map_err(|e| failed(&attempted, e))?;
-    let mut report = host_control::report(checked);
+    let (key, id) = (found.home.anchor_key(), archive.store_id());
+    // What cannot be read of it was found above.
+    let anchor = host_control::anchor_problem(archive.trail(), id, &key);
+    let mut report = host_control::report(checked, anchor.ok().flatten());
     if replays && report.ok {
         let replayed = replay::replay(archive, found)?;
         report.ok = replayed.violations.is_empty();
@@ -118,6 +120,11 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
             )));
         }
     }
+    if let Err(error) = fs::metadata(file) {
+        return Err(refuse(format!(
+            "{error}; name a file of `host store backup`"
+        )));
+    }
     let options = Options {
         path: file.to_owned(),
     };
@@ -131,21 +138,19 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
         )));
     }
     let progress = Progress::new(out.is_json());
-    let checked = backup.check(|position, of| progress.tell(position.0, of.0));
+    let put = PutBack {
+        file,
+        path: &path,
+        manifest: &manifest,
+        home: &found.home,
+    };
+    let put = put.run(&backup, |position, of| progress.tell(position.0, of.0));
     progress.done();
-    let checked = checked.map_err(|e| failed(&attempted, e))?;
-    if let Some(first) = checked.findings.first() {
-        return Err(Failure::look(
-            "damaged",
-            format!(
-                "{attempted}: {} is damaged: {}; take another backup",
-                first.what, first.problem
-            ),
-        ));
-    }
+    put.map_err(|error| match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) => failed(&attempted, error),
+    })?;
     drop(backup);
-    let put = put_back(file, &path, &manifest);
-    put.map_err(|e| failed(&attempted, e))?;
     let home = &found.home;
     home.set_permanent(&manifest.release)
         .map_err(home_failure)?;
@@ -158,52 +163,20 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
     keep::restored(&report, out)
 }
 
-/// Copies the backup beside the store's place, records there that it is put back and
-/// by whom, and only then gives it the store's name.
-fn put_back(file: &Path, path: &Path, manifest: &BackupManifest) -> Result<()> {
-    let partial = files::beside(path, ".restoring");
-    let cleared = || {
-        for name in [partial.clone(), files::beside(&partial, ".lock")] {
-            // It has its name by now, or is of no use.
-            let _ = fs::remove_file(name);
-        }
-    };
-    cleared();
-    let put = || -> Result<()> {
-        copy(file, &partial).with_context(|| format!("copy it to {}", partial.display()))?;
-        let arguments = json!({"file": file, "made_ms": manifest.time_ms});
-        let opened = open_sqlite(&partial)?;
-        Offline::begin(opened, "store/restore", arguments, &manifest.release)?
-            .end(&Outcome::done())?;
-        File::open(&partial)?.sync_all()?;
-        files::name(&partial, path).with_context(|| format!("name it {}", path.display()))
-    };
-    let ended = put();
-    cleared();
-    ended
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut options = OpenOptions::new();
-    let mut target = options.write(true).create_new(true).mode(0o600).open(to)?;
-    io::copy(&mut File::open(from)?, &mut target)?;
-    target.sync_all()
-}
-
 fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let _alone = alone(found, "migrate the store")?;
     let store = found.config()?.store;
     let attempted = format!("migrate the store {}", store.shown());
     let migrated = match &store {
         config::Store::Sqlite { path, .. } => {
-            host_journal::migrate(&Options { path: path.clone() })
+            host_journal::migrate(&Options { path: path.clone() }, Some(&found.home.witness()))
         }
         config::Store::Postgres { address, .. } => postgres::migrate(address),
     };
-    let migrated = migrated.map_err(|e| refused(&attempted, e))?;
+    let migrated = migrated.map_err(|e| match e.must_look() {
+        true => failed(&attempted, e),
+        false => refused(&attempted, e),
+    })?;
     let (from, to) = (migrated.from, migrated.to);
     if from != to {
         let arguments = json!({"from": from, "to": to});

@@ -373,7 +373,9 @@ impl Actors {
             let closed = || Lost::NotApplied("the journal is closed".into());
             match self.journal.append(entry) {
                 Ok(position) => {
-                    let written = receiver.await.unwrap_or_else(|_| Err(closed()));
+                    // The writer has ended without a word: it may have been written.
+                    let unanswered = || Lost::Unknown("the journal's writer has ended".into());
+                    let written = receiver.await.unwrap_or_else(|_| Err(unanswered()));
                     return written.map(|()| position);
                 }
                 Err(refused) if refused.reason == RefusedReason::StaleIncarnation => {}

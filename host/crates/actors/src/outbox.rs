@@ -292,7 +292,7 @@ impl Actors {
         };
         let attempt = self.courier.deliver(Delivery {
             url: row.url.clone(),
-            key: format!("{}/{id}", self.journal.store_id()),
+            key: self.journal.webhook_key(id),
             name: row.name.clone(),
             body: body.clone(),
         });

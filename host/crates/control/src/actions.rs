@@ -24,6 +24,9 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// How long a record of an action may take to become durable: far above any commit.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What is begun though it cannot be recorded.
+const STOP: &str = "stop";
+
 /// An action whose intent is durable. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Intent(Arc<Inner>);
@@ -108,10 +111,11 @@ async fn begin(control: &Arc<Control>, request: Request) -> Result<(Intent, Requ
         release: control.actors.release().version.clone(),
         name,
     };
-    let position = match write(&control.actors, action.intended(unix_ms())).await {
+    let intended = write_intent(&control.actors, &action).await;
+    let position = match intended {
         Ok(position) => Some(position),
         // A host whose store takes nothing must still be stopped.
-        Err(lost) if action.name == "stop" => {
+        Err(lost) if action.name == STOP => {
             tracing::error!(by = action.principal, %lost, "a stop is not in the audit trail");
             None
         }
@@ -162,10 +166,41 @@ fn outcome(response: &Response) -> Outcome {
 
 async fn write(actors: &Actors, record: Record) -> Result<Position, Lost> {
     let written = tokio::time::timeout(RECORD_TIMEOUT, actors.record_action(record)).await;
-    written.unwrap_or_else(|_| {
-        let seconds = RECORD_TIMEOUT.as_secs();
-        Err(Lost::Unknown(
-            format!("the store has not answered within {seconds} s").into(),
-        ))
-    })
+    written.unwrap_or_else(|_| Err(too_late()))
+}
+
+/// As [`write`]; an intent that becomes durable after that has an outcome all the same:
+/// that it was not begun.
+async fn write_intent(actors: &Arc<Actors>, action: &Action) -> Result<Position, Lost> {
+    let mut writing = tokio::spawn({
+        let (actors, record) = (Arc::clone(actors), action.intended(unix_ms()));
+        async move { actors.record_action(record).await }
+    });
+    if let Ok(written) = tokio::time::timeout(RECORD_TIMEOUT, &mut writing).await {
+        let ended = || Lost::Unknown("the record's task has ended".into());
+        return written.unwrap_or_else(|_| Err(ended()));
+    }
+    let (actors, action) = (Arc::clone(actors), action.clone());
+    // A stop is begun without its record.
+    if action.name != STOP {
+        tokio::spawn(async move {
+            let Ok(Ok(intent)) = writing.await else {
+                return;
+            };
+            let outcome = Outcome {
+                outcome: "not_begun".to_owned(),
+                message: "its intent was durable too late".to_owned(),
+            };
+            let record = action.ended(unix_ms(), intent, &outcome);
+            if let Err(lost) = actors.record_action(record).await {
+                tracing::error!(action = action.name, %lost, "that an operator's action was not begun is not in the audit trail");
+            }
+        });
+    }
+    Err(too_late())
+}
+
+fn too_late() -> Lost {
+    let seconds = RECORD_TIMEOUT.as_secs();
+    Lost::Unknown(format!("the store has not answered within {seconds} s").into())
 }

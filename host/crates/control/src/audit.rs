@@ -77,6 +77,15 @@ pub fn verify_with(
         let position = so_far.last.0;
         say(&Verifying::Progress { position, of })
     };
+    let anchor = trail.anchor().ok().flatten();
+    let foreign = anchor.and_then(|it| foreign(&it, store_id, public_key.as_deref()));
+    if let Some(problem) = foreign {
+        return Ok(Verifying::Broken {
+            problem,
+            first: None,
+            last: None,
+        });
+    }
     match trail.verify(tell) {
         Ok(verified) => Ok(Verifying::Verified(Proof {
             store_id: store_id.to_owned(),
@@ -101,6 +110,38 @@ pub fn verify_with(
     }
 }
 
+/// Why the anchor at which the chain of the store `store_id` begins is not this home's,
+/// whose key is in the file `key`; none without an anchor, or a key to hold it against.
+///
+/// # Errors
+///
+/// As [`verify_with`].
+pub fn anchor_problem(
+    trail: Trail<'_>,
+    store_id: &str,
+    key: &Path,
+) -> Result<Option<String>, VerifyError> {
+    let public_key = AnchorKey::read(key)?.map(|key| key.public());
+    let anchor = trail.anchor()?;
+    Ok(anchor.and_then(|it| foreign(&it, store_id, public_key.as_deref())))
+}
+
+fn foreign(anchor: &Anchor, store_id: &str, public_key: Option<&str>) -> Option<String> {
+    let public_key = public_key?;
+    let signed_by = hex::encode(&anchor.public_key);
+    if signed_by != public_key {
+        return Some(format!(
+            "the anchor at which the chain begins was signed by the key {signed_by}, and data/anchor.key is of {public_key}: it is forged, or the key is another one than the store's; put the right key back, or restore the store from a backup"
+        ));
+    }
+    (anchor.store_id != store_id).then(|| {
+        format!(
+            "the anchor at which the chain begins was signed for the store {}, and this is {store_id}; restore the store from a backup",
+            anchor.store_id
+        )
+    })
+}
+
 /// A chain could not be verified at all.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -120,5 +161,92 @@ fn anchor_row(anchor: &Anchor) -> AnchorRow {
         records: anchor.records,
         time_ms: anchor.time_ms,
         public_key: hex::encode(&anchor.public_key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host_journal::{Entry, Journal, Options, Position, Record, Rows, Snapshot};
+    use host_model::{ActorId, Version};
+
+    use super::*;
+
+    /// A store whose first groups are removed, for which this key has signed.
+    fn anchored(path: &Path, key: &AnchorKey) -> Journal<()> {
+        let (sender, done) = std::sync::mpsc::channel();
+        let journal = Journal::open(
+            Options {
+                path: path.to_owned(),
+            },
+            move |entries| entries.into_iter().for_each(|it| sender.send(it).unwrap()),
+        )
+        .unwrap();
+        let commit = |rows: Rows| {
+            let entry = Entry {
+                incarnation: journal.incarnation(),
+                rows,
+                token: (),
+            };
+            journal.append(entry).unwrap();
+            done.recv().unwrap().result.unwrap();
+        };
+        let actor: ActorId = "donations:a".parse().unwrap();
+        let version: Version = "0.1.0".parse().unwrap();
+        for seq in 1..=4 {
+            commit(Rows {
+                record: Some(Record {
+                    actor: ActorId::clone(&actor),
+                    seq,
+                    version: Version::clone(&version),
+                    time_ms: 1,
+                    command: "donate".to_owned(),
+                    payload: "{}".into(),
+                    event: "{}".into(),
+                    principal: String::new(),
+                    idempotency_key: None,
+                }),
+                ..Rows::default()
+            });
+        }
+        commit(Rows {
+            snapshot: Some(Snapshot {
+                actor,
+                seq: 4,
+                time_ms: 1,
+                version,
+                state_schema: 1,
+                state: "{}".into(),
+                carries: Vec::new(),
+            }),
+            ..Rows::default()
+        });
+        let removal = journal.removal(key, Position(4), i64::MAX, 7).unwrap();
+        commit(removal.unwrap().rows());
+        journal
+    }
+
+    #[test]
+    fn an_anchor_that_another_key_has_signed_is_a_forged_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name| folder.path().join(name);
+        let key = AnchorKey::read_or_make(&file("anchor.key")).unwrap();
+        AnchorKey::read_or_make(&file("other.key")).unwrap();
+        let journal = anchored(&file("host.db"), &key);
+        let (trail, id) = (journal.trail().unwrap(), journal.store_id());
+        let verified = |id, key| {
+            let said = verify_with(trail, id, &file(key), &mut |_| ControlFlow::Continue(()));
+            let problem = anchor_problem(trail, id, &file(key)).unwrap();
+            let holds = matches!(said.unwrap(), Verifying::Verified(_));
+            assert_eq!(holds, problem.is_none());
+            problem.unwrap_or_default()
+        };
+        assert_eq!(verified(id, "anchor.key"), "");
+        assert_eq!(
+            verified(id, "no.key"),
+            "",
+            "there is nothing to hold it against"
+        );
+        assert!(verified(id, "other.key").contains("forged"));
+        assert!(verified("another", "anchor.key").contains("for the store"));
     }
 }

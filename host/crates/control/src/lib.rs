@@ -45,7 +45,7 @@ use host_upgrade::Upgrader;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-pub use audit::verify_with as verify;
+pub use audit::{anchor_problem, verify_with as verify};
 pub use export::{ExportError, export};
 pub use metrics::render as metrics;
 pub use server::{ControlServer, ListenError, admin};
@@ -74,6 +74,10 @@ pub struct Control {
     pub started: Instant,
     /// Rung when an operator wants the host to end.
     pub stop: Arc<Notify>,
+    /// Whether there is a keeper that can boot this host anew; or why not.
+    pub keeper: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Has the keeper end this host and boot it anew.
+    pub restart: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 /// See [`Control::gateway`].

@@ -110,6 +110,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/store/pin", post(pins::pin))
         .route("/v1/store/unpin", post(pins::unpin))
         .route("/v1/stop", post(stop))
+        .route("/v1/restart", post(restart))
         .fallback(unknown)
         .method_not_allowed_fallback(extract::wrong_method)
         // What is recorded is read whole before, and bounded there.
@@ -138,6 +139,19 @@ async fn stop(
     intent.end(Outcome::done()).await;
     control.stop.notify_one();
     (StatusCode::ACCEPTED, Extension(Later), "{}")
+}
+
+async fn restart(
+    State(control): State<Arc<Control>>,
+    Extension(intent): Extension<Intent>,
+) -> Result<impl IntoResponse, Refusal> {
+    // Before the keeper has the journal closed; a failure is recorded by who called this.
+    if let Err(why) = (control.keeper)() {
+        return Err(Refusal::new(StatusCode::CONFLICT, "no_keeper", why));
+    }
+    intent.end(Outcome::done()).await;
+    (control.restart)().map_err(|why| Refusal::new(StatusCode::CONFLICT, "no_keeper", why))?;
+    Ok((StatusCode::ACCEPTED, Extension(Later), "{}"))
 }
 
 async fn unknown() -> Refusal {

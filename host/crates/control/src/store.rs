@@ -17,6 +17,7 @@ use host_model::keep::{
 use host_upgrade::{BACKUP, Releases, describe};
 
 use crate::Control;
+use crate::audit::anchor_problem;
 use crate::extract::Body;
 use crate::problem::Refusal;
 use crate::stream::{TELL_EVERY, answer};
@@ -85,7 +86,8 @@ pub(crate) async fn check(State(control): State<Arc<Control>>) -> Result<Respons
             let _gone = to.document(said);
         };
         let mut told = Instant::now();
-        let checked = control.actors.journal().check(|position, of| {
+        let journal = control.actors.journal();
+        let checked = journal.check(|position, of| {
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
                 let (position, of) = (position.0, of.0);
@@ -93,7 +95,13 @@ pub(crate) async fn check(State(control): State<Arc<Control>>) -> Result<Respons
             }
         });
         match checked {
-            Ok(checked) => say(&Checking::Checked(report(checked))),
+            Ok(checked) => {
+                let failed = |e: &dyn std::error::Error| Refusal::internal("check the store", e);
+                let trail = journal.trail().map_err(|e| failed(&e))?;
+                let anchor = anchor_problem(trail, journal.store_id(), &control.anchor_key);
+                // What cannot be read of it was found above.
+                say(&Checking::Checked(report(checked, anchor.ok().flatten())));
+            }
             Err(error) => return Err(Refusal::internal("check the store", &error)),
         }
         Ok(())
@@ -101,14 +109,18 @@ pub(crate) async fn check(State(control): State<Arc<Control>>) -> Result<Respons
     .await
 }
 
-/// A check as it is reported.
+/// A check as it is reported, with what [`anchor_problem`] has found.
 #[must_use]
-pub fn report(checked: Checked) -> CheckReport {
+pub fn report(checked: Checked, anchor: Option<String>) -> CheckReport {
     let damages = checked.findings.into_iter().map(|finding| DamageRow {
         what: finding.what,
         problem: finding.problem,
     });
-    let damages: Vec<_> = damages.collect();
+    let anchor = anchor.map(|problem| DamageRow {
+        what: "the anchor at which the chain begins".to_owned(),
+        problem,
+    });
+    let damages: Vec<_> = damages.chain(anchor).collect();
     CheckReport {
         ok: damages.is_empty(),
         damages,

@@ -81,7 +81,10 @@ impl Anchor {
 }
 
 /// The home's key, of which anchors are signed.
-pub struct AnchorKey(Ed25519KeyPair);
+pub struct AnchorKey {
+    pair: Ed25519KeyPair,
+    is_new: bool,
+}
 
 /// The key cannot be read or made.
 #[derive(Debug, Error)]
@@ -116,8 +119,13 @@ impl AnchorKey {
         let seed: [u8; 32] = hex::decode(text.trim())
             .ok_or_else(|| failed("it is no key of 64 hexadecimal digits".to_owned()))?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed);
-        pair.map(|pair| Some(Self(pair)))
-            .map_err(|e| failed(e.to_string()))
+        pair.map(|pair| {
+            Some(Self {
+                pair,
+                is_new: false,
+            })
+        })
+        .map_err(|e| failed(e.to_string()))
     }
 
     /// The key in the file `path`, which is made where there is none: its owner's
@@ -143,20 +151,27 @@ impl AnchorKey {
         // As a whole: half a key would be a lost one.
         let text = format!("{}\n", hex::encode(&seed));
         files::replace(path, text.as_bytes(), 0o600).map_err(|e| failed(e.to_string()))?;
-        Ok(Self(pair))
+        Ok(Self { pair, is_new: true })
     }
 
     /// The public key, 64 hexadecimal digits.
     #[must_use]
     pub fn public(&self) -> String {
-        hex::encode(self.0.public_key().as_ref())
+        hex::encode(self.pair.public_key().as_ref())
+    }
+
+    /// Whether it was made just now: a home without a key takes the anchor of the store
+    /// that it was given for its own.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// An anchor with its signature and its key.
     pub(crate) fn sign(&self, mut anchor: Anchor) -> Anchor {
-        let key = self.0.public_key().as_ref();
+        let key = self.pair.public_key().as_ref();
         anchor.public_key = key.try_into().expect("an Ed25519 key has 32 bytes");
-        let signature = self.0.sign(&anchor.signed());
+        let signature = self.pair.sign(&anchor.signed());
         let signature = signature.as_ref();
         anchor.signature = signature.try_into().expect("its signature has 64 bytes");
         anchor

@@ -69,9 +69,7 @@ impl Archive {
             let states = page.iter();
             versions.extend(states.map(|it| (it.id.plugin().to_owned(), it.version.clone())));
         }
-        let Some(meta) = self.reader.meta()? else {
-            return Ok(versions);
-        };
+        let meta = self.trail().meta()?;
         let mut behind = Position(meta.tail_start.0.saturating_sub(1));
         loop {
             let page = self.trail().page(behind, GROUPS_AT_ONCE)?;

@@ -1,15 +1,17 @@
 //! The journal as the audit trail: all records in order, and whether the chain holds.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use host_model::ActorId;
 
 use crate::anchor::{ANCHOR, Anchor};
 use crate::chain::{Chain, Damage};
+use crate::claims::lacks;
 use crate::error::ReadError;
 use crate::group::{self, Hash};
 use crate::sealed::open_record;
-use crate::store::{GROUPS_AT_ONCE, GroupRow, Meta, Reader};
+use crate::store::{GROUPS_AT_ONCE, GroupRow, Meta, ROWS_AT_ONCE, Reader};
 use crate::{Position, Record};
 
 /// How often a pass begins anew because groups were removed under it.
@@ -66,12 +68,15 @@ impl<'a> Trail<'a> {
     ) -> Result<Verified, ReadError> {
         self.stable(|anchor| {
             let mut walk = self.walk(anchor)?;
+            walk.last = Some(HashMap::new());
             while walk.next(&mut |_, _| ControlFlow::Continue(()))? {
                 if tell(&walk.verified).is_break() {
                     return Ok(walk.verified);
                 }
             }
-            walk.end()
+            walk.end()?;
+            walk.snapshots()?;
+            Ok(walk.verified)
         })
     }
 
@@ -81,7 +86,18 @@ impl<'a> Trail<'a> {
     ///
     /// The store's.
     pub fn end(&self) -> Result<Option<Position>, ReadError> {
-        Ok(self.reader.meta()?.map(|meta| meta.last))
+        Ok(self.reader.own()?.map(|own| own.meta.last))
+    }
+
+    /// What the store says of itself.
+    pub(crate) fn meta(&self) -> Result<Meta, ReadError> {
+        let damaged = |problem: String| ReadError::Damaged {
+            what: "the store's own row".to_owned(),
+            problem,
+        };
+        let own = self.reader.own()?;
+        let own = own.ok_or_else(|| damaged("it is not there".to_owned()))?;
+        own.believed().map_err(damaged)
     }
 
     /// Gives `each` every record in order, after it has checked its group and all
@@ -168,8 +184,8 @@ impl<'a> Trail<'a> {
             let anchor = self.anchor()?;
             attempts += 1;
             match pass(anchor.clone()) {
-                Err(ReadError::Chain(_)) if attempts < ATTEMPTS_MAX && self.anchor()? != anchor => {
-                }
+                Err(ReadError::Chain(_) | ReadError::Damaged { .. })
+                    if attempts < ATTEMPTS_MAX && self.anchor()? != anchor => {}
                 ended => return ended,
             }
         }
@@ -181,12 +197,13 @@ impl<'a> Trail<'a> {
             None => (Hash::default(), Position(0)),
         };
         // Read first: the group that it names must come by.
-        let meta = self.reader.meta()?;
+        let meta = self.meta()?;
         Ok(Walk {
             reader: self.reader,
             chain: Chain::behind(hash, last),
-            ends: meta.as_ref().is_none_or(|meta| meta.hash == hash),
+            ends: meta.hash == hash,
             meta,
+            last: None,
             broken_off: false,
             verified: Verified {
                 groups: 0,
@@ -206,7 +223,9 @@ type HandOver<'f> = dyn FnMut(&GroupRow, Vec<(Position, Record)>) -> ControlFlow
 struct Walk<'a> {
     reader: &'a dyn Reader,
     chain: Chain,
-    meta: Option<Meta>,
+    meta: Meta,
+    /// Sequence of each actor's last record, where that is asked for.
+    last: Option<HashMap<ActorId, u64>>,
     /// Whether the last group that the store knows of has come by.
     ends: bool,
     /// Whether it was ended before.
@@ -229,7 +248,16 @@ impl Walk<'_> {
             self.verified.records += records.len() as u64;
             self.verified.last = group.last;
             self.verified.hash = group.hash;
-            self.ends |= self.meta.as_ref().is_some_and(|it| it.hash == group.hash);
+            if self.meta.hash == group.hash {
+                self.ends = true;
+                if group.last > self.meta.last {
+                    return Err(self.chain.ends_behind(&self.meta).into());
+                }
+            }
+            if let Some(last) = &mut self.last {
+                let of_actors = records.iter().filter(|(_, record)| !record.is_action());
+                last.extend(of_actors.map(|(_, it)| (it.actor.clone(), it.seq)));
+            }
             if hand_over(group, records).is_break() {
                 self.broken_off = true;
                 return Ok(false);
@@ -254,9 +282,38 @@ impl Walk<'_> {
     }
 
     fn end(&self) -> Result<Verified, ReadError> {
-        match &self.meta {
-            Some(meta) if !self.ends && !self.broken_off => Err(self.chain.missing(meta).into()),
-            _ => Ok(self.verified.clone()),
+        match self.ends || self.broken_off {
+            true => Ok(self.verified.clone()),
+            false => Err(self.chain.missing(&self.meta).into()),
+        }
+    }
+
+    /// Whether the records that snapshots include have come by, or were removed: of those
+    /// snapshots that were there when the pass began.
+    fn snapshots(&self) -> Result<(), ReadError> {
+        let Some(last) = &self.last else {
+            return Ok(());
+        };
+        let removed = self.verified.anchor.as_ref().map_or(0, |it| it.records);
+        let mut after = Position(0);
+        loop {
+            let page = self.reader.inspect().snapshot_keys(after, ROWS_AT_ONCE)?;
+            let Some(end) = page.last() else {
+                return Ok(());
+            };
+            after = end.position;
+            for key in page.iter().filter(|key| key.position <= self.meta.last) {
+                let seq = key.actor.parse().ok().and_then(|it: ActorId| last.get(&it));
+                if let Some(problem) = lacks(key.seq, seq.copied(), removed) {
+                    return Err(ReadError::Damaged {
+                        what: format!(
+                            "the snapshot of {} at position {}",
+                            key.actor, key.position.0
+                        ),
+                        problem,
+                    });
+                }
+            }
         }
     }
 }

@@ -87,8 +87,9 @@ impl Partial {
             let options = options.write(true).create(true).truncate(false);
             let file = options.mode(0o600).open(&path)?;
             file.try_lock()?;
-            // What a host that died has left.
+            // What a host that died has left: SQLite would play it onto the new copy.
             file.set_len(0)?;
+            files::remove_beside(&path)?;
             Ok(file)
         };
         match make() {
@@ -124,5 +125,6 @@ impl Drop for Partial {
     fn drop(&mut self) {
         // It has its name by now, or is of no use.
         let _ = std::fs::remove_file(&self.path);
+        let _ = files::remove_beside(&self.path);
     }
 }

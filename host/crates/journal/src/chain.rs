@@ -62,6 +62,13 @@ impl Chain {
         let in_place = frames
             .iter()
             .all(|frame| (group.first..=group.last).contains(&frame.position));
+        // Whose row is exact names its first and its last record.
+        let named = (Some(group.first), Some(group.last));
+        let exact = (
+            frames.first().map(|it| it.position),
+            frames.last().map(|it| it.position),
+        );
+        let in_place = in_place && (!group.exact || named == exact);
         if frames.len() != group.records as usize || !in_place || group.first <= self.last {
             return Err(damaged("its records are not the ones its row announces"));
         }
@@ -79,11 +86,22 @@ impl Chain {
         Ok(frames)
     }
 
-    /// The store's own row names the last group: none may be missing behind it.
+    /// The store's own row names the last group: none may be missing behind it, and it
+    /// cannot end before that one does.
     pub(crate) fn ends_with(&self, meta: &Meta) -> Result<(), Damage> {
         match self.hash {
             Some(hash) if hash != meta.hash => Err(self.missing(meta)),
+            _ if self.last > meta.last => Err(self.ends_behind(meta)),
             _ => Ok(()),
+        }
+    }
+
+    /// The last group, which stands behind the store's end.
+    pub(crate) fn ends_behind(&self, meta: &Meta) -> Damage {
+        Damage {
+            first: Position(meta.last.0 + 1),
+            last: self.last,
+            problem: "it stands behind the position at which the store says that it ends".into(),
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! Everything is seen as it was at one moment, so a host may go on committing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use host_model::ActorId;
 use thiserror::Error;
 
 use crate::chain::Chain;
+use crate::claims::lacks;
 use crate::error::{ReadError, StoreError};
 use crate::group::Hash;
 use crate::heads::Heads;
@@ -59,10 +60,13 @@ pub(crate) fn check(
     mut tell: impl FnMut(Position, Position),
 ) -> Result<Checked, CheckError> {
     let frozen = reader.inspect().frozen()?;
-    let meta = frozen.meta()?.ok_or_else(|| ReadError::Damaged {
+    let own = frozen.own()?.ok_or_else(|| ReadError::Damaged {
         what: "the store's own row".to_owned(),
         problem: "it is not there".to_owned(),
     })?;
+    let believed = own.clone().believed();
+    let problem = believed.as_ref().err().cloned();
+    let meta = believed.unwrap_or(own.meta);
     let mut check = Check {
         reader: &*frozen,
         inspect: frozen.inspect(),
@@ -70,8 +74,13 @@ pub(crate) fn check(
         checked: Checked::default(),
         away: None,
         last: HashMap::new(),
-        actors: HashSet::new(),
+        is_whole: true,
+        removed: 0,
+        snapshots: HashMap::new(),
     };
+    if let Some(problem) = problem {
+        check.find("the store's own row", problem);
+    }
     check.pages();
     check.groups(&mut tell);
     check.snapshots();
@@ -92,8 +101,12 @@ struct Check<'a> {
     away: Option<StoreError>,
     /// Sequence and time of each actor's last record.
     last: HashMap<ActorId, (u64, i64)>,
-    /// Those with a snapshot.
-    actors: HashSet<String>,
+    /// Whether `last` has them all.
+    is_whole: bool,
+    /// Records that were removed for their age.
+    removed: u64,
+    /// Sequence of each actor's last snapshot.
+    snapshots: HashMap<String, u64>,
 }
 
 impl Check<'_> {
@@ -129,7 +142,10 @@ impl Check<'_> {
 
     fn groups(&mut self, tell: &mut dyn FnMut(Position, Position)) {
         let (hash, last) = match Trail::new(self.reader).anchor() {
-            Ok(Some(anchor)) => (anchor.hash, anchor.position),
+            Ok(Some(anchor)) => {
+                self.removed = anchor.records;
+                (anchor.hash, anchor.position)
+            }
             Ok(None) => (Hash::default(), Position(0)),
             Err(error) => {
                 self.find("the anchor at which the chain begins", error.to_string());
@@ -144,6 +160,7 @@ impl Check<'_> {
                 Ok(page) => page,
                 Err(error) => {
                     let what = format!("the groups behind position {}", after.0);
+                    self.is_whole = false;
                     return self.fail(what, error);
                 }
             };
@@ -162,7 +179,7 @@ impl Check<'_> {
                         let what = format!("the group that begins at position {}", first.0);
                         self.fail(what, error);
                         chain = Chain::default();
-                        self.last.clear();
+                        self.lose();
                     }
                 }
             }
@@ -171,7 +188,19 @@ impl Check<'_> {
             let missing = chain.missing(&self.meta);
             let what = format!("the groups from position {}", missing.first.0);
             self.find(what, missing.problem);
+            self.is_whole = false;
         }
+        if chain.last() > self.meta.last {
+            let behind = chain.ends_behind(&self.meta);
+            let what = format!("the group that ends at position {}", behind.last.0);
+            self.find(what, behind.problem);
+        }
+    }
+
+    /// A group cannot be read: of some actors the last record is not known.
+    fn lose(&mut self) {
+        self.last.clear();
+        self.is_whole = false;
     }
 
     fn group(&mut self, group: &GroupRow, chain: &mut Chain) {
@@ -189,7 +218,7 @@ impl Check<'_> {
                 self.find(what(), damage.problem);
                 // Those behind it are held to what its row says.
                 *chain = Chain::behind(group.hash, group.last);
-                self.last.clear();
+                self.lose();
                 return;
             }
         };
@@ -248,7 +277,7 @@ impl Check<'_> {
                     );
                     self.find(what, problem);
                 }
-                self.actors.insert(key.actor);
+                self.snapshots.insert(key.actor, key.seq);
             }
         }
     }
@@ -279,16 +308,15 @@ impl Check<'_> {
         if key.position > self.meta.last {
             return Some("it stands behind the journal's end".to_owned());
         }
-        let (seq, _) = self.last.get(&snapshot.actor)?;
-        (snapshot.seq > *seq).then(|| {
-            format!(
-                "it includes {} records, and the journal has {seq}",
-                snapshot.seq
-            )
-        })
+        let last = self.last.get(&snapshot.actor).map(|(seq, _)| *seq);
+        match last.is_some() || self.is_whole {
+            true => lacks(snapshot.seq, last, self.removed),
+            false => None,
+        }
     }
 
-    /// What a start would say, and whether the store counts its actors right.
+    /// What a start would say, whether it would find all records, and whether the store
+    /// counts its actors right.
     fn tails(&mut self) {
         let heads = match recover::recover(self.reader, &self.meta) {
             Ok(heads) => heads,
@@ -298,15 +326,34 @@ impl Check<'_> {
             }
             Err(_) => return,
         };
+        if self.checked.findings.is_empty() {
+            self.heads(&heads);
+        }
         let tails = Heads::shards().flat_map(|shard| heads.list(shard, "", None, usize::MAX));
-        let new = tails.filter(|(actor, _)| !self.actors.contains(actor.as_str()));
-        let found = self.actors.len() + new.count();
+        let new = tails.filter(|(actor, _)| !self.snapshots.contains_key(actor.as_str()));
+        let found = self.snapshots.len() + new.count();
         if found as u64 != self.meta.known && self.checked.findings.is_empty() {
             let problem = format!(
                 "it counts {} actors, and there are {found}",
                 self.meta.known
             );
             self.find("the store's own row", problem);
+        }
+    }
+
+    /// Whether a start comes to the last record of each actor.
+    fn heads(&mut self, heads: &Heads) {
+        let last = std::mem::take(&mut self.last);
+        for (actor, (seq, _)) in &last {
+            let covered = self.snapshots.get(actor.as_str()).copied().unwrap_or(0);
+            let found = heads.get(actor).map_or(covered, |head| head.seq);
+            if found < *seq {
+                let problem = format!(
+                    "it would find {found} records of {actor}, and the journal has {seq}: the tail begins before position {}",
+                    self.meta.tail_start.0
+                );
+                self.find("what a start reads", problem);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rusqlite::ErrorCode;
 use thiserror::Error;
 
 use crate::Position;
@@ -97,6 +98,23 @@ impl StoreError {
         }
     }
 
+    /// Whether SQLite says that the file is no whole database, or a value is none of ours.
+    fn is_damage(&self) -> bool {
+        let Some(error) = self.source.downcast_ref::<rusqlite::Error>() else {
+            return false;
+        };
+        let unreadable = matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
+        );
+        let code = error.sqlite_error_code();
+        unreadable
+            || matches!(
+                code,
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            )
+    }
+
     /// The error and its sources in one line, for a message that travels without them.
     pub(crate) fn in_full(&self) -> String {
         format!("{self}: {}", self.source)
@@ -177,7 +195,7 @@ pub enum OpenError {
     },
     /// The store has lost what this home knows that it had.
     #[error(
-        "{why}. Nothing was changed or rebuilt. Point DATABASE_URL at the server that has it all; or, if what is missing is given up, remove {} and start again",
+        "{why}. Nothing was changed or rebuilt. Point DATABASE_URL at the store that has it all, or put its files back; or, if this is meant, remove {} and start again",
         witness.display()
     )]
     Behind {
@@ -185,6 +203,29 @@ pub enum OpenError {
         why: String,
         /// The file that knows it.
         witness: PathBuf,
+    },
+    /// A log without its database.
+    #[error(
+        "{} is not there, or empty, and the log beside it is not: put the database back, or move its log away",
+        path.display()
+    )]
+    Torn {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The row in which the store says what it is does not hold.
+    #[error("the store's own row is damaged: {problem}; restore the store from a backup")]
+    OwnRow {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What the keys of webhooks are made of cannot be read.
+    #[error(
+        "the store's value store/timelines is damaged: {problem}; restore the store from a backup"
+    )]
+    Timelines {
+        /// What is wrong with it.
+        problem: String,
     },
     /// A newer host has written here.
     #[error("the store has schema {found}, this host knows {known}: start the newer host")]
@@ -206,7 +247,7 @@ pub enum OpenError {
         problem: String,
     },
     /// There is nothing to read.
-    #[error("{} is not there: the home has no store yet", path.display())]
+    #[error("{} is not there, or empty: there is no store", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
@@ -230,6 +271,24 @@ pub enum OpenError {
     /// The store refused a statement.
     #[error("the store could not be opened")]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    /// Whether what is stored is damaged, or not what it was: another start finds the same,
+    /// and an operator must look.
+    #[must_use]
+    pub fn must_look(&self) -> bool {
+        match self {
+            Self::Behind { .. }
+            | Self::Torn { .. }
+            | Self::OwnRow { .. }
+            | Self::Timelines { .. }
+            | Self::Damaged(_)
+            | Self::Anchor { .. } => true,
+            Self::Store(error) => error.is_damage(),
+            _ => false,
+        }
+    }
 }
 
 /// Why something could not be read.

@@ -23,6 +23,48 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Removes what SQLite keeps beside a database while it is written to: of a copy that was
+/// not finished, it would be played onto the next one of that name.
+///
+/// # Errors
+///
+/// The system's.
+pub fn remove_beside(database: &Path) -> io::Result<()> {
+    for suffix in ["-wal", "-shm", "-journal"] {
+        match std::fs::remove_file(beside(database, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where a path leads: the file itself, or where it would be made. Two paths to one file
+/// have one such place, and SQLite puts its log beside that one.
+///
+/// # Errors
+///
+/// The system's: its folder is not there, or links lead in a circle.
+pub fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let folder = folder_of(&path).canonicalize()?;
+        let place = folder.join(path.file_name().unwrap_or_default());
+        match std::fs::read_link(&place) {
+            Ok(target) => path = folder.join(target),
+            Err(_) => return Ok(place),
+        }
+    }
+    Err(io::Error::other("its links lead in a circle"))
+}
+
+/// As many as Linux follows.
+const LINKS_MAX: usize = 40;
+
 /// Gives `path` this content and these permissions. Durable when it returns; the old or
 /// the new one, as a whole, at every moment before.
 ///
@@ -51,8 +93,12 @@ pub fn name(file: &Path, path: &Path) -> io::Result<()> {
 }
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    folder.unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -61,6 +107,25 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn all_paths_to_a_file_lead_to_one_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink("file", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("link", root.join("second")).unwrap();
+        for made in [false, true] {
+            if made {
+                fs::write(root.join("file"), "").unwrap();
+            }
+            for name in ["file", "link", "second"] {
+                assert_eq!(resolved(&root.join(name)).unwrap(), root.join("file"));
+            }
+        }
+        assert!(resolved(&root.join("nowhere/file")).is_err());
+        std::os::unix::fs::symlink("round", root.join("round")).unwrap();
+        assert!(resolved(&root.join("round")).is_err());
+    }
 
     #[test]
     fn what_is_there_is_replaced_and_never_taken_the_name_of() {

@@ -15,9 +15,10 @@ use crate::queue::Queue;
 use crate::sealed::Sealed;
 use crate::shared::{Counters, Shared, Stats};
 use crate::store::{Opened, Reader};
+use crate::timeline::{TIMELINES, Timelines};
 use crate::trouble::{Health, Trouble};
 use crate::writer::Writer;
-use crate::{Entry, Incarnation, Position, Settled, recover, sqlite};
+use crate::{Entry, Incarnation, OutboxId, Position, Settled, recover, sqlite};
 
 /// Which SQLite database to open. For PostgreSQL see [`crate::postgres`].
 #[derive(Debug, Clone)]
@@ -66,6 +67,7 @@ pub struct Journal<T> {
     pub(crate) shared: Arc<Shared<T>>,
     pub(crate) reader: Box<dyn Reader>,
     store_id: String,
+    timelines: Timelines,
     epoch: u64,
     writer: Mutex<Option<JoinHandle<()>>>,
     writer_id: ThreadId,
@@ -86,7 +88,7 @@ impl<T: Send + 'static> Journal<T> {
         options: Options,
         done: impl FnMut(Vec<Done<T>>) + Send + 'static,
     ) -> Result<Self, OpenError> {
-        Self::start(sqlite::open(&options.path)?, done)
+        Self::start(sqlite::open(&options.path, None)?, done)
     }
 
     /// A journal over an opened store: takes the same steps behind its opening as
@@ -105,8 +107,15 @@ impl<T: Send + 'static> Journal<T> {
             epoch,
             store_id,
             meta,
+            heads,
         } = opened;
-        let heads = recover::recover(&*reader, &meta)?;
+        let heads = match heads {
+            Some(heads) => heads,
+            None => recover::recover(&*reader, &meta)?,
+        };
+        let timelines = reader.value(TIMELINES)?;
+        let timelines = Timelines::open(timelines.as_deref())
+            .map_err(|problem| OpenError::Timelines { problem })?;
         let shared = Arc::new(Shared {
             queue: Queue::new(meta.last),
             heads: RwLock::new(heads),
@@ -134,6 +143,7 @@ impl<T: Send + 'static> Journal<T> {
             shared,
             reader,
             store_id,
+            timelines,
             epoch,
             writer_id: writer.thread().id(),
             writer: Mutex::new(Some(writer)),
@@ -210,6 +220,13 @@ impl<T: Send + 'static> Journal<T> {
     /// Names the store for ever.
     pub fn store_id(&self) -> &str {
         &self.store_id
+    }
+
+    /// The key by which a webhook's receiver knows a repetition: it stays the same for
+    /// ever, also in a store that was put back from a copy, and names no other one.
+    pub fn webhook_key(&self, id: OutboxId) -> String {
+        let name = self.timelines.name_at(id.position, &self.store_id);
+        format!("{name}/{id}")
     }
 
     /// One more at each opening; it rises further when the store was come back to.

@@ -49,6 +49,7 @@ mod backup;
 mod before;
 mod chain;
 mod check;
+mod claims;
 mod clock;
 mod entry;
 mod error;
@@ -63,9 +64,11 @@ mod many;
 mod migrate;
 mod migrations;
 mod outbox;
+mod own;
 pub mod pieces;
 mod plan;
 pub mod postgres;
+mod process;
 mod queue;
 mod reads;
 mod record;
@@ -77,8 +80,10 @@ mod shared;
 mod sqlite;
 pub mod store;
 mod tails;
+mod timeline;
 mod trouble;
 mod walk;
+mod witness;
 mod writer;
 
 pub use action::{Action, OPERATOR, Outcome, RESERVED};
@@ -107,6 +112,7 @@ pub use shared::Stats;
 pub use sqlite::open as open_sqlite;
 pub use store::{Listed, TimerMark};
 pub use trouble::Trouble;
+pub use witness::{forget, knows_a_store};
 
 /// Where an entry stands in the journal: 1, 2, 3, ... in the order of appending.
 /// Positions of failed entries are never given again.

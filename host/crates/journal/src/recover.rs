@@ -69,17 +69,26 @@ impl Recovery<'_> {
         let mut changes = Changes::default();
         for frame in frames {
             let record = open_record(frame.record).map_err(|problem| Damage::of(group, problem))?;
-            if record.is_action() || record.seq <= self.covered(&record.actor)? {
+            if record.is_action() {
+                continue;
+            }
+            let covered = self.covered(&record.actor)?;
+            if record.seq <= covered {
                 continue;
             }
             let before = match changes.get(&record.actor) {
                 Some(changed) => changed.clone(),
                 None => self.heads.get(&record.actor),
             };
-            let head = next_head(before, frame, &record).ok_or_else(|| {
+            let follows = covered + 1 == record.seq || before.is_some();
+            let head = next_head(before, frame, &record).filter(|_| follows);
+            let head = head.ok_or_else(|| {
                 Damage::of(
                     group,
-                    format!("record {} of {} does not follow", record.seq, record.actor),
+                    format!(
+                        "record {} of {} does not follow: one before it is missing, or the store names a wrong place where the tail begins",
+                        record.seq, record.actor
+                    ),
                 )
             })?;
             changes.insert(record.actor, Some(head));

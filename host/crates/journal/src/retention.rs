@@ -15,7 +15,7 @@ use crate::error::ReadError;
 use crate::group::Hash;
 use crate::heads::Heads;
 use crate::store::GroupRow;
-use crate::{Journal, Position, Rows};
+use crate::{Journal, Position, Rows, hex};
 
 /// Groups of one step, and their bytes: a step shares a commit with commands.
 const STEP_GROUPS_MAX: usize = 16;
@@ -87,7 +87,8 @@ impl<T: Send + 'static> Journal<T> {
 
     /// The next step of removing groups that end before `bound` and were committed
     /// before `before_ms`; none when there is nothing (more) to remove. `bound` is at
-    /// most [`needed_from`](Self::needed_from); `now_ms` goes into the anchor.
+    /// most [`needed_from`](Self::needed_from); `now_ms` goes into the anchor. On an anchor
+    /// that another key has signed only a [new](AnchorKey::is_new) one signs.
     ///
     /// # Errors
     ///
@@ -100,6 +101,13 @@ impl<T: Send + 'static> Journal<T> {
         now_ms: i64,
     ) -> Result<Option<Removal>, ReadError> {
         let before = self.trail()?.anchor()?;
+        let is_foreign = |before: &Anchor| hex::encode(&before.public_key) != key.public();
+        if !key.is_new() && before.as_ref().is_some_and(is_foreign) {
+            return Err(ReadError::Damaged {
+                what: "the anchor at which the chain begins".to_owned(),
+                problem: "it was signed by another key than this home's".to_owned(),
+            });
+        }
         let (hash, last) = match &before {
             Some(anchor) => (anchor.hash, anchor.position),
             None => (Hash::default(), Position(0)),
@@ -136,6 +144,23 @@ impl<T: Send + 'static> Journal<T> {
             anchor: key.sign(anchor),
             groups: removed,
             records,
+        }))
+    }
+
+    /// The anchor at which the chain begins, signed with another key, as a value to be
+    /// kept: for a home that was given the store, and takes it for its own.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn signed_anew(
+        &self,
+        key: &AnchorKey,
+    ) -> Result<Option<(String, Option<Bytes>)>, ReadError> {
+        let anchor = self.trail()?.anchor()?;
+        Ok(anchor.map(|anchor| {
+            let value = key.sign(anchor).value();
+            (ANCHOR.to_owned(), Some(Bytes::from(value)))
         }))
     }
 

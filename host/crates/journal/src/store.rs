@@ -10,6 +10,8 @@ use thiserror::Error;
 
 use crate::error::StoreError;
 use crate::group::Hash;
+use crate::heads::Heads;
+use crate::own::OwnRow;
 use crate::sealed::Placed;
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, PieceId, Position,
@@ -39,6 +41,19 @@ pub struct Group<'a> {
     pub records: Option<Records>,
     /// What the store's own row says afterwards.
     pub meta: Meta,
+}
+
+impl Group<'_> {
+    /// Positions of its first and its last record, for the row of its [`Records`].
+    pub(crate) fn recorded(&self) -> (Position, Position) {
+        let recorded = |entry: &&Placed| entry.sealed.record.is_some();
+        let first = self.entries.iter().find(recorded);
+        let last = self.entries.iter().rfind(recorded);
+        (
+            first.map_or(self.first, |entry| entry.position),
+            last.map_or(self.last, |entry| entry.position),
+        )
+    }
 }
 
 /// The records of a group.
@@ -99,6 +114,10 @@ pub enum AppendError {
     /// As `NotApplied`, and none will ever be: another host has taken the store over.
     #[error("{0}")]
     Fenced(String),
+    /// As `NotApplied`, and nothing more may be written: the disk has failed before
+    /// COMMIT, and what the handle believes may not be what is there.
+    #[error("{0}")]
+    Broken(String),
     /// Anything during or after COMMIT.
     #[error("{0}")]
     Unknown(String),
@@ -227,10 +246,8 @@ pub trait Reader: Send + Sync {
     /// Hash of the last group that ends before `position`.
     fn hash_before(&self, position: Position) -> Result<Option<Hash>, StoreError>;
 
-    /// What the store says of itself, or none where only its owner may ask.
-    fn meta(&self) -> Result<Option<Meta>, StoreError> {
-        Ok(None)
-    }
+    /// What the store says of itself; none if it has lost that row.
+    fn own(&self) -> Result<Option<OwnRow>, StoreError>;
 
     /// Up to `limit` actors whose records between their last two snapshots are still
     /// needed, with the position from which on: the lowest first. A third snapshot, of
@@ -433,10 +450,12 @@ pub struct SnapshotRow {
 /// A group as it is stored.
 #[derive(Debug)]
 pub struct GroupRow {
-    /// Of its first entry.
+    /// Of its first record, or of an entry of its commit before that.
     pub first: Position,
-    /// Of its last entry.
+    /// Of its last record, or of an entry of its commit behind that.
     pub last: Position,
+    /// Whether `first` and `last` are those of records; not of a host of schema 2.
+    pub exact: bool,
     /// Of the owner that wrote it.
     pub epoch: u64,
     /// Number of records.
@@ -474,4 +493,6 @@ pub struct Opened {
     pub store_id: String,
     /// As the last owner left it.
     pub meta: Meta,
+    /// Of a store that was read before it was taken.
+    pub(crate) heads: Option<Heads>,
 }

@@ -167,6 +167,9 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
             Err(AppendError::Fenced(why)) => {
                 return Err(Failure::over(Lost::NotApplied, why, true));
             }
+            Err(AppendError::Broken(why)) => {
+                return Err(Failure::over(Lost::NotApplied, why, false));
+            }
             Err(AppendError::Unknown(why)) => why,
         };
         match self.reopen(&why, Lost::Unknown)? {

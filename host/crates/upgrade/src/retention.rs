@@ -111,6 +111,15 @@ impl Retention {
             return Ok(removed);
         };
         let key = AnchorKey::read_or_make(&self.key)?;
+        if key.is_new() {
+            let anchor = tokio::task::block_in_place(|| journal.signed_anew(&key))?;
+            if let Some(anchor) = anchor {
+                tracing::warn!(
+                    "this home had no key of its store's anchor, and has signed it anew"
+                );
+                actors.write_values(vec![anchor]).await?;
+            }
+        }
         let mut intent = None;
         // Looked at again before each step: an upgrade or a pin may have come.
         while self.upgrader.status().is_none() {

@@ -208,7 +208,7 @@ impl Home {
         wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
     ) -> Host {
         let (sender, done) = host_actors::channel();
-        let mut opened = open_sqlite(&self.store).unwrap();
+        let mut opened = open_sqlite(&self.store, None).unwrap();
         opened.store = wrap(opened.store);
         let journal: Journal<Ticket> = Journal::start(opened, sender).unwrap();
         let actors = Actors::start(Parts {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use host_actors::{Answer, CallError, Limits};
-use host_journal::StoreError;
 use host_journal::store::{AppendError, Group, Store};
+use host_journal::{Lost, StoreError};
 use host_model::ActorId;
 use host_model::limits::UNDURABLE_BYTES_MAX;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use crate::home::{Home, Host, request, until};
 const TAKE: u8 = 0;
 const REFUSE: u8 = 1;
 const FAIL: u8 = 2;
+const PANIC: u8 = 3;
 
 /// A store that does as a test wants.
 struct Wilful {
@@ -33,6 +34,10 @@ impl Store for Wilful {
         match self.will.load(Ordering::SeqCst) {
             TAKE => self.inner.append(group),
             REFUSE => Err(AppendError::NotApplied("injected".into())),
+            PANIC => {
+                self.inner.append(group)?;
+                panic!("injected");
+            }
             _ => {
                 self.inner.append(group)?;
                 Err(AppendError::Unknown("injected".into()))
@@ -151,6 +156,21 @@ async fn of_what_is_not_known_nobody_is_told_that_it_did_or_did_not_happen() {
     assert!(unknown > 0);
     assert_eq!(home.heard.all().len(), 1, "{:?}", home.heard.all());
     assert!(host.0.journal().poisoned().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_whose_writer_panics_may_have_been_written() {
+    let home = Home::new();
+    let (host, will) = start(&home);
+    will.store(PANIC, Ordering::SeqCst);
+    let value = vec![("k".to_owned(), Some("v".into()))];
+    let lost = host.0.write_values(value).await.unwrap_err();
+    assert!(matches!(lost, Lost::Unknown(_)), "{lost}");
+    drop(host);
+    let (host, _) = start(&home);
+    let value = host.0.journal().value("k").unwrap();
+    assert_eq!(value.as_deref(), Some(&b"v"[..]), "and it was");
+    host.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,7 +59,7 @@ impl Store for Sqlite {
     }
 
     fn journal(&self, folder: &Path) -> Result<Opened> {
-        Ok(host_journal::open_sqlite(&folder.join("host.db"))?)
+        Ok(host_journal::open_sqlite(&folder.join("host.db"), None)?)
     }
 }
 

@@ -7,10 +7,10 @@ use super::pool::Pool;
 use super::session::{Connector, Purpose};
 use super::tasks::Tasks;
 use super::truth::Truth;
-use super::witness::random_name;
 use super::{Address, Timing, lease, owner, schema};
 use crate::Archive;
 use crate::error::OpenError;
+use crate::witness::random_name;
 
 /// Sessions that read at once; a look at everything has one more.
 const SESSIONS: usize = 2;
@@ -46,6 +46,7 @@ pub fn archive(address: &Address) -> Result<Archive, OpenError> {
         Arc::new(tasks),
         connector,
         Arc::new(truth),
+        schema,
         Timing::default(),
         SESSIONS,
     );

@@ -13,8 +13,8 @@ use super::owner;
 use super::session::{Connector, Purpose, Session, Trouble};
 use super::tasks::Tasks;
 use super::truth::Truth;
-use super::witness::Witness;
 use crate::store::FENCED;
+use crate::witness::Witness;
 
 /// Renewals between two looks at the store's size.
 const SIZE_EVERY: u32 = 15;
@@ -118,7 +118,7 @@ impl Keeper {
     async fn note(&self) {
         let (truth, witness) = (Arc::clone(&self.truth), Arc::clone(&self.witness));
         let written = tokio::task::spawn_blocking(move || {
-            witness.write(truth.store_id(), truth.told());
+            witness.note(truth.store_id(), truth.told());
         });
         // It cannot panic, and is not cancelled but at the end.
         let _ = written.await;

@@ -3,10 +3,10 @@
 use super::open::{failed, reached};
 use super::session::{Connector, Purpose};
 use super::tasks::Tasks;
-use super::witness::random_name;
 use super::{Address, schema};
 use crate::Migrated;
 use crate::error::OpenError;
+use crate::witness::random_name;
 
 /// Brings the tables of the store at this address up to date: all steps, or none. Its
 /// owner, if one lives, works on with them.

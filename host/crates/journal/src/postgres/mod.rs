@@ -11,7 +11,7 @@
 //! of whatever purpose, first compares that with what the host was told before; a
 //! server that has lost it (a standby that was promoted too early, a disk that was
 //! restored) ends the host before it rebuilds anything. The journal's own room for this
-//! memory is a small file, see `witness`.
+//! memory is a small file, see [`crate::witness`].
 //!
 //! `tokio-postgres` runs on two threads of its own, so that the synchronous traits can
 //! be used from any thread.
@@ -34,7 +34,6 @@ mod session;
 mod tasks;
 mod tls;
 mod truth;
-mod witness;
 mod write;
 mod writer;
 

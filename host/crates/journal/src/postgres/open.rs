@@ -13,11 +13,12 @@ use super::pool::Pool;
 use super::session::{Connector, Purpose, Session, Trouble};
 use super::tasks::Tasks;
 use super::truth::Truth;
-use super::witness::{Witness, random_name};
 use super::writer::Writer;
 use super::{Options, POOL_SIZE_MIN, schema};
+use crate::Position;
 use crate::error::{OpenError, StoreError};
 use crate::store::Opened;
+use crate::witness::{Found, Witness, random_name};
 
 /// How long a start waits for a server that is away. Behind a power failure both come up
 /// at once; and it is so long that a keeper, who gives up after five crashes within a
@@ -70,6 +71,7 @@ pub fn open(options: &Options) -> Result<Opened, OpenError> {
         Arc::clone(&tasks),
         connector.clone(),
         Arc::clone(&truth),
+        schema::newest(),
         timing,
         readers,
     );
@@ -89,6 +91,7 @@ pub fn open(options: &Options) -> Result<Opened, OpenError> {
         epoch: taken.epoch,
         store_id: taken.store_id,
         meta: taken.meta,
+        heads: None,
     })
 }
 
@@ -124,15 +127,49 @@ impl Opening {
         let address = self.options.address.to_string();
         let connected = self.connector.connect(Purpose::Write).await;
         let mut session = connected.map_err(|trouble| reached(trouble, &address))?;
+        // Before anything is made or changed.
+        let is_known = self.is_known(&session, &address).await?;
         schema::prepare(&mut session, &address).await?;
-        let looked = owner::look(&session).await;
-        let (store_id, end) = looked.map_err(failed_by("look at the store"))?;
-        self.witness.check(&store_id, end)?;
         warn_of_loss(&session)
             .await
             .map_err(failed_by("ask for the server's settings"))?;
-        let taken = owner::take(&session, &self.candidate, &self.options.timing).await?;
+        let timing = &self.options.timing;
+        let taken = owner::take(&session, &self.candidate, &self.witness, timing).await?;
+        let last = taken.meta.last;
+        // Another home may have had more than what is there now.
+        let is_known = is_known && self.witness.was_owner(&taken.before);
+        if !is_known && last > Position(0) {
+            owner::begin_timeline(&session, &self.candidate.owner, last)
+                .await
+                .map_err(failed_by("begin a new timeline"))?;
+        }
+        self.witness.note(&taken.store_id, taken.meta.end());
         Ok((session, taken))
+    }
+
+    /// Whether the store is one that this home knows; refused if it knows another one, or
+    /// this one had more.
+    async fn is_known(&self, session: &Session, address: &str) -> Result<bool, OpenError> {
+        if schema::found(session, address).await? == 0 {
+            self.witness.check_none(address)?;
+            return Ok(false);
+        }
+        let looked = async {
+            let (store_id, end) = owner::look(session).await?;
+            let then = match self.witness.known(&store_id) {
+                Some(known) => owner::hash_at(session, known.last).await?,
+                None => None,
+            };
+            Ok((store_id, end, then))
+        };
+        let (store_id, end, then) = looked.await.map_err(failed_by("look at the store"))?;
+        self.witness.check(Found {
+            store_id: &store_id,
+            end,
+            then,
+            epoch: u64::MAX,
+        })?;
+        Ok(self.witness.knows(&store_id))
     }
 }
 

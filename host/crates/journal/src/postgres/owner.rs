@@ -7,11 +7,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 
-use super::session::{Param, Purpose, Session, Trouble, end_of};
+use super::session::{Param, Purpose, Session, Trouble, end_of, hash_of};
 use super::{Timing, open};
+use crate::Position;
 use crate::error::OpenError;
-use crate::store::{FENCED, Meta, Reopened};
-use crate::{Position, store::End};
+use crate::group::Hash;
+use crate::own::{OwnRow, Summed};
+use crate::store::{End, FENCED, Meta, Reopened};
+use crate::timeline::{TIMELINES, Timelines};
+use crate::witness::Witness;
 
 /// Between two looks at another's lease.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -33,6 +37,8 @@ pub(super) struct Candidate {
 
 /// A store that was taken.
 pub(super) struct Taken {
+    /// Who had it before.
+    pub(super) before: String,
     pub(super) epoch: u64,
     pub(super) store_id: String,
     pub(super) meta: Meta,
@@ -59,8 +65,39 @@ pub(super) async fn look(session: &Session) -> Result<(String, End), Trouble> {
     Ok((row.try_get(0)?, end_of(row, 1)?))
 }
 
-/// Takes the store: at once if it is free, or was this home's; when its owner's lease
-/// has run out; or from a living one, if the candidate may.
+/// Hash of the last group that ends at or before a position, if there is one.
+pub(super) async fn hash_at(session: &Session, at: Position) -> Result<Option<Hash>, Trouble> {
+    let rows = session
+        .rows(
+            "SELECT hash FROM groups WHERE first_pos <= $1 AND last_pos <= $1
+             ORDER BY first_pos DESC LIMIT 1",
+            &[Box::new(at.0.cast_signed())],
+        )
+        .await?;
+    Ok(rows.first().map(|row| hash_of(row, 0)).transpose()?)
+}
+
+/// Begins a new timeline, see [`crate::timeline`], in the name of the owner.
+pub(super) async fn begin_timeline(
+    session: &Session,
+    owner: &str,
+    last: Position,
+) -> Result<(), Trouble> {
+    let sql = "SELECT value FROM kv WHERE key = $1";
+    let rows = session.rows(sql, &[Box::new(TIMELINES)]).await?;
+    let value: Option<&[u8]> = rows.first().map(|row| row.try_get(0)).transpose()?;
+    let value = Timelines::open(value)
+        .and_then(|it| it.begin_behind(last).map_err(|error| error.to_string()))
+        .map_err(|problem| Trouble::Refused(format!("store/timelines: {problem}")))?;
+    let sql = "INSERT INTO kv (key, value) SELECT $1::text, $2::bytea FROM store WHERE owner = $3
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    let params: [Param<'_>; 3] = [Box::new(TIMELINES), Box::new(&*value), Box::new(owner)];
+    session.rows(sql, &params).await.map(drop)
+}
+
+/// Takes the store: at once if it is free, or its owner was this home's and is dead for
+/// certain; when its owner's lease has run out; or from a living one, if the candidate
+/// may. A home may be copied: its name alone says nothing.
 ///
 /// # Errors
 ///
@@ -68,6 +105,7 @@ pub(super) async fn look(session: &Session) -> Result<(String, End), Trouble> {
 pub(super) async fn take(
     session: &Session,
     candidate: &Candidate,
+    witness: &Witness,
     timing: &Timing,
 ) -> Result<Taken, OpenError> {
     let attempted = "take ownership";
@@ -79,10 +117,9 @@ pub(super) async fn take(
         let lives = seen
             .as_ref()
             .is_some_and(|seen| seen.owner == lease.owner && seen.renewals != lease.renewals);
-        let is_free = lease.owner.is_empty()
-            || lease.home == candidate.home
-            || lease.age >= timing.lease
-            || candidate.take_over;
+        let is_dead = lease.home == candidate.home && witness.is_dead(&lease.owner);
+        let is_free =
+            lease.owner.is_empty() || is_dead || lease.age >= timing.lease || candidate.take_over;
         if !is_free && (lives || began.elapsed() > timing.lease + timing.renew_every) {
             return Err(OpenError::HeldBy { name: lease.name });
         }
@@ -98,8 +135,19 @@ pub(super) async fn take(
             continue;
         }
         end_writers(session, &lease.owner).await;
+        // Before, so that a start after a crash in between knows whose it was.
+        witness.note_owner(&candidate.owner);
         match put(session, candidate, &lease.owner).await {
-            Ok(Some(taken)) => return Ok(taken),
+            Ok(Some(own)) => {
+                let (epoch, store_id) = (own.epoch, own.store_id.clone());
+                let meta = own.believed();
+                return Ok(Taken {
+                    before: lease.owner,
+                    epoch,
+                    store_id,
+                    meta: meta.map_err(|problem| OpenError::OwnRow { problem })?,
+                });
+            }
             // Another one was quicker.
             Ok(None) => seen = None,
             Err(Trouble::Refused(why)) if attempts < ATTEMPTS => {
@@ -136,13 +184,15 @@ async fn put(
     session: &Session,
     candidate: &Candidate,
     seen: &str,
-) -> Result<Option<Taken>, Trouble> {
+) -> Result<Option<OwnRow>, Trouble> {
     let rows = session
         .rows(
             "WITH taken AS (
-                 UPDATE store SET epoch = epoch + 1, owner = $1
+                 UPDATE store SET epoch = epoch + 1, owner = $1, summed_epoch =
+                 CASE WHEN summed_epoch = epoch THEN epoch + 1 ELSE summed_epoch END
                  WHERE id = 0 AND owner = $2
-                 RETURNING epoch, store_id, last_pos, last_hash, known, tail_start),
+                 RETURNING epoch, store_id, last_pos, last_hash, known, tail_start, sum,
+                 summed_epoch),
              leased AS (
                  UPDATE lease SET owner = $1, home = $3, name = $4, renewals = 0,
                  renewed_at = clock_timestamp()
@@ -156,13 +206,15 @@ async fn put(
             ],
         )
         .await?;
-    Ok(rows.first().map(taken).transpose()?)
+    Ok(rows.first().map(own).transpose()?)
 }
 
-fn taken(row: &Row) -> Result<Taken, tokio_postgres::Error> {
+/// The store's own row, from its columns as [`put`] gives them.
+pub(super) fn own(row: &Row) -> Result<OwnRow, tokio_postgres::Error> {
     let number = |column| row.try_get::<_, i64>(column).map(i64::cast_unsigned);
     let end = end_of(row, 2)?;
-    Ok(Taken {
+    let (sum, of): (Option<i64>, Option<i64>) = (row.try_get(6)?, row.try_get(7)?);
+    Ok(OwnRow {
         epoch: number(0)?,
         store_id: row.try_get(1)?,
         meta: Meta {
@@ -171,6 +223,10 @@ fn taken(row: &Row) -> Result<Taken, tokio_postgres::Error> {
             known: number(4)?,
             tail_start: Position(number(5)?),
         },
+        summed: sum.zip(of).map(|(sum, of)| Summed {
+            sum,
+            epoch: of.cast_unsigned(),
+        }),
     })
 }
 
@@ -184,7 +240,9 @@ pub(super) async fn come_back(session: &Session, owner: &str) -> Result<Reopened
     end_writers(session, owner).await;
     let rows = session
         .rows(
-            "UPDATE store SET epoch = epoch + 1 WHERE id = 0 AND owner = $1
+            "UPDATE store SET epoch = epoch + 1, summed_epoch =
+             CASE WHEN summed_epoch = epoch THEN epoch + 1 ELSE summed_epoch END
+             WHERE id = 0 AND owner = $1
              RETURNING epoch, last_pos, last_hash",
             &[Box::new(owner)],
         )

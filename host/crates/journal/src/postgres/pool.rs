@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Row;
 
 use super::Timing;
+use super::schema::SUMS;
 use super::session::{Connector, Param, Purpose, Session, Trouble};
 use super::tasks::Tasks;
 use super::truth::Truth;
@@ -29,6 +30,8 @@ pub(super) struct Pool {
 struct Shared {
     connector: Connector,
     truth: Arc<Truth>,
+    /// Of the tables.
+    schema: i64,
     timing: Timing,
     idle: Mutex<Vec<Session>>,
     permits: Semaphore,
@@ -41,6 +44,7 @@ impl Pool {
         tasks: Arc<Tasks>,
         connector: Connector,
         truth: Arc<Truth>,
+        schema: i64,
         timing: Timing,
         sessions: usize,
     ) -> Self {
@@ -49,6 +53,7 @@ impl Pool {
             shared: Arc::new(Shared {
                 connector,
                 truth,
+                schema,
                 timing,
                 idle: Mutex::default(),
                 permits: Semaphore::new(sessions),
@@ -70,12 +75,18 @@ impl Pool {
             shared: Arc::new(Shared {
                 connector: shared.connector.clone(),
                 truth: Arc::clone(&shared.truth),
+                schema: shared.schema,
                 timing: shared.timing,
                 idle: Mutex::default(),
                 permits: Semaphore::new(1),
                 frozen: Some(frozen.map_err(|trouble| trouble.of("begin to read"))?),
             }),
         })
+    }
+
+    /// Whether its rows may have checksums.
+    pub(super) fn has_sums(&self) -> bool {
+        self.shared.schema >= SUMS
     }
 
     pub(super) fn truth(&self) -> &Truth {

@@ -10,11 +10,12 @@ use tokio_postgres::types::FromSql;
 
 use super::pool::{Pool, Unreadable};
 use super::session::hash_of;
-use super::{answers, outbox, pieces};
+use super::{answers, outbox, owner, pieces};
 use crate::error::StoreError;
 use crate::group::Hash;
-use crate::store::{GroupRow, Inspect, Listed, Meta, Reader, SnapshotKey, SnapshotRow};
-use crate::store::{TimerMark, listed_between, timers_behind};
+use crate::own::OwnRow;
+use crate::store::{GroupRow, Inspect, Listed, Reader, SnapshotKey, SnapshotRow, TimerMark};
+use crate::store::{listed_between, timers_behind};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
     OutboxRow, PieceId, Position, TimerRow,
@@ -27,6 +28,32 @@ macro_rules! letters {
             "SELECT id, kind, actor, version, event, payload, reason, message, time_ms, origin
              FROM dead_letters ",
             $rest
+        )
+    };
+}
+
+/// Reads groups; what is named says whether their positions are those of records.
+macro_rules! groups {
+    ($exact:literal) => {
+        concat!(
+            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body, ",
+            $exact,
+            " FROM groups
+             WHERE last_pos >= $1 AND first_pos >= coalesce(
+                 (SELECT first_pos FROM groups WHERE first_pos <= $1
+                  ORDER BY first_pos DESC LIMIT 1), 0)
+             ORDER BY first_pos LIMIT $2"
+        )
+    };
+}
+
+/// Reads the store's own row, with its sum.
+macro_rules! own {
+    ($sum:literal) => {
+        concat!(
+            "SELECT epoch, store_id, last_pos, last_hash, known, tail_start, ",
+            $sum,
+            " FROM store WHERE id = 0"
         )
     };
 }
@@ -74,14 +101,13 @@ impl Reader for Pool {
     }
 
     fn groups(&self, from: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
+        let sql = match self.has_sums() {
+            true => groups!("exact"),
+            false => groups!("false"),
+        };
         self.rows(
             "read groups",
-            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body
-             FROM groups
-             WHERE last_pos >= $1 AND first_pos >= coalesce(
-                 (SELECT first_pos FROM groups WHERE first_pos <= $1
-                  ORDER BY first_pos DESC LIMIT 1), 0)
-             ORDER BY first_pos LIMIT $2",
+            sql,
             vec![Box::new(from.0.cast_signed()), Box::new(rows_max(limit))],
             group,
         )
@@ -90,7 +116,7 @@ impl Reader for Pool {
     fn groups_before(&self, before: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
         self.rows(
             "read groups backwards",
-            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body
+            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body, false
              FROM groups WHERE first_pos < $1 ORDER BY first_pos DESC LIMIT $2",
             vec![Box::new(before.0.cast_signed()), Box::new(rows_max(limit))],
             group,
@@ -121,20 +147,14 @@ impl Reader for Pool {
         self
     }
 
-    fn meta(&self) -> Result<Option<Meta>, StoreError> {
-        self.row(
-            "read the store's own row",
-            "SELECT last_pos, last_hash, known, tail_start FROM store WHERE id = 0",
-            Vec::new(),
-            |row| {
-                Ok(Meta {
-                    last: position(row, 0)?,
-                    hash: hash_of(row, 1)?,
-                    known: unsigned(row, 2)?,
-                    tail_start: position(row, 3)?,
-                })
-            },
-        )
+    fn own(&self) -> Result<Option<OwnRow>, StoreError> {
+        let sql = match self.has_sums() {
+            true => own!("sum, summed_epoch"),
+            false => own!("NULL::bigint, NULL::bigint"),
+        };
+        self.row("read the store's own row", sql, Vec::new(), |row| {
+            Ok(owner::own(row)?)
+        })
     }
 
     fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
@@ -379,6 +399,7 @@ fn group(row: &Row) -> Result<GroupRow, Unreadable> {
         prev_hash: hash_of(row, 5)?,
         hash: hash_of(row, 6)?,
         body: get(row, 7)?,
+        exact: get(row, 8)?,
     })
 }
 

@@ -9,7 +9,11 @@ use crate::migrations::{self, HISTORY, accepts};
 use super::open::{failed, failed_by};
 
 /// Migrations; the first makes schema 1.
-const MIGRATIONS: &[(&str, &str)] = &[("journal", SCHEMA_1), ("answers", SCHEMA_2)];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("journal", SCHEMA_1),
+    ("answers", SCHEMA_2),
+    ("sums", SCHEMA_3),
+];
 
 /// Two hosts that start at once on an empty database make its tables one behind the
 /// other. Any number that no one else uses; "HOST" in ASCII.
@@ -115,6 +119,11 @@ INSERT INTO lease (id, owner, home, name, renewed_at) VALUES (0, '', '', '', to_
 
 const SCHEMA_2: &str = include_str!("schema_2.sql");
 
+const SCHEMA_3: &str = include_str!("schema_3.sql");
+
+/// The schema from which on there are sums.
+pub(super) const SUMS: i64 = 3;
+
 /// Brings the tables up to date, and makes them where there are none.
 pub(super) async fn prepare(session: &mut Session, address: &str) -> Result<(), OpenError> {
     let client = session.client_mut();
@@ -132,12 +141,25 @@ pub(super) async fn prepare(session: &mut Session, address: &str) -> Result<(), 
     )
 }
 
+/// The newest schema.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("a handful")
+}
+
 /// The schema of a store of ours.
 pub(super) async fn version(session: &Session, address: &str) -> Result<i64, OpenError> {
-    if !is_ours(session.client(), address).await? {
-        return Err(OpenError::MissingAt {
+    match found(session, address).await? {
+        0 => Err(OpenError::MissingAt {
             address: address.to_owned(),
-        });
+        }),
+        version => Ok(version),
+    }
+}
+
+/// The schema of a store of ours; 0 where there is none.
+pub(super) async fn found(session: &Session, address: &str) -> Result<i64, OpenError> {
+    if !is_ours(session.client(), address).await? {
+        return Ok(0);
     }
     let sql = "SELECT coalesce(max(version), 0)::bigint FROM host_schema_history";
     let rows = session.rows(sql, &[]).await;
@@ -149,7 +171,7 @@ pub(super) async fn version(session: &Session, address: &str) -> Result<i64, Ope
 /// The schema of a store of ours that is only read, if this host can.
 pub(super) async fn readable(session: &Session, address: &str) -> Result<i64, OpenError> {
     let found = version(session, address).await?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    let known = newest();
     match found {
         _ if found > known + 1 => Err(OpenError::NewerSchema { found, known }),
         _ if found < known - 1 => Err(OpenError::OlderSchema { found, known }),

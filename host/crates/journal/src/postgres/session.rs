@@ -20,6 +20,7 @@ use crate::Position;
 use crate::error::StoreError;
 use crate::group::Hash;
 use crate::store::End;
+use crate::witness::Found;
 
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -202,7 +203,13 @@ impl Connector {
     ) -> Result<Session, Trouble> {
         let session = self.connect(purpose).await?;
         let told = truth.told();
-        let looking = session.rows("SELECT store_id, last_pos, last_hash FROM store", &[]);
+        let at: [Param<'_>; 1] = [Box::new(told.last.0.cast_signed())];
+        let looking = session.rows(
+            "SELECT store_id, last_pos, last_hash, (SELECT hash FROM groups
+             WHERE first_pos <= $1 AND last_pos <= $1 ORDER BY first_pos DESC LIMIT 1)
+             FROM store",
+            &at,
+        );
         let rows = timeout(CONNECT_TIMEOUT, looking).await;
         let rows = rows.unwrap_or_else(|_| Err(Trouble::slow()))?;
         let row = rows.first().ok_or_else(|| {
@@ -211,8 +218,17 @@ impl Connector {
             Trouble::Lost(why.to_owned())
         })?;
         let (store_id, end): (String, End) = (row.try_get(0)?, end_of(row, 1)?);
+        let found = Found {
+            store_id: &store_id,
+            end,
+            then: match row.try_get::<_, Option<&[u8]>>(3)? {
+                Some(_) => Some(hash_of(row, 3)?),
+                None => None,
+            },
+            epoch: u64::MAX,
+        };
         truth
-            .check(told, &store_id, end)
+            .check(told, found)
             .map_err(Trouble::Lost)
             .map(|()| session)
     }

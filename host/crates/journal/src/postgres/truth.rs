@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use crate::Position;
 use crate::store::End;
+use crate::witness::{Found, compare};
 
 /// Shared by all who have sessions.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl Truth {
 
     /// Holds what a server shows against what was `told` before it was asked. If it
     /// does not hold, this store is lost for this host.
-    pub(super) fn check(&self, told: End, store_id: &str, end: End) -> Result<(), String> {
-        let checked = compare((&self.store_id, told), (store_id, end));
+    pub(super) fn check(&self, told: End, found: Found<'_>) -> Result<(), String> {
+        let checked = compare((&self.store_id, told), found);
         if let Err(why) = &checked {
             self.lose(why);
         }
@@ -92,34 +92,10 @@ impl Truth {
     }
 }
 
-/// Whether a store can be the one that was known before: it is that one, and has not
-/// lost what it had.
-pub(super) fn compare(known: (&str, End), found: (&str, End)) -> Result<(), String> {
-    let ((known_id, known), (found_id, found)) = (known, found);
-    if known_id != found_id {
-        return Err(format!(
-            "the server shows the store {found_id}, and this host's was {known_id}"
-        ));
-    }
-    let Position(at) = known.last;
-    if found.last < known.last {
-        return Err(format!(
-            "the store ends at position {}, and had committed up to {at}: it has lost {} positions, as a standby that was promoted too early or a disk that was restored has",
-            found.last.0,
-            at - found.last.0
-        ));
-    }
-    if found.last == known.last && found.hash != known.hash {
-        return Err(format!(
-            "the store has another history than the one that this host knows up to position {at}"
-        ));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Position;
 
     fn end(last: u64, hash: u8) -> End {
         End {
@@ -129,20 +105,22 @@ mod tests {
     }
 
     #[test]
-    fn a_store_may_be_further_and_never_behind() {
-        let known = ("one", end(5, 1));
-        assert!(compare(known, ("one", end(5, 1))).is_ok());
-        assert!(compare(known, ("one", end(6, 2))).is_ok());
-        for found in [("one", end(4, 1)), ("one", end(5, 2)), ("two", end(9, 1))] {
-            assert!(compare(known, found).is_err(), "{found:?}");
-        }
-    }
-
-    #[test]
     fn the_first_reason_stays() {
         let truth = Truth::new("one".to_owned(), end(5, 1));
         assert_eq!(truth.lost(), None);
-        assert!(truth.check(truth.told(), "one", end(3, 1)).is_err());
+        assert!(
+            truth
+                .check(
+                    truth.told(),
+                    Found {
+                        store_id: "one",
+                        end: end(3, 1),
+                        then: None,
+                        epoch: 0,
+                    }
+                )
+                .is_err()
+        );
         truth.lose("later");
         assert!(truth.lost().unwrap().contains("lost 2 positions"));
     }

@@ -57,9 +57,9 @@ impl Must {
     }
 }
 
-/// Writes all of a group, or nothing.
-pub(super) async fn write(session: &Session, group: &Group<'_>) -> Result<(), Failed> {
-    let bound = statements(group);
+/// Writes all of a group, or nothing. `sum` is that of the store's own row, see [`crate::own`].
+pub(super) async fn write(session: &Session, group: &Group<'_>, sum: i64) -> Result<(), Failed> {
+    let bound = statements(group, sum);
     match bound.as_slice() {
         // A statement alone is a transaction of its own.
         [head] => alone(session, head).await,
@@ -137,9 +137,9 @@ impl From<Failed> for crate::store::AppendError {
 }
 
 /// The head first: it has the epoch, and its row's lock keeps others out.
-fn statements<'a>(group: &'a Group<'_>) -> Vec<Bound<'a>> {
+fn statements<'a>(group: &'a Group<'_>, sum: i64) -> Vec<Bound<'a>> {
     let effects = Effects::of(group);
-    let mut bound = vec![head(group)];
+    let mut bound = vec![head(group, sum)];
     pieces::write(&effects, &mut bound);
     snapshots(&effects, &mut bound);
     pieces::remove(&effects, &mut bound);
@@ -154,16 +154,18 @@ fn statements<'a>(group: &'a Group<'_>) -> Vec<Bound<'a>> {
     bound
 }
 
-const HEAD: &str = "UPDATE store SET last_pos = $1, last_hash = $2, known = $3, tail_start = $4
-     WHERE id = 0 AND epoch = $5";
+const HEAD: &str = "UPDATE store SET last_pos = $1, last_hash = $2, known = $3, tail_start = $4,
+     sum = $6, summed_epoch = epoch WHERE id = 0 AND epoch = $5";
 
 const HEAD_AND_RECORDS: &str = "WITH head AS (
-         UPDATE store SET last_pos = $1, last_hash = $2, known = $3, tail_start = $4
-         WHERE id = 0 AND epoch = $5 RETURNING epoch)
-     INSERT INTO groups (first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body)
-     SELECT $6::bigint, $1, epoch, $7::integer, $8::bigint, $9::bytea, $2, $10::bytea FROM head";
+         UPDATE store SET last_pos = $1, last_hash = $2, known = $3, tail_start = $4,
+         sum = $6, summed_epoch = epoch WHERE id = 0 AND epoch = $5 RETURNING epoch)
+     INSERT INTO groups
+     (first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body, exact)
+     SELECT $7::bigint, $8::bigint, epoch, $9::integer, $10::bigint, $11::bytea, $2, $12::bytea,
+     true FROM head";
 
-fn head<'a>(group: &'a Group<'_>) -> Bound<'a> {
+fn head<'a>(group: &'a Group<'_>, sum: i64) -> Bound<'a> {
     let meta = &group.meta;
     let mut params: Vec<Param<'a>> = vec![
         Box::new(sql(meta.last)),
@@ -171,6 +173,7 @@ fn head<'a>(group: &'a Group<'_>) -> Bound<'a> {
         Box::new(meta.known.cast_signed()),
         Box::new(sql(meta.tail_start)),
         Box::new(group.epoch.cast_signed()),
+        Box::new(sum),
     ];
     let must = Some((1, Must::BeOwner));
     let Some(records) = &group.records else {
@@ -186,7 +189,9 @@ fn head<'a>(group: &'a Group<'_>) -> Bound<'a> {
         prev_hash,
         hash: _,
     } = records;
-    params.push(Box::new(sql(group.first)));
+    let (first, last) = group.recorded();
+    params.push(Box::new(sql(first)));
+    params.push(Box::new(sql(last)));
     params.push(Box::new(count.cast_signed()));
     params.push(Box::new(group.time_ms));
     params.push(Box::new(&prev_hash[..]));

@@ -12,10 +12,11 @@ use super::owner;
 use super::session::{Connector, Param, Purpose, Session, Trouble};
 use super::tasks::Tasks;
 use super::truth::Truth;
-use super::witness::Witness;
 use super::write::{self, Failed};
 use crate::error::StoreError;
+use crate::own;
 use crate::store::{AppendError, Group, ReopenError, Reopened, Store};
+use crate::witness::Witness;
 
 /// Pauses between attempts to come back.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
@@ -39,7 +40,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Here too, for at the end nobody waits for the lease's task.
     fn note(&self) {
-        self.witness.write(self.truth.store_id(), self.truth.told());
+        self.witness.note(self.truth.store_id(), self.truth.told());
     }
 
     async fn come_back(&self) -> Result<(Session, Reopened), Trouble> {
@@ -54,7 +55,9 @@ impl Store for Writer {
         let Some(session) = &self.session else {
             return Err(AppendError::Unknown("there is no session".to_owned()));
         };
-        let writing = async { timeout(self.timing.answer, write::write(session, group)).await };
+        let sum = own::sum(self.truth.store_id(), &group.meta);
+        let writing =
+            async { timeout(self.timing.answer, write::write(session, group, sum)).await };
         let written = self.tasks.run_here(writing);
         let written =
             written.unwrap_or_else(|_| Err(Failed::Unknown(Trouble::slow().text().to_owned())));

@@ -11,6 +11,7 @@ use super::pool::Pool;
 use super::{connect, schema};
 use crate::Archive;
 use crate::error::{OpenError, StoreError};
+use crate::files::resolved;
 
 /// Opens the database at `path` without a lock and without changing it.
 ///
@@ -18,6 +19,8 @@ use crate::error::{OpenError, StoreError};
 ///
 /// See [`OpenError`].
 pub(crate) fn open(path: &Path) -> Result<Archive, OpenError> {
+    // What is not there is told of below.
+    let path = &resolved(path).unwrap_or_else(|_| path.to_owned());
     let file = File::open(path).map_err(|source| match source.kind() {
         ErrorKind::NotFound => OpenError::Missing {
             path: path.to_owned(),
@@ -28,6 +31,12 @@ pub(crate) fn open(path: &Path) -> Result<Archive, OpenError> {
             source,
         },
     })?;
+    // An empty file is what a database is before its first commit, or after a loss.
+    if file.metadata().is_ok_and(|file| file.len() == 0) {
+        return Err(OpenError::Missing {
+            path: path.to_owned(),
+        });
+    }
     let connection = read_only(path)?;
     let schema = schema::readable(&connection, path)?;
     let store_id = connection
@@ -39,7 +48,7 @@ pub(crate) fn open(path: &Path) -> Result<Archive, OpenError> {
     let file = Arc::new(file);
     drop(connection);
     Ok(Archive {
-        reader: Box::new(Pool::new(path.to_owned(), file)),
+        reader: Box::new(Pool::new(path.to_owned(), file, schema)),
         store_id,
         schema,
     })

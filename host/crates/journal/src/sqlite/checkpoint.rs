@@ -13,6 +13,11 @@
 //! database loses the process's POSIX locks on it, so that file is closed behind the
 //! last connection.
 //!
+//! Somebody who reads for long, such as a check or a backup of the whole store, keeps
+//! what was committed since from being moved. A pass that has moved nothing is not made
+//! again before there is more, or a moment has passed. Only the disk bounds the log then;
+//! a line in the log of the host says so, and `host_store_bytes` counts it.
+//!
 //! **A sync that failed is never tried again.** The kernel may have dropped the pages
 //! that it could not write, and says so once; the next sync succeeds, and the pages are
 //! not on the disk. So after any I/O error of a pass this store is left as it is, and
@@ -23,8 +28,10 @@
 //! <https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
 
 use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode};
@@ -44,13 +51,22 @@ const PASSES_MAX: u32 = 8;
 /// Bytes that a writer's thread moves without anyone noticing.
 const REST_BYTES_MAX: u64 = 512 << 10;
 
+/// Before a pass is made again that has moved nothing.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What one pass left.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Left {
     /// Bytes of the log, moved or not.
     log_bytes: u64,
     /// Bytes of it that are not in the database.
     unmoved_bytes: u64,
+}
+
+impl Left {
+    fn moved_bytes(self) -> u64 {
+        self.log_bytes - self.unmoved_bytes
+    }
 }
 
 /// Why a pass was not made. The log stays, and with it everything that was committed.
@@ -98,9 +114,12 @@ struct Beside {
 }
 
 impl Beside {
-    /// Moves what is in the log, and syncs where it went.
-    fn pass(&self) -> Result<Left, PassError> {
+    /// Moves what is in the log, and syncs where it went, if anything did `before` it.
+    fn pass(&self, before: Left) -> Result<Left, PassError> {
         let left = pass(&self.connection)?;
+        if left.moved_bytes() == before.moved_bytes() && left.unmoved_bytes > 0 {
+            return Ok(left);
+        }
         let synced = self.file.sync_data();
         synced.map_err(|error| PassError::Broken(format!("the sync of the database: {error}")))?;
         Ok(left)
@@ -121,6 +140,8 @@ struct Shared {
     tell: OnceLock<Tell>,
     /// Why nothing more may be written.
     broken: OnceLock<String>,
+    /// How many there were, for tests.
+    passes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -129,6 +150,11 @@ struct Work {
     unmoved_bytes: u64,
     /// The rest is the writer's: the thread waits until it has done it.
     last_is_due: bool,
+    /// What the last pass left, of the log as it is now; nothing of one that is moved
+    /// whole, which the writer may have taken up from its beginning since.
+    last: Left,
+    /// The last pass has moved nothing: how many bytes were to be moved.
+    stuck_at_bytes: Option<u64>,
     stop: bool,
 }
 
@@ -182,6 +208,8 @@ impl Checkpointer {
     pub(super) fn restarted(&self) {
         let mut work = self.shared.work.lock();
         work.last_is_due = false;
+        work.stuck_at_bytes = None;
+        work.last = Left::default();
         work.unmoved_bytes = 0;
         self.shared.changed.notify_one();
     }
@@ -212,8 +240,10 @@ impl Drop for Checkpointer {
 impl Shared {
     fn run(&self, beside: &Beside) {
         let mut passes = 0;
-        while let Some(before) = self.wait(passes) {
-            let left = match beside.pass() {
+        let mut told = false;
+        while let Some((before, last)) = self.wait(passes) {
+            self.passes.fetch_add(1, Ordering::Relaxed);
+            let left = match beside.pass(last) {
                 Ok(left) => left,
                 Err(error) => {
                     self.failed(&error);
@@ -221,17 +251,28 @@ impl Shared {
                         return;
                     }
                     // Tried again when as much has been committed once more.
-                    Left {
-                        log_bytes: 0,
-                        unmoved_bytes: 0,
-                    }
+                    Left::default()
                 }
             };
+            let is_stuck = left.unmoved_bytes > 0 && left.moved_bytes() == last.moved_bytes();
             passes += 1;
             let mut work = self.work.lock();
-            let since = work.unmoved_bytes - before;
+            work.last = match left.unmoved_bytes {
+                0 => Left::default(),
+                _ => left,
+            };
+            let since = work.unmoved_bytes.saturating_sub(before);
             work.unmoved_bytes = left.unmoved_bytes + since;
-            if left.log_bytes < LOG_BYTES_MAX {
+            work.stuck_at_bytes = is_stuck.then_some(work.unmoved_bytes);
+            let is_news = is_stuck && left.log_bytes >= LOG_BYTES_MAX && !told;
+            told = is_stuck && (told || is_news);
+            if is_news {
+                tracing::warn!(
+                    log_bytes = left.log_bytes,
+                    "somebody reads the store for long: the log cannot be moved, and grows until that ends or the disk is full"
+                );
+            }
+            if left.log_bytes < LOG_BYTES_MAX || is_stuck {
                 passes = 0;
             } else if work.unmoved_bytes <= REST_BYTES_MAX || passes >= PASSES_MAX {
                 work.last_is_due = true;
@@ -256,17 +297,28 @@ impl Shared {
 
     /// Waits until a pass is worth it, at once in the middle of several; then the
     /// bytes to move. None: stop.
-    fn wait(&self, passes: u32) -> Option<u64> {
+    fn wait(&self, passes: u32) -> Option<(u64, Left)> {
+        let pause_until = Instant::now() + PAUSE;
         let mut work = self.work.lock();
         loop {
             if work.stop {
                 return None;
             }
             let due = passes > 0 || work.unmoved_bytes >= PASS_BYTES_MIN;
-            if due && !work.last_is_due {
-                return Some(work.unmoved_bytes);
+            if !due || work.last_is_due {
+                self.changed.wait(&mut work);
+                continue;
             }
-            self.changed.wait(&mut work);
+            let Some(stuck_at) = work.stuck_at_bytes else {
+                return Some((work.unmoved_bytes, work.last));
+            };
+            // Woken by each commit, which may be small.
+            let left = pause_until.saturating_duration_since(Instant::now());
+            if left.is_zero() || work.unmoved_bytes >= stuck_at + PASS_BYTES_MIN {
+                work.stuck_at_bytes = None;
+                return Some((work.unmoved_bytes, work.last));
+            }
+            self.changed.wait_for(&mut work, left);
         }
     }
 }
@@ -274,7 +326,6 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
-    use std::time::Duration;
 
     use super::*;
 
@@ -300,6 +351,42 @@ mod tests {
         checkpointer.committed(PASS_BYTES_MIN);
         checkpointer.join();
         assert!(told.try_recv().is_err(), "the thread has ended");
+    }
+
+    #[test]
+    fn a_pass_that_a_reader_keeps_from_moving_is_not_made_again_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let open = || Connection::open(&path).unwrap();
+        let (writer, reader) = (open(), open());
+        writer
+            .execute_batch(
+                "PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)",
+            )
+            .unwrap();
+        reader
+            .execute_batch("BEGIN; SELECT count(*) FROM t")
+            .unwrap();
+        // As much as makes the log one that is to be taken up from its beginning.
+        let more = "INSERT INTO t VALUES (zeroblob(150 * 1024 * 1024))";
+        writer.execute_batch(more).unwrap();
+        let file = Arc::new(File::open(&path).unwrap());
+        let mut checkpointer = Checkpointer::start(open(), Arc::clone(&file)).unwrap();
+        checkpointer.committed(150 << 20);
+        let passes = || checkpointer.shared.passes.load(Ordering::Relaxed);
+        let began = Instant::now();
+        while began.elapsed() < PAUSE * 2 + PAUSE / 2 {
+            assert!(!checkpointer.committed(1), "the writer is left alone");
+            std::thread::park_timeout(PAUSE / 20);
+        }
+        assert!((2..=5).contains(&passes()), "{}", passes());
+
+        reader.execute_batch("ROLLBACK").unwrap();
+        while !checkpointer.committed(1) {
+            assert!(began.elapsed() < Duration::from_secs(60));
+            std::thread::park_timeout(PAUSE / 20);
+        }
+        checkpointer.join();
     }
 
     #[test]

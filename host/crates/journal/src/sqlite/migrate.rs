@@ -2,35 +2,44 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::{connect, lock, schema};
+use super::{Before, Examined, examine, keep_log, lock, place, schema};
 use crate::Migrated;
-use crate::error::{OpenError, StoreError};
+use crate::error::OpenError;
 use crate::files::beside;
+use crate::witness::Witness;
 
 /// See [`crate::migrate()`].
-pub(crate) fn migrate(path: &Path) -> Result<Migrated, OpenError> {
-    if !path.exists() {
-        return Err(OpenError::Missing {
-            path: path.to_owned(),
-        });
-    }
+pub(crate) fn migrate(path: &Path, witness: Option<&Path>) -> Result<Migrated, OpenError> {
+    let missing = || OpenError::Missing {
+        path: path.to_owned(),
+    };
+    let witness = witness.map(Witness::open).transpose()?;
+    let path = match path.exists() {
+        true => &place(path)?,
+        false => {
+            let gone = format!("{} is not there", path.display());
+            let known = witness.as_ref().map(|it| it.refuse_if_known(&gone));
+            known.transpose()?;
+            return Err(missing());
+        }
+    };
     let _lock = lock::Lock::take(&beside(path, ".lock"))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = connect(path, flags)?;
-    let from = version(&connection)?;
-    schema::prepare(&mut connection, path)?;
+    let Examined {
+        mut connection,
+        version,
+        before,
+    } = examine(path, witness.as_ref())?;
+    let Before {
+        own, file: _file, ..
+    } = before.ok_or_else(missing)?;
+    schema::prepare(&mut connection, version)?;
+    // Whoever closes it last moves the log, which then is not missed.
+    let noted = witness.filter(|it| it.knows(&own.store_id));
+    if noted.is_none_or(|it| it.note_file(&own.store_id, own.end(), own.epoch, false)) {
+        keep_log(&connection, false)?;
+    }
     Ok(Migrated {
-        from,
-        to: version(&connection)?,
+        from: version,
+        to: schema::newest().max(version),
     })
-}
-
-fn version(connection: &Connection) -> Result<i64, StoreError> {
-    connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(StoreError::of::<rusqlite::Error>(
-            "read the schema's version",
-        ))
 }

@@ -11,6 +11,7 @@ mod checkpoint;
 mod inspect;
 mod lock;
 mod migrate;
+mod noter;
 mod outbox;
 mod pieces;
 mod pool;
@@ -20,16 +21,21 @@ mod schema;
 mod writer;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use self::pool::Pool;
 use crate::error::{OpenError, StoreError};
-use crate::files::beside;
-use crate::store::Opened;
+use crate::files::{beside, resolved};
+use crate::heads::Heads;
+use crate::own::OwnRow;
+use crate::store::{Meta, Opened, Reader};
+use crate::witness::{Found, Witness};
+use crate::{Position, recover};
 
 pub(crate) use archive::open as open_archive;
 pub(crate) use migrate::migrate;
@@ -49,12 +55,16 @@ const PAGE_BYTES: u64 = 4 << 10;
 const STATEMENTS_MAX: usize = 64;
 
 /// Opens the store at `path`, makes it where there is none, brings its schema up
-/// to date, and takes ownership: the epoch is one more than before.
+/// to date, and takes ownership: the epoch is one more than before. `witness` is the file
+/// in which this home keeps what it last knew of its store; without one nothing is known.
+///
+/// What is there is read before anything is written: a store that does not hold, or is
+/// not what this home had left, stays as it is.
 ///
 /// # Errors
 ///
-/// See [`OpenError`]; the journal's content is not looked at yet.
-pub fn open(path: &Path) -> Result<Opened, OpenError> {
+/// See [`OpenError`].
+pub fn open(path: &Path, witness: Option<&Path>) -> Result<Opened, OpenError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(OpenError::OldSqlite {
             found: rusqlite::version(),
@@ -67,28 +77,173 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
             source,
         })?;
     }
+    let path = &place(path)?;
     let lock = lock::Lock::take(&beside(path, ".lock"))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut connection = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    schema::prepare(&mut connection, path)?;
-    let owner = schema::take_ownership(&mut connection)?;
-    let second = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let witness = witness.map(Witness::open).transpose()?.map(Arc::new);
+    let Examined {
+        mut connection,
+        version,
+        before,
+    } = examine(path, witness.as_deref())?;
+    let recovered = before.as_ref().map(Before::recover).transpose()?;
+    let knows = |before: &Before| match &witness {
+        Some(witness) => witness.knows(&before.own.store_id),
+        None => true,
+    };
+    let is_known = before.as_ref().is_none_or(knows);
+    schema::prepare(&mut connection, version)?;
+    let owner = schema::take_ownership(&mut connection, !is_known)?;
+    let file = match before {
+        Some(before) => before.file,
+        None => opened(path)?,
+    };
+    let noter = witness.map(|witness| {
+        let (store_id, end) = (owner.store_id.clone(), owner.meta.end());
+        noter::Noter::start(witness, store_id, owner.epoch, end)
+    });
+    let noter = noter
+        .transpose()
+        .map_err(StoreError::of("note what is known of the store"))?;
+    let second = connect(path, READ_WRITE)?;
     schema::configure(&second).map_err(StoreError::of("configure the checkpoints"))?;
-    let file = Arc::new(File::open(path).map_err(StoreError::of("open the database's file"))?);
+    keep_log(&second, true)?;
     let checkpointer = checkpoint::Checkpointer::start(second, Arc::clone(&file))
         .map_err(StoreError::of("start the checkpoints' thread"))?;
+    let (meta, heads) = match recovered {
+        Some((meta, heads)) => (meta, Some(heads)),
+        None => (owner.meta, None),
+    };
+    let store = writer::Writer::new(writer::Parts {
+        connection,
+        store_id: owner.store_id.clone(),
+        checkpointer,
+        noter,
+        _file: Arc::clone(&file),
+        _lock: lock,
+    });
     Ok(Opened {
-        store: Box::new(writer::Writer::new(
-            connection,
-            checkpointer,
-            Arc::clone(&file),
-            lock,
-        )),
-        reader: Box::new(pool::Pool::new(path.to_owned(), file)),
+        store: Box::new(store),
+        reader: Box::new(Pool::new(path.to_owned(), file, schema::newest())),
         epoch: owner.epoch,
         store_id: owner.store_id,
-        meta: owner.meta,
+        meta,
+        heads,
     })
+}
+
+/// How the writing connections open a database.
+const READ_WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_CREATE)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Where the path of a database leads.
+fn place(path: &Path) -> Result<PathBuf, OpenError> {
+    resolved(path).map_err(|source| OpenError::File {
+        attempted: "find",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A file of the database's own, for as long as any connection: see [`checkpoint`].
+fn opened(path: &Path) -> Result<Arc<File>, OpenError> {
+    let file = File::open(path).map_err(StoreError::of("open the database's file"))?;
+    Ok(Arc::new(file))
+}
+
+/// A database that was looked at, and not changed.
+struct Examined {
+    connection: Connection,
+    /// Of its schema; 0: it is empty.
+    version: i64,
+    /// None of an empty one.
+    before: Option<Before>,
+}
+
+/// What a store has before anyone has taken it.
+struct Before {
+    pool: Pool,
+    own: OwnRow,
+    /// Closed behind the connections.
+    file: Arc<File>,
+}
+
+impl Before {
+    fn recover(&self) -> Result<(Meta, Heads), OpenError> {
+        let meta = self.own.clone().believed();
+        let meta = meta.map_err(|problem| OpenError::OwnRow { problem })?;
+        let heads = recover::recover(&self.pool, &meta)?;
+        Ok((meta, heads))
+    }
+}
+
+/// Looks whether the database is what this home had left.
+fn examine(path: &Path, witness: Option<&Witness>) -> Result<Examined, OpenError> {
+    let log = beside(path, "-wal");
+    let is_empty = |path: &Path| path.metadata().map_or(0, |file| file.len()) == 0;
+    let log_is_gone = is_empty(&log);
+    // Whoever opens an empty file makes it a database, and throws away the log beside it.
+    if is_empty(path) {
+        if let Some(witness) = witness {
+            witness.refuse_if_known(&format!("{} is not there, or empty", path.display()))?;
+        }
+        if !log_is_gone {
+            return Err(OpenError::Torn {
+                path: path.to_owned(),
+            });
+        }
+    }
+    let connection = connect(path, READ_WRITE)?;
+    // Until it is owned, the log stays what it is.
+    keep_log(&connection, true)?;
+    let version = schema::found(&connection, path);
+    if let (Err(OpenError::NotOurs { .. }), Some(witness)) = (&version, witness) {
+        witness.refuse_if_known(&format!("{} is no host's database", path.display()))?;
+    }
+    let version = version?;
+    if version == 0 {
+        return Ok(Examined {
+            connection,
+            version,
+            before: None,
+        });
+    }
+    let file = opened(path)?;
+    let pool = Pool::new(path.to_owned(), Arc::clone(&file), version);
+    let own = pool.own()?.ok_or_else(|| OpenError::OwnRow {
+        problem: "it is not there".to_owned(),
+    })?;
+    if let Some(witness) = witness {
+        let then = match witness.known(&own.store_id) {
+            Some(known) => pool.hash_before(Position(known.last.0 + 1))?,
+            None => None,
+        };
+        witness.check(Found {
+            store_id: &own.store_id,
+            end: own.end(),
+            then,
+            epoch: own.epoch,
+        })?;
+        if log_is_gone && witness.knows_a_log(own.epoch) {
+            witness.refuse_if_known(&format!(
+                "{} is not there, or empty, and has what was committed last",
+                log.display()
+            ))?;
+        }
+    }
+    Ok(Examined {
+        connection,
+        version,
+        before: Some(Before { pool, own, file }),
+    })
+}
+
+/// Whether the log stays as it is when the last connection closes.
+fn keep_log(connection: &Connection, keep: bool) -> Result<(), StoreError> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(drop)
+        .map_err(StoreError::of::<rusqlite::Error>("configure the log"))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
 
 use super::connect;
+use super::schema::SUMS;
 use crate::error::StoreError;
 
 /// Connections that read at once; more callers wait. Waking actors is limited
@@ -18,6 +19,8 @@ const READERS_MAX: usize = 8;
 /// Connections to the database, opened when they are first needed.
 pub(super) struct Pool {
     path: PathBuf,
+    /// Of the tables.
+    schema: i64,
     idle: Mutex<Idle>,
     returned: Condvar,
     /// Closed behind the connections: see [`super::checkpoint`].
@@ -37,9 +40,10 @@ struct Lent<'a> {
 }
 
 impl Pool {
-    pub(super) fn new(path: PathBuf, file: Arc<File>) -> Self {
+    pub(super) fn new(path: PathBuf, file: Arc<File>, schema: i64) -> Self {
         Self {
             path,
+            schema,
             idle: Mutex::default(),
             returned: Condvar::new(),
             _file: file,
@@ -56,6 +60,7 @@ impl Pool {
             .map_err(StoreError::of::<rusqlite::Error>("begin to read"))?;
         Ok(Self {
             path: self.path.clone(),
+            schema: self.schema,
             idle: Mutex::new(Idle {
                 connections: vec![connection],
                 opened: READERS_MAX,
@@ -67,6 +72,11 @@ impl Pool {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its rows may have checksums.
+    pub(super) fn has_sums(&self) -> bool {
+        self.schema >= SUMS
     }
 
     fn lend(&self) -> Result<Lent<'_>, StoreError> {

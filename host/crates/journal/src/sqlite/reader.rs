@@ -11,6 +11,7 @@ use super::{answers, outbox, pieces};
 use crate::error::StoreError;
 use crate::files::beside;
 use crate::group::Hash;
+use crate::own::{OwnRow, Summed};
 use crate::store::{
     Copier, GroupRow, Inspect, Listed, Meta, Reader, SnapshotKey, SnapshotRow, TimerMark,
 };
@@ -61,14 +62,17 @@ impl Reader for Pool {
     }
 
     fn groups(&self, from: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
+        let exact = if self.has_sums() { "exact" } else { "0" };
         self.rows(
             "read groups",
-            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body
-             FROM groups
-             WHERE last_pos >= ?1 AND first_pos >= coalesce(
-                 (SELECT first_pos FROM groups WHERE first_pos <= ?1
-                  ORDER BY first_pos DESC LIMIT 1), 0)
-             ORDER BY first_pos LIMIT ?2",
+            &format!(
+                "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body, {exact}
+                 FROM groups
+                 WHERE last_pos >= ?1 AND first_pos >= coalesce(
+                     (SELECT first_pos FROM groups WHERE first_pos <= ?1
+                      ORDER BY first_pos DESC LIMIT 1), 0)
+                 ORDER BY first_pos LIMIT ?2"
+            ),
             params![from.0.cast_signed(), rows_max(limit)],
             group,
         )
@@ -77,7 +81,7 @@ impl Reader for Pool {
     fn groups_before(&self, before: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
         self.rows(
             "read groups backwards",
-            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body
+            "SELECT first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body, 0
              FROM groups WHERE first_pos < ?1 ORDER BY first_pos DESC LIMIT ?2",
             params![before.0.cast_signed(), rows_max(limit)],
             group,
@@ -126,17 +130,34 @@ impl Reader for Pool {
         Some(self)
     }
 
-    fn meta(&self) -> Result<Option<Meta>, StoreError> {
+    fn own(&self) -> Result<Option<OwnRow>, StoreError> {
+        let sums = match self.has_sums() {
+            true => "sum, summed_epoch",
+            false => "NULL, NULL",
+        };
         self.row(
             "read the store's own row",
-            "SELECT last_pos, last_hash, known, tail_start FROM store WHERE id = 0",
+            &format!(
+                "SELECT last_pos, last_hash, known, tail_start, store_id, epoch, {sums}
+                 FROM store WHERE id = 0"
+            ),
             [],
             |row| {
-                Ok(Meta {
-                    last: position(row, 0)?,
-                    hash: hash_of(row, 1)?,
-                    known: unsigned(row, 2)?,
-                    tail_start: position(row, 3)?,
+                let sum: Option<i64> = row.get(6)?;
+                let of: Option<i64> = row.get(7)?;
+                Ok(OwnRow {
+                    store_id: row.get(4)?,
+                    epoch: unsigned(row, 5)?,
+                    meta: Meta {
+                        last: position(row, 0)?,
+                        hash: hash_of(row, 1)?,
+                        known: unsigned(row, 2)?,
+                        tail_start: position(row, 3)?,
+                    },
+                    summed: sum.zip(of).map(|(sum, of)| Summed {
+                        sum,
+                        epoch: of.cast_unsigned(),
+                    }),
                 })
             },
         )
@@ -318,6 +339,7 @@ fn group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
         prev_hash: hash_of(row, 5)?,
         hash: hash_of(row, 6)?,
         body: row.get(7)?,
+        exact: row.get(8)?,
     })
 }
 

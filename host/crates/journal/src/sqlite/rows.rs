@@ -36,10 +36,10 @@ impl From<Failed> for String {
     }
 }
 
-/// Writes all of a group.
-pub(super) fn write(connection: &Connection, group: &Group<'_>) -> Result<(), Failed> {
+/// Writes all of a group. `sum` is that of the store's own row, see [`crate::own`].
+pub(super) fn write(connection: &Connection, group: &Group<'_>, sum: i64) -> Result<(), Failed> {
     let tables = Tables { connection };
-    tables.write_meta(group)?;
+    tables.write_meta(group, sum)?;
     if let Some(records) = &group.records {
         tables.write_records(group, records)?;
     }
@@ -54,13 +54,13 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    fn write_meta(&self, group: &Group<'_>) -> Result<(), Failed> {
+    fn write_meta(&self, group: &Group<'_>, sum: i64) -> Result<(), Failed> {
         let meta = &group.meta;
         let updated = self
             .connection
             .prepare_cached(
-                "UPDATE store SET last_pos = ?1, last_hash = ?2, known = ?3, tail_start = ?4
-                 WHERE id = 0 AND epoch = ?5",
+                "UPDATE store SET last_pos = ?1, last_hash = ?2, known = ?3, tail_start = ?4,
+                 sum = ?6, summed_epoch = epoch WHERE id = 0 AND epoch = ?5",
             )?
             .execute(params![
                 sql(meta.last),
@@ -68,6 +68,7 @@ impl Tables<'_> {
                 meta.known.cast_signed(),
                 sql(meta.tail_start),
                 group.epoch.cast_signed(),
+                sum,
             ])?;
         if updated == 1 {
             Ok(())
@@ -77,15 +78,16 @@ impl Tables<'_> {
     }
 
     fn write_records(&self, group: &Group<'_>, records: &Records) -> rusqlite::Result<()> {
+        let (first, last) = group.recorded();
         self.connection
             .prepare_cached(
                 "INSERT INTO groups
-                 (first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 (first_pos, last_pos, epoch, records, time_ms, prev_hash, hash, body, exact)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1)",
             )?
             .execute(params![
-                sql(group.first),
-                sql(group.last),
+                sql(first),
+                sql(last),
                 group.epoch.cast_signed(),
                 records.count,
                 group.time_ms,

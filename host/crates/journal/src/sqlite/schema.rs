@@ -6,18 +6,23 @@ use std::error::Error;
 use std::path::Path;
 
 use refinery::Target;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::error::{OpenError, StoreError};
 use crate::migrations::{accepts, runner};
 use crate::store::Meta;
+use crate::timeline::{TIMELINES, Timelines};
 use crate::{Position, sqlite::reader::hash_of};
 
 /// "HOST": marks the file as ours.
 const APPLICATION_ID: i64 = 0x484f_5354;
 
 /// Migrations; the first makes schema 1.
-const MIGRATIONS: &[(&str, &str)] = &[("journal", SCHEMA_1), ("answers", SCHEMA_2)];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("journal", SCHEMA_1),
+    ("answers", SCHEMA_2),
+    ("sums", SCHEMA_3),
+];
 
 /// There is one owner, one epoch and one chain for a store, whatever its shards;
 /// `shard` is 0 in every row until an actor's shard matters.
@@ -110,6 +115,11 @@ VALUES (0, lower(hex(randomblob(16))), 0, 0, zeroblob(32), 0, 1);
 
 const SCHEMA_2: &str = include_str!("schema_2.sql");
 
+const SCHEMA_3: &str = include_str!("schema_3.sql");
+
+/// The schema from which on there are sums.
+pub(super) const SUMS: i64 = 3;
+
 /// What taking a store over gave.
 pub(super) struct Owner {
     pub(super) epoch: u64,
@@ -117,17 +127,19 @@ pub(super) struct Owner {
     pub(super) meta: Meta,
 }
 
-/// Makes the database ours: pragmas, and the schema of today.
-pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+/// The schema of a database of ours, 0 of an empty one; changes nothing.
+pub(super) fn found(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let found = identify(connection).map_err(StoreError::of("read the database's header"))?;
-    let version = match found {
-        Found::Foreign => {
-            return Err(OpenError::NotOurs {
-                path: path.to_owned(),
-            });
-        }
-        Found::Schema(version) => version,
-    };
+    match found {
+        Found::Foreign => Err(OpenError::NotOurs {
+            path: path.to_owned(),
+        }),
+        Found::Schema(version) => accepts(version, MIGRATIONS.len()).map(|_| version),
+    }
+}
+
+/// Makes the database ours, which has schema `version`: pragmas, and the schema of today.
+pub(super) fn prepare(connection: &mut Connection, version: i64) -> Result<(), OpenError> {
     let is_behind = accepts(version, MIGRATIONS.len())?;
     configure(connection).map_err(StoreError::of("configure the database"))?;
     if is_behind {
@@ -136,10 +148,15 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
     Ok(())
 }
 
+/// The newest schema.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("a handful")
+}
+
 /// The schema of a database of ours that is only read, if this host can.
 pub(super) fn readable(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let found = identify(connection).map_err(StoreError::of("read the database's header"))?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    let known = newest();
     match found {
         Found::Schema(found) if found > known + 1 => Err(OpenError::NewerSchema { found, known }),
         Found::Schema(found) if found > 0 && found >= known - 1 => Ok(found),
@@ -150,13 +167,18 @@ pub(super) fn readable(connection: &Connection, path: &Path) -> Result<i64, Open
     }
 }
 
-/// Raises the epoch, and reads what the last owner left.
-pub(super) fn take_ownership(connection: &mut Connection) -> Result<Owner, StoreError> {
+/// Raises the epoch, and reads what the last owner left. With a `new_timeline` this home
+/// knows nothing of the store, see [`crate::timeline`].
+pub(super) fn take_ownership(
+    connection: &mut Connection,
+    new_timeline: bool,
+) -> Result<Owner, StoreError> {
     // A transaction of its own: a statement that gives rows commits when it is put
     // away, and what goes wrong with that would be told to no one.
     let take = |transaction: &Transaction<'_>| {
         transaction.query_row(
-            "UPDATE store SET epoch = epoch + 1 WHERE id = 0
+            "UPDATE store SET epoch = epoch + 1, summed_epoch =
+             CASE WHEN summed_epoch = epoch THEN epoch + 1 ELSE summed_epoch END WHERE id = 0
              RETURNING epoch, store_id, last_pos, last_hash, known, tail_start",
             [],
             |row| {
@@ -176,10 +198,27 @@ pub(super) fn take_ownership(connection: &mut Connection) -> Result<Owner, Store
     let mut taken = || {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let owner = take(&transaction)?;
+        if new_timeline && owner.meta.last > Position(0) {
+            begin_timeline(&transaction, owner.meta.last)?;
+        }
         transaction.commit()?;
         Ok(owner)
     };
-    taken().map_err(StoreError::of::<rusqlite::Error>("take ownership"))
+    taken().map_err(StoreError::of::<Box<dyn Error + Send + Sync>>(
+        "take ownership",
+    ))
+}
+
+fn begin_timeline(
+    transaction: &Transaction<'_>,
+    last: Position,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let sql = "SELECT value FROM kv WHERE key = ?1";
+    let value = transaction.query_row(sql, [TIMELINES], |row| row.get::<_, Vec<u8>>(0));
+    let value = Timelines::open(value.optional()?.as_deref())?.begin_behind(last)?;
+    let sql = "INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)";
+    transaction.execute(sql, params![TIMELINES, &*value])?;
+    Ok(())
 }
 
 enum Found {

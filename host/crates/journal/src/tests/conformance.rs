@@ -41,6 +41,7 @@ on_each_store! {
         a_record_out_of_sequence_is_not_written,
         a_panic_of_the_callback_closes_the_journal,
         nothing_is_admitted_while_too_much_waits,
+        a_store_that_breaks_before_commit_has_nothing_and_is_not_used_again,
         an_owner_that_was_replaced_writes_nothing_and_must_be_looked_at,
     }
     keep {
@@ -68,6 +69,12 @@ on_each_store! {
         pieces_of_a_replaced_snapshot_are_stray_and_those_of_a_kept_one_stay,
         who_reads_while_snapshots_are_replaced_sees_a_whole_one,
         each_damage_of_a_piece_is_named,
+    }
+    proof {
+        a_snapshot_without_its_records_is_a_violation,
+        a_tail_that_begins_too_late_is_named_though_its_sum_holds,
+        a_row_that_does_not_hold_is_refused_by_a_start_and_by_a_verification,
+        what_an_older_host_has_written_is_read_from_the_beginning,
     }
     random {
         a_random_run_with_reopenings_agrees_with_the_model,

@@ -13,6 +13,8 @@ use crate::{Incarnation, Lost, Overloaded, ReadError, RefusedReason, StoreError,
 pub(super) enum Verdict {
     Commit,
     FailBefore,
+    /// As `FailBefore`, and the handle is of no use any more.
+    Break,
     /// The error comes from COMMIT, and the group is not there.
     FailAt,
     /// The error comes from COMMIT, and the group is there all the same.
@@ -33,6 +35,7 @@ impl Store for Asking {
         match self.verdicts.recv_timeout(DEADLINE).unwrap() {
             Verdict::Commit => self.inner.append(group),
             Verdict::FailBefore => Err(AppendError::NotApplied("injected".into())),
+            Verdict::Break => Err(AppendError::Broken("injected".into())),
             Verdict::FailAt => Err(AppendError::Unknown("injected".into())),
             Verdict::FailAfter => {
                 self.inner.append(group)?;
@@ -256,6 +259,20 @@ fn postgres_is_asked_what_became_of_a_commit_and_the_journal_goes_on() {
         assert_eq!(bench.seqs(&ali).1.len() as u64, next);
         assert_eq!(journal.verify().unwrap().records, next);
     }
+}
+
+pub(super) fn a_store_that_breaks_before_commit_has_nothing_and_is_not_used_again(
+    place: &dyn Place,
+) {
+    let asked = Asked::open(place);
+    let (bench, journal) = (&asked.bench, &asked.bench.journal);
+    bench.append(of_record(record(&actor("ali"), 1)), 1);
+    asked.group_in_store();
+    asked.decide(Verdict::Break);
+    let result = bench.next_done().result;
+    assert!(matches!(result, Err(Lost::NotApplied(_))), "{result:?}");
+    assert!(journal.is_closed() && journal.poisoned().is_some());
+    assert!(!journal.must_look(), "the next start finds it whole");
 }
 
 pub(super) fn an_owner_that_was_replaced_writes_nothing_and_must_be_looked_at(place: &dyn Place) {

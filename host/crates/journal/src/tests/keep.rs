@@ -33,7 +33,7 @@ fn some_actors() -> (TempDir, PathBuf) {
 }
 
 /// Two actors with snapshots and tails, and a timer.
-fn fill(place: &dyn Place) {
+pub(super) fn fill(place: &dyn Place) {
     let bench = Bench::open(place);
     for seq in 1..=20 {
         bench.commit(of_record(record(&actor("ali"), seq)));
@@ -142,6 +142,34 @@ fn a_copy_replaces_nothing_and_a_failed_one_leaves_nothing() {
 }
 
 #[test]
+fn what_a_backup_that_was_killed_has_left_is_of_no_account() {
+    let (folder, path) = some_actors();
+    let bench = Bench::open(&Sqlite::at(&path));
+    let to = folder.path().join("copy.db");
+    let partial = folder.path().join("copy.db.partial");
+    // A rollback journal that is hot: SQLite plays it onto the file beside it.
+    let other = Connection::open(&partial).unwrap();
+    other
+        .execute_batch(
+            "CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000));
+             PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN;
+             UPDATE t SET x = zeroblob(200000); INSERT INTO t VALUES (zeroblob(4000000));",
+        )
+        .unwrap();
+    let journal = folder.path().join("copy.db.partial-journal");
+    let hot = fs::read(&journal).unwrap();
+    assert!(hot.len() > 4096);
+    drop(other);
+    fs::write(&partial, "half a copy").unwrap();
+    fs::write(&journal, hot).unwrap();
+    let describe = |_: &Archive| Ok(("m".to_owned(), Bytes::new()));
+    bench.journal.backup(&to, describe).unwrap();
+    assert_eq!(checked(&to).findings, []);
+    assert_eq!(checked(&to).records, 41);
+    assert!(!partial.exists() && !journal.exists());
+}
+
+#[test]
 fn a_look_at_a_file_changes_nothing_of_it() {
     let (_folder, path) = some_actors();
     let before = bytes(&path);
@@ -240,7 +268,37 @@ pub(super) fn what_is_damaged_is_named(place: &dyn Place) {
         (
             "UPDATE store SET known = 3",
             "the store's own row",
+            "checksum",
+        ),
+        (
+            "UPDATE store SET known = 3, sum = NULL",
+            "the store's own row",
             "3 actors",
+        ),
+        (
+            "UPDATE store SET tail_start = 40",
+            "the store's own row",
+            "checksum",
+        ),
+        (
+            "UPDATE store SET last_pos = last_pos + 7",
+            "the store's own row",
+            "checksum",
+        ),
+        (
+            "UPDATE store SET last_pos = 40, sum = NULL",
+            "the group that ends at position",
+            "behind the position",
+        ),
+        (
+            "DELETE FROM groups WHERE first_pos = 6; UPDATE groups SET first_pos = 6 WHERE first_pos = 7",
+            "the group of positions 6 to 7",
+            "announces",
+        ),
+        (
+            "UPDATE groups SET last_pos = 99 WHERE last_pos = (SELECT max(last_pos) FROM groups)",
+            "to 99",
+            "announces",
         ),
     ] {
         let place = &*place.another();
@@ -370,17 +428,17 @@ fn checked_names_the_file(archive: &Archive) -> bool {
 #[test]
 fn a_store_of_this_schema_needs_no_migration_and_none_is_made_where_none_is() {
     let (folder, path) = some_actors();
-    let migrated = migrate(&options(&path)).unwrap();
+    let migrated = migrate(&options(&path), None).unwrap();
     assert_eq!(migrated.from, migrated.to);
     let nowhere = folder.path().join("none.db");
     assert!(matches!(
-        migrate(&options(&nowhere)),
+        migrate(&options(&nowhere), None),
         Err(OpenError::Missing { .. })
     ));
     assert!(!nowhere.exists());
     let bench = Bench::open(&Sqlite::at(&path));
     assert!(matches!(
-        migrate(&options(&path)),
+        migrate(&options(&path), None),
         Err(OpenError::Held { .. })
     ));
     drop(bench);

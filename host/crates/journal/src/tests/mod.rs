@@ -15,12 +15,14 @@ mod many;
 mod once;
 mod pieces;
 mod place;
+mod proof;
 mod random;
 mod recovery;
 mod retention;
 mod rows;
 mod sealed;
 mod server;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};

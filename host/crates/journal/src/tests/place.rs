@@ -46,6 +46,9 @@ pub(super) trait Place: Sync {
 
     /// All that is in the store but its owner.
     fn dump(&self) -> Vec<String>;
+
+    /// SQL of this store with a hash of zeros where `$0` stands.
+    fn with_zeros(&self, sql: &str) -> String;
 }
 
 /// A SQLite database in a folder.
@@ -54,6 +57,8 @@ pub(super) struct Sqlite {
     /// None: another one has it.
     _folder: Option<Arc<TempDir>>,
     pub(super) path: PathBuf,
+    /// In which file its home knows it, if in any.
+    pub(super) witness: Option<PathBuf>,
 }
 
 impl Sqlite {
@@ -63,6 +68,7 @@ impl Sqlite {
         Self {
             _folder: Some(Arc::new(folder)),
             path,
+            witness: None,
         }
     }
 
@@ -71,6 +77,15 @@ impl Sqlite {
         Self {
             _folder: None,
             path: path.to_owned(),
+            witness: None,
+        }
+    }
+
+    /// The same, in a home that keeps what it knows of it.
+    pub(super) fn known(self) -> Self {
+        Self {
+            witness: Some(self.path.with_file_name("store.json")),
+            ..self
         }
     }
 
@@ -87,6 +102,7 @@ impl Sqlite {
         Self {
             _folder: self._folder.clone(),
             path: copy,
+            witness: self.witness.clone(),
         }
     }
 
@@ -97,7 +113,7 @@ impl Sqlite {
 
 impl Place for Sqlite {
     fn opened(&self) -> Result<Opened, OpenError> {
-        sqlite::open(&self.path)
+        sqlite::open(&self.path, self.witness.as_deref())
     }
 
     fn archive(&self) -> Result<Archive, OpenError> {
@@ -107,7 +123,7 @@ impl Place for Sqlite {
 
     fn migrate(&self) -> Result<Migrated, OpenError> {
         let path = self.path.clone();
-        migrate(&Options { path })
+        migrate(&Options { path }, self.witness.as_deref())
     }
 
     fn another(&self) -> Box<dyn Place> {
@@ -137,6 +153,10 @@ impl Place for Sqlite {
             }
         }
         dump
+    }
+
+    fn with_zeros(&self, sql: &str) -> String {
+        sql.replace("$0", "zeroblob(32)")
     }
 }
 
@@ -202,12 +222,14 @@ impl Place for Postgres {
         Box::new(Self::new())
     }
 
-    /// The same database, with nobody in it: a home that comes back waits for no lease.
+    /// The same database, with nobody in it, and a lease that has run out.
     fn crashed(&self) -> Box<dyn Place> {
         self.run(
             "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         );
+        // This process lives, so its home would have to wait.
+        self.run("UPDATE lease SET renewed_at = to_timestamp(0)");
         Box::new(self.clone())
     }
 
@@ -220,5 +242,9 @@ impl Place for Postgres {
         tables
             .map(|table| self.run(&format!("SELECT * FROM {table}")))
             .collect()
+    }
+
+    fn with_zeros(&self, sql: &str) -> String {
+        sql.replace("$0", "decode(repeat('00', 32), 'hex')")
     }
 }

@@ -1,6 +1,8 @@
 //! Opening again: after an orderly end, after a crash, beside a living owner,
 //! and on a store that is damaged.
 
+use std::ops::ControlFlow;
+
 use super::place::Postgres;
 use super::*;
 
@@ -56,6 +58,23 @@ fn a_second_host_is_refused_while_the_first_lives() {
     );
     drop(bench);
     Bench::open(place);
+}
+
+#[test]
+fn a_second_host_is_refused_by_whatever_name_it_knows_the_store() {
+    let place = &Sqlite::new();
+    let link = place.path.with_file_name("link.db");
+    std::os::unix::fs::symlink(&place.path, &link).unwrap();
+    // A link that leads to nothing yet makes the store where it leads.
+    let bench = Bench::open(&Sqlite::at(&link));
+    bench.commit(of_record(record(&actor("ali"), 1)));
+    let error = open_error(place);
+    assert!(matches!(error, OpenError::Held { .. }), "{error}");
+    drop(bench);
+    let bench = Bench::open(place);
+    assert_eq!(bench.seqs(&actor("ali")), (None, vec![1]));
+    let error = open_error(&Sqlite::at(&link));
+    assert!(matches!(error, OpenError::Held { .. }), "{error}");
 }
 
 pub(super) fn recovery_reads_only_what_some_replay_needs(place: &dyn Place) {
@@ -161,7 +180,7 @@ fn other_databases_and_newer_schemas_are_refused_by_postgres() {
              SELECT {schema}, 'later', applied_on, checksum FROM host_schema_history WHERE version = 1"
         ));
     };
-    let known = 2;
+    let known = 3;
     newer(known + 1);
     // The next schema only adds to this one.
     drop(Bench::open(place));
@@ -173,7 +192,7 @@ fn other_databases_and_newer_schemas_are_refused_by_postgres() {
     );
 }
 
-/// What makes schema 1 of an empty store of schema 2.
+/// What makes schema 1 of an empty store of schema 3.
 const BACK_TO_1: &str = "
     DROP TABLE answers;
     DROP TABLE outbox;
@@ -183,7 +202,10 @@ const BACK_TO_1: &str = "
     DROP TABLE snapshot_pieces;
     DROP INDEX snapshots_by_piece;
     ALTER TABLE snapshots DROP COLUMN first_piece;
-    DELETE FROM host_schema_history WHERE version = 2;";
+    ALTER TABLE store DROP COLUMN sum;
+    ALTER TABLE store DROP COLUMN summed_epoch;
+    ALTER TABLE groups DROP COLUMN exact;
+    DELETE FROM host_schema_history WHERE version >= 2;";
 
 #[test]
 fn a_store_of_schema_1_is_brought_up_to_date_and_used_on() {
@@ -203,15 +225,40 @@ fn a_store_of_schema_1_is_brought_up_to_date_and_used_on() {
         // Beforehand, or by whoever opens it.
         if more.is_empty() {
             let migrated = place.migrate().unwrap();
-            assert_eq!((migrated.from, migrated.to), (1, 2));
+            assert_eq!((migrated.from, migrated.to), (1, 3));
             let migrated = place.migrate().unwrap();
-            assert_eq!((migrated.from, migrated.to), (2, 2));
+            assert_eq!((migrated.from, migrated.to), (3, 3));
         }
         let bench = Bench::open(&*place);
         assert_eq!(bench.seqs(&actor("ali")), (None, vec![1, 2, 3]));
         assert_eq!(bench.journal.oldest_answer().unwrap(), None);
         assert_eq!(bench.journal.outbox(None, 9).unwrap(), []);
         bench.commit(of_record(record(&actor("ali"), 4)));
+    }
+}
+
+#[test]
+fn a_store_of_the_schema_before_is_read_as_it_is() {
+    for (place, more) in [
+        (Box::new(Postgres::new()) as Box<dyn Place>, ""),
+        (Box::new(Sqlite::new()), "PRAGMA user_version = 2"),
+    ] {
+        let place = three_records(&*place);
+        place.sql(
+            "ALTER TABLE store DROP COLUMN sum;
+             ALTER TABLE store DROP COLUMN summed_epoch;
+             ALTER TABLE groups DROP COLUMN exact;
+             DELETE FROM host_schema_history WHERE version = 3;",
+        );
+        place.sql(more);
+        let archive = place.archive().unwrap();
+        assert_eq!(archive.schema(), 2);
+        assert_eq!(archive.check(|_, _| {}).unwrap().findings, []);
+        let verified = archive.trail().verify(|_| ControlFlow::Continue(()));
+        assert_eq!(verified.unwrap().records, 3);
+        let bench = Bench::open(&*place);
+        bench.commit(of_record(record(&actor("ali"), 4)));
+        assert_eq!(bench.journal.verify().unwrap().records, 4);
     }
 }
 

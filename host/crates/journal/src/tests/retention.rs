@@ -188,6 +188,31 @@ fn a_chain_without_its_anchor_or_with_a_forged_one_does_not_hold() {
     assert!(matches!(verify(), Err(ReadError::Chain(_))));
 }
 
+#[test]
+fn an_anchor_of_another_key_is_not_built_upon_unless_the_home_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anchor.key");
+    AnchorKey::read_or_make(&path).unwrap();
+    let own = AnchorKey::read(&path).unwrap().unwrap();
+    let bench = Bench::open(&Sqlite::new());
+    fill(&bench, &actor("ali"));
+    let bound = bench.journal.needed_from().unwrap().unwrap();
+    let removal = step(&bench, &key(), bound, LATE).unwrap();
+    bench.commit(removal.rows());
+    let refused = bench.journal.removal(&own, bound, LATE, 7).unwrap_err();
+    assert!(refused.to_string().contains("another key"), "{refused}");
+    assert_eq!(anchor(&bench), Some(removal.anchor));
+    // Taken for its own, the anchor says the same.
+    let (name, value) = bench.journal.signed_anew(&own).unwrap().unwrap();
+    bench.commit(Rows {
+        values: vec![(name, value)],
+        ..Rows::default()
+    });
+    assert_eq!(anchor(&bench).unwrap().position, Position(17));
+    assert!(remove(&bench, &own, LATE) > 0);
+    bench.journal.verify().unwrap();
+}
+
 pub(super) fn a_damaged_group_is_not_removed(place: &dyn Place) {
     let key = key();
     let bench = Bench::open(place);
@@ -207,7 +232,7 @@ pub(super) fn a_damaged_group_is_not_removed(place: &dyn Place) {
          SELECT 'audit/anchor', body FROM groups WHERE first_pos = 6",
     );
     place.sql("DELETE FROM groups WHERE first_pos < 99");
-    place.sql("UPDATE store SET tail_start = 99");
+    place.sql("UPDATE store SET tail_start = 99, sum = NULL");
     let opened = Bench::try_open(place);
     assert!(matches!(opened, Err(OpenError::Anchor { .. })));
 }

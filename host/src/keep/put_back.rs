@@ -1,0 +1,123 @@
+//! A backup that becomes the store of a home: copied beside the store's place, checked
+//! there, and only then given the store's name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use host_cli::Failure;
+use host_journal::{
+    AnchorKey, Archive, Options, Outcome, Position, Rows, files, forget, open_sqlite,
+};
+use host_model::keep::BackupManifest;
+use serde_json::json;
+
+use super::offline::Offline;
+use crate::home::Home;
+
+/// What is put where.
+pub(super) struct PutBack<'a> {
+    /// The backup.
+    pub(super) file: &'a Path,
+    /// The store's place.
+    pub(super) path: &'a Path,
+    pub(super) manifest: &'a BackupManifest,
+    pub(super) home: &'a Home,
+}
+
+impl PutBack<'_> {
+    /// Does it, of this `backup`; `tell` hears how far the check of the copy is. What an
+    /// earlier one has left that was killed is of no account.
+    pub(super) fn run(&self, backup: &Archive, tell: impl FnMut(Position, Position)) -> Result<()> {
+        let partial = files::beside(self.path, ".restoring");
+        clear(&partial).with_context(|| format!("clear {}", partial.display()))?;
+        let put = self.put(&partial, backup, tell);
+        let cleared = clear(&partial);
+        put?;
+        cleared.with_context(|| format!("clear {}", partial.display()))
+    }
+
+    fn put(
+        &self,
+        partial: &Path,
+        backup: &Archive,
+        tell: impl FnMut(Position, Position),
+    ) -> Result<()> {
+        let copying = || format!("copy it to {}", partial.display());
+        copy(self.file, partial).with_context(copying)?;
+        let options = Options {
+            path: partial.to_owned(),
+        };
+        let copied = Archive::open(&options)?;
+        // Something beside the backup that belongs to it is no part of a backup.
+        ensure!(
+            copied.trail().end()? == backup.trail().end()?,
+            "the file alone ends elsewhere than with what lies beside it: take another backup"
+        );
+        drop(copied);
+        self.record(partial)?;
+        let checked = Archive::open(&options)?.check(tell)?;
+        if let Some(first) = checked.findings.first() {
+            let (file, what, problem) = (self.file.display(), &first.what, &first.problem);
+            let message = format!(
+                "restore the store from {file}: {what} is damaged: {problem}; take another backup"
+            );
+            return Err(Failure::look("damaged", message).into());
+        }
+        // A look leaves an empty log.
+        let log = files::beside(partial, "-wal");
+        ensure!(
+            log.metadata().map_or(0, |log| log.len()) == 0,
+            "its log could not be moved into it"
+        );
+        files::remove_beside(partial)?;
+        File::open(partial)?.sync_all()?;
+        let path = self.path;
+        files::name(partial, path).with_context(|| format!("name it {}", path.display()))?;
+        // It is another store than the one before, and that is meant.
+        let witness = self.home.witness();
+        forget(&witness).with_context(|| format!("remove {}", witness.display()))
+    }
+
+    /// Records in the copy that it is put back and by whom, and signs its anchor with this
+    /// home's key.
+    fn record(&self, partial: &Path) -> Result<()> {
+        let arguments = json!({"file": self.file, "made_ms": self.manifest.time_ms});
+        let opened = open_sqlite(partial, None)?;
+        let action = Offline::begin(opened, "store/restore", arguments, &self.manifest.release)?;
+        if action.journal().trail()?.anchor()?.is_some() {
+            let key = AnchorKey::read_or_make(&self.home.anchor_key())?;
+            let anchor = action.journal().signed_anew(&key)?;
+            action.keep(Rows {
+                values: anchor.into_iter().collect(),
+                ..Rows::default()
+            })?;
+        }
+        action.end(&Outcome::done())
+    }
+}
+
+/// Removes the copy, unless it has its name by now, and all that lies beside it.
+fn clear(partial: &Path) -> io::Result<()> {
+    files::remove_beside(partial)?;
+    let gone: [PathBuf; 2] = [partial.to_owned(), files::beside(partial, ".lock")];
+    for path in gone {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    let mut target = options.write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut File::open(from)?, &mut target)?;
+    target.sync_all()
+}
