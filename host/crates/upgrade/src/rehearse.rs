@@ -26,7 +26,8 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::assemble::Assembler;
 use crate::book::Book;
-use crate::engine::{PROGRESS_BEHIND_MAX, RefusedUpgrade, Upgrader};
+use crate::engine::{PROGRESS_BEHIND_MAX, Upgrader};
+use crate::refused::RefusedUpgrade;
 use crate::retention::PINS;
 
 /// The pin that a rehearsal sets, under [`PINS`]: no operator can give one that name.

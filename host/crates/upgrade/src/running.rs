@@ -12,7 +12,8 @@ use host_model::plan::Plan;
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::engine::{Asked, RefusedUpgrade};
+use crate::engine::Asked;
+use crate::refused::RefusedUpgrade;
 use crate::state::{Event, State, Upgrade};
 use crate::window::Window;
 
@@ -150,7 +151,7 @@ impl Running {
             ended_ms: unix_ms(),
             paused_ms: self.paused_ms(),
             remark: None,
-            way_back: migrations.way_back(),
+            way_back: Box::new(migrations.way_back()),
             reason: Some(match next {
                 State::Cancelled { .. } => STOPPED_BEFORE.to_owned(),
                 State::Stuck { reason } => reason.text,

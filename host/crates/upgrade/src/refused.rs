@@ -1,0 +1,118 @@
+//! Why an upgrade, or what is asked of one, is not begun.
+
+use host_model::Version;
+use thiserror::Error;
+
+use crate::plan::PlanError;
+use crate::releases::ReleasesError;
+
+/// Why a request was not begun. Nothing has changed.
+#[derive(Debug, Error)]
+pub enum RefusedUpgrade {
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A release is not there, or broken.
+    #[error(transparent)]
+    Releases(#[from] ReleasesError),
+    /// Another upgrade is under way.
+    #[error(
+        "an upgrade from {from} to {to} is under way ({state}); wait for it, or say `host commit` or `host rollback`"
+    )]
+    Busy {
+        /// The release before.
+        from: Version,
+        /// The release after.
+        to: Version,
+        /// How far it is.
+        state: &'static str,
+    },
+    /// Another rehearsal goes on by itself.
+    #[error("another rehearsal is under way; wait for it, or break that one off")]
+    Rehearsing,
+    /// An upgrade to this release was rolled back before.
+    #[error(
+        "an upgrade to {version} was rolled back before: {reason}; install a new version, or say `host upgrade {version} --retry-failed`"
+    )]
+    FailedBefore {
+        /// The release.
+        version: Version,
+        /// Why it was rolled back.
+        reason: String,
+    },
+    /// There is nothing to commit.
+    #[error("no upgrade is under way; {0} is permanent already")]
+    NothingToCommit(Version),
+    /// There is no release to go back to.
+    #[error(
+        "no upgrade is under way, and {0} was not come to from an older release; say `host rollback V` to go to an older one all the same, or `host upgrade V`"
+    )]
+    NothingToRollBack(Version),
+    /// A rollback leads to older releases.
+    #[error(
+        "roll back from {current} to {to}: that is newer; use `host upgrade {to}`, which watches it before it commits"
+    )]
+    NewerRelease {
+        /// The release that rules.
+        current: Version,
+        /// Where it was asked to go.
+        to: Version,
+    },
+    /// A canary and its ramp make no sense.
+    #[error("upgrade step by step: {0}")]
+    BadRamp(String),
+    /// There is nothing that could be paused.
+    #[error("no upgrade is under way; there is nothing to {0}")]
+    NothingToPause(&'static str),
+    /// Nobody is called over yet.
+    #[error("the upgrade is {state}; it can {wish} from the moment on that actors come over")]
+    TooEarly {
+        /// How far it is.
+        state: &'static str,
+        /// What was asked.
+        wish: &'static str,
+    },
+    /// It is too late for this.
+    #[error("the upgrade is {state}; it cannot {wish} any more")]
+    TooLate {
+        /// How far it is.
+        state: &'static str,
+        /// What was asked.
+        wish: &'static str,
+    },
+    /// An upgrade under way goes back to where it came from only.
+    #[error("what is under way goes back to {back}, not to {to}; let it end first")]
+    OtherRelease {
+        /// Where it goes.
+        back: Version,
+        /// Where it was asked to go.
+        to: Version,
+    },
+}
+
+impl RefusedUpgrade {
+    /// One snake-case word for programs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Plan(PlanError::SameVersion(_)) => "same_version",
+            Self::Plan(PlanError::NoPath { .. }) => "no_path",
+            Self::Plan(PlanError::OneWay { .. }) => "one_way",
+            Self::Plan(PlanError::Circle(_)) => "circle",
+            Self::Plan(PlanError::RestartHost { .. }) => "restart_host",
+            Self::Releases(ReleasesError::Appup(_)) => "bad_appup",
+            Self::Releases(ReleasesError::NotFound { .. }) => "not_installed",
+            Self::Releases(ReleasesError::Broken { .. }) => "broken_release",
+            Self::Busy { .. } | Self::Rehearsing => "busy",
+            Self::FailedBefore { .. } => "failed_before",
+            Self::NothingToCommit(_) => "nothing_to_commit",
+            Self::NothingToRollBack(_) => "nothing_to_roll_back",
+            Self::NewerRelease { .. } => "newer_release",
+            Self::BadRamp(_) => "bad_ramp",
+            Self::NothingToPause(_) => "nothing_to_pause",
+            Self::TooEarly { .. } => "too_early",
+            Self::TooLate { .. } => "too_late",
+            Self::OtherRelease { .. } => "other_release",
+        }
+    }
+}
