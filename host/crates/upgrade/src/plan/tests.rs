@@ -126,6 +126,14 @@ fn dependencies_come_first_and_go_last() {
     assert_eq!(states(&up), [StateChange::Up, StateChange::Up]);
     let down = plan(&new, &old, &appups, false).unwrap();
     assert_eq!(names(&down), ["donations", "zakat"]);
+    // The other way round, where names alone would say otherwise.
+    let depends = format!("depends_on = [\"donations\"]\n{BOTH_WAYS}");
+    let appups = self::appups(&[
+        ("donations", "0.2.0", BOTH_WAYS),
+        ("zakat", "0.2.0", &depends),
+    ]);
+    let back = plan(&new, &old, &appups, false).unwrap();
+    assert_eq!(names(&back), ["zakat", "donations"]);
     assert_eq!(states(&down), [StateChange::Down, StateChange::Down]);
 }
 
