@@ -27,6 +27,7 @@
 //! | `GET /v1/outbox?after=ID&limit=N` | | list of [`WebhookRow`] |
 //! | `POST /v1/outbox/retry` | [`WebhookRequest`] | `{}` |
 //! | `POST /v1/stop` | | `{}`, and the host ends in order |
+//! | `POST /v1/restart` | | `{}`, and the keeper boots the host anew |
 //! | `GET /v1/audit/verify` | | one [`Verifying`](crate::keep::Verifying) a line |
 //! | `GET /v1/audit/export?actor=ID&since_ms=T&format=F` | | see [`ExportQuery`](crate::keep::ExportQuery) |
 //! | `POST /v1/store/backup` | [`BackupRequest`](crate::keep::BackupRequest) | [`BackupReport`](crate::keep::BackupReport) |

@@ -202,6 +202,13 @@ fn examine(path: &Path, witness: Option<&Witness>) -> Result<Examined, OpenError
     }
     let version = version?;
     if version == 0 {
+        if let Some(witness) = witness {
+            let gone = match log_is_gone {
+                true => format!(", and {} is not there, or empty", log.display()),
+                false => String::new(),
+            };
+            witness.refuse_if_known(&format!("{} has no store{gone}", path.display()))?;
+        }
         return Ok(Examined {
             connection,
             version,
