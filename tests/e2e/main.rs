@@ -6,6 +6,10 @@
 //! `npm ci` in `tests/js`, both of which `make test` sees to.
 
 #[cfg(test)]
+mod cold;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod donations;
@@ -33,3 +37,7 @@ mod protocol;
 mod refusals;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod stuck;
+#[cfg(test)]
+mod verification;

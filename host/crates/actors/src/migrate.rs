@@ -25,6 +25,7 @@ use crate::release::{Code, RouteHop};
 use crate::slots::Claim;
 use crate::token::Token;
 use crate::wake::reread;
+use crate::watchdog::named;
 
 /// What the migrations to the release that rules have done so far.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Migrations {
     /// Actors in quarantine that could not come over: they stay as they are, and
     /// hold up no one.
     left_behind: Mutex<BTreeSet<ActorId>>,
+    /// Actors that no sweep waits for, for their code does not return.
+    given_up: Mutex<BTreeSet<ActorId>>,
     /// Rung at each failure.
     failure: Notify,
     pauses_us: Mutex<Histogram<u64>>,
@@ -59,6 +62,7 @@ impl Default for Migrations {
             migrated: AtomicU64::new(0),
             failures: Mutex::default(),
             left_behind: Mutex::default(),
+            given_up: Mutex::default(),
             failure: Notify::new(),
             pauses_us: Mutex::new(new_histogram()),
         }
@@ -76,6 +80,7 @@ impl Migrations {
         self.migrated.store(0, Ordering::Relaxed);
         self.failures.lock().clear();
         self.left_behind.lock().clear();
+        self.given_up.lock().clear();
         self.pauses_us.lock().reset();
     }
 
@@ -127,9 +132,22 @@ impl Migrations {
         self.left_behind.lock().iter().cloned().collect()
     }
 
+    /// No sweep waits for this actor from now on, until the next [`Migrations::reset`]:
+    /// it stays in the version that it has. True if it was waited for.
+    pub fn give_up(&self, id: &ActorId) -> bool {
+        self.given_up.lock().insert(id.clone())
+    }
+
+    /// Whether no sweep waits for it.
+    pub(crate) fn is_given_up(&self, id: &ActorId) -> bool {
+        self.given_up.lock().contains(id)
+    }
+
     /// Whether a sweep need not try it again.
     pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains(id) || self.failures.lock().contains_key(id)
+        self.left_behind.lock().contains(id)
+            || self.failures.lock().contains_key(id)
+            || self.is_given_up(id)
     }
 
     pub(crate) fn count(&self) {
@@ -177,7 +195,9 @@ impl Actors {
             claim.at.generation = generation;
             return true;
         };
-        if ruling.code.version() == live.code().version() {
+        if ruling.code.version() == live.code().version()
+            || self.migrations.is_given_up(&claim.slot.id)
+        {
             claim.at.generation = generation;
             self.go_back_to_sleep(claim, errand.take());
             return true;
@@ -205,8 +225,12 @@ impl Actors {
             }
         };
         let came = match &desk {
-            Some(_) => tokio::task::block_in_place(come),
-            None => self.migrating.run(come),
+            Some(_) => named(&claim.slot, &self.migrating, || {
+                tokio::task::block_in_place(come)
+            }),
+            None => self
+                .migrating
+                .run(|| named(&claim.slot, &self.migrating, come)),
         };
         if let Ok(over) = &came
             && desk.is_none()

@@ -14,7 +14,7 @@ use host_model::{ActorId, Version};
 use crate::clock::{monotonic_ms, tick_ms};
 
 /// Stands for timers, and for names that are neither command nor query.
-const OTHER: &str = "(other)";
+pub(crate) const OTHER: &str = "(other)";
 
 /// One plugin version as the actors run it: its code, and what is known of how it runs.
 #[derive(Debug)]
@@ -206,15 +206,13 @@ impl Release {
         codes.find(|code| code.version() == version)
     }
 
-    /// Name of the event whose counters live at this address.
-    pub(crate) fn event_at(&self, addr: usize) -> String {
-        let mut stats = self
-            .plugins
-            .values()
-            .flat_map(Ruling::codes)
-            .flat_map(|code| code.stats());
-        let found = stats.find(|stats| Arc::as_ptr(stats).addr() == addr);
-        found.map_or_else(|| OTHER.to_owned(), |stats| stats.name.to_string())
+    /// Name of the event whose counters live at this address, and the version that
+    /// handles it.
+    pub(crate) fn event_at(&self, addr: usize) -> Option<(String, Version)> {
+        let codes = self.plugins.values().flat_map(Ruling::codes);
+        let mut events = codes.flat_map(|code| code.stats().map(move |stats| (code, stats)));
+        let (code, stats) = events.find(|(_, stats)| Arc::as_ptr(stats).addr() == addr)?;
+        Some((stats.name.to_string(), code.version().clone()))
     }
 }
 

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use host_model::ActorId;
 use host_model::limits::HANDLER_WARN;
+use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 
 use crate::Actors;
 use crate::clock::monotonic_ms;
-use crate::release::EventStats;
+use crate::release::{EventStats, OTHER, Release};
 use crate::slots::Slot;
 
 /// Between two looks at what runs.
@@ -26,10 +26,23 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct Running {
     /// Whose.
     pub actor: ActorId,
-    /// What it handles.
+    /// What it handles; in brackets where that is no message of the plugin's.
     pub event: String,
+    /// What it does, and in which version.
+    pub work: Work,
     /// For how long already, right to some milliseconds.
     pub for_: Duration,
+}
+
+/// What a thread does for an actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// A handler runs, of this version.
+    Handler(Version),
+    /// A handler runs, of a version that the release which rules does not know.
+    Unknown,
+    /// The actor is built from the journal, or comes over to another version.
+    Journey,
 }
 
 /// What one thread runs.
@@ -62,21 +75,43 @@ pub(crate) fn watch<T>(
     let _run = Run {
         stats,
         began_ms: now_ms,
+        _named: Named,
     };
     handler()
+}
+
+/// Runs `work` of the host's own on an actor's behalf, which may be code of a plugin's:
+/// the thread is known to run it, as a handler. Who calls takes note of its time.
+pub(crate) fn named<T>(slot: &Arc<Slot>, stats: &Arc<EventStats>, work: impl FnOnce() -> T) -> T {
+    RUNNER.with(|runner| {
+        let runner = runner.get_or_init(Runner::new);
+        runner.begin(slot, stats, monotonic_ms());
+    });
+    let _named = Named;
+    work()
 }
 
 /// A thread runs a handler until this is dropped.
 struct Run<'a> {
     stats: &'a EventStats,
     began_ms: u64,
+    _named: Named,
 }
 
 impl Drop for Run<'_> {
     #[inline]
     fn drop(&mut self) {
-        RUNNER.with(|runner| runner.get().map(|runner| runner.end()));
         self.stats.ran(self.began_ms, monotonic_ms());
+    }
+}
+
+/// A thread is known to run something until this is dropped.
+struct Named;
+
+impl Drop for Named {
+    #[inline]
+    fn drop(&mut self) {
+        RUNNER.with(|runner| runner.get().map(|runner| runner.end()));
     }
 }
 
@@ -136,17 +171,36 @@ impl Actors {
             return Vec::new();
         }
         let slots = self.slots.shards().flat_map(|it| self.slots.of_shard(it));
+        let release = self.release();
         slots
             .filter_map(|slot| {
                 let addr = Arc::as_ptr(&slot).addr();
                 let (_, stats, for_) = *stuck.iter().find(|(slot, ..)| *slot == addr)?;
+                let (event, work) = self.what_runs(&release, stats);
                 Some(Running {
                     actor: slot.id.clone(),
-                    event: self.release().event_at(stats),
+                    event,
+                    work,
                     for_,
                 })
             })
             .collect()
+    }
+
+    /// What runs where the counters at this address are kept.
+    fn what_runs(&self, release: &Release, stats: usize) -> (String, Work) {
+        let journeys = [
+            (&self.waking, "(waking)"),
+            (&self.migrating, "(coming over)"),
+        ];
+        let mut journeys = journeys.into_iter();
+        if let Some((_, name)) = journeys.find(|(its, _)| Arc::as_ptr(its).addr() == stats) {
+            return (name.to_owned(), Work::Journey);
+        }
+        match release.event_at(stats) {
+            Some((event, version)) => (event, Work::Handler(version)),
+            None => (OTHER.to_owned(), Work::Unknown),
+        }
     }
 }
 

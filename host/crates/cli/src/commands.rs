@@ -1,15 +1,15 @@
 //! The commands that a running host answers: one request and one text each.
 
 use host_model::control::{
-    ActorRow, ActorState, HistoryRow, ReleaseRow, RollbackRequest, RpcRequest, Status,
+    ActorRow, ActorState, HistoryRow, PlanReport, ReleaseRow, RollbackRequest, RpcRequest, Status,
     UpgradeRequest,
 };
-use host_model::plan::Plan;
 use serde_json::{Value, json};
 
 use crate::args::Remote;
 use crate::client::query;
-use crate::{Client, Failure, Output, follow, repair, show};
+use crate::failure::EXIT_REFUSED;
+use crate::{Client, Failure, Output, follow, repair, show, verified};
 
 /// Carries out `command`, and says what to exit with.
 ///
@@ -69,8 +69,13 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         }
         Remote::Plan { version } => {
             let path = query(&[("to", Some(version.to_string()))]);
-            let plan: Plan = client.get(&format!("/v1/plan{path}")).await?;
-            out.document(&plan, show::plan)?;
+            let report: PlanReport = client.get(&format!("/v1/plan{path}")).await?;
+            out.document(&report, |report| {
+                show::plan(&report.plan) + &verified::text(&report.problems, &report.config)
+            })?;
+            if !report.problems.is_empty() {
+                return Ok(EXIT_REFUSED);
+            }
         }
         Remote::Upgrade(upgrade) => {
             let request = UpgradeRequest {
@@ -78,6 +83,7 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
                 probation_s: upgrade.probation,
                 one_way: upgrade.one_way,
                 retry_failed: upgrade.retry_failed,
+                deadline_s: upgrade.deadline,
             };
             return match client.follow("/v1/upgrade", &request).await {
                 Ok(events) => follow::upgrade(events, upgrade.detach, client, out).await,

@@ -233,6 +233,7 @@ mod tests {
             actors_migrated: 0,
             pause_us: Default::default(),
             rehearsal: None,
+            config: Vec::new(),
             duration_ms: 0,
             ended_ms: 0,
             reason: None,

@@ -11,10 +11,9 @@ use futures_util::{Stream, stream};
 use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
-    HistoryRow, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
+    HistoryRow, PlanReport, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
 };
-use host_model::plan::Plan;
-use host_upgrade::{RefusedUpgrade, Upgrader, read_history};
+use host_upgrade::{RefusedUpgrade, Upgrader, Verified, read_history};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
@@ -38,9 +37,17 @@ pub(crate) struct PlanQuery {
 pub(crate) async fn plan(
     State(control): State<Arc<Control>>,
     Query(query): Query<PlanQuery>,
-) -> Result<Json<Plan>, Refusal> {
-    let plan = blocking(&control, move |upgrader| upgrader.plan(&query.to, true)).await?;
-    Ok(Json(plan))
+) -> Result<Json<PlanReport>, Refusal> {
+    let report = blocking(&control, move |upgrader| {
+        let plan = upgrader.plan(&query.to, true)?;
+        let Verified { problems, config } = upgrader.verify(&plan)?;
+        Ok(PlanReport {
+            plan,
+            problems,
+            config,
+        })
+    });
+    Ok(Json(report.await?))
 }
 
 pub(crate) async fn releases(

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/releases` | | list of [`ReleaseRow`] |
-//! | `GET /v1/plan?to=V` | | [`Plan`](crate::plan::Plan) |
+//! | `GET /v1/plan?to=V` | | [`PlanReport`] |
 //! | `GET /v1/history?limit=N` | | list of [`HistoryRow`] |
 //! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
@@ -43,8 +43,10 @@ use crate::id::ActorId;
 use crate::release::ReleaseStatus;
 
 pub mod repair;
+mod verified;
 
 pub use repair::*;
+pub use verified::{Applies, ConfigChange, ConfigValue, PlanReport};
 
 /// What `host status` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,6 +176,10 @@ pub struct UpgradeRequest {
     /// Try a release again that was rolled back before.
     #[serde(default)]
     pub retry_failed: bool,
+    /// How long one actor may be busy before the upgrade goes back; the longer of the
+    /// host's own time and the appups' if absent.
+    #[serde(default)]
+    pub deadline_s: Option<u64>,
 }
 
 /// `host rollback [V]`.
@@ -230,6 +236,9 @@ pub struct UpgradeReport {
     pub pause_us: Quantiles,
     /// What the rehearsal found; null where there was none.
     pub rehearsal: Option<Value>,
+    /// What the new release changes in the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config: Vec<ConfigChange>,
     /// From the request to the end.
     pub duration_ms: u64,
     /// When it ended: Unix milliseconds, UTC; 0 where that was not written down.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use host_actors::Actors;
 use host_model::Version;
-use host_model::control::{Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus};
+use host_model::control::{
+    ConfigChange, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
+};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -14,10 +16,11 @@ use tokio::sync::{broadcast, mpsc};
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
 use crate::plan::{PlanError, plan};
-use crate::releases::ReleasesError;
+use crate::releases::{ReleasesError, Unpacked};
 use crate::run::Run;
 use crate::running::Running;
 use crate::state::Upgrade;
+use crate::verify::Machine;
 
 /// Messages about an upgrade that a slow listener may be behind.
 const PROGRESS_BEHIND_MAX: usize = 256;
@@ -26,10 +29,7 @@ const PROGRESS_BEHIND_MAX: usize = 256;
 pub struct Upgrader {
     pub(crate) actors: Arc<Actors>,
     pub(crate) assembler: Arc<Assembler>,
-    /// Version of the host that runs.
-    pub(crate) host: Version,
-    /// Target triple of the host that runs.
-    pub(crate) target: String,
+    pub(crate) machine: Machine,
     pub(crate) booked: Mutex<Booked>,
     running: Mutex<Option<Arc<Running>>>,
     control: Handle,
@@ -48,10 +48,8 @@ pub struct Parts {
     pub actors: Arc<Actors>,
     /// Who puts releases together.
     pub assembler: Arc<Assembler>,
-    /// Version of the host that runs.
-    pub host: Version,
-    /// Target triple of the host that runs.
-    pub target: String,
+    /// What a release is held against.
+    pub machine: Machine,
     /// What the store knows.
     pub booked: Booked,
     /// An upgrade that the process before this one left, if one is to be gone on with.
@@ -68,6 +66,26 @@ pub struct Hooks {
     pub permanent: Box<dyn Fn(&Version) + Send + Sync>,
     /// A transition is durable, and has not taken effect yet.
     pub transition: Box<dyn Fn(&str) + Send + Sync>,
+    /// What another release makes of this home's configuration, resolved by its own
+    /// program: what it changes, or all that is wrong with it.
+    pub configuration:
+        Box<dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync>,
+    /// Another release rules: what of its configuration can change while the host runs
+    /// takes effect.
+    pub rules: Box<dyn Fn(&Version) + Send + Sync>,
+    /// Code does not return, and only a new process is rid of it: end this one in order,
+    /// and boot again.
+    pub restart: Box<dyn Fn() + Send + Sync>,
+}
+
+/// With what an upgrade is begun, beside its plan.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wishes {
+    pub(crate) probation_s: u64,
+    /// How long one actor may be busy; the longer of our own time and the appups' if absent.
+    pub(crate) deadline_s: Option<u64>,
+    /// See [`Upgrade::rollback`].
+    pub(crate) rollback: bool,
 }
 
 /// What an operator may ask of an upgrade that is under way.
@@ -176,8 +194,7 @@ impl Upgrader {
         let upgrader = Arc::new(Self {
             actors: parts.actors,
             assembler: parts.assembler,
-            host: parts.host,
-            target: parts.target,
+            machine: parts.machine,
             booked: Mutex::new(parts.booked),
             running: Mutex::new(None),
             control: parts.control,
@@ -200,7 +217,7 @@ impl Upgrader {
     /// Version of the host that runs.
     #[must_use]
     pub fn host(&self) -> &Version {
-        &self.host
+        &self.machine.host
     }
 
     /// What an upgrade to `to` would do. Blocking, for it reads releases.
@@ -238,7 +255,14 @@ impl Upgrader {
         }
         let plan = self.plan(&request.to, request.one_way)?;
         let probation_s = request.probation_s.unwrap_or(plan.probation_s);
-        self.begin(plan, probation_s, false)
+        self.begin(
+            plan,
+            Wishes {
+                probation_s,
+                deadline_s: request.deadline_s,
+                rollback: false,
+            },
+        )
     }
 
     /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
@@ -278,7 +302,13 @@ impl Upgrader {
         };
         self.refuse_if_failed(&to)?;
         let plan = self.plan(&to, false)?;
-        self.begin(plan, 0, true)
+        self.begin(
+            plan,
+            Wishes {
+                rollback: true,
+                ..Wishes::default()
+            },
+        )
     }
 
     /// Commits the upgrade that is under way, without waiting for its probation to end.
@@ -324,11 +354,10 @@ impl Upgrader {
         Ok(releases.versions()?.into_iter().map(row).collect())
     }
 
-    fn begin(
+    pub(crate) fn begin(
         self: &Arc<Self>,
         plan: Plan,
-        probation_s: u64,
-        rollback: bool,
+        wishes: Wishes,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         let id = {
             let booked = self.booked.lock();
@@ -338,9 +367,10 @@ impl Upgrader {
             id,
             plan,
             state: crate::State::Planned,
-            rollback,
+            rollback: wishes.rollback,
+            given_up: Vec::new(),
         };
-        let (run, running) = self.new_run(upgrade, Some(probation_s));
+        let (run, running) = self.new_run(upgrade, Some(wishes));
         let progress = running.listen();
         {
             // Looked at again under the lock: of two at once, one begins.
@@ -356,11 +386,7 @@ impl Upgrader {
         Ok(progress)
     }
 
-    fn new_run(
-        self: &Arc<Self>,
-        upgrade: Upgrade,
-        probation_s: Option<u64>,
-    ) -> (Run, Arc<Running>) {
+    fn new_run(self: &Arc<Self>, upgrade: Upgrade, wishes: Option<Wishes>) -> (Run, Arc<Running>) {
         let (ask, asked) = mpsc::channel(4);
         let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
         let running = Arc::new(Running::new(&upgrade, ask, progress));
@@ -368,18 +394,18 @@ impl Upgrader {
             Arc::clone(self),
             Arc::clone(&running),
             upgrade,
-            probation_s,
+            wishes,
             asked,
         );
         (run, running)
     }
 
-    fn running(&self) -> Option<Arc<Running>> {
+    pub(crate) fn running(&self) -> Option<Arc<Running>> {
         let running = self.running.lock();
         running.clone().filter(|running| !running.is_over())
     }
 
-    fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
+    pub(crate) fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
         match self.booked.lock().statuses.get(version) {
             Some(Past::Failed { reason }) => Err(RefusedUpgrade::FailedBefore {
                 version: version.clone(),
@@ -389,7 +415,7 @@ impl Upgrader {
         }
     }
 
-    fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
+    pub(crate) fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
         match self.running() {
             Some(running) => Err(running.busy()),
             None => Ok(()),

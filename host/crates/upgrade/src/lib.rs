@@ -21,6 +21,7 @@
 mod assemble;
 mod backup;
 mod book;
+mod cold;
 mod engine;
 mod plan;
 mod recover;
@@ -30,10 +31,11 @@ mod run;
 mod running;
 mod state;
 mod steps;
+mod stuck;
 mod verify;
 
 pub use assemble::{AssembleError, Assembler};
-pub use backup::{BACKUP, DescribeError, describe, missing, read as read_backup};
+pub use backup::{BACKUP, DescribeError, describe, missing, missing_versions, read as read_backup};
 pub use book::{Book, BookError, Booked, read_history};
 pub use engine::{Hooks, Parts, RefusedUpgrade, Upgrader};
 pub use plan::{PlanError, plan};
@@ -41,4 +43,4 @@ pub use recover::{Recovery, recover};
 pub use releases::{Releases, ReleasesError, Unpacked};
 pub use retention::{PINS, Removed, Retention, RetentionError};
 pub use state::{Event, IllegalEvent, Reason, State, Upgrade};
-pub use verify::{VerifyError, verify};
+pub use verify::{KeysError, Machine, TrustedKeys, Verified, VerifyError};

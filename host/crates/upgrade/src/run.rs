@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use host_actors::Release;
 use host_journal::unix_ms;
-use host_model::control::{Outcome, Progress, UpgradeReport};
+use host_model::control::{ConfigChange, Outcome, Progress, UpgradeReport};
 use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};
-use crate::engine::{Asked, Upgrader};
+use crate::engine::{Asked, Upgrader, Wishes};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
 
@@ -29,9 +29,17 @@ pub(crate) struct Run {
     began: Instant,
     /// Actors that came over on the way there, before any went back.
     pub(crate) came_over: u64,
+    /// How long one actor may be busy, where the operator has said so.
+    pub(crate) deadline: Option<Duration>,
+    /// When what goes on now was begun.
+    pub(crate) step_began: Instant,
+    /// What the new release changes in the configuration.
+    pub(crate) config: Vec<ConfigChange>,
+    /// It goes back because code of the new release does not return.
+    pub(crate) hung: bool,
 }
 
-/// The journal has closed: the process ends, and the next start goes on.
+/// The journal has closed, or is about to: the process ends, and the next start goes on.
 pub(crate) struct HostEnds;
 
 impl Run {
@@ -39,18 +47,24 @@ impl Run {
         upgrader: Arc<Upgrader>,
         running: Arc<Running>,
         upgrade: Upgrade,
-        probation_s: Option<u64>,
+        wishes: Option<Wishes>,
         asked: mpsc::Receiver<Asked>,
     ) -> Self {
         Self {
             upgrader,
             running,
             upgrade,
-            probation_s,
+            probation_s: wishes.map(|wishes| wishes.probation_s),
             asked,
             staged: None,
             began: Instant::now(),
             came_over: 0,
+            deadline: wishes
+                .and_then(|wishes| wishes.deadline_s)
+                .map(Duration::from_secs),
+            step_began: Instant::now(),
+            config: Vec::new(),
+            hung: false,
         }
     }
 
@@ -60,7 +74,7 @@ impl Run {
             tracing::warn!(
                 upgrade = self.upgrade.id,
                 state = self.upgrade.state.name(),
-                "the journal has closed; the next start goes on with the upgrade"
+                "the host ends; the next start goes on with the upgrade"
             );
             return;
         }
@@ -79,6 +93,7 @@ impl Run {
         }
         self.tell();
         while !self.upgrade.state.is_over() {
+            self.step_began = Instant::now();
             let event = match &self.upgrade.state {
                 State::Planned => self.verify().await,
                 State::Verified => self.stage().await,
@@ -92,7 +107,14 @@ impl Run {
                 State::Stuck { .. } => self.wait_for_an_operator().await?,
                 State::Committed | State::Cancelled { .. } | State::RolledBack { .. } => break,
             };
+            let contained = matches!(event, Event::Contained { .. });
             self.transition(event).await?;
+            if contained {
+                // The next process brings everyone back; who listens hears it now.
+                self.running.tell(Progress::Ended(self.report()));
+                (self.upgrader.hooks.restart)();
+                return Err(HostEnds);
+            }
         }
         Ok(())
     }
@@ -213,6 +235,7 @@ impl Run {
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
             rehearsal: None,
+            config: self.config.clone(),
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
             reason: self

@@ -15,7 +15,8 @@ use crate::engine::Asked;
 use crate::run::{HostEnds, Run};
 use crate::running::left_s;
 use crate::state::{Event, Reason, State};
-use crate::verify::verify;
+use crate::stuck::Remedy;
+use crate::verify::{Verified, VerifyError};
 
 /// Between two messages about how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -26,6 +27,20 @@ const BY_HAND: &str = "an operator rolled it back";
 enum Swept {
     All,
     Failed(Reason),
+    /// Only a new process comes further: what does not return, in a sentence.
+    Contained(String),
+}
+
+impl Swept {
+    /// The event in which a way there ends that everyone goes: `all`, or it has failed.
+    fn or_failed(self, all: Event) -> Event {
+        match self {
+            Self::All => all,
+            Self::Failed(reason) => Event::Failed { reason },
+            // Only the way back is contained; what is asked for here goes back first.
+            Self::Contained(why) => failed(why),
+        }
+    }
 }
 
 fn failed(why: String) -> Event {
@@ -36,18 +51,19 @@ fn failed(why: String) -> Event {
 
 impl Run {
     pub(crate) async fn verify(&mut self) -> Event {
-        let (upgrader, to) = (Arc::clone(&self.upgrader), self.upgrade.plan.to.clone());
-        let checked = tokio::task::spawn_blocking(move || {
-            let release = upgrader.assembler.releases().read(&to);
-            let release = release.map_err(|e| e.to_string())?;
-            let booked = upgrader.booked.lock().clone();
-            verify(&release, &booked, &upgrader.host, &upgrader.target).map_err(|e| e.to_string())
-        });
-        match checked.await {
-            Ok(Ok(())) => Event::Verified,
-            Ok(Err(why)) => failed(why),
-            Err(error) => failed(error.to_string()),
+        let (upgrader, plan) = (Arc::clone(&self.upgrader), self.upgrade.plan.clone());
+        let verified = tokio::task::spawn_blocking(move || upgrader.verify(&plan)).await;
+        let Verified { problems, config } = match verified {
+            Ok(Ok(verified)) => verified,
+            Ok(Err(error)) => return failed(error.to_string()),
+            Err(error) => return failed(error.to_string()),
+        };
+        self.config = config;
+        if problems.is_empty() {
+            return Event::Verified;
         }
+        let version = self.upgrade.plan.to.clone();
+        failed(VerifyError { version, problems }.to_string())
     }
 
     /// Opens all that the new release needs, so that the switch itself cannot fail.
@@ -77,13 +93,17 @@ impl Run {
             .staged
             .take()
             .expect("a switch follows a stage in the same process");
+        self.install(release);
+        let swept = self.come_over().await;
+        let until_ms = unix_ms().saturating_add(self.probation_ms());
+        swept.or_failed(Event::AllSwitched { until_ms })
+    }
+
+    /// Lets a release rule, with its configuration.
+    fn install(&self, release: Release) {
+        let version = release.version.clone();
         self.upgrader.actors.install(release);
-        match self.come_over().await {
-            Swept::All => Event::AllSwitched {
-                until_ms: unix_ms().saturating_add(self.probation_ms()),
-            },
-            Swept::Failed(reason) => Event::Failed { reason },
-        }
+        (self.upgrader.hooks.rules)(&version);
     }
 
     /// Watches the new release until `until_ms`, and brings over who is still behind.
@@ -110,11 +130,11 @@ impl Run {
             if let Some(why) = self.failures() {
                 return failed(why);
             }
+            if let Remedy::GoBack(reason) = self.look_for_stuck().await {
+                return Event::Failed { reason };
+            }
         }
-        match self.come_over().await {
-            Swept::All => Event::Committed,
-            Swept::Failed(reason) => Event::Failed { reason },
-        }
+        self.come_over().await.or_failed(Event::Committed)
     }
 
     /// Lets the old release rule again and brings everyone back. Who cannot go back is
@@ -124,8 +144,11 @@ impl Run {
         self.came_over = self.came_over.max(actors.migrations().migrated());
         // Before the old release rules again: from then on failures count.
         actors.migrations().reset();
+        for actor in &self.upgrade.given_up {
+            actors.migrations().give_up(actor);
+        }
         match self.assemble(false).await {
-            Ok(release) => actors.install(release),
+            Ok(release) => self.install(release),
             Err(why) => {
                 return Event::GotStuck {
                     reason: Reason::release(why),
@@ -135,6 +158,7 @@ impl Run {
         match self.bring_back().await {
             Swept::All => Event::AllReturned,
             Swept::Failed(reason) => Event::GotStuck { reason },
+            Swept::Contained(why) => Event::Contained { why },
         }
     }
 
@@ -151,8 +175,9 @@ impl Run {
     async fn bring_back(&mut self) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
         loop {
-            if let Swept::Failed(reason) = self.sweep_back().await {
-                return Swept::Failed(reason);
+            match self.sweep_back().await {
+                Swept::All => {}
+                ended => return ended,
             }
             let failures = actors.migrations().take_failures();
             if failures.is_empty() {
@@ -171,23 +196,38 @@ impl Run {
     /// Brings back whoever can go back, and says meanwhile how far it is.
     async fn sweep_back(&mut self) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
-        let sweep = actors.sweep(false);
-        tokio::pin!(sweep);
+        let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
-            tokio::select! {
-                swept = &mut sweep => return match swept {
-                    Ok(_) => Swept::All,
-                    Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
-                },
-                Some(asked) = self.asked.recv() => {
-                    // Who goes back already has nothing else to wish for.
-                    let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
-                    if asked == Asked::RollBack && !is_back {
-                        return Swept::Failed(Reason::blameless(BY_HAND));
+            let sweep = actors.sweep(false);
+            tokio::pin!(sweep);
+            loop {
+                tokio::select! {
+                    swept = &mut sweep => return match swept {
+                        Ok(_) => Swept::All,
+                        Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
+                    },
+                    Some(asked) = self.asked.recv() => {
+                        // Who goes back already has nothing else to wish for.
+                        if asked == Asked::RollBack && !is_back {
+                            return Swept::Failed(Reason::blameless(BY_HAND));
+                        }
+                    }
+                    _ = tell.tick() => {
+                        self.tell_migrated();
+                        let remedy = match is_back {
+                            true => self.look_for_stuck_going_back().await,
+                            false => self.look_for_stuck().await,
+                        };
+                        match remedy {
+                            Remedy::GoOn => {}
+                            // A sweep that waits for someone waits on.
+                            Remedy::LookAgain => break,
+                            Remedy::GoBack(reason) => return Swept::Failed(reason),
+                            Remedy::Contain(why) => return Swept::Contained(why),
+                        }
                     }
                 }
-                _ = tell.tick() => self.tell_migrated(),
             }
         }
     }
@@ -213,31 +253,38 @@ impl Run {
     /// Brings over whoever is behind, while failures and an operator's wishes are heard.
     async fn sweep(&mut self) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
-        let sweep = {
-            let actors = Arc::clone(&actors);
-            async move { actors.sweep(true).await }
-        };
-        tokio::pin!(sweep);
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
-            tokio::select! {
-                swept = &mut sweep => {
-                    if let Err(error) = swept {
-                        return Swept::Failed(Reason::blameless(chain(&error)));
+            let sweep = actors.sweep(true);
+            tokio::pin!(sweep);
+            loop {
+                tokio::select! {
+                    swept = &mut sweep => {
+                        if let Err(error) = swept {
+                            return Swept::Failed(Reason::blameless(chain(&error)));
+                        }
+                        let failures = self.failures().map(Reason::release);
+                        return failures.map_or(Swept::All, Swept::Failed);
                     }
-                    let failures = self.failures().map(Reason::release);
-                    return failures.map_or(Swept::All, Swept::Failed);
-                }
-                () = actors.migrations().failure() => {
-                    if let Some(why) = self.failures() {
-                        return Swept::Failed(Reason::release(why));
+                    () = actors.migrations().failure() => {
+                        if let Some(why) = self.failures() {
+                            return Swept::Failed(Reason::release(why));
+                        }
+                    }
+                    Some(asked) = self.asked.recv() => match asked {
+                        Asked::RollBack => return Swept::Failed(Reason::blameless(BY_HAND)),
+                        Asked::Commit => self.probation_s = Some(0),
+                    },
+                    _ = tell.tick() => {
+                        self.tell_migrated();
+                        match self.look_for_stuck().await {
+                            Remedy::GoOn => {}
+                            Remedy::LookAgain => break,
+                            Remedy::GoBack(reason) => return Swept::Failed(reason),
+                            Remedy::Contain(why) => return Swept::Failed(Reason::release(why)),
+                        }
                     }
                 }
-                Some(asked) = self.asked.recv() => match asked {
-                    Asked::RollBack => return Swept::Failed(Reason::blameless(BY_HAND)),
-                    Asked::Commit => self.probation_s = Some(0),
-                },
-                _ = tell.tick() => self.tell_migrated(),
             }
         }
     }
