@@ -59,6 +59,12 @@ pub(crate) enum Why {
     },
 }
 
+/// The release whose attempt this process is part of, if whoever has started it has
+/// counted that.
+pub(crate) fn counted() -> Option<Version> {
+    std::env::var(COUNTED).ok()?.parse().ok()
+}
+
 impl Boots {
     /// Decides on a start. `first` boots where nothing was ever permanent.
     fn choose(
@@ -98,41 +104,45 @@ impl Boots {
 }
 
 impl Home {
-    /// The release that this start boots, and why.
+    /// The release that a start boots, and why. `counted` is one whose attempt this start
+    /// is: it has been counted, and is not over.
     ///
     /// # Errors
     ///
     /// [`HomeError`] where there is none to boot.
-    pub(crate) fn choice(&self) -> Result<Choice, HomeError> {
+    pub(crate) fn choice(&self, counted: Option<&Version>) -> Result<Choice, HomeError> {
         let permanent = self.booked_permanent()?;
         let own = self.own_release()?;
         let first = match (&permanent, &own) {
             (Some(version), _) | (None, Some(version)) => version.clone(),
             (None, None) => self.lowest()?,
         };
-        let boots = self.boots()?;
+        let mut boots = self.boots()?;
+        if let Some(attempts) = counted.and_then(|it| boots.attempts.get_mut(it)) {
+            *attempts = attempts.saturating_sub(1);
+        }
         Ok(boots.choose(permanent.as_ref(), own.as_ref(), &first))
     }
 
-    /// The release that this start boots.
+    /// As [`Home::choice`], with the release itself.
     ///
     /// # Errors
     ///
     /// [`HomeError`]
-    pub(crate) fn booting(&self) -> Result<(Unpacked, Why), HomeError> {
-        let Choice { release, why } = self.choice()?;
+    pub(crate) fn booting(&self, counted: Option<&Version>) -> Result<(Unpacked, Why), HomeError> {
+        let Choice { release, why } = self.choice(counted)?;
         Ok((self.releases().read(&release)?, why))
     }
 
     /// Counts an attempt to start `version`, unless whoever has started this program
-    /// has, or it has come up before.
+    /// has, or it is what came up last.
     ///
     /// # Errors
     ///
     /// [`HomeError`]
     pub(crate) fn count_attempt(&self, version: &Version) -> Result<(), HomeError> {
-        match std::env::var(COUNTED) {
-            Ok(counted) if counted == version.to_string() => Ok(()),
+        match counted() {
+            Some(counted) if counted == *version => Ok(()),
             _ => self.count_attempt_of(version),
         }
     }
@@ -299,17 +309,19 @@ mod tests {
         for _ in 0..ATTEMPTS_MAX {
             home.count_attempt(&v(1)).unwrap();
         }
-        assert_eq!(home.choice().unwrap().release, v(1));
+        assert_eq!(home.choice(None).unwrap().release, v(1));
         home.set_permanent(&v(2)).unwrap();
         for _ in 0..ATTEMPTS_MAX {
-            assert_eq!(home.choice().unwrap().release, v(2));
+            assert_eq!(home.choice(None).unwrap().release, v(2));
             home.count_attempt(&v(2)).unwrap();
+            // Who carries the attempt out is not the one after it.
+            assert_eq!(home.choice(Some(&v(2))).unwrap().release, v(2));
         }
-        let choice = home.choice().unwrap();
+        let choice = home.choice(None).unwrap();
         assert_eq!(choice.release, v(1));
         assert_eq!(choice.why, Why::FellBack { from: v(2) });
         home.take_attempt_back(&v(2)).unwrap();
-        assert_eq!(home.choice().unwrap().release, v(2));
+        assert_eq!(home.choice(None).unwrap().release, v(2));
         home.came_up(&v(2)).unwrap();
         home.count_attempt(&v(2)).unwrap();
         assert!(!home.boots().unwrap().has_failed(&v(2)));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use host_journal::files;
 use host_model::Version;
-use host_upgrade::{Releases, ReleasesError, Unpacked};
+use host_upgrade::{Releases, ReleasesError};
 use thiserror::Error;
 
 use crate::settings::Settings;

@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::boots::COUNTED;
+use crate::boots::{COUNTED, counted};
 use crate::exit;
 use crate::launcher::Found;
 use crate::notify::{NOTIFY_SOCKET, READY};
@@ -273,13 +273,13 @@ impl<'a> Keeper<'a> {
 
     /// Starts the host of the release that boots now.
     fn boot(&self, is_first: bool) -> Result<Child, Failure> {
-        let release = self.found.booting()?;
+        let home = &self.found.home;
+        // The first one may have been counted by who started this keeper.
+        let counted = counted().filter(|_| is_first);
+        let booting = home.booting(counted.as_ref());
+        let (release, _) = booting.map_err(crate::launcher::home_failure)?;
         let (program, version) = (release.program(), release.manifest.version);
-        // The first one has been counted by who started this keeper, if its program is
-        // another one than that; what is counted is in this process's environment.
-        let counted = is_first && std::env::var_os(COUNTED).is_some();
-        if !counted {
-            let home = &self.found.home;
+        if counted.as_ref() != Some(&version) {
             let noted = home.count_attempt_of(&version);
             noted.map_err(crate::launcher::home_failure)?;
         }

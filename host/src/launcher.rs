@@ -10,9 +10,10 @@ use host_cli::{Failure, Output};
 use host_upgrade::Unpacked;
 use serde_json::json;
 
-use crate::boots::COUNTED;
+use crate::boots::{COUNTED, counted};
 use crate::config::Config;
 use crate::home::{Home, HomeError};
+use crate::pidfile::is_held;
 use crate::settings::Settings;
 
 /// A home with its settings.
@@ -45,7 +46,7 @@ impl Found {
         let home = Home::new(&root, &settings);
         let own = settings.clone();
         // A home that cannot boot is told of by what needs to boot it.
-        if let Ok((release, _)) = home.booting() {
+        if let Ok((release, _)) = home.booting(counted().as_ref()) {
             settings.add_release(&release.dir);
         }
         Ok(Self {
@@ -71,7 +72,8 @@ impl Found {
 
     /// The release that boots.
     pub(crate) fn booting(&self) -> Result<Unpacked, Failure> {
-        let booting = self.home.booting().map_err(home_failure)?;
+        let booting = self.home.booting(counted().as_ref());
+        let booting = booting.map_err(home_failure)?;
         Ok(booting.0)
     }
 
@@ -96,7 +98,8 @@ impl Found {
             return Ok(());
         }
         let mut command = Command::new(&program);
-        if is_start {
+        let processes = [self.home.pid_file(), self.home.keeper_pid_file()];
+        if is_start && !processes.iter().any(|file| is_held(file)) {
             let counted = self.home.count_attempt(&version);
             counted.map_err(home_failure)?;
             command.env(COUNTED, version.to_string());

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::boots::counted;
 use crate::home::Home;
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::{PidFile, holder, is_held};
@@ -46,7 +47,10 @@ pub(crate) fn is_foreground() -> bool {
 pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
     heap::bound();
     let config = found.config()?;
-    let (release, why) = found.home.booting().map_err(home_failure)?;
+    let (release, why) = found
+        .home
+        .booting(counted().as_ref())
+        .map_err(home_failure)?;
     let release = release.manifest.version;
     found.home.make_folders().map_err(home_failure)?;
     let _pid = PidFile::take(&found.home.pid_file()).map_err(|e| {
@@ -78,7 +82,7 @@ pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
 /// nothing is behind, nobody is to try again by himself.
 fn gave_up(found: &Found, release: &Version, failure: Failure) -> Failure {
     let boots = found.home.boots();
-    let again = found.home.choice();
+    let again = found.home.choice(None);
     match (boots, again) {
         (Ok(boots), Ok(next)) if boots.has_failed(release) && next.release == *release => {
             Failure::look(

@@ -240,7 +240,7 @@ async fn open(
     serve_admin(config.admin_port, Arc::clone(&control))
         .await
         .map_err(blameless)?;
-    let server = ControlServer::listen(&home.socket(), control).map_err(blameless)?;
+    let server = ControlServer::listen(&home.socket(), control).map_err(|e| blameless(e.into()))?;
     if let Some(code) = cold::settle(boot, &recovery.boot, &upgrader, &stop).await? {
         actors.stop();
         journal.close();
