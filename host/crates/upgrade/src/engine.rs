@@ -60,6 +60,9 @@ pub struct Parts {
     pub hooks: Hooks,
 }
 
+/// What a release changes in the configuration, or all that is wrong with it.
+pub type Configuration = dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync;
+
 /// What others want to do at moments of an upgrade.
 pub struct Hooks {
     /// Another release is permanent: told behind the transaction that says so.
@@ -68,8 +71,7 @@ pub struct Hooks {
     pub transition: Box<dyn Fn(&str) + Send + Sync>,
     /// What another release makes of this home's configuration, resolved by its own
     /// program: what it changes, or all that is wrong with it.
-    pub configuration:
-        Box<dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync>,
+    pub configuration: Box<Configuration>,
     /// Another release rules: what of its configuration can change while the host runs
     /// takes effect.
     pub rules: Box<dyn Fn(&Version) + Send + Sync>,

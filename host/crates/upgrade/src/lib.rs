@@ -37,7 +37,7 @@ mod verify;
 pub use assemble::{AssembleError, Assembler};
 pub use backup::{BACKUP, DescribeError, describe, missing, missing_versions, read as read_backup};
 pub use book::{Book, BookError, Booked, read_history};
-pub use engine::{Hooks, Parts, RefusedUpgrade, Upgrader};
+pub use engine::{Configuration, Hooks, Parts, RefusedUpgrade, Upgrader};
 pub use plan::{PlanError, plan};
 pub use recover::{Recovery, recover};
 pub use releases::{Releases, ReleasesError, Unpacked};
