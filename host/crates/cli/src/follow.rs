@@ -83,7 +83,7 @@ fn rollback_exit_code(report: &UpgradeReport) -> u8 {
 }
 
 enum Followed {
-    Ended(UpgradeReport),
+    Ended(Box<UpgradeReport>),
     Detached,
     Interrupted,
 }
@@ -122,7 +122,7 @@ async fn follow(
                 if !out.is_json() {
                     out.document(&report, show::report)?;
                 }
-                return Ok(Followed::Ended(report));
+                return Ok(Followed::Ended(Box::new(report)));
             }
             Progress::State { state, .. } if detach && state == SWITCHED => {
                 teller.done();
