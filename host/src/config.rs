@@ -8,11 +8,15 @@ use std::str::FromStr;
 use host_journal::postgres::{self, Address, POOL_SIZE_MIN, SslMode, Timing};
 use host_journal::store::Opened;
 use host_journal::{OpenError, open_sqlite};
+use host_upgrade::TrustedKeys;
+use tracing_subscriber::EnvFilter;
 
 use crate::home::Home;
 use crate::settings::Settings;
 
 mod command;
+pub(crate) mod resolved;
+pub(crate) mod tuning;
 
 pub(crate) use command::run;
 
@@ -65,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) secret_key_base: Option<Secret>,
     /// Certificate authorities for outgoing TLS; the system's if absent.
     pub(crate) ssl_cert_file: Option<PathBuf>,
+    /// Who may vouch for a release; nobody has to where there is no key.
+    pub(crate) trusted_keys: TrustedKeys,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// Which log lines there are, in the grammar of `RUST_LOG`.
@@ -224,7 +230,7 @@ impl Config {
                 .unwrap_or(default),
             port: reader.port("PORT", 4000),
             admin_port: reader.port("ADMIN_PORT", 4001),
-            retention_days: reader.read("RETENTION", "a number of days, 1 or more", days),
+            retention_days: reader.retention_days(),
             host: reader.host(prod),
             secret_key_base: reader.secret(prod),
             ssl_cert_file,
@@ -235,10 +241,12 @@ impl Config {
                 } else {
                     LogFormat::Pretty
                 }),
-            log_filter: settings
-                .get("RUST_LOG")
-                .map_or("info", |setting| setting.value)
-                .to_owned(),
+            trusted_keys: reader
+                .with("TRUSTED_KEYS", |path| {
+                    TrustedKeys::read(&home.root.join(path)).map_err(|e| e.to_string())
+                })
+                .unwrap_or_default(),
+            log_filter: reader.log_filter(),
             runtime: reader.runtime(),
             warnings: settings.warnings().to_vec(),
         };
@@ -307,6 +315,20 @@ impl Reader<'_> {
                     format!("{value:?} is no number of {what}, {least} to {most}")
                 })
         })
+    }
+
+    fn retention_days(&mut self) -> Option<u32> {
+        self.read("RETENTION", "a number of days, 1 or more", days)
+    }
+
+    fn log_filter(&mut self) -> String {
+        let filter = self.with("RUST_LOG", |value| {
+            let filter = EnvFilter::builder().parse(value);
+            filter
+                .map(|_| value.to_owned())
+                .map_err(|e| format!("{value:?} is no filter of log lines ({e})"))
+        });
+        filter.unwrap_or_else(|| "info".to_owned())
     }
 
     fn pool_size(&mut self) -> usize {

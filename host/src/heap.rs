@@ -16,10 +16,12 @@
 )]
 
 use std::env;
+use std::ffi::CStr;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use host_actors::Memory;
 
@@ -35,13 +37,25 @@ const GROUPS: &str = "/sys/fs/cgroup";
 /// The process's memory, and its bound.
 #[derive(Debug)]
 pub(crate) struct Heap {
-    most_bytes: u64,
+    most_bytes: AtomicU64,
 }
 
 impl Heap {
     /// Bounded by `most_bytes`, or by four fifths of what the machine or a control group
     /// leaves to the process.
     pub(crate) fn new(most_bytes: Option<u64>) -> Self {
+        Self {
+            most_bytes: AtomicU64::new(Self::most(most_bytes)),
+        }
+    }
+
+    /// Another bound from now on.
+    pub(crate) fn set_most(&self, most_bytes: Option<u64>) {
+        self.most_bytes
+            .store(Self::most(most_bytes), Ordering::Relaxed);
+    }
+
+    fn most(most_bytes: Option<u64>) -> u64 {
         let share = || {
             let group = fs::read_to_string("/proc/self/cgroup").ok();
             let group = group.and_then(|text| group_max(Path::new(GROUPS), &text));
@@ -50,9 +64,7 @@ impl Heap {
             let there_is = group.into_iter().chain(machine).min();
             there_is.map_or(u64::MAX, |bytes| bytes / 100 * SHARE_PERCENT)
         };
-        Self {
-            most_bytes: most_bytes.unwrap_or_else(share),
-        }
+        most_bytes.unwrap_or_else(share)
     }
 }
 
@@ -67,13 +79,21 @@ impl Memory for Heap {
     }
 
     fn most_bytes(&self) -> u64 {
-        self.most_bytes
+        self.most_bytes.load(Ordering::Relaxed)
     }
 
     fn give_back(&self) {
         // SAFETY: malloc_trim(3) takes the allocator's own locks, and nothing of ours.
         unsafe { libc::malloc_trim(0) };
     }
+}
+
+/// Version of the C library that runs.
+pub(crate) fn libc_version() -> String {
+    // SAFETY: gnu_get_libc_version(3) gives a string of the C library's own, which is
+    // there as long as the process is.
+    let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
+    version.to_string_lossy().into_owned()
 }
 
 /// The least `memory.max` of the control group that `/proc/self/cgroup` names, and of

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use host_journal::files;
 use host_model::Version;
-use host_upgrade::{Releases, ReleasesError, Unpacked};
+use host_upgrade::{Releases, ReleasesError};
 use thiserror::Error;
 
 use crate::settings::Settings;
@@ -30,6 +30,22 @@ pub(crate) enum HomeError {
     /// `data/permanent` holds something else than a release.
     #[error("read {}: {problem}; write the version of the release to boot into it", file.display())]
     Permanent {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// `data/boots.json` cannot be read.
+    #[error("read {}: {problem}; remove it, and the permanent release boots", file.display())]
+    Boots {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// `releases/own` names no release.
+    #[error("read {}: {problem}; write the version of the home's own release into it", file.display())]
+    Own {
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
@@ -134,34 +150,66 @@ impl Home {
         Releases::new(roots)
     }
 
-    /// The release that a start boots: what `data/permanent` says, or the lowest
-    /// there is before anything was ever committed.
+    /// What `data/permanent` says; none before anything was ever permanent.
     ///
     /// # Errors
     ///
-    /// [`HomeError`] where there is none to boot.
-    pub(crate) fn permanent(&self) -> Result<Unpacked, HomeError> {
+    /// [`HomeError::Permanent`]
+    pub(crate) fn booked_permanent(&self) -> Result<Option<Version>, HomeError> {
         let file = self.permanent_file();
         let wrong = |problem: String| HomeError::Permanent {
             file: file.clone(),
             problem,
         };
-        let releases = self.releases();
-        let version = match fs::read_to_string(&file) {
-            Ok(text) => text
-                .trim()
-                .parse()
-                .map_err(|e| wrong(format!("{:?} is no version ({e})", text.trim())))?,
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                let mut versions = releases.versions()?;
-                if versions.is_empty() {
-                    return Err(HomeError::NoRelease(self.root.join("releases")));
-                }
-                versions.swap_remove(0)
-            }
-            Err(e) => return Err(wrong(e.to_string())),
+        match fs::read_to_string(&file) {
+            Ok(text) => match text.trim().parse() {
+                Ok(version) => Ok(Some(version)),
+                Err(e) => Err(wrong(format!("{:?} is no version ({e})", text.trim()))),
+            },
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(wrong(e.to_string())),
+        }
+    }
+
+    /// The release that this home was laid out for: what `releases/own` names, or the
+    /// only one that lies in it. A home with several, and no such file, has none.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn own_release(&self) -> Result<Option<Version>, HomeError> {
+        let file = self.root.join("releases/own");
+        let wrong = |problem: String| HomeError::Own {
+            file: file.clone(),
+            problem,
         };
-        Ok(releases.read(&version)?)
+        match fs::read_to_string(&file) {
+            Ok(text) => match text.trim().parse() {
+                Ok(version) => Ok(Some(version)),
+                Err(e) => Err(wrong(format!("{:?} is no version ({e})", text.trim()))),
+            },
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let own = Releases::new(vec![self.root.join("releases")]).versions()?;
+                Ok(match own.as_slice() {
+                    [only] => Some(only.clone()),
+                    _ => None,
+                })
+            }
+            Err(e) => Err(wrong(e.to_string())),
+        }
+    }
+
+    /// The lowest release there is: it boots before anything was ever permanent.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError::NoRelease`]
+    pub(crate) fn lowest(&self) -> Result<Version, HomeError> {
+        let mut versions = self.releases().versions()?;
+        if versions.is_empty() {
+            return Err(HomeError::NoRelease(self.root.join("releases")));
+        }
+        Ok(versions.swap_remove(0))
     }
 
     /// Makes `version` the release that a start boots. Durable when it returns, and
@@ -169,9 +217,15 @@ impl Home {
     ///
     /// # Errors
     ///
-    /// [`HomeError::Io`]; either may be the one, then.
+    /// [`HomeError`]; either may be the one, then.
     pub(crate) fn set_permanent(&self, version: &Version) -> Result<(), HomeError> {
         let path = self.permanent_file();
+        match self.booked_permanent() {
+            Ok(Some(before)) if before == *version => return Ok(()),
+            Ok(Some(before)) => self.note_before(before)?,
+            // One that cannot be read is written anew.
+            Ok(None) | Err(_) => {}
+        }
         let text = format!("{version}\n");
         fs::create_dir_all(self.data_dir())
             .and_then(|()| files::replace(&path, text.as_bytes(), 0o644))

@@ -107,8 +107,12 @@ fn store_path(found: &Found, act: &str, instead: &str) -> Result<PathBuf, Failur
 
 /// The store of this home, for reading, whether a host has it or none.
 fn archive(found: &Found) -> Result<Archive, Failure> {
-    let store = found.config()?.store;
-    let opened = match &store {
+    archive_of(&found.config()?.store)
+}
+
+/// A store, for reading, whether a host has it or none.
+pub(crate) fn archive_of(store: &Store) -> Result<Archive, Failure> {
+    let opened = match store {
         Store::Sqlite { path, .. } => Archive::open(&Options { path: path.clone() }),
         Store::Postgres { address, .. } => postgres::archive(address),
     };

@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::boots::{COUNTED, counted};
 use crate::exit;
 use crate::launcher::Found;
 use crate::notify::{NOTIFY_SOCKET, READY};
@@ -147,6 +148,7 @@ struct Keeper<'a> {
     /// The operator's word for the first boot: a later one that took over again would
     /// fight for the store with the host that has fenced this one.
     take_over: bool,
+    has_booted: bool,
 }
 
 /// What reaches the keeper from outside.
@@ -170,6 +172,7 @@ impl<'a> Keeper<'a> {
             history: History::default(),
             began: Instant::now(),
             take_over,
+            has_booted: false,
         }
     }
 
@@ -219,8 +222,9 @@ impl<'a> Keeper<'a> {
     }
 
     /// One life of a host, from its boot to its end.
-    async fn run_once(&self, ears: &mut Ears) -> Result<Ended, Failure> {
-        let mut child = match self.boot() {
+    async fn run_once(&mut self, ears: &mut Ears) -> Result<Ended, Failure> {
+        let is_first = !std::mem::replace(&mut self.has_booted, true);
+        let mut child = match self.boot(is_first) {
             Ok(child) => child,
             Err(failure) => {
                 say(&format!("the host could not be started: {failure}"));
@@ -284,15 +288,24 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Starts the host of the release that is permanent now.
-    fn boot(&self) -> Result<Child, Failure> {
-        let release = self.found.permanent()?;
-        let program = release.program();
+    /// Starts the host of the release that boots now.
+    fn boot(&self, is_first: bool) -> Result<Child, Failure> {
+        let home = &self.found.home;
+        // The first one may have been counted by who started this keeper.
+        let counted = counted().filter(|_| is_first);
+        let booting = home.booting(counted.as_ref());
+        let (release, _) = booting.map_err(crate::launcher::home_failure)?;
+        let (program, version) = (release.program(), release.manifest.version);
+        if counted.as_ref() != Some(&version) {
+            let noted = home.count_attempt_of(&version);
+            noted.map_err(crate::launcher::home_failure)?;
+        }
         Command::new(&program)
             .args(self.found.arguments())
             .arg("serve")
             .args((self.take_over && !self.history.ever_ready).then_some("--take-over"))
             .env(NOTIFY_SOCKET, self.found.home.keeper_socket())
+            .env(COUNTED, version.to_string())
             .stdin(Stdio::null())
             .spawn()
             .map_err(|e| Failure::refused("exec", format!("run {}: {e}", program.display())))

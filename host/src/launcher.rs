@@ -10,8 +10,10 @@ use host_cli::{Failure, Output};
 use host_upgrade::Unpacked;
 use serde_json::json;
 
+use crate::boots::{COUNTED, counted};
 use crate::config::Config;
 use crate::home::{Home, HomeError};
+use crate::pidfile::is_held;
 use crate::settings::Settings;
 
 /// A home with its settings.
@@ -19,6 +21,8 @@ use crate::settings::Settings;
 pub(crate) struct Found {
     pub(crate) home: Home,
     pub(crate) settings: Settings,
+    /// The settings without those of a release.
+    own: Settings,
     env_file: Option<PathBuf>,
 }
 
@@ -40,13 +44,15 @@ impl Found {
         });
         let mut settings = Settings::read(&root, env_file.as_deref(), environment);
         let home = Home::new(&root, &settings);
+        let own = settings.clone();
         // A home that cannot boot is told of by what needs to boot it.
-        if let Ok(release) = home.permanent() {
+        if let Ok((release, _)) = home.booting(counted().as_ref()) {
             settings.add_release(&release.dir);
         }
         Ok(Self {
             home,
             settings,
+            own,
             env_file,
         })
     }
@@ -57,9 +63,18 @@ impl Found {
             .map_err(|e| Failure::refused("bad_config", e.to_string()))
     }
 
+    /// The settings, with those of the release in the folder `dir`.
+    pub(crate) fn settings_of(&self, dir: &Path) -> Settings {
+        let mut settings = self.own.clone();
+        settings.add_release(dir);
+        settings
+    }
+
     /// The release that boots.
-    pub(crate) fn permanent(&self) -> Result<Unpacked, Failure> {
-        self.home.permanent().map_err(home_failure)
+    pub(crate) fn booting(&self) -> Result<Unpacked, Failure> {
+        let booting = self.home.booting(counted().as_ref());
+        let booting = booting.map_err(home_failure)?;
+        Ok(booting.0)
     }
 
     /// The arguments by which another process finds the same home and settings.
@@ -71,17 +86,25 @@ impl Found {
         arguments
     }
 
-    /// Goes on as the program of the permanent release, with the same arguments,
+    /// Goes on as the program of the release that boots, with the same arguments,
     /// unless this is it already. Life and death of a host belong to the release
-    /// that it boots.
-    pub(crate) fn become_release(&self) -> Result<(), Failure> {
-        let program = self.permanent()?.program();
+    /// that it boots. `is_start`: a program that cannot even be run has been tried.
+    pub(crate) fn become_release(&self, is_start: bool) -> Result<(), Failure> {
+        let release = self.booting()?;
+        let (program, version) = (release.program(), release.manifest.version);
         let same = |path: &Path| path.canonicalize().ok();
         let here = env::current_exe().ok().and_then(|here| same(&here));
         if here.is_some() && here == same(&program) {
             return Ok(());
         }
-        let error = Command::new(&program)
+        let mut command = Command::new(&program);
+        let processes = [self.home.pid_file(), self.home.keeper_pid_file()];
+        if is_start && !processes.iter().any(|file| is_held(file)) {
+            let counted = self.home.count_attempt(&version);
+            counted.map_err(home_failure)?;
+            command.env(COUNTED, version.to_string());
+        }
+        let error = command
             .args(env::args_os().skip(1))
             // What named the home for this program names it for the next.
             .env("HOST_HOME", &self.home.root)
@@ -135,7 +158,7 @@ fn beside(program: &Path) -> Option<PathBuf> {
 pub(crate) fn version(global: &Global, out: &mut Output<'_>) -> Result<u8, Failure> {
     let host = env!("CARGO_PKG_VERSION");
     let release = match Found::home(global) {
-        Ok(found) => Some(found.permanent()?.manifest),
+        Ok(found) => Some(found.booting()?.manifest),
         // Without a home there is still a program; a home that was named must be one.
         Err(failure) if global.home.is_some() => return Err(failure),
         Err(_) => None,

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use host_cli::failure::EXIT_LOOK;
 use host_cli::{Client, Failure, Output};
+use host_model::Version;
 use host_model::control::Status;
-use host_model::limits::STOP_TIMEOUT;
+use host_model::limits::{ATTEMPTS_MAX, STOP_TIMEOUT};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::boots::counted;
 use crate::home::Home;
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::{PidFile, holder, is_held};
@@ -45,7 +47,11 @@ pub(crate) fn is_foreground() -> bool {
 pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
     heap::bound();
     let config = found.config()?;
-    found.permanent()?;
+    let (release, why) = found
+        .home
+        .booting(counted().as_ref())
+        .map_err(home_failure)?;
+    let release = release.manifest.version;
     found.home.make_folders().map_err(home_failure)?;
     let _pid = PidFile::take(&found.home.pid_file()).map_err(|e| {
         Failure::refused(
@@ -56,13 +62,39 @@ pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
             ),
         )
     })?;
-    serve::serve(found.home.clone(), config, take_over, notify::ready).map_err(|error| {
+    found.home.count_attempt(&release).map_err(home_failure)?;
+    let boot = serve::Boot {
+        found,
+        release: &release,
+        why: &why,
+    };
+    serve::serve(&boot, config, take_over, notify::ready).map_err(|error| {
         // A failure that already knows its exit code keeps it.
-        match error.downcast::<Failure>() {
+        let failure = match error.downcast::<Failure>() {
             Ok(failure) => failure,
             Err(error) => Failure::refused("failed", format!("{error:#}")),
-        }
+        };
+        gave_up(found, &release, failure)
     })
+}
+
+/// A start that failed. After too many, of a release that has never come up and that
+/// nothing is behind, nobody is to try again by himself.
+fn gave_up(found: &Found, release: &Version, failure: Failure) -> Failure {
+    let boots = found.home.boots();
+    let again = found.home.choice(None);
+    match (boots, again) {
+        (Ok(boots), Ok(next)) if boots.has_failed(release) && next.release == *release => {
+            Failure::look(
+                "never_came_up",
+                format!(
+                    "{failure}\nrelease {release} has not come up in {ATTEMPTS_MAX} starts, and there is no other to boot: mend what is said above, or put the release before it back and write its version into {}",
+                    found.home.data_dir().join("permanent").display()
+                ),
+            )
+        }
+        _ => failure,
+    }
 }
 
 /// `host start` in the background.

@@ -3,6 +3,7 @@
 //! It wires and decides nothing. Commands for a running host go to `host-cli`;
 //! what concerns the home itself is carried out here.
 
+mod boots;
 mod config;
 mod env_file;
 mod exit;
@@ -88,23 +89,23 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
             take_over,
         } if foreground || life::is_foreground() => {
             let found = Found::home(global)?;
-            found.become_release()?;
+            found.become_release(true)?;
             life::serve(&found, take_over)
         }
         Local::Start { take_over, .. } => {
             let found = Found::home(global)?;
-            found.become_release()?;
+            found.become_release(true)?;
             on_runtime(life::start(&found, take_over, out))
         }
         Local::Daemon => {
             let found = Found::home(global)?;
-            found.become_release()?;
+            found.become_release(true)?;
             on_runtime(life::start(&found, false, out))
         }
         Local::Stop => on_runtime(life::stop(&Found::home(global)?.home, out)),
         Local::Restart => {
             let found = Found::home(global)?;
-            found.become_release()?;
+            found.become_release(false)?;
             on_runtime(life::restart(&found, out))
         }
     }

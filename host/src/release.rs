@@ -32,6 +32,9 @@ struct Recipe {
     /// The release's own `host.toml`.
     #[serde(default)]
     host_toml: Option<PathBuf>,
+    /// The release's own `env`.
+    #[serde(default)]
+    env: Option<PathBuf>,
     #[serde(rename = "plugin")]
     plugins: Vec<Part>,
 }
@@ -98,8 +101,11 @@ fn fill(
     ask: impl Fn(&Path) -> Result<PluginManifest>,
 ) -> Result<ReleaseManifest> {
     let host = put(&target_dir.join("host"), dir, Path::new("bin/host"))?;
-    if let Some(file) = &recipe.host_toml {
-        put(file, dir, Path::new("host.toml"))?;
+    let mut config = Vec::new();
+    for (file, name) in [(&recipe.host_toml, "host.toml"), (&recipe.env, "env")] {
+        if let Some(file) = file {
+            config.push(put(file, dir, Path::new(name))?);
+        }
     }
     let mut plugins = Vec::new();
     let mut upgrade_scripts = Vec::new();
@@ -150,6 +156,7 @@ fn fill(
         libc: libc_version()?,
         plugins,
         upgrade_scripts,
+        config,
     })
 }
 

@@ -1,11 +1,12 @@
 //! The host itself: opens the layers from the journal upwards, and closes them
 //! from the gateway downwards.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use host_actors::{Actors, Limits, Ticket};
+use host_actors::{Actors, Ticket};
 use host_cli::Failure;
 use host_cli::failure::EXIT_LOOK;
 use host_control::{Control, ControlServer, GatewayStatus, Peer};
@@ -13,21 +14,27 @@ use host_gateway::{Gateway, Hub, Webhooks};
 use host_journal::{Action, Done, Journal, OpenError, Outcome, unix_ms};
 use host_loader::Loader;
 use host_model::Version;
-use host_model::limits::STOP_TIMEOUT;
+use host_model::limits::{CONTAIN_TIMEOUT, STOP_TIMEOUT};
 use host_model::release::Start;
-use host_upgrade::{Assembler, Book, Booked, Hooks, Retention, Upgrader, recover};
+use host_upgrade::{Assembler, Book, Booked, Retention, Upgrader, recover};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde_json::json;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::config::{Config, Environment, LogFormat, Store};
+use crate::boots::Why;
+use crate::config::tuning::{Dials, SetLogFilter, Tuner, Tuning};
+use crate::config::{Config, Environment, Store};
 use crate::exit;
 use crate::heap::Heap;
 use crate::home::Home;
+use crate::launcher::Found;
 use crate::pidfile::holder;
 
+mod cold;
+mod hooks;
+mod logging;
 mod readiness;
 
 use readiness::Ready;
@@ -46,6 +53,7 @@ struct Layers {
     gateway: Arc<Gateway>,
     ready: Arc<Ready>,
     stop: Arc<Notify>,
+    restart: Arc<AtomicBool>,
     _control: ControlServer,
 }
 
@@ -62,6 +70,22 @@ impl Drop for CloseUnlessServed {
     }
 }
 
+/// What a start is to boot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Boot<'a> {
+    pub(crate) found: &'a Found,
+    pub(crate) release: &'a Version,
+    pub(crate) why: &'a Why,
+}
+
+/// How opening the layers ended.
+enum Opening {
+    /// The host serves.
+    Ready(Box<Layers>),
+    /// It is to end with this exit code, and has not served.
+    Ended(u8),
+}
+
 /// Serves until it is stopped; calls `ready` when clients may come. Returns the
 /// exit code: 0 stopped in order, 5 an operator must look, or one of [`exit`].
 ///
@@ -69,12 +93,12 @@ impl Drop for CloseUnlessServed {
 ///
 /// What kept it from starting.
 pub(crate) fn serve(
-    home: Home,
+    boot: &Boot<'_>,
     config: Config,
     take_over: bool,
     ready: impl FnOnce(),
 ) -> Result<u8> {
-    log(&config);
+    let set_log_filter = logging::log(&config);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -83,12 +107,19 @@ pub(crate) fn serve(
     let threads = config.runtime.threads.unwrap_or_else(cores);
     let data = runtime("data", threads, config.runtime.stack_bytes)?;
     let code = control.block_on(async {
-        let Some(layers) = open(&home, &config, take_over, data.handle()).await? else {
-            return Ok(exit::AGAIN);
+        let opening = open(boot, &config, take_over, data.handle(), set_log_filter);
+        let layers = match opening.await? {
+            Opening::Ready(layers) => *layers,
+            Opening::Ended(code) => return Ok(code),
         };
+        boot.found.home.came_up(boot.release)?;
         ready();
         let code = until_the_end(&layers, &config).await?;
-        close(layers).await;
+        let patience = match layers.restart.load(Ordering::SeqCst) {
+            true => CONTAIN_TIMEOUT,
+            false => STOP_TIMEOUT,
+        };
+        close(layers, patience).await;
         Ok(code)
     });
     // A thread that is stuck in a plugin is not waited for.
@@ -110,48 +141,49 @@ fn runtime(name: &'static str, threads: usize, stack_bytes: Option<usize>) -> Re
         .with_context(|| format!("start the {name} runtime"))
 }
 
-/// The actors' bounds, where an operator has set them.
-fn limits(config: &Config) -> Limits {
-    let (set, default) = (config.runtime, Limits::default());
-    Limits {
-        awake_max: set.awake_actors.unwrap_or(default.awake_max),
-        mailbox_max: set.mailbox_messages.unwrap_or(default.mailbox_max),
-        idle: set.idle_s.map_or(default.idle, Duration::from_secs),
-        ..default
-    }
-}
-
-/// Log lines go to standard output: the log file, the journal of systemd, or a terminal.
-fn log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
-    let set = match config.log_format {
-        LogFormat::Pretty => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    if let Err(error) = set {
-        eprintln!("log lines are not shown: {error}");
-    }
-}
-
-/// Opens the layers. None: another release is to be booted, by its own program.
+/// Opens the layers, the lowest first. Operators are answered before clients are: a
+/// release that comes over to another may take its time.
 async fn open(
-    home: &Home,
+    boot: &Boot<'_>,
     config: &Config,
     take_over: bool,
     data: &Handle,
-) -> Result<Option<Layers>> {
+    set_log_filter: SetLogFilter,
+) -> Result<Opening> {
+    let home = &boot.found.home;
+    // What ends here for another reason says nothing against the release.
+    let blameless = |error| {
+        if let Err(error) = home.take_attempt_back(boot.release) {
+            tracing::warn!(%error, "an attempt to start could not be taken back");
+        }
+        error
+    };
+    cold::check(home, config, boot.release, boot.why).map_err(|e| blameless(e.into()))?;
     let (hand_back, done) = host_actors::channel();
-    let journal = Arc::new(journal(home, config, take_over, hand_back)?);
+    let journal = Arc::new(journal(home, config, take_over, hand_back).map_err(blameless)?);
     let booked = Booked::read(&journal)?;
-    let found = home.permanent()?.manifest.version;
-    let recovery = recover(&booked, &found)?;
-    if recovery.boot != found {
+    let recovery = recover(&booked, boot.release)?;
+    let is_cold = recovery.boot != *boot.release;
+    if is_cold && !cold::leads_from(boot.why, &recovery.boot) {
         // The commit came so far; the file that the launcher reads did not.
         home.set_permanent(&recovery.boot)?;
+        home.take_attempt_back(boot.release)?;
         journal.close();
-        return Ok(None);
+        return Ok(Opening::Ended(exit::AGAIN));
     }
+    let heap = Arc::new(Heap::new(config.runtime.memory_bytes));
+    let (retention, retention_days) = watch::channel(config.retention_days);
+    let tuner = Arc::new(Tuner::new(
+        boot.release.clone(),
+        &boot.found.settings,
+        config,
+        boot.found.arguments(),
+        Dials {
+            log: set_log_filter,
+            heap: Arc::clone(&heap),
+            retention,
+        },
+    )?);
     let inspector = crate::inspect::inspector().context("find this program")?;
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
     let assembler = Assembler::new(Arc::clone(&loader), home.releases(), booked.clone());
@@ -166,67 +198,57 @@ async fn open(
         audience: Arc::clone(&hub) as _,
         courier: Arc::new(Webhooks::new(config.ssl_cert_file.as_deref())?),
         release,
-        limits: limits(config),
-        memory: Arc::new(Heap::new(config.runtime.memory_bytes)),
+        limits: Tuning::of(config).limits(),
+        memory: heap,
         data: data.clone(),
     })?;
+    tuner.set_actors(&actors);
     let mut unserved = CloseUnlessServed(Some(Arc::clone(&actors)));
     if first {
         let manifest = assembler.releases().read(&recovery.boot)?.manifest;
         assembler.know(&manifest);
         let book = Book::new().permanent(&recovery.boot, None);
         book.digests(&manifest).write(&actors).await?;
-        home.set_permanent(&recovery.boot)?;
     }
     if take_over {
         record_take_over(&actors, &recovery.boot).await?;
     }
+    // Where the store was used by another home, the file knows nothing of it.
+    home.set_permanent(&recovery.boot)?;
     let booked = Booked::read(&journal)?;
     let ready = Arc::new(Ready::new(Arc::clone(&actors)));
+    let restart = Arc::new(AtomicBool::new(false));
     let upgrader = Upgrader::start(host_upgrade::Parts {
         actors: Arc::clone(&actors),
         assembler,
-        host: crate::release::host_version(),
-        target: crate::release::target(),
+        machine: hooks::machine(home, config),
         rehearser: crate::inspect::rehearser(home).context("find this program")?,
         booked,
         recovered: recovery.upgrade,
         control: Handle::current(),
-        hooks: hooks(home, config),
+        hooks: hooks::hooks(home, config, &tuner, &restart),
     });
-    let gateway = Gateway::start(
-        host_gateway::Config {
-            address: None,
-            port: config.port,
-        },
-        &Handle::current(),
-        data.clone(),
-        Arc::clone(&actors),
-        hub,
-        {
-            let ready = Arc::clone(&ready);
-            Arc::new(move || ready.reasons())
-        },
-    )?;
-    let gateway = Arc::new(gateway);
-    if let Some(days) = config.retention_days {
-        let retention = Retention {
-            upgrader: Arc::clone(&upgrader),
-            key: home.anchor_key(),
-            days,
-        };
-        // On the data runtime: it waits for the disk. It ends with that.
-        data.spawn(retention.run());
-    }
+    // On the data runtime: it waits for the disk. It ends with that.
+    let retention = Retention {
+        upgrader: Arc::clone(&upgrader),
+        key: home.anchor_key(),
+        days: retention_days,
+    };
+    data.spawn(retention.run());
     let stop = Arc::new(Notify::new());
+    let gateway_there = Arc::new(OnceLock::<Arc<Gateway>>::new());
     let control = Arc::new(Control {
         actors: Arc::clone(&actors),
         upgrader: Arc::clone(&upgrader),
         loader,
         data: data.clone(),
         gateway: {
-            let gateway = Arc::clone(&gateway);
-            Box::new(move || gateway_status(&gateway))
+            let gateway = Arc::clone(&gateway_there);
+            let port = config.port;
+            Box::new(move || match gateway.get() {
+                Some(gateway) => gateway_status(gateway),
+                None => no_gateway(port),
+            })
         },
         readiness: {
             let ready = Arc::clone(&ready);
@@ -242,22 +264,46 @@ async fn open(
         },
         restart: {
             let home = home.clone();
-            Box::new(move || restart(&home))
+            Box::new(move || self::restart(&home))
         },
     });
-    serve_admin(config.admin_port, Arc::clone(&control)).await?;
-    let server = ControlServer::listen(&home.socket(), control)?;
-    tracing::info!(release = %recovery.boot, port = gateway.port(), "the host is ready");
+    serve_admin(config.admin_port, Arc::clone(&control))
+        .await
+        .map_err(blameless)?;
+    let server = ControlServer::listen(&home.socket(), control).map_err(|e| blameless(e.into()))?;
+    if let Some(code) = cold::settle(boot, &recovery.boot, &upgrader, &stop).await? {
+        return Ok(Opening::Ended(code));
+    }
+    let gateway = Gateway::start(
+        host_gateway::Config {
+            address: None,
+            port: config.port,
+        },
+        &Handle::current(),
+        data.clone(),
+        Arc::clone(&actors),
+        hub,
+        {
+            let ready = Arc::clone(&ready);
+            Arc::new(move || ready.reasons())
+        },
+    )
+    .map_err(|e| blameless(e.into()))?;
+    let gateway = Arc::new(gateway);
+    let _first = gateway_there.set(Arc::clone(&gateway));
+    ready.started();
+    tracing::info!(release = %boot.release, port = gateway.port(), "the host is ready");
     unserved.0 = None;
-    Ok(Some(Layers {
+    Ok(Opening::Ready(Box::new(Layers {
         journal,
         actors,
         upgrader,
         gateway,
         ready,
         stop,
+        restart,
         _control: server,
-    }))
+    })))
 }
 
 /// That this start was one with `--take-over` is in the trail of what operators did. The
@@ -277,42 +323,20 @@ async fn record_take_over(actors: &Actors, release: &Version) -> Result<()> {
     Ok(())
 }
 
-/// What is done at moments of an upgrade.
-fn hooks(home: &Home, config: &Config) -> Hooks {
-    let permanent = {
-        let home = home.clone();
-        move |version: &Version| {
-            if let Err(error) = home.set_permanent(version) {
-                // The store knows, and the next start writes it again.
-                tracing::error!(%error, "data/permanent could not be written");
-            }
-        }
-    };
-    let abort_after = match config.environment {
-        Environment::Dev => std::env::var(ABORT_AFTER).ok(),
-        Environment::Prod => None,
-    };
-    let transition = move |state: &str| {
-        if abort_after.as_deref() == Some(state) {
-            tracing::warn!(state, "{ABORT_AFTER} ends the host here");
-            let _ = kill_process(getpid(), Signal::KILL);
-        }
-    };
-    Hooks {
-        permanent: Box::new(permanent),
-        transition: Box::new(transition),
-    }
-}
-
-/// In development, the state of an upgrade behind which the host kills itself: how
-/// the tests show that every transition survives it.
-const ABORT_AFTER: &str = "HOST_ABORT_AFTER";
-
 fn gateway_status(gateway: &Gateway) -> GatewayStatus {
     GatewayStatus {
         connections: gateway.connections() as u64,
         port: gateway.port(),
         counters: gateway.counters().all(),
+    }
+}
+
+/// Of a host whose clients are not served yet.
+fn no_gateway(port: u16) -> GatewayStatus {
+    GatewayStatus {
+        connections: 0,
+        port,
+        counters: Default::default(),
     }
 }
 
@@ -392,6 +416,10 @@ async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
             _ = interrupt.recv() => return Ok(0),
             () = layers.stop.notified() => return Ok(0),
             _ = look.tick() => {
+                if layers.restart.load(Ordering::SeqCst) {
+                    tracing::error!("code of a plugin does not return: the host ends, and the next one is rid of it");
+                    return Ok(exit::AGAIN);
+                }
                 if let Some(why) = layers.journal.poisoned() {
                     if layers.journal.must_look() {
                         tracing::error!(%why, "the store is not this host's any more: the host ends, and boots when an operator has looked");
@@ -416,11 +444,11 @@ async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
 
 /// Closes the layers from the top: no new work, what has begun ends, the journal
 /// has it all.
-async fn close(layers: Layers) {
+async fn close(layers: Layers, patience: Duration) {
     tracing::info!("the host is stopping");
     layers.ready.stop();
     layers.upgrader.stop().await;
-    if let Some(left) = layers.gateway.stop(STOP_TIMEOUT).await {
+    if let Some(left) = layers.gateway.stop(patience).await {
         tracing::warn!(?left, "not all that clients had begun has ended in time");
     }
     layers.actors.stop();

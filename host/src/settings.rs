@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 20] = [
+pub(crate) const KEYS: [&str; 21] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -32,6 +32,7 @@ pub(crate) const KEYS: [&str; 20] = [
     "RUST_LOG",
     "SECRET_KEY_BASE",
     "SSL_CERT_FILE",
+    "TRUSTED_KEYS",
 ];
 
 /// Names that operators of such systems know, and that would be missed: of TLS for
@@ -42,7 +43,7 @@ const NOT_YET: [&str; 4] = ["TLS_CERT_FILE", "TLS_KEY_FILE", "URL_PORT", "URL_SC
 const TABLES: [&str; 2] = ["runtime", "runtime_limits"];
 
 /// The layers, the strongest first, and what is wrong with them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     layers: Vec<Layer>,
     faults: Vec<String>,
@@ -51,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 /// One source of settings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Layer {
     name: String,
     values: BTreeMap<String, String>,
@@ -93,6 +94,15 @@ impl Settings {
     pub(crate) fn add_release(&mut self, dir: &Path) {
         self.env(&dir.join("env"), false);
         self.toml(&dir.join("host.toml"));
+    }
+
+    /// Settings that another process has resolved: name, value, and where it is from.
+    pub(crate) fn of_rows(rows: impl IntoIterator<Item = (String, String, String)>) -> Self {
+        let mut settings = Self::default();
+        for (key, value, from) in rows {
+            settings.push(&from, [(key, value)]);
+        }
+        settings
     }
 
     /// The setting of this name. An empty value is as none.

@@ -7,7 +7,12 @@
 
 #[cfg(test)]
 mod appups;
+#[cfg(test)]
 mod canary;
+#[cfg(test)]
+mod cold;
+#[cfg(test)]
+mod configuration;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -38,7 +43,11 @@ mod protocol;
 mod refusals;
 #[cfg(test)]
 mod rehearsal;
-
+#[cfg(test)]
 mod server;
 #[cfg(test)]
+mod stuck;
+#[cfg(test)]
 mod two_steps;
+#[cfg(test)]
+mod verification;

@@ -4,7 +4,7 @@ use host_cli::args::Config as Command;
 use host_cli::{Failure, Output, Table};
 use serde_json::json;
 
-use super::Store;
+use super::{Store, resolved};
 use crate::launcher::Found;
 use crate::settings::KEYS;
 
@@ -12,6 +12,7 @@ pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Resu
     match command {
         Command::Check => check(found, out)?,
         Command::Show => show(found, out)?,
+        Command::Resolve { release } => return resolved::resolve(found, &release, out),
     }
     for warning in found.settings.warnings() {
         out.warn(warning);
@@ -43,12 +44,7 @@ fn show(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
         .iter()
         .filter_map(|&key| {
             let setting = found.settings.get(key)?;
-            let value = match key {
-                "SECRET_KEY_BASE" => "<secret>",
-                // It may hold a password.
-                "DATABASE_URL" if !setting.value.starts_with("sqlite:") => "<secret>",
-                _ => setting.value,
-            };
+            let value = resolved::shown(key, setting.value);
             Some(json!({ "key": key, "value": value, "from": setting.from }))
         })
         .collect();

@@ -34,6 +34,7 @@ fn a_developer_needs_nothing() {
             log_format: LogFormat::Pretty,
             log_filter: "info".to_owned(),
             retention_days: None,
+            trusted_keys: TrustedKeys::default(),
             runtime: Runtime::default(),
             warnings: Vec::new(),
         }

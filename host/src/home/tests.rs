@@ -18,6 +18,7 @@ pub(crate) fn put_release(root: &Path, version: &str, program: &str) {
         libc: "2.36".to_owned(),
         plugins: Vec::new(),
         upgrade_scripts: Vec::new(),
+        config: Vec::new(),
     };
     let text = serde_json::to_vec(&manifest).unwrap();
     fs::write(dir.join("manifest.json"), text).unwrap();
@@ -59,22 +60,22 @@ fn releases_are_found_in_the_order_of_their_versions() {
 fn the_permanent_release_is_the_lowest_until_one_is_committed() {
     let dir = tempfile::tempdir().unwrap();
     let home = home(dir.path());
-    assert!(matches!(home.permanent(), Err(HomeError::NoRelease(_))));
+    assert!(matches!(home.booting(None), Err(HomeError::NoRelease(_))));
     put_release(&home.root, "0.2.0", "");
     put_release(&home.root, "0.1.0", "");
     assert_eq!(
-        home.permanent().unwrap().manifest.version,
+        home.booting(None).unwrap().0.manifest.version,
         Version::new(0, 1, 0)
     );
     home.set_permanent(&Version::new(0, 2, 0)).unwrap();
-    let permanent = home.permanent().unwrap();
+    let (permanent, _) = home.booting(None).unwrap();
     assert_eq!(
         permanent.program(),
         dir.path().join("releases/0.2.0/bin/host")
     );
     home.set_permanent(&Version::new(0, 3, 0)).unwrap();
     assert!(matches!(
-        home.permanent(),
+        home.booting(None),
         Err(HomeError::Releases(ReleasesError::NotFound { .. }))
     ));
 }
@@ -86,7 +87,7 @@ fn what_cannot_be_read_is_named() {
     put_release(&home.root, "0.1.0", "");
     home.set_permanent(&Version::new(0, 1, 0)).unwrap();
     fs::write(home.data_dir().join("permanent"), "newest\n").unwrap();
-    let shown = home.permanent().unwrap_err().to_string();
+    let shown = home.booting(None).unwrap_err().to_string();
     assert!(
         shown.contains("data/permanent: \"newest\" is no version"),
         "{shown}"

@@ -50,7 +50,7 @@ fn backup(file: PathBuf, found: &Found, out: &mut Output<'_>) -> Result<u8, Fail
     // Before it is owned: what is not there is not made.
     drop(archive(found)?);
     let attempted = format!("back the store up to {}", file.display());
-    let release = found.permanent()?.manifest.version;
+    let release = found.booting()?.manifest.version;
     let arguments = json!({ "file": file });
     let witness = found.home.witness();
     let opened = open_sqlite(&path, Some(&witness)).map_err(|e| failed(&attempted, e))?;
@@ -180,7 +180,7 @@ fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let (from, to) = (migrated.from, migrated.to);
     if from != to {
         let arguments = json!({"from": from, "to": to});
-        let release = found.permanent()?.manifest.version;
+        let release = found.booting()?.manifest.version;
         let opened = store.open(&found.home, false);
         let opened = opened.map_err(|e| failed(&attempted, e))?;
         Offline::begin(opened, "store/migrate", arguments, &release)

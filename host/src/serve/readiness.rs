@@ -19,6 +19,7 @@ const PROBE: &str = "host/probe";
 #[derive(Debug)]
 pub(super) struct Ready {
     actors: Arc<Actors>,
+    starting: AtomicBool,
     stopping: AtomicBool,
     probing: Arc<AtomicBool>,
 }
@@ -27,9 +28,15 @@ impl Ready {
     pub(super) fn new(actors: Arc<Actors>) -> Self {
         Self {
             actors,
+            starting: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             probing: Arc::default(),
         }
+    }
+
+    /// From now on clients are served.
+    pub(super) fn started(&self) {
+        self.starting.store(false, Ordering::Relaxed);
     }
 
     /// From now on clients are sent elsewhere.
@@ -40,6 +47,9 @@ impl Ready {
     /// Why not; empty: they are.
     pub(super) fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
+        if self.starting.load(Ordering::Relaxed) {
+            reasons.push("the host is starting".to_owned());
+        }
         if self.stopping.load(Ordering::Relaxed) {
             reasons.push("the host is stopping".to_owned());
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use host_journal::CastId;
-use host_model::{ActorId, Share};
+use host_model::{ActorId, Share, Version};
 use sha2::{Digest, Sha256};
 
 use crate::Actors;
@@ -149,11 +149,11 @@ impl Actors {
             .is_some_and(|canary| canary.release.plugins.contains_key(plugin))
     }
 
-    /// Name of the event whose counters live at this address.
-    pub(crate) fn event_at(&self, addr: usize) -> String {
+    /// Name of the event whose counters live at this address, and the version that
+    /// handles it.
+    pub(crate) fn event_at(&self, addr: usize) -> Option<(String, Version)> {
         let reign = self.reign.load();
-        let mut events = reign.releases().filter_map(|it| it.event_at(addr));
-        events.next().unwrap_or_else(|| "(other)".to_owned())
+        reign.releases().find_map(|it| it.event_at(addr))
     }
 }
 

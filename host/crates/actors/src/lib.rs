@@ -41,6 +41,7 @@ mod hooks;
 mod keys;
 mod large;
 mod letters;
+mod limits;
 mod live;
 mod memory;
 mod message;
@@ -76,7 +77,7 @@ use arc_swap::ArcSwap;
 use host_journal::{Entry, Journal, Lost, Position, RefusedReason, Rows};
 use host_model::ActorId;
 use host_model::histogram::Histogram;
-use host_model::limits::{AWAKE_ACTORS_MAX, CALL_TIMEOUT, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
+use host_model::limits::CALL_TIMEOUT;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
@@ -88,6 +89,7 @@ pub use deliver::{Groups, channel};
 pub use gates::StillInside;
 pub use hooks::HookError;
 pub use large::LargeSnapshots;
+pub use limits::Limits;
 pub use memory::{Boundless, Memory};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use migrate::{FailedMigration, Migrations};
@@ -97,39 +99,12 @@ pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteEdge, RouteHop, Ruling};
 pub use sweep::SweepProgress;
 pub use token::Ticket;
-pub use watchdog::Running;
+pub use watchdog::{Running, Work};
 
 use canary::Reign;
 use message::Message;
 use slots::{Posted, Sent, Slot, Slots};
 use token::Token;
-
-/// Bounds that an operator may change; see [`host_model::limits`].
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Actors in memory.
-    pub awake_max: usize,
-    /// Messages that wait for one actor.
-    pub mailbox_max: usize,
-    /// Bytes of a payload.
-    pub payload_bytes_max: usize,
-    /// An actor that nothing has asked for so long may be put to sleep.
-    pub idle: Duration,
-    /// How long a webhook is tried for.
-    pub patience: Patience,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            awake_max: AWAKE_ACTORS_MAX,
-            mailbox_max: MAILBOX_MESSAGES_MAX,
-            payload_bytes_max: PAYLOAD_BYTES_MAX,
-            idle: Duration::from_secs(600),
-            patience: Patience::default(),
-        }
-    }
-}
 
 /// All actors of a host. Shared by [`Arc`]; lives on the data runtime.
 pub struct Actors {
@@ -140,7 +115,7 @@ pub struct Actors {
     generation: AtomicU32,
     journal: Arc<Journal<Ticket>>,
     audience: Arc<dyn Audience>,
-    limits: Limits,
+    limits: limits::Bounds,
     memory: Arc<dyn Memory>,
     data: Handle,
     slow: slow::Slow,
@@ -158,7 +133,7 @@ pub struct Actors {
     /// The hooks that run now.
     hooks: Mutex<BTreeSet<hooks::Hook>>,
     /// How waking an actor has run so far, and how bringing one over.
-    waking: EventStats,
+    waking: Arc<EventStats>,
     migrating: Arc<EventStats>,
     /// How looking up an idempotency key has run so far.
     looking: EventStats,
@@ -213,7 +188,7 @@ impl Actors {
             generation: AtomicU32::new(1),
             journal: parts.journal,
             audience: parts.audience,
-            limits: parts.limits,
+            limits: limits::Bounds::new(parts.limits),
             memory: parts.memory,
             data: parts.data.clone(),
             slow: slow::Slow::default(),
@@ -229,8 +204,8 @@ impl Actors {
             migrations: Migrations::default(),
             gates: gates::Gates::default(),
             hooks: Mutex::default(),
-            waking: EventStats::default(),
-            migrating: Arc::new(EventStats::named("(migration)")),
+            waking: Arc::new(EventStats::named(watchdog::WAKING)),
+            migrating: Arc::new(EventStats::named(watchdog::MIGRATION)),
             looking: EventStats::default(),
             refusals: Refusals::default(),
             door: door::Door::default(),
@@ -256,10 +231,11 @@ impl Actors {
     ///
     /// [`CallError`]; all but `Timeout`, `OutcomeUnknown` mean that nothing has changed.
     pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, CallError> {
-        if request.payload.len() > self.limits.payload_bytes_max {
+        let most = self.limits.payload_bytes_max;
+        if request.payload.len() > most {
             let error = CallError::PayloadTooLarge {
                 found: request.payload.len(),
-                most: self.limits.payload_bytes_max,
+                most,
             };
             self.refusals.count(&error);
             return Err(error);
@@ -322,6 +298,14 @@ impl Actors {
         let (responder, receiver) = oneshot::channel();
         self.send(id, Message::Inspect(responder));
         receiver.await.unwrap_or(Err(CallError::Stopping))
+    }
+
+    /// Other bounds from now on, but for those of a payload and of a webhook, which are
+    /// those of the start. What is beyond a new bound is not refused afterwards: actors
+    /// are put to sleep, and messages that wait are handled.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+        self.memory_is_needed.notify_one();
     }
 
     /// What the migrations since the last [`Migrations::reset`] did.
@@ -404,16 +388,16 @@ impl Actors {
             return self.refuse(message, CallError::Stopping);
         }
         loop {
-            let Some(slot) = self.slots.get_or_make(id, self.limits.awake_max) else {
-                let most = self.limits.awake_max;
+            let Some(slot) = self.slots.get_or_make(id, self.limits.awake_max()) else {
+                let most = self.limits.awake_max();
                 self.memory_is_needed.notify_one();
                 return self.refuse(message, CallError::TooManyActors { most });
             };
-            match slot.send(message, self.limits.mailbox_max) {
+            match slot.send(message, self.limits.mailbox_max()) {
                 Ok(Sent::Claimed(claim, message)) => return self.turn(claim, Some(message)),
                 Ok(Sent::Queued) => return,
                 Ok(Sent::Full(message)) => {
-                    let most = self.limits.mailbox_max;
+                    let most = self.limits.mailbox_max();
                     return self.refuse(message, CallError::MailboxFull { most });
                 }
                 Err(back) => message = back,
@@ -442,11 +426,11 @@ impl Actors {
     }
 
     fn try_post(self: &Arc<Self>, slot: &Arc<Slot>, message: Message) -> Result<(), Message> {
-        match slot.post(message, self.limits.mailbox_max)? {
+        match slot.post(message, self.limits.mailbox_max())? {
             Posted::Resume => self.resume_soon(Arc::clone(slot)),
             Posted::Queued => {}
             Posted::Full(message) => {
-                let most = self.limits.mailbox_max;
+                let most = self.limits.mailbox_max();
                 self.refuse(message, CallError::MailboxFull { most });
             }
         }

@@ -43,6 +43,8 @@ pub struct Migrations {
     set_aside: Mutex<BTreeMap<ActorId, String>>,
     /// Dead letters that led to something when they were delivered again.
     redelivered: AtomicU64,
+    /// Actors that no sweep waits for, for their code does not return.
+    given_up: Mutex<BTreeSet<ActorId>>,
     /// Rung at each failure.
     failure: Notify,
     pauses_us: Mutex<Histogram<u64>>,
@@ -88,6 +90,7 @@ impl Default for Migrations {
             rebuilt: Mutex::default(),
             set_aside: Mutex::default(),
             redelivered: AtomicU64::new(0),
+            given_up: Mutex::default(),
             failure: Notify::new(),
             pauses_us: Mutex::new(new_histogram()),
         }
@@ -108,6 +111,7 @@ impl Migrations {
         self.rebuilt.lock().clear();
         self.set_aside.lock().clear();
         self.redelivered.store(0, Ordering::Relaxed);
+        self.given_up.lock().clear();
         self.pauses_us.lock().reset();
     }
 
@@ -197,9 +201,22 @@ impl Migrations {
         self.left_behind.lock().contains(id)
     }
 
+    /// No sweep waits for this actor from now on, until the next [`Migrations::reset`]:
+    /// it stays in the version that it has. True if it was waited for.
+    pub fn give_up(&self, id: &ActorId) -> bool {
+        self.given_up.lock().insert(id.clone())
+    }
+
+    /// Whether no sweep waits for it.
+    pub(crate) fn is_given_up(&self, id: &ActorId) -> bool {
+        self.given_up.lock().contains(id)
+    }
+
     /// Whether a sweep need not try it again.
     pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains(id) || self.failures.lock().contains_key(id)
+        self.left_behind.lock().contains(id)
+            || self.failures.lock().contains_key(id)
+            || self.is_given_up(id)
     }
 
     pub(crate) fn count(&self) {
@@ -248,7 +265,9 @@ impl Actors {
             claim.at.generation = generation;
             return true;
         };
-        if ruling.code.version() == live.code().version() {
+        if ruling.code.version() == live.code().version()
+            || self.migrations.is_given_up(&claim.slot.id)
+        {
             claim.at.generation = generation;
             self.go_back_to_sleep(claim, errand.take());
             return true;

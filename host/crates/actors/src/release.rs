@@ -18,7 +18,7 @@ use crate::door::ns;
 use crate::live::Live;
 
 /// Stands for timers, and for names that are neither command nor query.
-const OTHER: &str = "(other)";
+pub(crate) const OTHER: &str = "(other)";
 
 /// An exact clock costs a query more than a tenth of its time.
 const QUERIES_TIMED_ONE_IN: u64 = 32;
@@ -258,15 +258,13 @@ impl Release {
         self
     }
 
-    /// Name of the event whose counters live at this address.
-    pub(crate) fn event_at(&self, addr: usize) -> Option<String> {
-        let mut stats = self
-            .plugins
-            .values()
-            .flat_map(Ruling::codes)
-            .flat_map(|code| code.stats());
-        let found = stats.find(|stats| Arc::as_ptr(stats).addr() == addr);
-        found.map(|stats| stats.name.to_string())
+    /// Name of the event whose counters live at this address, and the version that
+    /// handles it.
+    pub(crate) fn event_at(&self, addr: usize) -> Option<(String, Version)> {
+        let codes = self.plugins.values().flat_map(Ruling::codes);
+        let mut events = codes.flat_map(|code| code.stats().map(move |stats| (code, stats)));
+        let (code, stats) = events.find(|(_, stats)| Arc::as_ptr(stats).addr() == addr)?;
+        Some((stats.name.to_string(), code.version().clone()))
     }
 }
 

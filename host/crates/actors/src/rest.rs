@@ -166,7 +166,7 @@ impl Actors {
     }
 
     async fn put_idle_to_sleep(self: &Arc<Self>, room: &Room) -> Option<()> {
-        let idle_s = u32::try_from(self.limits.idle.as_secs()).unwrap_or(u32::MAX);
+        let idle_s = u32::try_from(self.limits.idle_s()).unwrap_or(u32::MAX);
         let before = self.uptime_s(monotonic_ms()).checked_sub(idle_s)?;
         let unused = |inner: &Inner| inner.live.is_some() && inner.used_s < before;
         for shard in self.slots.shards() {
@@ -246,7 +246,7 @@ pub(crate) async fn run(actors: Weak<Actors>) {
             );
         }
         was_short = short;
-        if wanted || short || actors.slots.awake() > actors.limits.awake_max / 10 * 9 {
+        if wanted || short || actors.slots.awake() > actors.limits.awake_max() / 10 * 9 {
             done = actors.make_room(&room).await;
         }
         if short {

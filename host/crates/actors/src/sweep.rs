@@ -151,7 +151,9 @@ impl Actors {
                 .journal
                 .was_lost(inner.at.position, inner.at.incarnation);
         let loaded = inner.live.is_some() || matches!(inner.phase, Phase::Claimed | Phase::Parked);
-        loaded && (lost || inner.at.generation != self.generation())
+        let behind = loaded && (lost || inner.at.generation != self.generation());
+        drop(inner);
+        behind && !self.migrations.is_given_up(&slot.id)
     }
 
     /// Whether an actor has a state in memory, which [`Actors::is_behind`] looks after.

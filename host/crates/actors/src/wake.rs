@@ -13,6 +13,7 @@ use crate::message::CallError;
 use crate::release::{Code, Release};
 use crate::slots::Claim;
 use crate::turn::Settled;
+use crate::watchdog::named;
 
 /// Why a claimed actor has no state in memory.
 pub(crate) enum NotWoken {
@@ -52,7 +53,7 @@ impl Actors {
             self.append(claim, host_journal::Rows::default(), token);
             return Err(NotWoken::Wait);
         }
-        let live = self.waking.run(|| {
+        let wake = || {
             let stored = self.journal.read(&id).map_err(|e| chain(&e))?;
             match stored {
                 None => {
@@ -63,7 +64,8 @@ impl Actors {
                 // It comes over before its next message.
                 Some(stored) => Ok((restore(&release, &id, stored)?, 0)),
             }
-        });
+        };
+        let live: Result<_, String> = self.waking.run(|| named(&claim.slot, &self.waking, wake));
         match live {
             Ok((live, generation)) => {
                 claim.live = Some(Box::new(live));

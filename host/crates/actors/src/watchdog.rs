@@ -9,27 +9,46 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use host_model::ActorId;
 use host_model::limits::HANDLER_WARN;
+use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 
 use crate::Actors;
 use crate::clock::monotonic_ms;
-use crate::release::EventStats;
+use crate::release::{EventStats, OTHER};
 use crate::slots::Slot;
 
 /// Between two looks at what runs.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a thread is in that builds an actor from the journal.
+pub(crate) const WAKING: &str = "(waking)";
+
+/// What a thread is in that brings an actor over.
+pub(crate) const MIGRATION: &str = "(migration)";
 
 /// A handler that runs.
 #[derive(Debug, Clone)]
 pub struct Running {
     /// Whose.
     pub actor: ActorId,
-    /// What it handles.
+    /// What it handles; in brackets where that is no message of the plugin's.
     pub event: String,
+    /// What it does, and in which version.
+    pub work: Work,
     /// For how long already, right to some milliseconds.
     pub for_: Duration,
+}
+
+/// What a thread does for an actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// A handler runs, of this version.
+    Handler(Version),
+    /// A handler runs, of a version that the release which rules does not know.
+    Unknown,
+    /// The actor is built from the journal, or comes over to another version.
+    Journey,
 }
 
 /// What one thread runs.
@@ -63,8 +82,20 @@ pub(crate) fn watch<T>(
         stats,
         began_ms: now_ms,
         timed: stats.time(),
+        _named: Named,
     };
     handler()
+}
+
+/// Runs `work` of the host's own on an actor's behalf, which may be code of a plugin's:
+/// the thread is known to run it, as a handler. Who calls takes note of its time.
+pub(crate) fn named<T>(slot: &Arc<Slot>, stats: &Arc<EventStats>, work: impl FnOnce() -> T) -> T {
+    RUNNER.with(|runner| {
+        let runner = runner.get_or_init(Runner::new);
+        runner.begin(slot, stats, monotonic_ms());
+    });
+    let _named = Named;
+    work()
 }
 
 /// A thread runs a handler until this is dropped.
@@ -73,16 +104,26 @@ struct Run<'a> {
     began_ms: u64,
     /// Of the exact clock, where it is looked at.
     timed: Option<Instant>,
+    _named: Named,
 }
 
 impl Drop for Run<'_> {
     #[inline]
     fn drop(&mut self) {
-        RUNNER.with(|runner| runner.get().map(|runner| runner.end()));
         if let Some(timed) = self.timed {
             self.stats.timed(timed);
         }
         self.stats.ran(self.began_ms, monotonic_ms());
+    }
+}
+
+/// A thread is known to run something until this is dropped.
+struct Named;
+
+impl Drop for Named {
+    #[inline]
+    fn drop(&mut self) {
+        RUNNER.with(|runner| runner.get().map(|runner| runner.end()));
     }
 }
 
@@ -146,16 +187,27 @@ impl Actors {
             .filter_map(|slot| {
                 let addr = Arc::as_ptr(&slot).addr();
                 let (_, stats, for_) = *stuck.iter().find(|(slot, ..)| *slot == addr)?;
+                let (event, work) = self.what_runs(stats);
                 Some(Running {
                     actor: slot.id.clone(),
-                    event: match stats == Arc::as_ptr(&self.migrating).addr() {
-                        true => self.migrating.name.to_string(),
-                        false => self.event_at(stats),
-                    },
+                    event,
+                    work,
                     for_,
                 })
             })
             .collect()
+    }
+
+    /// What runs where the counters at this address are kept.
+    fn what_runs(&self, stats: usize) -> (String, Work) {
+        let mut journeys = [&self.waking, &self.migrating].into_iter();
+        if let Some(its) = journeys.find(|its| Arc::as_ptr(its).addr() == stats) {
+            return (its.name.to_string(), Work::Journey);
+        }
+        match self.event_at(stats) {
+            Some((event, version)) => (event, Work::Handler(version)),
+            None => (OTHER.to_owned(), Work::Unknown),
+        }
     }
 }
 

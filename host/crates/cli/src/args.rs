@@ -153,7 +153,7 @@ pub enum Gen {
 }
 
 /// `host config ...`
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Config {
     /// Report everything that is wrong with the configuration.
     #[command(after_help = "Example:\n  host config check")]
@@ -161,6 +161,14 @@ pub enum Config {
     /// Show every setting, and where it comes from; secrets are not shown.
     #[command(after_help = "Example:\n  host config show")]
     Show,
+    /// Resolve the configuration as release V, whose program this is: what a host that
+    /// runs starts as its child before it upgrades to V.
+    #[command(hide = true)]
+    Resolve {
+        /// The release.
+        #[arg(long, value_name = "V")]
+        release: Version,
+    },
 }
 
 /// `host release ...`
@@ -342,6 +350,10 @@ pub struct Upgrade {
     /// Whom to rehearse.
     #[command(flatten)]
     pub extent: Extent,
+    /// Go back if one actor is busy for so long: 30s, 2m [default: 30s, or more where an
+    /// appup asks for it].
+    #[arg(long, value_name = "D", value_parser = whole_seconds)]
+    pub deadline: Option<u64>,
 }
 
 /// Whom to rehearse.

@@ -1,16 +1,16 @@
 //! The commands that a running host answers: one request and one text each.
 
 use host_model::control::{
-    ActorRow, ActorState, HistoryRow, RehearsalRequest, ReleaseRow, RollbackRequest, RpcRequest,
-    Status, UpgradeRequest, UpgradeStatus,
+    ActorRow, ActorState, HistoryRow, PlanReport, RehearsalRequest, ReleaseRow, RollbackRequest,
+    RpcRequest, Status, UpgradeRequest, UpgradeStatus,
 };
 use host_model::flight::FlightRecord;
-use host_model::plan::Plan;
 use serde_json::{Value, json};
 
 use crate::args::{Pace, Remote, Upgrade};
 use crate::client::query;
-use crate::{Client, Failure, Output, flight, follow, repair, show};
+use crate::failure::EXIT_REFUSED;
+use crate::{Client, Failure, Output, flight, follow, repair, show, verified};
 
 /// Carries out `command`, and says what to exit with.
 ///
@@ -70,8 +70,13 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         }
         Remote::Plan { version } => {
             let path = query(&[("to", Some(version.to_string()))]);
-            let plan: Plan = client.get(&format!("/v1/plan{path}")).await?;
-            out.document(&plan, show::plan)?;
+            let report: PlanReport = client.get(&format!("/v1/plan{path}")).await?;
+            out.document(&report, |report| {
+                show::plan(&report.plan) + &verified::text(&report.problems, &report.config)
+            })?;
+            if !report.problems.is_empty() {
+                return Ok(EXIT_REFUSED);
+            }
         }
         Remote::Upgrade(Upgrade {
             pace: Some(pace), ..
@@ -99,6 +104,7 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
                 extent: upgrade.extent.into(),
                 canary: upgrade.canary,
                 ramp: upgrade.ramp,
+                deadline_s: upgrade.deadline,
             };
             return match client.follow("/v1/upgrade", &request).await {
                 Ok(events) => follow::upgrade(events, upgrade.detach, client, out).await,

@@ -95,7 +95,7 @@ pub(crate) async fn rehearsal(events: Events, out: &mut Output<'_>) -> Result<u8
 }
 
 enum Followed {
-    Ended(UpgradeReport),
+    Ended(Box<UpgradeReport>),
     Rehearsed(Box<RehearsalReport>),
     Detached,
     Interrupted,
@@ -136,7 +136,7 @@ async fn follow(
                 if !out.is_json() {
                     out.document(&report, show::report)?;
                 }
-                return Ok(Followed::Ended(report));
+                return Ok(Followed::Ended(Box::new(report)));
             }
             Progress::Rehearsal(report) if !is_upgrade => {
                 teller.done();
@@ -277,6 +277,7 @@ mod tests {
             actors_migrated: 0,
             pause_us: Default::default(),
             rehearsal: None,
+            config: Vec::new(),
             duration_ms: 0,
             ended_ms: 0,
             paused_ms: 0,

@@ -28,6 +28,7 @@ mod repair;
 mod show;
 mod sse;
 mod table;
+mod verified;
 
 pub use bar::Progress;
 pub use client::{Client, Events};

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::duration::people;
 use crate::table::{Table, bytes, count};
+use crate::verified;
 
 mod plan;
 mod rehearsal;
@@ -198,7 +199,7 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
         ),
     );
     table.fact("took", format!("{} ms", report.duration_ms));
-    table.text()
+    table.text() + &verified::text(&[], &report.config)
 }
 
 pub(crate) fn history(rows: &[HistoryRow]) -> String {

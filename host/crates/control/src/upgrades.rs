@@ -12,12 +12,11 @@ use futures_util::{Stream, stream};
 use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
-    HistoryRow, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest, ReleaseRow,
-    RollbackRequest, UpgradeReport, UpgradeRequest, UpgradeStatus,
+    HistoryRow, PlanReport, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest,
+    ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest, UpgradeStatus,
 };
 use host_model::flight::FlightRecord;
-use host_model::plan::Plan;
-use host_upgrade::{RefusedUpgrade, Upgrader, read_flight, read_history};
+use host_upgrade::{RefusedUpgrade, Upgrader, Verified, read_flight, read_history};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
@@ -41,9 +40,17 @@ pub(crate) struct PlanQuery {
 pub(crate) async fn plan(
     State(control): State<Arc<Control>>,
     Query(query): Query<PlanQuery>,
-) -> Result<Json<Plan>, Refusal> {
-    let plan = blocking(&control, move |upgrader| upgrader.plan(&query.to, true)).await?;
-    Ok(Json(plan))
+) -> Result<Json<PlanReport>, Refusal> {
+    let report = blocking(&control, move |upgrader| {
+        let plan = upgrader.plan(&query.to, true)?;
+        let Verified { problems, config } = upgrader.verify(&plan)?;
+        Ok(PlanReport {
+            plan,
+            problems,
+            config,
+        })
+    });
+    Ok(Json(report.await?))
 }
 
 pub(crate) async fn releases(

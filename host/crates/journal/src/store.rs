@@ -337,6 +337,11 @@ pub trait Reader: Send + Sync {
 
     /// Bytes that the store takes on disk, where it knows.
     fn bytes(&self) -> u64;
+
+    /// Bytes of all snapshots; none where the disk is not this machine's.
+    fn snapshot_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// Where a look through the timers that are due stands: they are in the order of due

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/releases` | | list of [`ReleaseRow`] |
-//! | `GET /v1/plan?to=V` | | [`Plan`](crate::plan::Plan) |
+//! | `GET /v1/plan?to=V` | | [`PlanReport`] |
 //! | `GET /v1/history?limit=N` | | list of [`HistoryRow`] |
 //! | `GET /v1/flight?id=N` | | [`FlightRecord`](crate::flight::FlightRecord) |
 //! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
@@ -50,9 +50,11 @@ use crate::share::Share;
 
 pub mod rehearsal;
 pub mod repair;
+mod verified;
 
 pub use rehearsal::*;
 pub use repair::*;
+pub use verified::{Applies, ConfigChange, ConfigValue, PlanReport};
 
 /// What `host status` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,6 +212,10 @@ pub struct UpgradeRequest {
     /// Then these, each larger than the one before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ramp: Vec<Share>,
+    /// How long one actor may be busy before the upgrade goes back; the longer of the
+    /// host's own time and the appups' if absent.
+    #[serde(default)]
+    pub deadline_s: Option<u64>,
 }
 
 /// `host rollback [V]`.
@@ -285,6 +291,9 @@ pub struct UpgradeReport {
     pub pause_us: Quantiles,
     /// What the rehearsal found, or why there was none; null where it did not come so far.
     pub rehearsal: Option<Box<RehearsalReport>>,
+    /// What the new release changes in the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config: Vec<ConfigChange>,
     /// From the request to the end.
     pub duration_ms: u64,
     /// When it ended: Unix milliseconds, UTC; 0 where that was not written down.

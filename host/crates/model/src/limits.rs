@@ -149,6 +149,23 @@ pub const SLOW_HANDLERS_MAX: usize = 256;
 /// A handler that has run for this long is named in the log and in the status.
 pub const HANDLER_WARN: Duration = Duration::from_secs(5);
 
+/// A handler or a migration that has run for this long while an upgrade waits for its
+/// actor makes the upgrade go back: three times as long as the most patient caller waits.
+/// An appup may ask for more, and `host upgrade --deadline` says it exactly.
+pub const BUSY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The longest of those deadlines: an upgrade that waits longer for one actor is no
+/// upgrade under way any more.
+pub const BUSY_DEADLINE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long a host that restarts out of code which does not return waits for what else
+/// is under way: that has milliseconds to do, or is stuck as well.
+pub const CONTAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Starts of a release that has never come up, after which the one before it boots: one
+/// may be an accident, and a second.
+pub const ATTEMPTS_MAX: u32 = 3;
+
 /// Messages an actor runs in one turn before it makes room for others.
 pub const TURN_MESSAGES_MAX: usize = 64;
 

@@ -25,6 +25,9 @@ pub struct ReleaseManifest {
     /// Its appups, by file name, with their digests.
     #[serde(default)]
     pub upgrade_scripts: Vec<ReleaseFile>,
+    /// Its `host.toml` and `env`, where it has them, with their digests.
+    #[serde(default)]
+    pub config: Vec<ReleaseFile>,
 }
 
 /// A plugin of a release.

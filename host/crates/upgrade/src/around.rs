@@ -13,7 +13,7 @@ use host_model::plan::{Action, Plan, Step};
 use crate::engine::Asked;
 use crate::run::Run;
 use crate::state::{Event, Reason, State};
-use crate::steps::{BY_HAND, Swept};
+use crate::steps::BY_HAND;
 
 impl Run {
     /// Carries out the steps between staging and the switch.
@@ -55,10 +55,7 @@ impl Run {
             self.step(step).await?;
             self.heed()?;
         }
-        match self.come_over(None).await {
-            Swept::All => Ok(()),
-            Swept::Failed(reason) => Err(reason),
-        }
+        self.come_over(None).await.done()
     }
 
     /// Closes the gates that are open: a share went first, or the store was not there.
@@ -141,10 +138,7 @@ impl Run {
                 self.upgrader.actors.resume(plugin);
                 Ok(())
             }
-            Action::Sweep { plugin } => match self.come_over(Some(plugin)).await {
-                Swept::All => Ok(()),
-                Swept::Failed(reason) => Err(reason),
-            },
+            Action::Sweep { plugin } => self.come_over(Some(plugin)).await.done(),
             // These are states of an upgrade.
             Action::Verify
             | Action::Rehearse

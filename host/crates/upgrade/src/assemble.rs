@@ -95,6 +95,16 @@ impl Assembler {
         self.booked.lock().know(release);
     }
 
+    /// Whether this process has opened the library with this digest.
+    pub(crate) fn is_open(&self, sha256: &str) -> bool {
+        let digest: Result<Digest, _> = sha256.parse();
+        digest.is_ok_and(|digest| self.codes.lock().contains_key(&digest))
+    }
+
+    pub(crate) fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
     /// The releases on disk.
     #[must_use]
     pub fn releases(&self) -> &Releases {
@@ -304,6 +314,7 @@ mod tests {
                     start: Start::Permanent,
                 }],
                 upgrade_scripts: Vec::new(),
+                config: Vec::new(),
             },
         };
         fs::create_dir(dir.path().join("0.2.0")).unwrap();

@@ -12,7 +12,7 @@ use host_model::limits::PLUGIN_BYTES_MAX;
 use thiserror::Error;
 
 use crate::book::{BookError, Booked};
-use crate::releases::{Releases, ReleasesError};
+use crate::releases::{Releases, ReleasesError, Unpacked};
 
 /// Under which key a backup keeps its manifest.
 pub const BACKUP: &str = "backup/manifest";
@@ -108,9 +108,31 @@ pub fn missing(manifest: &BackupManifest, releases: &Releases) -> Vec<String> {
     {
         missing.push(format!("release {}", manifest.release));
     }
-    for wanted in &manifest.plugins {
+    missing.extend(lacking(&manifest.plugins, &installed));
+    missing
+}
+
+/// Of the plugin versions in `needed`, those whose library these releases lack, one name
+/// each. Reads the libraries.
+#[must_use]
+pub fn missing_versions(
+    needed: impl IntoIterator<Item = (String, Version)>,
+    booked: &Booked,
+    releases: &Releases,
+) -> Vec<String> {
+    let plugins = needed.into_iter().map(|(name, version)| BackupPlugin {
+        sha256: booked.digest(&name, &version).map(str::to_owned),
+        name,
+        version,
+    });
+    lacking(&plugins.collect::<Vec<_>>(), &releases.readable())
+}
+
+fn lacking(plugins: &[BackupPlugin], installed: &[Unpacked]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for wanted in plugins {
         let mut found = Vec::new();
-        for release in &installed {
+        for release in installed {
             let plugin = release.manifest.plugin(&wanted.name);
             if let Some(plugin) = plugin.filter(|it| it.version == wanted.version) {
                 found.extend(digest(&release.dir.join(&plugin.file)));

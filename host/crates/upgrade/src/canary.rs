@@ -12,7 +12,6 @@ use host_model::limits::RAMP_STEPS_MAX;
 
 use crate::run::Run;
 use crate::state::{Event, State};
-use crate::steps::Swept;
 use crate::trial::Baseline;
 use crate::watch::Step;
 
@@ -68,7 +67,7 @@ impl Run {
         self.baseline = Some(Baseline::take(plan, &actors.release(), &release, true));
         self.running.say(&format!("{share} of the actors go first"));
         actors.install_canary(Canary { share, release });
-        if let Swept::Failed(reason) = self.sweep(None).await {
+        if let Err(reason) = self.sweep(None).await.done() {
             return Event::Failed { reason };
         }
         let length = Duration::from_millis(u64::try_from(self.probation_ms()).unwrap_or(0));
@@ -115,6 +114,7 @@ mod tests {
             retry_failed: false,
             no_rehearsal: false,
             extent: Extent::default(),
+            deadline_s: None,
             canary: canary.as_ref().map(share),
             ramp: steps.iter().map(share).collect(),
         };

@@ -9,7 +9,7 @@ use host_actors::Actors;
 use host_journal::unix_ms;
 use host_model::Version;
 use host_model::control::{
-    Extent, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
+    ConfigChange, Extent, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
 };
 use host_model::flight::{Asked as Noted, Asker};
 use host_model::histogram::Histogram;
@@ -24,11 +24,11 @@ use crate::book::{Booked, Past};
 use crate::canary::ramp;
 use crate::plan::{PlanError, plan};
 use crate::refused::RefusedUpgrade;
-use crate::releases::ReleasesError;
+use crate::releases::{ReleasesError, Unpacked};
 use crate::run::{Run, Wish};
 use crate::running::Running;
 use crate::state::Upgrade;
-use crate::verify::verify;
+use crate::verify::Machine;
 
 /// Messages about an upgrade that a slow listener may be behind.
 pub(crate) const PROGRESS_BEHIND_MAX: usize = 256;
@@ -40,10 +40,7 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Upgrader {
     pub(crate) actors: Arc<Actors>,
     pub(crate) assembler: Arc<Assembler>,
-    /// Version of the host that runs.
-    pub(crate) host: Version,
-    /// Target triple of the host that runs.
-    pub(crate) target: String,
+    pub(crate) machine: Machine,
     pub(crate) booked: Mutex<Booked>,
     running: Mutex<Option<Arc<Running>>>,
     pub(crate) rehearser: Rehearser,
@@ -67,10 +64,8 @@ pub struct Parts {
     pub actors: Arc<Actors>,
     /// Who puts releases together.
     pub assembler: Arc<Assembler>,
-    /// Version of the host that runs.
-    pub host: Version,
-    /// Target triple of the host that runs.
-    pub target: String,
+    /// What a release is held against.
+    pub machine: Machine,
     /// How a rehearsal's process is started.
     pub rehearser: Rehearser,
     /// What the store knows.
@@ -83,12 +78,24 @@ pub struct Parts {
     pub hooks: Hooks,
 }
 
+/// What a release changes in the configuration, or all that is wrong with it.
+pub type Configuration = dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync;
+
 /// What others want to do at moments of an upgrade.
 pub struct Hooks {
     /// Another release is permanent: told behind the transaction that says so.
     pub permanent: Box<dyn Fn(&Version) + Send + Sync>,
     /// A transition is durable, and has not taken effect yet.
     pub transition: Box<dyn Fn(&str) + Send + Sync>,
+    /// What another release makes of this home's configuration, resolved by its own
+    /// program: what it changes, or all that is wrong with it.
+    pub configuration: Box<Configuration>,
+    /// Another release rules: what of its configuration can change while the host runs
+    /// takes effect.
+    pub rules: Box<dyn Fn(&Version) + Send + Sync>,
+    /// Code does not return, and only a new process is rid of it: end this one in order,
+    /// and boot again.
+    pub restart: Box<dyn Fn() + Send + Sync>,
 }
 
 /// How an upgrade is to be carried out.
@@ -100,6 +107,8 @@ pub(crate) struct Asks {
     pub(crate) rehearsal: Result<Extent, &'static str>,
     /// Go on without a proven way back.
     pub(crate) one_way: bool,
+    /// How long one actor may be busy; the longer of our own time and the appups' if absent.
+    pub(crate) deadline: Option<Duration>,
 }
 
 impl Default for Asks {
@@ -108,6 +117,7 @@ impl Default for Asks {
             probation_s: None,
             rehearsal: Err("the host ended before it"),
             one_way: false,
+            deadline: None,
         }
     }
 }
@@ -130,8 +140,7 @@ impl Upgrader {
         let upgrader = Arc::new(Self {
             actors: parts.actors,
             assembler: parts.assembler,
-            host: parts.host,
-            target: parts.target,
+            machine: parts.machine,
             rehearser: parts.rehearser,
             rehearsing: Mutex::new(None),
             booked: Mutex::new(parts.booked),
@@ -159,7 +168,7 @@ impl Upgrader {
     /// Version of the host that runs.
     #[must_use]
     pub fn host(&self) -> &Version {
-        &self.host
+        &self.machine.host
     }
 
     /// What an upgrade to `to` would do. Blocking, for it reads releases.
@@ -205,6 +214,7 @@ impl Upgrader {
                 false => Ok(request.extent),
             },
             one_way: request.one_way,
+            deadline: request.deadline_s.map(Duration::from_secs),
         };
         let wish = Wish {
             asks,
@@ -260,6 +270,7 @@ impl Upgrader {
                 false => Err("a way back is not delayed, unless --rehearse says so"),
             },
             one_way: false,
+            deadline: None,
         };
         let wish = Wish {
             asks,
@@ -346,23 +357,7 @@ impl Upgrader {
         Ok(releases.versions()?.into_iter().map(row).collect())
     }
 
-    /// Looks whether all that the release `to` needs is there, and is what it should be.
-    ///
-    /// # Errors
-    ///
-    /// In a sentence, what is not.
-    pub(crate) async fn verified(self: &Arc<Self>, to: &Version) -> Result<(), String> {
-        let (upgrader, to) = (Arc::clone(self), to.clone());
-        let checked = tokio::task::spawn_blocking(move || {
-            let release = upgrader.assembler.releases().read(&to);
-            let release = release.map_err(|e| e.to_string())?;
-            let booked = upgrader.booked.lock().clone();
-            verify(&release, &booked, &upgrader.host, &upgrader.target).map_err(|e| e.to_string())
-        });
-        checked.await.unwrap_or_else(|error| Err(error.to_string()))
-    }
-
-    fn begin(
+    pub(crate) fn begin(
         self: &Arc<Self>,
         plan: Plan,
         wish: Wish,
@@ -376,6 +371,7 @@ impl Upgrader {
             plan,
             state: crate::State::Planned,
             rollback: wish.rollback,
+            given_up: Vec::new(),
         };
         let (run, running) = self.new_run(upgrade, wish);
         let progress = running.listen();
@@ -402,12 +398,12 @@ impl Upgrader {
         (run, running)
     }
 
-    fn running(&self) -> Option<Arc<Running>> {
+    pub(crate) fn running(&self) -> Option<Arc<Running>> {
         let running = self.running.lock();
         running.clone().filter(|running| !running.is_over())
     }
 
-    fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
+    pub(crate) fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
         match self.booked.lock().statuses.get(version) {
             Some(Past::Failed { reason }) => Err(RefusedUpgrade::FailedBefore {
                 version: version.clone(),

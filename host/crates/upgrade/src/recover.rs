@@ -59,6 +59,7 @@ mod tests {
                 },
                 state,
                 rollback: false,
+                given_up: Vec::new(),
             }),
             ..Booked::default()
         }

@@ -13,6 +13,7 @@ use host_journal::{Action, AnchorKey, KeyError, Lost, Outcome, Position, ReadErr
 use host_model::error::chain;
 use serde_json::{Value, json};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use crate::engine::Upgrader;
 
@@ -38,8 +39,8 @@ pub struct Retention {
     pub upgrader: Arc<Upgrader>,
     /// The file of the key that signs anchors; made where there is none.
     pub key: PathBuf,
-    /// Days that every group stays at least.
-    pub days: u32,
+    /// Days that every group stays at least; none: for ever. May change.
+    pub days: watch::Receiver<Option<u32>>,
 }
 
 /// What a look removed.
@@ -72,12 +73,21 @@ pub enum RetentionError {
 
 impl Retention {
     /// Looks every hour, until the task is dropped.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut wait = FIRST_LOOK;
         loop {
-            tokio::time::sleep(wait).await;
-            wait = LOOK_EVERY;
-            let before_ms = unix_ms() - i64::from(self.days) * DAY_MS;
+            // Another number of days is a reason to look soon.
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = LOOK_EVERY,
+                Ok(()) = self.days.changed() => {
+                    wait = FIRST_LOOK;
+                    continue;
+                }
+            }
+            let Some(days) = *self.days.borrow() else {
+                continue;
+            };
+            let before_ms = unix_ms() - i64::from(days) * DAY_MS;
             match self.look(before_ms).await {
                 Ok(Removed { groups: 0, .. }) => {}
                 Ok(removed) => tracing::info!(?removed, "groups past retention were removed"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use host_actors::Release;
 use host_journal::unix_ms;
 use host_model::Share;
-use host_model::control::{Outcome, Progress, RehearsalOutcome, UpgradeReport};
+use host_model::control::{ConfigChange, Outcome, Progress, RehearsalOutcome, UpgradeReport};
 use host_model::flight::Asked as Noted;
 use tokio::sync::mpsc;
 
@@ -42,6 +42,12 @@ pub(crate) struct Run {
     began: Instant,
     /// Actors that came over on the way there, before any went back.
     pub(crate) came_over: u64,
+    /// When what goes on now was begun.
+    pub(crate) step_began: Instant,
+    /// What the new release changes in the configuration.
+    pub(crate) config: Vec<ConfigChange>,
+    /// It goes back because code of the new release does not return.
+    pub(crate) hung: bool,
 }
 
 /// What is wanted of an upgrade beside its plan.
@@ -83,6 +89,9 @@ impl Run {
             remark: None,
             began: Instant::now(),
             came_over: 0,
+            step_began: Instant::now(),
+            config: Vec::new(),
+            hung: false,
         }
     }
 
@@ -128,6 +137,7 @@ impl Run {
         }
         self.tell();
         while !self.upgrade.state.is_over() {
+            self.step_began = Instant::now();
             let event = match &self.upgrade.state {
                 State::Planned => self.verify().await,
                 State::Verified => self.rehearse().await,
@@ -146,7 +156,14 @@ impl Run {
                 State::Stuck { .. } => self.wait_for_an_operator().await?,
                 State::Committed | State::Cancelled { .. } | State::RolledBack { .. } => break,
             };
+            let contained = matches!(event, Event::Contained { .. });
             self.transition(event).await?;
+            if contained {
+                // The next process brings everyone back; who listens hears it now.
+                self.running.tell(Progress::Ended(self.report()));
+                (self.upgrader.hooks.restart)();
+                return Err(HostEnds);
+            }
         }
         Ok(())
     }
@@ -307,6 +324,7 @@ impl Run {
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
             rehearsal: self.flight.rehearsal().cloned(),
+            config: self.config.clone(),
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
             paused_ms: self.running.paused_ms(),

@@ -165,6 +165,10 @@ impl Running {
         self.progress.subscribe()
     }
 
+    pub(crate) fn state(&self) -> State {
+        self.state.lock().clone()
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.state.lock().is_over()
     }

@@ -1,8 +1,8 @@
 //! The states of an upgrade, and what leads from one to the next.
 
-use host_model::Share;
 use host_model::control::Outcome;
 use host_model::plan::Plan;
+use host_model::{ActorId, Share};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -19,6 +19,10 @@ pub struct Upgrade {
     /// who cannot come is set aside, and its end says nothing against the release.
     #[serde(default)]
     pub rollback: bool,
+    /// Actors whose way back did not return: the host was restarted out of it. They are
+    /// set aside, whole, and no sweep tries them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<ActorId>,
 }
 
 /// Why an upgrade did not commit.
@@ -129,6 +133,11 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// Code does not return on the way back; the host ends, and the next one goes on.
+    Contained {
+        /// What does not return.
+        why: String,
+    },
     /// The process that carried it out is gone.
     HostDied,
     /// An operator has looked, and wants it to go back.
@@ -210,6 +219,10 @@ impl State {
             }
             (Self::RollingBack { reason }, E::AllReturned) => Self::RolledBack { reason },
             (Self::RollingBack { .. }, E::GotStuck { reason }) => Self::Stuck { reason },
+            (Self::RollingBack { mut reason }, E::Contained { why }) => {
+                reason.text = format!("{}; {why}, so the host was restarted", reason.text);
+                Self::RollingBack { reason }
+            }
             (Self::Stuck { reason }, E::TriedAgain) => Self::RollingBack { reason },
             // A start goes on where the process before it ended.
             (state @ (Self::RollingBack { .. } | Self::Stuck { .. }), E::HostDied) => state,
@@ -421,6 +434,23 @@ mod tests {
                 matches!(state, State::Probation { .. }),
                 "{state:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_does_not_return_is_contained_on_the_way_back_only() {
+        for state in states() {
+            let why = "faulty:7 does not return".to_owned();
+            let rolling = matches!(state, State::RollingBack { .. });
+            match state.clone().apply(Event::Contained { why }) {
+                Ok(State::RollingBack { reason }) => {
+                    assert!(rolling, "{state:?}");
+                    assert!(reason.text.starts_with("why; faulty:7"), "{}", reason.text);
+                    assert!(reason.blames_release);
+                }
+                Ok(other) => panic!("{state:?} became {other:?}"),
+                Err(_) => assert!(!rolling, "{state:?}"),
+            }
         }
     }
 

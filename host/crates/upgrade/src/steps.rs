@@ -16,7 +16,9 @@ use crate::book::Book;
 use crate::engine::Asked;
 use crate::run::{HostEnds, Run};
 use crate::state::{Event, Reason, State};
+use crate::stuck::Remedy;
 use crate::trial::Baseline;
+use crate::verify::{Verified, VerifyError};
 use crate::watch::Step;
 
 /// Between two messages about how far it is.
@@ -28,6 +30,20 @@ pub(crate) const BY_HAND: &str = "an operator rolled it back";
 pub(crate) enum Swept {
     All,
     Failed(Reason),
+    /// Only a new process comes further: what does not return, in a sentence.
+    Contained(String),
+}
+
+impl Swept {
+    /// How a way there ends that everyone goes. Only the way back is contained: what is
+    /// asked for there goes back first.
+    pub(crate) fn done(self) -> Result<(), Reason> {
+        match self {
+            Self::All => Ok(()),
+            Self::Failed(reason) => Err(reason),
+            Self::Contained(why) => Err(Reason::release(why)),
+        }
+    }
 }
 
 fn failed(why: String) -> Event {
@@ -38,11 +54,30 @@ fn failed(why: String) -> Event {
 
 impl Run {
     pub(crate) async fn verify(&mut self) -> Event {
-        let to = self.upgrade.plan.to.clone();
-        match self.upgrader.verified(&to).await {
-            Ok(()) => Event::Verified,
-            Err(why) => failed(why),
+        let (upgrader, plan) = (Arc::clone(&self.upgrader), self.upgrade.plan.clone());
+        let mut looking = tokio::task::spawn_blocking(move || upgrader.verify(&plan));
+        // A disk that hangs holds up the look, and no operator.
+        let looked = loop {
+            tokio::select! {
+                looked = &mut looking => break looked,
+                Some(asked) = self.asked.recv() => {
+                    if let Some(reason) = self.take(asked) {
+                        return Event::Failed { reason };
+                    }
+                }
+            }
+        };
+        let Verified { problems, config } = match looked {
+            Ok(Ok(verified)) => verified,
+            Ok(Err(error)) => return failed(error.to_string()),
+            Err(error) => return failed(error.to_string()),
+        };
+        self.config = config;
+        if problems.is_empty() {
+            return Event::Verified;
         }
+        let version = self.upgrade.plan.to.clone();
+        failed(VerifyError { version, problems }.to_string())
     }
 
     /// Finds out beforehand what it would do to the actors that there are; an operator
@@ -135,13 +170,21 @@ impl Run {
         }
         let plan = &self.upgrade.plan;
         self.baseline = Some(Baseline::take(plan, &actors.release(), &release, false));
-        actors.install(release);
+        self.install(release);
         match self.bring_over().await {
             Ok(()) => Event::AllSwitched {
                 until_ms: unix_ms().saturating_add(self.probation_ms()),
             },
             Err(reason) => Event::Failed { reason },
         }
+    }
+
+    /// Lets a release rule, with its configuration.
+    fn install(&self, release: impl Into<Arc<Release>>) {
+        let release = release.into();
+        let version = release.version.clone();
+        self.upgrader.actors.install(release);
+        (self.upgrader.hooks.rules)(&version);
     }
 
     /// Watches the new release until `until_ms`, or longer where too little is seen, and
@@ -153,9 +196,9 @@ impl Run {
             Step::Commit => self.hurry(),
             Step::Over => {}
         }
-        match self.come_over(None).await {
-            Swept::All => Event::Committed,
-            Swept::Failed(reason) => Event::Failed { reason },
+        match self.come_over(None).await.done() {
+            Ok(()) => Event::Committed,
+            Err(reason) => Event::Failed { reason },
         }
     }
 
@@ -169,8 +212,11 @@ impl Run {
         self.run_hooks_back(before).await;
         // Before the old release rules again: from then on failures count.
         actors.migrations().reset();
+        for actor in &self.upgrade.given_up {
+            actors.migrations().give_up(actor);
+        }
         match self.assemble(false).await {
-            Ok(release) => actors.install(release),
+            Ok(release) => self.install(release),
             Err(why) => {
                 return Event::GotStuck {
                     reason: Reason::release(why),
@@ -179,17 +225,18 @@ impl Run {
         }
         for step in behind {
             match &step.action {
-                Action::Sweep { plugin } => {
-                    if let Swept::Failed(reason) = self.bring_back(Some(plugin)).await {
-                        return Event::GotStuck { reason };
-                    }
-                }
+                Action::Sweep { plugin } => match self.bring_back(Some(plugin)).await {
+                    Swept::All => {}
+                    Swept::Failed(reason) => return Event::GotStuck { reason },
+                    Swept::Contained(why) => return Event::Contained { why },
+                },
                 _ => self.run_hooks_back(std::slice::from_ref(step)).await,
             }
         }
         match self.bring_back(None).await {
             Swept::All => Event::AllReturned,
             Swept::Failed(reason) => Event::GotStuck { reason },
+            Swept::Contained(why) => Event::Contained { why },
         }
     }
 
@@ -206,8 +253,9 @@ impl Run {
     async fn bring_back(&mut self, plugin: Option<&str>) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
         loop {
-            if let Swept::Failed(reason) = self.sweep_back(plugin).await {
-                return Swept::Failed(reason);
+            match self.sweep_back(plugin).await {
+                Swept::All => {}
+                ended => return ended,
             }
             let failures = actors.migrations().take_failures();
             if failures.is_empty() {
@@ -241,23 +289,38 @@ impl Run {
     /// Brings back whoever can go back, and says meanwhile how far it is.
     async fn sweep_back(&mut self, plugin: Option<&str>) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
-        let sweep = actors.sweep_of(plugin, false);
-        tokio::pin!(sweep);
+        // Who goes back already has nothing else to wish for.
+        let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
-            tokio::select! {
-                swept = &mut sweep => return match swept {
-                    Ok(_) => Swept::All,
-                    Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
-                },
-                Some(asked) = self.asked.recv() => {
-                    // Who goes back already has nothing else to wish for.
-                    let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
-                    if asked == Asked::RollBack && !is_back {
-                        return Swept::Failed(Reason::blameless(BY_HAND));
+            let sweep = actors.sweep_of(plugin, false);
+            tokio::pin!(sweep);
+            loop {
+                tokio::select! {
+                    swept = &mut sweep => return match swept {
+                        Ok(_) => Swept::All,
+                        Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
+                    },
+                    Some(asked) = self.asked.recv() => {
+                        if asked == Asked::RollBack && !is_back {
+                            return Swept::Failed(Reason::blameless(BY_HAND));
+                        }
+                    }
+                    _ = tell.tick() => {
+                        self.tell_migrated();
+                        let remedy = match is_back {
+                            true => self.look_for_stuck_going_back().await,
+                            false => self.look_for_stuck().await,
+                        };
+                        match remedy {
+                            Remedy::GoOn => {}
+                            // A sweep that waits for someone waits on.
+                            Remedy::LookAgain => break,
+                            Remedy::GoBack(reason) => return Swept::Failed(reason),
+                            Remedy::Contain(why) => return Swept::Contained(why),
+                        }
                     }
                 }
-                _ = tell.tick() => self.tell_migrated(),
             }
         }
     }
@@ -325,6 +388,13 @@ impl Run {
                     // Who has come over is served by the new release already.
                     if let Some(why) = self.breach() {
                         return Some(Swept::Failed(Reason::release(why)));
+                    }
+                    match self.look_for_stuck().await {
+                        Remedy::GoOn => {}
+                        // A sweep that waits for someone waits on: another one does not.
+                        Remedy::LookAgain => return None,
+                        Remedy::GoBack(reason) => return Some(Swept::Failed(reason)),
+                        Remedy::Contain(why) => return Some(Swept::Contained(why)),
                     }
                 }
             }

@@ -1,15 +1,61 @@
 //! Whether what a plan needs is there, and is what it should be.
+//!
+//! Everything that is wrong comes in one report, and nothing has been done. Code of a
+//! release (its libraries, its host) runs here in child processes only, and only where
+//! its bytes are those that its manifest names and its manifest is vouched for.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use host_journal::RESERVED;
 use host_loader::Digest;
 use host_model::Version;
+use host_model::control::ConfigChange;
+use host_model::error::chain;
+use host_model::plan::{Change, Plan};
+use host_model::release::{ReleaseManifest, ReleasePlugin};
 use thiserror::Error;
 
+use crate::assemble::Assembler;
 use crate::book::Booked;
-use crate::releases::Unpacked;
+use crate::engine::Upgrader;
+use crate::releases::{ReleasesError, Unpacked};
+
+mod signature;
+mod space;
+
+pub use signature::{KeysError, TrustedKeys};
+use space::Need;
+
+/// Files beside a manifest that belong to the configuration.
+const CONFIGURATION: [&str; 2] = ["host.toml", "env"];
+
+/// What a release is held against.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Version of the host that runs.
+    pub host: Version,
+    /// Target triple of the host that runs.
+    pub target: String,
+    /// Version of the glibc that runs.
+    pub libc: String,
+    /// Who may vouch for a release.
+    pub trusted_keys: TrustedKeys,
+    /// Where plugins are copied to.
+    pub images: PathBuf,
+    /// Where the store lies, if it is on this machine's disk.
+    pub store: Option<PathBuf>,
+}
+
+/// What verification says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Everything that stands in the way, a sentence each.
+    pub problems: Vec<String>,
+    /// What the release changes in the configuration.
+    pub config: Vec<ConfigChange>,
+}
 
 /// Everything that is wrong with a release, in one report. Nothing has been done.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -21,40 +67,184 @@ pub struct VerifyError {
     pub problems: Vec<String>,
 }
 
-/// Checks the files of `release` against its manifest, the machine, and what this
-/// home has known under the same version numbers before.
-///
-/// # Errors
-///
-/// [`VerifyError`] with all problems.
-pub fn verify(
+impl Upgrader {
+    /// Holds the release that `plan` leads to against this machine and this home.
+    /// Blocking.
+    ///
+    /// # Errors
+    ///
+    /// The release cannot be read at all.
+    pub fn verify(&self, plan: &Plan) -> Result<Verified, ReleasesError> {
+        let release = self.assembler.releases().read(&plan.to)?;
+        let booked = self.booked.lock().clone();
+        let mut problems = of_manifest(&release.manifest, &booked, &self.machine);
+        let unsigned = self.machine.trusted_keys.problem(&release.dir);
+        let trusted = unsigned.is_none();
+        problems.extend(unsigned);
+        let mut broken = of_files(&release, !self.machine.trusted_keys.is_empty());
+        let whole = |file: &Path| trusted && !broken.iter().any(|(of, _)| of == file);
+
+        // From here on its code runs, in children.
+        let libraries = self.libraries(plan, &release);
+        let mut inspected = BTreeSet::new();
+        let mut image_bytes = 0;
+        let mut found = Vec::new();
+        for (of, plugin) in &libraries {
+            let own = of.dir == release.dir;
+            if !inspected.insert(&plugin.sha256) || (own && !whole(&plugin.file)) {
+                continue;
+            }
+            match self.assembler.inspect(of, plugin) {
+                Ok(bytes) => image_bytes += bytes,
+                Err(problem) => found.push(problem),
+            }
+        }
+        let program = Path::new("bin/host");
+        let configuration_is_whole = CONFIGURATION.iter().all(|file| whole(Path::new(file)));
+        let config = if whole(program) && configuration_is_whole {
+            (self.hooks.configuration)(&release)
+        } else {
+            Ok(Vec::new())
+        };
+        problems.extend(broken.drain(..).map(|(_, problem)| problem));
+        problems.extend(found);
+        problems.extend(self.missing(plan, &release));
+        problems.extend(self.room(image_bytes));
+        let config = config.unwrap_or_else(|faults| {
+            problems.extend(faults);
+            Vec::new()
+        });
+        Ok(Verified { problems, config })
+    }
+
+    /// The libraries of the release, and those on the way to it.
+    fn libraries(&self, plan: &Plan, release: &Unpacked) -> Vec<(Unpacked, ReleasePlugin)> {
+        let own = release.manifest.plugins.iter();
+        let mut libraries: Vec<_> = own
+            .map(|plugin| (release.clone(), plugin.clone()))
+            .collect();
+        let installed = self.assembler.releases().readable();
+        for (plugin, version) in hops(plan) {
+            let of = installed
+                .iter()
+                .find_map(|it| of_version(it, plugin, version));
+            libraries.extend(of);
+        }
+        libraries
+    }
+
+    /// Versions on the way that no release here has.
+    fn missing(&self, plan: &Plan, release: &Unpacked) -> Vec<String> {
+        let installed = self.assembler.releases().readable();
+        let has = |plugin: &str, version: &Version| {
+            let mut here = installed.iter().chain([release]);
+            here.any(|it| of_version(it, plugin, version).is_some())
+        };
+        hops(plan)
+            .into_iter()
+            .filter(|(plugin, version)| !has(plugin, version))
+            .map(|(plugin, version)| {
+                format!(
+                    "its way leads over {plugin} {version}, which no release here has; install one that has it"
+                )
+            })
+            .collect()
+    }
+
+    /// What there is no room for.
+    fn room(&self, image_bytes: u64) -> Vec<String> {
+        let mut needs = vec![Need {
+            what: "copies of its plugins",
+            dir: self.machine.images.clone(),
+            bytes: image_bytes,
+        }];
+        if let Some(store) = &self.machine.store {
+            match self.actors.journal().snapshot_bytes() {
+                Ok(bytes) => needs.push(Need {
+                    what: "the states that it writes anew",
+                    dir: store.clone(),
+                    bytes: bytes.unwrap_or(0),
+                }),
+                Err(error) => return vec![chain(&error)],
+            }
+        }
+        space::problems(&needs, space::disk)
+    }
+}
+
+impl Assembler {
+    /// Opens a library in a child, if this process has not opened it already. How many
+    /// bytes its copy will take, or what is wrong with it.
+    fn inspect(&self, release: &Unpacked, plugin: &ReleasePlugin) -> Result<u64, String> {
+        if self.is_open(&plugin.sha256) {
+            return Ok(0);
+        }
+        let path = release.dir.join(&plugin.file);
+        let manifest = self.loader().inspect(&path).map_err(|e| chain(&e))?;
+        if manifest.name != plugin.name || manifest.version != plugin.version {
+            return Err(format!(
+                "{} is {} {}, and the manifest of its release says {} {}; build the release again",
+                path.display(),
+                manifest.name,
+                manifest.version,
+                plugin.name,
+                plugin.version
+            ));
+        }
+        Ok(fs::metadata(&path).map_or(0, |file| file.len()))
+    }
+}
+
+/// The versions that states pass through on the way, with those at its ends.
+fn hops(plan: &Plan) -> BTreeSet<(&str, &Version)> {
+    let mut versions = BTreeSet::new();
+    for plugin in &plan.plugins {
+        if let Change::Move { hops, .. } = &plugin.change {
+            let ends = hops.iter().flat_map(|hop| [&hop.from, &hop.to]);
+            versions.extend(ends.map(|version| (plugin.plugin.as_str(), version)));
+        }
+    }
+    versions
+}
+
+fn of_version(
     release: &Unpacked,
-    booked: &Booked,
-    host: &Version,
-    target: &str,
-) -> Result<(), VerifyError> {
-    let manifest = &release.manifest;
+    plugin: &str,
+    version: &Version,
+) -> Option<(Unpacked, ReleasePlugin)> {
+    let found = release.manifest.plugin(plugin);
+    let found = found.filter(|it| it.version == *version)?;
+    Some((release.clone(), found.clone()))
+}
+
+/// What a manifest says that does not fit the machine, or what this home has known
+/// under the same version numbers before.
+fn of_manifest(manifest: &ReleaseManifest, booked: &Booked, machine: &Machine) -> Vec<String> {
     let mut problems = Vec::new();
-    if manifest.target != target {
+    if manifest.target != machine.target {
         problems.push(format!(
-            "it was built for {}, and this machine is {target}; build it for this target",
-            manifest.target
+            "it was built for {}, and this machine is {}; build it for this target",
+            manifest.target, machine.target
         ));
     }
-    if manifest.host != *host {
+    if is_newer(&manifest.libc, &machine.libc) {
         problems.push(format!(
-            "it brings host {}, and host {host} runs; stop the host and start it from that release",
-            manifest.host
+            "it needs glibc {}, and this machine has {}; build it on an older one, or bring this one up to date",
+            manifest.libc, machine.libc
         ));
     }
-    let mut files: Vec<(PathBuf, &str)> = Vec::new();
+    if manifest.host != machine.host {
+        problems.push(format!(
+            "it brings host {}, and host {} runs; stop the host and start it from that release",
+            manifest.host, machine.host
+        ));
+    }
     for plugin in &manifest.plugins {
         if plugin.name == RESERVED {
             problems.push(format!(
                 "its plugin {RESERVED} has a name that is kept for the host's own records; call it otherwise"
             ));
         }
-        files.push((plugin.file.clone(), &plugin.sha256));
         let known = booked.digest(&plugin.name, &plugin.version);
         if let Some(known) = known
             && known != plugin.sha256
@@ -68,37 +258,69 @@ pub fn verify(
             ));
         }
     }
-    for script in &manifest.upgrade_scripts {
-        files.push((script.file.clone(), &script.sha256));
+    problems
+}
+
+/// What is wrong with the files that a manifest names, each with its path. What it does
+/// not name and is read all the same is wrong where somebody has to vouch for it.
+fn of_files(release: &Unpacked, vouched_for: bool) -> Vec<(PathBuf, String)> {
+    let manifest = &release.manifest;
+    let mut files: Vec<(PathBuf, &str)> = Vec::new();
+    if !manifest.host_sha256.is_empty() {
+        files.push((PathBuf::from("bin/host"), &manifest.host_sha256));
+    }
+    let plugins = manifest.plugins.iter();
+    files.extend(plugins.map(|it| (it.file.clone(), it.sha256.as_str())));
+    let others = manifest.upgrade_scripts.iter().chain(&manifest.config);
+    files.extend(others.map(|it| (it.file.clone(), it.sha256.as_str())));
+    let mut problems = Vec::new();
+    for name in CONFIGURATION {
+        let is_named = files.iter().any(|(file, _)| file == Path::new(name));
+        let path = release.dir.join(name);
+        if vouched_for && !is_named && path.exists() {
+            let problem = format!(
+                "{} is not in the manifest, so nobody vouches for it; remove it, or set what it says in etc/host.toml",
+                path.display()
+            );
+            problems.push((PathBuf::from(name), problem));
+        }
     }
     for (file, wanted) in files {
         let path = release.dir.join(&file);
-        match fs::read(&path) {
-            Err(error) => problems.push(format!("{}: {error}", path.display())),
+        let problem = match fs::read(&path) {
+            Err(error) => format!("{}: {error}", path.display()),
             Ok(bytes) => {
                 let found = Digest::of(&bytes).to_string();
-                if found != wanted {
-                    problems.push(format!(
-                        "{} has the digest {}, and the manifest says {}; install the release again",
-                        path.display(),
-                        short(&found),
-                        short(wanted)
-                    ));
+                if found == wanted {
+                    continue;
                 }
+                format!(
+                    "{} has the digest {}, and the manifest says {}; install the release again",
+                    path.display(),
+                    short(&found),
+                    short(wanted)
+                )
             }
-        }
+        };
+        problems.push((file, problem));
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(VerifyError {
-            version: manifest.version.clone(),
-            problems,
-        })
-    }
+    problems
+}
+
+/// Whether the version `wanted` of the C library is above the one that is `there`: part
+/// by part, as numbers.
+fn is_newer(wanted: &str, there: &str) -> bool {
+    let parts = |text: &str| -> Vec<u32> {
+        let parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+        parts.collect()
+    };
+    parts(wanted) > parts(there)
 }
 
 /// Enough of a digest to tell two apart by eye.
 fn short(digest: &str) -> &str {
     digest.get(..16).unwrap_or(digest)
 }
+
+#[cfg(test)]
+mod tests;

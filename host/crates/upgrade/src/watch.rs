@@ -13,6 +13,7 @@ use crate::judge::{TooFew, Verdict, judge};
 use crate::run::Run;
 use crate::state::{Reason, State};
 use crate::steps::BY_HAND;
+use crate::stuck::Remedy;
 use crate::trial::seen;
 use crate::window::Window;
 
@@ -133,6 +134,10 @@ impl Run {
             };
             if let Some(step) = self.hear(pause).await {
                 return step;
+            }
+            if let Remedy::GoBack(reason) = self.look_for_stuck().await {
+                self.note("stuck", Some(reason.text.clone()));
+                return Step::Failed(reason);
             }
         }
     }

@@ -272,6 +272,7 @@ fn a_report_with_its_reason() {
             max: 120,
         },
         rehearsal: None,
+        config: Vec::new(),
         duration_ms: 1_234,
         ended_ms: 1_700_000_000_000,
         paused_ms: 0,

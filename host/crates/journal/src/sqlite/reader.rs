@@ -326,6 +326,18 @@ impl Reader for Pool {
             .map(|file| file.len())
             .sum()
     }
+
+    fn snapshot_bytes(&self) -> Result<Option<u64>, StoreError> {
+        // A blob's length stands in its row's header: no body is read.
+        let sums = self.rows(
+            "add up the snapshots",
+            "SELECT (SELECT coalesce(sum(length(body)), 0) FROM snapshots)
+                  + (SELECT coalesce(sum(length(body)), 0) FROM snapshot_pieces)",
+            [],
+            |row| row.get::<_, i64>(0),
+        )?;
+        Ok(sums.first().map(|bytes| u64::try_from(*bytes).unwrap_or(0)))
+    }
 }
 
 /// A group from its columns.

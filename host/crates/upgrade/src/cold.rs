@@ -1,0 +1,88 @@
+//! What a start needs that boots another release than the permanent one.
+
+use std::sync::Arc;
+
+use host_model::Version;
+use host_model::control::{Extent, Progress};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::book::{Book, BookError, Past};
+use crate::engine::{Asks, Upgrader};
+use crate::refused::RefusedUpgrade;
+use crate::run::Wish;
+use crate::state::State;
+
+impl Upgrader {
+    /// Waits until no upgrade is under way.
+    ///
+    /// # Errors
+    ///
+    /// It is stuck, or the host ends: why, in a sentence.
+    pub async fn rest(&self) -> Result<(), String> {
+        let Some(running) = self.running() else {
+            return Ok(());
+        };
+        let mut progress = running.listen();
+        loop {
+            match running.state() {
+                State::Stuck { reason } => {
+                    return Err(format!("an upgrade is stuck: {}", reason.text));
+                }
+                state if state.is_over() => return Ok(()),
+                _ => {}
+            }
+            if let Err(RecvError::Closed) = progress.recv().await {
+                return Err("an upgrade ended without a report".to_owned());
+            }
+        }
+    }
+
+    /// Takes everyone to the release `to` before clients are served: an upgrade without
+    /// probation, for nobody could be watched. `rollback`: back from a release that does
+    /// not come up, so who cannot come is set aside. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedUpgrade`]
+    pub fn cold(
+        self: &Arc<Self>,
+        to: &Version,
+        rollback: bool,
+    ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
+        self.refuse_if_busy()?;
+        self.refuse_if_failed(to)?;
+        let plan = self.plan(to, false)?;
+        self.begin(
+            plan,
+            Wish {
+                asks: Asks {
+                    probation_s: Some(0),
+                    rehearsal: match rollback {
+                        true => Err("a way back is not delayed"),
+                        false => Ok(Extent::default()),
+                    },
+                    ..Asks::default()
+                },
+                rollback,
+                ..Wish::default()
+            },
+        )
+    }
+
+    /// Marks a release that does not come up, so that it is not tried again by accident.
+    ///
+    /// # Errors
+    ///
+    /// The store would not have it.
+    pub async fn mark_failed(&self, version: &Version, reason: &str) -> Result<(), BookError> {
+        let book = Book::new().failed(version, reason);
+        book.write(&self.actors).await?;
+        let reason = reason.to_owned();
+        let mut booked = self.booked.lock();
+        booked
+            .statuses
+            .insert(version.clone(), Past::Failed { reason });
+        Ok(())
+    }
+}

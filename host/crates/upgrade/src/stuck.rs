@@ -1,0 +1,251 @@
+//! Code that does not return while an upgrade waits for its actor.
+//!
+//! Native code cannot be interrupted. Code of the old release that is busy past the
+//! deadline makes the upgrade go back, and then nobody has to wait for it: it runs in
+//! the version that rules. Code of the new release is in the way of going back, too, and
+//! only the end of the process is rid of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use host_actors::{Running, Work};
+use host_model::Version;
+use host_model::limits::{BUSY_DEADLINE, BUSY_DEADLINE_MAX};
+use host_model::plan::{Change, Plan};
+
+use crate::run::Run;
+use crate::state::Reason;
+
+/// Whose code an actor is held up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Of the version that rules, which is also that of the release left behind: the
+    /// actor need not come over.
+    AtHome,
+    /// Of the release that is left.
+    Old,
+    /// Of the release that is gone to, or of the way between the two.
+    New,
+}
+
+/// What is to be done about code that is past the deadline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// None.
+    GoOn,
+    /// Nobody waits for some of it any more; look again who is left.
+    LookAgain,
+    /// Go back.
+    GoBack(Reason),
+    /// End the process: what does not return, in a sentence.
+    Contain(String),
+}
+
+/// How long one actor may be busy: what the operator has said, or the longer of our own
+/// time and what the appups of its plugin ask for.
+fn deadline(plan: &Plan, plugin: &str, said: Option<Duration>) -> Duration {
+    let of_plan = plan.plugins.iter().find(|it| it.plugin == plugin);
+    let hops = match of_plan.map(|it| &it.change) {
+        Some(Change::Move { hops, .. }) => hops.iter().map(|hop| hop.timeout_ms).sum(),
+        _ => 0,
+    };
+    said.unwrap_or_else(|| BUSY_DEADLINE.max(Duration::from_millis(hops)))
+        .min(BUSY_DEADLINE_MAX)
+}
+
+/// Whose code runs, as the versions of its plugin say: the one that is left and the one
+/// that is gone to.
+fn whose(work: &Work, left: Option<&Version>, gone_to: Option<&Version>) -> Whose {
+    match work {
+        _ if left.is_some() && left == gone_to => Whose::AtHome,
+        Work::Handler(version) if Some(version) == left => Whose::Old,
+        Work::Handler(_) | Work::Journey => Whose::New,
+        // Of a plugin that only one of the two has.
+        Work::Unknown => Whose::Old,
+    }
+}
+
+/// The versions of a plugin in the release that is left and in the one that is gone to.
+fn versions<'a>(plan: &'a Plan, plugin: &str) -> (Option<&'a Version>, Option<&'a Version>) {
+    let of_plan = plan.plugins.iter().find(|it| it.plugin == plugin);
+    match of_plan.map(|it| &it.change) {
+        Some(Change::Keep { version }) => (Some(version), Some(version)),
+        Some(Change::Add { version }) => (None, Some(version)),
+        Some(Change::Remove { version }) => (Some(version), None),
+        Some(Change::Move { from, to, .. }) => (Some(from), Some(to)),
+        None => (None, None),
+    }
+}
+
+fn sentence(run: &Running) -> String {
+    let version = match &run.work {
+        Work::Handler(version) => format!(" of {} {version}", run.actor.plugin()),
+        Work::Journey | Work::Unknown => String::new(),
+    };
+    format!(
+        "{} has been in {}{version} for {} s and does not return",
+        run.actor,
+        run.event,
+        run.for_.as_secs()
+    )
+}
+
+impl Run {
+    /// What has run for longer than the upgrade waits, since it was begun or since this
+    /// step was, whichever is less: what was long before has its time, too.
+    fn past_the_deadline(&self, since: Option<Instant>) -> Vec<(Running, Whose)> {
+        let plan = &self.upgrade.plan;
+        let least = plan.plugins.iter();
+        let least = least.map(|it| deadline(plan, &it.plugin, self.asks.deadline));
+        let least = least.min().unwrap_or(BUSY_DEADLINE);
+        let running = self.upgrader.actors.running(least).into_iter();
+        let waited = since.map_or(Duration::MAX, |since| since.elapsed());
+        running
+            .filter(|run| {
+                let most = deadline(plan, run.actor.plugin(), self.asks.deadline);
+                run.for_.min(waited) >= most
+            })
+            .map(|run| {
+                let (left, gone_to) = versions(plan, run.actor.plugin());
+                let whose = whose(&run.work, left, gone_to);
+                (run, whose)
+            })
+            .collect()
+    }
+
+    /// On the way to the new release, and while that is watched.
+    pub(crate) async fn look_for_stuck(&mut self) -> Remedy {
+        let actors = Arc::clone(&self.upgrader.actors);
+        let mut remedy = Remedy::GoOn;
+        for (run, whose) in self.past_the_deadline(Some(self.step_began)) {
+            let why = sentence(&run);
+            match whose {
+                Whose::AtHome if self.give_up(&run, &why) => remedy = Remedy::LookAgain,
+                Whose::AtHome => {}
+                // Who cannot come on an operator's way back is set aside.
+                _ if self.upgrade.rollback => {
+                    if actors.migrations().give_up(&run.actor) {
+                        actors.set_aside(&run.actor, &why).await;
+                        remedy = Remedy::LookAgain;
+                    }
+                }
+                Whose::Old => {
+                    let reason = format!("{why}, so it could not come over");
+                    return Remedy::GoBack(Reason::blameless(reason));
+                }
+                Whose::New => {
+                    self.hung = true;
+                    return Remedy::GoBack(Reason::release(why));
+                }
+            }
+        }
+        remedy
+    }
+
+    /// On the way back.
+    pub(crate) async fn look_for_stuck_going_back(&mut self) -> Remedy {
+        let mut remedy = Remedy::GoOn;
+        // What is the reason for going back has had its time.
+        let since = (!self.hung).then_some(self.step_began);
+        for (run, whose) in self.past_the_deadline(since) {
+            let why = sentence(&run);
+            match whose {
+                Whose::AtHome | Whose::Old => {
+                    if self.give_up(&run, &why) {
+                        remedy = Remedy::LookAgain;
+                    }
+                }
+                Whose::New => {
+                    if self.hung || run.work != Work::Journey {
+                        return Remedy::Contain(why);
+                    }
+                    // The next process would be stuck in the same place.
+                    let reason = format!("its way back does not return: {why}");
+                    let actors = Arc::clone(&self.upgrader.actors);
+                    actors.set_aside(&run.actor, &reason).await;
+                    self.upgrade.given_up.push(run.actor.clone());
+                    return Remedy::Contain(why);
+                }
+            }
+        }
+        remedy
+    }
+
+    /// Waits for an actor no longer; false if nobody did.
+    fn give_up(&self, run: &Running, why: &str) -> bool {
+        let waited = self.upgrader.actors.migrations().give_up(&run.actor);
+        if waited {
+            tracing::warn!(
+                why,
+                "an actor is not waited for: it is in the version that rules"
+            );
+        }
+        waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::appup::Probation;
+    use host_model::plan::{Hop, PluginPlan, StateChange};
+
+    use super::*;
+
+    fn v(minor: u64) -> Version {
+        Version::new(0, minor, 0)
+    }
+
+    fn plan(timeout_ms: u64) -> Plan {
+        let hop = Hop {
+            from: v(1),
+            to: v(2),
+            state: StateChange::Up,
+            reversible: true,
+            timeout_ms,
+        };
+        let plugin = |plugin: &str, change| PluginPlan {
+            plugin: plugin.to_owned(),
+            change,
+            probation: Probation::default(),
+        };
+        let moved = Change::Move {
+            from: v(1),
+            to: v(2),
+            hops: vec![hop],
+        };
+        Plan {
+            from: v(1),
+            to: v(2),
+            plugins: vec![
+                plugin("moved", moved),
+                plugin("kept", Change::Keep { version: v(7) }),
+            ],
+            reversible: true,
+            probation_s: 60,
+        }
+    }
+
+    #[test]
+    fn an_appup_may_ask_for_more_time_and_an_operator_says_it_exactly() {
+        let s = Duration::from_secs;
+        assert_eq!(deadline(&plan(5_000), "moved", None), BUSY_DEADLINE);
+        assert_eq!(deadline(&plan(90_000), "moved", None), s(90));
+        assert_eq!(deadline(&plan(90_000), "kept", None), BUSY_DEADLINE);
+        assert_eq!(deadline(&plan(90_000), "moved", Some(s(2))), s(2));
+        let most = deadline(&plan(0), "moved", Some(s(u64::MAX / 2)));
+        assert_eq!(most, BUSY_DEADLINE_MAX);
+    }
+
+    #[test]
+    fn whose_code_it_is() {
+        let plan = plan(0);
+        let ask = |plugin: &str, work: &Work| {
+            let (left, gone_to) = versions(&plan, plugin);
+            whose(work, left, gone_to)
+        };
+        assert_eq!(ask("moved", &Work::Handler(v(1))), Whose::Old);
+        assert_eq!(ask("moved", &Work::Handler(v(2))), Whose::New);
+        assert_eq!(ask("moved", &Work::Journey), Whose::New);
+        assert_eq!(ask("kept", &Work::Handler(v(7))), Whose::AtHome);
+    }
+}

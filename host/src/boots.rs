@@ -1,0 +1,345 @@
+//! Which release a start boots, and how often it has tried.
+//!
+//! A start boots the permanent release, but for two cases. The home's **own release** (see
+//! [`Home::own_release`]) is another one than last came up here: whoever laid that home
+//! out, as a new container image on an old volume, wants it. And a release that has
+//! **never come up** after it was made permanent or found to be the home's own, though it was tried [`ATTEMPTS_MAX`] times: then the
+//! one before it boots, where a way leads back.
+//!
+//! What is decided is decided by [`Boots::choose`], a pure function over what
+//! `data/boots.json` holds. The store has the last word about which release is permanent.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+
+use host_journal::files;
+use host_model::Version;
+use host_model::limits::ATTEMPTS_MAX;
+use host_upgrade::Unpacked;
+use serde::{Deserialize, Serialize};
+
+use crate::home::{Home, HomeError};
+
+/// Tells the next program that this attempt has been counted, and of which release.
+pub(crate) const COUNTED: &str = "HOST_ATTEMPT_COUNTED";
+
+/// `data/boots.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Boots {
+    /// The home's own release when one last came up here, or was given up.
+    own: Option<Version>,
+    /// The release that last came up.
+    proven: Option<Version>,
+    /// The release that was permanent before the one that is.
+    before: Option<Version>,
+    /// Attempts to start a release that has not come up since.
+    attempts: BTreeMap<Version, u32>,
+}
+
+/// What a start boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) release: Version,
+    pub(crate) why: Why,
+}
+
+/// Why it boots that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is permanent.
+    Permanent,
+    /// It is the home's own, and was not before.
+    Own,
+    /// The release `from` would boot, and did not come up.
+    FellBack {
+        /// The other.
+        from: Version,
+    },
+}
+
+/// The release whose attempt this process is part of, if whoever has started it has
+/// counted that.
+pub(crate) fn counted() -> Option<Version> {
+    std::env::var(COUNTED).ok()?.parse().ok()
+}
+
+impl Boots {
+    /// Decides on a start. `first` boots where nothing was ever permanent.
+    fn choose(
+        &self,
+        permanent: Option<&Version>,
+        own: Option<&Version>,
+        first: &Version,
+    ) -> Choice {
+        let is_new = |own: &&Version| Some(*own) != self.own.as_ref();
+        let wanted = match own.filter(is_new) {
+            Some(own) if permanent != Some(own) => (own, Why::Own),
+            _ => (permanent.unwrap_or(first), Why::Permanent),
+        };
+        let instead = match wanted.1 {
+            Why::Own => permanent,
+            _ => self.before.as_ref(),
+        };
+        let (release, why) = match instead {
+            Some(instead) if self.has_failed(wanted.0) && !self.has_failed(instead) => {
+                let from = wanted.0.clone();
+                (instead, Why::FellBack { from })
+            }
+            _ => wanted,
+        };
+        Choice {
+            release: release.clone(),
+            why,
+        }
+    }
+
+    /// Whether it was tried often enough.
+    pub(crate) fn has_failed(&self, version: &Version) -> bool {
+        self.attempts
+            .get(version)
+            .is_some_and(|n| *n >= ATTEMPTS_MAX)
+    }
+}
+
+impl Home {
+    /// The release that a start boots, and why. `counted` is one whose attempt this start
+    /// is: it has been counted, and is not over.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`] where there is none to boot.
+    pub(crate) fn choice(&self, counted: Option<&Version>) -> Result<Choice, HomeError> {
+        let permanent = self.booked_permanent()?;
+        let own = self.own_release()?;
+        let first = match (&permanent, &own) {
+            (Some(version), _) | (None, Some(version)) => version.clone(),
+            (None, None) => self.lowest()?,
+        };
+        let mut boots = self.boots()?;
+        if let Some(attempts) = counted.and_then(|it| boots.attempts.get_mut(it)) {
+            *attempts = attempts.saturating_sub(1);
+        }
+        Ok(boots.choose(permanent.as_ref(), own.as_ref(), &first))
+    }
+
+    /// As [`Home::choice`], with the release itself.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn booting(&self, counted: Option<&Version>) -> Result<(Unpacked, Why), HomeError> {
+        let Choice { release, why } = self.choice(counted)?;
+        Ok((self.releases().read(&release)?, why))
+    }
+
+    /// Counts an attempt to start `version`, unless whoever has started this program
+    /// has, or it is what came up last.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn count_attempt(&self, version: &Version) -> Result<(), HomeError> {
+        match counted() {
+            Some(counted) if counted == *version => Ok(()),
+            _ => self.count_attempt_of(version),
+        }
+    }
+
+    /// As [`Home::count_attempt`], whoever may have counted before.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn count_attempt_of(&self, version: &Version) -> Result<(), HomeError> {
+        let mut boots = self.boots()?;
+        if boots.proven.as_ref() == Some(version) {
+            return Ok(());
+        }
+        *boots.attempts.entry(version.clone()).or_default() += 1;
+        self.set_boots(&boots)
+    }
+
+    /// Takes an attempt back that ended without saying anything against the release.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn take_attempt_back(&self, version: &Version) -> Result<(), HomeError> {
+        let mut boots = self.boots()?;
+        match boots.attempts.get_mut(version) {
+            Some(attempts) => *attempts = attempts.saturating_sub(1),
+            None => return Ok(()),
+        }
+        self.set_boots(&boots)
+    }
+
+    /// The release `version` has come up.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn came_up(&self, version: &Version) -> Result<(), HomeError> {
+        let before = self.boots()?;
+        let boots = Boots {
+            own: self.own_release()?.or(before.own.clone()),
+            proven: Some(version.clone()),
+            attempts: BTreeMap::new(),
+            before: before.before.clone(),
+        };
+        match boots == before {
+            true => Ok(()),
+            false => self.set_boots(&boots),
+        }
+    }
+
+    /// The home's own release is not wanted any more: the next start boots the permanent
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn give_own_up(&self) -> Result<(), HomeError> {
+        let mut boots = self.boots()?;
+        boots.own = self.own_release()?;
+        self.set_boots(&boots)
+    }
+
+    /// Another release was permanent before the one that now is.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn note_before(&self, before: Version) -> Result<(), HomeError> {
+        let mut boots = self.boots()?;
+        boots.before = Some(before);
+        self.set_boots(&boots)
+    }
+
+    pub(crate) fn boots(&self) -> Result<Boots, HomeError> {
+        let file = self.data_dir().join("boots.json");
+        let wrong = |problem: String| HomeError::Boots {
+            file: file.clone(),
+            problem,
+        };
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|e| wrong(e.to_string())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Boots::default()),
+            Err(e) => Err(wrong(e.to_string())),
+        }
+    }
+
+    fn set_boots(&self, boots: &Boots) -> Result<(), HomeError> {
+        let path = self.data_dir().join("boots.json");
+        let text = serde_json::to_vec_pretty(boots).expect("versions and numbers are JSON");
+        fs::create_dir_all(self.data_dir())
+            .and_then(|()| files::replace(&path, &text, 0o644))
+            .map_err(|source| HomeError::Io { path, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::tests::{home, put_release};
+
+    fn v(minor: u64) -> Version {
+        Version::new(0, minor, 0)
+    }
+
+    fn boots(own: Option<u64>, before: Option<u64>, failed: &[u64]) -> Boots {
+        Boots {
+            own: own.map(v),
+            proven: None,
+            before: before.map(v),
+            attempts: failed.iter().map(|it| (v(*it), ATTEMPTS_MAX)).collect(),
+        }
+    }
+
+    #[test]
+    fn the_table_of_what_a_start_boots() {
+        let from = |minor| Why::FellBack { from: v(minor) };
+        for (boots, permanent, own, release, why) in [
+            // Nothing was ever permanent.
+            (boots(None, None, &[]), None, None, 9, Why::Permanent),
+            (boots(None, None, &[]), None, Some(2), 2, Why::Own),
+            // A home with several releases has none of its own.
+            (boots(None, None, &[]), Some(1), None, 1, Why::Permanent),
+            // A new one, newer or older; one that has been seen; that of the store.
+            (boots(Some(1), None, &[]), Some(1), Some(2), 2, Why::Own),
+            (boots(Some(2), None, &[]), Some(2), Some(1), 1, Why::Own),
+            (
+                boots(Some(1), None, &[]),
+                Some(2),
+                Some(1),
+                2,
+                Why::Permanent,
+            ),
+            (boots(None, None, &[]), Some(2), Some(2), 2, Why::Permanent),
+            // It does not come up: the permanent one does, or the one before that.
+            (boots(Some(1), None, &[2]), Some(1), Some(2), 1, from(2)),
+            (boots(None, Some(1), &[2]), Some(2), None, 1, from(2)),
+            // Neither does: what is wanted is tried on.
+            (
+                boots(None, Some(1), &[1, 2]),
+                Some(2),
+                None,
+                2,
+                Why::Permanent,
+            ),
+            (boots(None, None, &[2]), Some(2), None, 2, Why::Permanent),
+        ] {
+            let (permanent, own) = (permanent.map(v), own.map(v));
+            let choice = boots.choose(permanent.as_ref(), own.as_ref(), &v(9));
+            let release = v(release);
+            assert_eq!(choice, Choice { release, why }, "{boots:?}");
+        }
+    }
+
+    #[test]
+    fn attempts_are_counted_until_the_release_comes_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = home(dir.path());
+        put_release(dir.path(), "0.1.0", "");
+        put_release(dir.path(), "0.2.0", "");
+        home.set_permanent(&v(1)).unwrap();
+        home.came_up(&v(1)).unwrap();
+        // One that has come up is to blame for nothing.
+        for _ in 0..ATTEMPTS_MAX {
+            home.count_attempt(&v(1)).unwrap();
+        }
+        assert_eq!(home.choice(None).unwrap().release, v(1));
+        home.set_permanent(&v(2)).unwrap();
+        for _ in 0..ATTEMPTS_MAX {
+            assert_eq!(home.choice(None).unwrap().release, v(2));
+            home.count_attempt(&v(2)).unwrap();
+            // Who carries the attempt out is not the one after it.
+            assert_eq!(home.choice(Some(&v(2))).unwrap().release, v(2));
+        }
+        let choice = home.choice(None).unwrap();
+        assert_eq!(choice.release, v(1));
+        assert_eq!(choice.why, Why::FellBack { from: v(2) });
+        home.take_attempt_back(&v(2)).unwrap();
+        assert_eq!(home.choice(None).unwrap().release, v(2));
+        home.came_up(&v(2)).unwrap();
+        home.count_attempt(&v(2)).unwrap();
+        assert!(!home.boots().unwrap().has_failed(&v(2)));
+    }
+
+    #[test]
+    fn a_homes_own_release_is_the_only_one_or_the_one_that_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = home(dir.path());
+        put_release(dir.path(), "0.2.0", "");
+        assert_eq!(home.own_release().unwrap(), Some(v(2)));
+        put_release(dir.path(), "0.1.0", "");
+        assert_eq!(home.own_release().unwrap(), None);
+        let named = dir.path().join("releases/own");
+        fs::write(&named, "0.2.0\n").unwrap();
+        assert_eq!(home.own_release().unwrap(), Some(v(2)));
+        assert_eq!(home.releases().versions().unwrap().len(), 2);
+        fs::write(&named, "the newest").unwrap();
+        assert!(home.own_release().is_err());
+    }
+}

@@ -1,0 +1,242 @@
+//! What of the configuration can change while the host runs, and who changes it.
+//!
+//! These settings change with the release that rules, in the same moment, and go back
+//! with it; all others are those of the start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_actors::{Actors, Limits};
+use host_model::Version;
+use host_model::control::ConfigChange;
+use host_upgrade::Unpacked;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::resolved::{Resolved, ask};
+use super::{Config, ConfigFaults, Reader};
+use crate::heap::Heap;
+use crate::settings::Settings;
+
+/// The settings of [`Tuning`], by name.
+pub(crate) const AT_THE_SWITCH: [&str; 6] = [
+    "RETENTION",
+    "RUNTIME_LIMITS_AWAKE_ACTORS",
+    "RUNTIME_LIMITS_IDLE_S",
+    "RUNTIME_LIMITS_MAILBOX_MESSAGES",
+    "RUNTIME_LIMITS_MEMORY_BYTES",
+    "RUST_LOG",
+];
+
+/// What of a configuration can change while the host runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tuning {
+    log_filter: String,
+    retention_days: Option<u32>,
+    awake_actors: Option<usize>,
+    memory_bytes: Option<u64>,
+    mailbox_messages: Option<usize>,
+    idle_s: Option<u64>,
+}
+
+impl Tuning {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            log_filter: config.log_filter.clone(),
+            retention_days: config.retention_days,
+            awake_actors: config.runtime.awake_actors,
+            memory_bytes: config.runtime.memory_bytes,
+            mailbox_messages: config.runtime.mailbox_messages,
+            idle_s: config.runtime.idle_s,
+        }
+    }
+
+    /// Read from what a release has resolved: none of these settings is a secret.
+    fn of_resolved(resolved: &Resolved) -> Result<Self, ConfigFaults> {
+        let rows = resolved.settings.iter();
+        let rows = rows.filter(|row| AT_THE_SWITCH.contains(&row.key.as_str()));
+        let settings = Settings::of_rows(
+            rows.map(|row| (row.key.clone(), row.value.clone(), row.from.clone())),
+        );
+        let mut reader = Reader {
+            settings: &settings,
+            faults: Vec::new(),
+        };
+        let runtime = reader.runtime();
+        let tuning = Self {
+            log_filter: reader.log_filter(),
+            retention_days: reader.retention_days(),
+            awake_actors: runtime.awake_actors,
+            memory_bytes: runtime.memory_bytes,
+            mailbox_messages: runtime.mailbox_messages,
+            idle_s: runtime.idle_s,
+        };
+        match reader.faults.is_empty() {
+            true => Ok(tuning),
+            false => Err(ConfigFaults(reader.faults)),
+        }
+    }
+
+    /// The actors' bounds, where an operator has set them.
+    pub(crate) fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            awake_max: self.awake_actors.unwrap_or(default.awake_max),
+            mailbox_max: self.mailbox_messages.unwrap_or(default.mailbox_max),
+            idle: self.idle_s.map_or(default.idle, Duration::from_secs),
+            ..default
+        }
+    }
+}
+
+/// Sets which log lines there are.
+pub(crate) type SetLogFilter = Box<dyn Fn(&str) + Send + Sync>;
+
+/// What a tuning is applied to.
+pub(crate) struct Dials {
+    pub(crate) log: SetLogFilter,
+    pub(crate) heap: Arc<Heap>,
+    pub(crate) retention: watch::Sender<Option<u32>>,
+}
+
+/// Knows what each release makes of the configuration, and applies it.
+pub(crate) struct Tuner {
+    arguments: Vec<std::ffi::OsString>,
+    salt: String,
+    dials: Dials,
+    actors: Mutex<Option<Arc<Actors>>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The release whose configuration is in force.
+    now: Version,
+    by_release: BTreeMap<Version, (Resolved, Tuning)>,
+}
+
+impl fmt::Debug for Tuner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tuner").finish_non_exhaustive()
+    }
+}
+
+impl Tuner {
+    /// One in whose process the release `booted` has made `config` of `settings`; other
+    /// processes find the same home by `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no random bits.
+    pub(crate) fn new(
+        booted: Version,
+        settings: &Settings,
+        config: &Config,
+        arguments: Vec<std::ffi::OsString>,
+        dials: Dials,
+    ) -> anyhow::Result<Self> {
+        let salt = format!("{:016x}", getrandom::u64()?);
+        let own = (Resolved::of(settings, &salt), Tuning::of(config));
+        Ok(Self {
+            arguments,
+            salt,
+            dials,
+            actors: Mutex::default(),
+            state: Mutex::new(State {
+                by_release: [(booted.clone(), own)].into(),
+                now: booted,
+            }),
+        })
+    }
+
+    /// The actors, once there are some.
+    pub(crate) fn set_actors(&self, actors: &Arc<Actors>) {
+        *self.actors.lock() = Some(Arc::clone(actors));
+    }
+
+    /// What `release` would change, resolved by its own program. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the configuration as that release reads it.
+    pub(crate) fn look(&self, release: &Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> {
+        let version = &release.manifest.version;
+        let resolved = ask(release, &self.arguments, &self.salt).map_err(|why| vec![why])?;
+        let of_release = |fault: &String| format!("its configuration: {fault}");
+        if !resolved.faults.is_empty() {
+            return Err(resolved.faults.iter().map(of_release).collect());
+        }
+        let tuning = Tuning::of_resolved(&resolved)
+            .map_err(|faults| faults.0.iter().map(of_release).collect::<Vec<_>>())?;
+        let mut state = self.state.lock();
+        let changes = match state.by_release.get(&state.now) {
+            Some((now, _)) => now.changes(&resolved),
+            None => Vec::new(),
+        };
+        // What is in force stays what it is, whatever its files say by now: that is
+        // what a way back leads to.
+        if *version != state.now {
+            state.by_release.insert(version.clone(), (resolved, tuning));
+        }
+        Ok(changes)
+    }
+
+    /// Lets the configuration of `release` take effect, as it was looked at before. Of a
+    /// release that was not, nothing is known, and what is in force stays.
+    pub(crate) fn rules(&self, release: &Version) {
+        let mut state = self.state.lock();
+        let Some((_, tuning)) = state.by_release.get(release) else {
+            return;
+        };
+        let tuning = tuning.clone();
+        let before = state.by_release.get(&state.now).map(|(_, it)| it.clone());
+        state.now = release.clone();
+        if before.as_ref() == Some(&tuning) {
+            return;
+        }
+        (self.dials.log)(&tuning.log_filter);
+        self.dials.heap.set_most(tuning.memory_bytes);
+        self.dials.retention.send_replace(tuning.retention_days);
+        if let Some(actors) = &*self.actors.lock() {
+            actors.set_limits(tuning.limits());
+        }
+        tracing::info!(%release, ?tuning, "the release's configuration is in force");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_that_changes_is_one_and_is_read_back() {
+        for key in AT_THE_SWITCH {
+            assert!(crate::settings::KEYS.contains(&key), "{key}");
+        }
+        let rows = [
+            ("RETENTION", "30"),
+            ("RUNTIME_LIMITS_AWAKE_ACTORS", "5000"),
+            ("RUNTIME_LIMITS_IDLE_S", "60"),
+            ("RUNTIME_LIMITS_MAILBOX_MESSAGES", "7"),
+            ("RUNTIME_LIMITS_MEMORY_BYTES", "100000000"),
+            ("RUST_LOG", "debug"),
+        ];
+        let settings = |rows: &[(&str, &str)]| {
+            let rows = rows.iter();
+            Settings::of_rows(
+                rows.map(|(key, value)| ((*key).to_owned(), (*value).to_owned(), "x".to_owned())),
+            )
+        };
+        let resolved = Resolved::of(&settings(&rows), "");
+        let tuning = Tuning::of_resolved(&resolved).unwrap();
+        let limits = tuning.limits();
+        assert_eq!((limits.awake_max, limits.mailbox_max), (5_000, 7));
+        assert_eq!(limits.idle, Duration::from_secs(60));
+        assert_eq!(tuning.memory_bytes, Some(100_000_000));
+        assert_eq!(tuning.retention_days, Some(30));
+        assert_eq!(tuning.log_filter, "debug");
+        let resolved = Resolved::of(&settings(&[("RETENTION", "soon")]), "");
+        assert!(Tuning::of_resolved(&resolved).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! A start of another release than the store's permanent one: a new container image on an
+//! old volume, or the release before one that does not come up.
+//!
+//! It takes the same path as an upgrade, before clients are served. What stands in its
+//! way is looked for first, in a store that nobody owns and that nothing is written to.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use anyhow::Result;
+use host_cli::Failure;
+use host_model::Version;
+use host_model::control::{Outcome, Progress, UpgradeReport};
+use host_model::limits::ATTEMPTS_MAX;
+use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Boot;
+use crate::boots::Why;
+use crate::config::{Config, Store};
+use crate::home::Home;
+use crate::{exit, keep};
+
+/// Why a start of another release was refused.
+const REASON: &str = "cold_start";
+
+/// Whether the store can come over to the release `to`, if it is of another one.
+///
+/// # Errors
+///
+/// Everything that is missing, in one report. Nothing has been touched.
+pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Result<(), Failure> {
+    if *why == Why::Permanent {
+        return Ok(());
+    }
+    if let Store::Sqlite { path, .. } = &config.store
+        && !path.exists()
+    {
+        return Ok(());
+    }
+    let archive = keep::archive_of(&config.store)?;
+    let look = |e: &dyn std::fmt::Display| Failure::look(REASON, format!("read the store: {e}"));
+    let booked = Booked::read_archive(&archive).map_err(|e| look(&e))?;
+    let Some(permanent) = booked.permanent.clone().filter(|it| it != to) else {
+        return Ok(());
+    };
+    let releases = home.releases();
+    let mut problems = Vec::new();
+    match (releases.read(&permanent), releases.read(to)) {
+        (Ok(from), Ok(to)) => {
+            let planned = plan(&from.manifest, &to.manifest, &releases.appups(), false);
+            problems.extend(planned.err().map(|e| e.to_string()));
+        }
+        (from, to) => problems.extend([from, to].into_iter().filter_map(Result::err).map(
+            // The path in it says where it is looked for.
+            |e| e.to_string(),
+        )),
+    }
+    let needed = archive.versions().map_err(|e| look(&e))?;
+    for missing in missing_versions(needed, &booked, &releases) {
+        problems.push(format!(
+            "the store has states or records of {missing}, and no release here has that library"
+        ));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::look(
+        REASON,
+        report(home, &permanent, to, &problems),
+    ))
+}
+
+fn report(home: &Home, permanent: &Version, to: &Version, problems: &[String]) -> String {
+    let mut text = format!(
+        "start release {to} on a store whose permanent release is {permanent}: it cannot come over, and nothing was touched"
+    );
+    for problem in problems {
+        let _ = write!(text, "\n  - {problem}");
+    }
+    let _ = write!(
+        text,
+        "\nput release {permanent} beside it, in {} or in {} (a home with both names its own in releases/own), or start a home of {permanent}",
+        home.root.join("releases").display(),
+        home.data.join("releases").display()
+    );
+    text
+}
+
+/// How a start of another release ended.
+enum Came {
+    /// It is permanent.
+    Over,
+    /// It is not, and does not come over: the permanent one is to be booted.
+    Back(String),
+    /// The host was told to stop.
+    Stopped,
+}
+
+/// Takes the actors to the release `to`: what was under way ends, then the path of an
+/// upgrade is taken to its end.
+///
+/// # Errors
+///
+/// What an operator has to look at.
+async fn come_over(
+    upgrader: &Arc<Upgrader>,
+    to: &Version,
+    why: &Why,
+    stop: &Notify,
+) -> Result<Came, Failure> {
+    let look = |why: String| {
+        let message = format!("start release {to}: {why}");
+        Failure::look(REASON, message)
+    };
+    let way = async {
+        upgrader.rest().await.map_err(look)?;
+        let asked = Arc::clone(upgrader);
+        let (version, rollback) = (to.clone(), matches!(why, Why::FellBack { .. }));
+        let begun = tokio::task::spawn_blocking(move || asked.cold(&version, rollback));
+        let begun = begun.await.map_err(|e| look(e.to_string()))?;
+        let mut progress = match begun {
+            Ok(progress) => progress,
+            Err(refused @ RefusedUpgrade::FailedBefore { .. }) => {
+                return Ok(Came::Back(refused.to_string()));
+            }
+            Err(refused) => return Err(look(refused.to_string())),
+        };
+        loop {
+            match progress.recv().await {
+                Ok(Progress::Ended(report)) => return ended(report).map_err(look),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Err(look("it ended without a report".into())),
+            }
+        }
+    };
+    tokio::select! {
+        came = way => came,
+        () = stop.notified() => Ok(Came::Stopped),
+    }
+}
+
+fn ended(report: UpgradeReport) -> Result<Came, String> {
+    let reason = report.reason.unwrap_or_default();
+    match report.outcome {
+        Outcome::Committed | Outcome::Probation => Ok(Came::Over),
+        Outcome::RolledBack => Ok(Came::Back(reason)),
+        Outcome::Refused | Outcome::Failed | Outcome::Stuck => Err(reason),
+    }
+}
+
+/// Whether a start for this reason is meant to leave the permanent release.
+pub(super) fn leads_from(why: &Why, permanent: &Version) -> bool {
+    match why {
+        Why::Permanent => false,
+        Why::Own => true,
+        Why::FellBack { from } => from == permanent,
+    }
+}
+
+/// Brings everyone to the release that boots, where that is another one than the
+/// permanent, and remembers which release did not come up. The exit code if the host
+/// does not go on.
+pub(super) async fn settle(
+    boot: &Boot<'_>,
+    permanent: &Version,
+    upgrader: &Arc<Upgrader>,
+    stop: &Notify,
+) -> Result<Option<u8>> {
+    let home = &boot.found.home;
+    if permanent != boot.release {
+        tracing::warn!(from = %permanent, to = %boot.release,
+            "the store is of another release, and comes over before clients are served");
+        match come_over(upgrader, boot.release, boot.why, stop).await {
+            Ok(Came::Over) => {}
+            Ok(Came::Stopped) => {
+                home.take_attempt_back(boot.release)?;
+                return Ok(Some(0));
+            }
+            Ok(Came::Back(why)) if *boot.why == Why::Own => {
+                tracing::error!(release = %boot.release, why,
+                    "the home's own release did not come over; the permanent one boots");
+                home.give_own_up()?;
+                return Ok(Some(exit::AGAIN));
+            }
+            Ok(Came::Back(why)) => {
+                return Err(Failure::look(
+                    "cold_start",
+                    format!(
+                        "go back from release {permanent}, which does not come up, to {}: {why}; read in log/host.log what either said",
+                        boot.release
+                    ),
+                )
+                .into());
+            }
+            Err(failure) => {
+                home.take_attempt_back(boot.release)?;
+                return Err(failure.into());
+            }
+        }
+    }
+    if let Why::FellBack { from } = boot.why {
+        let reason = format!("it did not come up in {ATTEMPTS_MAX} starts");
+        tracing::error!(release = %from, instead = %boot.release, reason, "a release is marked failed");
+        upgrader.mark_failed(from, &reason).await?;
+    }
+    Ok(None)
+}

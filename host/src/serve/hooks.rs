@@ -1,0 +1,79 @@
+//! What an upgrade is told of this host, and what it tells this host to do.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use host_model::Version;
+use host_upgrade::{Hooks, Machine};
+
+use crate::config::tuning::Tuner;
+use crate::config::{Config, Environment, Store};
+use crate::home::Home;
+
+/// What releases are held against here.
+pub(super) fn machine(home: &Home, config: &Config) -> Machine {
+    let store = match &config.store {
+        Store::Sqlite { path, .. } => path.parent().map(Path::to_owned),
+        Store::Postgres { .. } => None,
+    };
+    Machine {
+        host: crate::release::host_version(),
+        target: crate::release::target(),
+        libc: crate::heap::libc_version(),
+        trusted_keys: config.trusted_keys.clone(),
+        images: home.images(),
+        store,
+    }
+}
+
+/// What is done at moments of an upgrade.
+pub(super) fn hooks(
+    home: &Home,
+    config: &Config,
+    tuner: &Arc<Tuner>,
+    restart: &Arc<AtomicBool>,
+) -> Hooks {
+    let permanent = {
+        let home = home.clone();
+        move |version: &Version| {
+            if let Err(error) = home.set_permanent(version) {
+                // The store knows, and the next start writes it again.
+                tracing::error!(%error, "data/permanent could not be written");
+            }
+        }
+    };
+    let abort_after = match config.environment {
+        Environment::Dev => std::env::var(ABORT_AFTER).ok(),
+        Environment::Prod => None,
+    };
+    let transition = move |state: &str| {
+        if abort_after.as_deref() == Some(state) {
+            tracing::warn!(state, "{ABORT_AFTER} ends the host here");
+            let _ = rustix::process::kill_process(
+                rustix::process::getpid(),
+                rustix::process::Signal::KILL,
+            );
+        }
+    };
+    Hooks {
+        permanent: Box::new(permanent),
+        transition: Box::new(transition),
+        configuration: {
+            let tuner = Arc::clone(tuner);
+            Box::new(move |release| tuner.look(release))
+        },
+        rules: {
+            let tuner = Arc::clone(tuner);
+            Box::new(move |release| tuner.rules(release))
+        },
+        restart: {
+            let restart = Arc::clone(restart);
+            Box::new(move || restart.store(true, Ordering::SeqCst))
+        },
+    }
+}
+
+/// In development, the state of an upgrade behind which the host kills itself: how
+/// the tests show that every transition survives it.
+const ABORT_AFTER: &str = "HOST_ABORT_AFTER";

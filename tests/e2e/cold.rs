@@ -1,0 +1,207 @@
+//! Starts on a store of another release: a new image on an old volume, and a release
+//! that does not come up.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use e2e::Home;
+use host_model::control::Status;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::hostile::{home, post, summary};
+
+/// Actors of the store.
+const ACTORS: i64 = 20;
+
+/// A home whose code and whose data are apart, as a container's image and its volume.
+struct Container {
+    home: Home,
+    volume: TempDir,
+    /// Releases that are in neither.
+    shelf: TempDir,
+}
+
+impl Container {
+    /// With an image of release 0.1.0, whose host has run and has some actors.
+    fn new() -> Self {
+        let mut home = home();
+        let folder = || tempfile::Builder::new().prefix("e2e-").tempdir().unwrap();
+        let (volume, shelf) = (folder(), folder());
+        home.set("HOST_DATA", Some(volume.path().to_str().unwrap()));
+        fs::remove_file(home.path().join("data/permanent")).unwrap();
+        let container = Self {
+            home,
+            volume,
+            shelf,
+        };
+        container.moves("0.2.0", &container.image(), &container.shelf());
+        let port = container.home.start().unwrap().port;
+        for n in 0..ACTORS {
+            let (status, answer) = post(port, &n.to_string(), "add", &json!({ "by": n }));
+            assert_eq!(status, 200, "{answer}");
+        }
+        container
+    }
+
+    fn image(&self) -> std::path::PathBuf {
+        self.home.path().join("releases")
+    }
+
+    fn installed(&self) -> std::path::PathBuf {
+        self.volume.path().join("releases")
+    }
+
+    fn shelf(&self) -> std::path::PathBuf {
+        self.shelf.path().to_owned()
+    }
+
+    fn moves(&self, release: &str, from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        // They may lie on different file systems.
+        let mut copy = std::process::Command::new("cp");
+        copy.arg("-a").arg(from.join(release)).arg(to);
+        assert!(copy.status().unwrap().success());
+        fs::remove_dir_all(from.join(release)).unwrap();
+    }
+
+    /// Lays out the image of 0.2.0 in place of that of 0.1.0, which goes `to`.
+    fn newer_image(&self, to: &Path) {
+        self.home.stop().unwrap();
+        self.moves("0.1.0", &self.image(), to);
+        self.moves("0.2.0", &self.shelf(), &self.image());
+    }
+
+    fn is_of(&self, status: &Status, version: &str) {
+        assert_eq!(status.version.to_string(), version);
+        assert_eq!(status.permanent.to_string(), version);
+        for n in 0..ACTORS {
+            let summary = summary(status.port, &n.to_string());
+            assert_eq!(summary["count"], n, "{summary}");
+            assert_eq!(summary["version"], version, "{summary}");
+        }
+    }
+}
+
+fn status_of(home: &Home, release: &str) -> String {
+    let releases: Vec<Value> = home.answer(&["releases", "--json"]).unwrap();
+    let row = releases.iter().find(|row| row["version"] == release);
+    row.unwrap()["status"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_newer_image_and_an_older_one_come_over_before_they_are_ready() {
+    let container = Container::new();
+    container.newer_image(&container.installed());
+    let home = &container.home;
+    container.is_of(&home.start().unwrap(), "0.2.0");
+    let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
+    assert_eq!(history[0]["outcome"], "committed", "{history:?}");
+    assert_eq!(history[0]["actors_migrated"], ACTORS, "{history:?}");
+    // An image that has been seen is no wish any more: what is permanent boots.
+    home.rollback().unwrap();
+    let restarted: Status = home.answer(&["restart", "--json"]).unwrap();
+    container.is_of(&restarted, "0.1.0");
+    home.upgrade("0.2.0").unwrap();
+    home.stop().unwrap();
+    // The older image, with the newer release installed beside it.
+    container.moves("0.2.0", &container.image(), &container.shelf());
+    container.moves("0.1.0", &container.installed(), &container.image());
+    container.moves("0.2.0", &container.shelf(), &container.installed());
+    container.is_of(&home.start().unwrap(), "0.1.0");
+    home.stop().unwrap();
+}
+
+#[test]
+fn an_image_may_bring_both_and_name_its_own() {
+    let container = Container::new();
+    container.newer_image(&container.image().join("../older"));
+    let older = container.home.path().join("older");
+    container.moves("0.1.0", &older, &container.image());
+    fs::write(container.image().join("own"), "0.2.0\n").unwrap();
+    container.is_of(&container.home.start().unwrap(), "0.2.0");
+    container.home.stop().unwrap();
+}
+
+#[test]
+fn without_a_path_it_refuses_and_touches_nothing() {
+    let container = Container::new();
+    let away = container.shelf.path().join("away");
+    container.newer_image(&away);
+    let home = &container.home;
+    let store = container.volume.path().join("data/host.db");
+    let before = fs::read(&store).unwrap();
+    for _ in 0..4 {
+        let ran = home.host(&["start"]).unwrap().ends_with(5).unwrap();
+        for word in [
+            "release 0.1.0 is not in",
+            "faulty 0.1.0",
+            "nothing was touched",
+            "releases/own",
+        ] {
+            assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
+        }
+    }
+    assert!(fs::read(&store).unwrap() == before, "the store was written");
+    // What it asked for is what it needs.
+    container.moves("0.1.0", &away, &container.installed());
+    container.is_of(&home.start().unwrap(), "0.2.0");
+    home.stop().unwrap();
+}
+
+#[test]
+fn an_image_that_does_not_come_over_is_failed_and_the_permanent_release_boots() {
+    let container = Container::new();
+    let home = &container.home;
+    let port = home.status().unwrap().port;
+    let trouble = json!({ "what": "up_panics" });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    container.newer_image(&container.installed());
+    container.is_of(&home.start().unwrap(), "0.1.0");
+    assert_eq!(status_of(home, "0.2.0"), "failed");
+    home.stop().unwrap();
+    // It is not tried again by accident.
+    container.is_of(&home.start().unwrap(), "0.1.0");
+    home.stop().unwrap();
+}
+
+#[test]
+fn an_image_that_is_killed_on_its_way_rolls_back_and_comes_over_at_the_next_start() {
+    let container = Container::new();
+    container.newer_image(&container.installed());
+    let Container { mut home, .. } = container;
+    home.set("HOST_ABORT_AFTER", Some("switching"));
+    assert_ne!(home.host(&["start"]).unwrap().code, Some(0));
+    home.set("HOST_ABORT_AFTER", None);
+    let status = home.start().unwrap();
+    assert_eq!(status.version.to_string(), "0.2.0");
+    assert_eq!(summary(status.port, "7")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_release_that_does_not_come_up_three_times_makes_room_for_the_one_before() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "7", "add", &json!({ "by": 7 })).0, 200);
+    home.upgrade("0.2.0").unwrap();
+    assert_eq!(post(port, "7", "add", &json!({ "by": 1 })).0, 200);
+    home.stop().unwrap();
+    let program = home.path().join("releases/0.2.0/bin/host");
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    for _ in 0..3 {
+        home.host(&["start"]).unwrap().ends_with(1).unwrap();
+    }
+    let status = home.start().unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    assert_eq!(status.permanent.to_string(), "0.1.0");
+    assert_eq!(summary(status.port, "7")["count"], 8);
+    assert_eq!(status_of(&home, "0.2.0"), "failed");
+    // From now on it is the permanent one.
+    let restarted: Status = home.answer(&["restart", "--json"]).unwrap();
+    assert_eq!(restarted.version.to_string(), "0.1.0");
+    home.stop().unwrap();
+}

@@ -1,0 +1,200 @@
+//! Actors that are busy, and code that never returns, while an upgrade waits.
+
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use e2e::{Home, wait};
+use host_model::control::Outcome;
+use serde_json::{Value, json};
+
+use crate::hostile::{home, post, summary};
+
+/// Longer than any test.
+const FOR_EVER_MS: u64 = 3_600_000;
+
+/// Actors that are not busy.
+const OTHERS: i64 = 20;
+
+fn add(port: u16, key: &str, by: i64) {
+    let (status, answer) = post(port, key, "add", &json!({ "by": by }));
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// A home that runs, with some actors.
+fn running(home: &Home) -> u16 {
+    let port = home.start().unwrap().port;
+    for n in 0..OTHERS {
+        add(port, &n.to_string(), n);
+    }
+    port
+}
+
+/// Keeps an actor busy that has not been heard of; returns when it is.
+fn busy(home: &Home, port: u16, key: &str, ms: u64) -> JoinHandle<()> {
+    let awake = home.status().unwrap().actors.awake;
+    let key = key.to_owned();
+    // The host may end before it answers.
+    let sleeper = thread::spawn(move || {
+        let path = format!("/api/v1/faulty/{key}/sleep");
+        let _ = e2e::http::request(port, "POST", &path, &json!({ "ms": ms }).to_string());
+    });
+    wait::until("the actor is busy", || {
+        (home.status().unwrap().actors.awake > awake).then_some(())
+    })
+    .unwrap();
+    sleeper
+}
+
+fn all_are(port: u16, version: &str) {
+    for n in 0..OTHERS {
+        let summary = summary(port, &n.to_string());
+        assert_eq!(summary["count"], n, "{summary}");
+        assert_eq!(summary["version"], version, "{summary}");
+    }
+}
+
+fn status_of(home: &Home, release: &str) -> String {
+    let releases: Vec<Value> = home.answer(&["releases", "--json"]).unwrap();
+    let row = releases.iter().find(|row| row["version"] == release);
+    row.unwrap()["status"].as_str().unwrap().to_owned()
+}
+
+fn last_reason(home: &Home) -> String {
+    let history: Vec<Value> = home.answer(&["history", "1", "--json"]).unwrap();
+    assert_eq!(history[0]["outcome"], "rolled_back", "{history:?}");
+    history[0]["reason"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_actor_that_is_busy_for_8_s_comes_over_afterwards() {
+    let home = home();
+    let port = running(&home);
+    let sleeper = busy(&home, port, "busy", 8_000);
+    let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    assert_eq!(report.actors_migrated, OTHERS.cast_unsigned() + 1);
+    assert!(report.duration_ms > 3_000, "{report:?}");
+    sleeper.join().unwrap();
+    all_are(port, "0.2.0");
+    let busy = home.state("faulty:busy").unwrap();
+    assert_eq!((busy.version.to_string(), busy.seq), ("0.2.0".into(), 1));
+    home.stop().unwrap();
+}
+
+#[test]
+fn old_code_that_is_busy_past_the_deadline_rolls_back_and_is_not_waited_for() {
+    let home = home();
+    let port = running(&home);
+    let sleeper = busy(&home, port, "busy", 25_000);
+    let began = Instant::now();
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--deadline", "2s"];
+    let ran = home.host(&[&line[..], &["--json"]].concat()).unwrap();
+    let report: Value = ran.ends_with(4).unwrap().json().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(20), "{report}");
+    let reason = report["reason"].as_str().unwrap();
+    let named = "faulty:busy has been in sleep of faulty 0.1.0";
+    assert!(reason.contains(named), "{reason}");
+    all_are(port, "0.1.0");
+    // The release can do nothing for it.
+    assert_eq!(status_of(&home, "0.2.0"), "unpacked");
+    sleeper.join().unwrap();
+    wait::until("the actor is at rest", || {
+        home.status().unwrap().slow.is_empty().then_some(())
+    })
+    .unwrap();
+    let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    all_are(port, "0.2.0");
+    home.stop().unwrap();
+}
+
+#[test]
+fn new_code_that_never_returns_is_contained_by_a_restart_into_the_old_release() {
+    let home = home();
+    let port = running(&home);
+    let pid = home.host_pid().unwrap();
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--deadline",
+        "2s",
+    ];
+    home.done(&[&line[..], &["--detach", "--json"]].concat())
+        .unwrap();
+    // Accepted by the new version, before and while its code hangs.
+    add(port, "new", 40);
+    let sleeper = busy(&home, port, "stuck", FOR_EVER_MS);
+    add(port, "new", 2);
+    home.rebooted(pid).unwrap();
+    sleeper.join().unwrap();
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    assert_eq!(settled.actors.quarantined, 0);
+    all_are(port, "0.1.0");
+    assert_eq!(summary(port, "new")["count"], 42);
+    let reason = last_reason(&home);
+    let named = "faulty:stuck has been in sleep of faulty 0.2.0";
+    assert!(reason.contains(named), "{reason}");
+    assert!(reason.contains("the host was restarted"), "{reason}");
+    assert_eq!(status_of(&home, "0.2.0"), "failed");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_migration_that_never_returns_is_contained_and_its_actor_whole() {
+    let home = home();
+    let port = running(&home);
+    let pid = home.host_pid().unwrap();
+    let trouble = json!({ "what": "up_slow", "ms": FOR_EVER_MS });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--deadline", "2s"];
+    let ran = home.host(&[&line[..], &["--json"]].concat()).unwrap();
+    let report: Value = ran.ends_with(4).unwrap().json().unwrap();
+    let reason = report["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("faulty:7 has been in (migration)"),
+        "{reason}"
+    );
+    home.rebooted(pid).unwrap();
+    home.settled().unwrap();
+    all_are(port, "0.1.0");
+    assert!(last_reason(&home).contains("the host was restarted"));
+    add(port, "7", 1);
+    assert_eq!(summary(port, "7")["count"], 8);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_way_back_that_never_returns_costs_one_restart_and_sets_its_actor_aside() {
+    let home = home();
+    let port = running(&home);
+    let pid = home.host_pid().unwrap();
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--deadline",
+        "2s",
+    ];
+    home.done(&[&line[..], &["--detach", "--json"]].concat())
+        .unwrap();
+    let trouble = json!({ "what": "down_slow", "ms": FOR_EVER_MS });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    let ran = home.host(&["rollback", "--json"]).unwrap();
+    let report: Value = ran.json().unwrap();
+    assert_eq!(report["outcome"], "rolled_back", "{report}");
+    let rebooted = home.rebooted(pid).unwrap();
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.pid, rebooted.pid);
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    assert_eq!(settled.actors.quarantined, 1);
+    let stuck = home.state("faulty:7").unwrap();
+    assert_eq!(stuck.version.to_string(), "0.2.0");
+    let why = stuck.quarantined.unwrap();
+    assert!(why.contains("its way back does not return"), "{why}");
+    assert_eq!(summary(port, "8")["version"], "0.1.0");
+    home.stop().unwrap();
+}

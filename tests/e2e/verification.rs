@@ -1,0 +1,172 @@
+//! What a release is held against before anything of it is used.
+
+use std::fs;
+use std::path::Path;
+
+use e2e::disk::Loopback;
+use e2e::{Home, Signer};
+use host_model::control::Outcome;
+use serde_json::Value;
+
+use crate::hostile::home;
+
+/// What `host plan 0.2.0` says stands in the way.
+fn problems(home: &Home, code: i32) -> Vec<String> {
+    let ran = home.host(&["plan", "0.2.0", "--json"]).unwrap();
+    let plan: Value = ran.ends_with(code).unwrap().json().unwrap();
+    let problems = plan["problems"].as_array().unwrap().iter();
+    problems.map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+/// Upgrades to 0.2.0, which is refused; the reason.
+fn refused(home: &Home) -> String {
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let ran = home.host(&line).unwrap().ends_with(1).unwrap();
+    let report: Value = ran.json().unwrap();
+    assert_eq!(report["outcome"], "failed", "{report}");
+    assert_eq!(home.status().unwrap().version.to_string(), "0.1.0");
+    report["reason"].as_str().unwrap().to_owned()
+}
+
+/// Puts other bytes in a file's place, and nothing into a file that may be shared.
+fn replace(file: &Path, bytes: &[u8]) {
+    if file.exists() {
+        fs::remove_file(file).unwrap();
+    }
+    fs::write(file, bytes).unwrap();
+}
+
+fn change_manifest(dir: &Path, change: impl FnOnce(&mut Value)) {
+    let file = dir.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    change(&mut manifest);
+    replace(&file, &serde_json::to_vec(&manifest).unwrap());
+}
+
+#[test]
+fn everything_that_is_wrong_is_in_one_report_and_nothing_has_changed() {
+    let home = home();
+    let before = home.start().unwrap();
+    assert_eq!(problems(&home, 0), [] as [&str; 0]);
+    let dir = home.path().join("releases/0.2.0");
+    change_manifest(&dir, |manifest| {
+        manifest["target"] = "riscv64gc-unknown-linux-gnu".into();
+        manifest["libc"] = "9.99".into();
+        manifest["host"] = "7.7.7".into();
+    });
+    let library = dir.join("plugins/faulty-0.2.0.so");
+    replace(&library, b"no library");
+    replace(
+        &dir.join("host.toml"),
+        b"prot = 4000\n[runtime.limits]\nidle_s = 0\n",
+    );
+    let wanted = [
+        "riscv64gc",
+        "glibc 9.99",
+        "host 7.7.7",
+        "faulty-0.2.0.so has the digest",
+        "\"prot\" is no setting",
+        "RUNTIME_LIMITS_IDLE_S",
+    ];
+    let found = problems(&home, 1);
+    let reason = refused(&home);
+    for wanted in wanted {
+        assert!(
+            found.iter().any(|it| it.contains(wanted)),
+            "{wanted}: {found:?}"
+        );
+        assert!(reason.contains(wanted), "{wanted}: {reason}");
+    }
+    let status = home.status().unwrap();
+    assert_eq!(status.resident_versions, before.resident_versions);
+    assert_eq!(status.permanent.to_string(), "0.1.0");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_library_that_is_none_is_found_before_anything_is_staged() {
+    let home = home();
+    let dir = home.path().join("releases/0.2.0");
+    replace(&dir.join("plugins/faulty-0.2.0.so"), b"no library");
+    change_manifest(&dir, |manifest| {
+        // SHA-256 of "no library".
+        manifest["plugins"][0]["sha256"] = NO_LIBRARY.into();
+    });
+    home.start().unwrap();
+    let reason = refused(&home);
+    assert!(reason.contains("faulty-0.2.0.so"), "{reason}");
+    assert!(!reason.contains("digest"), "{reason}");
+    home.stop().unwrap();
+}
+
+const NO_LIBRARY: &str = "a3bba07ee4d772d46d0f99f83549f754e8d42a91d4e258970547e29b0eb35101";
+
+#[test]
+fn a_host_that_was_altered_is_not_run() {
+    let home = home();
+    let program = home.path().join("releases/0.2.0/bin/host");
+    let ran = home.path().join("ran");
+    replace(
+        &program,
+        format!("#!/bin/sh\ntouch {}\n", ran.display()).as_bytes(),
+    );
+    home.start().unwrap();
+    let reason = refused(&home);
+    assert!(reason.contains("bin/host has the digest"), "{reason}");
+    assert!(!ran.exists());
+    home.stop().unwrap();
+}
+
+#[test]
+fn with_trusted_keys_a_release_must_be_vouched_for() {
+    let home = home();
+    let (ours, stranger) = (Signer::new().unwrap(), Signer::new().unwrap());
+    fs::create_dir(home.path().join("etc/keys")).unwrap();
+    fs::write(home.path().join("etc/keys/ours.pub"), ours.public()).unwrap();
+    home.configure("TRUSTED_KEYS=etc/keys").unwrap();
+    home.start().unwrap();
+    let dir = home.path().join("releases/0.2.0");
+    let reason = refused(&home);
+    assert!(reason.contains("it is not signed"), "{reason}");
+    stranger.sign(&dir).unwrap();
+    let reason = refused(&home);
+    assert!(reason.contains("not among the 1"), "{reason}");
+    ours.sign(&dir).unwrap();
+    fs::write(dir.join("env"), "RUST_LOG=debug\n").unwrap();
+    let reason = refused(&home);
+    assert!(reason.contains("nobody vouches for it"), "{reason}");
+    fs::remove_file(dir.join("env")).unwrap();
+    let manifest = fs::read(dir.join("manifest.json")).unwrap();
+    change_manifest(&dir, |manifest| manifest["name"] = "other".into());
+    let reason = refused(&home);
+    assert!(reason.contains("it was altered"), "{reason}");
+    replace(&dir.join("manifest.json"), &manifest);
+    let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_start_with_keys_that_are_none_is_refused() {
+    let home = home();
+    home.configure("TRUSTED_KEYS=etc/env").unwrap();
+    let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
+    assert!(ran.stderr.contains("TRUSTED_KEYS"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no public key"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_disk_without_room_refuses_an_upgrade() {
+    let Some(disk) = Loopback::mount(128).unwrap() else {
+        println!("not tried: nothing may be mounted here");
+        return;
+    };
+    let mut home = home();
+    let data = disk.path().display().to_string();
+    home.set("HOST_DATA", Some(&data));
+    home.start().unwrap();
+    disk.fill(8 << 10).unwrap();
+    let reason = refused(&home);
+    assert!(reason.contains("MiB free"), "{reason}");
+    home.stop().unwrap();
+}
