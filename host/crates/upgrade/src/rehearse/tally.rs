@@ -180,7 +180,11 @@ impl Tally {
             from: pauses.moved.from,
             to: pauses.moved.to,
             rehearsed: pauses.all.len(),
-            pause_us: quantiles(&pauses.all),
+            pause_us: Quantiles {
+                // Exact, for the budget is held against it.
+                max: pauses.slowest.as_ref().map_or(0, |(us, _)| *us),
+                ..quantiles(&pauses.all)
+            },
             steps: pauses
                 .steps
                 .into_iter()
