@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use e2e::{Home, http, release, wait};
+use e2e::{Home, release, wait};
 use host_model::control::{ActorRow, Outcome, UpgradeReport, UpgradeStatus};
 use serde_json::{Value, json};
 
@@ -40,7 +40,6 @@ fn home() -> Home {
 struct Counting {
     clients: Vec<JoinHandle<()>>,
     counts: Arc<Vec<AtomicI64>>,
-    calls: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
 }
 
@@ -79,7 +78,6 @@ impl Counting {
         let counting = Self {
             clients: (0..CLIENTS).map(client).collect(),
             counts: Arc::clone(&counts),
-            calls: Arc::clone(&calls),
             stop: Arc::clone(&stop),
         };
         let once = actors as u64;
