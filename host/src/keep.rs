@@ -16,6 +16,7 @@ use host_journal::{Archive, OpenError, Options, postgres};
 use host_model::keep::{ExportQuery, Verifying};
 
 use crate::config::Store;
+use crate::home::Home;
 use crate::launcher::Found;
 use crate::on_runtime;
 use crate::pidfile::is_held;
@@ -107,11 +108,11 @@ fn store_path(found: &Found, act: &str, instead: &str) -> Result<PathBuf, Failur
 
 /// The store of this home, for reading, whether a host has it or none.
 fn archive(found: &Found) -> Result<Archive, Failure> {
-    archive_of(&found.config()?.store)
+    archive_of(&found.home, &found.config()?.store)
 }
 
 /// A store, for reading, whether a host has it or none.
-pub(crate) fn archive_of(store: &Store) -> Result<Archive, Failure> {
+pub(crate) fn archive_of(home: &Home, store: &Store) -> Result<Archive, Failure> {
     let opened = match store {
         Store::Sqlite { path, .. } => Archive::open(&Options { path: path.clone() }),
         Store::Postgres { address, .. } => postgres::archive(address),
@@ -119,7 +120,7 @@ pub(crate) fn archive_of(store: &Store) -> Result<Archive, Failure> {
     let attempted = format!("open the store {}", store.shown());
     opened.map_err(|error| match error {
         // Nor is there anything that could be.
-        OpenError::Missing { .. } | OpenError::MissingAt { .. } if !knows_a_store(found) => {
+        OpenError::Missing { .. } | OpenError::MissingAt { .. } if !knows_a_store(home) => {
             Failure::refused(
                 "no_store",
                 format!("{attempted}: {error}; start the host first, or restore a backup"),
@@ -134,8 +135,8 @@ pub(crate) fn archive_of(store: &Store) -> Result<Archive, Failure> {
 }
 
 /// Whether this home has had a store: then one that is not there is a loss.
-fn knows_a_store(found: &Found) -> bool {
-    host_journal::knows_a_store(&found.home.witness())
+fn knows_a_store(home: &Home) -> bool {
+    host_journal::knows_a_store(&home.witness())
 }
 
 /// A failure with its causes; an operator must look at what is damaged.

@@ -17,7 +17,7 @@ use host_model::Version;
 use host_model::limits::{CONTAIN_TIMEOUT, STOP_TIMEOUT};
 use host_model::release::Start;
 use host_upgrade::{Assembler, Book, Booked, Retention, Upgrader, recover};
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};

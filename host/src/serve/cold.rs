@@ -39,7 +39,7 @@ pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Re
     {
         return Ok(());
     }
-    let archive = keep::archive_of(&config.store)?;
+    let archive = keep::archive_of(home, &config.store)?;
     let look = |e: &dyn std::fmt::Display| Failure::look(REASON, format!("read the store: {e}"));
     let booked = Booked::read_archive(&archive).map_err(|e| look(&e))?;
     let Some(permanent) = booked.permanent.clone().filter(|it| it != to) else {

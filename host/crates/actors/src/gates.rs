@@ -120,7 +120,7 @@ impl Actors {
             if Instant::now() >= deadline {
                 let still = StillInside {
                     actor: slot.id.clone(),
-                    what: self.what_runs(&slot.id),
+                    what: self.inside(&slot.id),
                     others: inside.len() - 1,
                     patience,
                 };
@@ -156,7 +156,7 @@ impl Actors {
         claimed.await.expect("it compares, and runs no plugin")
     }
 
-    fn what_runs(&self, id: &ActorId) -> String {
+    fn inside(&self, id: &ActorId) -> String {
         let runs = self.running(Duration::ZERO);
         match runs.into_iter().find(|run| run.actor == *id) {
             Some(run) => format!("`{}`, for {} ms already,", run.event, run.for_.as_millis()),

@@ -71,7 +71,7 @@ mod watchdog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use host_journal::{Entry, Journal, Lost, Position, RefusedReason, Rows};

@@ -154,8 +154,8 @@ impl Upgrader {
         let rehearsal = self.rehearsal(plan, request.extent, request.one_way, cancelled, tell);
         let upgrader = Arc::clone(self);
         self.control.spawn(async move {
-            let report = match upgrader.verified(&rehearsal.plan.to).await {
-                Ok(()) => rehearsal.carry_out().await,
+            let report = match upgrader.verified(&rehearsal.plan).await {
+                Ok(_) => rehearsal.carry_out().await,
                 Err(why) => failed(&rehearsal.plan)(why),
             };
             *upgrader.rehearsing.lock() = None;

@@ -147,6 +147,7 @@ impl Running {
             actors_migrated: migrations.migrated(),
             pause_us: migrations.pauses_us(),
             rehearsal: None,
+            config: Vec::new(),
             duration_ms: u64::try_from(duration_ms).unwrap_or(u64::MAX),
             ended_ms: unix_ms(),
             paused_ms: self.paused_ms(),

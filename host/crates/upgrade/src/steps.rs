@@ -18,7 +18,6 @@ use crate::run::{HostEnds, Run};
 use crate::state::{Event, Reason, State};
 use crate::stuck::Remedy;
 use crate::trial::Baseline;
-use crate::verify::{Verified, VerifyError};
 use crate::watch::Step;
 
 /// Between two messages about how far it is.
@@ -55,7 +54,8 @@ fn failed(why: String) -> Event {
 impl Run {
     pub(crate) async fn verify(&mut self) -> Event {
         let (upgrader, plan) = (Arc::clone(&self.upgrader), self.upgrade.plan.clone());
-        let mut looking = tokio::task::spawn_blocking(move || upgrader.verify(&plan));
+        let looking = upgrader.verified(&plan);
+        tokio::pin!(looking);
         // A disk that hangs holds up the look, and no operator.
         let looked = loop {
             tokio::select! {
@@ -67,17 +67,13 @@ impl Run {
                 }
             }
         };
-        let Verified { problems, config } = match looked {
-            Ok(Ok(verified)) => verified,
-            Ok(Err(error)) => return failed(error.to_string()),
-            Err(error) => return failed(error.to_string()),
-        };
-        self.config = config;
-        if problems.is_empty() {
-            return Event::Verified;
+        match looked {
+            Ok(config) => {
+                self.config = config;
+                Event::Verified
+            }
+            Err(why) => failed(why),
         }
-        let version = self.upgrade.plan.to.clone();
-        failed(VerifyError { version, problems }.to_string())
     }
 
     /// Finds out beforehand what it would do to the actors that there are; an operator

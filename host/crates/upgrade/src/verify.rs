@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use host_journal::RESERVED;
 use host_loader::Digest;
@@ -68,6 +69,26 @@ pub struct VerifyError {
 }
 
 impl Upgrader {
+    /// As [`Upgrader::verify`], beside the runtime: what changes in the configuration.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, in one text.
+    pub(crate) async fn verified(
+        self: &Arc<Self>,
+        plan: &Plan,
+    ) -> Result<Vec<ConfigChange>, String> {
+        let (upgrader, plan) = (Arc::clone(self), plan.clone());
+        let version = plan.to.clone();
+        let looked = tokio::task::spawn_blocking(move || upgrader.verify(&plan)).await;
+        let looked = looked.map_err(|error| error.to_string())?;
+        let Verified { problems, config } = looked.map_err(|error| error.to_string())?;
+        match problems.is_empty() {
+            true => Ok(config),
+            false => Err(VerifyError { version, problems }.to_string()),
+        }
+    }
+
     /// Holds the release that `plan` leads to against this machine and this home.
     /// Blocking.
     ///
