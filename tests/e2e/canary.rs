@@ -27,7 +27,7 @@ down = [{ update = "state" }]
 min_calls = 20
 "#;
 
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = Home::new().unwrap();
     release::assemble(&home, "0.1.0", &["plugins/hostile/faulty/0.1.0"], &[]).unwrap();
     let new = ["plugins/hostile/faulty/0.2.0"];
@@ -37,7 +37,7 @@ fn home() -> Home {
 
 /// Clients who count on actors `0` up to `actors`, each actor counted on by one of them,
 /// and remember what was acknowledged.
-struct Counting {
+pub(crate) struct Counting {
     clients: Vec<JoinHandle<()>>,
     counts: Arc<Vec<AtomicI64>>,
     stop: Arc<AtomicBool>,
@@ -46,7 +46,7 @@ struct Counting {
 impl Counting {
     /// Each actor has been counted on once when this returns, and after `mark`, with
     /// which trouble begins in 0.2.0.
-    fn start(port: u16, actors: usize, mark: Option<(&str, u64)>) -> Self {
+    pub(crate) fn start(port: u16, actors: usize, mark: Option<(&str, u64)>) -> Self {
         const CLIENTS: usize = 4;
         let counts: Arc<Vec<_>> = Arc::new((0..actors).map(|_| AtomicI64::new(0)).collect());
         let calls = Arc::new(AtomicU64::new(0));
@@ -89,7 +89,7 @@ impl Counting {
     }
 
     /// Lets the clients go, and holds every count against what was acknowledged.
-    fn end(self, port: u16) {
+    pub(crate) fn end(self, port: u16) {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.join().unwrap();
@@ -109,7 +109,7 @@ impl Counting {
 }
 
 /// How many actors have which version.
-fn versions(home: &Home) -> BTreeMap<String, usize> {
+pub(crate) fn versions(home: &Home) -> BTreeMap<String, usize> {
     let rows: Vec<ActorRow> = home
         .answer(&["actors", "--limit", "5000", "--json"])
         .unwrap();
@@ -120,12 +120,12 @@ fn versions(home: &Home) -> BTreeMap<String, usize> {
     versions
 }
 
-fn under_way(home: &Home) -> Option<UpgradeStatus> {
+pub(crate) fn under_way(home: &Home) -> Option<UpgradeStatus> {
     home.status().unwrap().upgrade
 }
 
 /// Waits for a state of the upgrade, with a share ahead or none.
-fn reached(home: &Home, state: &str, share: Option<&str>) -> UpgradeStatus {
+pub(crate) fn reached(home: &Home, state: &str, share: Option<&str>) -> UpgradeStatus {
     wait::until(&format!("the upgrade is at {state} {share:?}"), || {
         let upgrade = under_way(home)?;
         let ahead = upgrade.share.map(|share| share.to_string());
@@ -134,12 +134,12 @@ fn reached(home: &Home, state: &str, share: Option<&str>) -> UpgradeStatus {
     .unwrap()
 }
 
-fn flight(home: &Home, id: u64) -> Value {
+pub(crate) fn flight(home: &Home, id: u64) -> Value {
     home.answer(&["history", &id.to_string(), "--json"])
         .unwrap()
 }
 
-fn states(flight: &Value) -> Vec<String> {
+pub(crate) fn states(flight: &Value) -> Vec<String> {
     let transitions = flight["transitions"].as_array().unwrap().iter();
     let state = |it: &Value| {
         let share = it["share"].as_str().unwrap_or_default();
@@ -324,100 +324,6 @@ fn a_plugin_that_says_that_it_is_ill_is_taken_back() {
         "{reason}"
     );
     assert_eq!(summary(port, "a")["count"], 7);
-    home.stop().unwrap();
-}
-
-#[test]
-fn a_paused_upgrade_stands_still_and_its_actors_still_come_over() {
-    let home = home();
-    let port = home.start().unwrap().port;
-    for key in ["a", "b", "c", "d", "e", "f"] {
-        assert_eq!(post(port, key, "add", &json!({ "by": 1 })).0, 200);
-    }
-    let early = home.host(&["upgrade", "pause", "--json"]).unwrap();
-    assert_eq!(
-        early.ends_with(1).unwrap().reason().unwrap(),
-        "nothing_to_pause"
-    );
-    let line = [
-        "upgrade",
-        "0.2.0",
-        "--canary",
-        "50%",
-        "--probation",
-        "300s",
-        "--json",
-    ];
-    let upgrade = home.begin(&line).unwrap();
-    reached(&home, "canary", Some("50%"));
-    let paused: UpgradeStatus = home.answer(&["upgrade", "pause", "--json"]).unwrap();
-    assert!(paused.paused, "{paused:?}");
-    let left = under_way(&home).unwrap().probation_left_s.unwrap();
-    let deadline = Instant::now() + Duration::from_millis(2_100);
-    wait::until("two seconds have passed", || {
-        (Instant::now() >= deadline).then_some(())
-    })
-    .unwrap();
-    let later = under_way(&home).unwrap();
-    assert_eq!(later.probation_left_s, Some(left), "the clock stands still");
-    let shown = home.done(&["status"]).unwrap().stdout;
-    assert!(shown.contains("50% of the actors ahead, paused"), "{shown}");
-    // Said twice, it is said once.
-    home.done(&["upgrade", "pause"]).unwrap();
-    let resumed: UpgradeStatus = home.answer(&["upgrade", "resume", "--json"]).unwrap();
-    assert!(!resumed.paused, "{resumed:?}");
-    home.done(&["upgrade", "pause"]).unwrap();
-    // A commit is the end of a pause, and of the canary.
-    let report: UpgradeReport = home.answer(&["commit", "--json"]).unwrap();
-    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
-    assert!(report.paused_ms >= 2_000, "{report:?}");
-    upgrade.end().unwrap().ends_with(0).unwrap();
-    let flight = flight(&home, 1);
-    let asked = flight["asked"].as_array().unwrap();
-    let asked: Vec<_> = asked
-        .iter()
-        .map(|it| it["what"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        asked,
-        ["upgrade", "pause", "pause", "resume", "pause", "commit"]
-    );
-    assert_eq!(flight["watched"][0]["verdict"], "by_hand");
-    home.stop().unwrap();
-}
-
-#[test]
-fn a_rollback_works_in_a_paused_canary_and_blames_nobody() {
-    let home = home();
-    let port = home.start().unwrap().port;
-    for n in 0..20 {
-        assert_eq!(
-            post(port, &n.to_string(), "add", &json!({ "by": n })).0,
-            200
-        );
-    }
-    let line = [
-        "upgrade",
-        "0.2.0",
-        "--canary",
-        "50%",
-        "--probation",
-        "300s",
-        "--detach",
-        "--json",
-    ];
-    let detached: Value = home.answer(&line).unwrap();
-    assert_eq!(
-        (&detached["to"], &detached["outcome"]),
-        (&json!("0.2.0"), &json!("probation"))
-    );
-    home.done(&["upgrade", "pause"]).unwrap();
-    let report = home.rollback().unwrap();
-    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
-    home.settled().unwrap();
-    assert_eq!(versions(&home), [("0.1.0".to_owned(), 20)].into());
-    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
-    assert_eq!(releases[1]["status"], "unpacked", "{releases}");
     home.stop().unwrap();
 }
 

@@ -32,6 +32,8 @@ mod once;
 #[cfg(test)]
 mod operators;
 #[cfg(test)]
+mod paused;
+#[cfg(test)]
 mod phoenix;
 #[cfg(test)]
 mod postgres;

@@ -172,7 +172,7 @@ async fn a_host_whose_program_has_gone_is_given_up_like_one_that_crashes() {
 async fn a_first_start_without_a_program_is_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let found = found(dir.path(), "");
-    fs::remove_file(found.permanent().unwrap().program()).unwrap();
+    fs::remove_file(found.booting().unwrap().program()).unwrap();
     let kept = Keeper::new(&found, false).keep().await;
     assert_eq!(kept, Ok(EXIT_REFUSED));
 }

@@ -79,6 +79,7 @@ pub mod sealed;
 mod shared;
 mod sqlite;
 pub mod store;
+mod stored;
 mod tails;
 mod timeline;
 mod trouble;

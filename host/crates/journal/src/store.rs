@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_model::{ActorId, Version};
+use host_model::ActorId;
 use thiserror::Error;
 
 use crate::error::StoreError;
@@ -17,6 +17,8 @@ use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, PieceId, Position,
     TimerRow,
 };
+
+pub use crate::stored::{GroupRow, Listed, SnapshotKey, SnapshotRow};
 
 /// Groups that are read at once: some tens of MiB at most.
 pub(crate) const GROUPS_AT_ONCE: usize = 16;
@@ -427,64 +429,6 @@ pub trait Copier {
 
 /// Makes a key and a value of the copy in a file, or says in a sentence why not.
 pub type Describe<'d> = dyn FnMut(&Path) -> Result<(String, Bytes), String> + 'd;
-
-/// A snapshot without its body.
-#[derive(Debug)]
-pub struct SnapshotKey {
-    /// Of its entry.
-    pub position: Position,
-    /// Whose, as the row says.
-    pub actor: String,
-    /// [`Snapshot::seq`](crate::Snapshot::seq), as the row says.
-    pub seq: u64,
-    /// [`Snapshot::version`](crate::Snapshot::version), as the row says.
-    pub version: String,
-}
-
-/// A snapshot as it is stored.
-#[derive(Debug)]
-pub struct SnapshotRow {
-    /// Of its entry.
-    pub position: Position,
-    /// [`Snapshot::seq`](crate::Snapshot::seq).
-    pub seq: u64,
-    /// See [`SealedSnapshot::body`](crate::sealed::SealedSnapshot::body).
-    pub body: Vec<u8>,
-}
-
-/// A group as it is stored.
-#[derive(Debug)]
-pub struct GroupRow {
-    /// Of its first record, or of an entry of its commit before that.
-    pub first: Position,
-    /// Of its last record, or of an entry of its commit behind that.
-    pub last: Position,
-    /// Whether `first` and `last` are those of records; not of a host of schema 2.
-    pub exact: bool,
-    /// Of the owner that wrote it.
-    pub epoch: u64,
-    /// Number of records.
-    pub records: u32,
-    /// Unix milliseconds, UTC.
-    pub time_ms: i64,
-    /// Of the group before.
-    pub prev_hash: Hash,
-    /// Of this group.
-    pub hash: Hash,
-    /// See the module `group`.
-    pub body: Vec<u8>,
-}
-
-/// A known actor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Which.
-    pub id: ActorId,
-    /// Of its last record.
-    pub seq: u64,
-    /// Of its stored state: of its last record, or of a snapshot behind that.
-    pub version: Version,
-}
 
 /// An opened store, ready for a [`Journal`](crate::Journal).
 pub struct Opened {

@@ -1,0 +1,104 @@
+//! An upgrade that an operator has paused.
+
+use std::time::{Duration, Instant};
+
+use e2e::wait;
+use host_model::control::{Outcome, UpgradeReport, UpgradeStatus};
+use serde_json::{Value, json};
+
+use crate::canary::{flight, home, reached, under_way, versions};
+use crate::hostile::post;
+
+#[test]
+fn a_paused_upgrade_stands_still_and_its_actors_still_come_over() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        assert_eq!(post(port, key, "add", &json!({ "by": 1 })).0, 200);
+    }
+    let early = home.host(&["upgrade", "pause", "--json"]).unwrap();
+    assert_eq!(
+        early.ends_with(1).unwrap().reason().unwrap(),
+        "nothing_to_pause"
+    );
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "300s",
+        "--json",
+    ];
+    let upgrade = home.begin(&line).unwrap();
+    reached(&home, "canary", Some("50%"));
+    let paused: UpgradeStatus = home.answer(&["upgrade", "pause", "--json"]).unwrap();
+    assert!(paused.paused, "{paused:?}");
+    let left = under_way(&home).unwrap().probation_left_s.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(2_100);
+    wait::until("two seconds have passed", || {
+        (Instant::now() >= deadline).then_some(())
+    })
+    .unwrap();
+    let later = under_way(&home).unwrap();
+    assert_eq!(later.probation_left_s, Some(left), "the clock stands still");
+    let shown = home.done(&["status"]).unwrap().stdout;
+    assert!(shown.contains("50% of the actors ahead, paused"), "{shown}");
+    // Said twice, it is said once.
+    home.done(&["upgrade", "pause"]).unwrap();
+    let resumed: UpgradeStatus = home.answer(&["upgrade", "resume", "--json"]).unwrap();
+    assert!(!resumed.paused, "{resumed:?}");
+    home.done(&["upgrade", "pause"]).unwrap();
+    // A commit is the end of a pause, and of the canary.
+    let report: UpgradeReport = home.answer(&["commit", "--json"]).unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    assert!(report.paused_ms >= 2_000, "{report:?}");
+    upgrade.end().unwrap().ends_with(0).unwrap();
+    let flight = flight(&home, 1);
+    let asked = flight["asked"].as_array().unwrap();
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|it| it["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        asked,
+        ["upgrade", "pause", "pause", "resume", "pause", "commit"]
+    );
+    assert_eq!(flight["watched"][0]["verdict"], "by_hand");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_rollback_works_in_a_paused_canary_and_blames_nobody() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for n in 0..20 {
+        assert_eq!(
+            post(port, &n.to_string(), "add", &json!({ "by": n })).0,
+            200
+        );
+    }
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--canary",
+        "50%",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ];
+    let detached: Value = home.answer(&line).unwrap();
+    assert_eq!(
+        (&detached["to"], &detached["outcome"]),
+        (&json!("0.2.0"), &json!("probation"))
+    );
+    home.done(&["upgrade", "pause"]).unwrap();
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    home.settled().unwrap();
+    assert_eq!(versions(&home), [("0.1.0".to_owned(), 20)].into());
+    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
+    assert_eq!(releases[1]["status"], "unpacked", "{releases}");
+    home.stop().unwrap();
+}
