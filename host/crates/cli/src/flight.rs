@@ -178,6 +178,8 @@ mod tests {
                 from: v(1),
                 to: v(2),
                 plugins: Vec::new(),
+                steps: Vec::new(),
+                back: Vec::new(),
                 reversible: true,
                 probation_s: 60,
             },
@@ -215,11 +217,13 @@ mod tests {
                 actors_migrated: 1,
                 pause_us: Default::default(),
                 rehearsal: None,
+                config: Vec::new(),
                 duration_ms: 1_234,
                 ended_ms: 1_700_000_000_000,
                 paused_ms: 0,
                 remark: None,
                 reason: Some("too many faults".to_owned()),
+                way_back: Box::default(),
             }),
         };
         let shown = flight(&record);

@@ -202,6 +202,8 @@ mod tests {
             state: StateChange::Up,
             reversible: true,
             timeout_ms,
+            suspend: false,
+            restart: false,
         };
         let plugin = |plugin: &str, change| PluginPlan {
             plugin: plugin.to_owned(),
@@ -220,6 +222,8 @@ mod tests {
                 plugin("moved", moved),
                 plugin("kept", Change::Keep { version: v(7) }),
             ],
+            steps: Vec::new(),
+            back: Vec::new(),
             reversible: true,
             probation_s: 60,
         }

@@ -39,7 +39,8 @@ impl Store for Gated {
     fn append(&mut self, group: &Group<'_>) -> Result<(), AppendError> {
         let part = group.entries.iter().find_map(|entry| {
             let whole = entry.sealed.snapshot.as_ref().and_then(|it| it.pieces);
-            let piece = entry.sealed.rows.piece.as_ref();
+            let rest = entry.sealed.rest.as_ref();
+            let piece = rest.and_then(|rest| rest.rows.piece.as_ref());
             let piece = piece.map(|piece| Part::Piece(piece.index));
             piece.or(whole.map(|_| Part::Whole))
         });

@@ -1,6 +1,6 @@
 //! Golden texts.
 
-use host_model::control::{ActorCounts, Quantiles, Readiness, SlowHandler};
+use host_model::control::{ActorCounts, Quantiles, Readiness, SlowHandler, WayBack};
 use host_model::plan::{Action, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo};
 use host_model::{ActorId, Version};
 
@@ -121,6 +121,7 @@ fn a_canary_that_an_operator_has_paused() {
             remark: Some("too few calls".to_owned()),
             busy: vec![busy],
             reason: None,
+            way_back: WayBack::default(),
         }),
         ..sample()
     });

@@ -14,6 +14,8 @@ fn tally(is_sample: bool) -> Tally {
         steps: vec![to.clone()],
     };
     let plan = Plan {
+        steps: Vec::new(),
+        back: Vec::new(),
         from,
         to,
         plugins: Vec::new(),
