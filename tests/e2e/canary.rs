@@ -158,6 +158,7 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
     let line = [
         "upgrade",
         "0.2.0",
+        "--no-rehearsal",
         "--canary",
         "10%",
         "--ramp",
@@ -223,7 +224,14 @@ fn taken_back(canary: bool, what: &str, ms: u64, words: &[&str]) {
     let port = home.start().unwrap().port;
     // So many that none of them is asked often enough to be set aside.
     let load = Counting::start(port, 2_000, Some((what, ms)));
-    let mut line = vec!["upgrade", "0.2.0", "--probation", "120s", "--json"];
+    let mut line = vec![
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--probation",
+        "120s",
+        "--json",
+    ];
     if canary {
         line.extend(["--canary", "20%"]);
     }
@@ -239,7 +247,9 @@ fn taken_back(canary: bool, what: &str, ms: u64, words: &[&str]) {
     load.end(port);
     let releases: Value = home.answer(&["releases", "--json"]).unwrap();
     assert_eq!(releases[1]["status"], "failed", "{releases}");
-    let again = home.host(&["upgrade", "0.2.0", "--json"]).unwrap();
+    let again = home
+        .host(&["upgrade", "0.2.0", "--no-rehearsal", "--json"])
+        .unwrap();
     assert_eq!(
         again.ends_with(1).unwrap().reason().unwrap(),
         "failed_before"
@@ -313,7 +323,14 @@ fn a_plugin_that_says_that_it_is_ill_is_taken_back() {
     let port = home.start().unwrap().port;
     assert_eq!(post(port, "a", "add", &json!({ "by": 7 })).0, 200);
     let upgrade = home
-        .begin(&["upgrade", "0.2.0", "--probation", "300s", "--json"])
+        .begin(&[
+            "upgrade",
+            "0.2.0",
+            "--no-rehearsal",
+            "--probation",
+            "300s",
+            "--json",
+        ])
         .unwrap();
     reached(&home, "probation", None);
     assert_eq!(post(port, "a", "fall_ill", &json!({})).0, 200);
@@ -333,7 +350,14 @@ fn a_host_that_nobody_calls_commits_late_and_says_so() {
     let port = home.start().unwrap().port;
     assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
     let began = Instant::now();
-    let line = ["upgrade", "0.2.0", "--probation", "2s", "--json"];
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--probation",
+        "2s",
+        "--json",
+    ];
     let report: UpgradeReport = home.answer(&line).unwrap();
     assert_eq!(report.outcome, Outcome::Committed);
     assert!(
@@ -374,6 +398,7 @@ fn a_canary_that_sees_too_little_asks_for_a_decision() {
     let line = [
         "upgrade",
         "0.2.0",
+        "--no-rehearsal",
         "--canary",
         "50%",
         "--probation",
@@ -403,7 +428,14 @@ fn an_actor_that_is_busy_is_named_and_comes_over_when_it_is_at_rest() {
     assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
     assert_eq!(post(port, "busy", "add", &json!({ "by": 7 })).0, 200);
     let sleeping = thread::spawn(move || post(port, "busy", "sleep", &json!({ "ms": 6_000 })));
-    let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--probation",
+        "0s",
+        "--json",
+    ];
     let upgrade = home.begin(&line).unwrap();
     let busy = wait::until("the busy actor is named", || {
         let busy = under_way(&home)?.busy;
@@ -430,7 +462,14 @@ fn a_ramp_that_does_not_grow_is_refused_before_anything_is_done() {
     let home = home();
     home.start().unwrap();
     let line = [
-        "upgrade", "0.2.0", "--canary", "50%", "--ramp", "25%", "--json",
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--canary",
+        "50%",
+        "--ramp",
+        "25%",
+        "--json",
     ];
     let refused = home.host(&line).unwrap().ends_with(1).unwrap();
     assert_eq!(refused.reason().unwrap(), "bad_ramp");

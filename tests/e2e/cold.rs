@@ -37,6 +37,8 @@ impl Container {
             shelf,
         };
         container.moves("0.2.0", &container.image(), &container.shelf());
+        // An image has one release.
+        fs::remove_dir_all(container.image().join("0.3.0")).unwrap();
         let port = container.home.start().unwrap().port;
         for n in 0..ACTORS {
             let (status, answer) = post(port, &n.to_string(), "add", &json!({ "by": n }));

@@ -76,7 +76,16 @@ fn a_releases_settings_take_effect_with_it_and_go_back_with_it() {
     assert!(!shown.contains("nobody-sees-this"), "{shown}");
 
     assert!(!turns_away(port, "before"));
-    home.detach("0.2.0").unwrap();
+    // The commands that take their time would take it in a rehearsal, too.
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--probation",
+        "300s",
+        "--no-rehearsal",
+        "--detach",
+    ];
+    let _: Value = home.answer(&[&line[..], &["--json"]].concat()).unwrap();
     assert!(turns_away(port, "during"));
     let before = infos(&home);
     let back: Value = home.answer(&["rollback", "--json"]).unwrap();
@@ -87,7 +96,7 @@ fn a_releases_settings_take_effect_with_it_and_go_back_with_it() {
     })
     .unwrap();
 
-    let report = home.upgrade("0.2.0").unwrap();
+    let report = home.upgrade_unrehearsed("0.2.0").unwrap();
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
     assert_eq!(report.config.len(), 4, "{report:?}");
     // What had to wait for a restart is there after one.
@@ -113,7 +122,14 @@ fn a_configuration_that_is_wrong_refuses_the_upgrade_and_keeps_the_old_one() {
         ("rust_log = \"host=loud=er\"\n", "RUST_LOG"),
     ] {
         write(&home, "host.toml", text);
-        let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+        let line = [
+            "upgrade",
+            "0.2.0",
+            "--no-rehearsal",
+            "--probation",
+            "0s",
+            "--json",
+        ];
         let ran = home.host(&line).unwrap().ends_with(1).unwrap();
         let report: Value = ran.json().unwrap();
         let reason = report["reason"].as_str().unwrap();

@@ -174,7 +174,7 @@ fn after_the_commit_who_cannot_go_down_goes_back_by_its_commands_or_is_set_aside
     home.stop().unwrap();
     let port = home.start().unwrap().port;
     assert_eq!(summary(port, "6")["count"], 107);
-    home.upgrade("0.2.0").unwrap();
+    home.upgrade_unrehearsed("0.2.0").unwrap();
     home.done(&["quarantine", "release", "faulty:7"]).unwrap();
     assert_eq!(summary(port, "7")["notes"], json!(["only here"]));
     assert_eq!(summary(port, "6")["count"], 107);

@@ -24,6 +24,7 @@ fn a_paused_upgrade_stands_still_and_its_actors_still_come_over() {
     let line = [
         "upgrade",
         "0.2.0",
+        "--no-rehearsal",
         "--canary",
         "50%",
         "--probation",
@@ -81,6 +82,7 @@ fn a_rollback_works_in_a_paused_canary_and_blames_nobody() {
     let line = [
         "upgrade",
         "0.2.0",
+        "--no-rehearsal",
         "--canary",
         "50%",
         "--probation",

@@ -70,7 +70,7 @@ fn an_actor_that_is_busy_for_8_s_comes_over_afterwards() {
     let home = home();
     let port = running(&home);
     let sleeper = busy(&home, port, "busy", 8_000);
-    let report = home.upgrade("0.2.0").unwrap();
+    let report = home.upgrade_unrehearsed("0.2.0").unwrap();
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
     assert_eq!(report.actors_migrated, OTHERS.cast_unsigned() + 1);
     assert!(report.duration_ms > 3_000, "{report:?}");
@@ -87,7 +87,15 @@ fn old_code_that_is_busy_past_the_deadline_rolls_back_and_is_not_waited_for() {
     let port = running(&home);
     let sleeper = busy(&home, port, "busy", 25_000);
     let began = Instant::now();
-    let line = ["upgrade", "0.2.0", "--probation", "0s", "--deadline", "2s"];
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--probation",
+        "0s",
+        "--deadline",
+        "2s",
+    ];
     let ran = home.host(&[&line[..], &["--json"]].concat()).unwrap();
     let report: Value = ran.ends_with(4).unwrap().json().unwrap();
     assert!(began.elapsed() < Duration::from_secs(20), "{report}");
@@ -102,7 +110,7 @@ fn old_code_that_is_busy_past_the_deadline_rolls_back_and_is_not_waited_for() {
         home.status().unwrap().slow.is_empty().then_some(())
     })
     .unwrap();
-    let report = home.upgrade("0.2.0").unwrap();
+    let report = home.upgrade_unrehearsed("0.2.0").unwrap();
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
     all_are(port, "0.2.0");
     home.stop().unwrap();
@@ -116,6 +124,7 @@ fn new_code_that_never_returns_is_contained_by_a_restart_into_the_old_release() 
     let line = [
         "upgrade",
         "0.2.0",
+        "--no-rehearsal",
         "--probation",
         "300s",
         "--deadline",
@@ -149,7 +158,15 @@ fn a_migration_that_never_returns_is_contained_and_its_actor_whole() {
     let pid = home.host_pid().unwrap();
     let trouble = json!({ "what": "up_slow", "ms": FOR_EVER_MS });
     assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
-    let line = ["upgrade", "0.2.0", "--probation", "0s", "--deadline", "2s"];
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--probation",
+        "0s",
+        "--deadline",
+        "2s",
+    ];
     let ran = home.host(&[&line[..], &["--json"]].concat()).unwrap();
     let report: Value = ran.ends_with(4).unwrap().json().unwrap();
     let reason = report["reason"].as_str().unwrap();
@@ -174,6 +191,7 @@ fn a_way_back_that_never_returns_costs_one_restart_and_sets_its_actor_aside() {
     let line = [
         "upgrade",
         "0.2.0",
+        "--no-rehearsal",
         "--probation",
         "300s",
         "--deadline",

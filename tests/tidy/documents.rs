@@ -63,7 +63,7 @@ fn every_reason_is_described() {
     let file = "host/crates/actors/src/message.rs";
     let calls = part(file, "pub fn reason(&self)", "    }");
     let mut findings = missing("docs/protocol.md", &quoted(&calls));
-    let file = "host/crates/upgrade/src/engine.rs";
+    let file = "host/crates/upgrade/src/refused.rs";
     let upgrades = part(file, "pub fn reason(&self)", "    }");
     findings.extend(missing("docs/control-api.md", &quoted(&upgrades)));
     none(&findings, "describe it");

@@ -15,6 +15,7 @@ fn hold(name: &str, found: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let file = folder.join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
         return std::fs::write(&file, found).unwrap();
     }
     let wanted = std::fs::read_to_string(&file).unwrap_or_default();

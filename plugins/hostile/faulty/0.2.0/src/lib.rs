@@ -103,14 +103,21 @@ impl Plugin for Faulty {
 
     fn query(&self, _cx: &Cx<'_>, query: Query) -> Result<Reply, Rejection> {
         match query {
-            Query::Summary {} => Ok(Reply::json(&json!({
-                "count": self.old.count,
-                "ticks": self.old.ticks,
-                "bytes": self.old.padding.len(),
-                "notes": self.notes,
-                "hooks": hook::ran(),
-                "version": Self::VERSION,
-            }))),
+            Query::Summary {} => {
+                let mut summary = json!({
+                    "count": self.old.count,
+                    "ticks": self.old.ticks,
+                    "bytes": self.old.padding.len(),
+                    "notes": self.notes,
+                    "version": Self::VERSION,
+                });
+                // Where none has run it says what 0.1.0 says.
+                let hooks = hook::ran();
+                if !hooks.is_empty() {
+                    summary["hooks"] = json!(hooks);
+                }
+                Ok(Reply::json(&summary))
+            }
         }
     }
 
