@@ -13,7 +13,14 @@ const BOTH: [(&str, &str); 2] = [
     ("0.2.0", "plugins/hostile/faulty/0.2.0"),
 ];
 
-const UPGRADE: [&str; 5] = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
+const UPGRADE: [&str; 6] = [
+    "upgrade",
+    "0.2.0",
+    "--no-rehearsal",
+    "--probation",
+    "0s",
+    "--json",
+];
 
 /// An appup of faulty 0.2.0 with these ways.
 fn appup(up: &str, down: &str) -> String {
@@ -66,11 +73,11 @@ fn hooks_run_around_the_switch_both_ways_and_the_plan_says_so() {
     let wanted = "verify rehearse stage run suspend switch resume sweep run watch commit";
     assert_eq!(steps.join(" "), wanted);
 
-    home.upgrade("0.2.0").unwrap();
+    home.upgrade_unrehearsed("0.2.0").unwrap();
     assert_eq!(summary(port, "k")["hooks"], json!(["a", "b"]));
     home.rollback().unwrap();
     assert_eq!(summary(port, "k")["version"], "0.1.0");
-    home.upgrade("0.2.0").unwrap();
+    home.upgrade_unrehearsed("0.2.0").unwrap();
     let found = summary(port, "k");
     assert_eq!(found["hooks"], json!(["a", "b", "c", "d", "a", "b"]));
     assert_eq!(found["count"], 1);
@@ -159,6 +166,7 @@ fn a_hook_that_fails_behind_the_switch_brings_everyone_back() {
         .host(&[
             "upgrade",
             "0.2.0",
+            "--no-rehearsal",
             "--retry-failed",
             "--probation",
             "0s",

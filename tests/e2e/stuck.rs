@@ -60,7 +60,7 @@ fn status_of(home: &Home, release: &str) -> String {
 }
 
 fn last_reason(home: &Home) -> String {
-    let history: Vec<Value> = home.answer(&["history", "1", "--json"]).unwrap();
+    let history: Vec<Value> = home.answer(&["history", "--limit", "1", "--json"]).unwrap();
     assert_eq!(history[0]["outcome"], "rolled_back", "{history:?}");
     history[0]["reason"].as_str().unwrap().to_owned()
 }

@@ -145,8 +145,9 @@ fn ended(report: UpgradeReport) -> Result<Came, String> {
     let reason = report.reason.unwrap_or_default();
     match report.outcome {
         Outcome::Committed | Outcome::Probation => Ok(Came::Over),
-        Outcome::RolledBack => Ok(Came::Back(reason)),
-        Outcome::Refused | Outcome::Failed | Outcome::Stuck => Err(reason),
+        // Some cannot come over: found on the way, or by the rehearsal before it.
+        Outcome::RolledBack | Outcome::Refused => Ok(Came::Back(reason)),
+        Outcome::Failed | Outcome::Stuck => Err(reason),
     }
 }
 
@@ -181,6 +182,7 @@ pub(super) async fn settle(
             Ok(Came::Back(why)) if *boot.why == Why::Own => {
                 tracing::error!(release = %boot.release, why,
                     "the home's own release did not come over; the permanent one boots");
+                upgrader.mark_failed(boot.release, &why).await?;
                 home.give_own_up()?;
                 return Ok(Some(exit::AGAIN));
             }

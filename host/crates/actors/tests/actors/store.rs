@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use host_actors::{Answer, CallError, Limits};
 use host_journal::store::{AppendError, Group, Store};
@@ -268,12 +269,14 @@ async fn an_answer_that_nobody_waits_for_is_not_held() {
         let actors = Arc::clone(&host.0);
         tokio::spawn(async move { actors.call(request("faulty:a", event, payload)).await })
     };
-    let slow = asked("sleep", json!({ "ms": 500 }));
+    let slow = asked("sleep", json!({ "ms": 1_500 }));
     // Nothing waits for the store yet: who is not answered at once waits for the handler.
     until("it is busy", || async {
-        ask_and_go(&host, "summary", Value::Null).await.is_none()
+        let running = host.0.running(Duration::ZERO);
+        running.iter().any(|run| run.event == "sleep")
     })
     .await;
+    assert_eq!(undurable_bytes(&host), 0);
     for _ in 0..40 {
         assert_eq!(ask_and_go(&host, "summary", Value::Null).await, None);
     }
