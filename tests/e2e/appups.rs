@@ -117,7 +117,8 @@ fn a_hook_that_fails_before_the_switch_cancels_and_takes_back_what_ran() {
     }
     // Nothing stands in the way of one that goes well, and each has taken itself back.
     lay_new(&home, &appup(&up(r#"{ run = "second" }"#), down)).unwrap();
-    home.upgrade_again("0.2.0").unwrap();
+    let again: Vec<&str> = UPGRADE.into_iter().chain(["--retry-failed"]).collect();
+    home.host(&again).unwrap().ends_with(0).unwrap();
     let found = summary(port, "k");
     let ran: Vec<&str> = found["hooks"]
         .as_array()
@@ -204,7 +205,7 @@ fn a_busy_actor_ends_a_suspension_that_waits_for_too_little_and_queues_none_for_
     let home = home(&suspend(200), r#"{ update = "state" }"#);
     let port = home.start().unwrap().port;
     add(port, "k");
-    let asleep = thread::spawn(move || post(port, "slow", "sleep", &json!({ "ms": 12_000 })));
+    let asleep = thread::spawn(move || post(port, "slow", "sleep", &json!({ "ms": 8_500 })));
     wait::until("the handler is inside", || {
         let status: Value = home.answer(&["status", "--json"]).ok()?;
         let slow = status["slow"].as_array()?;

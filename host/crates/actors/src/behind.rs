@@ -18,7 +18,7 @@ impl Actors {
             let slot = self.slots.get(&running.actor);
             reign.is_called(&running.actor) && slot.is_some_and(|slot| self.is_behind(&slot))
         });
-        busy.sort_by(|a, b| b.for_.cmp(&a.for_));
+        busy.sort_by_key(|run| std::cmp::Reverse(run.for_));
         busy.truncate(most);
         busy
     }

@@ -161,7 +161,7 @@ mod tests {
             let hash = hash_of(&actor);
             let seq_of = |tail: Tail| tail.seq;
             // Grows in the first half, shrinks in the second.
-            if ((random >> 33) % 4 == 0) == (seq < 10_000) {
+            if (random >> 33).is_multiple_of(4) == (seq < 10_000) {
                 let taken = tails.take(hash, &actor, hash_of).map(seq_of);
                 assert_eq!(taken, wanted.remove(&actor));
             } else {

@@ -91,8 +91,8 @@ impl Flight {
     }
 
     /// What a rehearsal has found, if there was one.
-    pub(crate) fn rehearsal(&self) -> Option<&Box<RehearsalReport>> {
-        self.rehearsal.as_ref()
+    pub(crate) fn rehearsal(&self) -> Option<&RehearsalReport> {
+        self.rehearsal.as_deref()
     }
 
     /// It as it is shown.

@@ -323,7 +323,7 @@ impl Run {
             rollback: self.upgrade.rollback,
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
-            rehearsal: self.flight.rehearsal().cloned(),
+            rehearsal: self.flight.rehearsal().cloned().map(Box::new),
             config: self.config.clone(),
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
