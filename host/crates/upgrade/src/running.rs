@@ -231,7 +231,7 @@ impl Running {
             match &*state {
                 State::Canary { .. } | State::Switching | State::Probation { .. }
                     if !self.rollback => {}
-                State::Planned | State::Verified | State::Staged => {
+                State::Planned | State::Verified | State::Rehearsed | State::Staged => {
                     return Err(RefusedUpgrade::TooEarly {
                         state: state_name,
                         wish,
