@@ -90,7 +90,7 @@ impl Actors {
                 }
                 self.audience.switched(&slot.id, &release, &plugin);
                 if errand.is_some_and(|errand| errand.back_to_sleep) {
-                    self.leave(&slot, position);
+                    self.stopped(&slot, position);
                 }
             }
             Token::Asleep(slot, _share) => drop(self.leave(&slot, position)),
