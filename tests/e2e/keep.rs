@@ -71,6 +71,9 @@ fn the_trail_is_proven_and_read_by_name_running_and_stopped() {
         (&events[3]["seq"], &events[3]["version"]),
         (&json!(4), &json!("0.1.0"))
     );
+    let broadcast = &events[3]["effects"][0]["broadcast"];
+    assert_eq!(broadcast["event"], "donation_received", "{}", events[3]);
+    assert_eq!(broadcast["payload"]["total"], "15.00");
     assert!(exported(&home, &["--since", "2999-01-01"]).is_empty());
 
     let csv = [

@@ -84,7 +84,8 @@ impl Actors {
                 Ok(match verdict {
                     Verdict::Rejected(rejection) => Err(CallError::Rejected(rejection)),
                     Verdict::Accepted(accepted) => {
-                        let effects = self.sort(&id, live, &command, accepted.effects)?;
+                        let mut effects = self.sort(&id, live, &command, accepted.effects)?;
+                        effects.json = accepted.effects_json;
                         Ok((accepted.event, accepted.reply, effects))
                     }
                 })
@@ -145,6 +146,7 @@ impl Actors {
             event,
             principal: command.principal,
             idempotency_key,
+            effects: effects.json,
         };
         live.lengthen_tail(&record);
         let due = TAIL_BYTES_MIN.max(usize::try_from(live.snapshot_bytes).unwrap_or(usize::MAX));

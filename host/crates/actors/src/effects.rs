@@ -22,6 +22,8 @@ pub(crate) struct Effects {
     pub(crate) timer_ms: Option<i64>,
     /// Whether the actor wants to leave memory.
     pub(crate) stop: bool,
+    /// All of them as the plugin wrote them, for the record.
+    pub(crate) json: Bytes,
 }
 
 impl Actors {

@@ -62,7 +62,7 @@ impl Live {
 
     /// Counts a record that stands behind the last snapshot.
     pub(crate) fn lengthen_tail(&mut self, record: &Record) {
-        let bytes = record.payload.len() + record.event.len() + RECORD_BYTES;
+        let bytes = record.payload.len() + record.event.len() + record.effects.len() + RECORD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.tail_bytes = self.tail_bytes.saturating_add(bytes);
     }

@@ -204,6 +204,7 @@ mod tests {
                     event: "{}".into(),
                     principal: String::new(),
                     idempotency_key: None,
+                    effects: bytes::Bytes::new(),
                 }),
                 ..Rows::default()
             });

@@ -24,10 +24,11 @@ const DEPTH_MAX: usize = 8;
 
 /// The columns before and behind those of the fields.
 const BEFORE: [&str; 4] = ["time", "actor", "seq", "event"];
-const BEHIND: [&str; 6] = [
+const BEHIND: [&str; 7] = [
     "command",
     "principal",
     "idempotency_key",
+    "effects",
     "version",
     "position",
     "hash",
@@ -100,6 +101,8 @@ struct Line<'a> {
     command: &'a str,
     principal: &'a str,
     idempotency_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effects: Option<&'a RawValue>,
     version: String,
     position: u64,
     hash: String,
@@ -124,6 +127,7 @@ fn json(trail: Trail<'_>, query: &ExportQuery, out: &mut dyn Write) -> Result<u6
                 command: &record.command,
                 principal: &record.principal,
                 idempotency_key: record.idempotency_key.as_deref(),
+                effects: serde_json::from_slice(&record.effects).ok(),
                 version: record.version.to_string(),
                 position: position.0,
                 hash: hex::encode(hash),
@@ -232,6 +236,7 @@ impl Columns {
             record.command.clone(),
             record.principal.clone(),
             record.idempotency_key.clone().unwrap_or_default(),
+            String::from_utf8_lossy(&record.effects).into_owned(),
             record.version.to_string(),
             position.0.to_string(),
             hex::encode(hash),

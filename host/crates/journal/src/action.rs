@@ -83,6 +83,7 @@ impl Action {
             event: Bytes::from(json!({ &self.name: said }).to_string()),
             principal: self.principal.clone(),
             idempotency_key: None,
+            effects: Bytes::new(),
         }
     }
 }

@@ -18,8 +18,9 @@
 //! All numbers are little-endian. A group is bounded by
 //! [`GROUP_BYTES_MAX`](host_model::limits::GROUP_BYTES_MAX) plus one entry. The
 //! records are not read here: who walks back along `prev` decodes only those it
-//! wants. A record grows by fields at its end with a default, which MessagePack
-//! arrays allow; any other change raises the format version.
+//! wants. A record grows by fields at its end: one that lacks them has a default, and an
+//! older host passes over those it does not know. Any other change raises the format
+//! version.
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;

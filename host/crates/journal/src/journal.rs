@@ -50,6 +50,7 @@ pub struct Options {
 ///     event: "{}".into(),
 ///     principal: String::new(),
 ///     idempotency_key: None,
+///     effects: Bytes::new(),
 /// };
 /// let position = journal.append(Entry {
 ///     incarnation: journal.incarnation(),

@@ -28,6 +28,11 @@ pub struct Record {
     pub principal: String,
     /// The key under which a repetition is known, if it has one.
     pub idempotency_key: Option<String>,
+    /// What followed from it beyond the actor (broadcasts, casts, timers, webhooks): a JSON
+    /// array as the plugin wrote it, each a [`host_model::effect::Effect`]; empty where
+    /// nothing followed. So the chain proves what left, too.
+    #[serde(default)]
+    pub effects: Bytes,
 }
 
 /// An actor's state at a moment.

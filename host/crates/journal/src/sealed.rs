@@ -1,9 +1,14 @@
 //! An entry made ready for the store on its caller's thread: the writer is one
 //! thread for all actors, and encodes nothing.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use bytes::Bytes;
 use host_model::{ActorId, Version};
-use serde::Serialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{OutboxChange, Position, Record, Rows, Snapshot, Whole};
 
@@ -194,7 +199,34 @@ impl SealedSnapshot {
 ///
 /// What is wrong with the bytes, in words.
 pub fn open_record(bytes: &[u8]) -> Result<Record, String> {
-    rmp_serde::from_slice(bytes).map_err(|error| format!("it is no record: {error}"))
+    rmp_serde::from_slice(bytes)
+        .map(|Leading(record)| record)
+        .map_err(|error| format!("it is no record: {error}"))
+}
+
+/// The first fields of an array. What a newer host has added behind them is passed over.
+struct Leading<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Leading<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Leading<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an array of fields")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+                let leading = T::deserialize(SeqAccessDeserializer::new(&mut fields))?;
+                while fields.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Leading(leading))
+            }
+        }
+
+        deserializer.deserialize_seq(Fields(PhantomData))
+    }
 }
 
 /// Reads a snapshot's body back.

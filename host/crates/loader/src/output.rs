@@ -76,6 +76,19 @@ impl Output {
         effects.map(|(_, bytes)| bytes.as_slice())
     }
 
+    /// The effects as one JSON array; nothing where there are none.
+    pub(crate) fn effects_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        for effect in self.effects() {
+            json.push(if json.is_empty() { b'[' } else { b',' });
+            json.extend_from_slice(effect);
+        }
+        if !json.is_empty() {
+            json.push(b']');
+        }
+        json
+    }
+
     /// The fault, if one was reported.
     pub(crate) fn take_fault(&mut self) -> Option<Box<Broken>> {
         self.rest.as_mut()?.fault.take()

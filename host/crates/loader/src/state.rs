@@ -52,6 +52,8 @@ pub struct Accepted {
     pub event: Option<Bytes>,
     /// What follows from it beyond the actor.
     pub effects: Vec<Effect>,
+    /// The same as the plugin wrote it, a JSON array; empty where nothing follows.
+    pub effects_json: Bytes,
     /// For the caller.
     pub reply: Bytes,
 }
@@ -188,6 +190,7 @@ impl<O: AsRef<Plugin>> State<O> {
         Ok(Verdict::Accepted(Accepted {
             event: out.take(Part::EVENT).map(Bytes::from),
             effects,
+            effects_json: out.effects_json().into(),
             reply: reply.into(),
         }))
     }

@@ -156,6 +156,7 @@ fn record(actor: &str, event: &'static str) -> Rows {
             event: event.into(),
             principal: String::new(),
             idempotency_key: None,
+            effects: bytes::Bytes::new(),
         }),
         ..Rows::default()
     }

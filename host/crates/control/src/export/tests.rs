@@ -21,6 +21,7 @@ fn journal(events: &[(&str, &str)]) -> (TempDir, Journal<()>) {
             event: (*event).to_owned().into(),
             principal: "treasurer".to_owned(),
             idempotency_key: Some("gift-1".to_owned()),
+            effects: EFFECTS.into(),
         };
         let rows = Rows {
             record: Some(record),
@@ -51,6 +52,8 @@ fn query(format: ExportFormat) -> ExportQuery {
         format,
     }
 }
+
+const EFFECTS: &str = r#"[{"cancel_timer":{"name":"close"}}]"#;
 
 const EVENTS: [(&str, &str); 4] = [
     (
@@ -92,6 +95,7 @@ fn a_line_of_json_has_the_events_name_and_fields_as_they_were_written() {
         (&first["principal"], &first["version"]),
         (&json!("treasurer"), &json!("0.1.0"))
     );
+    assert_eq!(first["effects"][0]["cancel_timer"]["name"], "close");
     assert_eq!(
         (&first["position"], first["hash"].as_str().map(str::len)),
         (&json!(1), Some(64))
@@ -127,6 +131,7 @@ fn csv_has_a_column_for_each_field_and_is_read_back_as_it_was() {
             "command",
             "principal",
             "idempotency_key",
+            "effects",
             "version",
             "position",
             "hash"
@@ -155,6 +160,7 @@ fn csv_has_a_column_for_each_field_and_is_read_back_as_it_was() {
         (cell(3, "value"), cell(3, "amount")),
         ("asset-1".into(), String::new())
     );
+    assert_eq!(cell(0, "effects"), EFFECTS);
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(crate) fn record(caller: &Caller) -> Record {
         event: EVENT.into(),
         principal: String::new(),
         idempotency_key: None,
+        effects: bytes::Bytes::new(),
     }
 }
 

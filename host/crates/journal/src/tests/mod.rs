@@ -120,6 +120,7 @@ fn record(actor: &ActorId, seq: u64) -> Record {
         event: Bytes::from(format!(r#"{{"receipt":{seq}}}"#)),
         principal: "treasurer".into(),
         idempotency_key: seq.is_multiple_of(2).then(|| format!("gift-{seq}")),
+        effects: Bytes::new(),
     }
 }
 

@@ -114,3 +114,22 @@ fn every_truncation_of_a_record_is_refused() {
         assert!(open_record(&bytes[..len]).is_err(), "cut to {len}");
     }
 }
+
+/// The number of fields stands in the first byte of so short an array.
+#[test]
+fn a_record_of_an_older_and_of_a_newer_host_is_opened() {
+    let mut record = record(&actor("ali"), 7);
+    record.effects = Bytes::from_static(b"[]");
+    let sealed = Sealed::new(of_record(record.clone())).record.unwrap();
+    let fields = sealed.bytes[0];
+    let last = rmp_serde::to_vec(&record.effects).unwrap();
+
+    let mut older = sealed.bytes.clone();
+    older[0] = fields - 1;
+    older.truncate(older.len() - last.len());
+    let newer = [&[fields + 1], &sealed.bytes[1..], b"\xa3new"].concat();
+
+    assert_eq!(open_record(&newer).unwrap(), record);
+    record.effects = Bytes::new();
+    assert_eq!(open_record(&older).unwrap(), record);
+}
