@@ -3,8 +3,11 @@
 //! A start boots the permanent release, but for two cases. The home's **own release** (see
 //! [`Home::own_release`]) is another one than last came up here: whoever laid that home
 //! out, as a new container image on an old volume, wants it. And a release that has
-//! **never come up** after it was made permanent or found to be the home's own, though it was tried [`ATTEMPTS_MAX`] times: then the
-//! one before it boots, where a way leads back.
+//! **never come up** after it was made permanent or found to be the home's own, though it
+//! was tried [`ATTEMPTS_MAX`] times: then the one before it boots, where a way leads back.
+//!
+//! An attempt is counted before it is made, since a process that dies counts nothing, and
+//! is taken back where it ends by no doing of the release: see [`Attempt`].
 //!
 //! What is decided is decided by [`Boots::choose`], a pure function over what
 //! `data/boots.json` holds. The store has the last word about which release is permanent.
@@ -12,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_journal::files;
 use host_model::Version;
@@ -103,6 +107,75 @@ impl Boots {
     }
 }
 
+/// An attempt to start a release, which is counted. Dropped, it is taken back: a wrong
+/// configuration, a port that is taken or a store that is away says nothing against the
+/// release. It stays counted where the process dies, or the release is to
+/// [`blame`](Self::blame).
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    home: Home,
+    /// None: nothing was counted.
+    release: Option<Version>,
+    blamed: AtomicBool,
+}
+
+impl Attempt {
+    /// The one that whoever has started this program has counted, if any.
+    pub(crate) fn inherited(home: &Home) -> Self {
+        Self {
+            home: home.clone(),
+            release: counted(),
+            blamed: AtomicBool::new(false),
+        }
+    }
+
+    /// Goes on as one to start `release`.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn at(self, release: &Version) -> Result<Self, HomeError> {
+        if self.release.as_ref() == Some(release) {
+            return Ok(self);
+        }
+        self.home.count_attempt_of(release)?;
+        Ok(Self {
+            home: self.home.clone(),
+            release: Some(release.clone()),
+            blamed: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether what ends the start from now on is the release's own doing: its code runs.
+    pub(crate) fn blame(&self, release: bool) {
+        self.blamed.store(release, Ordering::SeqCst);
+    }
+
+    /// Another process goes on with it.
+    pub(crate) fn hand_on(self) {
+        self.blame(true);
+    }
+
+    /// Takes it back, unless the release is to blame.
+    pub(crate) fn end(&self) {
+        let Some(release) = self.release.as_ref() else {
+            return;
+        };
+        if self.blamed.swap(true, Ordering::SeqCst) || std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.home.take_attempt_back(release) {
+            eprintln!("an attempt to start {release} could not be taken back: {error}");
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Home {
     /// The release that a start boots, and why. `counted` is one whose attempt this start
     /// is: it has been counted, and is not over.
@@ -134,8 +207,7 @@ impl Home {
         Ok((self.releases().read(&release)?, why))
     }
 
-    /// Counts an attempt to start `version`, unless whoever has started this program
-    /// has, or it is what came up last.
+    /// Counts an attempt to start `version`, unless whoever has started this program has.
     ///
     /// # Errors
     ///
@@ -147,7 +219,8 @@ impl Home {
         }
     }
 
-    /// As [`Home::count_attempt`], whoever may have counted before.
+    /// As [`Home::count_attempt`], whoever may have counted before. What came up last is
+    /// to blame for nothing.
     ///
     /// # Errors
     ///
@@ -166,7 +239,7 @@ impl Home {
     /// # Errors
     ///
     /// [`HomeError`]
-    pub(crate) fn take_attempt_back(&self, version: &Version) -> Result<(), HomeError> {
+    fn take_attempt_back(&self, version: &Version) -> Result<(), HomeError> {
         let mut boots = self.boots()?;
         match boots.attempts.get_mut(version) {
             Some(attempts) => *attempts = attempts.saturating_sub(1),

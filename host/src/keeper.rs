@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::boots::{COUNTED, counted};
+use crate::boots::{Attempt, COUNTED, counted};
 use crate::exit;
 use crate::launcher::Found;
 use crate::notify::{NOTIFY_SOCKET, READY};
@@ -46,8 +46,8 @@ const KILL_AFTER: Duration = Duration::from_secs(STOP_TIMEOUT.as_secs() + 5);
 struct Ended {
     /// Its exit code; none if a signal ended it.
     code: Option<i32>,
-    /// How long it was ready; none if it never was.
-    ready_for: Option<Duration>,
+    /// Whether it was ready at some time.
+    was_ready: bool,
     /// What the operator had asked for.
     asked: Asked,
     /// When it ended, since the keeper began.
@@ -89,15 +89,15 @@ impl History {
     fn after(&mut self, ended: Ended) -> Next {
         const AGAIN: i32 = exit::AGAIN as i32;
         let first = !self.ever_ready;
-        self.ever_ready |= ended.ready_for.is_some();
+        self.ever_ready |= ended.was_ready;
         match (ended.asked, ended.code) {
             (Asked::Restart, _) => Next::Boot(Duration::ZERO),
             (Asked::Stop, code) => Next::Exit(exit_code(code)),
             (Asked::Run, Some(0)) => Next::Exit(0),
             (Asked::Run, Some(code)) if code == i32::from(EXIT_LOOK) => Next::Exit(EXIT_LOOK),
-            (Asked::Run, Some(AGAIN)) if ended.ready_for.is_some() => Next::Boot(Duration::ZERO),
+            (Asked::Run, Some(AGAIN)) if ended.was_ready => Next::Boot(Duration::ZERO),
             // A host that never came up is told to the operator who waits for it.
-            (Asked::Run, code) if first && ended.ready_for.is_none() && code != Some(AGAIN) => {
+            (Asked::Run, code) if first && !ended.was_ready && code != Some(AGAIN) => {
                 Next::Exit(exit_code(code))
             }
             (Asked::Run, _) => {
@@ -125,6 +125,7 @@ pub(crate) fn run(found: &Found, take_over: bool) -> Result<u8, Failure> {
     // for a group's leader, which a started process is not.
     let _ = rustix::process::setsid();
     let home = &found.home;
+    let attempt = Attempt::inherited(home);
     home.make_folders().map_err(crate::launcher::home_failure)?;
     let _pid = PidFile::take(&home.keeper_pid_file()).map_err(|e| {
         Failure::refused(
@@ -132,6 +133,7 @@ pub(crate) fn run(found: &Found, take_over: bool) -> Result<u8, Failure> {
             format!("keep a host: {:#}", anyhow::Error::from(e)),
         )
     })?;
+    attempt.hand_on();
     // One thread: children are started from it, and it has nothing else to do.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -232,17 +234,13 @@ impl<'a> Keeper<'a> {
             }
         };
         let mut asked = Asked::Run;
-        let mut ready_since = None;
+        let mut was_ready = false;
         // Far away until someone asks for the end.
         let mut kill_at = Instant::now() + Duration::from_secs(365 * 24 * 60 * 60);
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status,
-                ready = hear_ready(&ears.notify) => {
-                    if ready {
-                        ready_since = Some(Instant::now());
-                    }
-                }
+                ready = hear_ready(&ears.notify) => was_ready |= ready,
                 wanted = ears.orders.next() => {
                     if asked == Asked::Run {
                         kill_at = Instant::now() + KILL_AFTER;
@@ -260,10 +258,10 @@ impl<'a> Keeper<'a> {
             }
         };
         // What it said before it ended may be heard behind its end.
-        while ready_since.is_none()
+        while !was_ready
             && let Ok(ready) = timeout(LAST_WORD, hear_ready(&ears.notify)).await
         {
-            ready_since = ready.then(Instant::now);
+            was_ready = ready;
         }
         let status = status.map_err(|e| Failure::look("io", format!("wait for the host: {e}")))?;
         if asked == Asked::Run {
@@ -271,7 +269,7 @@ impl<'a> Keeper<'a> {
         }
         Ok(Ended {
             code: status.code(),
-            ready_for: ready_since.map(|since: Instant| since.elapsed()),
+            was_ready,
             asked,
             at: self.began.elapsed(),
         })
@@ -282,7 +280,7 @@ impl<'a> Keeper<'a> {
     fn not_started(&self) -> Ended {
         Ended {
             code: None,
-            ready_for: None,
+            was_ready: false,
             asked: Asked::Run,
             at: self.began.elapsed(),
         }

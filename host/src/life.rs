@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::boots::counted;
+use crate::boots::{Attempt, counted};
 use crate::home::Home;
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::{PidFile, holder, is_held};
@@ -46,6 +46,7 @@ pub(crate) fn is_foreground() -> bool {
 /// `host serve`: is the host until it ends.
 pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
     heap::bound();
+    let attempt = Attempt::inherited(&found.home);
     let config = found.config()?;
     let (release, why) = found
         .home
@@ -62,13 +63,13 @@ pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
             ),
         )
     })?;
-    found.home.count_attempt(&release).map_err(home_failure)?;
+    let attempt = attempt.at(&release).map_err(home_failure)?;
     let boot = serve::Boot {
         found,
         release: &release,
         why: &why,
     };
-    serve::serve(&boot, config, take_over, notify::ready).map_err(|error| {
+    serve::serve(&boot, attempt, config, take_over, notify::ready).map_err(|error| {
         // A failure that already knows its exit code keeps it.
         let failure = match error.downcast::<Failure>() {
             Ok(failure) => failure,
@@ -104,6 +105,7 @@ pub(crate) async fn start(
     out: &mut Output<'_>,
 ) -> Result<u8, Failure> {
     let home = &found.home;
+    let attempt = Attempt::inherited(home);
     // Here too, so that what is wrong is told at once and not in a log.
     for warning in found.config()?.warnings {
         out.warn(&warning);
@@ -128,13 +130,14 @@ pub(crate) async fn start(
         .stderr(log)
         .spawn()
         .map_err(|e| failed(&program, e))?;
+    attempt.hand_on();
     let status = ready(
         home,
         START_TIMEOUT,
         |_| true,
         || match keeper.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(last_words(home, from, status.code())),
+            Ok(Some(status)) => Err(last_words(home, "start", from, status.code())),
             Err(e) => Err(failed(&program, e)),
         },
     );
@@ -223,7 +226,7 @@ pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, F
         is_new,
         || match is_held(&home.keeper_pid_file()) {
             true => Ok(()),
-            false => Err(last_words(home, from, None)),
+            false => Err(last_words(home, "restart", from, Some(EXIT_LOOK.into()))),
         },
     );
     told(&status.await?, out)
@@ -296,8 +299,9 @@ fn refuse_second(home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why a start failed: what the log says since byte `from`.
-fn last_words(home: &Home, from: u64, code: Option<i32>) -> Failure {
+/// Why a start or restart failed, which ended the keeper with this code: what the log says
+/// since byte `from`.
+fn last_words(home: &Home, attempted: &str, from: u64, code: Option<i32>) -> Failure {
     let lines = logs::tail(&home.log(), from, LAST_WORDS_LINES).unwrap_or_default();
     let exit_code = match code {
         Some(code) if code == i32::from(EXIT_LOOK) => EXIT_LOOK,
@@ -305,11 +309,11 @@ fn last_words(home: &Home, from: u64, code: Option<i32>) -> Failure {
     };
     let message = match lines.is_empty() {
         true => format!(
-            "start the host: it ended before it was ready, without a word in {}",
+            "{attempted} the host: it ended before it was ready, without a word in {}",
             home.log().display()
         ),
         false => format!(
-            "start the host: it ended before it was ready. Its last words:\n  {}",
+            "{attempted} the host: it ended before it was ready. Its last words:\n  {}",
             lines.join("\n  ")
         ),
     };

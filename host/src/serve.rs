@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use crate::boots::Why;
+use crate::boots::{Attempt, Why};
 use crate::config::tuning::{Dials, SetLogFilter, Tuner, Tuning};
 use crate::config::{Config, Environment, Store};
 use crate::exit;
@@ -94,6 +94,7 @@ enum Opening {
 /// What kept it from starting.
 pub(crate) fn serve(
     boot: &Boot<'_>,
+    attempt: Attempt,
     config: Config,
     take_over: bool,
     ready: impl FnOnce(),
@@ -107,8 +108,12 @@ pub(crate) fn serve(
     let threads = config.runtime.threads.unwrap_or_else(cores);
     let data = runtime("data", threads, config.runtime.stack_bytes)?;
     let code = control.block_on(async {
-        let opening = open(boot, &config, take_over, data.handle(), set_log_filter);
-        let layers = match opening.await? {
+        let outside = Outside::listen(attempt)?;
+        let data = data.handle();
+        let opened = open(boot, &outside, &config, take_over, data, set_log_filter).await;
+        // One that has come up is not counted any more.
+        outside.attempt.end();
+        let layers = match opened? {
             Opening::Ready(layers) => *layers,
             Opening::Ended(code) => return Ok(code),
         };
@@ -141,33 +146,67 @@ fn runtime(name: &'static str, threads: usize, stack_bytes: Option<usize>) -> Re
         .with_context(|| format!("start the {name} runtime"))
 }
 
+/// What tells the host to end: a signal, or an operator by the control socket.
+struct Outside {
+    stop: Arc<Notify>,
+    /// Whether somebody looks at `stop`.
+    is_heard: Arc<AtomicBool>,
+    attempt: Arc<Attempt>,
+}
+
+impl Outside {
+    /// Hears signals from now on. Until `stop` is looked at, one ends the process at once:
+    /// nothing is served yet, and whatever a start does may break off anywhere. Process 1
+    /// of a container would not be ended by it otherwise.
+    fn listen(attempt: Attempt) -> Result<Self> {
+        let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let outside = Self {
+            stop: Arc::default(),
+            is_heard: Arc::default(),
+            attempt: Arc::new(attempt),
+        };
+        let (stop, is_heard) = (Arc::clone(&outside.stop), Arc::clone(&outside.is_heard));
+        let attempt = Arc::clone(&outside.attempt);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    Some(()) = term.recv() => {}
+                    Some(()) = interrupt.recv() => {}
+                    else => return,
+                }
+                if !is_heard.load(Ordering::SeqCst) {
+                    tracing::info!("the host ends before it is ready, as it was told");
+                    attempt.end();
+                    std::process::exit(0);
+                }
+                stop.notify_one();
+            }
+        });
+        Ok(outside)
+    }
+}
+
 /// Opens the layers, the lowest first. Operators are answered before clients are: a
 /// release that comes over to another may take its time.
 async fn open(
     boot: &Boot<'_>,
+    outside: &Outside,
     config: &Config,
     take_over: bool,
     data: &Handle,
     set_log_filter: SetLogFilter,
 ) -> Result<Opening> {
     let home = &boot.found.home;
-    // What ends here for another reason says nothing against the release.
-    let blameless = |error| {
-        if let Err(error) = home.take_attempt_back(boot.release) {
-            tracing::warn!(%error, "an attempt to start could not be taken back");
-        }
-        error
-    };
-    cold::check(home, config, boot.release, boot.why).map_err(|e| blameless(e.into()))?;
+    cold::check(home, config, boot.release, boot.why)?;
     let (hand_back, done) = host_actors::channel();
-    let journal = Arc::new(journal(home, config, take_over, hand_back).map_err(blameless)?);
+    let journal = Arc::new(journal(home, config, take_over, hand_back)?);
     let booked = Booked::read(&journal)?;
     let recovery = recover(&booked, boot.release)?;
     let is_cold = recovery.boot != *boot.release;
     if is_cold && !cold::leads_from(boot.why, &recovery.boot) {
         // The commit came so far; the file that the launcher reads did not.
         home.set_permanent(&recovery.boot)?;
-        home.take_attempt_back(boot.release)?;
         journal.close();
         return Ok(Opening::Ended(exit::AGAIN));
     }
@@ -188,6 +227,8 @@ async fn open(
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
     let assembler = Assembler::new(Arc::clone(&loader), home.releases(), booked.clone());
     let assembler = Arc::new(assembler);
+    let attempt = &outside.attempt;
+    attempt.blame(true);
     let release = assembler.assemble(&assembler.releases().read(&recovery.boot)?, None)?;
     let first = booked.permanent.is_none();
 
@@ -202,6 +243,7 @@ async fn open(
         memory: heap,
         data: data.clone(),
     })?;
+    attempt.blame(false);
     tuner.set_actors(&actors);
     let mut unserved = CloseUnlessServed(Some(Arc::clone(&actors)));
     if first {
@@ -235,7 +277,7 @@ async fn open(
         days: retention_days,
     };
     data.spawn(retention.run());
-    let stop = Arc::new(Notify::new());
+    let stop = Arc::clone(&outside.stop);
     let gateway_there = Arc::new(OnceLock::<Arc<Gateway>>::new());
     let control = Arc::new(Control {
         actors: Arc::clone(&actors),
@@ -267,11 +309,10 @@ async fn open(
             Box::new(move || self::restart(&home))
         },
     });
-    serve_admin(config.admin_port, Arc::clone(&control))
-        .await
-        .map_err(blameless)?;
-    let server = ControlServer::listen(&home.socket(), control).map_err(|e| blameless(e.into()))?;
-    if let Some(code) = cold::settle(boot, &recovery.boot, &upgrader, &stop).await? {
+    serve_admin(config.admin_port, Arc::clone(&control)).await?;
+    let server = ControlServer::listen(&home.socket(), control)?;
+    outside.is_heard.store(true, Ordering::SeqCst);
+    if let Some(code) = cold::settle(boot, attempt, &recovery.boot, &upgrader, &stop).await? {
         return Ok(Opening::Ended(code));
     }
     let gateway = Gateway::start(
@@ -287,8 +328,7 @@ async fn open(
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.reasons())
         },
-    )
-    .map_err(|e| blameless(e.into()))?;
+    )?;
     let gateway = Arc::new(gateway);
     let _first = gateway_there.set(Arc::clone(&gateway));
     ready.started();
@@ -407,13 +447,9 @@ async fn serve_admin(port: u16, control: Arc<Control>) -> Result<()> {
 
 /// Waits until the host is told to end, or has to. The exit code.
 async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
-    let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(0),
-            _ = interrupt.recv() => return Ok(0),
             () = layers.stop.notified() => return Ok(0),
             _ = look.tick() => {
                 if layers.restart.load(Ordering::SeqCst) {

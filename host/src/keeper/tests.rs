@@ -9,10 +9,10 @@ use host_cli::args::Cli;
 use super::*;
 use crate::home::tests::put_release;
 
-fn ended(code: Option<i32>, ready_s: Option<u64>) -> Ended {
+fn ended(code: Option<i32>, was_ready: bool) -> Ended {
     Ended {
         code,
-        ready_for: ready_s.map(Duration::from_secs),
+        was_ready,
         asked: Asked::Run,
         at: Duration::ZERO,
     }
@@ -26,7 +26,7 @@ fn ms(ms: u64) -> Next {
 fn crash(at_s: u64) -> Ended {
     Ended {
         at: Duration::from_secs(at_s),
-        ..ended(None, Some(1))
+        ..ended(None, true)
     }
 }
 
@@ -57,7 +57,7 @@ fn five_crashes_within_a_minute_are_the_end() {
 #[test]
 fn an_end_in_order_and_one_that_needs_a_look_are_kept() {
     for code in [0, 5] {
-        for ready in [None, Some(1)] {
+        for ready in [false, true] {
             let next = History::default().after(ended(Some(code), ready));
             assert_eq!(next, Next::Exit(code.try_into().unwrap()));
         }
@@ -67,21 +67,21 @@ fn an_end_in_order_and_one_that_needs_a_look_are_kept() {
 #[test]
 fn a_host_that_never_came_up_is_not_tried_again() {
     assert_eq!(
-        History::default().after(ended(Some(1), None)),
+        History::default().after(ended(Some(1), false)),
         Next::Exit(1)
     );
-    assert_eq!(History::default().after(ended(None, None)), Next::Exit(1));
+    assert_eq!(History::default().after(ended(None, false)), Next::Exit(1));
     let mut history = History::default();
-    assert_eq!(history.after(ended(None, Some(1))), ms(100));
-    assert_eq!(history.after(ended(Some(1), None)), ms(200));
+    assert_eq!(history.after(ended(None, true)), ms(100));
+    assert_eq!(history.after(ended(Some(1), false)), ms(200));
 }
 
 #[test]
 fn a_host_may_ask_for_a_boot_but_not_in_a_tight_circle() {
     let mut history = History::default();
-    assert_eq!(history.after(ended(Some(75), Some(1))), ms(0));
-    assert_eq!(history.after(ended(Some(75), None)), ms(100));
-    assert_eq!(History::default().after(ended(Some(75), None)), ms(100));
+    assert_eq!(history.after(ended(Some(75), true)), ms(0));
+    assert_eq!(history.after(ended(Some(75), false)), ms(100));
+    assert_eq!(History::default().after(ended(Some(75), false)), ms(100));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn what_an_operator_asks_for_is_done_however_the_host_ends() {
     for code in [Some(0), Some(5), Some(101), None] {
         let run = |asked| Ended {
             asked,
-            ..ended(code, Some(1))
+            ..ended(code, true)
         };
         let mut history = History::default();
         assert_eq!(history.after(run(Asked::Restart)), ms(0));

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Boot;
-use crate::boots::Why;
+use crate::boots::{Attempt, Why};
 use crate::config::{Config, Store};
 use crate::home::Home;
 use crate::{exit, keep};
@@ -165,6 +165,7 @@ pub(super) fn leads_from(why: &Why, permanent: &Version) -> bool {
 /// does not go on.
 pub(super) async fn settle(
     boot: &Boot<'_>,
+    attempt: &Attempt,
     permanent: &Version,
     upgrader: &Arc<Upgrader>,
     stop: &Notify,
@@ -175,10 +176,7 @@ pub(super) async fn settle(
             "the store is of another release, and comes over before clients are served");
         match come_over(upgrader, boot.release, boot.why, stop).await {
             Ok(Came::Over) => {}
-            Ok(Came::Stopped) => {
-                home.take_attempt_back(boot.release)?;
-                return Ok(Some(0));
-            }
+            Ok(Came::Stopped) => return Ok(Some(0)),
             Ok(Came::Back(why)) if *boot.why == Why::Own => {
                 tracing::error!(release = %boot.release, why,
                     "the home's own release did not come over; the permanent one boots");
@@ -187,6 +185,7 @@ pub(super) async fn settle(
                 return Ok(Some(exit::AGAIN));
             }
             Ok(Came::Back(why)) => {
+                attempt.blame(true);
                 return Err(Failure::look(
                     "cold_start",
                     format!(
@@ -196,10 +195,7 @@ pub(super) async fn settle(
                 )
                 .into());
             }
-            Err(failure) => {
-                home.take_attempt_back(boot.release)?;
-                return Err(failure.into());
-            }
+            Err(failure) => return Err(failure.into()),
         }
     }
     if let Why::FellBack { from } = boot.why {

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use host_journal::{CarriedTimer, Carry, Rows, TimerRow};
+use host_journal::{Rows, TimerRow};
 use host_model::Version;
+use host_model::carry::{CarriedTimer, Carry};
 
 use crate::release::{Code, Release};
 use crate::shapes;

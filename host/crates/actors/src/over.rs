@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use host_journal::Carry;
-use host_loader::State;
+use host_loader::{State, beside, cross};
+use host_model::carry::Carry;
 use host_model::plan::StateChange;
 use host_model::{ActorId, Version};
-use sha2::{Digest, Sha256};
 
 use crate::aside::Aside;
 use crate::live::Live;
 use crate::release::{Code, Release, RouteHop};
-use crate::wake::reread;
 
 /// A state that has come over, not yet put in the old one's place: until all has
 /// worked, the old one is untouched.
@@ -114,63 +112,19 @@ fn hop(
     mut timers: Aside,
     hop: &RouteHop,
 ) -> Result<Over, String> {
-    let fault = |fault: Box<host_loader::Fault>| fault.to_string();
     let (from, to) = (state.owner(), &hop.to);
-    let state = match hop.change {
-        StateChange::Same => {
-            let next = reread(state, to)?;
-            if let Some(carry) = carries.last_mut()
-                && carry.older == *from.version()
-            {
-                // What lies beside the one version's state lies beside the other's.
-                if carry.digest == digest(&state.export().map_err(fault)?) {
-                    carry.digest = digest(&next.export().map_err(fault)?);
-                }
-                carry.older = to.version().clone();
-            }
-            next
-        }
-        StateChange::Up => {
-            let old = state.export().map_err(fault)?;
-            if let Some(carry) = carries.last()
-                && carry.older == *from.version()
-                && carry.newer != *to.version()
-            {
-                return Err(format!(
-                    "it holds what only {} {} can read, so it has to go up to that first",
-                    to.plugin().name(),
-                    carry.newer
-                ));
-            }
-            let mut carry = carries.pop_if(|carry| carry.older == *from.version());
-            timers.up(carry.as_mut());
-            // Without bytes only timers waited in it.
-            let carry = carry.filter(|carry| !carry.bytes.is_empty());
-            let changed = carry
-                .as_ref()
-                .is_some_and(|carry| carry.digest != digest(&old));
-            let bytes = carry.as_ref().map(|carry| &*carry.bytes);
-            let up = to.plugin().up(from.version(), &old, bytes, changed);
-            up.map_err(fault)?.owned_by(Arc::clone(to))
-        }
-        StateChange::Down => {
-            let down = state.down(to.version()).map_err(fault)?;
-            let older = to.import(&down.state).map_err(fault)?;
-            // The digest is of the bytes that the older version itself writes:
-            // those are compared when it goes up again.
-            let canonical = older.export().map_err(fault)?;
-            carries.push(Carry {
-                newer: from.version().clone(),
-                older: to.version().clone(),
-                digest: digest(&canonical),
-                bytes: down.carry,
-                timers: timers.down(release, from, to.version()),
-            });
-            older
-        }
-    };
+    if hop.change == StateChange::Up {
+        timers.up(beside(&mut carries, from.version()));
+    }
+    let crossed = cross(state, None, &mut carries, to.plugin(), hop.change);
+    let state = crossed.map_err(|error| error.to_string())?.state;
+    if hop.change == StateChange::Down
+        && let Some(carry) = carries.last_mut()
+    {
+        carry.timers = timers.down(release, from, to.version());
+    }
     Ok(Over {
-        state,
+        state: state.owned_by(Arc::clone(to)),
         carries,
         stateful: hop.change != StateChange::Same,
         exported: None,
@@ -209,8 +163,4 @@ pub(crate) fn carry_between<'a>(
         at
     });
     &mut carries[at]
-}
-
-fn digest(state: &[u8]) -> [u8; 32] {
-    Sha256::digest(state).into()
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use host_journal::{Action, Outcome, Position, Record, Stored};
 use host_loader::{Call, Caller, State, Verdict};
+use host_model::carry::Carry;
 use host_model::error::chain;
 use host_model::limits::OBSTACLES_NAMED_MAX;
 use host_model::{ActorId, Version};
@@ -132,7 +133,7 @@ fn begin(
     id: &ActorId,
     hops: &[&RouteHop],
     before: host_journal::Before,
-) -> Result<(usize, State<Code>, Vec<host_journal::Carry>), String> {
+) -> Result<(usize, State<Code>, Vec<Carry>), String> {
     let stored = Stored {
         snapshot: before.snapshot,
         tail: before.records,

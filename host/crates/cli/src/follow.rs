@@ -3,7 +3,7 @@
 //! The host does the work and goes on whether or not anyone follows.
 
 use host_model::Version;
-use host_model::control::{Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport};
+use host_model::control::{HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport};
 use serde_json::json;
 
 use crate::bar::Progress as Bar;
@@ -22,14 +22,10 @@ pub(crate) async fn upgrade(
     client: &Client,
     out: &mut Output<'_>,
 ) -> Result<u8, Failure> {
-    match follow(events, detach, out).await? {
+    match follow(events, What::Upgrade { detach }, out).await? {
         Followed::Ended(report) => Ok(report.outcome.exit_code()),
         Followed::Rehearsed(report) => Ok(report.outcome.exit_code()),
-        Followed::Detached => {
-            let status: Status = client.get("/v1/status").await?;
-            detached(&status, out)?;
-            Ok(0)
-        }
+        Followed::Detached => detached(client, out).await,
         Followed::Interrupted => Ok(EXIT_INTERRUPTED),
     }
 }
@@ -69,7 +65,7 @@ pub(crate) async fn refused(
 /// Follows a rollback that was asked for. That an upgrade was rolled back is its
 /// success; one from a permanent release succeeds as an upgrade does.
 pub(crate) async fn rollback(events: Events, out: &mut Output<'_>) -> Result<u8, Failure> {
-    match follow(events, false, out).await? {
+    match follow(events, What::Rollback, out).await? {
         Followed::Ended(report) => Ok(rollback_exit_code(&report)),
         Followed::Rehearsed(report) => Ok(report.outcome.exit_code()),
         Followed::Detached => Ok(0),
@@ -86,11 +82,37 @@ fn rollback_exit_code(report: &UpgradeReport) -> u8 {
 
 /// Follows a rehearsal to its end. Who stops following ends it: it changes nothing.
 pub(crate) async fn rehearsal(events: Events, out: &mut Output<'_>) -> Result<u8, Failure> {
-    match follow(events, false, out).await? {
+    match follow(events, What::Rehearsal, out).await? {
         Followed::Rehearsed(report) => Ok(report.outcome.exit_code()),
         Followed::Ended(report) => Ok(report.outcome.exit_code()),
         Followed::Detached => Ok(0),
         Followed::Interrupted => Ok(EXIT_INTERRUPTED),
+    }
+}
+
+/// What is followed.
+#[derive(Clone, Copy)]
+enum What {
+    Upgrade {
+        /// Only until the new release rules.
+        detach: bool,
+    },
+    Rollback,
+    Rehearsal,
+}
+
+impl What {
+    /// What becomes of it when nobody follows any more.
+    fn left(self) -> &'static str {
+        match self {
+            Self::Upgrade { .. } => {
+                "no longer following; the host goes on. See it with `host status`, take it back with `host rollback`."
+            }
+            Self::Rollback => {
+                "no longer following; the host goes on rolling back. See it with `host status`."
+            }
+            Self::Rehearsal => "the rehearsal ends with this, and nothing was changed.",
+        }
     }
 }
 
@@ -103,7 +125,7 @@ enum Followed {
 
 async fn follow(
     mut events: Events,
-    detach: bool,
+    what: What,
     out: &mut Output<'_>,
 ) -> Result<Followed, Failure> {
     let teller = Teller::new(out.is_json());
@@ -113,9 +135,7 @@ async fn follow(
             next = events.next() => next,
             _ = tokio::signal::ctrl_c() => {
                 teller.done();
-                eprintln!(
-                    "no longer following; the host goes on. See it with `host status`, take it back with `host rollback`."
-                );
+                eprintln!("{}", what.left());
                 return Ok(Followed::Interrupted);
             }
         };
@@ -145,7 +165,10 @@ async fn follow(
                 }
                 return Ok(Followed::Rehearsed(report));
             }
-            Progress::State { state, .. } if detach && SWITCHED.contains(&state.as_str()) => {
+            Progress::State { state, .. }
+                if matches!(what, What::Upgrade { detach: true })
+                    && SWITCHED.contains(&state.as_str()) =>
+            {
                 teller.done();
                 return Ok(Followed::Detached);
             }
@@ -156,35 +179,46 @@ async fn follow(
     }
 }
 
-/// The last word of `--detach`: what a report would say, as far as it is known.
-fn detached(status: &Status, out: &mut Output<'_>) -> Result<(), Failure> {
-    let upgrade = status.upgrade.as_ref();
-    let from = upgrade.map_or(&status.permanent, |u| &u.from);
-    let to = upgrade.map_or(&status.version, |u| &u.to);
-    let outcome = match upgrade {
-        Some(_) => Outcome::Probation,
-        None => Outcome::Committed,
+/// The last word of `--detach`: what a report would say, as far as it is known. One that
+/// has ended in this moment has its report.
+async fn detached(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let status: Status = client.get("/v1/status").await?;
+    let Some(upgrade) = status.upgrade else {
+        let rows: Vec<HistoryRow> = client.get("/v1/history?limit=1").await?;
+        let last = rows.into_iter().next_back().ok_or_else(|| {
+            Failure::look(
+                "no_history",
+                "follow the upgrade: it has ended, and the host has no report of it; see `host status`",
+            )
+        })?;
+        out.document(&last.report, show::report)?;
+        return Ok(last.report.outcome.exit_code());
     };
     let document = json!({
         "kind": "detached",
-        "from": from,
-        "to": to,
-        "outcome": outcome,
-        "actors_migrated": upgrade.map(|u| u.migrated),
-        "pause_us": null,
+        "from": upgrade.from,
+        "to": upgrade.to,
+        "outcome": Outcome::Probation,
+        "state": upgrade.state,
+        "actors_migrated": upgrade.migrated,
+        "pause_us": Quantiles::default(),
         "rehearsal": null,
         "duration_ms": null,
     });
+    let to = &upgrade.to;
     out.document(&document, |_| {
-        let how = match upgrade.and_then(|u| u.share) {
+        let how = match upgrade.share {
             Some(share) => format!(
                 "{share} of the actors are in release {to} and are watched; the host goes on alone"
             ),
+            None if !SWITCHED.contains(&upgrade.state.as_str()) => {
+                format!("release {to} ruled, and is {} by now; the host goes on alone", upgrade.state)
+            }
             None => format!("release {to} rules and is watched; the host commits it alone"),
         };
         format!("{how}. See it with `host status`, take it back with `host rollback`.")
     })?;
-    Ok(())
+    Ok(0)
 }
 
 /// Shows progress to people, on standard error: a bar on a terminal, lines otherwise.

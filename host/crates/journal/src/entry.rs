@@ -1,11 +1,12 @@
 //! What is appended in one piece.
 
 use bytes::Bytes;
+use host_model::carry::CarriedTimer;
 use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerKey, CarriedTimer, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId,
+    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId,
     Position, Record, Snapshot, Webhook, Whole,
 };
 

@@ -107,7 +107,7 @@ pub use migrate::{Migrated, migrate};
 pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 pub use pieces::{Piece, PieceId, Pieces, Whole};
 pub use reads::Pass;
-pub use record::{CarriedTimer, Carry, Record, Snapshot, Stored};
+pub use record::{Record, Snapshot, Stored};
 pub use retention::Removal;
 pub use shared::Stats;
 pub use sqlite::open as open_sqlite;

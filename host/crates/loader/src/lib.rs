@@ -19,6 +19,7 @@
 //! This crate must not know what a message means, where it came from, or what is
 //! done with the answer.
 
+mod crossing;
 mod digest;
 mod fault;
 pub mod files;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use thiserror::Error;
 
+pub use crossing::{CrossError, Crossed, beside, cross};
 pub use digest::{Digest, InvalidDigest};
 pub use fault::{Fault, FaultKind};
 pub use host_abi::Caller;

@@ -10,6 +10,7 @@
 //! This crate must not know any other crate of the project.
 
 pub mod appup;
+pub mod carry;
 pub mod control;
 pub mod effect;
 pub mod error;

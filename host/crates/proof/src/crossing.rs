@@ -1,29 +1,14 @@
 //! A state that crosses from version to version, with what lies beside it.
 //!
-//! The same steps as those by which the actors of a host come over: what is proved here
-//! is what happens there.
+//! By the same steps as the actors of a host, see [`cross`]: what is proved here is what
+//! happens there.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_loader::{Fault, Plugin, State};
-use host_model::Version;
+use host_loader::{Crossed, Fault, Plugin, State, cross};
+use host_model::carry::Carry;
 use host_model::plan::StateChange;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-/// What a `down` left over, as a snapshot has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Carried {
-    /// The newer version, that wrote it and reads it.
-    pub newer: Version,
-    /// The older version, beside whose state it lies.
-    pub older: Version,
-    /// SHA-256 of the older state that it belongs to.
-    pub digest: [u8; 32],
-    /// MessagePack, as the newer version wrote it.
-    pub bytes: Bytes,
-}
 
 /// One step to another version.
 #[derive(Debug, Clone)]
@@ -39,7 +24,7 @@ pub(crate) struct Crossing {
     /// What the state exports. Who moves the state brings them up to date: the next
     /// version reads these.
     pub(crate) bytes: Bytes,
-    pub(crate) carries: Vec<Carried>,
+    pub(crate) carries: Vec<Carry>,
 }
 
 /// Why a state did not come over: where, and what was said there.
@@ -53,7 +38,7 @@ impl From<Box<Fault>> for Stuck {
 }
 
 impl Crossing {
-    pub(crate) fn of(state: State, carries: Vec<Carried>) -> Result<Self, Stuck> {
+    pub(crate) fn of(state: State, carries: Vec<Carry>) -> Result<Self, Stuck> {
         Ok(Self {
             bytes: state.export()?,
             state,
@@ -90,53 +75,14 @@ impl Crossing {
             .map_err(|violation| Stuck(format!("the state breaks an invariant: {violation}")))
     }
 
-    fn hop(&self, mut carries: Vec<Carried>, hop: &Hop) -> Result<Self, Stuck> {
-        let (from, to) = (self.state.plugin().version(), &hop.to);
-        let old = &self.bytes;
-        match hop.change {
-            StateChange::Same => {
-                let next = Self::of(to.import(old)?, Vec::new())?;
-                if let Some(carry) = carries.last_mut()
-                    && carry.older == *from
-                {
-                    if carry.digest == digest(old) {
-                        carry.digest = digest(&next.bytes);
-                    }
-                    carry.older = to.version().clone();
-                }
-                Ok(Self { carries, ..next })
-            }
-            StateChange::Up => {
-                if let Some(carry) = carries.last()
-                    && carry.older == *from
-                    && carry.newer != *to.version()
-                {
-                    return Err(Stuck(format!(
-                        "it holds what only {} {} can read, so it has to go up to that first",
-                        to.name(),
-                        carry.newer
-                    )));
-                }
-                let carry = carries.pop_if(|carry| carry.older == *from);
-                let changed = (carry.as_ref()).is_some_and(|carry| carry.digest != digest(old));
-                let bytes = carry.as_ref().map(|carry| &*carry.bytes);
-                Self::of(to.up(from, old, bytes, changed)?, carries)
-            }
-            StateChange::Down => {
-                let down = self.state.down(to.version())?;
-                let older = Self::of(to.import(&down.state)?, Vec::new())?;
-                carries.push(Carried {
-                    newer: from.clone(),
-                    older: to.version().clone(),
-                    digest: digest(&older.bytes),
-                    bytes: down.carry,
-                });
-                Ok(Self { carries, ..older })
-            }
-        }
+    fn hop(&self, mut carries: Vec<Carry>, hop: &Hop) -> Result<Self, Stuck> {
+        let known = Some(self.bytes.clone());
+        let crossed = cross(&self.state, known, &mut carries, &hop.to, hop.change);
+        let Crossed { state, bytes } = crossed.map_err(|error| Stuck(error.to_string()))?;
+        Ok(Self {
+            bytes: bytes.map_or_else(|| state.export(), Ok)?,
+            state,
+            carries,
+        })
     }
-}
-
-fn digest(state: &[u8]) -> [u8; 32] {
-    Sha256::digest(state).into()
 }

@@ -45,7 +45,6 @@ mod value;
 
 pub use child::replay_main;
 pub use course::{Base, Course, Event};
-pub use crossing::Carried;
 pub use difference::Difference;
 pub use fields::without_places;
 pub use law::{Law, LawError, Replayed, Violation, Way};

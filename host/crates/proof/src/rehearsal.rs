@@ -31,6 +31,7 @@ mod ways;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use host_model::carry::Carry;
 use host_model::plan::StateChange;
 use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,6 @@ use serde::{Deserialize, Serialize};
 pub use child::rehearsal_main;
 pub use parent::{Answered, Ended, Rehearser, Stage, StartError};
 
-use crate::crossing::Carried;
 
 /// What a child needs before its first actor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ pub struct Start {
     /// MessagePack, as exported.
     pub state: Bytes,
     /// What lies beside it, the latest last.
-    pub carries: Vec<Carried>,
+    pub carries: Vec<Carry>,
 }
 
 /// An accepted command.

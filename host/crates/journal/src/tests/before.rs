@@ -1,7 +1,9 @@
 //! What an actor was before it came over, for one that cannot go back by itself.
 
 use super::*;
-use crate::{AnchorKey, BeforeError, CarriedTimer};
+use host_model::carry::CarriedTimer;
+
+use crate::{AnchorKey, BeforeError};
 
 fn key() -> AnchorKey {
     let folder = tempfile::tempdir().unwrap();

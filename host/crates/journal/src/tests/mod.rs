@@ -132,7 +132,7 @@ fn snapshot(actor: &ActorId, seq: u64) -> Snapshot {
         version: version("0.2.0"),
         state_schema: 2,
         state: Bytes::from(vec![7; 100]),
-        carries: vec![crate::Carry {
+        carries: vec![host_model::carry::Carry {
             newer: version("0.2.0"),
             older: version("0.1.0"),
             digest: [9; 32],

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use host_actors::{Actors, Ticket};
-use host_journal::{Carry, Journal, ReadError, Record, Snapshot, Stored};
+use host_journal::{Journal, ReadError, Record, Snapshot, Stored};
 use host_model::ActorId;
 use host_model::control::Extent;
 use host_model::limits::{REHEARSAL_CHUNK_ACTORS, REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSED_ACTORS};
-use host_proof::Carried;
 use host_proof::rehearsal::{By, Said, Start, Subject};
 
 use super::setup::Moved;
@@ -149,18 +148,12 @@ pub(super) fn subject(actor: ActorId, stored: Stored) -> Subject {
 }
 
 fn start(snapshot: Snapshot) -> Start {
-    let carried = |carry: Carry| Carried {
-        newer: carry.newer,
-        older: carry.older,
-        digest: carry.digest,
-        bytes: carry.bytes,
-    };
     Start {
         seq: snapshot.seq,
         time_ms: snapshot.time_ms,
         version: snapshot.version,
         state: snapshot.state,
-        carries: snapshot.carries.into_iter().map(carried).collect(),
+        carries: snapshot.carries,
     }
 }
 
