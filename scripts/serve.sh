@@ -29,7 +29,7 @@ A client of the npm package phoenix, which prints what it is told:
 
 Change the release under it, and go back:
 
-  \$host upgrade 0.2.0 --probation 10s
+  \$host upgrade 0.2.0 --probation 10s    # 20 s, where few call
   \$host rollback
 
 Ctrl-C ends the host and removes its home.

@@ -258,9 +258,7 @@ impl<'a> Keeper<'a> {
             }
         };
         // What it said before it ended may be heard behind its end.
-        while !was_ready
-            && let Ok(ready) = timeout(LAST_WORD, hear_ready(&ears.notify)).await
-        {
+        while !was_ready && let Ok(ready) = timeout(LAST_WORD, hear_ready(&ears.notify)).await {
             was_ready = ready;
         }
         let status = status.map_err(|e| Failure::look("io", format!("wait for the host: {e}")))?;

@@ -207,3 +207,26 @@ fn a_release_that_does_not_come_up_three_times_makes_room_for_the_one_before() {
     assert_eq!(restarted.version.to_string(), "0.1.0");
     home.stop().unwrap();
 }
+
+#[test]
+fn a_start_that_fails_by_no_doing_of_the_release_says_nothing_against_it() {
+    let mut home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "7", "add", &json!({ "by": 7 })).0, 200);
+    home.upgrade("0.2.0").unwrap();
+    home.stop().unwrap();
+    // What start itself finds, and what only the process behind it does.
+    let taken = std::net::TcpListener::bind("[::]:0").unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    for port in ["none", &taken] {
+        home.set("PORT", Some(port));
+        for _ in 0..4 {
+            home.host(&["start"]).unwrap().ends_with(1).unwrap();
+        }
+    }
+    home.set("PORT", None);
+    let status = home.start().unwrap();
+    assert_eq!(status.version.to_string(), "0.2.0");
+    assert_eq!(summary(status.port, "7")["count"], 7);
+    home.stop().unwrap();
+}

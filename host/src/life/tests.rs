@@ -104,17 +104,17 @@ async fn a_host_that_does_not_listen_is_stopped_by_a_signal() {
 fn the_last_words_are_those_since_the_start() {
     let (_dir, home) = fresh();
     assert!(
-        last_words(&home, 0, Some(1))
+        last_words(&home, "start", 0, Some(1))
             .to_string()
             .contains("without a word")
     );
     std::fs::write(home.log(), "of yesterday\nport 4000 is taken\n").unwrap();
-    let failure = last_words(&home, 13, Some(1));
+    let failure = last_words(&home, "start", 13, Some(1));
     assert_eq!(failure.exit_code(), 1);
     let shown = failure.to_string();
     assert!(
         shown.ends_with("Its last words:\n  port 4000 is taken"),
         "{shown}"
     );
-    assert_eq!(last_words(&home, 0, Some(5)).exit_code(), 5);
+    assert_eq!(last_words(&home, "start", 0, Some(5)).exit_code(), 5);
 }

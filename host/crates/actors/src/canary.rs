@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Actors;
 use crate::decide::Command;
+use crate::live::Live;
 use crate::message::CallError;
 use crate::release::Release;
 use crate::slots::Claim;
@@ -24,6 +25,8 @@ const PLACES: u64 = 1_000_000;
 /// by one atomic store.
 #[derive(Debug)]
 pub(crate) struct Reign {
+    /// Rises with each: see [`At::generation`](crate::slots::At::generation).
+    generation: u32,
     release: Arc<Release>,
     canary: Option<Canary>,
 }
@@ -38,12 +41,17 @@ pub struct Canary {
 }
 
 impl Reign {
+    /// The first.
     pub(crate) fn of(release: Arc<Release>) -> Self {
         Self {
+            generation: Self::FIRST,
             release,
             canary: None,
         }
     }
+
+    /// Generation of the first.
+    pub(crate) const FIRST: u32 = 1;
 
     /// Whether an actor comes over to the newest release that there is.
     pub(crate) fn is_called(&self, id: &ActorId) -> bool {
@@ -95,36 +103,59 @@ impl Actors {
     /// Lets another release rule from now on, for everyone: an actor comes over to it
     /// before its next message, and the rest when a [`Actors::sweep`] reaches them.
     pub fn install(&self, release: impl Into<Arc<Release>>) {
-        self.reign(Reign::of(release.into()));
+        self.reign(release.into(), None);
     }
 
     /// Lets a share of the actors be ahead of the release that rules, in another one.
     /// They come over as after [`Actors::install`]; the others stay as they are. An
     /// actor that is ahead stays so while shares only grow.
     pub fn install_canary(&self, canary: Canary) {
-        self.reign(Reign {
-            release: self.release(),
-            canary: Some(canary),
-        });
+        self.reign(self.release(), Some(canary));
     }
 
-    fn reign(&self, reign: Reign) {
-        self.reign.store(Arc::new(reign));
-        self.generation.fetch_add(1, Ordering::SeqCst);
+    fn reign(&self, release: Arc<Release>, canary: Option<Canary>) {
+        let generation = self.reign.load().generation + 1;
+        self.reign.store(Arc::new(Reign {
+            generation,
+            release,
+            canary,
+        }));
+        self.generation.store(generation, Ordering::SeqCst);
         // Whoever did not know a cast may know it now.
         self.casts.let_go();
     }
 
     /// Whether a cast to the claimed actor stays a row for now: it is in a newer shape than
-    /// the actor's, which does not know it yet and will when the canary is over.
-    pub(crate) fn waits_for_its_target(&self, claim: &Claim, command: &Command) -> bool {
+    /// the actor's, which does not know it yet and will when the canary is over. Or another
+    /// release has been installed since the actor came over: it may be called by now.
+    pub(crate) fn waits_for_its_target(
+        &self,
+        claim: &Claim,
+        id: CastId,
+        command: &Command,
+    ) -> bool {
         let (Some(live), Some(shape)) = (&claim.live, &command.shape) else {
             return false;
         };
         let own = live.code();
-        if shape <= own.version() || self.reign.load().is_called(&claim.slot.id) {
+        if shape <= own.version() {
             return false;
         }
+        let reign = self.reign.load();
+        let (generation, is_called) = (reign.generation, reign.is_called(&claim.slot.id));
+        drop(reign);
+        let waits = match claim.at.generation == generation {
+            true => !is_called && self.is_unknown_to(live, shape, command),
+            false => true,
+        };
+        if waits {
+            self.let_wait(id, claim.at.generation);
+        }
+        waits
+    }
+
+    fn is_unknown_to(&self, live: &Live, shape: &Version, command: &Command) -> bool {
+        let own = live.code();
         let commands = &own.plugin().manifest().commands;
         match self.convert(live, shape, &command.event, &command.payload) {
             Ok(Some((event, _))) => !commands.contains(&event),
@@ -135,18 +166,29 @@ impl Actors {
 
     /// Leaves a cast a row until another release is installed than the one of
     /// `generation`, under which its target did not know it.
-    pub(crate) fn let_wait(&self, id: CastId, generation: u32) {
+    fn let_wait(&self, id: CastId, generation: u32) {
         self.casts.wait(id);
         if self.generation() != generation {
             self.casts.let_go();
         }
     }
 
-    /// Whether a plugin that the release that rules may not have is in the one that a
-    /// share is ahead in.
-    pub(crate) fn is_known_ahead(&self, plugin: &str) -> bool {
-        self.canary()
-            .is_some_and(|canary| canary.release.plugins.contains_key(plugin))
+    /// Whether a cast stays a row whose target's plugin was not there: the release that a
+    /// share is ahead in has it, or one that was installed meanwhile.
+    pub(crate) fn waits_for_a_plugin(&self, id: CastId, to: &ActorId) -> bool {
+        let reign = self.reign.load();
+        let waits = reign
+            .releases()
+            .any(|release| release.plugins.contains_key(to.plugin()));
+        let is_there = reign.release_of(to).plugins.contains_key(to.plugin());
+        let generation = reign.generation;
+        drop(reign);
+        match (waits, is_there) {
+            (_, true) => self.casts.put_off(id),
+            (true, false) => self.let_wait(id, generation),
+            (false, false) => {}
+        }
+        waits
     }
 
     /// Name of the event whose counters live at this address, and the version that

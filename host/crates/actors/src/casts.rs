@@ -86,8 +86,7 @@ impl Casts {
     /// It could not be delivered now, and stays a row.
     pub(crate) fn put_off(&self, id: CastId) {
         self.ways.lock().in_flight.remove(&id);
-        self.left_behind.store(true, Ordering::SeqCst);
-        self.bell.notify_one();
+        self.look_again();
     }
 
     /// Its target does not know it: it stays a row until another release is installed.
@@ -105,9 +104,14 @@ impl Casts {
     pub(crate) fn let_go(&self) {
         let waiting = std::mem::take(&mut self.ways.lock().waiting);
         if !waiting.is_empty() {
-            self.left_behind.store(true, Ordering::SeqCst);
-            self.bell.notify_one();
+            self.look_again();
         }
+    }
+
+    /// Rows may wait that can be delivered now.
+    pub(crate) fn look_again(&self) {
+        self.left_behind.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
     }
 
     fn begin_reading(&self) {
@@ -126,8 +130,12 @@ impl Casts {
 }
 
 impl Actors {
-    /// Hands a durable cast to its target, behind what waits there.
+    /// Hands a durable cast to its target, behind what waits there. One to an actor that is
+    /// set aside stays a row until that is released.
     pub(crate) fn deliver_cast(self: &Arc<Self>, row: CastRow) {
+        if self.supervisor.is_quarantined(&row.letter.to) {
+            return;
+        }
         if self.casts.begin(row.id) {
             let to = row.letter.to.clone();
             self.post(&to, Message::Cast(row.id, Box::new(row.letter)));

@@ -217,6 +217,13 @@ impl Actors {
         };
         let tail_bytes = live.tail_bytes;
         let snapshot = self.snapshot_of(id, live, state);
+        if !snapshot.fits() {
+            // Its records stay, and it is tried again when there are as many more.
+            live.tail_bytes = tail_bytes;
+            tracing::error!(actor = %id, bytes = snapshot.bytes(),
+                "a state is too large for a snapshot: it grows on as records, and cannot come over to another version");
+            return Taken::Failed;
+        }
         if !snapshot.is_large() {
             return Taken::Done(snapshot, None);
         }

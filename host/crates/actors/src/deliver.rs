@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use host_journal::{CastId, CastRow, Done, Lost, Position, RefusedReason};
+use host_journal::{CastId, CastRow, Done, Lost, Outcome, Position, RefusedReason};
 use tokio::sync::mpsc;
 
 use crate::Actors;
@@ -93,7 +93,9 @@ impl Actors {
                     self.stopped(&slot, position);
                 }
             }
-            Token::Asleep(slot, _share) => drop(self.leave(&slot, position)),
+            Token::Asleep(slot, None) => self.stopped(&slot, position),
+            // Housekeeping asks again who is busy.
+            Token::Asleep(slot, Some(_)) => drop(self.slots.leave(&slot, position)),
             Token::Resume(slot) => self.resume_soon(slot),
             Token::Value(responder) => drop(responder.send(Ok(()))),
             Token::Kept(share) => drop(share),
@@ -158,6 +160,17 @@ impl Actors {
                     }
                 };
                 drop(responder.send(Err(lost)));
+            }
+            // Its snapshot is lost, and its beginning may be in the trail.
+            Token::Switched {
+                rebuilt: Some(rebuilt),
+                ..
+            } => {
+                let outcome = Outcome {
+                    outcome: "failed".to_owned(),
+                    message: error.to_string(),
+                };
+                self.rebuild_ended(*rebuilt, outcome);
             }
             // The sweep looks again; the actor stays awake.
             Token::Switched { .. } | Token::Asleep(..) | Token::Kept(_) | Token::Nobody => {}

@@ -102,11 +102,10 @@ impl Actors {
         message: Message,
         error: CallError,
     ) {
-        let generation = self.generation();
         if let Message::Cast(id, letter) = &message
-            && self.is_known_ahead(letter.to.plugin())
+            && self.waits_for_a_plugin(*id, &letter.to)
         {
-            return self.let_wait(*id, generation);
+            return;
         }
         let command = |event, payload, shape, source| Command {
             event,

@@ -185,7 +185,7 @@ impl Actors {
         let actors = Arc::new(Self {
             slots: Slots::new(),
             reign: ArcSwap::from_pointee(Reign::of(Arc::new(parts.release))),
-            generation: AtomicU32::new(1),
+            generation: AtomicU32::new(Reign::FIRST),
             journal: parts.journal,
             audience: parts.audience,
             limits: limits::Bounds::new(parts.limits),
@@ -450,13 +450,13 @@ impl Actors {
         }
     }
 
-    /// Seconds since the start at `now_ms` of the monotonic clock, for ages.
     /// What the process takes of its machine's memory, and may take.
     #[must_use]
     pub fn memory(&self) -> &dyn Memory {
         &*self.memory
     }
 
+    /// Seconds since the start at `now_ms` of the monotonic clock, for ages.
     pub(crate) fn uptime_s(&self, now_ms: u64) -> u32 {
         u32::try_from(now_ms.saturating_sub(self.started_ms) / 1_000).unwrap_or(u32::MAX)
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use host_journal::{AnswerKey, KeptAnswer, Position, Record};
-use host_model::carry::Carry;
 use host_loader::State;
+use host_model::carry::Carry;
 use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
 
 use crate::keys::UnderWay;

@@ -273,8 +273,8 @@ impl Actors {
             return true;
         }
         let way = ruling.way_of(live, &release.version);
-        let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
-        if goes_back && live.exists() && self.settled(claim) == Settled::Pending {
+        let waits = way.as_ref().is_ok_and(|hops| reads_timers(live, hops));
+        if waits && live.exists() && self.settled(claim) == Settled::Pending {
             // What it has set and accepted is read from the journal.
             let token = Token::Resume(Arc::clone(&claim.slot));
             self.append(claim, Rows::default(), token);
@@ -382,8 +382,7 @@ impl Actors {
     /// The timers that may have to wait, or may come back; all that the actor has
     /// appended is durable then.
     fn timers_aside(&self, id: &ActorId, live: &Live, hops: &[&RouteHop]) -> Result<Aside, String> {
-        let wait = live.carries().iter().any(|carry| !carry.timers.is_empty());
-        if !wait && !leads_down(hops) {
+        if !reads_timers(live, hops) {
             return Ok(Aside::default());
         }
         let rows = tokio::task::block_in_place(|| self.journal.timers_of(id));
@@ -496,4 +495,11 @@ impl Actors {
             self.sleep(claim, Some(errand.share));
         }
     }
+}
+
+/// Whether timers may have to wait on this way, or come back: those that are set are read
+/// from the journal, which must have all that the actor has appended.
+fn reads_timers(live: &Live, hops: &[&RouteHop]) -> bool {
+    let are_carried = live.carries().iter().any(|carry| !carry.timers.is_empty());
+    are_carried || leads_down(hops)
 }

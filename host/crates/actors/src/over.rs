@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use host_loader::{State, beside, cross};
 use host_model::carry::Carry;
+use host_model::limits::STATE_BYTES_MAX;
 use host_model::plan::StateChange;
 use host_model::{ActorId, Version};
 
@@ -73,6 +74,12 @@ impl Over {
         if self.stateful {
             let exported = self.state.export();
             self.exported = Some(exported.map_err(|fault| fault.to_string())?);
+            let bytes = self.bytes();
+            if bytes > STATE_BYTES_MAX {
+                return Err(format!(
+                    "the migrated state has {bytes} bytes with what lies beside it, and {STATE_BYTES_MAX} may be"
+                ));
+            }
         }
         match self.state.check() {
             Ok(Ok(())) => Ok(self),

@@ -110,10 +110,15 @@ impl Actors {
     /// Notes in the audit trail that it has been, behind its snapshot.
     pub(crate) fn rebuilt(self: &Arc<Self>, id: ActorId, rebuilt: Rebuilt) {
         self.migrations.rebuilt(id);
+        self.rebuild_ended(rebuilt, Outcome::done());
+    }
+
+    /// Notes in the audit trail how it ended.
+    pub(crate) fn rebuild_ended(self: &Arc<Self>, rebuilt: Rebuilt, outcome: Outcome) {
         let actors = Arc::clone(self);
         self.data.spawn(async move {
             let Rebuilt { action, intent } = rebuilt;
-            let ended = action.ended(unix_ms(), intent, &Outcome::done());
+            let ended = action.ended(unix_ms(), intent, &outcome);
             if let Err(lost) = actors.record_action(ended).await {
                 tracing::error!(%lost, "the end of a rebuild is not in the audit trail");
             }
@@ -152,10 +157,10 @@ fn begin(
             code.version()
         )
     })?;
-    let carries = restored.carries().to_vec();
+    let mut carries = restored.carries().to_vec();
     let state = match same(&hops[at]) {
         true => restored.state,
-        false => reread(&restored.state, &hops[at].to)?,
+        false => reread(&restored.state, &mut carries, &hops[at].to)?,
     };
     Ok((at, state, carries))
 }

@@ -14,7 +14,7 @@ use crate::Actors;
 use crate::clock::monotonic_ms;
 use crate::decide::Taken;
 use crate::message::Message;
-use crate::slots::{Claim, Inner, Phase, Slot};
+use crate::slots::{Claim, Inner, Leaving, Phase, Slot};
 use crate::token::Token;
 
 /// Between two looks at memory and the tail.
@@ -106,17 +106,11 @@ impl Actors {
         tokio::time::timeout(PATIENCE, room.quiet()).await.is_ok()
     }
 
-    /// Takes an actor out of memory if what was appended at `position` is still its last.
-    pub(crate) fn leave(&self, slot: &Slot, position: host_journal::Position) -> bool {
-        self.slots
-            .remove_if(slot, |inner| inner.at.position == position)
-    }
-
-    /// As [`Actors::leave`], of an actor that wants to. The claim on which it said so
-    /// may not have been given back: then it is asked again behind that.
+    /// Takes an actor that wants to leave out of memory, if what was appended at `position`
+    /// is still its last. The claim on which it said so may not have been given back: then
+    /// it is asked again behind that.
     pub(crate) fn stopped(self: &Arc<Self>, slot: &Arc<Slot>, position: host_journal::Position) {
-        let is_busy = |inner: &Inner| matches!(inner.phase, Phase::Claimed | Phase::Parked);
-        if !self.leave(slot, position) && is_busy(&slot.inner.lock()) {
+        if self.slots.leave(slot, position) == Leaving::Busy {
             self.post_to(slot, Message::Sleep(None));
         }
     }

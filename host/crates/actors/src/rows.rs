@@ -45,9 +45,8 @@ impl Actors {
             });
             return self.bury(claim, command, &error);
         }
-        let generation = self.generation();
-        if self.waits_for_its_target(claim, &command) {
-            return self.let_wait(id, generation);
+        if self.waits_for_its_target(claim, id, &command) {
+            return;
         }
         self.decide_in_shape(claim, command, stats);
     }

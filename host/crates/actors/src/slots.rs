@@ -86,6 +86,17 @@ pub(crate) enum Phase {
     Gone,
 }
 
+/// How an attempt to take an actor out of memory ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// It has left.
+    Left,
+    /// Nothing has come since, but its claim was not given back yet.
+    Busy,
+    /// It is used.
+    Moved,
+}
+
 /// The right to touch an actor's state, until it is given back. One that is
 /// dropped instead (a panic of the host's own) costs the actor its state in
 /// memory: the next message builds it anew.
@@ -183,10 +194,17 @@ impl Slots {
 
     /// Takes the slot out of the map if `may_leave` still says so under its lock.
     pub(crate) fn remove_if(&self, slot: &Slot, may_leave: impl FnOnce(&Inner) -> bool) -> bool {
+        self.remove_if_at_rest(slot, |inner, at_rest| at_rest && may_leave(inner))
+    }
+
+    /// As [`Slots::remove_if`]; `may_leave` is told whether the slot is at rest, without
+    /// which it must stay.
+    fn remove_if_at_rest(&self, slot: &Slot, may_leave: impl FnOnce(&Inner, bool) -> bool) -> bool {
         let hash = self.hasher.hash_one(&slot.id);
         let mut shard = self.shard(hash).lock();
         let mut inner = slot.inner.lock();
-        if inner.phase != Phase::Idle || !inner.queue_is_empty() || !may_leave(&inner) {
+        let at_rest = inner.phase == Phase::Idle && inner.queue_is_empty();
+        if !may_leave(&inner, at_rest) {
             return false;
         }
         inner.phase = Phase::Gone;
@@ -196,6 +214,23 @@ impl Slots {
             self.awake.fetch_sub(1, Ordering::Relaxed);
         }
         true
+    }
+
+    /// Takes the slot out of the map if what was appended at `position` is still its last.
+    pub(crate) fn leave(&self, slot: &Slot, position: Position) -> Leaving {
+        let mut leaving = Leaving::Moved;
+        let left = self.remove_if_at_rest(slot, |inner, at_rest| {
+            let unmoved = inner.at.position == position;
+            let is_held = matches!(inner.phase, Phase::Claimed | Phase::Parked);
+            if unmoved && is_held && inner.queue_is_empty() {
+                leaving = Leaving::Busy;
+            }
+            unmoved && at_rest
+        });
+        match left {
+            true => Leaving::Left,
+            false => leaving,
+        }
     }
 
     /// The slots of one shard, for a pass over all: `0..Slots::SHARDS`.

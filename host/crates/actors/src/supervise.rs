@@ -204,6 +204,8 @@ impl Actors {
         self.supervisor
             .count
             .store(quarantined.len(), Ordering::Relaxed);
+        drop(quarantined);
+        self.casts.look_again();
         Some(Ok(()))
     }
 }

@@ -149,9 +149,13 @@ impl Actors {
             return Flow::Park(message);
         }
         let Some(live) = claim.live.as_ref() else {
-            // The journal has closed over the migration.
-            self.refuse(message, CallError::Stopping);
-            return Flow::Next;
+            if self.is_stopping() {
+                self.refuse(message, CallError::Stopping);
+                return Flow::Next;
+            }
+            // The journal would not have its migration: the state is built anew.
+            self.resume_soon(Arc::clone(&claim.slot));
+            return Flow::Park(message);
         };
         let Some(event) = message.event() else {
             if matches!(message, Message::Inspect(_)) && self.settled(claim) != Settled::Durable {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use host_journal::Stored;
-use host_loader::State;
+use host_loader::{State, cross};
 use host_model::ActorId;
+use host_model::carry::Carry;
 use host_model::error::chain;
+use host_model::plan::StateChange;
 
 use crate::Actors;
 use crate::live::Live;
@@ -133,8 +135,10 @@ pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result
     };
     for record in stored.tail {
         if record.version != *live.code().version() {
-            // Only the code changed in between: the state is read as it is.
-            live.state = reread(&live.state, &code(&record.version)?)?;
+            // Only the code changed in between.
+            let mut carries = live.carries().to_vec();
+            live.state = reread(&live.state, &mut carries, &code(&record.version)?)?;
+            live.set_carries(carries);
         }
         live.state.apply(&record.event).map_err(fault)?;
         live.seq = record.seq;
@@ -144,9 +148,13 @@ pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result
     Ok(live)
 }
 
-/// The same state in another version of the same schema.
-pub(crate) fn reread(state: &State<Code>, code: &Arc<Code>) -> Result<State<Code>, String> {
-    let bytes = state.export().map_err(|fault| fault.to_string())?;
-    let state = code.import(&bytes);
-    state.map_err(|fault| fault.to_string())
+/// The same state in another version of the same schema; what lies beside it comes along.
+pub(crate) fn reread(
+    state: &State<Code>,
+    carries: &mut Vec<Carry>,
+    code: &Arc<Code>,
+) -> Result<State<Code>, String> {
+    let crossed = cross(state, None, carries, code.plugin(), StateChange::Same);
+    let crossed = crossed.map_err(|error| error.to_string())?;
+    Ok(crossed.state.owned_by(Arc::clone(code)))
 }

@@ -135,7 +135,8 @@ pub enum Local {
         #[arg(long)]
         take_over: bool,
     },
-    /// Be the host. Started by `keeper`, or by `start` in the foreground.
+    /// Be the host. Started by `keeper`, perhaps of an older release, or by `start` in the
+    /// foreground.
     #[command(hide = true)]
     Serve {
         /// See `start`.

@@ -3,7 +3,9 @@
 //! The host does the work and goes on whether or not anyone follows.
 
 use host_model::Version;
-use host_model::control::{HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport};
+use host_model::control::{
+    HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport,
+};
 use serde_json::json;
 
 use crate::bar::Progress as Bar;
@@ -123,11 +125,7 @@ enum Followed {
     Interrupted,
 }
 
-async fn follow(
-    mut events: Events,
-    what: What,
-    out: &mut Output<'_>,
-) -> Result<Followed, Failure> {
+async fn follow(mut events: Events, what: What, out: &mut Output<'_>) -> Result<Followed, Failure> {
     let teller = Teller::new(out.is_json());
     let mut is_upgrade = false;
     loop {
@@ -212,7 +210,10 @@ async fn detached(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> 
                 "{share} of the actors are in release {to} and are watched; the host goes on alone"
             ),
             None if !SWITCHED.contains(&upgrade.state.as_str()) => {
-                format!("release {to} ruled, and is {} by now; the host goes on alone", upgrade.state)
+                format!(
+                    "release {to} ruled, and is {} by now; the host goes on alone",
+                    upgrade.state
+                )
             }
             None => format!("release {to} rules and is watched; the host commits it alone"),
         };

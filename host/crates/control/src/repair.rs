@@ -8,10 +8,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use host_actors::Actors;
-use host_journal::{
-    CarriedTimer, Carry, OutboxId, OutboxRow, ReadError, Record, Snapshot, TimerRow,
-};
+use host_journal::{OutboxId, OutboxRow, ReadError, Record, Snapshot, TimerRow};
 use host_model::ActorId;
+use host_model::carry::{CarriedTimer, Carry};
 use host_model::control::{
     ActorExport, CarryExport, LetterRequest, RecordExport, SnapshotExport, TimerExport,
     WebhookRequest, WebhookRow,

@@ -6,8 +6,8 @@ use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId,
-    Position, Record, Snapshot, Webhook, Whole,
+    AnswerKey, Incarnation, KeptAnswer, OutboxChange, OutboxId, Piece, PieceId, Position, Record,
+    Snapshot, Webhook, Whole,
 };
 
 /// One append: all of it becomes durable, or nothing. `T` comes back through `done`.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use host_model::carry::Carry;
-use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
+use host_model::limits::{SNAPSHOT_PIECE_BYTES_MAX, STATE_BYTES_MAX};
 use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,12 @@ impl Snapshot {
     pub fn bytes(&self) -> usize {
         let carries = self.carries.iter();
         self.state.len() + carries.map(Carry::weight).sum::<usize>()
+    }
+
+    /// Whether it can be stored.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.bytes() <= STATE_BYTES_MAX
     }
 
     /// Whether it may not share a group, and is written in [`Pieces`](crate::Pieces).

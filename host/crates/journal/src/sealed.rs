@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
+use host_model::limits::STATE_BYTES_MAX;
 use host_model::{ActorId, Version};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
@@ -14,7 +15,7 @@ use crate::{OutboxChange, Position, Record, Rows, Snapshot, Whole};
 
 /// Bytes of one encoded record or snapshot. A plugin's export far above any
 /// sensible actor; SQLite's own bound on a blob is a billion bytes.
-pub const ROW_BYTES_MAX: usize = 256 << 20;
+pub const ROW_BYTES_MAX: usize = STATE_BYTES_MAX + (1 << 20);
 
 /// What an entry weighs in the queue beside its payloads.
 const ENTRY_BYTES: usize = 256;

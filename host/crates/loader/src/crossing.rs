@@ -36,6 +36,19 @@ pub enum CrossError {
         /// Who wrote the carry.
         newer: Version,
     },
+    /// The carry is for this version, and does not lie beside the state: taken without
+    /// it, what it holds would be lost.
+    #[error("what {plugin} {newer} left lies beside {older}, and the state is of {from}")]
+    Misplaced {
+        /// The plugin.
+        plugin: String,
+        /// Who wrote the carry, and would read it.
+        newer: Version,
+        /// Beside whose state it lies.
+        older: Version,
+        /// Whose state it is.
+        from: Version,
+    },
 }
 
 /// Makes of `state` one of the version `to`, by `change`. `bytes` is what the state
@@ -74,13 +87,22 @@ pub fn cross<O: AsRef<Plugin>>(
             Ok(Crossed { state, bytes })
         }
         StateChange::Up => {
-            if let Some(carry) = beside(carries, from)
-                && carry.newer != *to.version()
-            {
-                return Err(CrossError::Stranded {
-                    plugin: to.name().to_owned(),
-                    newer: carry.newer.clone(),
-                });
+            match carries.last() {
+                Some(carry) if carry.older == *from && carry.newer != *to.version() => {
+                    return Err(CrossError::Stranded {
+                        plugin: to.name().to_owned(),
+                        newer: carry.newer.clone(),
+                    });
+                }
+                Some(carry) if carry.older != *from && carry.newer == *to.version() => {
+                    return Err(CrossError::Misplaced {
+                        plugin: to.name().to_owned(),
+                        newer: carry.newer.clone(),
+                        older: carry.older.clone(),
+                        from: from.clone(),
+                    });
+                }
+                _ => {}
             }
             let old = old()?;
             let carry = carries.pop_if(|carry| carry.older == *from);
@@ -114,9 +136,7 @@ pub fn cross<O: AsRef<Plugin>>(
 
 /// The carry that lies beside a state of this version, if one does.
 pub fn beside<'a>(carries: &'a mut [Carry], version: &Version) -> Option<&'a mut Carry> {
-    carries
-        .last_mut()
-        .filter(|carry| carry.older == *version)
+    carries.last_mut().filter(|carry| carry.older == *version)
 }
 
 fn digest(state: &[u8]) -> [u8; 32] {

@@ -24,14 +24,13 @@ pub struct Carry {
 }
 
 impl Carry {
-    /// Bytes of all that it holds.
+    /// Bytes of all that it holds, with room for what frames it.
     #[must_use]
     pub fn weight(&self) -> usize {
+        const FRAME: usize = 256;
         let timers = self.timers.iter();
-        self.bytes.len()
-            + timers
-                .map(|it| it.name.len() + it.payload.len())
-                .sum::<usize>()
+        let timers = timers.map(|it| FRAME + it.name.len() + it.payload.len());
+        FRAME + self.bytes.len() + timers.sum::<usize>()
     }
 }
 

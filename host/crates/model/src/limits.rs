@@ -96,6 +96,10 @@ pub const BEFORE_BYTES_MAX: u64 = 1 << 30;
 /// piece, a few milliseconds.
 pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a state with its carries, at most: beyond, there is no snapshot of it, its
+/// records are kept, and it cannot come over to another version.
+pub const STATE_BYTES_MAX: usize = 255 << 20;
+
 /// Snapshots that are written in pieces at once. Each has its bytes in memory until its
 /// last piece is under way, and may add a piece to a command's commit. The next ones
 /// wait; those that can be written later are not begun.

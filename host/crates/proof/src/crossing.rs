@@ -46,8 +46,16 @@ impl Crossing {
         })
     }
 
-    /// The same, read from its bytes.
+    /// The same, read from its bytes by this version, which may be another of the same
+    /// schema.
     pub(crate) fn again(&self, plugin: &Arc<Plugin>) -> Result<Self, Stuck> {
+        if plugin.version() != self.state.plugin().version() {
+            let hop = Hop {
+                to: Arc::clone(plugin),
+                change: StateChange::Same,
+            };
+            return self.hop(self.carries.clone(), &hop);
+        }
         Ok(Self {
             state: plugin.import(&self.bytes)?,
             bytes: self.bytes.clone(),

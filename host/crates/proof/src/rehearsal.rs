@@ -39,7 +39,6 @@ use serde::{Deserialize, Serialize};
 pub use child::rehearsal_main;
 pub use parent::{Answered, Ended, Rehearser, Stage, StartError};
 
-
 /// What a child needs before its first actor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {

@@ -1,7 +1,28 @@
-//! How messages move back to 0.1.0. On the way here they stay as they are.
+//! How messages move from 0.1.0, and back to it.
 
 use host_sdk::{Message, Rejection};
+use serde::Deserialize;
 use serde_json::Value;
+
+use crate::fund::Fund;
+use crate::limits::PAYER_BYTES_MAX;
+use crate::text;
+
+/// [`host_sdk::Migrate::upcast`].
+pub(crate) fn upcast(mut message: Message) -> Message {
+    if message.event == "donate"
+        && let Value::Object(payload) = &mut message.payload
+    {
+        let is_payer = |payer: &str| text::actor_key("payer", payer.into(), PAYER_BYTES_MAX);
+        let is_fine = |name: &str, value: &Value| match name {
+            "fund" => value.is_null() || Fund::deserialize(value).is_ok(),
+            "payer" => value.is_null() || value.as_str().is_some_and(|it| is_payer(it).is_ok()),
+            _ => true,
+        };
+        payload.retain(|name, value| is_fine(name, value));
+    }
+    message
+}
 
 /// [`host_sdk::Migrate::downcast`].
 ///

@@ -162,15 +162,16 @@ impl Migrate for Donations {
         Ok(migrate::down(self))
     }
 
-    /// Unchanged: every message of 0.1.0 is one of this version.
+    /// Every message of 0.1.0 is one of this version, but for what 0.1.0 does not look at.
     ///
     /// A `donate` without a fund becomes sadaqah, which is all that 0.1.0 takes.
     /// In another currency than the campaign's, 0.1.0 would have refused it; here it
     /// is taken for what it says, for a gift in euros can only be meant as euros.
     /// A client that has learnt of the upgrade while connected may name a fund
-    /// already, so the field stays.
+    /// already, so the field stays; what is no fund and no payer goes, as 0.1.0 has
+    /// taken no notice of it.
     fn upcast(message: Message) -> Result<Message, Rejection> {
-        Ok(message)
+        Ok(casts::upcast(message))
     }
 
     fn downcast(message: Message) -> Result<Message, Rejection> {

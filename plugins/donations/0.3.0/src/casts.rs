@@ -1,4 +1,4 @@
-//! How messages move back to 0.2.0. On the way here they stay as they are.
+//! How messages move from 0.2.0, and back to it.
 
 use host_sdk::{Message, Rejection};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::subscription;
 /// repeat of a gift that was taken before gets its receipt. Which pledge was meant,
 /// `fulfil` can say after the next `up`. Promises, subscriptions and their dates are
 /// unknown there.
-pub(crate) fn downcast(mut message: Message) -> Result<Message, Rejection> {
+pub(crate) fn downcast(message: Message) -> Result<Message, Rejection> {
     let event = message.event.as_str();
     let is_new = matches!(
         event,
@@ -26,10 +26,15 @@ pub(crate) fn downcast(mut message: Message) -> Result<Message, Rejection> {
             ),
         ));
     }
-    if event == "donate"
+    Ok(without_pledge(message))
+}
+
+/// A `donate` as 0.2.0 has it, in both directions.
+pub(crate) fn without_pledge(mut message: Message) -> Message {
+    if message.event == "donate"
         && let Value::Object(payload) = &mut message.payload
     {
         payload.remove("pledge_id");
     }
-    Ok(message)
+    message
 }

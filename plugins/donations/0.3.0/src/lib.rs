@@ -214,10 +214,11 @@ impl Migrate for Donations {
         Ok(migrate::down(self))
     }
 
-    /// Unchanged: every message of 0.2.0 is one of this version. A `donate` under an
-    /// id that is a subscription's is then refused, as here.
+    /// Every message of 0.2.0 is one of this version. A `donate` names no pledge: 0.2.0
+    /// takes no notice of the field, and what it took is to be taken here. One under an
+    /// id that is a subscription's is refused, as here.
     fn upcast(message: Message) -> Result<Message, Rejection> {
-        Ok(message)
+        Ok(casts::without_pledge(message))
     }
 
     fn downcast(message: Message) -> Result<Message, Rejection> {

@@ -144,8 +144,17 @@ impl Migrate for Zakat {
         Ok(Migrated { old, carry })
     }
 
-    // `upcast` is as it is by default: each message of 0.1.0 is one of this
-    // version, and what it does not say (`held_since`) is unknown here too.
+    /// Each message of 0.1.0 is one of this version. What it does not say (`held_since`) is
+    /// unknown here, too; what is no day was no matter to 0.1.0, and goes.
+    fn upcast(mut message: Message) -> Result<Message, Rejection> {
+        if message.event == "declare"
+            && let Value::Object(fields) = &mut message.payload
+        {
+            let is_day = |value: &Value| value.is_null() || Day::deserialize(value).is_ok();
+            fields.retain(|name, value| name != "held_since" || is_day(value));
+        }
+        Ok(message)
+    }
 
     /// What 0.1.0 knows, without what it cannot hold.
     fn downcast(mut message: Message) -> Result<Message, Rejection> {

@@ -3,7 +3,7 @@
 use host_model::limits::FAULTS_MAX;
 use serde_json::{Value, json};
 
-use crate::home::{Home, request};
+use crate::home::{Home, request, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_costs_one_caller_an_error_and_nobody_anything_else() {
@@ -128,5 +128,37 @@ async fn a_crash_waits_for_what_was_accepted_before_it() {
         assert_eq!(accepted, 50);
         assert_eq!(host.count("faulty:a").await, 50 * round);
     }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cast_to_an_actor_that_is_set_aside_waits_for_its_release() {
+    let home = Home::new();
+    let host = home.start(1);
+    for _ in 0..=FAULTS_MAX {
+        host.refused("faulty:aside", "panic", json!({})).await;
+    }
+    assert_eq!(
+        host.refused("faulty:aside", "add", json!({ "by": 1 }))
+            .await,
+        "quarantined"
+    );
+    let refused = host.0.refusals().all();
+    let cast = json!({ "to": "faulty:aside", "event": "add", "payload": { "by": 5 } });
+    host.ask("faulty:a", "cast", cast).await;
+    // One to somebody else, which the same look hands on, if it looks at all.
+    let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": 6 } });
+    host.ask("faulty:a", "cast", cast).await;
+    until("the other cast has arrived", || async {
+        host.count("faulty:b").await == 6
+    })
+    .await;
+    assert_eq!(host.0.refusals().all(), refused, "it is not tried");
+    let aside = "faulty:aside".parse().unwrap();
+    host.0.quarantine_release(&aside).await.unwrap().unwrap();
+    until("the cast has arrived", || async {
+        host.count("faulty:aside").await == 5
+    })
+    .await;
     host.stop();
 }

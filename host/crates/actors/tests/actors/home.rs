@@ -30,6 +30,8 @@ pub(crate) struct Home {
     store: PathBuf,
     /// Of 0.1.0, 0.2.0 and 0.3.0.
     codes: [Arc<Code>; 3],
+    /// Of 0.1.1.
+    patch: Arc<Code>,
     pub(crate) heard: Arc<Heard>,
     pub(crate) server: Arc<Server>,
 }
@@ -111,6 +113,7 @@ impl Home {
         let open = |name| Code::new(loader.load(&library(name), None).unwrap());
         Self {
             codes: ["faulty_v0_1_0", "faulty_v0_2_0", "faulty_v0_3_0"].map(open),
+            patch: open("faulty_v0_1_1"),
             store: folder.path().join("host.db"),
             folder,
             heard: Arc::default(),
@@ -170,6 +173,38 @@ impl Home {
             plugins: [("faulty".to_owned(), ruling)].into(),
             before: BTreeMap::from([("faulty".to_owned(), code(before).version().clone())]),
         }
+    }
+
+    /// Release 0.1.1, of which only the code is new, and release 0.2.0 behind it.
+    pub(crate) fn patched(&self) -> [Release; 2] {
+        let [old, new, _] = self.codes();
+        let release = |from: &Arc<Code>, to: &Arc<Code>, change| {
+            let hop = RouteHop {
+                to: Arc::clone(to),
+                change,
+                timeout: None,
+                restart: false,
+            };
+            let ruling = Ruling {
+                code: Arc::clone(to),
+                start: Start::Permanent,
+                routes: vec![Route {
+                    from: Arc::clone(from),
+                    hops: vec![hop],
+                }],
+                edges: Vec::new(),
+                readable: vec![Arc::clone(&old)],
+            };
+            Release {
+                version: to.version().clone(),
+                plugins: [("faulty".to_owned(), ruling)].into(),
+                before: BTreeMap::from([("faulty".to_owned(), from.version().clone())]),
+            }
+        };
+        [
+            release(&old, &self.patch, StateChange::Same),
+            release(&self.patch, &new, StateChange::Up),
+        ]
     }
 
     /// The versions 0.1.0, 0.2.0 and 0.3.0.

@@ -183,3 +183,29 @@ async fn who_came_over_to_a_release_that_rules_no_more_is_not_counted() {
     assert_eq!(host.0.migrations().migrated(), 1, "it went back");
     host.stop();
 }
+
+/// A version of code only writes no snapshot: what lies beside the state comes along in
+/// memory, and again when the state is built anew from a snapshot of the version before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_carry_comes_along_with_code_only_and_through_a_rebuild() {
+    let home = Home::new();
+    let [patch, behind] = home.patched();
+    let host = home.start(2);
+    host.ask("faulty:a", "note", json!({ "text": "only here" }))
+        .await;
+    host.0.install(home.release(1));
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    host.0.install(patch);
+    host.ask("faulty:a", "add", json!({ "by": 2 })).await;
+    host.refused("faulty:a", "panic", json!({})).await;
+    assert_eq!(host.count("faulty:a").await, 3);
+    host.0.install(behind);
+    let summary = host.ask("faulty:a", "summary", Value::Null).await;
+    assert_eq!(
+        (&summary["notes"], &summary["count"], &summary["version"]),
+        (&json!(["only here"]), &json!(3), &json!("0.2.0"))
+    );
+    let inspection = host.0.inspect(&"faulty:a".parse().unwrap()).await.unwrap();
+    assert_eq!(inspection.carries, Vec::<Version>::new());
+    host.stop();
+}

@@ -165,8 +165,9 @@ impl Case<'_> {
                 let code = self
                     .judge
                     .opened(self.subject.actor.plugin(), &said.version)?;
+                let code = Arc::clone(code);
                 end.bytes = end.state.export()?;
-                end.state = code.import(&end.bytes)?;
+                end = end.again(&code)?;
             }
             end.state.apply(&said.happened)?;
         }
@@ -191,7 +192,7 @@ impl Case<'_> {
         };
         match crossing.state.plugin().version() == self.way.from.version() {
             true => Ok(crossing),
-            // Only the code changed since: it is read as it is.
+            // Only the code changed since.
             false => crossing.again(&self.way.from),
         }
     }

@@ -122,7 +122,22 @@ fn what_contradicts_itself_stays_on_0_1_0() {
 fn a_donate_of_0_1_0_is_one_of_this_version() {
     let gift = json!({ "donation_id": "d1", "amount": "1", "currency": "EUR" });
     let message = Message::new("donate", &gift);
-    assert_eq!(Donations::upcast(message.clone()), Ok(message));
+    assert_eq!(Donations::upcast(message.clone()), Ok(message.clone()));
+    // What 0.1.0 took no notice of is kept where it says something here.
+    for (field, value, stays) in [
+        ("fund", json!("zakat"), true),
+        ("fund", json!("anything"), false),
+        ("fund", json!(7), false),
+        ("payer", json!("ali"), true),
+        ("payer", json!("has spaces"), false),
+        ("payer", json!({}), false),
+        ("payer", json!(null), true),
+    ] {
+        let mut with = message.clone();
+        with.payload[field] = value;
+        let expected = if stays { with.clone() } else { message.clone() };
+        assert_eq!(Donations::upcast(with), Ok(expected), "{field}");
+    }
 }
 
 #[test]
