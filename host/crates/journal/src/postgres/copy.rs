@@ -24,10 +24,14 @@ const COPY: &str = "copy the store";
 
 impl Copier for Pool {
     fn copy_to(&self, file: &Path, describe: &mut Describe<'_>) -> Result<(), StoreError> {
-        let frozen = self.frozen()?;
-        Moment { pool: &frozen }.copy_to(file)?;
-        // It holds back what VACUUM may remove.
-        drop(frozen);
+        match self.frozen_session() {
+            Some(_) => Moment { pool: self }.copy_to(file)?,
+            // Gone when its rows are there: it holds back what VACUUM may remove.
+            None => Moment {
+                pool: &self.frozen()?,
+            }
+            .copy_to(file)?,
+        }
         describe_copy(file, describe)
     }
 }
