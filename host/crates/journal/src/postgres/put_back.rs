@@ -70,10 +70,7 @@ pub enum PutBackError {
 /// [`PutBackError`]
 pub fn vacant(address: &Address) -> Result<(), PutBackError> {
     let target = Target::reach(address)?;
-    let found = target
-        .tasks
-        .run_here(schema::found(&target.session, &target.address.to_string()))?;
-    match found {
+    match target.schema()? {
         0 => Ok(()),
         _ => target.must_be_vacant(),
     }
@@ -89,10 +86,11 @@ pub fn vacant(address: &Address) -> Result<(), PutBackError> {
 pub fn put_back(address: &Address, from: &Path) -> Result<(), PutBackError> {
     let source = Source::open(from)?;
     let mut target = Target::reach(address)?;
-    let shown = target.address.to_string();
-    target
-        .tasks
-        .run_here(schema::prepare(&mut target.session, &shown))?;
+    if target.schema()? < schema::newest() {
+        let shown = address.to_string();
+        let made = schema::prepare(&mut target.session, &shown);
+        target.tasks.run_here(made)?;
+    }
     target.batch("BEGIN")?;
     let store_id = target.put_own(&source)?;
     // Whoever would take the store, or put another one there, waits from here on.
@@ -132,6 +130,12 @@ impl<'a> Target<'a> {
 
     fn client(&self) -> &Client {
         self.session.client()
+    }
+
+    /// Of the tables that are there; 0 if none are.
+    fn schema(&self) -> Result<i64, OpenError> {
+        let shown = self.address.to_string();
+        self.tasks.run_here(schema::found(&self.session, &shown))
     }
 
     fn batch(&self, sql: &str) -> Result<(), StoreError> {

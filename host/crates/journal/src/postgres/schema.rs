@@ -1,5 +1,7 @@
 //! The tables, as in SQLite's schema of the same number, and how they came about.
 
+use std::error::Error;
+
 use tokio_postgres::Client;
 
 use super::session::{Session, Trouble};
@@ -220,5 +222,8 @@ async fn migrate(client: &mut Client, address: &str) -> Result<(), OpenError> {
 }
 
 fn failed_migration(error: &refinery::Error) -> OpenError {
-    failed("bring the schema up to date")(error.to_string())
+    // What the server has said is the last of its causes.
+    let said = std::iter::successors(error.source(), |&cause| cause.source()).last();
+    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    failed("bring the schema up to date")(format!("{error}{said}"))
 }
