@@ -7,7 +7,6 @@ mod replay;
 mod store;
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use host_cli::args::keep::Audit;
 use host_cli::{Client, Failure, Output, Progress, keep};
@@ -92,18 +91,6 @@ fn is_running(found: &Found) -> bool {
     [found.home.pid_file(), found.home.keeper_pid_file()]
         .iter()
         .any(|file| is_held(file))
-}
-
-/// The file of this home's store, for who is to `act` on it; refused if it is in none,
-/// with what there is `instead`.
-fn store_path(found: &Found, act: &str, instead: &str) -> Result<PathBuf, Failure> {
-    match found.config()?.store {
-        Store::Sqlite { path, .. } => Ok(path),
-        Store::Postgres { address, .. } => Err(Failure::refused(
-            "refused",
-            format!("{act} {address}: this is for a store in a file; {instead}"),
-        )),
-    }
 }
 
 /// The store of this home, for reading, whether a host has it or none.

@@ -1,6 +1,7 @@
 //! A disk that fails under the embedded store: what callers are told, what health
 //! says, and what is there afterwards.
 
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use e2e::disk::{Disk, Loopback};
 use e2e::load::{Load, Shape};
 use e2e::{Client, Home, Reply, http, wait};
 use serde_json::{Value, json};
+use test_postgres::shared;
 
 const CAMPAIGN: &str = "donations:c";
 
@@ -169,6 +171,35 @@ fn a_disk_that_fails_while_the_host_boots_delays_it_and_no_more() {
         bench.home.rebooted(pid).unwrap();
         bench.give("after").ok().unwrap();
         assert_eq!(gifts(&bench.home), ["after"]);
+    }
+}
+
+#[test]
+fn a_backup_for_which_there_is_no_room_is_not_there_and_is_made_later() {
+    for address in [None, Some(shared().database().unwrap())] {
+        let mut home = Home::new().unwrap();
+        let disk = Disk::under(&mut home).unwrap();
+        home.set("DATABASE_URL", address.as_deref());
+        let pid = home.start().unwrap().pid;
+        open(&home);
+        let file = home.path().join("backup.db");
+        let backup = ["store", "backup", file.to_str().unwrap(), "--json"];
+        let made = || {
+            let names = fs::read_dir(home.path()).unwrap();
+            let names = names.map(|it| it.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.contains("backup")).count()
+        };
+        disk.fails(&["write backup.db.partial 3 all enospc"])
+            .unwrap();
+        let ran = home.host(&backup).unwrap();
+        disk.has_struck(pid).unwrap();
+        assert_ne!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.contains("full"), "{ran:?}");
+        assert_eq!(made(), 0);
+        disk.works().unwrap();
+        assert_eq!(gifts(&home), Vec::<String>::new(), "the host lives");
+        home.done(&backup).unwrap();
+        assert_eq!(made(), 1);
     }
 }
 

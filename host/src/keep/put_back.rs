@@ -1,13 +1,14 @@
 //! A backup that becomes the store of a home: copied beside the store's place, checked
-//! there, and only then given the store's name.
+//! there, and only then given the store's name, or put into the database.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use host_cli::Failure;
+use host_journal::postgres::{self, Address, PutBackError};
 use host_journal::{
     AnchorKey, Archive, Options, Outcome, Position, Rows, files, forget, open_sqlite,
 };
@@ -15,28 +16,102 @@ use host_model::keep::BackupManifest;
 use serde_json::json;
 
 use super::offline::Offline;
+use crate::config::Store;
 use crate::home::Home;
+
+/// Where a store is to be.
+pub(super) enum Place {
+    /// In this file.
+    File(PathBuf),
+    /// In a database.
+    Database {
+        address: Box<Address>,
+        /// In this folder the backup is made ready.
+        folder: PathBuf,
+    },
+}
+
+impl Place {
+    /// Of a home's store.
+    pub(super) fn of(store: &Store, home: &Home) -> Self {
+        match store {
+            Store::Sqlite { path, .. } => Self::File(path.clone()),
+            Store::Postgres { address, .. } => Self::Database {
+                address: address.clone(),
+                folder: home.data_dir(),
+            },
+        }
+    }
+
+    /// Refuses where a store is, or the place cannot be reached.
+    pub(super) fn must_be_free(&self) -> Result<()> {
+        let path = match self {
+            Self::File(path) => path,
+            Self::Database { address, .. } => return Ok(postgres::vacant(address)?),
+        };
+        for there in [path.clone(), files::beside(path, "-wal")] {
+            ensure!(
+                !there.exists(),
+                "this home has a store, {}, and it stays as it is; restore into a home without one, or move it away together with the files beside it",
+                there.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the backup is made ready.
+    fn partial(&self) -> PathBuf {
+        match self {
+            Self::File(path) => files::beside(path, ".restoring"),
+            Self::Database { folder, .. } => folder.join("store.restoring"),
+        }
+    }
+
+    /// Takes in the store in the file `partial`, which is durable: all of it, or nothing.
+    fn take(&self, partial: &Path) -> Result<()> {
+        match self {
+            Self::File(path) => {
+                files::name(partial, path).with_context(|| format!("name it {}", path.display()))
+            }
+            Self::Database { address, .. } => {
+                let put = postgres::put_back(address, partial);
+                put.map_err(|error| match error {
+                    error @ PutBackError::Unknown { .. } => error.into(),
+                    // All as it was.
+                    error => {
+                        let message = format!("put it into {address}: {:#}", Error::from(error));
+                        Failure::refused("refused", message).into()
+                    }
+                })
+            }
+        }
+    }
+}
 
 /// What is put where.
 pub(super) struct PutBack<'a> {
     /// The backup.
     pub(super) file: &'a Path,
-    /// The store's place.
-    pub(super) path: &'a Path,
+    pub(super) place: &'a Place,
     pub(super) manifest: &'a BackupManifest,
     pub(super) home: &'a Home,
 }
 
 impl PutBack<'_> {
     /// Does it, of this `backup`; `tell` hears how far the check of the copy is. What an
-    /// earlier one has left that was killed is of no account.
-    pub(super) fn run(&self, backup: &Archive, tell: impl FnMut(Position, Position)) -> Result<()> {
-        let partial = files::beside(self.path, ".restoring");
+    /// earlier one has left that was killed is of no account. The bytes of the copy.
+    pub(super) fn run(
+        &self,
+        backup: &Archive,
+        tell: impl FnMut(Position, Position),
+    ) -> Result<u64> {
+        let partial = self.place.partial();
         clear(&partial).with_context(|| format!("clear {}", partial.display()))?;
         let put = self.put(&partial, backup, tell);
         let cleared = clear(&partial);
-        put?;
-        cleared.with_context(|| format!("clear {}", partial.display()))
+        let bytes = put?;
+        cleared.with_context(|| format!("clear {}", partial.display()))?;
+        Ok(bytes)
     }
 
     fn put(
@@ -44,7 +119,7 @@ impl PutBack<'_> {
         partial: &Path,
         backup: &Archive,
         tell: impl FnMut(Position, Position),
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let copying = || format!("copy it to {}", partial.display());
         copy(self.file, partial).with_context(copying)?;
         let options = Options {
@@ -73,12 +148,14 @@ impl PutBack<'_> {
             "its log could not be moved into it"
         );
         files::remove_beside(partial)?;
-        File::open(partial)?.sync_all()?;
-        let path = self.path;
-        files::name(partial, path).with_context(|| format!("name it {}", path.display()))?;
+        let ready = File::open(partial)?;
+        ready.sync_all()?;
+        let bytes = ready.metadata()?.len();
+        self.place.take(partial)?;
         // It is another store than the one before, and that is meant.
         let witness = self.home.witness();
-        forget(&witness).with_context(|| format!("remove {}", witness.display()))
+        forget(&witness).with_context(|| format!("remove {}", witness.display()))?;
+        Ok(bytes)
     }
 
     /// Records in the copy that it is put back and by whom, and signs its anchor with this

@@ -5,21 +5,19 @@ use std::path::{Path, PathBuf};
 
 use host_cli::args::keep::Store as Command;
 use host_cli::{Client, Failure, Output, Progress, keep};
-use host_journal::{Archive, Options, Outcome, files, open_sqlite, postgres};
+use host_journal::store::Opened;
+use host_journal::{Archive, OpenError, Options, Outcome, postgres};
 use host_model::keep::{BackupManifest, BackupReport};
 use host_upgrade::{BACKUP, missing, read_backup};
 use serde_json::json;
 
 use super::offline::Offline;
-use super::put_back::PutBack;
-use super::{archive, failed, is_running, replay, store_path};
+use super::put_back::{Place, PutBack};
+use super::{archive, failed, is_running, replay};
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::PidFile;
 use crate::release::host_version;
 use crate::{config, on_runtime};
-
-/// What there is for a store in PostgreSQL.
-const PG_DUMP: &str = "use PostgreSQL's own pg_dump and pg_restore, and keep data/anchor.key and the releases beside the dump";
 
 pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let client = Client::new(&found.home.socket());
@@ -45,15 +43,13 @@ pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Re
 }
 
 fn backup(file: PathBuf, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let path = store_path(found, "back up the store", PG_DUMP)?;
     let _alone = alone(found, "back the store up")?;
     // Before it is owned: what is not there is not made.
     drop(archive(found)?);
     let attempted = format!("back the store up to {}", file.display());
     let release = found.booting()?.manifest.version;
     let arguments = json!({ "file": file });
-    let witness = found.home.witness();
-    let opened = open_sqlite(&path, Some(&witness)).map_err(|e| failed(&attempted, e))?;
+    let opened = opened(found, &attempted)?;
     let action = Offline::begin(opened, "store/backup", arguments, &release);
     let action = action.map_err(|e| failed(&attempted, e))?;
     let mut described: Option<BackupManifest> = None;
@@ -108,18 +104,12 @@ fn check(
 }
 
 fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let path = store_path(found, "restore the store", PG_DUMP)?;
     let _alone = alone(found, "restore the store")?;
+    let store = found.config()?.store;
+    let place = Place::of(&store, &found.home);
     let attempted = format!("restore the store from {}", file.display());
     let refuse = |why: String| Failure::refused("refused", format!("{attempted}: {why}"));
-    for there in [path.clone(), files::beside(&path, "-wal")] {
-        if there.exists() {
-            return Err(refuse(format!(
-                "this home has a store, {}, and it stays as it is; restore into a home without one, or move it away together with the files beside it",
-                there.display()
-            )));
-        }
-    }
+    place.must_be_free().map_err(|e| refused(&attempted, e))?;
     if let Err(error) = fs::metadata(file) {
         return Err(refuse(format!(
             "{error}; name a file of `host store backup`"
@@ -140,13 +130,13 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
     let progress = Progress::new(out.is_json());
     let put = PutBack {
         file,
-        path: &path,
+        place: &place,
         manifest: &manifest,
         home: &found.home,
     };
     let put = put.run(&backup, |position, of| progress.tell(position.0, of.0));
     progress.done();
-    put.map_err(|error| match error.downcast::<Failure>() {
+    let bytes = put.map_err(|error| match error.downcast::<Failure>() {
         Ok(failure) => failure,
         Err(error) => failed(&attempted, error),
     })?;
@@ -154,7 +144,6 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
     let home = &found.home;
     home.set_permanent(&manifest.release)
         .map_err(home_failure)?;
-    let bytes = path.metadata().map_or(0, |file| file.len());
     let report = BackupReport {
         file: file.to_owned(),
         bytes,
@@ -173,16 +162,12 @@ fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
         }
         config::Store::Postgres { address, .. } => postgres::migrate(address),
     };
-    let migrated = migrated.map_err(|e| match e.must_look() {
-        true => failed(&attempted, e),
-        false => refused(&attempted, e),
-    })?;
+    let migrated = migrated.map_err(|e| unopened(&attempted, e))?;
     let (from, to) = (migrated.from, migrated.to);
     if from != to {
         let arguments = json!({"from": from, "to": to});
         let release = found.booting()?.manifest.version;
-        let opened = store.open(&found.home, false);
-        let opened = opened.map_err(|e| failed(&attempted, e))?;
+        let opened = opened(found, &attempted)?;
         Offline::begin(opened, "store/migrate", arguments, &release)
             .and_then(|action| action.end(&Outcome::done()))
             .map_err(|e| failed(&attempted, e))?;
@@ -192,6 +177,20 @@ fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
         false => format!("the store had schema {from} and has schema {to} now"),
     })?;
     Ok(0)
+}
+
+/// The store of this home, which this process owns from now on.
+fn opened(found: &Found, attempted: &str) -> Result<Opened, Failure> {
+    let opened = found.config()?.store.open(&found.home, false);
+    opened.map_err(|e| unopened(attempted, e))
+}
+
+/// An operator must look where it says something of what is stored.
+fn unopened(attempted: &str, error: OpenError) -> Failure {
+    match error.must_look() {
+        true => failed(attempted, error),
+        false => refused(attempted, error),
+    }
 }
 
 /// Keeps a host from starting meanwhile; refuses where one runs.

@@ -53,7 +53,7 @@ pub(crate) async fn backup(
                 manifest,
             })),
             (Ok(_), None) => Err(failed(&std::io::Error::other("the copy was not described"))),
-            (Err(error @ (BackupError::Exists(_) | BackupError::Elsewhere)), _) => {
+            (Err(error @ BackupError::Exists(_)), _) => {
                 let message = format!("back the store up: {error}");
                 Err(Refusal::new(StatusCode::CONFLICT, "refused", message))
             }

@@ -1,4 +1,5 @@
-//! A copy of a store in one file, made beside commits.
+//! A copy of a store in one file, made beside commits. The file is a SQLite database of
+//! today's schema, whatever the store is: so each kind can be put back as the other.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -25,9 +26,6 @@ pub enum BackupError {
     /// Something is there already, and stays.
     #[error("{} is there already: name another file, or remove it", .0.display())]
     Exists(PathBuf),
-    /// A store with backups of its own kind.
-    #[error("this store is backed up by its own tools, such as pg_dump")]
-    Elsewhere,
     /// The file cannot be written.
     #[error("{attempted} {}", path.display())]
     File {
@@ -56,12 +54,11 @@ pub(crate) fn backup(
     to: &Path,
     mut describe: impl FnMut(&Archive) -> Result<(String, Bytes), String>,
 ) -> Result<Copied, BackupError> {
-    let copier = reader.copier().ok_or(BackupError::Elsewhere)?;
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()));
     }
     let partial = Partial::make(to)?;
-    copier.copy_to(&partial.path, &mut |copy| {
+    reader.copier().copy_to(&partial.path, &mut |copy| {
         let options = Options {
             path: copy.to_owned(),
         };

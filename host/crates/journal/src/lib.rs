@@ -80,6 +80,7 @@ mod shared;
 mod sqlite;
 pub mod store;
 mod stored;
+mod tables;
 mod tails;
 mod timeline;
 mod trouble;

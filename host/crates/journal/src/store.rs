@@ -263,10 +263,8 @@ pub trait Reader: Send + Sync {
     /// For who looks at everything that the store holds.
     fn inspect(&self) -> &dyn Inspect;
 
-    /// What copies the store into a file; none of one with tools of its own for that.
-    fn copier(&self) -> Option<&dyn Copier> {
-        None
-    }
+    /// What copies the store into a file.
+    fn copier(&self) -> &dyn Copier;
 
     /// Up to `limit` actors that have a snapshot, of a plugin (of all, if it is
     /// empty), behind `after`, in the order of their ids.
@@ -416,10 +414,10 @@ pub trait Inspect {
     fn snapshot_body(&self, position: Position) -> Result<Vec<u8>, StoreError>;
 }
 
-/// A store that lies in a file of ours, and so is ours to copy.
+/// What makes a copy of a store. It is a SQLite database, whatever the store is.
 pub trait Copier {
     /// Copies what is durable now into `file`, which is empty, and adds this value.
-    /// Holds up no commit.
+    /// Holds up no commit. Not from a thread that runs tasks of a runtime.
     ///
     /// # Errors
     ///

@@ -64,7 +64,7 @@ impl From<Export> for ExportQuery {
 pub enum Store {
     /// Copy the store to a new file while everything runs.
     #[command(
-        after_help = "Example:\n  host store backup /var/backups/host-2026-02-18.db\n\nKeep the releases beside it: the file names the libraries that it needs. The key\ndata/anchor.key is not in it."
+        after_help = "Example:\n  host store backup /var/backups/host-2026-02-18.db\n\nKeep the releases beside it: the file names the libraries that it needs. The key\ndata/anchor.key is not in it. Of a store in PostgreSQL it is the same kind of file."
     )]
     Backup {
         /// The file; must not exist.
@@ -72,7 +72,9 @@ pub enum Store {
         file: PathBuf,
     },
     /// Put a backup into a home without a store, while no host runs.
-    #[command(after_help = "Example:\n  host store restore /var/backups/host-2026-02-18.db")]
+    #[command(
+        after_help = "Example:\n  host store restore /var/backups/host-2026-02-18.db\n\nThe store is where DATABASE_URL says. To move one to PostgreSQL, or back, set it between\nbackup and restore."
+    )]
     Restore {
         /// A file of `host store backup`.
         #[arg(value_name = "FILE")]

@@ -14,6 +14,7 @@ use super::session::{Connector, Purpose, Session, Trouble};
 use super::tasks::Tasks;
 use super::truth::Truth;
 use crate::store::FENCED;
+use crate::tables;
 use crate::witness::Witness;
 
 /// Renewals between two looks at the store's size.
@@ -127,12 +128,12 @@ impl Keeper {
 
 /// Bytes that the store's tables take with their indexes: those that its schema has.
 pub(super) async fn size(session: &Session) -> Result<u64, Trouble> {
+    let names: Vec<_> = tables::all().map(|table| table.name).collect();
     let rows = session
         .rows(
-            "SELECT sum(pg_total_relation_size(to_regclass(name)))::bigint FROM unnest(ARRAY[
-             'store', 'groups', 'snapshots', 'casts', 'timers', 'outbox', 'answers',
-             'dead_letters', 'quarantine', 'kv']) AS name",
-            &[],
+            "SELECT sum(pg_total_relation_size(to_regclass(name)))::bigint
+             FROM unnest($1::text[]) AS name",
+            &[Box::new(names)],
         )
         .await?;
     let bytes: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;

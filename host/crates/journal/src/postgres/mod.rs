@@ -19,6 +19,7 @@
 mod address;
 mod answers;
 mod archive;
+mod copy;
 mod effects;
 mod inspect;
 mod lease;
@@ -28,6 +29,7 @@ mod outbox;
 mod owner;
 mod pieces;
 mod pool;
+mod put_back;
 mod reader;
 mod schema;
 mod session;
@@ -44,6 +46,7 @@ pub use address::{Address, SslMode};
 pub use archive::archive;
 pub use migrate::migrate;
 pub use open::open;
+pub use put_back::{PutBackError, put_back, vacant};
 
 /// Sessions that a store needs at least: one that writes, one for the lease, one that reads.
 pub const POOL_SIZE_MIN: usize = 3;

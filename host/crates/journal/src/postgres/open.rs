@@ -148,28 +148,32 @@ impl Opening {
     }
 
     /// Whether the store is one that this home knows; refused if it knows another one, or
-    /// this one had more.
+    /// this one had more, or what it says of itself does not hold.
     async fn is_known(&self, session: &Session, address: &str) -> Result<bool, OpenError> {
-        if schema::found(session, address).await? == 0 {
+        let schema = schema::found(session, address).await?;
+        if schema == 0 {
             self.witness.check_none(address)?;
             return Ok(false);
         }
         let looked = async {
-            let (store_id, end) = owner::look(session).await?;
-            let then = match self.witness.known(&store_id) {
+            let own = owner::own_row(session, schema >= schema::SUMS).await?;
+            let then = match self.witness.known(&own.store_id) {
                 Some(known) => owner::hash_at(session, known.last).await?,
                 None => None,
             };
-            Ok((store_id, end, then))
+            Ok((own, then))
         };
-        let (store_id, end, then) = looked.await.map_err(failed_by("look at the store"))?;
+        let (own, then) = looked.await.map_err(failed_by("look at the store"))?;
         self.witness.check(Found {
-            store_id: &store_id,
-            end,
+            store_id: &own.store_id,
+            end: own.end(),
             then,
             epoch: u64::MAX,
         })?;
-        Ok(self.witness.knows(&store_id))
+        let is_known = self.witness.knows(&own.store_id);
+        let believed = own.believed();
+        believed.map_err(|problem| OpenError::OwnRow { problem })?;
+        Ok(is_known)
     }
 }
 

@@ -65,6 +65,31 @@ pub(super) async fn look(session: &Session) -> Result<(String, End), Trouble> {
     Ok((row.try_get(0)?, end_of(row, 1)?))
 }
 
+/// Reads the store's own row, with its sum.
+macro_rules! own {
+    ($sum:literal) => {
+        concat!(
+            "SELECT epoch, store_id, last_pos, last_hash, known, tail_start, ",
+            $sum,
+            " FROM store WHERE id = 0"
+        )
+    };
+}
+
+/// What reads the store's own row, for [`own`].
+pub(super) fn own_sql(has_sums: bool) -> &'static str {
+    match has_sums {
+        true => own!("sum, summed_epoch"),
+        false => own!("NULL::bigint, NULL::bigint"),
+    }
+}
+
+/// The store's own row, before anything of it is changed.
+pub(super) async fn own_row(session: &Session, has_sums: bool) -> Result<OwnRow, Trouble> {
+    let rows = session.rows(own_sql(has_sums), &[]).await?;
+    Ok(own(rows.first().ok_or_else(no_row)?)?)
+}
+
 /// Hash of the last group that ends at or before a position, if there is one.
 pub(super) async fn hash_at(session: &Session, at: Position) -> Result<Option<Hash>, Trouble> {
     let rows = session
@@ -209,7 +234,7 @@ async fn put(
     Ok(rows.first().map(own).transpose()?)
 }
 
-/// The store's own row, from its columns as [`put`] gives them.
+/// The store's own row, from its columns as [`put`] and [`own_sql`] give them.
 pub(super) fn own(row: &Row) -> Result<OwnRow, tokio_postgres::Error> {
     let number = |column| row.try_get::<_, i64>(column).map(i64::cast_unsigned);
     let end = end_of(row, 2)?;

@@ -1,5 +1,6 @@
 //! A few sessions that only read, beside the writer's.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +88,20 @@ impl Pool {
     /// Whether its rows may have checksums.
     pub(super) fn has_sums(&self) -> bool {
         self.shared.schema >= SUMS
+    }
+
+    /// The session of a pool that is [`frozen`](Self::frozen).
+    pub(super) fn frozen_session(&self) -> Option<&Session> {
+        self.shared.frozen.as_ref()
+    }
+
+    pub(super) fn timing(&self) -> &Timing {
+        &self.shared.timing
+    }
+
+    /// See [`Tasks::run_here`].
+    pub(super) fn wait<F: Future>(&self, task: F) -> F::Output {
+        self.tasks.run_here(task)
     }
 
     pub(super) fn truth(&self) -> &Truth {

@@ -14,7 +14,9 @@ use super::{answers, outbox, owner, pieces};
 use crate::error::StoreError;
 use crate::group::Hash;
 use crate::own::OwnRow;
-use crate::store::{GroupRow, Inspect, Listed, Reader, SnapshotKey, SnapshotRow, TimerMark};
+use crate::store::{
+    Copier, GroupRow, Inspect, Listed, Reader, SnapshotKey, SnapshotRow, TimerMark,
+};
 use crate::store::{listed_between, timers_behind};
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
@@ -43,17 +45,6 @@ macro_rules! groups {
                  (SELECT first_pos FROM groups WHERE first_pos <= $1
                   ORDER BY first_pos DESC LIMIT 1), 0)
              ORDER BY first_pos LIMIT $2"
-        )
-    };
-}
-
-/// Reads the store's own row, with its sum.
-macro_rules! own {
-    ($sum:literal) => {
-        concat!(
-            "SELECT epoch, store_id, last_pos, last_hash, known, tail_start, ",
-            $sum,
-            " FROM store WHERE id = 0"
         )
     };
 }
@@ -147,11 +138,12 @@ impl Reader for Pool {
         self
     }
 
+    fn copier(&self) -> &dyn Copier {
+        self
+    }
+
     fn own(&self) -> Result<Option<OwnRow>, StoreError> {
-        let sql = match self.has_sums() {
-            true => own!("sum, summed_epoch"),
-            false => own!("NULL::bigint, NULL::bigint"),
-        };
+        let sql = owner::own_sql(self.has_sums());
         self.row("read the store's own row", sql, Vec::new(), |row| {
             Ok(owner::own(row)?)
         })

@@ -1,8 +1,10 @@
 //! The tables, as in SQLite's schema of the same number, and how they came about.
 
+use std::error::Error;
+
 use tokio_postgres::Client;
 
-use super::session::Session;
+use super::session::{Session, Trouble};
 use crate::error::OpenError;
 use crate::migrations::{self, HISTORY, accepts};
 
@@ -161,11 +163,15 @@ pub(super) async fn found(session: &Session, address: &str) -> Result<i64, OpenE
     if !is_ours(session.client(), address).await? {
         return Ok(0);
     }
+    let found = applied(session).await;
+    found.map_err(failed_by("read the schema's version"))
+}
+
+/// The newest schema that a store of ours was brought to.
+pub(super) async fn applied(session: &Session) -> Result<i64, Trouble> {
     let sql = "SELECT coalesce(max(version), 0)::bigint FROM host_schema_history";
-    let rows = session.rows(sql, &[]).await;
-    let rows = rows.map_err(failed_by("read the schema's version"))?;
-    let found = rows.first().map_or(Ok(0), |row| row.try_get(0));
-    found.map_err(failed("read the schema's version"))
+    let rows = session.rows(sql, &[]).await?;
+    Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
 }
 
 /// The schema of a store of ours that is only read, if this host can.
@@ -216,5 +222,8 @@ async fn migrate(client: &mut Client, address: &str) -> Result<(), OpenError> {
 }
 
 fn failed_migration(error: &refinery::Error) -> OpenError {
-    failed("bring the schema up to date")(error.to_string())
+    // What the server has said is the last of its causes.
+    let said = std::iter::successors(error.source(), |&cause| cause.source()).last();
+    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    failed("bring the schema up to date")(format!("{error}{said}"))
 }

@@ -44,7 +44,8 @@ impl Tasks {
         ended.recv().expect("the task does not panic")
     }
 
-    /// As [`Tasks::run`], for a task that borrows; from a thread of no runtime only.
+    /// As [`Tasks::run`], for a task that borrows; from a thread that runs no tasks of a
+    /// runtime. One that a runtime has for what blocks will do.
     pub(super) fn run_here<F: Future>(&self, task: F) -> F::Output {
         self.runtime().block_on(task)
     }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use super::archive::read_only;
-use super::connect;
+use super::copy::describe_copy;
 use super::pool::Pool;
 use super::reader::{position, rows_max, snapshot_key};
 use crate::Position;
@@ -63,10 +63,7 @@ impl Copier for Pool {
         // On a connection of its own: one read transaction, which no commit waits for.
         vacuum_into(&read_only(self.path())?, file)
             .map_err(StoreError::of::<rusqlite::Error>("copy the database"))?;
-        let (key, value) = describe(file).map_err(StoreError::of("describe the copy"))?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        add_value(&connect(file, flags)?, &key, &value)
-            .map_err(StoreError::of::<rusqlite::Error>("write into the copy"))
+        describe_copy(file, describe)
     }
 }
 
@@ -74,16 +71,4 @@ impl Copier for Pool {
 fn vacuum_into(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     let file = file.to_string_lossy();
     connection.execute("VACUUM INTO ?1", [&*file]).map(drop)
-}
-
-fn add_value(connection: &Connection, key: &str, value: &[u8]) -> rusqlite::Result<()> {
-    // One file, without a log beside it.
-    connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection
-        .execute(
-            "INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)",
-            params![key, value],
-        )
-        .map(drop)
 }

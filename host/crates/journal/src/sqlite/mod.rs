@@ -8,6 +8,7 @@
 mod answers;
 mod archive;
 mod checkpoint;
+mod copy;
 mod inspect;
 mod lock;
 mod migrate;
@@ -38,6 +39,7 @@ use crate::witness::{Found, Witness};
 use crate::{Position, recover};
 
 pub(crate) use archive::open as open_archive;
+pub(crate) use copy::{Filling, Source, describe_copy};
 pub(crate) use migrate::migrate;
 
 /// The oldest SQLite that does not corrupt a WAL when it is reset.

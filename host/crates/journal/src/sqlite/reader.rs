@@ -126,8 +126,8 @@ impl Reader for Pool {
         self
     }
 
-    fn copier(&self) -> Option<&dyn Copier> {
-        Some(self)
+    fn copier(&self) -> &dyn Copier {
+        self
     }
 
     fn own(&self) -> Result<Option<OwnRow>, StoreError> {

@@ -257,7 +257,11 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 /// KiB of pages kept by the writer.
 const CACHE_KIB: i64 = 16 << 10;
 
-fn migrate(connection: &mut Connection, version: i64) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Brings the tables from schema `version` to that of today; 0: there are none.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    version: i64,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Marked before anything is in it: a start that ends half-way leaves a file of ours.
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     let migrations = || {

@@ -35,6 +35,11 @@ on_each_store! {
     concurrent {
         readers_see_whole_actors_while_callers_append_and_snapshot,
     }
+    copies {
+        a_copy_made_beside_commits_is_whole_and_says_what_it_is,
+        a_copy_replaces_nothing_and_a_failed_one_leaves_nothing,
+        a_copy_becomes_a_store_of_either_kind,
+    }
     failure {
         a_failed_group_takes_along_what_stands_behind_it_and_the_journal_goes_on,
         a_store_that_refuses_is_trouble_until_it_takes_something,

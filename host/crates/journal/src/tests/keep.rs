@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 
 use super::*;
-use crate::{Archive, BackupError, Checked, OpenError, migrate, sealed::open_snapshot};
+use crate::{Archive, Checked, OpenError, migrate, sealed::open_snapshot};
 
 fn options(path: &Path) -> Options {
     Options {
@@ -79,66 +79,6 @@ fn flip_at(path: &Path, at: usize) {
 fn blob(path: &Path, sql: &str) -> Vec<u8> {
     let connection = Connection::open(path).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
-}
-
-#[test]
-fn a_copy_made_beside_commits_is_whole_and_says_what_it_is() {
-    let (folder, path) = some_actors();
-    let bench = Bench::open(&Sqlite::at(&path));
-    let to = folder.path().join("copy.db");
-    let journal = &bench.journal;
-    let describe = |copy: &Archive| {
-        assert_eq!(copy.store_id(), journal.store_id());
-        let versions = copy.versions().map_err(|error| error.to_string())?;
-        let names: Vec<_> = versions
-            .iter()
-            .map(|(name, v)| format!("{name} {v}"))
-            .collect();
-        assert_eq!(names, ["donations 0.1.0", "donations 0.2.0"]);
-        // Comes in between, and is not in the copy.
-        bench.commit(of_record(record(&actor("sara"), 21)));
-        Ok(("backup/manifest".to_owned(), Bytes::from_static(b"{}")))
-    };
-    let copied = journal.backup(&to, describe).unwrap();
-    assert_eq!(copied.bytes, to.metadata().unwrap().len());
-    assert_eq!(checked(&to).findings, []);
-    let copy = archive(&to);
-    assert_eq!(
-        copy.value("backup/manifest").unwrap().as_deref(),
-        Some(&b"{}"[..])
-    );
-    let verified = copy.trail().verify(|_| ControlFlow::Continue(())).unwrap();
-    assert_eq!(verified.records, 41);
-    assert_eq!(bench.journal.verify().unwrap().records, 42);
-    drop(copy);
-    assert_eq!(
-        Bench::open(&Sqlite::at(&to)).seqs(&actor("sara")),
-        (None, (1..=20).collect())
-    );
-}
-
-#[test]
-fn a_copy_replaces_nothing_and_a_failed_one_leaves_nothing() {
-    let (folder, path) = some_actors();
-    let bench = Bench::open(&Sqlite::at(&path));
-    let to = folder.path().join("copy.db");
-    fs::write(&to, "mine").unwrap();
-    let describe = |_: &Archive| Ok((String::new(), Bytes::new()));
-    let error = bench.journal.backup(&to, describe).unwrap_err();
-    assert!(matches!(error, BackupError::Exists(_)), "{error}");
-    assert_eq!(fs::read(&to).unwrap(), b"mine");
-    fs::remove_file(&to).unwrap();
-
-    let before = fs::read_dir(folder.path()).unwrap().count();
-    let error = bench
-        .journal
-        .backup(&to, |_| Err("no".to_owned()))
-        .unwrap_err();
-    assert!(matches!(error, BackupError::Store(_)), "{error}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
-    let nowhere = folder.path().join("nowhere/copy.db");
-    let error = bench.journal.backup(&nowhere, describe).unwrap_err();
-    assert!(error.to_string().contains("nowhere"), "{error}");
 }
 
 #[test]

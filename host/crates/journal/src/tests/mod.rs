@@ -7,6 +7,7 @@ mod audit;
 mod before;
 mod concurrent;
 mod conformance;
+mod copies;
 mod failure;
 mod group;
 mod keep;

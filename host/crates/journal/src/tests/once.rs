@@ -6,7 +6,7 @@ use host_model::limits::ANSWERS_STEP_MAX;
 use super::*;
 use crate::{AnswerKey, Consumed, KeptAnswer, OutboxChange, OutboxId, TimerMark, Tried, Webhook};
 
-fn key(text: &str) -> AnswerKey {
+pub(super) fn key(text: &str) -> AnswerKey {
     AnswerKey {
         actor: actor("ali"),
         event: "donate".into(),
@@ -15,7 +15,7 @@ fn key(text: &str) -> AnswerKey {
     }
 }
 
-fn answer(time_ms: i64) -> KeptAnswer {
+pub(super) fn answer(time_ms: i64) -> KeptAnswer {
     KeptAnswer {
         digest: [3; 32],
         reply: Bytes::from_static(b"{\"receipt_no\":1}"),
@@ -24,7 +24,7 @@ fn answer(time_ms: i64) -> KeptAnswer {
     }
 }
 
-fn webhook(url: &str) -> Webhook {
+pub(super) fn webhook(url: &str) -> Webhook {
     Webhook {
         actor: actor("ali"),
         version: version("0.1.0"),

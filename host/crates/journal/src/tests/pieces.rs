@@ -34,7 +34,7 @@ fn commit(bench: &Bench, snapshot: Snapshot) -> Position {
 }
 
 /// An actor with a record, then a large snapshot of it.
-fn with_large(bench: &Bench, key: &str, seq: u64, pieces: usize) -> Position {
+pub(super) fn with_large(bench: &Bench, key: &str, seq: u64, pieces: usize) -> Position {
     bench.commit(of_record(record(&actor(key), seq)));
     commit(bench, large(&actor(key), seq, pieces))
 }

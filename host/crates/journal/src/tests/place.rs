@@ -164,7 +164,7 @@ impl Place for Sqlite {
 #[derive(Clone)]
 pub(super) struct Postgres {
     pub(super) options: postgres::Options,
-    database: String,
+    pub(super) database: String,
     _folder: Arc<TempDir>,
 }
 
@@ -177,7 +177,6 @@ impl Postgres {
     /// A home that has nothing yet, for the database at this address.
     pub(super) fn at(url: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = url.split('?').next().unwrap();
         Self {
             options: postgres::Options {
                 address: Address::parse(url, SslMode::VerifyFull, None).unwrap(),
@@ -186,7 +185,7 @@ impl Postgres {
                 take_over: false,
                 timing: Timing::default(),
             },
-            database: path.rsplit('/').next().unwrap().to_owned(),
+            database: database(url).to_owned(),
             _folder: Arc::new(folder),
         }
     }
@@ -200,7 +199,8 @@ impl Postgres {
         other
     }
 
-    fn run(&self, sql: &str) -> String {
+    /// What SQL gives.
+    pub(super) fn run(&self, sql: &str) -> String {
         shared().sql(&self.database, sql).unwrap()
     }
 }
@@ -247,4 +247,10 @@ impl Place for Postgres {
     fn with_zeros(&self, sql: &str) -> String {
         sql.replace("$0", "decode(repeat('00', 32), 'hex')")
     }
+}
+
+/// The database's name in an address.
+pub(super) fn database(address: &str) -> &str {
+    let path = address.split('?').next().unwrap();
+    path.rsplit('/').next().unwrap()
 }

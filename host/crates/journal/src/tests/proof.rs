@@ -55,14 +55,15 @@ pub(super) fn a_row_that_does_not_hold_is_refused_by_a_start_and_by_a_verificati
     place: &dyn Place,
 ) {
     fill(place);
-    let tail_start = place.archive().unwrap().reader.own().unwrap().unwrap();
-    let tail_start = tail_start.meta.tail_start.0;
+    let own = || place.archive().unwrap().reader.own().unwrap().unwrap();
+    let tail_start = own().meta.tail_start.0;
     place.sql("UPDATE store SET tail_start = last_pos + 1");
-    let before = place.dump();
+    let (before, damaged) = (place.dump(), own());
     let opened = Bench::try_open(place);
     let error = opened.err().expect("it is refused");
     assert!(matches!(error, OpenError::OwnRow { .. }), "{error}");
     assert!(error.must_look());
+    assert_eq!(own(), damaged, "nobody has taken it");
     let archive = place.archive().unwrap();
     let verified = archive.trail().verify(|_| ControlFlow::Continue(()));
     assert!(verified.unwrap_err().to_string().contains("checksum"));

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use test_postgres::{Proxy, Server, Trouble, shared};
 
-use super::place::Postgres;
+use super::place::{Postgres, database};
 use super::*;
 use crate::postgres::Timing;
-use crate::{BackupError, CheckError, Lost, ReadError};
+use crate::{CheckError, Lost, ReadError};
 
 /// So short that a test sees it run out.
 const QUICK: Timing = Timing {
@@ -310,15 +310,6 @@ fn a_standby_that_is_promoted_behind_ends_the_journal_before_anything_is_rebuilt
 }
 
 #[test]
-fn a_copy_is_left_to_postgres_own_tools() {
-    let (folder, to) = store();
-    let bench = Bench::open(&Postgres::new());
-    let error = bench.journal.backup(&to, |_| unreachable!()).unwrap_err();
-    assert!(matches!(error, BackupError::Elsewhere), "{error}");
-    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-}
-
-#[test]
 fn a_reader_tells_a_server_that_is_away_from_a_store_that_is_damaged() {
     let proxy = Proxy::start(shared().port()).unwrap();
     let address = shared().database().unwrap();
@@ -381,10 +372,4 @@ fn a_home_that_knows_its_store_waits_for_a_server_that_is_away() {
         proxy.make(Trouble::None);
         assert_eq!(opening.join().unwrap().seqs(&ali), (None, vec![1]));
     });
-}
-
-/// The database's name in an address.
-fn database(address: &str) -> &str {
-    let path = address.split('?').next().unwrap();
-    path.rsplit('/').next().unwrap()
 }
