@@ -15,7 +15,6 @@ use super::tasks::Tasks;
 use super::truth::Truth;
 use super::writer::Writer;
 use super::{Options, POOL_SIZE_MIN, schema};
-use crate::Position;
 use crate::error::{OpenError, StoreError};
 use crate::store::Opened;
 use crate::witness::{Found, Witness, random_name};
@@ -134,15 +133,8 @@ impl Opening {
             .await
             .map_err(failed_by("ask for the server's settings"))?;
         let timing = &self.options.timing;
-        let taken = owner::take(&session, &self.candidate, &self.witness, timing).await?;
-        let last = taken.meta.last;
-        // Another home may have had more than what is there now.
-        let is_known = is_known && self.witness.was_owner(&taken.before);
-        if !is_known && last > Position(0) {
-            owner::begin_timeline(&session, &self.candidate.owner, last)
-                .await
-                .map_err(failed_by("begin a new timeline"))?;
-        }
+        let (candidate, witness) = (&self.candidate, &self.witness);
+        let taken = owner::take(&session, candidate, witness, is_known, timing).await?;
         self.witness.note(&taken.store_id, taken.meta.end());
         Ok((session, taken))
     }

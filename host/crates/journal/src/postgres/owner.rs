@@ -37,8 +37,6 @@ pub(super) struct Candidate {
 
 /// A store that was taken.
 pub(super) struct Taken {
-    /// Who had it before.
-    pub(super) before: String,
     pub(super) epoch: u64,
     pub(super) store_id: String,
     pub(super) meta: Meta,
@@ -102,27 +100,25 @@ pub(super) async fn hash_at(session: &Session, at: Position) -> Result<Option<Ha
     Ok(rows.first().map(|row| hash_of(row, 0)).transpose()?)
 }
 
-/// Begins a new timeline, see [`crate::timeline`], in the name of the owner.
-pub(super) async fn begin_timeline(
-    session: &Session,
-    owner: &str,
-    last: Position,
-) -> Result<(), Trouble> {
+/// Begins a new timeline, see [`crate::timeline`].
+async fn begin_timeline(session: &Session, last: Position) -> Result<(), Trouble> {
     let sql = "SELECT value FROM kv WHERE key = $1";
     let rows = session.rows(sql, &[Box::new(TIMELINES)]).await?;
     let value: Option<&[u8]> = rows.first().map(|row| row.try_get(0)).transpose()?;
     let value = Timelines::open(value)
         .and_then(|it| it.begin_behind(last).map_err(|error| error.to_string()))
         .map_err(|problem| Trouble::Refused(format!("store/timelines: {problem}")))?;
-    let sql = "INSERT INTO kv (key, value) SELECT $1::text, $2::bytea FROM store WHERE owner = $3
+    let sql = "INSERT INTO kv (key, value) VALUES ($1, $2)
                ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    let params: [Param<'_>; 3] = [Box::new(TIMELINES), Box::new(&*value), Box::new(owner)];
+    let params: [Param<'_>; 2] = [Box::new(TIMELINES), Box::new(&*value)];
     session.rows(sql, &params).await.map(drop)
 }
 
 /// Takes the store: at once if it is free, or its owner was this home's and is dead for
 /// certain; when its owner's lease has run out; or from a living one, if the candidate
-/// may. A home may be copied: its name alone says nothing.
+/// may. A home may be copied: its name alone says nothing. Unless the store `is_known` to
+/// this home, which was its last owner, a timeline begins: another home may have had more
+/// than what is there now.
 ///
 /// # Errors
 ///
@@ -131,6 +127,7 @@ pub(super) async fn take(
     session: &Session,
     candidate: &Candidate,
     witness: &Witness,
+    is_known: bool,
     timing: &Timing,
 ) -> Result<Taken, OpenError> {
     let attempted = "take ownership";
@@ -160,14 +157,14 @@ pub(super) async fn take(
             continue;
         }
         end_writers(session, &lease.owner).await;
+        let is_own = is_known && witness.was_owner(&lease.owner);
         // Before, so that a start after a crash in between knows whose it was.
         witness.note_owner(&candidate.owner);
-        match put(session, candidate, &lease.owner).await {
+        match put(session, candidate, &lease.owner, is_own).await {
             Ok(Some(own)) => {
                 let (epoch, store_id) = (own.epoch, own.store_id.clone());
                 let meta = own.believed();
                 return Ok(Taken {
-                    before: lease.owner,
                     epoch,
                     store_id,
                     meta: meta.map_err(|problem| OpenError::OwnRow { problem })?,
@@ -204,8 +201,33 @@ async fn lease(session: &Session) -> Result<Lease, Trouble> {
     })
 }
 
-/// Makes the candidate the owner, if the owner is still the one that was seen.
+/// Makes the candidate the owner, if the owner is still the one that was seen, and unless
+/// it `is_own` begins a timeline with that: all or nothing.
 async fn put(
+    session: &Session,
+    candidate: &Candidate,
+    seen: &str,
+    is_own: bool,
+) -> Result<Option<OwnRow>, Trouble> {
+    let both = async {
+        session.client().batch_execute("BEGIN").await?;
+        let own = put_owner(session, candidate, seen).await?;
+        let last = own.as_ref().map_or(Position(0), |own| own.meta.last);
+        if !is_own && last > Position(0) {
+            begin_timeline(session, last).await?;
+        }
+        session.client().batch_execute("COMMIT").await?;
+        Ok(own)
+    };
+    let put = both.await;
+    if put.is_err() {
+        // Without an answer the session is over, and what it had begun with it.
+        let _ = session.client().batch_execute("ROLLBACK").await;
+    }
+    put
+}
+
+async fn put_owner(
     session: &Session,
     candidate: &Candidate,
     seen: &str,

@@ -2,8 +2,10 @@
 //! for each column, so that its size makes no further round trips.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use futures_util::future::{join, try_join_all};
+use host_model::Version;
 use host_model::limits::SNAPSHOTS_KEPT;
 
 use super::effects::Effects;
@@ -208,7 +210,6 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
     if all.is_empty() {
         return;
     }
-    let actors = || column(all, |(_, it)| it.actor.as_str());
     bound.push(Bound {
         sql: "INSERT INTO snapshots (position, actor, seq, version, time_ms, body, first_piece)
               SELECT position, actor, seq, version, time_ms, body, first_piece
@@ -219,7 +220,7 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
                   (SELECT count(*) FROM snapshot_pieces WHERE first_pos = its.first_piece)",
         params: vec![
             column(all, |(position, _)| sql(*position)),
-            actors(),
+            column(all, |(_, it)| it.actor.as_str()),
             column(all, |(_, it)| it.seq.cast_signed()),
             column(all, |(_, it)| it.version.to_string()),
             column(all, |(_, it)| it.time_ms),
@@ -230,6 +231,12 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
         must: Some((all.len() as u64, Must::FindPieces)),
     });
     let kept = i64::try_from(SNAPSHOTS_KEPT).expect("a few");
+    // Each actor once, by its last: what that one needs is kept.
+    let last: HashMap<&str, &Version> = all
+        .iter()
+        .map(|(_, it)| (it.actor.as_str(), &it.version))
+        .collect();
+    let last: Vec<_> = last.into_iter().collect();
     bound.push(Bound {
         sql: "DELETE FROM snapshots AS old
               USING unnest($1::text[], $3::text[]) AS its (actor, version)
@@ -240,9 +247,9 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
               (SELECT max(position) FROM snapshots
                WHERE actor = its.actor AND version <> its.version), 0)",
         params: vec![
-            actors(),
+            column(&last, |(actor, _)| *actor),
             Box::new(kept),
-            column(all, |(_, it)| it.version.to_string()),
+            column(&last, |(_, version)| version.to_string()),
         ],
         must: None,
     });
