@@ -9,7 +9,7 @@ TARGET  := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # `plugins/donations/0.2.0` is the package donations-v0-2-0.
 PLUGINS := $(shell sed -n 's|^path = "plugins/\(.*\)/\(.*\)"|\1-v\2|p' host/releases/[0-9]*.toml | tr . - | sort -u)
 
-.PHONY: bench build crash demo fuzz home lint serve test
+.PHONY: bench build crash demo fuzz home lint serve soak test
 
 # Said before anything is built.
 ifneq ($(filter home,$(MAKECMDGOALS)),)
@@ -36,6 +36,14 @@ fuzz:
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# What takes long: every step of an upgrade × every fault, under load; a thousand cycles up
+# and down with flat memory; kill -9; 10,000 campaigns over two versions. ROUNDS=n or
+# MINUTES=n through the matrix, CYCLES=n, SEED=n; SOAK_PARTS="matrix cycles" runs some.
+soak: build
+	$(CARGO) build --profile $(PROFILE) -p e2e-disk -p faulty-v0-1-0 -p faulty-v0-2-0 -p raw-v0-1-0
+	$(CARGO) build --profile $(PROFILE) -p e2e --bin soak --bin crash
+	@scripts/soak.sh $(TARGET)
 
 # All tests, from the parts to a host under kill -9, and the lints.
 test:

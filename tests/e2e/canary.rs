@@ -2,11 +2,9 @@
 //! by an operator, under load.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use e2e::faulty::{Counting, Shape};
 use e2e::{Home, release, wait};
 use host_model::control::{ActorRow, Outcome, UpgradeReport, UpgradeStatus};
 use serde_json::{Value, json};
@@ -35,77 +33,16 @@ pub(crate) fn home() -> Home {
     home
 }
 
-/// Clients who count on actors `0` up to `actors`, each actor counted on by one of them,
-/// and remember what was acknowledged.
-pub(crate) struct Counting {
-    clients: Vec<JoinHandle<()>>,
-    counts: Arc<Vec<AtomicI64>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Counting {
-    /// Each actor has been counted on once when this returns, and after `mark`, with
-    /// which trouble begins in 0.2.0.
-    pub(crate) fn start(port: u16, actors: usize, mark: Option<(&str, u64)>) -> Self {
-        const CLIENTS: usize = 4;
-        let counts: Arc<Vec<_>> = Arc::new((0..actors).map(|_| AtomicI64::new(0)).collect());
-        let calls = Arc::new(AtomicU64::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
-        let mark = mark.map(|(what, ms)| json!({ "what": what, "ms": ms }));
-        let client = |client: usize| {
-            let (counts, calls) = (Arc::clone(&counts), Arc::clone(&calls));
-            let (stop, mark) = (Arc::clone(&stop), mark.clone());
-            thread::spawn(move || {
-                let own = || (client..counts.len()).step_by(CLIENTS);
-                if let Some(mark) = &mark {
-                    for actor in own() {
-                        let (status, answer) = post(port, &actor.to_string(), "plan_trouble", mark);
-                        assert_eq!(status, 200, "{answer}");
-                    }
-                }
-                for actor in own().cycle() {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let (status, _) = post(port, &actor.to_string(), "add", &json!({ "by": 1 }));
-                    if status == 200 {
-                        counts[actor].fetch_add(1, Ordering::Relaxed);
-                    }
-                    calls.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        };
-        let counting = Self {
-            clients: (0..CLIENTS).map(client).collect(),
-            counts: Arc::clone(&counts),
-            stop: Arc::clone(&stop),
-        };
-        let once = actors as u64;
-        wait::until("every actor was counted on", || {
-            (calls.load(Ordering::Relaxed) >= once).then_some(())
-        })
-        .unwrap();
-        counting
-    }
-
-    /// Lets the clients go, and holds every count against what was acknowledged.
-    pub(crate) fn end(self, port: u16) {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.join().unwrap();
-        }
-        for (actor, acknowledged) in self.counts.iter().enumerate() {
-            let summary = summary(port, &actor.to_string());
-            // One that is in quarantine answers nothing, and is looked at below.
-            if summary.get("count").is_some() {
-                assert_eq!(
-                    summary["count"],
-                    acknowledged.load(Ordering::Relaxed),
-                    "{actor}"
-                );
-            }
-        }
-    }
+/// Clients who count on so many actors as fast as they can, and a mark with which trouble
+/// begins in 0.2.0.
+pub(crate) fn counting(port: u16, actors: usize, mark: Option<(&'static str, u64)>) -> Counting {
+    let shape = Shape {
+        port,
+        actors,
+        pace: Duration::ZERO,
+        mark,
+    };
+    Counting::start(shape).unwrap()
 }
 
 /// How many actors have which version.
@@ -154,7 +91,7 @@ pub(crate) fn states(flight: &Value) -> Vec<String> {
 fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
     let home = home();
     let port = home.start().unwrap().port;
-    let load = Counting::start(port, 1_000, None);
+    let load = counting(port, 1_000, None);
     let line = [
         "upgrade",
         "0.2.0",
@@ -185,7 +122,7 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
     assert_eq!(report.actors_migrated, 1_000);
     assert_eq!(report.remark, None);
-    load.end(port);
+    load.end(port).unwrap();
     assert_eq!(versions(&home), [("0.2.0".to_owned(), 1_000)].into());
 
     let flight = flight(&home, 1);
@@ -218,12 +155,12 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
 }
 
 /// Upgrades under load to a version that does worse in `what`, and is taken back for a
-/// reason with these words.
-fn taken_back(canary: bool, what: &str, ms: u64, words: &[&str]) {
+/// reason with these words. Gives the home as it is then, and its port.
+pub(crate) fn taken_back(canary: bool, what: &'static str, ms: u64, words: &[&str]) -> (Home, u16) {
     let home = home();
     let port = home.start().unwrap().port;
     // So many that none of them is asked often enough to be set aside.
-    let load = Counting::start(port, 2_000, Some((what, ms)));
+    let load = counting(port, 2_000, Some((what, ms)));
     let mut line = vec![
         "upgrade",
         "0.2.0",
@@ -244,7 +181,7 @@ fn taken_back(canary: bool, what: &str, ms: u64, words: &[&str]) {
     }
     let settled = home.settled().unwrap();
     assert_eq!(settled.version.to_string(), "0.1.0");
-    load.end(port);
+    load.end(port).unwrap();
     let releases: Value = home.answer(&["releases", "--json"]).unwrap();
     assert_eq!(releases[1]["status"], "failed", "{releases}");
     let again = home
@@ -270,7 +207,7 @@ fn taken_back(canary: bool, what: &str, ms: u64, words: &[&str]) {
         (last["state"].as_str(), last["reason"].as_str()),
         (Some("rolled_back"), Some(&*reason))
     );
-    home.stop().unwrap();
+    (home, port)
 }
 
 #[test]
@@ -284,16 +221,6 @@ fn a_version_that_faults_is_taken_back_in_its_canary() {
             "calls of add faulted",
             "add panics in 0.2.0",
         ],
-    );
-}
-
-#[test]
-fn a_version_that_faults_is_taken_back_in_probation() {
-    taken_back(
-        false,
-        "add_panics",
-        0,
-        &["calls of add faulted", "at most 0.1 % are allowed"],
     );
 }
 
@@ -418,42 +345,6 @@ fn a_canary_that_sees_too_little_asks_for_a_decision() {
     home.done(&["upgrade", "resume"]).unwrap();
     let report: UpgradeReport = upgrade.end().unwrap().ends_with(0).unwrap().json().unwrap();
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
-    home.stop().unwrap();
-}
-
-#[test]
-fn an_actor_that_is_busy_is_named_and_comes_over_when_it_is_at_rest() {
-    let home = home();
-    let port = home.start().unwrap().port;
-    assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
-    assert_eq!(post(port, "busy", "add", &json!({ "by": 7 })).0, 200);
-    let sleeping = thread::spawn(move || post(port, "busy", "sleep", &json!({ "ms": 6_000 })));
-    let line = [
-        "upgrade",
-        "0.2.0",
-        "--no-rehearsal",
-        "--probation",
-        "0s",
-        "--json",
-    ];
-    let upgrade = home.begin(&line).unwrap();
-    let busy = wait::until("the busy actor is named", || {
-        let busy = under_way(&home)?.busy;
-        (!busy.is_empty()).then_some(busy)
-    })
-    .unwrap();
-    assert_eq!(
-        (busy[0].actor.as_str(), &*busy[0].event),
-        ("faulty:busy", "sleep")
-    );
-    assert_eq!(busy.len(), 1, "{busy:?}");
-    // One that comes by meanwhile is not held up.
-    assert_eq!(summary(port, "a")["version"], "0.2.0");
-    let report: UpgradeReport = upgrade.end().unwrap().ends_with(0).unwrap().json().unwrap();
-    assert_eq!(report.outcome, Outcome::Committed);
-    assert_eq!(sleeping.join().unwrap().0, 200);
-    assert_eq!(summary(port, "busy")["version"], "0.2.0");
-    assert_eq!(summary(port, "busy")["count"], 7);
     home.stop().unwrap();
 }
 

@@ -4,7 +4,7 @@
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use e2e::{Home, http, release, wait};
+use e2e::{Home, faulty, http, release, wait};
 use host_model::control::Outcome;
 use serde_json::{Value, json};
 
@@ -30,64 +30,15 @@ pub(crate) fn home() -> Home {
 
 /// Sends a command over HTTP; the status, and the answer.
 pub(crate) fn post(port: u16, key: &str, event: &str, payload: &Value) -> (u16, Value) {
-    let path = format!("/api/v1/faulty/{key}/{event}");
-    let answer = http::request(port, "POST", &path, &payload.to_string()).unwrap();
-    (answer.status, answer.json().unwrap())
+    faulty::post(port, key, event, payload).unwrap()
 }
 
-fn add(port: u16, key: &str, by: i64) {
-    let (status, answer) = post(port, key, "add", &json!({ "by": by }));
-    assert_eq!(status, 200, "{answer}");
+pub(crate) fn add(port: u16, key: &str, by: i64) {
+    faulty::told(port, key, "add", &json!({ "by": by })).unwrap();
 }
 
 pub(crate) fn summary(port: u16, key: &str) -> Value {
-    let path = format!("/api/v1/faulty/{key}/summary");
-    http::request(port, "GET", &path, "")
-        .unwrap()
-        .json()
-        .unwrap()
-}
-
-#[test]
-fn one_migration_that_panics_rolls_everyone_back_and_nothing_is_lost() {
-    let home = home();
-    let port = home.start().unwrap().port;
-    for n in 0..100 {
-        add(port, &n.to_string(), n);
-    }
-    let (status, _) = post(port, "57", "plan_trouble", &json!({ "what": "up_panics" }));
-    assert_eq!(status, 200);
-    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "0s"];
-    let line = [&line[..], &["--json"]].concat();
-    let ran = home.host(&line).unwrap().ends_with(4).unwrap();
-    let report: Value = ran.json().unwrap();
-    assert_eq!(report["outcome"], "rolled_back", "{report}");
-    let reason = report["reason"].as_str().unwrap();
-    assert!(reason.contains("faulty:57 could not come over"), "{reason}");
-    assert!(reason.contains("panicked"), "{reason}");
-    let settled = home.settled().unwrap();
-    assert_eq!(settled.version.to_string(), "0.1.0");
-    assert_eq!(settled.actors.quarantined, 0);
-    for n in 0..100 {
-        let summary = summary(port, &n.to_string());
-        assert_eq!(summary["count"], n, "{summary}");
-        assert_eq!(summary["version"], "0.1.0");
-    }
-    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
-    assert_eq!(releases[1]["status"], "failed", "{releases}");
-    let again = home.host(&line).unwrap().ends_with(1).unwrap();
-    assert_eq!(again.reason().unwrap(), "failed_before");
-
-    // Without the trouble it goes over, when that is wanted.
-    assert_eq!(
-        post(port, "57", "plan_trouble", &json!({ "what": "none" })).0,
-        200
-    );
-    let report = home.upgrade_again("0.2.0").unwrap();
-    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
-    assert_eq!(report.actors_migrated, 100);
-    assert_eq!(summary(port, "57")["count"], 57);
-    home.stop().unwrap();
+    faulty::summary(port, key).unwrap()
 }
 
 #[test]

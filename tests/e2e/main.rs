@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod appups;
 #[cfg(test)]
+mod better_than_otp;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod cold;
@@ -27,6 +29,8 @@ mod inspect;
 mod keep;
 #[cfg(test)]
 mod large;
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod once;
 #[cfg(test)]

@@ -7,18 +7,13 @@ use e2e::{Home, wait};
 use host_model::control::Outcome;
 use serde_json::{Value, json};
 
-use crate::hostile::{home, post, summary};
+use crate::hostile::{add, home, post, summary};
 
 /// Longer than any test.
 const FOR_EVER_MS: u64 = 3_600_000;
 
 /// Actors that are not busy.
 const OTHERS: i64 = 20;
-
-fn add(port: u16, key: &str, by: i64) {
-    let (status, answer) = post(port, key, "add", &json!({ "by": by }));
-    assert_eq!(status, 200, "{answer}");
-}
 
 /// A home that runs, with some actors.
 fn running(home: &Home) -> u16 {
@@ -30,7 +25,7 @@ fn running(home: &Home) -> u16 {
 }
 
 /// Keeps an actor busy that has not been heard of; returns when it is.
-fn busy(home: &Home, port: u16, key: &str, ms: u64) -> JoinHandle<()> {
+pub(crate) fn busy(home: &Home, port: u16, key: &str, ms: u64) -> JoinHandle<()> {
     let awake = home.status().unwrap().actors.awake;
     let key = key.to_owned();
     // The host may end before it answers.
@@ -63,22 +58,6 @@ fn last_reason(home: &Home) -> String {
     let history: Vec<Value> = home.answer(&["history", "--limit", "1", "--json"]).unwrap();
     assert_eq!(history[0]["outcome"], "rolled_back", "{history:?}");
     history[0]["reason"].as_str().unwrap().to_owned()
-}
-
-#[test]
-fn an_actor_that_is_busy_for_8_s_comes_over_afterwards() {
-    let home = home();
-    let port = running(&home);
-    let sleeper = busy(&home, port, "busy", 8_000);
-    let report = home.upgrade_unrehearsed("0.2.0").unwrap();
-    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
-    assert_eq!(report.actors_migrated, OTHERS.cast_unsigned() + 1);
-    assert!(report.duration_ms > 3_000, "{report:?}");
-    sleeper.join().unwrap();
-    all_are(port, "0.2.0");
-    let busy = home.state("faulty:busy").unwrap();
-    assert_eq!((busy.version.to_string(), busy.seq), ("0.2.0".into(), 1));
-    home.stop().unwrap();
 }
 
 #[test]

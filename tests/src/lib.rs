@@ -11,13 +11,17 @@
 pub mod channel;
 pub mod command;
 pub mod crash;
+pub mod cycles;
 pub mod disk;
+pub mod faulty;
 pub mod home;
 pub mod http;
 pub mod load;
+pub mod matrix;
 pub mod release;
 pub mod signer;
 pub mod tally;
+pub mod variable;
 pub mod visits;
 pub mod wait;
 pub mod wire;

@@ -1,8 +1,8 @@
 //! A disk that fails when it is told to.
 //!
 //! Preloaded (`LD_PRELOAD`), it stands between a process and the C library's `write`,
-//! `pwrite`, `fsync`, `fdatasync` and `ftruncate`. Calls on files of the embedded store
-//! are looked up in the rules of a file that `DISK_FAULTS` names, anew for each call;
+//! `pwrite`, `fsync`, `fdatasync` and `ftruncate`. Calls on files of the embedded store, and
+//! on copies of plugins, are looked up in the rules of a file that `DISK_FAULTS` names, anew for each call;
 //! all others go through. Each call that a rule strikes is a line in the file that
 //! `DISK_FAULTS_LOG` names, `PID CALL FILE WHAT`: who tests sees there that the library
 //! is really loaded, and in which process. The rules are in [`rules`].
@@ -53,14 +53,15 @@ fn next(place: &OnceLock<usize>, name: &CStr) -> *mut c_void {
 }
 
 /// What strikes this call, if anything does. A stall is over when it returns.
-fn strike(call: Call, fd: c_int) -> Option<Strike> {
-    // A pipe or a socket has a name that is no path, and never a store's.
+fn strike(call: Call, fd: c_int, bytes: &[u8]) -> Option<Strike> {
+    // A pipe or a socket has a name that is no path, and never one of these.
     let path = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
     let file = path.file_name()?.to_str()?;
-    if !file.starts_with("host.db") {
+    let is_plugin = path.extension().is_some_and(|it| it == "so");
+    if !file.starts_with("host.db") && !is_plugin {
         return None;
     }
-    let strike = rules::strike(call, file)?;
+    let strike = rules::strike(call, file, bytes)?;
     tell(call, file, strike);
     match strike {
         Strike::Stall(time) => {
@@ -101,6 +102,19 @@ fn fail<T: From<i8>>(strike: Strike) -> T {
     T::from(-1)
 }
 
+/// What a call writes.
+///
+/// # Safety
+///
+/// As `write(2)` has it: `bytes` points to so many, which stay until it returns.
+unsafe fn written<'a>(bytes: *const c_void, length: usize) -> &'a [u8] {
+    if length == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(bytes.cast(), length) }
+}
+
 /// Half of a write.
 fn half(length: usize) -> usize {
     length / 2
@@ -116,7 +130,8 @@ pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, length: usize) -
     static NEXT: OnceLock<usize> = OnceLock::new();
     // SAFETY: this is the signature of write(2).
     let next = unsafe { std::mem::transmute::<*mut c_void, Write>(next(&NEXT, c"write")) };
-    match strike(Call::Write, fd) {
+    // SAFETY: the caller's promise.
+    match strike(Call::Write, fd, unsafe { written(bytes, length) }) {
         // SAFETY: the caller's promise, for less.
         Some(Strike::Short) => unsafe { next(fd, bytes, half(length)) },
         Some(strike) => fail::<isize>(strike),
@@ -140,7 +155,8 @@ pub unsafe extern "C" fn pwrite(
     static NEXT: OnceLock<usize> = OnceLock::new();
     // SAFETY: this is the signature of pwrite(2).
     let next = unsafe { std::mem::transmute::<*mut c_void, WriteAt>(next(&NEXT, c"pwrite")) };
-    match strike(Call::Write, fd) {
+    // SAFETY: the caller's promise.
+    match strike(Call::Write, fd, unsafe { written(bytes, length) }) {
         // SAFETY: the caller's promise, for less.
         Some(Strike::Short) => unsafe { next(fd, bytes, half(length), at) },
         Some(strike) => fail::<isize>(strike),
@@ -175,7 +191,7 @@ pub unsafe extern "C" fn fsync(fd: c_int) -> c_int {
     static NEXT: OnceLock<usize> = OnceLock::new();
     // SAFETY: this is the signature of fsync(2).
     let next = unsafe { std::mem::transmute::<*mut c_void, Sync>(next(&NEXT, c"fsync")) };
-    match strike(Call::Sync, fd) {
+    match strike(Call::Sync, fd, &[]) {
         Some(strike) => fail::<c_int>(strike),
         // SAFETY: the caller's promise.
         None => unsafe { next(fd) },
@@ -192,7 +208,7 @@ pub unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
     static NEXT: OnceLock<usize> = OnceLock::new();
     // SAFETY: this is the signature of fdatasync(2).
     let next = unsafe { std::mem::transmute::<*mut c_void, Sync>(next(&NEXT, c"fdatasync")) };
-    match strike(Call::Sync, fd) {
+    match strike(Call::Sync, fd, &[]) {
         Some(strike) => fail::<c_int>(strike),
         // SAFETY: the caller's promise.
         None => unsafe { next(fd) },
@@ -209,7 +225,7 @@ pub unsafe extern "C" fn ftruncate(fd: c_int, length: c_long) -> c_int {
     static NEXT: OnceLock<usize> = OnceLock::new();
     // SAFETY: this is the signature of ftruncate(2).
     let next = unsafe { std::mem::transmute::<*mut c_void, Truncate>(next(&NEXT, c"ftruncate")) };
-    match strike(Call::Truncate, fd) {
+    match strike(Call::Truncate, fd, &[]) {
         Some(strike) => fail::<c_int>(strike),
         // SAFETY: the caller's promise.
         None => unsafe { next(fd, length) },

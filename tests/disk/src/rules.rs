@@ -1,12 +1,13 @@
-//! Which calls fail, and how: one rule a line, `CALL FILE FIRST COUNT WHAT`.
+//! Which calls fail, and how: one rule a line, `CALL FILE FIRST COUNT WHAT [TEXT]`.
 //!
 //! | field | |
 //! |---|---|
 //! | `CALL` | `write`, `sync` or `truncate` |
-//! | `FILE` | a file's name, such as `host.db-wal` |
+//! | `FILE` | a file's name, such as `host.db-wal`; with `*` at its end, the beginning of one |
 //! | `FIRST` | the first call that is struck, from 1, since the rules were read |
 //! | `COUNT` | how many are, or `all` |
 //! | `WHAT` | `eio`, `enospc`, `short` (half is written), `kill` (the process dies), or `stall=MS` |
+//! | `TEXT` | calls are counted from the first one whose bytes have it: so the moment is that in which this is to become durable |
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -41,7 +42,9 @@ struct Rule {
     first: u64,
     count: u64,
     strike: Strike,
-    /// Calls that it was asked about.
+    /// What is waited for; none once it was there.
+    text: Option<String>,
+    /// Calls that it was asked about, from then on.
     seen: u64,
 }
 
@@ -58,12 +61,12 @@ static READ: Mutex<Read> = Mutex::new(Read {
     rules: Vec::new(),
 });
 
-/// What strikes this call.
+/// What strikes this call, which writes `bytes`, or none.
 ///
 /// # Panics
 ///
 /// In a rule that makes no sense: the test is wrong.
-pub(crate) fn strike(call: Call, file: &str) -> Option<Strike> {
+pub(crate) fn strike(call: Call, file: &str, bytes: &[u8]) -> Option<Strike> {
     let path = PathBuf::from(std::env::var_os("DISK_FAULTS")?);
     let found = fs::metadata(&path).ok().map(|it| (it.ino(), it.len()));
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +81,7 @@ pub(crate) fn strike(call: Call, file: &str) -> Option<Strike> {
     let struck = read
         .rules
         .iter_mut()
-        .filter_map(|rule| rule.asked(call, file));
+        .filter_map(|rule| rule.asked(call, file, bytes));
     struck.collect::<Vec<_>>().first().copied()
 }
 
@@ -90,9 +93,20 @@ fn parse(text: &str) -> Vec<Rule> {
 }
 
 impl Rule {
-    fn asked(&mut self, call: Call, file: &str) -> Option<Strike> {
-        if self.call != call || self.file != file {
+    fn asked(&mut self, call: Call, file: &str, bytes: &[u8]) -> Option<Strike> {
+        let is_its_file = match self.file.strip_suffix('*') {
+            Some(beginning) => file.starts_with(beginning),
+            None => self.file == file,
+        };
+        if self.call != call || !is_its_file {
             return None;
+        }
+        if let Some(text) = &self.text {
+            let text = text.as_bytes();
+            if !bytes.windows(text.len()).any(|it| it == text) {
+                return None;
+            }
+            self.text = None;
         }
         self.seen += 1;
         let is_struck = self.seen >= self.first && self.seen - self.first < self.count;
@@ -105,7 +119,11 @@ impl FromStr for Rule {
 
     fn from_str(line: &str) -> Result<Self, ()> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [call, file, first, count, what] = words[..] else {
+        let (words, text) = match words[..] {
+            [ref rule @ .., text] if rule.len() == 5 => (rule, Some(text.to_owned())),
+            ref rule => (rule, None),
+        };
+        let [call, file, first, count, what] = *words else {
             return Err(());
         };
         Ok(Self {
@@ -129,6 +147,7 @@ impl FromStr for Rule {
                 (_, Some(ms)) => Strike::Stall(Duration::from_millis(ms.parse().map_err(drop)?)),
                 _ => return Err(()),
             },
+            text,
             seen: 0,
         })
     }
@@ -142,7 +161,9 @@ mod tests {
     fn a_rule_strikes_the_calls_that_it_counts() {
         let mut rules = parse("sync host.db-wal 2 2 eio\n\nwrite host.db 1 all stall=5\n");
         let mut ask = |call, file| {
-            let mut struck = rules.iter_mut().filter_map(|rule| rule.asked(call, file));
+            let mut struck = rules
+                .iter_mut()
+                .filter_map(|rule| rule.asked(call, file, b""));
             struck.next()
         };
         let sync: Vec<_> = (0..5).map(|_| ask(Call::Sync, "host.db-wal")).collect();
@@ -153,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_with_a_text_waits_for_it_and_strikes_from_then_on() {
+        let mut rule: Rule = "write plugin-* 1 2 enospc \"state\":\"x\"".parse().unwrap();
+        let mut write = |bytes: &str| rule.asked(Call::Write, "plugin-1.so", bytes.as_bytes());
+        let said = ["", "state x", r#"{"state":"x"}"#, "", ""].map(&mut write);
+        let full = Some(Strike::NoSpace);
+        assert_eq!(said, [None, None, full, full, None]);
+        assert_eq!(rule.asked(Call::Write, "other-1.so", b""), None);
+    }
+
+    #[test]
     fn what_is_no_rule_is_not_taken_for_one() {
         for line in [
             "sync",
@@ -160,6 +191,7 @@ mod tests {
             "read f 1 1 eio",
             "sync f x 1 eio",
             "sync f 1 1 stall=x",
+            "sync f 1 1 eio text more",
         ] {
             assert_eq!(line.parse::<Rule>(), Err(()), "{line}");
         }

@@ -9,12 +9,12 @@
 //! | `SOCKETS`, `CALLERS` | givers over WebSockets and over HTTP; 48 and 16 |
 
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use e2e::Home;
 use e2e::crash::{self, Report, Settings, Store};
+use e2e::variable::read;
 
 fn main() -> ExitCode {
     let ran = settings().and_then(|settings| {
@@ -51,17 +51,4 @@ fn settings() -> Result<Settings> {
         callers: read("CALLERS", 16)?,
         store: read("STORE", Store::Sqlite)?,
     })
-}
-
-/// A variable of the environment; empty counts as unset.
-fn read<T: FromStr>(name: &str, default: T) -> Result<T>
-where
-    T::Err: std::fmt::Display,
-{
-    match std::env::var(name) {
-        Ok(text) if !text.is_empty() => {
-            text.parse().map_err(|e| anyhow!("read {name}={text}: {e}"))
-        }
-        _ => Ok(default),
-    }
 }

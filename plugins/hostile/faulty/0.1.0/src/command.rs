@@ -22,6 +22,11 @@ pub enum Command {
     Refuse {},
     /// Panics in `decide`.
     Panic {},
+    /// Holds the thread without using it, and panics then.
+    PanicLate {
+        /// After so long.
+        ms: u64,
+    },
     /// Panics in `apply`, when the state has half changed.
     PanicInApply {},
     /// Panics with a payload that panics when it is dropped.

@@ -22,6 +22,10 @@ impl Faulty {
                 return Err(Rejection::new("refused", "it was told to refuse this"));
             }
             Command::Panic {} => panic!("decide panics, as it was told to"),
+            Command::PanicLate { ms } => {
+                sleep(ms);
+                panic!("decide panics late, as it was told to")
+            }
             Command::PanicInApply {} => Decision::event(Event::PanickedInApply {}),
             Command::PanicPayload {} => std::panic::panic_any(Grenade),
             Command::Sleep { ms } => {

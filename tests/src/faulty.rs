@@ -1,0 +1,197 @@
+//! The plugin `faulty` of `plugins/hostile`, over HTTP: what it is told, and clients who
+//! count on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::{http, wait};
+
+/// Clients of a [`Counting`].
+const CLIENTS: usize = 4;
+
+/// Of what was answered with these, it is not known whether it has happened.
+const OPEN: [&str; 2] = ["timeout", "outcome_unknown"];
+
+/// Sends a command; the status, and the answer.
+///
+/// # Errors
+///
+/// That no answer comes.
+pub fn post(port: u16, key: &str, event: &str, payload: &Value) -> Result<(u16, Value)> {
+    let path = format!("/api/v1/faulty/{key}/{event}");
+    let answer = http::request(port, "POST", &path, &payload.to_string())?;
+    Ok((answer.status, answer.json()?))
+}
+
+/// Sends a command that must be taken; the answer.
+///
+/// # Errors
+///
+/// That it is not.
+pub fn told(port: u16, key: &str, event: &str, payload: &Value) -> Result<Value> {
+    let (status, answer) = post(port, key, event, payload)?;
+    ensure!(status == 200, "{event} to faulty:{key}: {status} {answer}");
+    Ok(answer)
+}
+
+/// What an actor says of itself.
+///
+/// # Errors
+///
+/// That no answer comes.
+pub fn summary(port: u16, key: &str) -> Result<Value> {
+    let path = format!("/api/v1/faulty/{key}/summary");
+    http::request(port, "GET", &path, "")?.json()
+}
+
+/// Leaves a mark in an actor's state: what goes wrong from now on, and for how long.
+///
+/// # Errors
+///
+/// That it is not taken.
+pub fn mark(port: u16, key: &str, what: &str, ms: u64) -> Result<()> {
+    told(
+        port,
+        key,
+        "plan_trouble",
+        &json!({ "what": what, "ms": ms }),
+    )
+    .map(drop)
+}
+
+/// How much there is to count.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Where the host listens.
+    pub port: u16,
+    /// Actors `0` up to so many, each counted on by one client.
+    pub actors: usize,
+    /// Between an answer and the same client's next command.
+    pub pace: Duration,
+    /// The [`mark`] that each of them has from the beginning.
+    pub mark: Option<(&'static str, u64)>,
+}
+
+/// Clients who count on actors, and remember what was acknowledged.
+#[derive(Debug)]
+pub struct Counting {
+    clients: Vec<(Sender<()>, JoinHandle<Result<()>>)>,
+    counts: Arc<Vec<Count>>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    acknowledged: AtomicI64,
+    /// Sent, and without an answer that says what came of it.
+    open: AtomicI64,
+    /// Not acknowledged, whatever the answer was.
+    refused: AtomicI64,
+}
+
+impl Counting {
+    /// Each actor is marked, and has been counted on, when this returns.
+    ///
+    /// # Errors
+    ///
+    /// That this does not happen.
+    pub fn start(shape: Shape) -> Result<Self> {
+        let counts: Arc<Vec<_>> = Arc::new((0..shape.actors).map(|_| Count::default()).collect());
+        let calls = Arc::new(AtomicU64::new(0));
+        let client = |number: usize| {
+            let (stop, stopped) = mpsc::channel();
+            let (counts, calls) = (Arc::clone(&counts), Arc::clone(&calls));
+            let thread = thread::spawn(move || {
+                let own = || (number..counts.len()).step_by(CLIENTS);
+                if let Some((what, ms)) = shape.mark {
+                    for actor in own() {
+                        mark(shape.port, &actor.to_string(), what, ms)?;
+                    }
+                }
+                for actor in own().cycle() {
+                    count(shape.port, actor, &counts[actor])?;
+                    calls.fetch_add(1, Ordering::Relaxed);
+                    if stopped.recv_timeout(shape.pace) != Err(RecvTimeoutError::Timeout) {
+                        break;
+                    }
+                }
+                Ok(())
+            });
+            (stop, thread)
+        };
+        let counting = Self {
+            clients: (0..CLIENTS).map(client).collect(),
+            counts: Arc::clone(&counts),
+        };
+        let once = shape.actors as u64;
+        wait::until("every actor was counted on", || {
+            (calls.load(Ordering::Relaxed) >= once).then_some(())
+        })?;
+        Ok(counting)
+    }
+
+    /// Lets the clients go, and holds every count against what was acknowledged. An actor
+    /// that is set aside answers nothing. How many commands were not acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn end(self, port: u16) -> Result<i64> {
+        for (stop, client) in self.clients {
+            // One that has failed does not listen any more, and says why.
+            let _ = stop.send(());
+            let Ok(counted) = client.join() else {
+                bail!("a counting client has panicked");
+            };
+            counted?;
+        }
+        let mut refused = 0;
+        for (actor, count) in self.counts.iter().enumerate() {
+            refused += count.refused.load(Ordering::Relaxed);
+            let summary = summary(port, &actor.to_string())?;
+            let Some(found) = summary.get("count") else {
+                continue;
+            };
+            let found = found.as_i64().context("a count is a number")?;
+            let least = count.acknowledged.load(Ordering::Relaxed);
+            let most = least + count.open.load(Ordering::Relaxed);
+            ensure!(
+                (least..=most).contains(&found),
+                "faulty:{actor} has counted {found}, and {least} were acknowledged, {most} at most"
+            );
+        }
+        Ok(refused)
+    }
+}
+
+/// Counts once.
+fn count(port: u16, actor: usize, count: &Count) -> Result<()> {
+    let path = format!("/api/v1/faulty/{actor}/add");
+    let answer = http::request(port, "POST", &path, &json!({ "by": 1 }).to_string());
+    if !matches!(&answer, Ok(answer) if answer.status == 200) {
+        count.refused.fetch_add(1, Ordering::Relaxed);
+    }
+    match answer {
+        Ok(answer) if answer.status == 200 => {
+            count.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(answer) => {
+            if OPEN.contains(&answer.reason().as_str()) {
+                count.open.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Err(_) => {
+            count.open.fetch_add(1, Ordering::Relaxed);
+            // A host that is booted again listens soon.
+            wait::until("the host listens", || {
+                http::request(port, "GET", "/healthz", "").ok()
+            })?;
+        }
+    }
+    Ok(())
+}
