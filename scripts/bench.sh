@@ -4,6 +4,8 @@
 #   stall   what clients see of an upgrade and a rollback with 100,000 live actors
 #   otp     the same with Erlang/OTP and release_handler, where it is installed:
 #           apt-get install erlang-nox erlang-dev
+#   sizes   both for few actors and many, small ones and large, as one table; the large
+#           ones beside a bare loop that writes as much
 #   micro   what single steps cost inside the host
 #   journal durable commands a second, beside a bare loop on the same disk; and the same
 #           on a PostgreSQL server, where it is installed: apt-get install postgresql
@@ -12,13 +14,14 @@
 #   sleepers memory and time of a start with a million actors asleep
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
-# tests/src/bin/stall/settings.rs: BENCH_ACTORS=1000 BENCH_RUNS=1 is a quick look.
+# tests/src/bin/stall/settings.rs, and of the sizes in sizes.rs beside it:
+# BENCH_ACTORS=1000 BENCH_SIZES="1k 10k" BENCH_RUNS=1 is a quick look.
 # Others on the same machine spoil the figures; the report says how busy it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=$PWD/target/bench
-parts=${BENCH_PARTS:-stall otp micro journal rehearsal sleepers}
+parts=${BENCH_PARTS:-stall otp sizes micro journal rehearsal sleepers}
 # One seed for all parts, so that a run can be repeated.
 BENCH_SEED=${BENCH_SEED:-$(date +%s)}
 export BENCH_SEED
@@ -63,6 +66,11 @@ otp() {
     fi
 }
 
+sizes() {
+    title "sizes: the host beside the peer"
+    TMPDIR=$out E2E_HOME=$out/home run sizes target/release/stall sizes
+}
+
 micro() {
     title "micro: inside the host"
     run micro cargo bench --quiet -p host-actors --bench micro
@@ -98,12 +106,15 @@ of the same length after it. stall: the longest time in which no call completed.
 The host's calls come over a WebSocket and are durable when they complete. The peer's
 are made inside its node, and nothing is written to a disk.
 NOTE
+    for part in sizes rehearsal rehearsal-load; do
+        if has "${part%-load}"; then sed -n 's/^bar /  &/p' "$out/$part.txt"; fi
+    done
     [ -z "$failed" ] || echo "failed:$failed"
 }
 
 measure() {
     machine
-    for part in stall otp micro journal rehearsal sleepers; do
+    for part in stall otp sizes micro journal rehearsal sleepers; do
         if has $part; then $part; fi
     done
     table
@@ -111,7 +122,7 @@ measure() {
 }
 
 mkdir -p "$out"
-if has stall || has rehearsal || has sleepers; then
+if has stall || has sizes || has rehearsal || has sleepers; then
     rm -rf "$out/home"
     make --silent home DIR="$out/home" PROFILE=release >&2
     cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers >&2

@@ -1,6 +1,6 @@
 //! Visits to many campaigns, many at once over a few connections: join, push, leave.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::thread;
 
 use anyhow::{Result, anyhow, ensure};
@@ -15,7 +15,7 @@ const CONNECTIONS: u32 = 4;
 /// refuses more.
 const CALLS_MAX: u32 = 800;
 
-/// Visits every campaign with these pushes; the visit's number is the campaign's.
+/// Visits all these campaigns with these pushes; the visit's number is the campaign's.
 /// `take` is given the answers over one connection as they come, joins and pushes.
 ///
 /// # Errors
@@ -23,15 +23,16 @@ const CALLS_MAX: u32 = 800;
 /// The first that `take` gave, or that a connection is gone.
 pub fn everywhere<T: Send>(
     port: u16,
-    actors: u32,
+    campaigns: Range<u32>,
     pushes: &[(&str, String)],
     take: impl Fn(&mut dyn Iterator<Item = Answer>) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let take = &take;
     thread::scope(|scope| {
-        let connection = |first: u32| {
+        let connection = |number: u32| {
+            let campaigns = campaigns.start + number..campaigns.end;
             scope.spawn(move || {
-                let campaigns = (first..actors).step_by(CONNECTIONS as usize);
+                let campaigns = campaigns.step_by(CONNECTIONS as usize);
                 let mut visits = Visits::new(port, campaigns, pushes)?;
                 let taken = take(&mut std::iter::from_fn(|| visits.next()));
                 visits.failed.map_or(taken, Err)

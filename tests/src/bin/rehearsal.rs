@@ -130,7 +130,7 @@ fn fill(port: u16, actors: u32) -> Result<()> {
     let open = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
     let gift = r#"{"donation_id":"d1","amount":"5.00","currency":"USD"}"#;
     let said = [("open", open.to_owned()), ("donate", gift.to_owned())];
-    everywhere(port, actors, &said, |answers| {
+    everywhere(port, 0..actors, &said, |answers| {
         for Answer { visit, to, result } in answers {
             // Some may have been opened by those who give beside it.
             if let Err(reason) = result

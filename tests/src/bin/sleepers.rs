@@ -106,7 +106,7 @@ fn figures(home: &Home, status: &Status) -> Result<String> {
 /// Opens the campaigns up to this number.
 fn fill(port: u16, actors: u32) -> Result<()> {
     let open = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
-    everywhere(port, actors, &[("open", open.to_owned())], |answers| {
+    everywhere(port, 0..actors, &[("open", open.to_owned())], |answers| {
         for Answer { visit, to, result } in answers {
             match result {
                 // The few are opened before the many.
@@ -124,7 +124,7 @@ fn fill(port: u16, actors: u32) -> Result<()> {
 
 /// Asks the campaigns up to this number for their summary, which a join gives.
 fn wake(port: u16, actors: u32) -> Result<()> {
-    everywhere(port, actors, &[], |answers| {
+    everywhere(port, 0..actors, &[], |answers| {
         for answer in answers.filter(|answer| answer.to == Asked::Join) {
             ensure!(answer.result.is_ok(), "{answer:?}");
         }

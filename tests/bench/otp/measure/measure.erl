@@ -3,6 +3,9 @@
 -module(measure).
 -export([main/0]).
 
+%% Donations in each of the campaigns beside those that are measured.
+-define(BESIDE_DONATIONS, 10).
+
 %% Between a switch and the steady window after it.
 -define(SETTLE_MS, 2000).
 
@@ -22,19 +25,21 @@ main() ->
 run() ->
     Actors = setting("BENCH_ACTORS", 100000),
     Donations = setting("BENCH_DONATIONS", 10),
+    Beside = setting("BENCH_BESIDE", 0),
     Clients = setting("BENCH_CLIENTS", 4),
     Rate = setting("BENCH_RATE", 250),
     Runs = setting("BENCH_RUNS", 5),
     Seed = setting("BENCH_SEED", erlang:system_time(second)),
     io:format(
         "peer: Erlang/OTP ~s, ERTS ~s, ~w schedulers; ~w actors with ~w donations each, "
-        "~w clients with ~w calls/s each, ~w runs, seed ~w~n",
+        "~w small ones beside them, ~w clients with ~w calls/s each, ~w runs, seed ~w~n",
         [
             erlang:system_info(otp_release),
             erlang:system_info(version),
             erlang:system_info(schedulers_online),
             Actors,
             Donations,
+            Beside,
             Clients,
             Rate,
             Runs,
@@ -43,18 +48,22 @@ run() ->
     ),
     {ok, _} = release_handler:unpack_release("giving-0.2.0"),
     Empty = erlang:memory(total),
-    {Took, Campaigns} = timer:tc(fun() ->
-        list_to_tuple([giving_sup:open(N, Donations) || N <- lists:seq(1, Actors)])
-    end),
+    {Took, Campaigns} = timer:tc(fun() -> open(1, Actors, Donations) end),
     Each = (erlang:memory(total) - Empty) div Actors,
     io:format("filled in ~.1f s; ~w bytes an actor~n", [Took / 1.0e6, Each]),
+    Others = open(Actors + 1, Beside, ?BESIDE_DONATIONS),
+    Called =
+        case Beside of
+            0 -> Campaigns;
+            _ -> Others
+        end,
 
     Period = 1000 div Rate,
     Began = erlang:monotonic_time(millisecond) + 100,
     Start = fun(Number) ->
         Of = #{
             number => Number,
-            campaigns => Campaigns,
+            campaigns => Called,
             began => Began,
             offset => Period * Number div Clients,
             period => Period,
@@ -70,7 +79,13 @@ run() ->
     ]),
     Calls = lists:keysort(2, lists:append([paced:stop(Client) || Client <- Load])),
     report(Switches, Calls),
-    check(Campaigns, Actors * Donations, Calls).
+    Filled = Actors * Donations + Beside * ?BESIDE_DONATIONS,
+    check(tuple_to_list(Campaigns) ++ tuple_to_list(Others), Filled, Calls).
+
+%% So many campaigns from number First on.
+open(First, Campaigns, Donations) ->
+    Numbers = lists:seq(First, First + Campaigns - 1),
+    list_to_tuple([giving_sup:open(Number, Donations) || Number <- Numbers]).
 
 %% From the request until the release is permanent.
 switch(Run, Phase, To) ->
@@ -122,7 +137,7 @@ check(Campaigns, Filled, Calls) ->
         #{count := Count} = gen_server:call(Campaign, summary, infinity),
         Sum + Count
     end,
-    InState = lists:foldl(Count, 0, tuple_to_list(Campaigns)),
+    InState = lists:foldl(Count, 0, Campaigns),
     io:format("check: ~w donations acknowledged, ~w in the state~n", [Acknowledged, InState]),
     true = InState >= Acknowledged,
     ok.

@@ -1,6 +1,8 @@
 //! Every campaign is visited: to fill it before the clients come, and to ask what it
 //! holds when the clients are gone.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, anyhow};
 use e2e::visits::everywhere;
 use e2e::wire::{Answer, Asked};
@@ -8,7 +10,10 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use crate::ledger::{Check, Ledger};
-use crate::settings::Settings;
+use crate::settings::{BESIDE_DONATIONS, Settings};
+
+/// Pushes in one visit of the filling.
+const VISIT_PUSHES: usize = 400;
 
 /// What a donation of the filling gives.
 const FILL_CENTS: u32 = 125;
@@ -23,24 +28,42 @@ pub(crate) fn donation(id: &str, cents: u32) -> String {
 
 /// Opens every campaign and gives it its donations.
 pub(crate) fn fill(port: u16, settings: &Settings, ledger: &mut Ledger) -> Result<()> {
-    let open = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
-    let donations = (0..settings.donations)
-        .map(|index| ("donate", donation(&format!("fill-{index}"), FILL_CENTS)));
-    let pushes: Vec<_> = std::iter::once(("open", open.to_owned()))
-        .chain(donations)
-        .collect();
-    everywhere(port, settings.actors, &pushes, |answers| {
+    let Settings {
+        actors, donations, ..
+    } = *settings;
+    for (campaigns, donations) in [
+        (0..actors, donations),
+        (actors..settings.all(), BESIDE_DONATIONS),
+    ] {
+        let open = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
+        let mut pushes = vec![("open", open.to_owned())];
+        for index in 0..donations {
+            pushes.push(("donate", donation(&format!("fill-{index}"), FILL_CENTS)));
+            if pushes.len() == VISIT_PUSHES {
+                push(port, campaigns.clone(), &std::mem::take(&mut pushes))?;
+            }
+        }
+        if !pushes.is_empty() {
+            push(port, campaigns.clone(), &pushes)?;
+        }
+        for campaign in campaigns {
+            for _ in 0..donations {
+                ledger.take(campaign, FILL_CENTS);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All of `pushes` to each of the campaigns, which accept every one.
+fn push(port: u16, campaigns: Range<u32>, pushes: &[(&str, String)]) -> Result<()> {
+    everywhere(port, campaigns, pushes, |answers| {
         for Answer { visit, to, result } in answers {
             result.map_err(|reason| anyhow!("campaign {visit} answers {to:?} with {reason}"))?;
         }
         Ok(())
-    })?;
-    for campaign in 0..settings.actors {
-        for _ in 0..settings.donations {
-            ledger.take(campaign, FILL_CENTS);
-        }
-    }
-    Ok(())
+    })
+    .map(drop)
 }
 
 #[derive(Deserialize)]
@@ -56,7 +79,7 @@ struct Summary {
 
 /// Asks every campaign for its summary, which a join gives.
 pub(crate) fn check(port: u16, settings: &Settings, ledger: &Ledger) -> Result<Check> {
-    let parts = everywhere(port, settings.actors, &[], |answers| {
+    let parts = everywhere(port, 0..settings.all(), &[], |answers| {
         let mut part = Check::default();
         for Answer { visit, to, result } in answers.filter(|a| a.to == Asked::Join) {
             let response = result

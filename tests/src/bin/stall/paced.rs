@@ -77,10 +77,10 @@ impl Load {
         let clients = (0..).zip(connections?).map(|(number, (sender, receiver))| {
             let schedule = Schedule::new(settings, number);
             let (stop, sent) = (Arc::clone(&stop), Arc::new(Progress::default()));
-            let read = Arc::clone(&sent);
+            let (sending, read) = (schedule.clone(), Arc::clone(&sent));
             Client {
-                sends: thread::spawn(move || send(sender, schedule, began, &stop, &sent)),
-                reads: thread::spawn(move || receive(receiver, schedule, began, &read)),
+                sends: thread::spawn(move || send(sender, &sending, began, &stop, &sent)),
+                reads: thread::spawn(move || receive(receiver, &schedule, began, &read)),
             }
         });
         let clients = clients.collect();
@@ -116,7 +116,7 @@ impl Load {
 
 fn send(
     mut sender: wire::Sender,
-    schedule: Schedule,
+    schedule: &Schedule,
     began: Instant,
     stop: &AtomicBool,
     progress: &Progress,
@@ -147,7 +147,7 @@ fn send(
 
 fn receive(
     mut receiver: wire::Receiver,
-    schedule: Schedule,
+    schedule: &Schedule,
     began: Instant,
     progress: &Progress,
 ) -> Result<Seen> {

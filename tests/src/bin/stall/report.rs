@@ -11,10 +11,10 @@ use crate::paced::{Call, Seen};
 use crate::window::{Figures, Window, median};
 
 /// A stall of a switch that is no longer than this is met whatever the steady one.
-const STALL_FLOOR: Duration = Duration::from_millis(20);
+pub(crate) const STALL_FLOOR: Duration = Duration::from_millis(20);
 
 /// How many times the steady stall a switch's may be, above the floor.
-const STALL_RATIO: u32 = 2;
+pub(crate) const STALL_RATIO: u32 = 2;
 
 /// Which way a switch goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,21 @@ pub(crate) struct Measured {
     phase: Phase,
     switching: (Figures, Shares),
     steady: (Figures, Shares),
+    /// As the host says itself: without the command line around it.
+    took: Duration,
+}
+
+/// Medians of all switches that go the same way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Medians {
+    pub(crate) switching: Figures,
+    pub(crate) steady: Figures,
+    /// From the request until the release is permanent, within the host.
+    pub(crate) took: Duration,
 }
 
 impl Phase {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",
@@ -84,6 +95,7 @@ pub(crate) fn figures(seen: &Seen, switches: &[Switch]) -> Vec<Measured> {
         phase: switch.phase,
         switching: counted(switch.switching),
         steady: counted(switch.steady),
+        took: Duration::from_millis(switch.report.duration_ms),
     });
     measured.collect()
 }
@@ -125,9 +137,9 @@ pub(crate) fn print(measured: &[Measured], seen: &Seen) {
         }
     }
     for phase in [Phase::Up, Phase::Down] {
-        let of = || measured.iter().filter(move |one| one.phase == phase);
-        let switching = medians(of().map(|one| one.switching.0));
-        let steady = medians(of().map(|one| one.steady.0));
+        let Medians {
+            switching, steady, ..
+        } = medians_of(measured, phase);
         println!("median host {:<11} {}", phase.name(), row(&switching));
         println!("median host {:<11} {}", "steady", row(&steady));
         let allowed = STALL_FLOOR.max(steady.stall * STALL_RATIO);
@@ -142,6 +154,16 @@ pub(crate) fn print(measured: &[Measured], seen: &Seen) {
                 "NOT met"
             }
         );
+    }
+}
+
+/// Of the switches that go this way.
+pub(crate) fn medians_of(measured: &[Measured], phase: Phase) -> Medians {
+    let of = || measured.iter().filter(move |one| one.phase == phase);
+    Medians {
+        switching: medians(of().map(|one| one.switching.0)),
+        steady: medians(of().map(|one| one.steady.0)),
+        took: median(of().map(|one| one.took).collect()),
     }
 }
 
@@ -187,6 +209,6 @@ fn row(figures: &Figures) -> String {
     format!("{length:>10} {calls:>8} {p50:>9} {p99:>9} {p999:>9} {max:>9} {stall:>9}")
 }
 
-fn in_ms(time: Duration) -> String {
+pub(crate) fn in_ms(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1_000.0)
 }

@@ -1,15 +1,16 @@
 //! What a client does and when: a pure function of the seed, so that the thread
 //! that sends and the one that reads need not tell each other.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::settings::Settings;
 
 /// One client's calls.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     client: u32,
-    actors: u32,
+    campaigns: Range<u32>,
     seed: u64,
     offset: Duration,
     period: Duration,
@@ -28,7 +29,7 @@ impl Schedule {
         let period = Duration::from_secs(1) / settings.rate;
         Self {
             client,
-            actors: settings.actors,
+            campaigns: settings.called(),
             seed: settings.seed,
             offset: period * client / settings.clients,
             period,
@@ -44,7 +45,7 @@ impl Schedule {
     pub(crate) fn gift(&self, number: u32) -> Gift {
         let random = mix(self.seed ^ (u64::from(self.client) << 32 | u64::from(number)));
         Gift {
-            campaign: (random % u64::from(self.actors)) as u32,
+            campaign: self.campaigns.start + (random % self.campaigns.len() as u64) as u32,
             cents: 1 + (mix(random) % 99_999) as u32,
         }
     }
@@ -72,6 +73,7 @@ mod tests {
         let settings = Settings {
             actors: 10,
             donations: 0,
+            beside: 0,
             clients: 4,
             rate: 250,
             runs: 1,
@@ -88,5 +90,12 @@ mod tests {
             times[gift.campaign as usize] += 1;
         }
         assert!(times.iter().all(|t| (800..1_200).contains(t)), "{times:?}");
+        let beside = Settings {
+            beside: 3,
+            ..settings
+        };
+        let schedule = Schedule::new(&beside, 1);
+        let given = (0..100).map(|number| schedule.gift(number).campaign);
+        assert!(given.into_iter().all(|it| (10..13).contains(&it)));
     }
 }
