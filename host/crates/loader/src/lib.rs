@@ -26,6 +26,7 @@ pub mod files;
 mod inspect;
 mod output;
 mod plugin;
+mod shapes;
 mod stage;
 mod state;
 mod sys;
@@ -44,6 +45,7 @@ pub use host_abi::Caller;
 pub use inspect::{InspectError, Inspector, inspect_main};
 pub use plugin::Plugin;
 pub use stage::StageError;
+pub use shapes::{Shape, ShapeStep, convert};
 pub use state::{Accepted, Call, Down, Sample, State, Verdict};
 pub use sys::OpenError;
 
