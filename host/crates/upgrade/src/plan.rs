@@ -156,7 +156,7 @@ pub fn plan(
     }
     let watched = plugins
         .iter()
-        .filter(|plugin| matches!(plugin.change, Change::Move { .. }));
+        .filter(|plugin| matches!(plugin.change, Change::Move { .. } | Change::Add { .. }));
     let windows = watched.map(|plugin| plugin.probation.window_s);
     let probation_s = windows.max().unwrap_or_default();
     let reversible = hops(&plugins).all(|(_, hop)| hop.reversible);
