@@ -86,7 +86,8 @@ pub enum Instruction {
 pub struct Probation {
     /// How long it is watched, in seconds.
     pub window_s: u64,
-    /// Calls below which the window is extended, never passed.
+    /// Calls below which the window is extended, to twice its length. What nobody calls then
+    /// commits with a remark, and a canary asks an operator.
     pub min_calls: u64,
     /// Faults over calls.
     pub max_fault_rate: f64,

@@ -56,7 +56,8 @@ fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool
         return Next::Watch;
     };
     match verdict {
-        Verdict::TooFew(few) if !window.is_exhausted(now) => Next::Extend(few),
+        // Who is ill is well at one of the next looks, or a breach.
+        Verdict::TooFew(few) if few.is_ill || !window.is_exhausted(now) => Next::Extend(few),
         Verdict::TooFew(few) if is_canary => Next::Ask(few),
         Verdict::TooFew(few) => Next::PassUnseen(few),
         Verdict::Passed | Verdict::Breached(_) => Next::Pass,
@@ -232,6 +233,7 @@ mod tests {
 
     #[test]
     fn a_breach_counts_at_any_time_and_a_pause_stops_all_else() {
+            is_ill: false,
         let now = Instant::now();
         let breach = || Verdict::Breached("it broke".to_owned());
         let window = Window::open(Duration::from_secs(10), 2, now);
@@ -242,3 +244,12 @@ mod tests {
         }
     }
 }
+        // An illness is never passed, however late it is seen.
+        let ill = || TooFew {
+            is_ill: true,
+            ..few()
+        };
+        for is_canary in [true, false] {
+            let found = after(Verdict::TooFew(ill()), 500, is_canary);
+            assert_eq!(found, Next::Extend(ill()));
+        }
