@@ -148,10 +148,7 @@ impl Run {
                     self.canary(share).await
                 }
                 State::Switching => self.switch().await,
-                State::Probation { until_ms } => {
-                    let until_ms = *until_ms;
-                    self.probation(until_ms).await
-                }
+                State::Probation { .. } => self.probation().await,
                 State::RollingBack { .. } => self.go_back().await,
                 State::Stuck { .. } => self.wait_for_an_operator().await?,
                 State::Committed | State::Cancelled { .. } | State::RolledBack { .. } => break,

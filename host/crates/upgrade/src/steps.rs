@@ -183,10 +183,11 @@ impl Run {
         (self.upgrader.hooks.rules)(&version);
     }
 
-    /// Watches the new release until `until_ms`, or longer where too little is seen, and
-    /// brings over who is still behind.
-    pub(crate) async fn probation(&mut self, until_ms: i64) -> Event {
-        let length = Duration::from_millis(u64::try_from(until_ms - unix_ms()).unwrap_or(0));
+    /// Watches the new release for its time, or longer where too little is seen, and brings
+    /// over who is still behind. The time begins here, where the state is durable: a store
+    /// that was away meanwhile, or a clock that was set, takes nothing of it.
+    pub(crate) async fn probation(&mut self) -> Event {
+        let length = Duration::from_millis(u64::try_from(self.probation_ms()).unwrap_or(0));
         match self.watch(length).await {
             Step::Failed(reason) => return Event::Failed { reason },
             Step::Commit => self.hurry(),
