@@ -1,6 +1,5 @@
 //! Who carries out upgrades: one at a time, step by step.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -220,7 +219,7 @@ impl Upgrader {
             asks,
             ramp,
             asked: Some(asked("upgrade", request, by)),
-            rollback: false,
+            ..Wish::default()
         };
         self.begin(plan, wish)
     }
@@ -266,6 +265,7 @@ impl Upgrader {
         let asks = Asks {
             probation_s: Some(0),
             rehearsal: match request.rehearse {
+            ..Wish::default()
                 true => Ok(Extent::default()),
                 false => Err("a way back is not delayed, unless --rehearse says so"),
             },
@@ -274,7 +274,6 @@ impl Upgrader {
         };
         let wish = Wish {
             asks,
-            ramp: VecDeque::new(),
             asked: Some(asked("rollback", request, by)),
             rollback: true,
         };

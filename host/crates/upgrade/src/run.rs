@@ -35,6 +35,8 @@ pub(crate) struct Run {
     /// Whether gates that the plan closes before the switch are open.
     pub(crate) gates_are_open: bool,
     /// What the step that is watched is compared with.
+    /// Why the release that is left did not come up, if that is why it is left.
+    failed_before: Option<String>,
     pub(crate) baseline: Option<Baseline>,
     pub(crate) flight: Flight,
     /// What is to be known of it although it committed.
@@ -56,6 +58,9 @@ pub(crate) struct Wish {
     pub(crate) asks: Asks,
     /// The shares that go first.
     pub(crate) ramp: VecDeque<Share>,
+    /// The release that is left does not come up, for this reason: it is failed from the
+    /// moment on that another is permanent.
+    pub(crate) failed_before: Option<String>,
     /// See [`Upgrade::rollback`].
     pub(crate) rollback: bool,
     /// Who wants it.
@@ -82,6 +87,7 @@ impl Run {
             asks: wish.asks,
             ramp: wish.ramp,
             asked,
+            failed_before: wish.failed_before,
             staged: None,
             gates_are_open: false,
             baseline: None,
@@ -183,7 +189,8 @@ impl Run {
             State::Committed => {
                 let plan = &self.upgrade.plan;
                 let before = self.upgrader.booked.lock().way_back(&plan.from, &plan.to);
-                let book = self.book().permanent(&plan.to, Some(&plan.from));
+                let past = self.past_of_what_is_left();
+                let book = self.book().permanent(&plan.to, Some((&plan.from, &past)));
                 self.ended(book.before(&plan.to, before.as_ref()))
             }
             State::RolledBack { reason } if self.blames_release(reason) => {
@@ -211,6 +218,14 @@ impl Run {
     }
 
     /// Whether the release is marked: an older one that an operator wants back is not.
+    /// What becomes of the release that is left by a commit.
+    fn past_of_what_is_left(&self) -> Past {
+        match self.failed_before.clone() {
+            Some(reason) => Past::Failed { reason },
+            None => Past::Old,
+        }
+    }
+
     fn blames_release(&self, reason: &Reason) -> bool {
         reason.blames_release && !self.upgrade.rollback
     }
@@ -276,7 +291,8 @@ impl Run {
                         .extend(before.map(|before| (plan.to.clone(), before)));
                     booked.permanent = Some(plan.to.clone());
                     booked.statuses.remove(&plan.to);
-                    booked.statuses.insert(plan.from.clone(), Past::Old);
+                    let past = self.past_of_what_is_left();
+                    booked.statuses.insert(plan.from.clone(), past);
                 }
                 State::RolledBack { reason } if self.blames_release(reason) => {
                     let reason = reason.text.clone();
