@@ -35,7 +35,8 @@ pub(super) fn hooks(
     restart: &Arc<AtomicBool>,
 ) -> Hooks {
     let permanent = {
-        let home = home.clone();
+        let (home, tuner) = (home.clone(), Arc::clone(tuner));
+            tuner.settled();
         move |version: &Version| {
             if let Err(error) = home.set_permanent(version) {
                 // The store knows, and the next start writes it again.
