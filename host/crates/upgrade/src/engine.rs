@@ -16,7 +16,7 @@ use host_model::plan::Plan;
 use host_proof::rehearsal::Rehearser;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
@@ -28,6 +28,7 @@ use crate::run::{Run, Wish};
 use crate::running::Running;
 use crate::state::Upgrade;
 use crate::verify::Machine;
+use crate::wishes::Asked;
 
 /// Messages about an upgrade that a slow listener may be behind.
 pub(crate) const PROGRESS_BEHIND_MAX: usize = 256;
@@ -119,17 +120,6 @@ impl Default for Asks {
             deadline: None,
         }
     }
-}
-
-/// What an operator may ask of an upgrade that is under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Commit as soon as everyone has come over.
-    Commit,
-    /// Go back.
-    RollBack,
-    /// It was paused, or goes on.
-    Look,
 }
 
 impl Upgrader {
@@ -265,7 +255,6 @@ impl Upgrader {
         let asks = Asks {
             probation_s: Some(0),
             rehearsal: match request.rehearse {
-            ..Wish::default()
                 true => Ok(Extent::default()),
                 false => Err("a way back is not delayed, unless --rehearse says so"),
             },
@@ -276,6 +265,7 @@ impl Upgrader {
             asks,
             asked: Some(asked("rollback", request, by)),
             rollback: true,
+            ..Wish::default()
         };
         self.begin(plan, wish)
     }
@@ -390,10 +380,9 @@ impl Upgrader {
     }
 
     fn new_run(self: &Arc<Self>, upgrade: Upgrade, wish: Wish) -> (Run, Arc<Running>) {
-        let (ask, asked) = mpsc::channel(4);
         let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
-        let running = Arc::new(Running::new(&upgrade, ask, progress));
-        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, wish, asked);
+        let running = Arc::new(Running::new(&upgrade, progress));
+        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, wish);
         (run, running)
     }
 

@@ -9,10 +9,9 @@ use host_journal::unix_ms;
 use host_model::Share;
 use host_model::control::{ConfigChange, Outcome, Progress, RehearsalOutcome, UpgradeReport};
 use host_model::flight::Asked as Noted;
-use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};
-use crate::engine::{Asked, Asks, Upgrader};
+use crate::engine::{Asks, Upgrader};
 use crate::flight::{Flight, read_flying};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
@@ -29,16 +28,15 @@ pub(crate) struct Run {
     pub(crate) asks: Asks,
     /// The shares that go first and have not yet.
     pub(crate) ramp: VecDeque<Share>,
-    pub(crate) asked: mpsc::Receiver<Asked>,
     /// The new release, put together and not yet ruling.
     pub(crate) staged: Option<Arc<Release>>,
     /// Whether gates that the plan closes before the switch are open.
     pub(crate) gates_are_open: bool,
     /// What the step that is watched is compared with.
-    /// Why the release that is left did not come up, if that is why it is left.
-    failed_before: Option<String>,
     pub(crate) baseline: Option<Baseline>,
     pub(crate) flight: Flight,
+    /// Why the release that is left did not come up, if that is why it is left.
+    failed_before: Option<String>,
     /// What is to be known of it although it committed.
     pub(crate) remark: Option<String>,
     began: Instant,
@@ -58,11 +56,11 @@ pub(crate) struct Wish {
     pub(crate) asks: Asks,
     /// The shares that go first.
     pub(crate) ramp: VecDeque<Share>,
+    /// See [`Upgrade::rollback`].
+    pub(crate) rollback: bool,
     /// The release that is left does not come up, for this reason: it is failed from the
     /// moment on that another is permanent.
     pub(crate) failed_before: Option<String>,
-    /// See [`Upgrade::rollback`].
-    pub(crate) rollback: bool,
     /// Who wants it.
     pub(crate) asked: Option<Noted>,
 }
@@ -76,7 +74,6 @@ impl Run {
         running: Arc<Running>,
         upgrade: Upgrade,
         wish: Wish,
-        asked: mpsc::Receiver<Asked>,
     ) -> Self {
         let mut flight = Flight::default();
         flight.ask(wish.asked);
@@ -86,12 +83,11 @@ impl Run {
             upgrade,
             asks: wish.asks,
             ramp: wish.ramp,
-            asked,
-            failed_before: wish.failed_before,
             staged: None,
             gates_are_open: false,
             baseline: None,
             flight,
+            failed_before: wish.failed_before,
             remark: None,
             began: Instant::now(),
             came_over: 0,
@@ -156,7 +152,7 @@ impl Run {
                 State::Switching => self.switch().await,
                 State::Probation { .. } => self.probation().await,
                 State::RollingBack { .. } => self.go_back().await,
-                State::Stuck { .. } => self.wait_for_an_operator().await?,
+                State::Stuck { .. } => self.wait_for_an_operator().await,
                 State::Committed | State::Cancelled { .. } | State::RolledBack { .. } => break,
             };
             let contained = matches!(event, Event::Contained { .. });
@@ -218,16 +214,16 @@ impl Run {
     }
 
     /// Whether the release is marked: an older one that an operator wants back is not.
+    fn blames_release(&self, reason: &Reason) -> bool {
+        reason.blames_release && !self.upgrade.rollback
+    }
+
     /// What becomes of the release that is left by a commit.
     fn past_of_what_is_left(&self) -> Past {
         match self.failed_before.clone() {
             Some(reason) => Past::Failed { reason },
             None => Past::Old,
         }
-    }
-
-    fn blames_release(&self, reason: &Reason) -> bool {
-        reason.blames_release && !self.upgrade.rollback
     }
 
     fn book(&self) -> Book {

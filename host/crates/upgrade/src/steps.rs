@@ -13,12 +13,13 @@ use host_model::limits::PROBATION_MAX;
 use host_model::plan::{Action, Plan};
 
 use crate::book::Book;
-use crate::engine::Asked;
-use crate::run::{HostEnds, Run};
+use crate::rehearse::Rehearsal;
+use crate::run::Run;
 use crate::state::{Event, Reason, State};
 use crate::stuck::Remedy;
 use crate::trial::Baseline;
 use crate::watch::Step;
+use crate::wishes::Asked;
 
 /// Between two messages about how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -54,13 +55,14 @@ fn failed(why: String) -> Event {
 impl Run {
     pub(crate) async fn verify(&mut self) -> Event {
         let (upgrader, plan) = (Arc::clone(&self.upgrader), self.upgrade.plan.clone());
+        let running = Arc::clone(&self.running);
         let looking = upgrader.verified(&plan);
         tokio::pin!(looking);
         // A disk that hangs holds up the look, and no operator.
         let looked = loop {
             tokio::select! {
                 looked = &mut looking => break looked,
-                Some(asked) = self.asked.recv() => {
+                asked = running.wishes.heard() => {
                     if let Some(reason) = self.take(asked) {
                         return Event::Failed { reason };
                     }
@@ -105,8 +107,9 @@ impl Run {
         let report = loop {
             tokio::select! {
                 report = &mut rehearsal => break report,
-                Some(asked) = self.asked.recv() => match asked {
+                asked = running.wishes.heard() => match asked {
                     Asked::RollBack => cancelled.store(true, Ordering::Relaxed),
+        let running = Arc::clone(&self.running);
                     Asked::Commit => self.hurry(),
                     Asked::Look => {}
                 }
@@ -194,7 +197,11 @@ impl Run {
             Step::Over => {}
         }
         match self.come_over(None).await.done() {
-            Ok(()) => Event::Committed,
+            Ok(()) if self.running.wishes.close() => Event::Committed,
+            // Asked for at the last moment, it counts all the same.
+            Ok(()) => Event::Failed {
+                reason: Reason::blameless(BY_HAND),
+            },
             Err(reason) => Event::Failed { reason },
         }
     }
@@ -283,10 +290,10 @@ impl Run {
         }
     }
 
-    /// Brings back whoever can go back, and says meanwhile how far it is.
+    /// Brings back whoever can go back, and says meanwhile how far it is. No wish is heard:
+    /// who goes back already has nothing else to wish for.
     async fn sweep_back(&mut self, plugin: Option<&str>) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
-        // Who goes back already has nothing else to wish for.
         let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
@@ -298,11 +305,6 @@ impl Run {
                         Ok(_) => Swept::All,
                         Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
                     },
-                    Some(asked) = self.asked.recv() => {
-                        if asked == Asked::RollBack && !is_back {
-                            return Swept::Failed(Reason::blameless(BY_HAND));
-                        }
-                    }
                     _ = tell.tick() => {
                         self.tell_migrated();
                         let remedy = match is_back {
@@ -330,14 +332,9 @@ impl Run {
         });
     }
 
-    pub(crate) async fn wait_for_an_operator(&mut self) -> Result<Event, HostEnds> {
-        loop {
-            match self.asked.recv().await {
-                Some(Asked::RollBack) => return Ok(Event::TriedAgain),
-                Some(Asked::Commit | Asked::Look) => {}
-                None => return Err(HostEnds),
-            }
-        }
+    pub(crate) async fn wait_for_an_operator(&mut self) -> Event {
+        while self.running.wishes.heard().await != Asked::RollBack {}
+        Event::TriedAgain
     }
 
     /// Brings over whoever is behind, while failures and an operator's wishes are heard.
@@ -364,6 +361,7 @@ impl Run {
         while !self.running.is_paused() {
             tokio::select! {
                 swept = &mut sweep => {
+        let running = Arc::clone(&self.running);
                     if let Err(error) = swept {
                         return Some(Swept::Failed(Reason::blameless(chain(&error))));
                     }
@@ -375,7 +373,7 @@ impl Run {
                         return Some(Swept::Failed(Reason::release(why)));
                     }
                 }
-                Some(asked) = self.asked.recv() => {
+                asked = running.wishes.heard() => {
                     if let Some(reason) = self.take(asked) {
                         return Some(Swept::Failed(reason));
                     }
@@ -408,10 +406,11 @@ impl Run {
                 () = actors.migrations().failure() => {
                     if let Some(why) = self.failures() {
                         return Some(Reason::release(why));
+        let running = Arc::clone(&self.running);
                     }
                 }
-                asked = self.asked.recv() => {
-                    if let Some(reason) = self.take(asked?) {
+                asked = running.wishes.heard() => {
+                    if let Some(reason) = self.take(asked) {
                         return Some(reason);
                     }
                 }
@@ -421,7 +420,7 @@ impl Run {
     }
 
     /// Takes an operator's wish while actors come over. Some: why it goes back.
-    fn take(&mut self, asked: Asked) -> Option<Reason> {
+    pub(crate) fn take(&mut self, asked: Asked) -> Option<Reason> {
         match asked {
             Asked::RollBack => return Some(Reason::blameless(BY_HAND)),
             Asked::Commit => self.hurry(),
