@@ -118,7 +118,7 @@ impl Run {
         let report = Box::new(report);
         self.running.tell(Progress::Rehearsal(report.clone()));
         let why = report.reason.clone().unwrap_or_default();
-        let outcome = report.outcome;
+        let (outcome, known) = (report.outcome, report.known);
         self.flight.rehearsed(report);
         // Asked for at the last moment, it counts all the same.
         if cancelled.load(Ordering::Relaxed) {
@@ -131,6 +131,7 @@ impl Run {
             RehearsalOutcome::Failed | RehearsalOutcome::Cancelled => {
                 failed(format!("the rehearsal speaks against it: {why}"))
             }
+        self.running.counted(known);
         }
     }
 
@@ -328,7 +329,7 @@ impl Run {
         let actors = &self.upgrader.actors;
         self.running.tell(Progress::Migrated {
             migrated: actors.migrations().migrated(),
-            total: actors.journal().known(),
+            total: self.running.called(actors),
         });
     }
 
