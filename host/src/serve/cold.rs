@@ -45,7 +45,7 @@ pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Re
     let Some(permanent) = booked.permanent.clone().filter(|it| it != to) else {
         return Ok(());
     };
-    let releases = home.releases();
+    let releases = home.releases().trusting(config.trusted_keys.clone());
     let mut problems = Vec::new();
     match (releases.read(&permanent), releases.read(to)) {
         (Ok(from), Ok(to)) => {

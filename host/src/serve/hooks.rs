@@ -21,7 +21,6 @@ pub(super) fn machine(home: &Home, config: &Config) -> Machine {
         host: crate::release::host_version(),
         target: crate::release::target(),
         libc: crate::heap::libc_version(),
-        trusted_keys: config.trusted_keys.clone(),
         images: home.images(),
         store,
     }
@@ -36,8 +35,8 @@ pub(super) fn hooks(
 ) -> Hooks {
     let permanent = {
         let (home, tuner) = (home.clone(), Arc::clone(tuner));
-            tuner.settled();
         move |version: &Version| {
+            tuner.settled();
             if let Err(error) = home.set_permanent(version) {
                 // The store knows, and the next start writes it again.
                 tracing::error!(%error, "data/permanent could not be written");

@@ -448,7 +448,7 @@ impl Run {
     async fn assemble(&self, forward: bool) -> Result<Release, String> {
         let upgrader = Arc::clone(&self.upgrader);
         let goes_back = !forward || self.upgrade.rollback;
-        let plan = &self.upgrade.plan;
+        let plan = self.upgrade.plan.clone();
         let (to, from) = if forward {
             (plan.to.clone(), plan.from.clone())
         } else {
@@ -458,7 +458,7 @@ impl Run {
             let releases = upgrader.assembler.releases();
             let read = |version| releases.read(version).map_err(|e| chain(&e));
             let (to, from) = (read(&to)?, read(&from)?);
-            let release = upgrader.assembler.assemble(&to, Some(&from));
+            let release = upgrader.assembler.assemble_behind(&from, &to, &plan);
             let release = release.map_err(|e| chain(&e))?;
             Ok(match goes_back {
                 true => release.without_timeouts(),
