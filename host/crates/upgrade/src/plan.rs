@@ -14,7 +14,7 @@ use host_model::plan::{Change, Hop, Plan, PluginPlan};
 use host_model::release::ReleaseManifest;
 use thiserror::Error;
 
-pub(crate) use ways::{Step, hops as hops_between, steps_between};
+pub(crate) use ways::{Step, steps_between};
 
 use steps::{Hooks, Moved};
 use ways::{NoWay, way};

@@ -102,14 +102,19 @@ impl Run {
             Arc::clone(&cancelled),
             Box::new(tell),
         );
+        let rehearsal = Rehearsal {
+            deadline: self.asks.deadline,
+            timed: !self.upgrade.rollback,
+            ..rehearsal
+        };
         let rehearsal = rehearsal.carry_out();
         tokio::pin!(rehearsal);
+        let running = Arc::clone(&self.running);
         let report = loop {
             tokio::select! {
                 report = &mut rehearsal => break report,
                 asked = running.wishes.heard() => match asked {
                     Asked::RollBack => cancelled.store(true, Ordering::Relaxed),
-        let running = Arc::clone(&self.running);
                     Asked::Commit => self.hurry(),
                     Asked::Look => {}
                 }
@@ -126,12 +131,12 @@ impl Run {
                 reason: Reason::blameless(BY_HAND),
             };
         }
+        self.running.counted(known);
         match outcome {
             RehearsalOutcome::Passed | RehearsalOutcome::Skipped => Event::Rehearsed,
             RehearsalOutcome::Failed | RehearsalOutcome::Cancelled => {
                 failed(format!("the rehearsal speaks against it: {why}"))
             }
-        self.running.counted(known);
         }
     }
 
@@ -356,13 +361,13 @@ impl Run {
     /// A sweep; none of it is left when the upgrade is paused.
     async fn sweep_or_pause(&mut self, plugin: Option<&str>) -> Option<Swept> {
         let actors = Arc::clone(&self.upgrader.actors);
+        let running = Arc::clone(&self.running);
         let sweep = actors.sweep_of(plugin, true);
         tokio::pin!(sweep);
         let mut tell = tokio::time::interval(TELL_EVERY);
         while !self.running.is_paused() {
             tokio::select! {
                 swept = &mut sweep => {
-        let running = Arc::clone(&self.running);
                     if let Err(error) = swept {
                         return Some(Swept::Failed(Reason::blameless(chain(&error))));
                     }
@@ -401,13 +406,13 @@ impl Run {
     /// Waits while it is paused. Some: why it goes back.
     async fn rest(&mut self) -> Option<Reason> {
         let actors = Arc::clone(&self.upgrader.actors);
+        let running = Arc::clone(&self.running);
         while self.running.is_paused() {
             tokio::select! {
                 // Actors still come over at their next message.
                 () = actors.migrations().failure() => {
                     if let Some(why) = self.failures() {
                         return Some(Reason::release(why));
-        let running = Arc::clone(&self.running);
                     }
                 }
                 asked = running.wishes.heard() => {

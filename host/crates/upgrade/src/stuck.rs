@@ -43,7 +43,7 @@ pub(crate) enum Remedy {
 
 /// How long one actor may be busy: what the operator has said, or the longer of our own
 /// time and what the appups of its plugin ask for.
-fn deadline(plan: &Plan, plugin: &str, said: Option<Duration>) -> Duration {
+pub(crate) fn deadline(plan: &Plan, plugin: &str, said: Option<Duration>) -> Duration {
     let of_plan = plan.plugins.iter().find(|it| it.plugin == plugin);
     let hops = match of_plan.map(|it| &it.change) {
         Some(Change::Move { hops, .. }) => hops.iter().map(|hop| hop.timeout_ms).sum(),

@@ -40,7 +40,7 @@ impl Rehearsal {
     ///
     /// In a sentence, why nothing is known.
     pub(super) fn rehearse(&self) -> Result<RehearsalReport, String> {
-        let (moved, setup) = setup(&self.plan, self.assembler.releases())?;
+        let (moved, setup) = setup(self)?;
         let journal = self.actors.journal();
         let choice = match Choice::of(journal, &moved, self.extent, &self.cancelled) {
             Ok(choice) => choice,
