@@ -225,11 +225,12 @@ async fn open(
     )?);
     let inspector = crate::inspect::inspector().context("find this program")?;
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
-    let assembler = Assembler::new(Arc::clone(&loader), home.releases(), booked.clone());
+    let releases = home.releases().trusting(config.trusted_keys.clone());
+    let assembler = Assembler::new(Arc::clone(&loader), releases, booked.clone());
     let assembler = Arc::new(assembler);
     let attempt = &outside.attempt;
     attempt.blame(true);
-    let release = assembler.assemble(&assembler.releases().read(&recovery.boot)?, None)?;
+    let release = assembler.assemble(&assembler.releases().read(&recovery.boot)?)?;
     let first = booked.permanent.is_none();
 
     let hub = Hub::new();

@@ -2,6 +2,7 @@
 //! one that is wrong.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use e2e::{Home, http, release, wait};
 use serde_json::{Value, json};
@@ -35,14 +36,14 @@ fn lay_new(home: &Home, appup: &str) -> anyhow::Result<()> {
     release::assemble(home, "0.2.0", &[BOTH[1].1], &scripts)
 }
 
-fn home(up: &str, down: &str) -> Home {
+pub(crate) fn home(up: &str, down: &str) -> Home {
     let home = Home::new().unwrap();
     release::assemble(&home, "0.1.0", &[BOTH[0].1], &[]).unwrap();
     lay_new(&home, &appup(up, down)).unwrap();
     home
 }
 
-fn add(port: u16, key: &str) {
+pub(crate) fn add(port: u16, key: &str) {
     let (status, answer) = post(port, key, "add", &json!({ "by": 1 }));
     assert_eq!(status, 200, "{answer}");
 }
@@ -131,6 +132,28 @@ fn a_hook_that_fails_before_the_switch_cancels_and_takes_back_what_ran() {
     let all: Vec<&str> = [each, each, each, ["first", "second"]].concat();
     assert_eq!(ran, all);
     assert_eq!(found["count"], 4);
+    home.stop().unwrap();
+}
+
+#[test]
+fn an_operator_is_heard_while_a_hook_runs() {
+    let up = r#"{ run = "sleep-20000", timeout_ms = 60000 }, { update = "state" }"#;
+    let home = home(up, r#"{ update = "state" }, { run = "undone" }"#);
+    let port = home.start().unwrap().port;
+    add(port, "k");
+    let upgrade = home.begin(&UPGRADE).unwrap();
+    wait::until("the hook runs", || {
+        home.log().contains("a hook runs").then_some(())
+    })
+    .unwrap();
+    let began = Instant::now();
+    home.host(&["rollback", "--json"]).unwrap();
+    let report: Value = upgrade.end().unwrap().ends_with(1).unwrap().json().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "{report}");
+    assert_eq!(report["outcome"], "failed", "{report}");
+    let reason = report["reason"].as_str().unwrap();
+    assert!(reason.starts_with("an operator rolled it back"), "{reason}");
+    assert_eq!(summary(port, "k")["version"], "0.1.0");
     home.stop().unwrap();
 }
 

@@ -182,8 +182,8 @@ fn an_image_that_is_killed_on_its_way_rolls_back_and_comes_over_at_the_next_star
     home.stop().unwrap();
 }
 
-#[test]
-fn a_release_that_does_not_come_up_three_times_makes_room_for_the_one_before() {
+/// A home of 0.2.0 that has not come up three times, and came from 0.1.0.
+fn broken_three_times() -> Home {
     let home = home();
     let port = home.start().unwrap().port;
     assert_eq!(post(port, "7", "add", &json!({ "by": 7 })).0, 200);
@@ -197,6 +197,26 @@ fn a_release_that_does_not_come_up_three_times_makes_room_for_the_one_before() {
     for _ in 0..3 {
         home.host(&["start"]).unwrap().ends_with(1).unwrap();
     }
+    home
+}
+
+#[test]
+fn a_release_that_does_not_come_up_is_failed_though_the_host_is_killed_behind_the_commit() {
+    let mut home = broken_three_times();
+    home.set("HOST_ABORT_AFTER", Some("committed"));
+    assert_ne!(home.host(&["start"]).unwrap().code, Some(0));
+    home.set("HOST_ABORT_AFTER", None);
+    let status = home.start().unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    assert_eq!(status_of(&home, "0.2.0"), "failed");
+    let ran = home.host(&["upgrade", "0.2.0", "--json"]).unwrap();
+    assert_eq!(ran.ends_with(1).unwrap().reason().unwrap(), "failed_before");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_release_that_does_not_come_up_three_times_makes_room_for_the_one_before() {
+    let home = broken_three_times();
     let status = home.start().unwrap();
     assert_eq!(status.version.to_string(), "0.1.0");
     assert_eq!(status.permanent.to_string(), "0.1.0");

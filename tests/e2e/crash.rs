@@ -13,6 +13,9 @@ use e2e::{Client, Home, wait};
 use host_model::control::Outcome;
 use serde_json::{Value, json};
 
+use crate::appups;
+use crate::hostile::summary;
+
 const CLIENTS: usize = 12;
 const CAMPAIGNS: usize = 4;
 
@@ -325,6 +328,44 @@ fn killed_when_it_was_stuck() {
     home.settled().unwrap();
     is_consistent(&home, "0.1.0");
     seen.tally.audit(&home).unwrap().exact().unwrap();
+}
+
+/// An operator's way back whose own way back does not work either.
+#[test]
+fn killed_when_a_rollback_was_stuck() {
+    // Time to break something in, and then a reason to go back.
+    let down =
+        r#"{ update = "state" }, { run = "sleep-5000", timeout_ms = 60000 }, { run = "panic" }"#;
+    let mut home = appups::home(r#"{ update = "state" }"#, down);
+    home.set("HOST_ABORT_AFTER", Some("stuck"));
+    let status = home.start().unwrap();
+    appups::add(status.port, "k");
+    home.upgrade_unrehearsed("0.2.0").unwrap();
+    let rollback = home.begin(&["rollback", "--json"]).unwrap();
+    wait::until("the older release rules", || {
+        let version = home.status().ok()?.version.to_string();
+        (version == "0.1.0").then_some(())
+    })
+    .unwrap();
+    let file = home.path().join("releases/0.1.0/manifest.json");
+    let manifest = fs::read(&file).unwrap();
+    fs::write(&file, "{").unwrap();
+    assert_ne!(rollback.end().unwrap().code, Some(0));
+    let rebooted = wait::until("the keeper has booted the host again", || {
+        home.status().ok().filter(|it| it.pid != status.pid)
+    });
+    assert_eq!(rebooted.unwrap().upgrade.unwrap().state, "stuck");
+    // An operator has looked, and mended it: then it can be tried again.
+    fs::write(&file, manifest).unwrap();
+    assert_eq!(home.rollback().unwrap().outcome, Outcome::RolledBack);
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.2.0");
+    let summary = summary(status.port, "k");
+    assert_eq!(
+        (&summary["count"], &summary["version"]),
+        (&json!(1), &json!("0.2.0"))
+    );
+    home.stop().unwrap();
 }
 
 #[test]

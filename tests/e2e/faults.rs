@@ -11,6 +11,8 @@ use e2e::{Client, Home, Reply, http, wait};
 use serde_json::{Value, json};
 use test_postgres::shared;
 
+use crate::appups;
+
 const CAMPAIGN: &str = "donations:c";
 
 /// A home over a disk that can fail, with an open campaign.
@@ -247,6 +249,42 @@ fn a_full_disk_takes_nothing_and_says_so_and_the_host_lives() {
     bench.home.kill_host().unwrap();
     bench.rebooted();
     assert_eq!(gifts(&bench.home), all);
+}
+
+#[test]
+fn a_full_disk_takes_nothing_of_a_probation() {
+    const WINDOW: Duration = Duration::from_secs(3);
+    // Time for the disk to fill up, between the last actor and the state that follows.
+    let up = r#"{ update = "state" }, { run = "sleep-3000" }"#;
+    let mut home = appups::home(up, r#"{ update = "state" }"#);
+    let disk = Disk::under(&mut home).unwrap();
+    let port = home.start().unwrap().port;
+    appups::add(port, "k");
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--probation",
+        "3s",
+        "--json",
+    ];
+    let upgrade = home.begin(&line).unwrap();
+    let logs = |text: &str| home.log().contains(text).then_some(());
+    wait::until("all have come over", || logs("a hook runs")).unwrap();
+    disk.fails(&["write host.db-wal 1 all enospc"]).unwrap();
+    let unwritten = "the state of an upgrade could not be written";
+    wait::until("the disk is full", || logs(unwritten)).unwrap();
+    let full = Instant::now();
+    wait::until("it is for longer than the window", || {
+        (full.elapsed() > WINDOW).then_some(())
+    })
+    .unwrap();
+    disk.works().unwrap();
+    let works = Instant::now();
+    let report: Value = upgrade.end().unwrap().ends_with(0).unwrap().json().unwrap();
+    assert_eq!(report["outcome"], "committed", "{report}");
+    assert!(works.elapsed() >= WINDOW, "it was not watched: {report}");
+    home.stop().unwrap();
 }
 
 #[test]

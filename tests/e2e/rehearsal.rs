@@ -175,7 +175,7 @@ fn whatever_the_new_version_does_wrong_is_refused_and_named_and_nobody_notices()
         ("none", &[]),
     ] {
         plan_trouble(port, "bad", trouble);
-        let (ran, report) = upgrade(&home, &[]);
+        let (ran, report) = upgrade(&home, &["--deadline", "4s"]);
         if words.is_empty() {
             assert_eq!(ran.code, Some(0), "{report:#}");
             continue;
@@ -196,6 +196,28 @@ fn whatever_the_new_version_does_wrong_is_refused_and_named_and_nobody_notices()
         (&after["count"], &after["version"]),
         (&json!(counted), &json!("0.2.0"))
     );
+    home.stop().unwrap();
+}
+
+/// What a host would bear is not refused: its pause is, where that is longer than allowed.
+#[test]
+fn what_takes_its_time_is_no_endless_loop_and_a_deadline_says_how_much_that_is() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    let trouble = json!({ "what": "up_slow", "ms": 6_000 });
+    assert_eq!(post(port, "bad", "plan_trouble", &trouble).0, 200);
+    let (ran, report) = rehearse(&home, "0.2.0", &[]);
+    assert_eq!(ran.code, Some(1), "{report:#?}");
+    assert_eq!(report.ended, [], "{report:#?}");
+    let reason = report.reason.unwrap();
+    assert!(
+        reason.contains("the migration to 0.2.0 took 6") && reason.contains("(timeout_ms)"),
+        "{reason}"
+    );
+    let (ran, report) = rehearse(&home, "0.2.0", &["--deadline", "2s"]);
+    assert_eq!(ran.code, Some(1), "{report:#?}");
+    let reason = report.reason.unwrap();
+    assert!(reason.contains("endless loop"), "{reason}");
     home.stop().unwrap();
 }
 
@@ -264,7 +286,7 @@ fn a_rollback_breaks_a_rehearsal_off_at_once() {
     let began = Instant::now();
     home.host(&["rollback", "--json"]).unwrap();
     let ran = upgrade.end().unwrap().ends_with(1).unwrap();
-    // Its own end would take it twice 5 s.
+    // Its own end would take it twice the deadline, which is 30 s.
     assert!(
         began.elapsed() < Duration::from_secs(4),
         "{:?}",

@@ -96,6 +96,33 @@ fn old_code_that_is_busy_past_the_deadline_rolls_back_and_is_not_waited_for() {
 }
 
 #[test]
+fn old_code_outside_a_canary_is_as_busy_as_it_likes() {
+    let home = home();
+    let port = running(&home);
+    let sleeper = busy(&home, port, "busy", 8_000);
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--canary",
+        "0.001%",
+        "--probation",
+        "300s",
+        "--deadline",
+        "2s",
+    ];
+    home.done(&[&line[..], &["--detach", "--json"]].concat())
+        .unwrap();
+    sleeper.join().unwrap();
+    let upgrade = home.status().unwrap().upgrade.unwrap();
+    assert_eq!((&*upgrade.state, upgrade.reason), ("canary", None));
+    all_are(port, "0.1.0");
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    home.stop().unwrap();
+}
+
+#[test]
 fn new_code_that_never_returns_is_contained_by_a_restart_into_the_old_release() {
     let home = home();
     let port = running(&home);

@@ -12,7 +12,12 @@ use crate::hostile::home;
 
 /// What `host plan 0.2.0` says stands in the way.
 fn problems(home: &Home, code: i32) -> Vec<String> {
-    let ran = home.host(&["plan", "0.2.0", "--json"]).unwrap();
+    problems_of(home, "0.2.0", code)
+}
+
+/// As [`problems`], of another release.
+fn problems_of(home: &Home, release: &str, code: i32) -> Vec<String> {
+    let ran = home.host(&["plan", release, "--json"]).unwrap();
     let plan: Value = ran.ends_with(code).unwrap().json().unwrap();
     let problems = plan["problems"].as_array().unwrap().iter();
     problems.map(|it| it.as_str().unwrap().to_owned()).collect()
@@ -142,6 +147,55 @@ fn with_trusted_keys_a_release_must_be_vouched_for() {
     assert!(reason.contains("it was altered"), "{reason}");
     replace(&dir.join("manifest.json"), &manifest);
     let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    home.stop().unwrap();
+}
+
+/// The example platform's way to 0.3.0 leads over 0.2.0.
+#[test]
+fn a_library_on_the_way_must_be_the_one_that_its_manifest_names() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let dir = home.path().join("releases/0.2.0");
+    let library = dir.join("plugins/donations-0.2.0.so");
+    let whole = fs::read(&library).unwrap();
+    // It opens all the same, and is another one.
+    replace(&library, &[&whole[..], b"\n"].concat());
+    let found = problems_of(&home, "0.3.0", 1);
+    let wanted = "0.2.0/plugins/donations-0.2.0.so has the digest";
+    assert!(found.iter().any(|it| it.contains(wanted)), "{found:?}");
+    replace(&library, &whole);
+    assert_eq!(problems_of(&home, "0.3.0", 0), [] as [&str; 0]);
+    // And so must an appup.
+    let appup = home
+        .path()
+        .join("releases/0.2.0/upgrade-scripts/donations-0.2.0.toml");
+    let text = fs::read_to_string(&appup).unwrap();
+    replace(&appup, format!("{text}\n# more\n").as_bytes());
+    let found = problems_of(&home, "0.3.0", 1);
+    let wanted = "donations-0.2.0.toml has the digest";
+    assert!(found.iter().any(|it| it.contains(wanted)), "{found:?}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn with_trusted_keys_nothing_new_is_taken_of_a_release_on_the_way_that_nobody_vouches_for() {
+    let home = Home::new().unwrap();
+    let ours = Signer::new().unwrap();
+    fs::write(home.path().join("etc/ours.pub"), ours.public()).unwrap();
+    home.configure("TRUSTED_KEYS=etc/ours.pub").unwrap();
+    home.start().unwrap();
+    ours.sign(&home.path().join("releases/0.3.0")).unwrap();
+    let ran = home.host(&["plan", "0.3.0", "--json"]).unwrap();
+    let said = ran.ends_with(1).unwrap();
+    let said = format!("{}{}", said.stdout, said.stderr);
+    assert!(
+        said.contains("nobody vouches for") || said.contains("no appup leads from"),
+        "{said}"
+    );
+    ours.sign(&home.path().join("releases/0.2.0")).unwrap();
+    // The release that runs may stay unsigned: what has run here is known by its bytes.
+    let report = home.upgrade("0.3.0").unwrap();
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
     home.stop().unwrap();
 }

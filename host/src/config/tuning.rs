@@ -113,6 +113,9 @@ pub(crate) struct Tuner {
 struct State {
     /// The release whose configuration is in force.
     now: Version,
+    /// The release that an upgrade under way leads back to: its configuration, as it was in
+    /// force, is what a way back restores.
+    back: Option<Version>,
     by_release: BTreeMap<Version, (Resolved, Tuning)>,
 }
 
@@ -146,6 +149,7 @@ impl Tuner {
             state: Mutex::new(State {
                 by_release: [(booted.clone(), own)].into(),
                 now: booted,
+                back: None,
             }),
         })
     }
@@ -174,11 +178,7 @@ impl Tuner {
             Some((now, _)) => now.changes(&resolved),
             None => Vec::new(),
         };
-        // What is in force stays what it is, whatever its files say by now: that is
-        // what a way back leads to.
-        if *version != state.now {
-            state.by_release.insert(version.clone(), (resolved, tuning));
-        }
+        state.keep(version, resolved, tuning);
         Ok(changes)
     }
 
@@ -191,7 +191,7 @@ impl Tuner {
         };
         let tuning = tuning.clone();
         let before = state.by_release.get(&state.now).map(|(_, it)| it.clone());
-        state.now = release.clone();
+        state.go_to(release);
         if before.as_ref() == Some(&tuning) {
             return;
         }
@@ -202,6 +202,31 @@ impl Tuner {
             actors.set_limits(tuning.limits());
         }
         tracing::info!(%release, ?tuning, "the release's configuration is in force");
+    }
+
+    /// A release is permanent: no way back is open that would restore another's
+    /// configuration as it was.
+    pub(crate) fn settled(&self) {
+        self.state.lock().back = None;
+    }
+}
+
+impl State {
+    /// Keeps what a release would bring. What is in force stays what it is, whatever its
+    /// files say by now, and so does what a way back restores.
+    fn keep(&mut self, version: &Version, resolved: Resolved, tuning: Tuning) {
+        if *version != self.now && self.back.as_ref() != Some(version) {
+            self.by_release.insert(version.clone(), (resolved, tuning));
+        }
+    }
+
+    /// Another release rules; or the one before it again, and then nothing leads back.
+    fn go_to(&mut self, release: &Version) {
+        if *release == self.now {
+            return;
+        }
+        let before = std::mem::replace(&mut self.now, release.clone());
+        self.back = (self.back.as_ref() != Some(release)).then_some(before);
     }
 }
 
@@ -238,5 +263,37 @@ mod tests {
         assert_eq!(tuning.log_filter, "debug");
         let resolved = Resolved::of(&settings(&[("RETENTION", "soon")]), "");
         assert!(Tuning::of_resolved(&resolved).is_err());
+    }
+
+    #[test]
+    fn what_a_way_back_restores_is_not_overwritten_by_a_look_at_it() {
+        let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
+        let read = |filter: &str| {
+            let row = |it: &str| ("RUST_LOG".to_owned(), it.to_owned(), "x".to_owned());
+            let resolved = Resolved::of(&Settings::of_rows([row(filter)].into_iter()), "");
+            let tuning = Tuning::of_resolved(&resolved).unwrap();
+            (resolved, tuning)
+        };
+        let mut state = State {
+            now: old.clone(),
+            back: None,
+            by_release: [(old.clone(), read("info"))].into(),
+        };
+        let look = |state: &mut State, version: &Version, filter: &str| {
+            let (resolved, tuning) = read(filter);
+            state.keep(version, resolved, tuning);
+            state.by_release[version].1.log_filter.clone()
+        };
+        assert_eq!(look(&mut state, &old, "warn"), "info", "it is in force");
+        assert_eq!(look(&mut state, &new, "debug"), "debug");
+        state.go_to(&new);
+        assert_eq!(look(&mut state, &old, "warn"), "info", "it may come back");
+        // It has come back, and may be left again.
+        state.go_to(&old);
+        assert_eq!(look(&mut state, &new, "trace"), "trace");
+        state.go_to(&new);
+        // Nothing leads back any more but a change of its own, which looks anew.
+        state.back = None;
+        assert_eq!(look(&mut state, &old, "warn"), "warn");
     }
 }

@@ -9,6 +9,7 @@ use host_loader::Loader;
 use host_model::keep::{DamageRow, ReplayReport};
 use host_model::{ActorId, Version};
 use host_proof::{Base, Code, Course, Event, Law, OtherProcess};
+use host_upgrade::Booked;
 
 use host_cli::Failure;
 
@@ -35,7 +36,8 @@ pub(super) fn replay(archive: &Archive, found: &Found) -> Result<ReplayReport, F
         .with_images_in(folder.path().to_owned());
     let loader = Loader::new(&folder.path().join("here"), inspector);
     let loader = loader.map_err(|e| failed(attempted, e))?;
-    let (code, schemas) = libraries(found, &loader)?;
+    let booked = Booked::read_archive(archive).map_err(|e| failed(attempted, e))?;
+    let (code, schemas) = libraries(found, &booked, &loader)?;
     let law = Law::new(&code);
     let law_elsewhere = Law::new(&code).in_another_process(&other);
     let mut report = ReplayReport::default();
@@ -68,12 +70,16 @@ fn tell(report: &mut ReplayReport, actor: &ActorId, error: anyhow::Error) {
     });
 }
 
-/// Every plugin version of every release that can be read.
-fn libraries(found: &Found, loader: &Loader) -> Result<(Code, Schemas), Failure> {
+/// Every plugin version of every release that can be read, if it is the one that has run on
+/// this store: no other has written anything in it, and none runs here for the first time.
+fn libraries(found: &Found, booked: &Booked, loader: &Loader) -> Result<(Code, Schemas), Failure> {
     let mut schemas = Schemas::new();
     let mut opened = Vec::new();
     for release in found.home.releases().readable() {
         for named in &release.manifest.plugins {
+            if booked.digest(&named.name, &named.version) != Some(&*named.sha256) {
+                continue;
+            }
             let path = release.dir.join(&named.file);
             let attempted = format!("open {}", path.display());
             let digest = named.sha256.parse();

@@ -45,7 +45,7 @@ pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Re
     let Some(permanent) = booked.permanent.clone().filter(|it| it != to) else {
         return Ok(());
     };
-    let releases = home.releases();
+    let releases = home.releases().trusting(config.trusted_keys.clone());
     let mut problems = Vec::new();
     match (releases.read(&permanent), releases.read(to)) {
         (Ok(from), Ok(to)) => {
@@ -117,8 +117,11 @@ async fn come_over(
     let way = async {
         upgrader.rest().await.map_err(look)?;
         let asked = Arc::clone(upgrader);
-        let (version, rollback) = (to.clone(), matches!(why, Why::FellBack { .. }));
-        let begun = tokio::task::spawn_blocking(move || asked.cold(&version, rollback));
+        let (version, back_because) = (to.clone(), never_came_up(why));
+        let begun = tokio::task::spawn_blocking(move || {
+            // Written with the commit: whatever follows, it is not tried again by accident.
+            asked.cold(&version, back_because.as_deref())
+        });
         let begun = begun.await.map_err(|e| look(e.to_string()))?;
         let mut progress = match begun {
             Ok(progress) => progress,
@@ -138,6 +141,14 @@ async fn come_over(
     tokio::select! {
         came = way => came,
         () = stop.notified() => Ok(Came::Stopped),
+    }
+}
+
+/// Why a start leaves the permanent release, where that has not come up.
+fn never_came_up(why: &Why) -> Option<String> {
+    match why {
+        Why::FellBack { .. } => Some(format!("it did not come up in {ATTEMPTS_MAX} starts")),
+        Why::Permanent | Why::Own => None,
     }
 }
 
@@ -171,6 +182,10 @@ pub(super) async fn settle(
     stop: &Notify,
 ) -> Result<Option<u8>> {
     let home = &boot.found.home;
+    let never_came_up = never_came_up(boot.why);
+    if let (Why::FellBack { from }, Some(reason)) = (boot.why, &never_came_up) {
+        tracing::error!(release = %from, instead = %boot.release, reason, "a release is marked failed");
+    }
     if permanent != boot.release {
         tracing::warn!(from = %permanent, to = %boot.release,
             "the store is of another release, and comes over before clients are served");
@@ -197,10 +212,8 @@ pub(super) async fn settle(
             }
             Err(failure) => return Err(failure.into()),
         }
-    }
-    if let Why::FellBack { from } = boot.why {
-        let reason = format!("it did not come up in {ATTEMPTS_MAX} starts");
-        tracing::error!(release = %from, instead = %boot.release, reason, "a release is marked failed");
+    } else if let (Why::FellBack { from }, Some(reason)) = (boot.why, never_came_up) {
+        // Nobody has to leave it, or has already.
         upgrader.mark_failed(from, &reason).await?;
     }
     Ok(None)

@@ -21,7 +21,6 @@ pub(super) fn machine(home: &Home, config: &Config) -> Machine {
         host: crate::release::host_version(),
         target: crate::release::target(),
         libc: crate::heap::libc_version(),
-        trusted_keys: config.trusted_keys.clone(),
         images: home.images(),
         store,
     }
@@ -35,8 +34,9 @@ pub(super) fn hooks(
     restart: &Arc<AtomicBool>,
 ) -> Hooks {
     let permanent = {
-        let home = home.clone();
+        let (home, tuner) = (home.clone(), Arc::clone(tuner));
         move |version: &Version| {
+            tuner.settled();
             if let Err(error) = home.set_permanent(version) {
                 // The store knows, and the next start writes it again.
                 tracing::error!(%error, "data/permanent could not be written");

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use host_loader::{Shape, ShapeStep};
 use host_model::Version;
 use host_model::effect::Rejection;
 
@@ -12,9 +13,6 @@ use crate::Actors;
 use crate::live::Live;
 use crate::message::CallError;
 use crate::release::{Code, Release, Ruling};
-
-/// A message's name and payload.
-type Shape = (String, Bytes);
 
 impl Actors {
     /// `event` of `version` in the shape of the state's version. None: as it is.
@@ -52,17 +50,11 @@ pub(crate) fn convert(
         Some(steps) => steps,
         None => vec![straight(release, own, from).ok_or_else(|| unknown(name, from))?],
     };
-    let mut shape: Option<Shape> = None;
-    for step in steps {
-        let (event, payload) = match &shape {
-            Some((event, payload)) => (&**event, payload),
-            None => (event, payload),
-        };
-        if let Some(next) = step.convert(event, payload)? {
-            shape = Some(next);
-        }
+    match host_loader::convert(steps.iter().map(Step::look), event, payload) {
+        Ok(Ok(shape)) => Ok(shape),
+        Ok(Err(rejection)) => Err(CallError::Rejected(rejection)),
+        Err(fault) => Err(CallError::Crashed(fault.to_string())),
     }
-    Ok(shape)
 }
 
 /// From one version to a neighbour; the newer of the two knows both shapes.
@@ -83,21 +75,11 @@ impl Step {
         }
     }
 
-    fn convert(&self, event: &str, payload: &Bytes) -> Result<Option<Shape>, CallError> {
-        let newer = self.newer.plugin();
-        // Of two versions between which only the code changed, the shapes are the same.
-        let from = newer.manifest().migrates_from.as_ref();
-        if !from.is_some_and(|from| from.matches(&self.older)) {
-            return Ok(None);
-        }
-        let converted = match self.up {
-            true => newer.upcast(&self.older, event, payload),
-            false => newer.downcast(&self.older, event, payload),
-        };
-        match converted {
-            Ok(Ok(shape)) => Ok(Some(shape)),
-            Ok(Err(rejection)) => Err(CallError::Rejected(rejection)),
-            Err(fault) => Err(CallError::Crashed(fault.to_string())),
+    fn look(&self) -> ShapeStep<'_> {
+        ShapeStep {
+            newer: self.newer.plugin(),
+            older: &self.older,
+            up: self.up,
         }
     }
 }

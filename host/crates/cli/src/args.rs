@@ -268,6 +268,10 @@ pub enum Remote {
         /// Pass it even if no way back is proven.
         #[arg(long)]
         one_way: bool,
+        /// Take a command or migration that runs for so long for one that does not return:
+        /// 30s, 2m [default: as `upgrade`].
+        #[arg(long, value_name = "D", value_parser = whole_seconds)]
+        deadline: Option<u64>,
     },
     /// Upgrade to a release while everything runs, and wait until it is permanent.
     #[command(

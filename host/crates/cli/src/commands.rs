@@ -119,11 +119,13 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             version,
             extent,
             one_way,
+            deadline,
         } => {
             let request = RehearsalRequest {
                 to: version,
                 extent: extent.into(),
                 one_way,
+                deadline_s: deadline,
             };
             let events = client.follow("/v1/rehearse", &request).await?;
             return follow::rehearsal(events, out).await;

@@ -26,6 +26,7 @@ pub mod files;
 mod inspect;
 mod output;
 mod plugin;
+mod shapes;
 mod stage;
 mod state;
 mod sys;
@@ -34,6 +35,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use host_model::manifest::PluginManifest;
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -43,6 +45,7 @@ pub use fault::{Fault, FaultKind};
 pub use host_abi::Caller;
 pub use inspect::{InspectError, Inspector, inspect_main};
 pub use plugin::Plugin;
+pub use shapes::{Shape, ShapeStep, convert};
 pub use stage::StageError;
 pub use state::{Accepted, Call, Down, Sample, State, Verdict};
 pub use sys::OpenError;
@@ -133,18 +136,7 @@ impl Loader {
         {
             return Ok(Arc::clone(plugin));
         }
-        let library = stage::read(path)?;
-        let found = Digest::of(&library);
-        if let Some(expected) = expected
-            && expected != found
-        {
-            return Err(LoadError::Digest {
-                path: path.to_owned(),
-                found,
-                expected,
-            });
-        }
-        stage::check_end(path, &library)?;
+        let (library, found) = read(path, expected)?;
         // Held to the end, so that no digest is ever opened twice.
         let _opening = self.opening.lock();
         if let Some(plugin) = self.opened.lock().get(&found) {
@@ -172,21 +164,38 @@ impl Loader {
         self.opened.lock().values().cloned().collect()
     }
 
-    /// What `host inspect` finds in the library at `path`, without opening it here, but
-    /// for a loader [`in_a_child`](Self::in_a_child).
+    /// What `host inspect` finds in the library at `path`, which must have the digest
+    /// `expected`, without opening it here, but for a loader
+    /// [`in_a_child`](Self::in_a_child).
     ///
     /// # Errors
     ///
     /// As [`Loader::load`], but for what only opening can find.
-    pub fn inspect(&self, path: &Path) -> Result<host_model::manifest::PluginManifest, LoadError> {
+    pub fn inspect(&self, path: &Path, expected: Digest) -> Result<PluginManifest, LoadError> {
         let Some(inspector) = &self.inspector else {
-            return Ok(self.load(path, None)?.manifest().clone());
+            return Ok(self.load(path, Some(expected))?.manifest().clone());
         };
-        let library = stage::read(path)?;
-        stage::check_end(path, &library)?;
-        let image = stage::copy(&self.images, path, &library, Digest::of(&library))?;
+        let library = read(path, Some(expected))?.0;
+        let image = stage::copy(&self.images, path, &library, expected)?;
         let manifest = inspector.inspect(&image, path);
         stage::remove(&image);
         Ok(manifest?)
     }
+}
+
+/// The library at `path`, with its digest, where it is the one that is expected and whole.
+fn read(path: &Path, expected: Option<Digest>) -> Result<(Vec<u8>, Digest), LoadError> {
+    let library = stage::read(path)?;
+    let found = Digest::of(&library);
+    if let Some(expected) = expected
+        && expected != found
+    {
+        return Err(LoadError::Digest {
+            path: path.to_owned(),
+            found,
+            expected,
+        });
+    }
+    stage::check_end(path, &library)?;
+    Ok((library, found))
 }

@@ -86,13 +86,14 @@ pub enum Instruction {
 pub struct Probation {
     /// How long it is watched, in seconds.
     pub window_s: u64,
-    /// Calls below which the window is extended, never passed.
+    /// Calls below which the window is extended, to twice its length. What nobody calls then
+    /// commits with a remark, and a canary asks an operator.
     pub min_calls: u64,
-    /// Faults over calls.
+    /// Faults over calls, from 0 to 1.
     pub max_fault_rate: f64,
-    /// 99th percentile of a handler's time, the new version's over the old's.
+    /// 99th percentile of a handler's time, the new version's over the old's; at least 1.
     pub max_p99_ratio: f64,
-    /// Rejections for one reason over calls, where that reason was rare before.
+    /// Rejections for one reason over calls, where that reason was rare before; from 0 to 1.
     pub max_rejection_rate: f64,
 }
 

@@ -276,12 +276,13 @@ pub const REHEARSAL_IN_FLIGHT_MAX: usize = 256;
 /// Bytes on their way to the child of a rehearsal, unless it is one actor.
 pub const REHEARSAL_IN_FLIGHT_BYTES_MAX: usize = 4 << 20;
 
-/// The longest that one small actor's rehearsal may take before it is taken for an
-/// endless loop; [`REHEARSAL_MIB_TIME_MAX`] comes on top. Time in which the child was
-/// ready to run and others ran does not count.
-pub const REHEARSAL_ACTOR_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often the child of a rehearsal says what it is at, where an actor takes its time. One
+/// step may take as long as the host would wait for it ([`BUSY_DEADLINE`], an appup's or an
+/// operator's), and this, and [`REHEARSAL_MIB_TIME_MAX`]; then it is taken for an endless loop.
+/// Time in which the child was ready to run and others ran does not count.
+pub const REHEARSAL_BEAT: Duration = Duration::from_secs(1);
 
-/// See [`REHEARSAL_ACTOR_TIME_MAX`]: for each MiB of an actor.
+/// See [`REHEARSAL_BEAT`]: for each MiB of an actor, which takes time that is no step's.
 pub const REHEARSAL_MIB_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How often the child of a rehearsal may end over an actor before the rest is left.

@@ -7,7 +7,7 @@
 //!
 //! | law | what must hold |
 //! |---|---|
-//! | [`Law::Crossing`] | F leads from E to a state whose `check` finds nothing |
+//! | [`Law::Crossing`] | F leads from E to a state whose `check` finds nothing, each step in its time |
 //! | [`Law::RoundTrip`] | B(F(E)) = E, and B(F(S)) = S, byte for byte |
 //! | [`Law::Shadow`] | C on S and C on F(S) get the same replies, and lead to the same state seen through B; the queries without arguments answer the same before and behind F |
 //! | [`Law::Samples`] | N being F(E) and commands that only the new version knows: F(B(N)) = N |
@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use host_model::carry::Carry;
 use host_model::plan::StateChange;
+use host_model::way::Edge;
 use host_model::{ActorId, Version};
 use serde::{Deserialize, Serialize};
 
@@ -44,34 +45,53 @@ pub use parent::{Answered, Ended, Rehearser, Stage, StartError};
 pub struct Setup {
     /// The libraries of all versions on the ways, with their digests.
     pub libraries: Vec<(PathBuf, String)>,
-    /// The ways.
-    pub routes: Vec<Route>,
+    /// The plugins that move.
+    pub plugins: Vec<Moved>,
     /// Commands that are made up for each actor.
     pub samples: u32,
 }
 
-/// A way between two versions of a plugin, and what its appups say of it.
+/// A plugin whose actors go to another version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
+pub struct Moved {
     /// The plugin.
     pub plugin: String,
-    /// Where it begins.
-    pub from: Version,
-    /// Its steps.
+    /// Where its actors go.
+    pub to: Version,
+    /// The steps that there are. Which of them an actor takes follows from its version and
+    /// from what lies beside its state, see [`host_model::way`].
     pub steps: Vec<Step>,
-    /// Fields that may differ.
-    pub declared: Vec<String>,
+    /// Milliseconds that one command or one step may run: what runs for longer counts as
+    /// code that does not return.
+    pub deadline_ms: u64,
 }
 
-/// A step of a [`Route`].
+/// A step between two versions, and what its appup says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
+    /// Where it begins.
+    pub from: Version,
     /// Where it leads.
     pub to: Version,
     /// How the state crosses.
     pub change: StateChange,
     /// Whether there is a way back over it.
     pub reversible: bool,
+    /// Milliseconds that one actor may take for it; 0: as long as it does.
+    pub timeout_ms: u64,
+    /// Fields that may differ.
+    pub declared: Vec<String>,
+}
+
+impl Step {
+    fn look(&self) -> Edge<'_> {
+        Edge {
+            from: &self.from,
+            to: &self.to,
+            state: self.change,
+            reversible: self.reversible,
+        }
+    }
 }
 
 /// An actor to rehearse.

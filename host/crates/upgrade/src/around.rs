@@ -10,10 +10,10 @@ use host_model::Version;
 use host_model::error::chain;
 use host_model::plan::{Action, Plan, Step};
 
-use crate::engine::Asked;
 use crate::run::Run;
 use crate::state::{Event, Reason, State};
 use crate::steps::BY_HAND;
+use crate::wishes::Asked;
 
 impl Run {
     /// Carries out the steps between staging and the switch.
@@ -34,15 +34,22 @@ impl Run {
             if let Action::Run { plugin, .. } = &step.action {
                 begun.insert(plugin.clone());
             }
-            let done = self.step(step).await.and_then(|()| self.heed());
-            if let Err(mut reason) = done {
-                self.open_gates();
-                let troubles = self.take_back(&begun).await;
-                add(&mut reason, &troubles);
-                return Event::Failed { reason };
+            if let Err(reason) = self.step_there(step).await {
+                return self.cancel(reason, &begun).await;
             }
         }
-        self.next_step()
+        match self.heed() {
+            Ok(()) => self.next_step(),
+            Err(reason) => self.cancel(reason, &begun).await,
+        }
+    }
+
+    /// Takes back what was done before the switch, of which hooks of `begun` may have run.
+    async fn cancel(&mut self, mut reason: Reason, begun: &BTreeSet<String>) -> Event {
+        self.open_gates();
+        let troubles = self.take_back(begun).await;
+        add(&mut reason, &troubles);
+        Event::Failed { reason }
     }
 
     /// Carries out the steps between the switch and probation.
@@ -52,8 +59,7 @@ impl Run {
         // Whatever follows: no gate stays closed for it.
         self.open_gates();
         for step in behind {
-            self.step(step).await?;
-            self.heed()?;
+            self.step_there(step).await?;
         }
         self.come_over(None).await.done()
     }
@@ -68,7 +74,7 @@ impl Run {
             return Ok(());
         }
         for step in gates {
-            if let Err(reason) = self.step(step).await {
+            if let Err(reason) = self.step_there(step).await {
                 self.open_gates();
                 return Err(reason);
             }
@@ -121,6 +127,36 @@ impl Run {
         troubles
     }
 
+    /// Carries out a step of the way there. An operator is heard meanwhile, who is not to
+    /// wait for a hook or for handlers: what runs of them runs on, as behind a timeout.
+    async fn step_there(&mut self, step: &Step) -> Result<(), Reason> {
+        self.heed()?;
+        if let Action::Sweep { .. } = &step.action {
+            // It hears by itself.
+            return self.step(step).await;
+        }
+        let running = Arc::clone(&self.running);
+        let mut in_a_hurry = false;
+        let done = {
+            let doing = self.step(step);
+            tokio::pin!(doing);
+            loop {
+                tokio::select! {
+                    done = &mut doing => break done,
+                    asked = running.wishes.heard() => match asked {
+                        Asked::RollBack => break Err(Reason::blameless(BY_HAND)),
+                        Asked::Commit => in_a_hurry = true,
+                        Asked::Look => {}
+                    }
+                }
+            }
+        };
+        if in_a_hurry {
+            self.hurry();
+        }
+        done.and_then(|()| self.heed())
+    }
+
     async fn step(&mut self, step: &Step) -> Result<(), Reason> {
         let timeout = Duration::from_millis(step.timeout_ms.unwrap_or(u64::MAX));
         match &step.action {
@@ -171,11 +207,9 @@ impl Run {
 
     /// Hears what an operator has asked for meanwhile.
     fn heed(&mut self) -> Result<(), Reason> {
-        while let Ok(asked) = self.asked.try_recv() {
-            match asked {
-                Asked::RollBack => return Err(Reason::blameless(BY_HAND)),
-                Asked::Commit => self.hurry(),
-                Asked::Look => {}
+        while let Some(asked) = self.running.wishes.take() {
+            if let Some(reason) = self.take(asked) {
+                return Err(reason);
             }
         }
         Ok(())

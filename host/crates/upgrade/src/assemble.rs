@@ -1,6 +1,6 @@
 //! From releases on disk to a release that can rule: plugins opened, ways laid.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use host_actors::{Code, Release, Route, RouteEdge, RouteHop, Ruling};
 use host_loader::{Digest, InvalidDigest, LoadError, Loader};
 use host_model::Version;
 use host_model::error::chain;
+use host_model::plan::{Change, Plan};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_model::way::way;
 use parking_lot::Mutex;
@@ -111,24 +112,45 @@ impl Assembler {
         &self.releases
     }
 
-    /// The release `to`. `before` rules until then; both must be whole. Of all other
-    /// installed releases comes what can be read: the journal may hold states, records
-    /// and messages in any version that ever ran here. Blocking.
+    /// The release `to`, which a host starts with. It must be whole, and whether anybody
+    /// vouches for it is not asked: its program runs already. Of all other installed
+    /// releases comes what may be used and can be read: the journal may hold states,
+    /// records and messages in any version that ever ran here. Blocking.
     ///
     /// # Errors
     ///
     /// [`AssembleError`]
-    pub fn assemble(
+    pub fn assemble(&self, to: &Unpacked) -> Result<Release, AssembleError> {
+        self.put_together(to, None, &BTreeSet::new())
+    }
+
+    /// The release `to`, which `plan` leads to there or back. `before` rules until then;
+    /// both must be whole, and so must each version on the way. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`AssembleError`]
+    pub(crate) fn assemble_behind(
+        &self,
+        before: &Unpacked,
+        to: &Unpacked,
+        plan: &Plan,
+    ) -> Result<Release, AssembleError> {
+        self.put_together(to, Some(before), &versions_on_the_way(plan))
+    }
+
+    fn put_together(
         &self,
         to: &Unpacked,
         before: Option<&Unpacked>,
+        needed: &BTreeSet<(&str, &Version)>,
     ) -> Result<Release, AssembleError> {
         let appups = self.releases.appups();
-        let installed = self.releases.readable();
+        let installed = self.usable();
         let mut plugins = BTreeMap::new();
         for plugin in &to.manifest.plugins {
             let code = self.open(to, plugin)?;
-            let readable = self.readable(plugin, before, &installed)?;
+            let readable = self.readable(plugin, before, &installed, needed)?;
             let edges = edges(&code, &readable, &appups);
             let ruling = Ruling {
                 start: plugin.start,
@@ -146,15 +168,36 @@ impl Assembler {
         })
     }
 
-    /// The other versions of `plugin` that are installed. Only what `before` has must be
-    /// whole: a release that is broken and not needed must not keep others from running.
+    /// The installed releases, each with the libraries that may be used of it. Of one that
+    /// nobody vouches for these are the ones that have run in this home before, byte for
+    /// byte: the store may hold what only they can read.
+    pub(crate) fn usable(&self) -> Vec<Unpacked> {
+        let mut releases = self.releases.readable();
+        for release in &mut releases {
+            if self.releases.is_vouched_for(release) {
+                continue;
+            }
+            let booked = self.booked.lock();
+            release.manifest.plugins.retain(|plugin| {
+                booked.digest(&plugin.name, &plugin.version) == Some(&*plugin.sha256)
+            });
+        }
+        releases
+    }
+
+    /// The other versions of `plugin` that are installed. What `before` has and what is
+    /// needed must be whole: another release that is broken must not keep these from
+    /// running.
     fn readable(
         &self,
         plugin: &ReleasePlugin,
         before: Option<&Unpacked>,
         installed: &[Unpacked],
+        needed: &BTreeSet<(&str, &Version)>,
     ) -> Result<Vec<Arc<Code>>, AssembleError> {
         let mut readable: Vec<Arc<Code>> = Vec::new();
+        // Why a version is not there, as long as no other release has it whole.
+        let mut broken: BTreeMap<&Version, AssembleError> = BTreeMap::new();
         for release in before.into_iter().chain(installed) {
             let Some(other) = release.manifest.plugin(&plugin.name) else {
                 continue;
@@ -166,25 +209,40 @@ impl Assembler {
             match self.open(release, other) {
                 Ok(code) => readable.push(code),
                 Err(error) if before == Some(release) => return Err(error),
-                Err(error) => tracing::warn!(
-                    plugin = other.name,
-                    version = %other.version,
-                    error = chain(&error),
-                    "a plugin of another release is left out"
-                ),
+                Err(error) => {
+                    tracing::warn!(
+                        plugin = other.name,
+                        version = %other.version,
+                        error = chain(&error),
+                        "a plugin of another release is left out"
+                    );
+                    broken.insert(&other.version, error);
+                }
             }
+        }
+        let needed = needed.iter().filter(|(name, _)| *name == plugin.name);
+        for (name, version) in needed {
+            let known = |code: &Arc<Code>| code.version() == *version;
+            if **version == plugin.version || readable.iter().any(known) {
+                continue;
+            }
+            let error = broken.remove(version);
+            return Err(error.unwrap_or_else(|| AssembleError::NotInstalled {
+                plugin: (*name).to_owned(),
+                version: (*version).clone(),
+            }));
         }
         Ok(readable)
     }
 
-    /// The version `version` of a plugin, from whichever installed release has it, whether
+    /// The version `version` of a plugin, from whichever usable release has it, whether
     /// any of them rules or not. Blocking.
     ///
     /// # Errors
     ///
     /// [`AssembleError`]
     pub fn code(&self, plugin: &str, version: &Version) -> Result<Arc<Code>, AssembleError> {
-        let installed = self.releases.readable();
+        let installed = self.usable();
         let found = installed.iter().find_map(|release| {
             let found = release.manifest.plugin(plugin)?;
             (found.version == *version).then_some((release, found))
@@ -269,6 +327,18 @@ fn routes(code: &Arc<Code>, readable: &[Arc<Code>], edges: &[RouteEdge]) -> Vec<
     readable.iter().filter_map(route).collect()
 }
 
+/// The versions that states pass through on the way, with those at its ends.
+pub(crate) fn versions_on_the_way(plan: &Plan) -> BTreeSet<(&str, &Version)> {
+    let mut versions = BTreeSet::new();
+    for plugin in &plan.plugins {
+        if let Change::Move { hops, .. } = &plugin.change {
+            let ends = hops.iter().flat_map(|hop| [&hop.from, &hop.to]);
+            versions.extend(ends.map(|version| (plugin.plugin.as_str(), version)));
+        }
+    }
+    versions
+}
+
 /// The versions of a release's plugins.
 fn versions(release: &Unpacked) -> BTreeMap<String, Version> {
     let plugins = release.manifest.plugins.iter();
@@ -280,52 +350,114 @@ fn versions(release: &Unpacked) -> BTreeMap<String, Version> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use host_loader::Inspector;
     use host_model::release::Start;
 
     use super::*;
+    use crate::verify::TrustedKeys;
 
-    #[test]
-    fn a_number_that_was_staged_stands_for_one_library_at_once() {
-        let dir = tempfile::tempdir().unwrap();
+    /// A public key of minisign.
+    const KEY: &str = "RWTIf+L11Ab2kGB+7wq9bUAD2Gep75MTM27s/lykSCPalQ2t+eqzgjgp";
+
+    /// One over the releases in `dir`, whose libraries nothing can open.
+    fn assembler(dir: &Path, keys: TrustedKeys) -> Assembler {
         let inspector = Inspector {
             program: PathBuf::from("/bin/false"),
             args: Vec::new(),
         };
-        let loader = Loader::new(&dir.path().join("images"), inspector).unwrap();
-        let releases = Releases::new(vec![dir.path().to_owned()]);
-        let assembler = Assembler::new(Arc::new(loader), releases, Booked::default());
-        let version = Version::new(0, 2, 0);
-        let release = |byte: &str| Unpacked {
-            dir: dir.path().join("0.2.0"),
-            manifest: ReleaseManifest {
-                name: "test".to_owned(),
-                version: version.clone(),
-                host: version.clone(),
-                host_sha256: String::new(),
-                target: String::new(),
-                libc: String::new(),
-                plugins: vec![ReleasePlugin {
-                    name: "p".to_owned(),
-                    version: version.clone(),
-                    file: PathBuf::from("p.so"),
-                    sha256: byte.repeat(32),
-                    start: Start::Permanent,
-                }],
-                upgrade_scripts: Vec::new(),
-                config: Vec::new(),
-            },
+        let loader = Loader::new(&dir.join("images"), inspector).unwrap();
+        let releases = Releases::new(vec![dir.to_owned()]).trusting(keys);
+        Assembler::new(Arc::new(loader), releases, Booked::default())
+    }
+
+    /// The release 0.MINOR.0 of one plugin, laid out in `dir` without its library.
+    fn release(dir: &Path, minor: u64, byte: &str) -> Unpacked {
+        let version = Version::new(0, minor, 0);
+        let dir = dir.join(version.to_string());
+        let manifest = ReleaseManifest {
+            name: "test".to_owned(),
+            version: version.clone(),
+            host: version.clone(),
+            host_sha256: String::new(),
+            target: String::new(),
+            libc: String::new(),
+            plugins: vec![ReleasePlugin {
+                name: "p".to_owned(),
+                version,
+                file: PathBuf::from("p.so"),
+                sha256: byte.repeat(32),
+                start: Start::Permanent,
+            }],
+            upgrade_scripts: Vec::new(),
+            config: Vec::new(),
         };
-        fs::create_dir(dir.path().join("0.2.0")).unwrap();
+        fs::create_dir_all(&dir).unwrap();
+        let text = serde_json::to_string(&manifest).unwrap();
+        fs::write(dir.join("manifest.json"), text).unwrap();
+        Unpacked { dir, manifest }
+    }
+
+    #[test]
+    fn a_version_that_is_needed_must_be_whole_and_others_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let assembler = assembler(dir.path(), TrustedKeys::default());
+        let ruling = release(dir.path(), 3, "cc").manifest.plugins.remove(0);
+        let between = release(dir.path(), 2, "bb");
+        let version = &between.manifest.version;
+        let readable = |installed: &[Unpacked], needed: &[(&str, &Version)]| {
+            let needed = needed.iter().copied().collect();
+            assembler.readable(&ruling, None, installed, &needed)
+        };
+        let installed = [between.clone()];
+        assert_eq!(readable(&installed, &[]).unwrap().len(), 0);
+        let other = readable(&installed, &[("q", version)]);
+        assert_eq!(other.unwrap().len(), 0, "another plugin's");
+        let broken = readable(&installed, &[("p", version)]).unwrap_err();
+        assert!(matches!(broken, AssembleError::Load { .. }), "{broken}");
+        let missing = readable(&[], &[("p", version)]).unwrap_err();
+        assert!(
+            matches!(missing, AssembleError::NotInstalled { .. }),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn with_keys_only_what_has_run_here_is_taken_of_an_unsigned_release() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key.pub");
+        fs::write(&key, KEY).unwrap();
+        let assembler = assembler(dir.path(), TrustedKeys::read(&key).unwrap());
+        let (known, changed) = (release(dir.path(), 1, "aa"), release(dir.path(), 2, "bb"));
+        release(dir.path(), 3, "cc");
+        assembler.know(&known.manifest);
+        // Its number stood for another library.
+        let mut before = changed.manifest;
+        before.plugins[0].sha256 = "dd".repeat(32);
+        assembler.know(&before);
+        let found: Vec<_> = assembler
+            .usable()
+            .iter()
+            .map(|it| (it.manifest.version.minor, it.manifest.plugins.len()))
+            .collect();
+        assert_eq!(found, [(1, 1), (2, 0), (3, 0)]);
+        assert_eq!(assembler.releases().readable().len(), 3);
+    }
+
+    #[test]
+    fn a_number_that_was_staged_stands_for_one_library_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let assembler = assembler(dir.path(), TrustedKeys::default());
+        let release = |byte: &str| release(dir.path(), 2, byte);
         assembler.know(&release("aa").manifest);
-        let refused = assembler.assemble(&release("bb"), None).unwrap_err();
+        let refused = assembler.assemble(&release("bb")).unwrap_err();
         assert!(
             matches!(refused, AssembleError::OtherLibrary { .. }),
             "{refused}"
         );
         // The same library gets as far as its file.
-        let missing = assembler.assemble(&release("aa"), None).unwrap_err();
+        let missing = assembler.assemble(&release("aa")).unwrap_err();
         assert!(matches!(missing, AssembleError::Load { .. }), "{missing}");
     }
 }

@@ -235,14 +235,14 @@ impl Book {
         self.put("upgrade/last", upgrade)
     }
 
-    /// A release becomes permanent, and the one before it old.
+    /// A release becomes permanent, and of the one before it that is remembered.
     #[must_use]
-    pub fn permanent(self, version: &Version, previous: Option<&Version>) -> Self {
+    pub fn permanent(self, version: &Version, previous: Option<(&Version, &Past)>) -> Self {
         let book = self
             .put("release/permanent", version)
             .forget_status(version);
         match previous {
-            Some(previous) => book.put(format!("release/status/{previous}"), &Past::Old),
+            Some((previous, past)) => book.put(format!("release/status/{previous}"), past),
             None => book,
         }
     }

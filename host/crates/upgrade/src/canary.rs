@@ -85,6 +85,8 @@ impl Run {
     pub(crate) fn hurry(&mut self) {
         self.asks.probation_s = Some(0);
         self.ramp.clear();
+        // It is the end of a pause, too.
+        self.running.resume();
     }
 }
 

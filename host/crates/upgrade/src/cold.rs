@@ -39,8 +39,9 @@ impl Upgrader {
     }
 
     /// Takes everyone to the release `to` before clients are served: an upgrade without
-    /// probation, for nobody could be watched. `rollback`: back from a release that does
-    /// not come up, so who cannot come is set aside. Blocking.
+    /// probation, for nobody could be watched. `back_because`: back from a release that does
+    /// not come up, for this reason, so who cannot come is set aside, and that release is
+    /// failed once it is left. Blocking.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl Upgrader {
     pub fn cold(
         self: &Arc<Self>,
         to: &Version,
-        rollback: bool,
+        back_because: Option<&str>,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         self.refuse_if_busy()?;
         self.refuse_if_failed(to)?;
@@ -58,13 +59,14 @@ impl Upgrader {
             Wish {
                 asks: Asks {
                     probation_s: Some(0),
-                    rehearsal: match rollback {
-                        true => Err("a way back is not delayed"),
-                        false => Ok(Extent::default()),
+                    rehearsal: match back_because {
+                        Some(_) => Err("a way back is not delayed"),
+                        None => Ok(Extent::default()),
                     },
                     ..Asks::default()
                 },
-                rollback,
+                rollback: back_because.is_some(),
+                failed_before: back_because.map(str::to_owned),
                 ..Wish::default()
             },
         )

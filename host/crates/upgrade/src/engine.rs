@@ -1,6 +1,5 @@
 //! Who carries out upgrades: one at a time, step by step.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use host_model::plan::Plan;
 use host_proof::rehearsal::Rehearser;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
@@ -29,6 +28,7 @@ use crate::run::{Run, Wish};
 use crate::running::Running;
 use crate::state::Upgrade;
 use crate::verify::Machine;
+use crate::wishes::Asked;
 
 /// Messages about an upgrade that a slow listener may be behind.
 pub(crate) const PROGRESS_BEHIND_MAX: usize = 256;
@@ -122,17 +122,6 @@ impl Default for Asks {
     }
 }
 
-/// What an operator may ask of an upgrade that is under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Commit as soon as everyone has come over.
-    Commit,
-    /// Go back.
-    RollBack,
-    /// It was paused, or goes on.
-    Look,
-}
-
 impl Upgrader {
     /// Takes up its work: an upgrade that was left rolling back goes on.
     #[must_use]
@@ -220,7 +209,7 @@ impl Upgrader {
             asks,
             ramp,
             asked: Some(asked("upgrade", request, by)),
-            rollback: false,
+            ..Wish::default()
         };
         self.begin(plan, wish)
     }
@@ -274,9 +263,9 @@ impl Upgrader {
         };
         let wish = Wish {
             asks,
-            ramp: VecDeque::new(),
             asked: Some(asked("rollback", request, by)),
             rollback: true,
+            ..Wish::default()
         };
         self.begin(plan, wish)
     }
@@ -391,10 +380,9 @@ impl Upgrader {
     }
 
     fn new_run(self: &Arc<Self>, upgrade: Upgrade, wish: Wish) -> (Run, Arc<Running>) {
-        let (ask, asked) = mpsc::channel(4);
         let (progress, _) = broadcast::channel(PROGRESS_BEHIND_MAX);
-        let running = Arc::new(Running::new(&upgrade, ask, progress));
-        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, wish, asked);
+        let running = Arc::new(Running::new(&upgrade, progress));
+        let run = Run::new(Arc::clone(self), Arc::clone(&running), upgrade, wish);
         (run, running)
     }
 

@@ -78,6 +78,9 @@ pub enum Verdict {
 pub struct TooFew {
     /// In words: `donations 0.2.0 has had 3 of at least 100 calls`.
     pub text: String,
+    /// Whether a plugin said at the last look that it is not well: the next looks tell
+    /// whether that is a breach, and nothing is passed meanwhile.
+    pub is_ill: bool,
 }
 
 /// Judges a release by all its trials. The first breach counts; without one, everything
@@ -93,13 +96,18 @@ pub fn judge(trials: &[Trial]) -> Verdict {
         trial.new.calls() > 0 || trial.old.as_ref().is_some_and(|old| old.counts.calls() > 0)
     };
     let any_is_used = trials.iter().any(|trial| is_used(&trial));
-    let asked = trials.iter().filter(|trial| !any_is_used || is_used(trial));
+    let is_ill = trials.iter().any(|trial| trial.health.ill_looks > 0);
+    // Who is ill is heard, whether anybody has asked it for anything or not.
+    let asked = trials
+        .iter()
+        .filter(|trial| !any_is_used || is_used(trial) || trial.health.ill_looks > 0);
     let few: Vec<String> = asked.filter_map(too_few).collect();
     if few.is_empty() {
         return Verdict::Passed;
     }
     Verdict::TooFew(TooFew {
         text: few.join(", "),
+        is_ill,
     })
 }
 
@@ -226,21 +234,23 @@ fn refusing(trial: &Trial) -> Option<String> {
     if calls < trial.limits.min_calls || calls_before < trial.limits.min_calls {
         return None;
     }
-    let worst = reasons.into_iter().max_by_key(|(_, count)| *count);
-    let (reason, count) = worst?;
-    let rate = count as f64 / calls as f64;
-    let count_before = reasons_before.get(&reason).copied().unwrap_or(0);
-    let before = count_before as f64 / calls_before as f64;
-    let is_breach = rate > trial.limits.max_rejection_rate && rate > before * REJECTION_RISE_MIN;
-    is_breach.then(|| {
-        format!(
-            "{count} of {calls} calls were rejected as {reason} ({}), {} of those to {}; at most {} are allowed of what was rare",
-            percent(rate),
-            percent(before),
-            old.version,
-            percent(trial.limits.max_rejection_rate)
-        )
-    })
+    // What is frequent may have been so before, and hides nothing behind it.
+    let breaches = reasons.into_iter().filter_map(|(reason, count)| {
+        let rate = count as f64 / calls as f64;
+        let count_before = reasons_before.get(&reason).copied().unwrap_or(0);
+        let before = count_before as f64 / calls_before as f64;
+        let is_breach =
+            rate > trial.limits.max_rejection_rate && rate > before * REJECTION_RISE_MIN;
+        is_breach.then_some((reason, count, before))
+    });
+    let (reason, count, before) = breaches.max_by_key(|(_, count, _)| *count)?;
+    Some(format!(
+        "{count} of {calls} calls were rejected as {reason} ({}), {} of those to {}; at most {} are allowed of what was rare",
+        percent(count as f64 / calls as f64),
+        percent(before),
+        old.version,
+        percent(trial.limits.max_rejection_rate)
+    ))
 }
 
 /// An event whose handler takes much longer than before.

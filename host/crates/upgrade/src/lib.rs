@@ -42,6 +42,7 @@ mod trial;
 mod verify;
 mod watch;
 mod window;
+mod wishes;
 
 pub use assemble::{AssembleError, Assembler};
 pub use backup::{BACKUP, DescribeError, describe, missing, missing_versions, read as read_backup};

@@ -14,7 +14,7 @@ use host_model::plan::{Change, Hop, Plan, PluginPlan};
 use host_model::release::ReleaseManifest;
 use thiserror::Error;
 
-pub(crate) use ways::{Step, hops as hops_between, steps_between};
+pub(crate) use ways::{Step, steps_between};
 
 use steps::{Hooks, Moved};
 use ways::{NoWay, way};
@@ -156,7 +156,7 @@ pub fn plan(
     }
     let watched = plugins
         .iter()
-        .filter(|plugin| matches!(plugin.change, Change::Move { .. }));
+        .filter(|plugin| matches!(plugin.change, Change::Move { .. } | Change::Add { .. }));
     let windows = watched.map(|plugin| plugin.probation.window_s);
     let probation_s = windows.max().unwrap_or_default();
     let reversible = hops(&plugins).all(|(_, hop)| hop.reversible);

@@ -80,6 +80,12 @@ pub enum RefusedUpgrade {
         /// What was asked.
         wish: &'static str,
     },
+    /// The commit is being written.
+    #[error("release {to} is about to be permanent; say `host rollback` again when it is")]
+    Committing {
+        /// The release.
+        to: Version,
+    },
     /// An upgrade under way goes back to where it came from only.
     #[error("what is under way goes back to {back}, not to {to}; let it end first")]
     OtherRelease {
@@ -111,7 +117,7 @@ impl RefusedUpgrade {
             Self::BadRamp(_) => "bad_ramp",
             Self::NothingToPause(_) => "nothing_to_pause",
             Self::TooEarly { .. } => "too_early",
-            Self::TooLate { .. } => "too_late",
+            Self::TooLate { .. } | Self::Committing { .. } => "too_late",
             Self::OtherRelease { .. } => "other_release",
         }
     }

@@ -13,11 +13,11 @@ mod setup;
 mod tally;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use host_actors::Actors;
-use host_journal::Position;
+use host_journal::{Position, unix_ms};
 use host_model::control::{Extent, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest};
 use host_model::error::chain;
 use host_model::plan::Plan;
@@ -30,8 +30,13 @@ use crate::engine::{PROGRESS_BEHIND_MAX, Upgrader};
 use crate::refused::RefusedUpgrade;
 use crate::retention::PINS;
 
-/// The pin that a rehearsal sets, under [`PINS`]: no operator can give one that name.
+/// The beginning of the name of the pin that a rehearsal sets, under [`PINS`]: no operator can
+/// give one that name. Each has its own, for one that was broken off may end when the next
+/// has begun.
 const PIN: &str = "host:rehearsal";
+
+/// Rehearsals that this process has begun.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 /// Whom it is told how far it is: actors rehearsed, and of how many.
 type Tell = Box<dyn Fn(u64, u64) + Send>;
@@ -43,6 +48,11 @@ pub(crate) struct Rehearsal {
     pub(crate) rehearser: Rehearser,
     pub(crate) plan: Plan,
     pub(crate) extent: Extent,
+    /// How long one actor may be busy, where an operator has said it.
+    pub(crate) deadline: Option<Duration>,
+    /// Whether each step has its time: not on an operator's way back, where nobody is set
+    /// aside for being slow.
+    pub(crate) timed: bool,
     /// Whether it passes without a proven way back.
     pub(crate) one_way: bool,
     /// Once set, it ends as soon as it can.
@@ -56,7 +66,9 @@ impl Rehearsal {
         let actors = Arc::clone(&self.actors);
         let began = Instant::now();
         let broken = failed(&self.plan);
-        if let Err(error) = pin(&actors).await {
+        let number = BEGUN.fetch_add(1, Ordering::Relaxed);
+        let pin = format!("{PINS}{PIN}-{}-{number}", unix_ms());
+        if let Err(error) = set_pin(&actors, &pin).await {
             // Should retention take what is about to be read, the rehearsal says so.
             tracing::warn!(error, "a rehearsal goes on without its pin");
         }
@@ -72,7 +84,7 @@ impl Rehearsal {
             }),
             Err(error) => broken(format!("start the rehearsal's thread: {error}")),
         };
-        unpin(&actors).await;
+        unpin(&actors, &pin).await;
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(from = %report.from, to = %report.to, outcome = report.outcome.name(),
             rehearsed = report.rehearsed, reason = report.reason, "a rehearsal is over");
@@ -97,7 +109,7 @@ fn failed(plan: &Plan) -> impl Fn(String) -> RehearsalReport + use<> {
 }
 
 /// Keeps retention from what an actor's replay needs now.
-async fn pin(actors: &Arc<Actors>) -> Result<(), String> {
+async fn set_pin(actors: &Arc<Actors>, pin: &str) -> Result<(), String> {
     let journal = Arc::clone(actors.journal());
     let needed = tokio::task::spawn_blocking(move || journal.needed_from()).await;
     // A store that does not tell removes nothing either.
@@ -106,13 +118,13 @@ async fn pin(actors: &Arc<Actors>) -> Result<(), String> {
         Ok(Err(error)) => return Err(chain(&error)),
         Err(error) => return Err(error.to_string()),
     };
-    let book = Book::new().value(&format!("{PINS}{PIN}"), Some(&needed));
+    let book = Book::new().value(pin, Some(&needed));
     book.write(actors).await.map_err(|error| chain(&error))
 }
 
 /// Takes the pin away: behind a rehearsal, and at a start behind one that was cut off.
-async fn unpin(actors: &Actors) {
-    let book = Book::new().value(&format!("{PINS}{PIN}"), None::<&Position>);
+async fn unpin(actors: &Actors, pin: &str) {
+    let book = Book::new().value(pin, None::<&Position>);
     if let Err(error) = book.write(actors).await {
         // The next rehearsal or start does.
         tracing::warn!(error = chain(&error), "the pin of a rehearsal stays");
@@ -151,7 +163,11 @@ impl Upgrader {
                 }
             })
         };
-        let rehearsal = self.rehearsal(plan, request.extent, request.one_way, cancelled, tell);
+        let deadline = request.deadline_s.map(Duration::from_secs);
+        let rehearsal = Rehearsal {
+            deadline,
+            ..self.rehearsal(plan, request.extent, request.one_way, cancelled, tell)
+        };
         let upgrader = Arc::clone(self);
         self.control.spawn(async move {
             let report = match upgrader.verified(&rehearsal.plan).await {
@@ -186,6 +202,8 @@ impl Upgrader {
             rehearser: self.rehearser.clone(),
             plan,
             extent,
+            deadline: None,
+            timed: true,
             one_way,
             cancelled,
             tell,
@@ -196,9 +214,16 @@ impl Upgrader {
     /// begin.
     pub(crate) fn clear_up(&self) {
         let actors = Arc::clone(&self.actors);
-        if !matches!(actors.journal().value(&format!("{PINS}{PIN}")), Ok(None)) {
-            self.control.spawn(async move { unpin(&actors).await });
-        }
+        let pins = actors.journal().values(&format!("{PINS}{PIN}"));
+        let pins = pins.unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "pins of rehearsals may be left");
+            Vec::new()
+        });
+        self.control.spawn(async move {
+            for (pin, _) in pins {
+                unpin(&actors, &pin).await;
+            }
+        });
         let images = std::fs::read_dir(&self.rehearser.images);
         for left in images.into_iter().flatten().flatten() {
             let is_ours = left.file_name().to_string_lossy().starts_with("rehearsal-");

@@ -13,11 +13,14 @@ use host_model::limits::RELEASE_TEXT_BYTES_MAX;
 use host_model::release::{ReleaseManifest, ReleasePlugin, ReleaseStatus};
 use thiserror::Error;
 
+use crate::verify::TrustedKeys;
+
 /// The folders that hold releases: the home's own, and where they are installed
 /// later. One that is not there holds none.
 #[derive(Debug, Clone)]
 pub struct Releases {
     dirs: Vec<PathBuf>,
+    trusted_keys: TrustedKeys,
 }
 
 /// A release that lies unpacked in a folder.
@@ -59,7 +62,24 @@ impl Releases {
     /// The releases in `dirs`; where two hold the same version, the first counts.
     #[must_use]
     pub fn new(dirs: Vec<PathBuf>) -> Self {
-        Self { dirs }
+        Self {
+            dirs,
+            trusted_keys: TrustedKeys::default(),
+        }
+    }
+
+    /// The same, where these keys may vouch for a release.
+    #[must_use]
+    pub fn trusting(self, trusted_keys: TrustedKeys) -> Self {
+        Self {
+            trusted_keys,
+            ..self
+        }
+    }
+
+    /// Who may vouch for a release.
+    pub(crate) fn trusted_keys(&self) -> &TrustedKeys {
+        &self.trusted_keys
     }
 
     /// The release `version`.
@@ -155,19 +175,41 @@ impl Releases {
         versions.iter().filter_map(|v| read(v).ok()).collect()
     }
 
-    /// The appups of the releases that can be read, by plugin and version. Those of a
-    /// release with a broken one are left out, and that is logged.
+    /// Whether somebody vouches for a release, where anybody has to.
+    pub(crate) fn is_vouched_for(&self, release: &Unpacked) -> bool {
+        let problem = self.trusted_keys.problem(&release.dir);
+        if let Some(problem) = &problem {
+            tracing::warn!(release = %release.manifest.version, problem,
+                "nobody vouches for a release, and nothing new is taken of it");
+        }
+        problem.is_none()
+    }
+
+    /// The appups of the releases that can be read and are vouched for, by plugin and
+    /// version. Those of a release with a broken one are left out, and that is logged.
     #[must_use]
     pub fn appups(&self) -> BTreeMap<(String, Version), Appup> {
-        let mut appups = BTreeMap::new();
+        let own = |(_, appup): (Unpacked, Appup)| {
+            let key = (appup.plugin.clone(), appup.version.clone());
+            (key, appup)
+        };
+        // Of two the first counts.
+        self.appups_with_their_releases()
+            .into_iter()
+            .rev()
+            .map(own)
+            .collect()
+    }
+
+    /// As [`Releases::appups`], each with the release that it is of; the first counts.
+    pub(crate) fn appups_with_their_releases(&self) -> Vec<(Unpacked, Appup)> {
+        let mut appups = Vec::new();
         for release in self.readable() {
+            if !self.is_vouched_for(&release) {
+                continue;
+            }
             match release.appups() {
-                Ok(own) => {
-                    for appup in own {
-                        let key = (appup.plugin.clone(), appup.version.clone());
-                        appups.entry(key).or_insert(appup);
-                    }
-                }
+                Ok(own) => appups.extend(own.into_iter().map(|it| (release.clone(), it))),
                 Err(error) => tracing::warn!(%error, "the appups of a release are left out"),
             }
         }

@@ -9,10 +9,9 @@ use host_journal::unix_ms;
 use host_model::Share;
 use host_model::control::{ConfigChange, Outcome, Progress, RehearsalOutcome, UpgradeReport};
 use host_model::flight::Asked as Noted;
-use tokio::sync::mpsc;
 
 use crate::book::{Book, Past};
-use crate::engine::{Asked, Asks, Upgrader};
+use crate::engine::{Asks, Upgrader};
 use crate::flight::{Flight, read_flying};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
@@ -29,7 +28,6 @@ pub(crate) struct Run {
     pub(crate) asks: Asks,
     /// The shares that go first and have not yet.
     pub(crate) ramp: VecDeque<Share>,
-    pub(crate) asked: mpsc::Receiver<Asked>,
     /// The new release, put together and not yet ruling.
     pub(crate) staged: Option<Arc<Release>>,
     /// Whether gates that the plan closes before the switch are open.
@@ -37,6 +35,8 @@ pub(crate) struct Run {
     /// What the step that is watched is compared with.
     pub(crate) baseline: Option<Baseline>,
     pub(crate) flight: Flight,
+    /// Why the release that is left did not come up, if that is why it is left.
+    failed_before: Option<String>,
     /// What is to be known of it although it committed.
     pub(crate) remark: Option<String>,
     began: Instant,
@@ -58,6 +58,9 @@ pub(crate) struct Wish {
     pub(crate) ramp: VecDeque<Share>,
     /// See [`Upgrade::rollback`].
     pub(crate) rollback: bool,
+    /// The release that is left does not come up, for this reason: it is failed from the
+    /// moment on that another is permanent.
+    pub(crate) failed_before: Option<String>,
     /// Who wants it.
     pub(crate) asked: Option<Noted>,
 }
@@ -71,7 +74,6 @@ impl Run {
         running: Arc<Running>,
         upgrade: Upgrade,
         wish: Wish,
-        asked: mpsc::Receiver<Asked>,
     ) -> Self {
         let mut flight = Flight::default();
         flight.ask(wish.asked);
@@ -81,11 +83,11 @@ impl Run {
             upgrade,
             asks: wish.asks,
             ramp: wish.ramp,
-            asked,
             staged: None,
             gates_are_open: false,
             baseline: None,
             flight,
+            failed_before: wish.failed_before,
             remark: None,
             began: Instant::now(),
             came_over: 0,
@@ -148,12 +150,9 @@ impl Run {
                     self.canary(share).await
                 }
                 State::Switching => self.switch().await,
-                State::Probation { until_ms } => {
-                    let until_ms = *until_ms;
-                    self.probation(until_ms).await
-                }
+                State::Probation { .. } => self.probation().await,
                 State::RollingBack { .. } => self.go_back().await,
-                State::Stuck { .. } => self.wait_for_an_operator().await?,
+                State::Stuck { .. } => self.wait_for_an_operator().await,
                 State::Committed | State::Cancelled { .. } | State::RolledBack { .. } => break,
             };
             let contained = matches!(event, Event::Contained { .. });
@@ -186,7 +185,8 @@ impl Run {
             State::Committed => {
                 let plan = &self.upgrade.plan;
                 let before = self.upgrader.booked.lock().way_back(&plan.from, &plan.to);
-                let book = self.book().permanent(&plan.to, Some(&plan.from));
+                let past = self.past_of_what_is_left();
+                let book = self.book().permanent(&plan.to, Some((&plan.from, &past)));
                 self.ended(book.before(&plan.to, before.as_ref()))
             }
             State::RolledBack { reason } if self.blames_release(reason) => {
@@ -216,6 +216,14 @@ impl Run {
     /// Whether the release is marked: an older one that an operator wants back is not.
     fn blames_release(&self, reason: &Reason) -> bool {
         reason.blames_release && !self.upgrade.rollback
+    }
+
+    /// What becomes of the release that is left by a commit.
+    fn past_of_what_is_left(&self) -> Past {
+        match self.failed_before.clone() {
+            Some(reason) => Past::Failed { reason },
+            None => Past::Old,
+        }
     }
 
     fn book(&self) -> Book {
@@ -279,7 +287,8 @@ impl Run {
                         .extend(before.map(|before| (plan.to.clone(), before)));
                     booked.permanent = Some(plan.to.clone());
                     booked.statuses.remove(&plan.to);
-                    booked.statuses.insert(plan.from.clone(), Past::Old);
+                    let past = self.past_of_what_is_left();
+                    booked.statuses.insert(plan.from.clone(), past);
                 }
                 State::RolledBack { reason } if self.blames_release(reason) => {
                     let reason = reason.text.clone();

@@ -1,5 +1,6 @@
-//! An upgrade on its way, as others see it: its state, and where to send a wish.
+//! An upgrade on its way, as others see it: its state, and where to leave a wish.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use host_actors::Actors;
@@ -10,12 +11,12 @@ use host_model::flight::{Asked as Noted, Asker};
 use host_model::limits::{BUSY_MIN, NAMED_ACTORS_MAX};
 use host_model::plan::Plan;
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
-use crate::engine::Asked;
 use crate::refused::RefusedUpgrade;
 use crate::state::{Event, State, Upgrade};
 use crate::window::Window;
+use crate::wishes::{Asked, Wishes};
 
 /// Wishes that are written down until the next transition takes them.
 const NOTED_MAX: usize = 32;
@@ -36,7 +37,9 @@ pub(crate) struct Running {
     state: Mutex<State>,
     pace: Mutex<Pace>,
     noted: Mutex<Vec<Noted>>,
-    ask: mpsc::Sender<Asked>,
+    /// Actors of the plugins that move, where a rehearsal has counted them.
+    moving: OnceLock<u64>,
+    pub(crate) wishes: Wishes,
     progress: broadcast::Sender<Progress>,
     began: Instant,
     /// Whether the process ends before the upgrade does: then it comes to no other state
@@ -77,11 +80,7 @@ impl Pace {
 }
 
 impl Running {
-    pub(crate) fn new(
-        upgrade: &Upgrade,
-        ask: mpsc::Sender<Asked>,
-        progress: broadcast::Sender<Progress>,
-    ) -> Self {
+    pub(crate) fn new(upgrade: &Upgrade, progress: broadcast::Sender<Progress>) -> Self {
         Self {
             id: upgrade.id,
             plan: upgrade.plan.clone(),
@@ -89,7 +88,8 @@ impl Running {
             state: Mutex::new(upgrade.state.clone()),
             pace: Mutex::default(),
             noted: Mutex::default(),
-            ask,
+            moving: OnceLock::new(),
+            wishes: Wishes::default(),
             progress,
             began: Instant::now(),
             stopped: tokio::sync::Mutex::new(false),
@@ -115,11 +115,14 @@ impl Running {
 
     /// Shows that the upgrade has come to `state`, `at_ms` after its beginning.
     pub(crate) fn enter(&self, state: &State, at_ms: u64) {
-        *self.state.lock() = state.clone();
+        let mut shown = self.state.lock();
+        *shown = state.clone();
         if state.reason().is_some() {
-            // The way back does not stand still.
+            // The way back does not stand still, and is what there was to wish for.
             self.pace.lock().resume();
+            self.wishes.forget();
         }
+        drop(shown);
         self.tell(Progress::State {
             state: state.name().to_owned(),
             at_ms,
@@ -182,8 +185,8 @@ impl Running {
         }
     }
 
-    /// Passes on an operator's wish. Held under the state's lock, so that an upgrade
-    /// that has just ended is not waited for.
+    /// Takes an operator's wish. Under the state's lock, so that an upgrade that has just
+    /// ended is not waited for.
     pub(crate) fn ask(
         &self,
         asked: Asked,
@@ -201,24 +204,47 @@ impl Running {
             (state, _) if state.is_over() => return Err(too_late("change")),
             _ => {}
         }
+        let is_under_way = match &*state {
+            // An operator has looked, and wants it to be tried again.
+            State::Stuck { .. } => false,
+            State::RollingBack { .. } => true,
+            // A rollback that is asked for again is the one under way: to take that back
+            // would lead up again.
+            _ => self.rollback && asked == Asked::RollBack,
+        };
         let progress = self.progress.subscribe();
-        self.write_down(
-            if asked == Asked::Commit {
-                "commit"
-            } else {
-                "rollback"
-            },
-            by,
-        );
-        // A rollback that is asked for again is the one under way: to take that back
-        // would lead up again.
-        if !(self.rollback && matches!(asked, Asked::RollBack)) {
-            // Either of them is the end of a pause.
-            self.pace.lock().resume();
-            // A full queue means that wishes wait already; this one changes nothing.
-            let _full = self.ask.try_send(asked);
+        let wish = match asked {
+            Asked::Commit => "commit",
+            _ => "rollback",
+        };
+        self.write_down(wish, by);
+        // A pause ends when the wish is heeded, and not before: an upgrade that goes on
+        // first might go further than anyone wanted.
+        if !is_under_way && !self.wishes.want(asked) {
+            return Err(RefusedUpgrade::Committing {
+                to: self.plan.to.clone(),
+            });
         }
         Ok(progress)
+    }
+
+    /// So many actors are of plugins that move.
+    pub(crate) fn counted(&self, moving: u64) {
+        // Counted once: who comes or goes meanwhile makes no difference that matters.
+        let _again = self.moving.set(moving);
+    }
+
+    /// How many actors come over, as far as is known: all that there are, where nobody has
+    /// counted those of the plugins that move.
+    pub(crate) fn called(&self, actors: &Actors) -> u64 {
+        let counted = self.moving.get().copied();
+        let counted = counted.map(|moving| moving.max(actors.migrations().migrated()));
+        counted.unwrap_or_else(|| actors.journal().known())
+    }
+
+    /// Goes on, if it was paused.
+    pub(crate) fn resume(&self) {
+        self.pace.lock().resume();
     }
 
     /// Stops the sweep, the ramp and the clock, or lets them go on. To say it twice is
@@ -230,7 +256,7 @@ impl Running {
             let state_name = state.name();
             match &*state {
                 State::Canary { .. } | State::Switching | State::Probation { .. }
-                    if !self.rollback => {}
+                    if !self.rollback && !self.wishes.is_closed() => {}
                 State::Planned | State::Verified | State::Rehearsed | State::Staged => {
                     return Err(RefusedUpgrade::TooEarly {
                         state: state_name,
@@ -258,8 +284,7 @@ impl Running {
                 false => "it goes on".to_owned(),
             },
         });
-        // As with a wish: a full queue is looked at anyway.
-        let _full = self.ask.try_send(Asked::Look);
+        self.wishes.want(Asked::Look);
         Ok(())
     }
 
@@ -329,13 +354,13 @@ impl Running {
     pub(crate) fn status(&self, actors: &std::sync::Arc<Actors>) -> UpgradeStatus {
         let state = self.state.lock().clone();
         let migrated = actors.migrations().migrated();
-        let known = actors.journal().known();
+        let all = self.called(actors);
         let called = match state {
             State::Canary { share, .. } => {
-                let millionths = u128::from(known) * u128::from(share.millionths());
-                u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(known)
+                let millionths = u128::from(all) * u128::from(share.millionths());
+                u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(all)
             }
-            State::Switching | State::RollingBack { .. } => known,
+            State::Switching | State::RollingBack { .. } => all,
             _ => 0,
         };
         let busy = actors.behind_and_busy(BUSY_MIN, NAMED_ACTORS_MAX);
@@ -368,5 +393,85 @@ impl Running {
             reason: state.reason().map(|reason| reason.text.clone()),
             way_back: actors.migrations().way_back(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::state::Reason;
+
+    fn running(state: State, rollback: bool) -> Running {
+        let upgrade = Upgrade {
+            id: 1,
+            plan: Plan {
+                from: Version::new(0, 1, 0),
+                to: Version::new(0, 2, 0),
+                plugins: Vec::new(),
+                steps: Vec::new(),
+                back: Vec::new(),
+                reversible: true,
+                probation_s: 60,
+            },
+            state,
+            rollback,
+            given_up: Vec::new(),
+        };
+        Running::new(&upgrade, broadcast::channel(4).0)
+    }
+
+    fn ask(running: &Running, asked: Asked) -> Result<(), RefusedUpgrade> {
+        running.ask(asked, &Asker::default()).map(drop)
+    }
+
+    fn reason() -> Reason {
+        Reason::blameless("why")
+    }
+
+    #[test]
+    fn what_is_stuck_is_tried_again_by_a_rollback_also_where_it_is_one() {
+        for rollback in [false, true] {
+            let stuck = running(State::Stuck { reason: reason() }, rollback);
+            ask(&stuck, Asked::RollBack).unwrap();
+            assert_eq!(stuck.wishes.take(), Some(Asked::RollBack));
+            let back = running(State::RollingBack { reason: reason() }, rollback);
+            ask(&back, Asked::RollBack).unwrap();
+            assert_eq!(back.wishes.take(), None, "it goes back already");
+            ask(&back, Asked::Commit).unwrap_err();
+        }
+        // To take a rollback back would lead up again.
+        let switching = running(State::Switching, true);
+        ask(&switching, Asked::RollBack).unwrap();
+        assert_eq!(switching.wishes.take(), None);
+    }
+
+    #[test]
+    fn a_pause_ends_when_the_wish_is_heeded_and_not_before() {
+        let share = "5%".parse().unwrap();
+        let canary = running(State::Canary { share, until_ms: 1 }, false);
+        canary.pause_with("decide".to_owned());
+        for asked in [Asked::RollBack, Asked::Commit] {
+            ask(&canary, asked).unwrap();
+            assert!(canary.is_paused(), "{asked:?}");
+        }
+        canary.enter(&State::RollingBack { reason: reason() }, 1);
+        assert!(!canary.is_paused());
+        assert_eq!(canary.wishes.take(), None, "there is nothing left to wish");
+    }
+
+    #[test]
+    fn a_rollback_that_comes_behind_the_commit_is_refused() {
+        let probation = running(State::Probation { until_ms: 1 }, false);
+        let window = Window::open(Duration::from_secs(1), 1, Instant::now());
+        probation.watch(window);
+        assert!(probation.wishes.close());
+        let refused = ask(&probation, Asked::RollBack).unwrap_err();
+        assert_eq!(refused.reason(), "too_late");
+        assert!(refused.to_string().contains("0.2.0"), "{refused}");
+        let refused = probation.pause(true, &Asker::default()).unwrap_err();
+        assert_eq!(refused.reason(), "too_late");
+        ask(&probation, Asked::Commit).unwrap();
     }
 }

@@ -13,12 +13,13 @@ use host_model::limits::PROBATION_MAX;
 use host_model::plan::{Action, Plan};
 
 use crate::book::Book;
-use crate::engine::Asked;
-use crate::run::{HostEnds, Run};
+use crate::rehearse::Rehearsal;
+use crate::run::Run;
 use crate::state::{Event, Reason, State};
 use crate::stuck::Remedy;
 use crate::trial::Baseline;
 use crate::watch::Step;
+use crate::wishes::Asked;
 
 /// Between two messages about how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -54,13 +55,14 @@ fn failed(why: String) -> Event {
 impl Run {
     pub(crate) async fn verify(&mut self) -> Event {
         let (upgrader, plan) = (Arc::clone(&self.upgrader), self.upgrade.plan.clone());
+        let running = Arc::clone(&self.running);
         let looking = upgrader.verified(&plan);
         tokio::pin!(looking);
         // A disk that hangs holds up the look, and no operator.
         let looked = loop {
             tokio::select! {
                 looked = &mut looking => break looked,
-                Some(asked) = self.asked.recv() => {
+                asked = running.wishes.heard() => {
                     if let Some(reason) = self.take(asked) {
                         return Event::Failed { reason };
                     }
@@ -100,12 +102,18 @@ impl Run {
             Arc::clone(&cancelled),
             Box::new(tell),
         );
+        let rehearsal = Rehearsal {
+            deadline: self.asks.deadline,
+            timed: !self.upgrade.rollback,
+            ..rehearsal
+        };
         let rehearsal = rehearsal.carry_out();
         tokio::pin!(rehearsal);
+        let running = Arc::clone(&self.running);
         let report = loop {
             tokio::select! {
                 report = &mut rehearsal => break report,
-                Some(asked) = self.asked.recv() => match asked {
+                asked = running.wishes.heard() => match asked {
                     Asked::RollBack => cancelled.store(true, Ordering::Relaxed),
                     Asked::Commit => self.hurry(),
                     Asked::Look => {}
@@ -115,7 +123,7 @@ impl Run {
         let report = Box::new(report);
         self.running.tell(Progress::Rehearsal(report.clone()));
         let why = report.reason.clone().unwrap_or_default();
-        let outcome = report.outcome;
+        let (outcome, known) = (report.outcome, report.known);
         self.flight.rehearsed(report);
         // Asked for at the last moment, it counts all the same.
         if cancelled.load(Ordering::Relaxed) {
@@ -123,6 +131,7 @@ impl Run {
                 reason: Reason::blameless(BY_HAND),
             };
         }
+        self.running.counted(known);
         match outcome {
             RehearsalOutcome::Passed | RehearsalOutcome::Skipped => Event::Rehearsed,
             RehearsalOutcome::Failed | RehearsalOutcome::Cancelled => {
@@ -183,17 +192,22 @@ impl Run {
         (self.upgrader.hooks.rules)(&version);
     }
 
-    /// Watches the new release until `until_ms`, or longer where too little is seen, and
-    /// brings over who is still behind.
-    pub(crate) async fn probation(&mut self, until_ms: i64) -> Event {
-        let length = Duration::from_millis(u64::try_from(until_ms - unix_ms()).unwrap_or(0));
+    /// Watches the new release for its time, or longer where too little is seen, and brings
+    /// over who is still behind. The time begins here, where the state is durable: a store
+    /// that was away meanwhile, or a clock that was set, takes nothing of it.
+    pub(crate) async fn probation(&mut self) -> Event {
+        let length = Duration::from_millis(u64::try_from(self.probation_ms()).unwrap_or(0));
         match self.watch(length).await {
             Step::Failed(reason) => return Event::Failed { reason },
             Step::Commit => self.hurry(),
             Step::Over => {}
         }
         match self.come_over(None).await.done() {
-            Ok(()) => Event::Committed,
+            Ok(()) if self.running.wishes.close() => Event::Committed,
+            // Asked for at the last moment, it counts all the same.
+            Ok(()) => Event::Failed {
+                reason: Reason::blameless(BY_HAND),
+            },
             Err(reason) => Event::Failed { reason },
         }
     }
@@ -282,10 +296,10 @@ impl Run {
         }
     }
 
-    /// Brings back whoever can go back, and says meanwhile how far it is.
+    /// Brings back whoever can go back, and says meanwhile how far it is. No wish is heard:
+    /// who goes back already has nothing else to wish for.
     async fn sweep_back(&mut self, plugin: Option<&str>) -> Swept {
         let actors = Arc::clone(&self.upgrader.actors);
-        // Who goes back already has nothing else to wish for.
         let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
@@ -297,11 +311,6 @@ impl Run {
                         Ok(_) => Swept::All,
                         Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
                     },
-                    Some(asked) = self.asked.recv() => {
-                        if asked == Asked::RollBack && !is_back {
-                            return Swept::Failed(Reason::blameless(BY_HAND));
-                        }
-                    }
                     _ = tell.tick() => {
                         self.tell_migrated();
                         let remedy = match is_back {
@@ -325,18 +334,13 @@ impl Run {
         let actors = &self.upgrader.actors;
         self.running.tell(Progress::Migrated {
             migrated: actors.migrations().migrated(),
-            total: actors.journal().known(),
+            total: self.running.called(actors),
         });
     }
 
-    pub(crate) async fn wait_for_an_operator(&mut self) -> Result<Event, HostEnds> {
-        loop {
-            match self.asked.recv().await {
-                Some(Asked::RollBack) => return Ok(Event::TriedAgain),
-                Some(Asked::Commit | Asked::Look) => {}
-                None => return Err(HostEnds),
-            }
-        }
+    pub(crate) async fn wait_for_an_operator(&mut self) -> Event {
+        while self.running.wishes.heard().await != Asked::RollBack {}
+        Event::TriedAgain
     }
 
     /// Brings over whoever is behind, while failures and an operator's wishes are heard.
@@ -357,6 +361,7 @@ impl Run {
     /// A sweep; none of it is left when the upgrade is paused.
     async fn sweep_or_pause(&mut self, plugin: Option<&str>) -> Option<Swept> {
         let actors = Arc::clone(&self.upgrader.actors);
+        let running = Arc::clone(&self.running);
         let sweep = actors.sweep_of(plugin, true);
         tokio::pin!(sweep);
         let mut tell = tokio::time::interval(TELL_EVERY);
@@ -374,7 +379,7 @@ impl Run {
                         return Some(Swept::Failed(Reason::release(why)));
                     }
                 }
-                Some(asked) = self.asked.recv() => {
+                asked = running.wishes.heard() => {
                     if let Some(reason) = self.take(asked) {
                         return Some(Swept::Failed(reason));
                     }
@@ -401,6 +406,7 @@ impl Run {
     /// Waits while it is paused. Some: why it goes back.
     async fn rest(&mut self) -> Option<Reason> {
         let actors = Arc::clone(&self.upgrader.actors);
+        let running = Arc::clone(&self.running);
         while self.running.is_paused() {
             tokio::select! {
                 // Actors still come over at their next message.
@@ -409,8 +415,8 @@ impl Run {
                         return Some(Reason::release(why));
                     }
                 }
-                asked = self.asked.recv() => {
-                    if let Some(reason) = self.take(asked?) {
+                asked = running.wishes.heard() => {
+                    if let Some(reason) = self.take(asked) {
                         return Some(reason);
                     }
                 }
@@ -420,7 +426,7 @@ impl Run {
     }
 
     /// Takes an operator's wish while actors come over. Some: why it goes back.
-    fn take(&mut self, asked: Asked) -> Option<Reason> {
+    pub(crate) fn take(&mut self, asked: Asked) -> Option<Reason> {
         match asked {
             Asked::RollBack => return Some(Reason::blameless(BY_HAND)),
             Asked::Commit => self.hurry(),
@@ -447,7 +453,7 @@ impl Run {
     async fn assemble(&self, forward: bool) -> Result<Release, String> {
         let upgrader = Arc::clone(&self.upgrader);
         let goes_back = !forward || self.upgrade.rollback;
-        let plan = &self.upgrade.plan;
+        let plan = self.upgrade.plan.clone();
         let (to, from) = if forward {
             (plan.to.clone(), plan.from.clone())
         } else {
@@ -457,7 +463,7 @@ impl Run {
             let releases = upgrader.assembler.releases();
             let read = |version| releases.read(version).map_err(|e| chain(&e));
             let (to, from) = (read(&to)?, read(&from)?);
-            let release = upgrader.assembler.assemble(&to, Some(&from));
+            let release = upgrader.assembler.assemble_behind(&from, &to, &plan);
             let release = release.map_err(|e| chain(&e))?;
             Ok(match goes_back {
                 true => release.without_timeouts(),

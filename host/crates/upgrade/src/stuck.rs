@@ -19,8 +19,8 @@ use crate::state::Reason;
 /// Whose code an actor is held up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
-    /// Of the version that rules, which is also that of the release left behind: the
-    /// actor need not come over.
+    /// Of a version that nobody leaves: of both releases, or of a plugin that the release
+    /// which is gone to does not have. The actor need not come over.
     AtHome,
     /// Of the release that is left.
     Old,
@@ -43,7 +43,7 @@ pub(crate) enum Remedy {
 
 /// How long one actor may be busy: what the operator has said, or the longer of our own
 /// time and what the appups of its plugin ask for.
-fn deadline(plan: &Plan, plugin: &str, said: Option<Duration>) -> Duration {
+pub(crate) fn deadline(plan: &Plan, plugin: &str, said: Option<Duration>) -> Duration {
     let of_plan = plan.plugins.iter().find(|it| it.plugin == plugin);
     let hops = match of_plan.map(|it| &it.change) {
         Some(Change::Move { hops, .. }) => hops.iter().map(|hop| hop.timeout_ms).sum(),
@@ -57,10 +57,10 @@ fn deadline(plan: &Plan, plugin: &str, said: Option<Duration>) -> Duration {
 /// that is gone to.
 fn whose(work: &Work, left: Option<&Version>, gone_to: Option<&Version>) -> Whose {
     match work {
-        _ if left.is_some() && left == gone_to => Whose::AtHome,
+        _ if left.is_some() && (left == gone_to || gone_to.is_none()) => Whose::AtHome,
         Work::Handler(version) if Some(version) == left => Whose::Old,
         Work::Handler(_) | Work::Journey => Whose::New,
-        // Of a plugin that only one of the two has.
+        // Of a plugin that only the other one has.
         Work::Unknown => Whose::Old,
     }
 }
@@ -119,6 +119,11 @@ impl Run {
         let mut remedy = Remedy::GoOn;
         for (run, whose) in self.past_the_deadline(Some(self.step_began)) {
             let why = sentence(&run);
+            // During a canary who is not of the share stays where it is, and is as busy as
+            // it was without an upgrade.
+            if actors.release_of(&run.actor).version != self.upgrade.plan.to {
+                continue;
+            }
             match whose {
                 Whose::AtHome if self.give_up(&run, &why) => remedy = Remedy::LookAgain,
                 Whose::AtHome => {}
@@ -221,6 +226,7 @@ mod tests {
             plugins: vec![
                 plugin("moved", moved),
                 plugin("kept", Change::Keep { version: v(7) }),
+                plugin("removed", Change::Remove { version: v(3) }),
             ],
             steps: Vec::new(),
             back: Vec::new(),
@@ -251,5 +257,8 @@ mod tests {
         assert_eq!(ask("moved", &Work::Handler(v(2))), Whose::New);
         assert_eq!(ask("moved", &Work::Journey), Whose::New);
         assert_eq!(ask("kept", &Work::Handler(v(7))), Whose::AtHome);
+        for work in [Work::Handler(v(3)), Work::Unknown, Work::Journey] {
+            assert_eq!(ask("removed", &work), Whose::AtHome, "{work:?}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Everything that is wrong comes in one report, and nothing has been done. Code of a
 //! release (its libraries, its host) runs here in child processes only, and only where
-//! its bytes are those that its manifest names and its manifest is vouched for.
+//! its bytes are those that its manifest names and its manifest is vouched for. That is
+//! asked of every release that the plan takes something of: the one that it leads to as a
+//! whole, others for the libraries and appups on the way.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +20,7 @@ use host_model::plan::{Change, Plan};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use thiserror::Error;
 
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, versions_on_the_way};
 use crate::book::Booked;
 use crate::engine::Upgrader;
 use crate::releases::{ReleasesError, Unpacked};
@@ -41,8 +43,6 @@ pub struct Machine {
     pub target: String,
     /// Version of the glibc that runs.
     pub libc: String,
-    /// Who may vouch for a release.
-    pub trusted_keys: TrustedKeys,
     /// Where plugins are copied to.
     pub images: PathBuf,
     /// Where the store lies, if it is on this machine's disk.
@@ -96,23 +96,32 @@ impl Upgrader {
     ///
     /// The release cannot be read at all.
     pub fn verify(&self, plan: &Plan) -> Result<Verified, ReleasesError> {
-        let release = self.assembler.releases().read(&plan.to)?;
+        let releases = self.assembler.releases();
+        let keys = releases.trusted_keys();
+        let release = releases.read(&plan.to)?;
         let booked = self.booked.lock().clone();
         let mut problems = of_manifest(&release.manifest, &booked, &self.machine);
-        let unsigned = self.machine.trusted_keys.problem(&release.dir);
+        let unsigned = keys.problem(&release.dir);
         let trusted = unsigned.is_none();
         problems.extend(unsigned);
-        let mut broken = of_files(&release, !self.machine.trusted_keys.is_empty());
-        let whole = |file: &Path| trusted && !broken.iter().any(|(of, _)| of == file);
+        let installed = self.assembler.usable();
+        let libraries = libraries(plan, &release, &installed);
+        let mut broken = of_files(&release, !keys.is_empty());
+        broken.extend(of_the_way(&libraries, &self.appups_of(plan), &release));
+        let is_whole = |file: &Path| !broken.iter().any(|(of, _)| of == file);
+        let whole = |file: &Path| trusted && is_whole(&release.dir.join(file));
 
         // From here on its code runs, in children.
-        let libraries = self.libraries(plan, &release);
         let mut inspected = BTreeSet::new();
         let mut image_bytes = 0;
         let mut found = Vec::new();
         for (of, plugin) in &libraries {
-            let own = of.dir == release.dir;
-            if !inspected.insert(&plugin.sha256) || (own && !whole(&plugin.file)) {
+            let may_run = match of.dir == release.dir {
+                true => whole(&plugin.file),
+                // Somebody vouches for it, or it has run here before.
+                false => is_whole(&of.dir.join(&plugin.file)),
+            };
+            if !may_run || !inspected.insert(&plugin.sha256) {
                 continue;
             }
             match self.assembler.inspect(of, plugin) {
@@ -129,7 +138,7 @@ impl Upgrader {
         };
         problems.extend(broken.drain(..).map(|(_, problem)| problem));
         problems.extend(found);
-        problems.extend(self.missing(plan, &release));
+        problems.extend(self.missing(plan, &release, &installed));
         problems.extend(self.room(image_bytes));
         let config = config.unwrap_or_else(|faults| {
             problems.extend(faults);
@@ -138,36 +147,55 @@ impl Upgrader {
         Ok(Verified { problems, config })
     }
 
-    /// The libraries of the release, and those on the way to it.
-    fn libraries(&self, plan: &Plan, release: &Unpacked) -> Vec<(Unpacked, ReleasePlugin)> {
-        let own = release.manifest.plugins.iter();
-        let mut libraries: Vec<_> = own
-            .map(|plugin| (release.clone(), plugin.clone()))
-            .collect();
-        let installed = self.assembler.releases().readable();
-        for (plugin, version) in hops(plan) {
-            let of = installed
-                .iter()
-                .find_map(|it| of_version(it, plugin, version));
-            libraries.extend(of);
+    /// The releases of which the plan has taken appups.
+    fn appups_of(&self, plan: &Plan) -> Vec<Unpacked> {
+        let all = self.assembler.releases().appups_with_their_releases();
+        let mut used: BTreeSet<(&str, &Version)> = BTreeSet::new();
+        for plugin in &plan.plugins {
+            let name = plugin.plugin.as_str();
+            match &plugin.change {
+                Change::Move { hops, .. } => {
+                    used.extend(hops.iter().map(|hop| (name, (&hop.from).max(&hop.to))));
+                }
+                Change::Keep { version } | Change::Add { version } | Change::Remove { version } => {
+                    used.insert((name, version));
+                }
+            }
         }
-        libraries
+        // The first that has one counts.
+        let mut releases: Vec<Unpacked> = Vec::new();
+        for (release, appup) in &all {
+            if used.remove(&(appup.plugin.as_str(), &appup.version)) && !releases.contains(release)
+            {
+                releases.push(release.clone());
+            }
+        }
+        releases
     }
 
-    /// Versions on the way that no release here has.
-    fn missing(&self, plan: &Plan, release: &Unpacked) -> Vec<String> {
-        let installed = self.assembler.releases().readable();
-        let has = |plugin: &str, version: &Version| {
-            let mut here = installed.iter().chain([release]);
+    /// Versions on the way that no release here has, or none of which anything may be used.
+    fn missing(&self, plan: &Plan, release: &Unpacked, installed: &[Unpacked]) -> Vec<String> {
+        let has = |plugin: &str, version: &Version, here: &[Unpacked]| {
+            let mut here = here.iter().chain([release]);
             here.any(|it| of_version(it, plugin, version).is_some())
         };
-        hops(plan)
-            .into_iter()
-            .filter(|(plugin, version)| !has(plugin, version))
+        let releases = self.assembler.releases();
+        let missing = versions_on_the_way(plan).into_iter();
+        let missing = missing.filter(|(plugin, version)| !has(plugin, version, installed));
+        missing
             .map(|(plugin, version)| {
-                format!(
-                    "its way leads over {plugin} {version}, which no release here has; install one that has it"
-                )
+                let others = releases.readable();
+                let mut others = others
+                    .iter()
+                    .filter(|it| of_version(it, plugin, version).is_some());
+                let unsigned = others.find_map(|it| releases.trusted_keys().problem(&it.dir));
+                let way = format!("its way leads over {plugin} {version}");
+                match unsigned {
+                    Some(unsigned) => {
+                        format!("{way}, whose release nobody vouches for: {unsigned}")
+                    }
+                    None => format!("{way}, which no release here has; install one that has it"),
+                }
             })
             .collect()
     }
@@ -201,7 +229,10 @@ impl Assembler {
             return Ok(0);
         }
         let path = release.dir.join(&plugin.file);
-        let manifest = self.loader().inspect(&path).map_err(|e| chain(&e))?;
+        let digest: Result<Digest, _> = plugin.sha256.parse();
+        let digest = digest.map_err(|e| format!("{}: {e}", path.display()))?;
+        let manifest = self.loader().inspect(&path, digest);
+        let manifest = manifest.map_err(|e| chain(&e))?;
         if manifest.name != plugin.name || manifest.version != plugin.version {
             return Err(format!(
                 "{} is {} {}, and the manifest of its release says {} {}; build the release again",
@@ -216,16 +247,21 @@ impl Assembler {
     }
 }
 
-/// The versions that states pass through on the way, with those at its ends.
-fn hops(plan: &Plan) -> BTreeSet<(&str, &Version)> {
-    let mut versions = BTreeSet::new();
-    for plugin in &plan.plugins {
-        if let Change::Move { hops, .. } = &plugin.change {
-            let ends = hops.iter().flat_map(|hop| [&hop.from, &hop.to]);
-            versions.extend(ends.map(|version| (plugin.plugin.as_str(), version)));
-        }
-    }
-    versions
+/// The libraries of the release, and those on the way to it.
+fn libraries(
+    plan: &Plan,
+    release: &Unpacked,
+    installed: &[Unpacked],
+) -> Vec<(Unpacked, ReleasePlugin)> {
+    let own = release.manifest.plugins.iter();
+    let own = own.map(|plugin| (release.clone(), plugin.clone()));
+    let way = versions_on_the_way(plan).into_iter();
+    let way = way.filter(|(plugin, version)| of_version(release, plugin, version).is_none());
+    let way = way.filter_map(|(plugin, version)| {
+        let mut here = installed.iter();
+        here.find_map(|it| of_version(it, plugin, version))
+    });
+    own.chain(way).collect()
 }
 
 fn of_version(
@@ -282,6 +318,31 @@ fn of_manifest(manifest: &ReleaseManifest, booked: &Booked, machine: &Machine) -
     problems
 }
 
+/// What is wrong with what a plan takes of other releases than the one that it leads to,
+/// each with its path: these libraries, and all appups of a release that one is taken of.
+fn of_the_way(
+    libraries: &[(Unpacked, ReleasePlugin)],
+    appups_of: &[Unpacked],
+    release: &Unpacked,
+) -> Vec<(PathBuf, String)> {
+    let libraries = libraries
+        .iter()
+        .map(|(of, plugin)| (of, &plugin.file, &plugin.sha256));
+    let appups = appups_of.iter().flat_map(|of| {
+        let scripts = of.manifest.upgrade_scripts.iter();
+        scripts.map(move |script| (of, &script.file, &script.sha256))
+    });
+    let others = libraries
+        .chain(appups)
+        .filter(|(of, ..)| of.dir != release.dir);
+    let mut problems: Vec<(PathBuf, String)> = others
+        .filter_map(|(of, file, sha256)| of_file(of.dir.join(file), sha256))
+        .collect();
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
 /// What is wrong with the files that a manifest names, each with its path. What it does
 /// not name and is read all the same is wrong where somebody has to vouch for it.
 fn of_files(release: &Unpacked, vouched_for: bool) -> Vec<(PathBuf, String)> {
@@ -303,29 +364,32 @@ fn of_files(release: &Unpacked, vouched_for: bool) -> Vec<(PathBuf, String)> {
                 "{} is not in the manifest, so nobody vouches for it; remove it, or set what it says in etc/host.toml",
                 path.display()
             );
-            problems.push((PathBuf::from(name), problem));
+            problems.push((path, problem));
         }
     }
-    for (file, wanted) in files {
-        let path = release.dir.join(&file);
-        let problem = match fs::read(&path) {
-            Err(error) => format!("{}: {error}", path.display()),
-            Ok(bytes) => {
-                let found = Digest::of(&bytes).to_string();
-                if found == wanted {
-                    continue;
-                }
-                format!(
-                    "{} has the digest {}, and the manifest says {}; install the release again",
-                    path.display(),
-                    short(&found),
-                    short(wanted)
-                )
-            }
-        };
-        problems.push((file, problem));
-    }
+    let named = files.into_iter();
+    problems.extend(named.filter_map(|(file, wanted)| of_file(release.dir.join(file), wanted)));
     problems
+}
+
+/// What is wrong with a file whose digest should be `wanted`, with its path.
+fn of_file(path: PathBuf, wanted: &str) -> Option<(PathBuf, String)> {
+    let problem = match fs::read(&path) {
+        Err(error) => format!("{}: {error}", path.display()),
+        Ok(bytes) => {
+            let found = Digest::of(&bytes).to_string();
+            if found == wanted {
+                return None;
+            }
+            format!(
+                "{} has the digest {}, and the manifest says {}; install the release again",
+                path.display(),
+                short(&found),
+                short(wanted)
+            )
+        }
+    };
+    Some((path, problem))
 }
 
 /// Whether the version `wanted` of the C library is above the one that is `there`: part

@@ -8,7 +8,6 @@ use host_model::control::Progress;
 use host_model::flight::Watched;
 use host_model::limits::{CANARY_WINDOWS_MAX, PROBATION_WINDOWS_MAX};
 
-use crate::engine::Asked;
 use crate::judge::{TooFew, Verdict, judge};
 use crate::run::Run;
 use crate::state::{Reason, State};
@@ -16,6 +15,7 @@ use crate::steps::BY_HAND;
 use crate::stuck::Remedy;
 use crate::trial::seen;
 use crate::window::Window;
+use crate::wishes::Asked;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,8 @@ fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool
         return Next::Watch;
     };
     match verdict {
-        Verdict::TooFew(few) if !window.is_exhausted(now) => Next::Extend(few),
+        // Who is ill is well at one of the next looks, or a breach.
+        Verdict::TooFew(few) if few.is_ill || !window.is_exhausted(now) => Next::Extend(few),
         Verdict::TooFew(few) if is_canary => Next::Ask(few),
         Verdict::TooFew(few) => Next::PassUnseen(few),
         Verdict::Passed | Verdict::Breached(_) => Next::Pass,
@@ -68,7 +69,7 @@ impl Run {
     /// nobody wants to know.
     pub(crate) async fn watch(&mut self, length: Duration) -> Step {
         if length.is_zero() {
-            return Step::Over;
+            return self.wished().unwrap_or(Step::Over);
         }
         let is_canary = matches!(self.upgrade.state, State::Canary { .. });
         let windows = match is_canary {
@@ -87,6 +88,10 @@ impl Run {
         let mut undecided: Option<TooFew> = None;
         loop {
             let verdict = self.look().await;
+            // Before anything follows from the look: nobody wants to go on who wants it back.
+            if let Some(step) = self.wished() {
+                return step;
+            }
             let (paused, window) = self.running.window();
             let now = Instant::now();
             let left = window.as_ref().map_or(Duration::ZERO, |it| it.left(now));
@@ -145,24 +150,40 @@ impl Run {
     /// Hears of failures and wishes, for so long at most.
     async fn hear(&mut self, most: Duration) -> Option<Step> {
         let actors = Arc::clone(&self.upgrader.actors);
+        let running = Arc::clone(&self.running);
         tokio::select! {
             () = actors.migrations().failure() => {}
             () = tokio::time::sleep(most) => {}
-            Some(asked) = self.asked.recv() => match asked {
-                Asked::RollBack => {
-                    self.note("by_hand", Some(BY_HAND.to_owned()));
-                    return Some(Step::Failed(Reason::blameless(BY_HAND)));
+            asked = running.wishes.heard() => {
+                if let Some(step) = self.heeded(asked) {
+                    return Some(step);
                 }
-                Asked::Commit => {
-                    self.note("by_hand", None);
-                    return Some(Step::Commit);
-                }
-                Asked::Look => {}
             }
         }
         let why = self.failures()?;
         self.note("migration_failed", Some(why.clone()));
         Some(Step::Failed(Reason::release(why)))
+    }
+
+    /// What is wished for and was not heeded yet.
+    fn wished(&mut self) -> Option<Step> {
+        let asked = self.running.wishes.take()?;
+        self.heeded(asked)
+    }
+
+    /// How a wish ends the step, if it does.
+    fn heeded(&mut self, asked: Asked) -> Option<Step> {
+        match asked {
+            Asked::RollBack => {
+                self.note("by_hand", Some(BY_HAND.to_owned()));
+                Some(Step::Failed(Reason::blameless(BY_HAND)))
+            }
+            Asked::Commit => {
+                self.note("by_hand", None);
+                Some(Step::Commit)
+            }
+            Asked::Look => None,
+        }
     }
 
     async fn look(&mut self) -> Verdict {
@@ -212,6 +233,7 @@ mod tests {
     fn a_window_is_extended_and_then_passed_or_left_to_an_operator() {
         let few = || TooFew {
             text: "3 calls".to_owned(),
+            is_ill: false,
         };
         let start = Instant::now();
         let window = Window::open(Duration::from_secs(10), 2, start);
@@ -228,6 +250,15 @@ mod tests {
         }
         assert_eq!(after(too_few(), 20, false), Next::PassUnseen(few()));
         assert_eq!(after(too_few(), 20, true), Next::Ask(few()));
+        // An illness is never passed, however late it is seen.
+        let ill = || TooFew {
+            is_ill: true,
+            ..few()
+        };
+        for is_canary in [true, false] {
+            let found = after(Verdict::TooFew(ill()), 500, is_canary);
+            assert_eq!(found, Next::Extend(ill()));
+        }
     }
 
     #[test]

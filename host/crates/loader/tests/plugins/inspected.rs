@@ -60,7 +60,8 @@ fn a_start_that_forges_a_report() {
 fn a_library_that_is_only_inspected() {
     let bench = Bench::new();
     let library = built::library("donations-v0-2-0");
-    let manifest = bench.loader.inspect(&library).unwrap();
+    let digest = Digest::of(&std::fs::read(&library).unwrap());
+    let manifest = bench.loader.inspect(&library, digest).unwrap();
     assert_eq!(manifest.name, "donations");
     assert_eq!(manifest.version.to_string(), "0.2.0");
     assert!(manifest.has_command("donate") && manifest.has_query("summary"));
@@ -68,6 +69,28 @@ fn a_library_that_is_only_inspected() {
     assert!(bench.loader.resident().is_empty());
     let images = bench.folder.path().join("images");
     assert_eq!(std::fs::read_dir(images).unwrap().count(), 0);
+}
+
+#[test]
+fn another_library_than_the_expected_one_is_not_even_inspected() {
+    let bench = Bench::new();
+    let ran = bench.folder.path().join("ran");
+    let program = bench.folder.path().join("inspector");
+    let text = format!("#!/bin/sh\ntouch {}\n", ran.display());
+    std::fs::write(&program, text).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, executable).unwrap();
+    let inspector = Inspector {
+        program,
+        args: Vec::new(),
+    };
+    let loader = Loader::new(&bench.folder.path().join("others"), inspector).unwrap();
+    let library = built::library("donations-v0-2-0");
+    let error = loader
+        .inspect(&library, Digest::of(b"another"))
+        .unwrap_err();
+    assert!(matches!(error, LoadError::Digest { .. }), "{error:?}");
+    assert!(!ran.exists(), "a child has opened it");
 }
 
 #[test]

@@ -119,7 +119,10 @@ fn a_library_that_was_cut_short() {
         fs::write(&cut, &whole[..len]).unwrap();
         for error in [
             bench.loader.load(&cut, None).unwrap_err(),
-            bench.loader.inspect(&cut).unwrap_err(),
+            bench
+                .loader
+                .inspect(&cut, Digest::of(&whole[..len]))
+                .unwrap_err(),
         ] {
             assert!(
                 matches!(error, LoadError::Stage(StageError::CutShort { .. })),

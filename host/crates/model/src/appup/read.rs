@@ -284,11 +284,45 @@ impl Reader<'_> {
     }
 
     fn probation(&mut self, value: &Value<'_>) -> Probation {
-        Probation::deserialize(value.clone().into_deserializer()).unwrap_or_else(|error| {
-            let at = error.span().unwrap_or_else(|| value.span());
-            self.wrong(at, format!("[probation]: {}", error.message().trim_end()));
-            Probation::default()
-        })
+        let read = Probation::deserialize(value.clone().into_deserializer());
+        let probation = match read {
+            Ok(probation) => probation,
+            Err(error) => {
+                let at = error.span().unwrap_or_else(|| value.span());
+                self.wrong(at, format!("[probation]: {}", error.message().trim_end()));
+                return Probation::default();
+            }
+        };
+        // A rate that is no number is never exceeded, and one below 0 always.
+        let rates = [
+            ("max_fault_rate", probation.max_fault_rate),
+            ("max_rejection_rate", probation.max_rejection_rate),
+        ];
+        for (key, rate) in rates {
+            if !(0.0..=1.0).contains(&rate) {
+                self.not_in(
+                    value,
+                    key,
+                    "rate from 0 to 1; write 0.01 for one in a hundred",
+                );
+            }
+        }
+        let ratio = probation.max_p99_ratio;
+        if !ratio.is_finite() || ratio < 1.0 {
+            self.not_in(
+                value,
+                "max_p99_ratio",
+                "number from 1 on; write 2.0 for twice as slow",
+            );
+        }
+        probation
+    }
+
+    /// As [`Reader::not`], of a key in a table.
+    fn not_in(&mut self, table: &Value<'_>, key: &str, wanted: &str) {
+        if let Some(value) = table.get_ref().as_table().and_then(|table| table.get(key)) {
+            self.not(key, value, wanted);
+        }
     }
 }
 

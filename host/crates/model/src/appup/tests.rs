@@ -241,6 +241,24 @@ fn what_is_wrong_is_said_with_file_line_and_what_is_right() {
             "[probation]",
         ),
         ("min_calls", "minimum_calls", 15, "minimum_calls"),
+        (
+            "max_fault_rate = 0.001",
+            "max_fault_rate = nan",
+            16,
+            "max_fault_rate = nan, which is no rate from 0 to 1",
+        ),
+        (
+            "max_fault_rate = 0.001",
+            "max_rejection_rate = -0.1",
+            16,
+            "max_rejection_rate = -0.1, which is no rate",
+        ),
+        (
+            "max_p99_ratio = 2.0",
+            "max_p99_ratio = inf",
+            17,
+            "max_p99_ratio = inf, which is no number from 1 on",
+        ),
         ("[probation]", "[probation", 13, ""),
     ] {
         let text = DONATIONS.replacen(from, to, 1);

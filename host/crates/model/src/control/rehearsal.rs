@@ -17,6 +17,10 @@ pub struct RehearsalRequest {
     /// Pass it even if no way back is proven.
     #[serde(default)]
     pub one_way: bool,
+    /// How long one command or migration may run before it is taken for one that does not
+    /// return; as long as an upgrade would wait for it if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
 }
 
 /// Which actors are rehearsed.
@@ -250,6 +254,7 @@ mod tests {
             serde_json::from_str(r#"{"to": "0.2.0", "sample": 7}"#).unwrap();
         assert_eq!(request.extent.sample, Some(7));
         assert!(!request.extent.all && !request.one_way);
+        assert_eq!(request.deadline_s, None);
         let request: RehearsalRequest = serde_json::from_str(r#"{"to": "0.2.0"}"#).unwrap();
         assert_eq!(request.extent, Extent::default());
     }

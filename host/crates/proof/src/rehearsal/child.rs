@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_loader::{Loader, Plugin};
 use host_model::error::chain;
+use host_model::limits::REHEARSAL_BEAT;
 use rustix::stdio::dup2_stdin;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::frames::{self, Answer, Ask};
 use super::judge::Judge;
@@ -15,6 +18,24 @@ use super::{Setup, jail};
 
 /// Bytes that are read at once: some hundred small actors.
 const READ_BYTES: usize = 256 << 10;
+
+/// When somebody last heard of this process, by a clock that costs next to nothing.
+struct Heard(Duration);
+
+impl Heard {
+    fn now() -> Self {
+        Self(Self::clock())
+    }
+
+    fn clock() -> Duration {
+        let now = clock_gettime(ClockId::MonotonicCoarse);
+        Duration::try_from(now).unwrap_or_default()
+    }
+
+    fn is_long_ago(&self) -> bool {
+        Self::clock().saturating_sub(self.0) >= REHEARSAL_BEAT
+    }
+}
 
 /// Rehearses what comes over standard input, which is a socket, and answers over it.
 /// Returns the exit code. `images` is where copies of libraries go; whoever starts this
@@ -66,17 +87,30 @@ fn serve(judge: &Judge, socket: File, answers: &mut File, mut buffer: Vec<u8>) -
     let mut out = Vec::new();
     frames::write(&mut out, &Answer::Ready)?;
     let mut is_traced = false;
+    let mut heard = Heard::now();
     loop {
         // Only when it would wait: what is written together wakes the host once. Who is
         // asked step by step may not come so far.
-        if socket.buffer().is_empty() || out.len() >= READ_BYTES || is_traced {
+        let waits = socket.buffer().is_empty();
+        if waits || out.len() >= READ_BYTES || is_traced || heard.is_long_ago() {
             answers.write_all(&out)?;
             out.clear();
+            heard = Heard::now();
         }
         let asked = frames::read(&mut socket, &mut buffer)?;
         is_traced = matches!(asked, Some(Ask::Traced(_)));
         let judged = match asked {
-            Some(Ask::Subject(subject)) => judge.judge(&subject, &mut |_| {}),
+            // That it is getting on, and with what, is told now and then: one actor may have
+            // many steps, and each its time.
+            Some(Ask::Subject(subject)) => judge.judge(&subject, &mut |step| {
+                if heard.is_long_ago() {
+                    heard = Heard::now();
+                    let step = Answer::Step(step.to_string());
+                    let told = frames::write(&mut out, &step);
+                    let _ = told.and_then(|()| answers.write_all(&out));
+                    out.clear();
+                }
+            }),
             Some(Ask::Traced(subject)) => judge.judge(&subject, &mut |step| {
                 // A host that is gone is noticed below.
                 let _ = say(answers, &Answer::Step(step.to_string()));

@@ -9,6 +9,7 @@
 //!
 //! host ─► Setup, once           ready or failed ─► host
 //! host ─► Subject, many         for each, in order: judged ─► host
+//!                               (a step now and then, where it takes its time)
 //!         (traced: told step by step)   step, step, ..., judged ─► host
 //! host closes: the child ends
 //! ```

@@ -1,6 +1,5 @@
 //! Asks the laws of one actor.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use host_loader::{Call, Caller, Plugin, Verdict};
 use host_model::Version;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::ways::{Opened, Way};
+use super::ways::{Opened, Way, Ways};
 use super::{By, Judged, Law, PROBLEMS_MAX, Problem, Said, Setup, Subject};
 use crate::crossing::{Crossing, Hop, Stuck};
 use crate::difference::Difference;
@@ -27,7 +26,7 @@ const MEASURED_MAX: usize = 3;
 /// All ways, ready to be gone.
 pub(super) struct Judge {
     opened: Opened,
-    ways: HashMap<(String, Version), Way>,
+    ways: Ways,
     samples: u32,
 }
 
@@ -42,12 +41,8 @@ impl Judge {
             (name, plugin)
         });
         let opened: Opened = named.collect();
-        let ways = setup.routes.iter().map(|route| {
-            let way = Way::of(route, &opened)?;
-            Ok(((route.plugin.clone(), route.from.clone()), way))
-        });
         Ok(Self {
-            ways: ways.collect::<Result<_, String>>()?,
+            ways: Ways::over(&setup.plugins, &opened)?,
             opened,
             samples: setup.samples,
         })
@@ -60,17 +55,19 @@ impl Judge {
         let Some(version) = end.or(subject.start.as_ref().map(|start| &start.version)) else {
             return found;
         };
-        let name = (subject.actor.plugin().to_owned(), version.clone());
-        let Some(way) = self.ways.get(&name) else {
-            let text = format!("no way leads from {} {version}", name.0);
-            found.fail(Law::Crossing, "", text);
-            return found;
+        let way = match self.ways.of(subject, version, &self.opened) {
+            Ok(Some(way)) => way,
+            Ok(None) => return found,
+            Err(why) => {
+                found.fail(Law::Crossing, "", why);
+                return found;
+            }
         };
         let mut hasher = DefaultHasher::new();
         subject.actor.as_str().hash(&mut hasher);
         let mut case = Case {
             judge: self,
-            way,
+            way: &way,
             subject,
             seed: hasher.finish(),
             trace,
@@ -169,6 +166,7 @@ impl Case<'_> {
                 end.bytes = end.state.export()?;
                 end = end.again(&code)?;
             }
+            (self.trace)(format_args!("{:?} as it happened", said.event));
             end.state.apply(&said.happened)?;
         }
         if has_commands {
@@ -214,6 +212,9 @@ impl Case<'_> {
             if elsewhere < took / 4 {
                 break;
             }
+        }
+        if let Some(text) = self.way.too_slow(&steps) {
+            self.found.fail(Law::Crossing, "", text);
         }
         self.found.pause_ns = nanos(pause);
         self.found.steps_ns = steps;

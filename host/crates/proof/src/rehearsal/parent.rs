@@ -1,7 +1,7 @@
 //! The host's side of a rehearsal: starts the child, keeps it supplied, and ends it
 //! where it does not answer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -12,22 +12,26 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use host_model::ActorId;
 use host_model::limits::{
-    INSPECT_TIMEOUT, REHEARSAL_ACTOR_TIME_MAX, REHEARSAL_BYTES_MAX, REHEARSAL_IN_FLIGHT_BYTES_MAX,
-    REHEARSAL_IN_FLIGHT_MAX, REHEARSAL_MIB_TIME_MAX,
+    BUSY_DEADLINE, INSPECT_TIMEOUT, REHEARSAL_BEAT, REHEARSAL_BYTES_MAX,
+    REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSAL_IN_FLIGHT_MAX, REHEARSAL_MIB_TIME_MAX,
 };
 use tempfile::TempDir;
 use thiserror::Error;
 
 use super::frames::{self, Answer, Asked};
-use super::{Judged, Setup, Subject};
+use super::{Judged, Moved, Setup, Subject};
 
 /// How long nothing is looked at: what a cancellation waits at most.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long what a child has said last is waited for once it has ended: whoever has inherited
+/// its standard error may live on.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of what the child says last on standard error that are kept.
 const LAST_WORDS_BYTES: usize = 4 << 10;
@@ -101,7 +105,9 @@ pub struct Stage {
     socket: UnixStream,
     out: Vec<u8>,
     answers: Receiver<Answer>,
-    errors: Option<JoinHandle<String>>,
+    errors: Receiver<String>,
+    /// See [`Moved::deadline_ms`], by plugin.
+    deadlines: HashMap<String, Duration>,
     asked: VecDeque<Pending>,
     asked_bytes: usize,
     cancelled: Arc<AtomicBool>,
@@ -129,6 +135,11 @@ impl Rehearser {
             source,
         };
         let mut stage = self.spawn(cancelled).map_err(failed)?;
+        let deadline = |moved: &Moved| {
+            let deadline = Duration::from_millis(moved.deadline_ms);
+            (moved.plugin.clone(), deadline)
+        };
+        stage.deadlines = setup.plugins.iter().map(deadline).collect();
         frames::write(&mut stage.out, &Asked::Setup(setup)).map_err(failed)?;
         stage.clock = Watch::over(&stage.child, INSPECT_TIMEOUT * 2);
         let ended = |ended| match ended {
@@ -161,7 +172,11 @@ impl Rehearser {
             .stderr(Stdio::piped())
             .spawn()?;
         let stderr = child.stderr.take().expect("it was asked for");
-        let errors = thread::spawn(move || last_words(stderr));
+        let (last, errors) = sync_channel(1);
+        thread::spawn(move || {
+            // Nobody may want to hear it.
+            let _ = last.send(last_words(stderr));
+        });
         let (sender, answers) = sync_channel(REHEARSAL_IN_FLIGHT_MAX * 2);
         let mut from = io::BufReader::with_capacity(WRITE_BYTES, socket.try_clone()?);
         // It ends with the child, whose end of the socket closes.
@@ -179,7 +194,8 @@ impl Rehearser {
             socket,
             out: Vec::new(),
             answers,
-            errors: Some(errors),
+            errors,
+            deadlines: HashMap::new(),
             asked: VecDeque::new(),
             asked_bytes: 0,
             cancelled: Arc::clone(cancelled),
@@ -210,6 +226,7 @@ impl Stage {
     ///
     /// [`Ended`]
     pub fn ask(&mut self, subject: Subject, traced: bool) -> Result<(), Ended> {
+        self.unless_cancelled()?;
         if self.asked.is_empty() {
             self.clock = Watch::over(&self.child, self.clock.allowed);
         }
@@ -254,7 +271,11 @@ impl Stage {
                         judged,
                     });
                 }
-                Answer::Step(step) => self.step = Some(step),
+                Answer::Step(step) => {
+                    // It is getting on: the next step has its own time.
+                    self.step = Some(step);
+                    self.clock.restart();
+                }
                 answer => return Err(self.end(&format!("it answered {answer:?}"))),
             }
         }
@@ -268,10 +289,14 @@ impl Stage {
         stage.asked.drain(..).map(|it| it.subject).collect()
     }
 
-    /// What is on its way may all have to be gone through before the next answer.
+    /// One step of the first that is asked about, which what is on its way may have to be
+    /// gone through for; and the time in which nothing is told.
     fn allow(&mut self) {
         let mib = u32::try_from(self.asked_bytes >> 20).unwrap_or(u32::MAX);
-        self.clock.allowed = REHEARSAL_ACTOR_TIME_MAX + REHEARSAL_MIB_TIME_MAX * mib;
+        let first = self.asked.front().map(|it| it.subject.actor.plugin());
+        let deadline = first.and_then(|plugin| self.deadlines.get(plugin));
+        let deadline = deadline.copied().unwrap_or(BUSY_DEADLINE);
+        self.clock.allowed = deadline + REHEARSAL_BEAT + REHEARSAL_MIB_TIME_MAX * mib;
     }
 
     fn flush(&mut self) -> Result<(), Ended> {
@@ -293,6 +318,8 @@ impl Stage {
 
     fn next(&mut self) -> Result<Answer, Ended> {
         loop {
+            // First of all: answers may come for as long as there are actors.
+            self.unless_cancelled()?;
             match self.answers.recv_timeout(LOOK_EVERY) {
                 Ok(answer) => return Ok(answer),
                 Err(RecvTimeoutError::Timeout) => self.look()?,
@@ -301,10 +328,15 @@ impl Stage {
         }
     }
 
-    fn look(&mut self) -> Result<(), Ended> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(Ended::Cancelled);
+    fn unless_cancelled(&self) -> Result<(), Ended> {
+        match self.cancelled.load(Ordering::Relaxed) {
+            true => Err(Ended::Cancelled),
+            false => Ok(()),
         }
+    }
+
+    fn look(&mut self) -> Result<(), Ended> {
+        self.unless_cancelled()?;
         if self.clock.is_over() {
             let why = format!(
                 "it had not answered after {} s and was ended: an endless loop, or a wait",
@@ -317,8 +349,8 @@ impl Stage {
 
     /// Its socket has closed.
     fn ended(&mut self) -> Ended {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Ended::Cancelled;
+        if let Err(cancelled) = self.unless_cancelled() {
+            return cancelled;
         }
         // One that closed its socket and lives is ended here.
         let deadline = Instant::now() + LOOK_EVERY * 10;
@@ -351,8 +383,8 @@ impl Stage {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = self.socket.shutdown(Shutdown::Both);
-        let words = self.errors.take().map(JoinHandle::join);
-        words.and_then(Result::ok).unwrap_or_default()
+        let words = self.errors.recv_timeout(LAST_WORDS_TIMEOUT);
+        words.unwrap_or_default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use host_loader::{Call, Caller, State, Verdict};
+use host_loader::{Call, Caller, State, Verdict, convert};
 use host_model::effect::Rejection;
 
 use super::judge::{Case, Stopped, under};
@@ -161,13 +161,10 @@ impl Case<'_> {
 
     /// As the new version hears it.
     fn say_cast(&self, state: &mut State, said: &Said, seq: &mut u64) -> Result<Word, Stuck> {
-        let (from, to) = (&self.way.from, &self.way.to);
-        let cast = match from.version() < to.version() {
-            true => to.upcast(from.version(), &said.event, &said.payload)?,
-            false => from.downcast(to.version(), &said.event, &said.payload)?,
-        };
+        let cast = convert(self.way.shapes(), &said.event, &said.payload)?;
         let (event, payload) = match cast {
-            Ok(message) => message,
+            Ok(Some(message)) => message,
+            Ok(None) => return self.say(state, said, seq),
             Err(rejection) => return Ok(Word::Refused(rejection)),
         };
         let call = Call {

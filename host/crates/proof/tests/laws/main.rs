@@ -17,12 +17,13 @@ use host_proof::{Base, Code, Course, Event, Law, LawError, OtherProcess, Replaye
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "donations-v0-1-0",
     "donations-v0-2-0",
     "donations-v0-3-0",
     "faulty-v0-1-0",
     "faulty-v0-2-0",
+    "faulty-v0-3-0",
     "fickle-v0-1-0",
     "zakat-v0-1-0",
     "zakat-v0-2-0",

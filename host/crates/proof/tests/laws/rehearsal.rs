@@ -3,33 +3,51 @@
 
 use std::sync::atomic::AtomicBool;
 
+use std::time::{Duration, Instant};
+
+use host_loader::cross;
 use host_model::plan::StateChange;
 use host_proof::rehearsal::{
-    By, Ended, Judged, Law, Rehearser, Route, Said, Setup, Stage, Start, StartError, Step, Subject,
+    By, Ended, Judged, Law, Moved, Rehearser, Said, Setup, Stage, Start, StartError, Step, Subject,
 };
 use serde_json::json;
 
 use super::*;
 
-/// A pair's way up; its appup declares what differs on purpose.
-fn up(plugin: &str, declared: &[&str]) -> Route {
-    Route {
-        plugin: plugin.to_owned(),
-        from: "0.1.0".parse().unwrap(),
-        steps: vec![Step {
-            to: "0.2.0".parse().unwrap(),
-            change: StateChange::Up,
-            reversible: true,
-        }],
+/// How long one command or step may run in these tests.
+const DEADLINE_MS: u64 = 3_000;
+
+/// A step up; its appup declares what differs on purpose.
+fn step(from: &str, to: &str, declared: &[&str]) -> Step {
+    Step {
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        change: StateChange::Up,
+        reversible: true,
+        timeout_ms: 0,
         declared: declared.iter().map(|&it| it.to_owned()).collect(),
     }
 }
 
-fn down(plugin: &str, declared: &[&str]) -> Route {
-    let mut route = up(plugin, declared);
-    route.from = std::mem::replace(&mut route.steps[0].to, route.from);
-    route.steps[0].change = StateChange::Down;
-    route
+/// Where these steps lead.
+fn over(plugin: &str, steps: Vec<Step>) -> Moved {
+    Moved {
+        plugin: plugin.to_owned(),
+        to: steps.last().unwrap().to.clone(),
+        steps,
+        deadline_ms: DEADLINE_MS,
+    }
+}
+
+/// A pair's way up.
+fn up(plugin: &str, declared: &[&str]) -> Moved {
+    over(plugin, vec![step("0.1.0", "0.2.0", declared)])
+}
+
+fn down(plugin: &str, declared: &[&str]) -> Moved {
+    let mut step = step("0.2.0", "0.1.0", declared);
+    step.change = StateChange::Down;
+    over(plugin, vec![step])
 }
 
 const FAULTY: [&str; 2] = ["summary.notes", "summary.version"];
@@ -44,14 +62,14 @@ const ZAKAT: [&str; 6] = [
 const DONATIONS: [&str; 3] = ["summary.funds", "summary.donors", "summary.version"];
 
 impl Bench {
-    fn setup(&self, routes: Vec<Route>) -> Setup {
+    fn setup(&self, plugins: Vec<Moved>) -> Setup {
         let libraries = self.plugins.iter().map(|(plugin, path)| {
             let digest = plugin.digest().to_string();
             (path.clone(), digest)
         });
         Setup {
             libraries: libraries.collect(),
-            routes,
+            plugins,
             samples: 5,
         }
     }
@@ -133,6 +151,13 @@ fn faulty(bench: &Bench, trouble: &str) -> Lived {
     lived.send("add", &json!({"by": 3}));
     let plan = json!({"what": trouble, "ms": 150});
     lived.send("plan_trouble", &plan);
+    lived
+}
+
+/// One whose way up takes so long.
+fn slow(bench: &Bench, ms: u64) -> Lived {
+    let mut lived = Lived::new(bench.plugin(0), "up_slow");
+    lived.send("plan_trouble", &json!({"what": "up_slow", "ms": ms}));
     lived
 }
 
@@ -283,21 +308,112 @@ fn a_child_that_cannot_begin_says_why() {
     assert!(matches!(missing, StartError::Run { .. }), "{missing}");
 }
 
+const CHAIN: [&str; 3] = ["faulty-v0-1-0", "faulty-v0-2-0", "faulty-v0-3-0"];
+
+/// Over both versions above the first; what each of them says differently is declared.
+fn chain() -> Moved {
+    let second = ["summary.notes", "summary.tags", "summary.version"];
+    over(
+        "faulty",
+        vec![
+            step("0.1.0", "0.2.0", &FAULTY),
+            step("0.2.0", "0.3.0", &second),
+        ],
+    )
+}
+
 #[test]
-fn several_steps_are_one_way() {
-    let bench = Bench::with(&PAIR);
-    let mut there_and_back = up("faulty", &FAULTY);
-    there_and_back.steps.extend(down("faulty", &[]).steps);
-    let mut stage = bench.stage(&bench.setup(vec![there_and_back]));
-    let judged = ask(&mut stage, faulty(&bench, "none").subject());
+fn several_steps_are_one_way_for_states_and_for_messages() {
+    let bench = Bench::with(&CHAIN);
+    let mut stage = bench.stage(&bench.setup(vec![chain()]));
+    let mut lived = faulty(&bench, "none");
+    assert_eq!(named(&ask(&mut stage, lived.subject())), []);
+    // What the first version calls `add` only the last one calls otherwise.
+    lived.snapshot();
+    lived.send("add", &json!({"by": 4}));
+    let judged = ask(&mut stage, lived.subject());
     assert_eq!(named(&judged), []);
-    assert_eq!(judged.steps_ns.len(), 2);
+    assert_eq!((judged.steps_ns.len(), judged.commands), (2, 1));
     // What only the step in the middle loses.
     let loses = ask(&mut stage, faulty(&bench, "up_loses").subject());
     assert!(
         named(&loses).contains(&(Law::RoundTrip, "state.count")),
         "{loses:?}"
     );
+}
+
+#[test]
+fn what_lies_beside_a_state_leads_it_over_the_version_that_wrote_it() {
+    let bench = Bench::with(&CHAIN);
+    let mut moved = chain();
+    // Shorter, and no way for who has to take something up on it: 0.3.0 cannot even read
+    // what it leads from.
+    moved.steps.push(step("0.1.0", "0.3.0", &[]));
+    let mut stage = bench.stage(&bench.setup(vec![moved]));
+    let mut lived = Lived::new(bench.plugin(1), "with-a-note");
+    lived.send("note", &json!({"text": "it was here"}));
+    let (first, above) = (bench.plugin(0), lived.actor.state);
+    let mut carries = Vec::new();
+    let down = cross(&above, None, &mut carries, first, StateChange::Down).unwrap();
+    let start = Start {
+        seq: 1,
+        time_ms: NOON_MS,
+        version: first.version().clone(),
+        state: down.state.export().unwrap(),
+        carries,
+    };
+    let subject = |carries| Subject {
+        actor: "faulty:with-a-note".parse().unwrap(),
+        start: Some(Start {
+            carries,
+            ..start.clone()
+        }),
+        commands: Vec::new(),
+    };
+    let judged = ask(&mut stage, subject(start.carries.clone()));
+    assert_eq!((named(&judged), judged.steps_ns.len()), (vec![], 2));
+    let without = ask(&mut stage, subject(Vec::new()));
+    assert_eq!(named(&without), [(Law::Crossing, "")], "{without:?}");
+}
+
+#[test]
+fn a_step_that_takes_longer_than_its_appup_allows_is_named() {
+    let bench = Bench::with(&PAIR);
+    let mut moved = up("faulty", &FAULTY);
+    moved.steps[0].timeout_ms = 100;
+    let mut stage = bench.stage(&bench.setup(vec![moved]));
+    let judged = ask(&mut stage, slow(&bench, 150).subject());
+    assert_eq!(named(&judged), [(Law::Crossing, "")], "{judged:?}");
+    let text = &judged.problems[0].text;
+    assert!(
+        text.contains("the migration to 0.2.0 took 15") && text.contains("100 ms (timeout_ms)"),
+        "{text}"
+    );
+    assert_eq!(named(&ask(&mut stage, slow(&bench, 10).subject())), []);
+}
+
+#[test]
+fn each_step_of_an_actor_has_its_own_time() {
+    let bench = Bench::with(&PAIR);
+    let mut moved = up("faulty", &FAULTY);
+    moved.deadline_ms = 1_000;
+    let mut stage = bench.stage(&bench.setup(vec![moved]));
+    let began = Instant::now();
+    // Several times, each within its time, and all of them longer than one may take.
+    for _ in 0..2 {
+        stage.ask(slow(&bench, 700).subject(), false).unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(named(&stage.answer().unwrap().judged), []);
+    }
+    assert!(began.elapsed() > Duration::from_secs(4), "it was not slow");
+    stage
+        .ask(faulty(&bench, "up_loops").subject(), false)
+        .unwrap();
+    let Err(Ended::Over { why, .. }) = stage.answer() else {
+        panic!("an endless loop has ended");
+    };
+    assert!(why.contains("after 2 s"), "{why}");
 }
 
 #[test]
@@ -314,10 +430,27 @@ fn a_rehearsal_that_is_cancelled_ends_at_once() {
 }
 
 #[test]
+fn a_rehearsal_is_cancelled_while_it_gets_on() {
+    let bench = Bench::with(&PAIR);
+    let setup = bench.setup(vec![up("faulty", &FAULTY)]);
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let mut stage = bench.rehearser().start(&setup, &cancelled).unwrap();
+    let subject = faulty(&bench, "none").subject();
+    for _ in 0..2 {
+        stage.ask(subject.clone(), false).unwrap();
+    }
+    // Both are answered by now, or soon.
+    stage.answer().unwrap();
+    cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(stage.answer().unwrap_err(), Ended::Cancelled);
+    assert_eq!(stage.ask(subject, false).unwrap_err(), Ended::Cancelled);
+}
+
+#[test]
 fn without_a_way_back_only_the_way_there_is_asked_for() {
     let bench = Bench::with(&PAIR);
     let mut setup = bench.setup(vec![up("faulty", &FAULTY)]);
-    setup.routes[0].steps[0].reversible = false;
+    setup.plugins[0].steps[0].reversible = false;
     let mut stage = bench.stage(&setup);
     let judged = ask(&mut stage, faulty(&bench, "down_fails").subject());
     assert_eq!(named(&judged), []);
@@ -388,8 +521,8 @@ fn the_platform_keeps_every_law_for_random_states() {
         "zakat-v0-2-0",
     ];
     let bench = Bench::with(&packages);
-    let routes = vec![up("donations", &DONATIONS), up("zakat", &ZAKAT)];
-    let mut stage = bench.stage(&bench.setup(routes));
+    let plugins = vec![up("donations", &DONATIONS), up("zakat", &ZAKAT)];
+    let mut stage = bench.stage(&bench.setup(plugins));
     let zakat = Bench::with(&packages[2..]);
     for seed in 0..300 {
         for lived in [campaign(&bench, seed), payer(&zakat, 0, seed)] {

@@ -130,6 +130,18 @@ fn a_reason_that_was_rare_and_is_frequent_is_a_breach() {
         ),
         "{why}"
     );
+    // Behind another that is frequent, and was so before.
+    let two = |counts: Counts, count| {
+        let mut counts = counts;
+        let rejections = &mut event(&mut counts, "donate").rejections;
+        rejections.insert("duplicate".to_owned(), count);
+        counts
+    };
+    let why = breached(verdict(
+        two(with(400, "unknown_event", 60), 200),
+        two(with(1_000, "unknown_event", 1), 500),
+    ));
+    assert!(why.contains("as unknown_event (15 %)"), "{why}");
     let frequent = verdict(with(400, "not_open", 60), with(1_000, "not_open", 50));
     assert_eq!(frequent, Verdict::Passed, "it was not rare");
     let rare = verdict(with(400, "not_open", 30), with(1_000, "not_open", 0));
@@ -196,7 +208,15 @@ fn an_ill_plugin_is_a_breach_when_it_says_so_again() {
     let Verdict::TooFew(few) = judge(std::slice::from_ref(&ill)) else {
         panic!("it passed");
     };
-    assert!(few.text.contains("it has a cold"), "{few:?}");
+    assert!(few.is_ill && few.text.contains("it has a cold"), "{few:?}");
+    // Also where nobody asks it for anything, and others are asked.
+    let busy = trial(counts("add", 500, 0), None);
+    ill.new = Counts::default();
+    let found = judge(&[busy, ill.clone()]);
+    assert!(
+        matches!(&found, Verdict::TooFew(few) if few.is_ill),
+        "{found:?}"
+    );
     ill.health.ill_looks = ILL_LOOKS_MAX;
     assert!(breached(judge(&[ill])).contains("not well: it has a cold"));
 }

@@ -251,6 +251,10 @@ down = [{ run = "empty" }, { remove = "plugin" }]
 "#;
     let known = appups(&[("a", "0.1.0", comes), ("c", "0.1.0", comes)]);
     golden_plan("add_remove", &plan(&old, &new, &known, false).unwrap());
+    // What is new is watched for as long as its appup says.
+    let watched = format!("{comes}\n[probation]\nwindow_s = 7\n");
+    let known = appups(&[("c", "0.1.0", &watched)]);
+    assert_eq!(plan(&old, &new, &known, false).unwrap().probation_s, 7);
     let plan = plan(&old, &new, &Appups::new(), false).unwrap();
     let kinds: Vec<&str> = plan
         .plugins

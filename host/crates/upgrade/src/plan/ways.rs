@@ -175,17 +175,6 @@ pub(super) fn way<'a>(
     }
 }
 
-/// As [`way`], as the plan shows it; none where no way leads there.
-pub(crate) fn hops(
-    plugin: &str,
-    from: &Version,
-    to: &Version,
-    appups: &Appups,
-) -> Option<Vec<Hop>> {
-    let steps = way(plugin, from, to, appups).ok()?;
-    Some(steps.iter().map(Step::hop).collect())
-}
-
 fn known(steps: &[Step<'_>]) -> String {
     let shown: BTreeSet<String> = steps
         .iter()

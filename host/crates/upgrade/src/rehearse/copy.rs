@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_actors::{Actors, Ticket};
-use host_journal::{Journal, ReadError, Record, Snapshot, Stored};
+use host_journal::{Journal, Record, Snapshot, Stored};
 use host_model::ActorId;
 use host_model::control::Extent;
 use host_model::limits::{REHEARSAL_CHUNK_ACTORS, REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSED_ACTORS};
 use host_proof::rehearsal::{By, Said, Start, Subject};
 
+use super::drive::Stop;
 use super::setup::Moved;
 
 /// Actors that are listed at once.
@@ -35,7 +37,8 @@ impl Choice {
         journal: &Journal<Ticket>,
         moved: &BTreeMap<String, Moved>,
         extent: Extent,
-    ) -> Result<Self, ReadError> {
+        cancelled: &AtomicBool,
+    ) -> Result<Self, Stop> {
         let wanted = extent.sample.unwrap_or(REHEARSED_ACTORS);
         let mut choice = Self {
             hasher: RandomState::new(),
@@ -47,9 +50,9 @@ impl Choice {
             return Ok(choice);
         }
         let mut known = 0;
-        each(journal, moved, &choice.hasher, |_| {
+        each(journal, moved, &choice.hasher, cancelled, |_| {
             known += 1;
-            Ok::<_, ReadError>(())
+            Ok(())
         })?;
         choice.known = known;
         choice.wanted = known.min(wanted);
@@ -71,15 +74,16 @@ impl Choice {
 }
 
 /// Hands on everyone that is chosen, with what the store has, until `take` fails.
-pub(super) fn copy<E: From<ReadError>>(
+pub(super) fn copy(
     actors: &Actors,
     moved: &BTreeMap<String, Moved>,
     choice: &Choice,
-    mut take: impl FnMut(Stored, ActorId) -> Result<(), E>,
-) -> Result<(), E> {
+    cancelled: &AtomicBool,
+    mut take: impl FnMut(Stored, ActorId) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let journal = actors.journal();
     let mut chunk = Vec::new();
-    each(journal, moved, &choice.hasher, |actor| {
+    each(journal, moved, &choice.hasher, cancelled, |actor| {
         if choice.takes(&actor) {
             chunk.push(actor);
         }
@@ -91,11 +95,11 @@ pub(super) fn copy<E: From<ReadError>>(
     read(journal, chunk, &mut take)
 }
 
-fn read<E: From<ReadError>>(
+fn read(
     journal: &Journal<Ticket>,
     chunk: Vec<ActorId>,
-    take: &mut impl FnMut(Stored, ActorId) -> Result<(), E>,
-) -> Result<(), E> {
+    take: &mut impl FnMut(Stored, ActorId) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let chunk = journal.in_line(chunk);
     let mut rest = &chunk[..];
     while !rest.is_empty() {
@@ -114,16 +118,20 @@ fn read<E: From<ReadError>>(
 
 /// Each actor of the plugins that move, once. It may be listed twice: with its records,
 /// and with its snapshot.
-fn each<E: From<ReadError>>(
+fn each(
     journal: &Journal<Ticket>,
     moved: &BTreeMap<String, Moved>,
     hasher: &RandomState,
-    mut take: impl FnMut(ActorId) -> Result<(), E>,
-) -> Result<(), E> {
+    cancelled: &AtomicBool,
+    mut take: impl FnMut(ActorId) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     for plugin in moved.keys() {
         let mut seen = HashSet::new();
         let mut pass = journal.pass(plugin);
         loop {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(Stop::Cancelled);
+            }
             let page = pass.next_page(PAGE_ACTORS)?;
             if page.is_empty() {
                 break;

@@ -21,7 +21,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// Why it goes no further.
 #[derive(Debug, Error)]
-enum Stop {
+pub(super) enum Stop {
     #[error("the actors could not be read")]
     Read(#[from] ReadError),
     #[error("it cannot be rehearsed; `--no-rehearsal` goes without")]
@@ -40,9 +40,16 @@ impl Rehearsal {
     ///
     /// In a sentence, why nothing is known.
     pub(super) fn rehearse(&self) -> Result<RehearsalReport, String> {
-        let (moved, setup) = setup(&self.plan, self.assembler.releases())?;
+        let (moved, setup) = setup(self)?;
         let journal = self.actors.journal();
-        let choice = Choice::of(journal, &moved, self.extent).map_err(|e| chain(&e))?;
+        let choice = match Choice::of(journal, &moved, self.extent, &self.cancelled) {
+            Ok(choice) => choice,
+            Err(Stop::Cancelled) => {
+                let none = Tally::new(&self.plan, &moved, journal.known(), false);
+                return Ok(none.cancelled());
+            }
+            Err(error) => return Err(chain(&error)),
+        };
         let mut tally = Tally::new(&self.plan, &moved, choice.known, choice.is_sample());
         let wanted = choice.wanted;
         let mut drive = Drive {
@@ -58,13 +65,19 @@ impl Rehearsal {
         (self.tell)(0, wanted);
         let ended = match moved.is_empty() {
             true => Ok(()),
-            false => copy(&self.actors, &moved, &choice, |stored, actor| {
-                match stored.quarantined {
-                    Some(_) => drive.tally.left_out(),
-                    None => drive.ask(subject(actor, stored))?,
-                }
-                Ok(())
-            })
+            false => copy(
+                &self.actors,
+                &moved,
+                &choice,
+                &self.cancelled,
+                |stored, actor| {
+                    match stored.quarantined {
+                        Some(_) => drive.tally.left_out(),
+                        None => drive.ask(subject(actor, stored))?,
+                    }
+                    Ok(())
+                },
+            )
             .and_then(|()| drive.end()),
         };
         match ended {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use host_model::Version;
 use host_model::limits::REHEARSAL_SAMPLES;
-use host_model::plan::{Change, Hop, Plan};
-use host_proof::rehearsal::{Route, Setup, Step};
+use host_model::plan::{Change, Hop};
+use host_proof::rehearsal::{self, Setup, Step};
 
-use crate::plan::{self, Appups};
-use crate::releases::{Releases, Unpacked};
+use super::Rehearsal;
+use crate::plan::{Appups, steps_between};
+use crate::releases::Unpacked;
+use crate::stuck::deadline;
 
 /// A plugin that changes its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,57 +23,53 @@ pub(super) struct Moved {
     pub(super) steps: Vec<Version>,
 }
 
-/// The plugins that move, and what a child needs to rehearse it. Of each plugin the ways
-/// from all versions that are installed: an actor may have stayed in one of them.
+/// The plugins that move, and what a child needs to rehearse it. Of each plugin all steps
+/// that lead to its new version, between versions that are installed: an actor may have
+/// stayed in another one than most, and what lies beside its state leads it another way.
 ///
 /// # Errors
 ///
-/// In a sentence, that a library on a way is not installed.
-pub(super) fn setup(
-    plan: &Plan,
-    releases: &Releases,
-) -> Result<(BTreeMap<String, Moved>, Setup), String> {
-    let appups = releases.appups();
-    let installed = releases.readable();
+/// In a sentence, that a library on the plan's way is not installed.
+pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, Setup), String> {
+    let plan = &rehearsal.plan;
+    let appups = rehearsal.assembler.releases().appups();
+    let installed = rehearsal.assembler.usable();
     let mut moved = BTreeMap::new();
-    let mut routes = Vec::new();
+    let mut plugins = Vec::new();
+    let mut needed: BTreeSet<(&str, Version)> = BTreeSet::new();
     for plugin in &plan.plugins {
         let Change::Move { from, to, hops } = &plugin.change else {
             continue;
         };
-        let name = &plugin.plugin;
-        let (_, budget_ms) = said(name, hops, &appups);
+        let name = plugin.plugin.as_str();
         moved.insert(
-            name.clone(),
+            name.to_owned(),
             Moved {
                 from: from.clone(),
                 to: to.clone(),
-                budget_ms,
+                budget_ms: hops.iter().map(|hop| said(name, hop, &appups).1).sum(),
                 steps: hops.iter().map(|hop| hop.to.clone()).collect(),
             },
         );
-        routes.push(route(name, from, hops, &appups));
-        for other in versions(name, &installed) {
-            if other != *from
-                && other != *to
-                && let Some(hops) = plan::hops_between(name, &other, to, &appups)
-            {
-                routes.push(route(name, &other, &hops, &appups));
-            }
+        let mut steps = steps_to(name, to, &installed, &appups);
+        if !rehearsal.timed {
+            steps.iter_mut().for_each(|step| step.timeout_ms = 0);
         }
+        let ends = steps.iter().flat_map(|step| [&step.from, &step.to]);
+        let ends = ends.chain(hops.iter().flat_map(|hop| [&hop.from, &hop.to]));
+        needed.extend(ends.map(|version| (name, version.clone())));
+        let deadline = deadline(plan, name, rehearsal.deadline);
+        plugins.push(rehearsal::Moved {
+            plugin: name.to_owned(),
+            to: to.clone(),
+            steps,
+            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+        });
     }
-    let needed: BTreeSet<(&str, &Version)> = routes
-        .iter()
-        .flat_map(|route| {
-            let steps = route.steps.iter().map(|step| &step.to);
-            let versions = [&route.from].into_iter().chain(steps);
-            versions.map(|version| (route.plugin.as_str(), version))
-        })
-        .collect();
-    let library = |(name, version): (&str, &Version)| {
+    let library = |(name, version): (&str, Version)| {
         let found = installed.iter().find_map(|release| {
             let plugin = release.manifest.plugin(name)?;
-            (plugin.version == *version).then(|| {
+            (plugin.version == version).then(|| {
                 let path = release.dir.join(&plugin.file);
                 (path, plugin.sha256.clone())
             })
@@ -80,42 +78,51 @@ pub(super) fn setup(
             format!("{name} {version} is needed for the rehearsal, and no installed release has it")
         })
     };
-    let libraries = needed.into_iter().map(library).collect::<Result<_, _>>()?;
     let setup = Setup {
-        libraries,
-        routes,
+        libraries: needed.into_iter().map(library).collect::<Result<_, _>>()?,
+        plugins,
         samples: REHEARSAL_SAMPLES,
     };
     Ok((moved, setup))
 }
 
-fn route(plugin: &str, from: &Version, hops: &[Hop], appups: &Appups) -> Route {
-    let step = |hop: &Hop| Step {
-        to: hop.to.clone(),
-        change: hop.state,
-        reversible: hop.reversible,
-    };
-    Route {
-        plugin: plugin.to_owned(),
-        from: from.clone(),
-        steps: hops.iter().map(step).collect(),
-        declared: said(plugin, hops, appups).0,
-    }
-}
-
-/// What the appups on a way declare, and allow in all.
-fn said(plugin: &str, hops: &[Hop], appups: &Appups) -> (Vec<String>, u64) {
-    let mut declared = BTreeSet::new();
-    let mut budget_ms = 0;
-    for hop in hops {
-        let (newer, older) = ((&hop.from).max(&hop.to), (&hop.from).min(&hop.to));
-        let appup = appups.get(&(plugin.to_owned(), newer.clone()));
-        if let Some(path) = appup.and_then(|appup| appup.path(older)) {
-            declared.extend(path.declared.iter().cloned());
-            budget_ms += path.pause_budget_ms;
+/// The steps between installed versions of a plugin from which a way leads on to `to`.
+fn steps_to(plugin: &str, to: &Version, installed: &[Unpacked], appups: &Appups) -> Vec<Step> {
+    let versions = versions(plugin, installed);
+    let all = steps_between(plugin, &versions, appups);
+    let mut hops: Vec<Hop> = all.iter().map(|step| step.hop()).collect();
+    hops.retain(|hop| versions.contains(&hop.from) && versions.contains(&hop.to));
+    let mut leads = BTreeSet::from([to]);
+    loop {
+        let before = leads.len();
+        let on = hops.iter().filter(|hop| leads.contains(&hop.to));
+        let on: Vec<&Version> = on.map(|hop| &hop.from).collect();
+        leads.extend(on);
+        if leads.len() == before {
+            break;
         }
     }
-    (declared.into_iter().collect(), budget_ms)
+    let steps = hops.iter().filter(|hop| leads.contains(&hop.to));
+    steps
+        .map(|hop| Step {
+            from: hop.from.clone(),
+            to: hop.to.clone(),
+            change: hop.state,
+            reversible: hop.reversible,
+            timeout_ms: hop.timeout_ms,
+            declared: said(plugin, hop, appups).0,
+        })
+        .collect()
+}
+
+/// What the appup of a step declares, and how many milliseconds it allows.
+fn said(plugin: &str, hop: &Hop, appups: &Appups) -> (Vec<String>, u64) {
+    let (newer, older) = ((&hop.from).max(&hop.to), (&hop.from).min(&hop.to));
+    let appup = appups.get(&(plugin.to_owned(), newer.clone()));
+    let path = appup.and_then(|appup| appup.path(older));
+    path.map_or_else(Default::default, |path| {
+        (path.declared.clone(), path.pause_budget_ms)
+    })
 }
 
 fn versions(plugin: &str, installed: &[Unpacked]) -> BTreeSet<Version> {

@@ -78,7 +78,7 @@ impl TrustedKeys {
 
     /// What is wrong with the signature of the manifest in the folder `dir`, where one
     /// is asked for.
-    pub(super) fn problem(&self, dir: &Path) -> Option<String> {
+    pub(crate) fn problem(&self, dir: &Path) -> Option<String> {
         if self.is_empty() {
             return None;
         }
