@@ -55,7 +55,7 @@ pub(crate) fn manifest(file: &Path) -> Result<PluginManifest, Failure> {
     let images = tempfile::tempdir().map_err(|e| failed(e.into()))?;
     let inspector = inspector().map_err(|e| failed(e.into()))?;
     let loader = Loader::new(images.path(), inspector).map_err(|e| failed(e.into()))?;
-    loader.inspect(file).map_err(|e| failed(e.into()))
+    loader.inspect(file, None).map_err(|e| failed(e.into()))
 }
 
 /// `host replay`: the child of a proof, which says on standard input what to replay.

@@ -44,7 +44,7 @@ fn say(
     pushes: &[(&str, String)],
     check: impl Fn(u32, u32, Result<Value, String>) + Sync,
 ) {
-    let answered = everywhere(port, campaigns(), pushes, |answers| {
+    let answered = everywhere(port, 0..campaigns(), pushes, |answers| {
         let mut pushed = 0_usize;
         for Answer { visit, to, result } in answers {
             let Asked::Push(index) = to else {

@@ -165,18 +165,22 @@ impl Loader {
     }
 
     /// What `host inspect` finds in the library at `path`, which must have the digest
-    /// `expected`, without opening it here, but for a loader
+    /// `expected` where one is known, without opening it here, but for a loader
     /// [`in_a_child`](Self::in_a_child).
     ///
     /// # Errors
     ///
     /// As [`Loader::load`], but for what only opening can find.
-    pub fn inspect(&self, path: &Path, expected: Digest) -> Result<PluginManifest, LoadError> {
+    pub fn inspect(
+        &self,
+        path: &Path,
+        expected: Option<Digest>,
+    ) -> Result<PluginManifest, LoadError> {
         let Some(inspector) = &self.inspector else {
-            return Ok(self.load(path, Some(expected))?.manifest().clone());
+            return Ok(self.load(path, expected)?.manifest().clone());
         };
-        let library = read(path, Some(expected))?.0;
-        let image = stage::copy(&self.images, path, &library, expected)?;
+        let (library, digest) = read(path, expected)?;
+        let image = stage::copy(&self.images, path, &library, digest)?;
         let manifest = inspector.inspect(&image, path);
         stage::remove(&image);
         Ok(manifest?)

@@ -231,7 +231,7 @@ impl Assembler {
         let path = release.dir.join(&plugin.file);
         let digest: Result<Digest, _> = plugin.sha256.parse();
         let digest = digest.map_err(|e| format!("{}: {e}", path.display()))?;
-        let manifest = self.loader().inspect(&path, digest);
+        let manifest = self.loader().inspect(&path, Some(digest));
         let manifest = manifest.map_err(|e| chain(&e))?;
         if manifest.name != plugin.name || manifest.version != plugin.version {
             return Err(format!(

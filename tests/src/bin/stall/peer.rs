@@ -1,7 +1,6 @@
 //! The peer: Erlang/OTP with the same settings, and what it prints.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use host_loader::{InspectError, Inspector, LoadError, Loader};
+use host_loader::{Digest, InspectError, Inspector, LoadError, Loader};
 use host_model::limits::INSPECT_TIMEOUT;
 
 use crate::{Bench, built};
@@ -61,7 +61,7 @@ fn a_library_that_is_only_inspected() {
     let bench = Bench::new();
     let library = built::library("donations-v0-2-0");
     let digest = Digest::of(&std::fs::read(&library).unwrap());
-    let manifest = bench.loader.inspect(&library, digest).unwrap();
+    let manifest = bench.loader.inspect(&library, Some(digest)).unwrap();
     assert_eq!(manifest.name, "donations");
     assert_eq!(manifest.version.to_string(), "0.2.0");
     assert!(manifest.has_command("donate") && manifest.has_query("summary"));
@@ -87,7 +87,7 @@ fn another_library_than_the_expected_one_is_not_even_inspected() {
     let loader = Loader::new(&bench.folder.path().join("others"), inspector).unwrap();
     let library = built::library("donations-v0-2-0");
     let error = loader
-        .inspect(&library, Digest::of(b"another"))
+        .inspect(&library, Some(Digest::of(b"another")))
         .unwrap_err();
     assert!(matches!(error, LoadError::Digest { .. }), "{error:?}");
     assert!(!ran.exists(), "a child has opened it");
