@@ -218,7 +218,7 @@ impl Run {
         reason.blames_release && !self.upgrade.rollback
     }
 
-    fn book(&self) -> Book {
+    pub(crate) fn book(&self) -> Book {
         Book::new().upgrade(&self.upgrade).flying(&self.flight)
     }
 
