@@ -222,6 +222,37 @@ fn a_hook_that_ends_the_process_costs_a_restart_in_the_old_release() {
     home.stop().unwrap();
 }
 
+/// It would end each process that goes on with the way back, and nobody could say it to
+/// stop.
+#[test]
+fn a_hook_of_the_way_back_that_ends_the_process_is_left_out_in_the_end() {
+    let home = home(
+        r#"{ update = "state" }"#,
+        r#"{ run = "abort" }, { update = "state" }"#,
+    );
+    let status = home.start().unwrap();
+    add(status.port, "k");
+    home.detach("0.2.0").unwrap();
+    add(status.port, "k");
+    // The host ends under it.
+    drop(home.host(&["rollback", "--json"]).unwrap());
+    home.rebooted(status.pid).unwrap();
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    let history: Value = home.answer(&["history", "--json"]).unwrap();
+    assert_eq!(history[0]["outcome"], "rolled_back", "{history}");
+    let reason = history[0]["reason"].as_str().unwrap();
+    let left_out =
+        "the hook `abort` of faulty 0.2.0 was left out, for the host ended in it 2 times";
+    assert!(reason.contains(left_out), "{reason}");
+    let found = summary(status.port, "k");
+    assert_eq!(
+        (&found["count"], &found["version"]),
+        (&json!(2), &json!("0.1.0"))
+    );
+    home.stop().unwrap();
+}
+
 #[test]
 fn a_busy_actor_ends_a_suspension_that_waits_for_too_little_and_queues_none_for_long() {
     let suspend = |ms: u64| format!(r#"{{ update = "state", suspend = true, timeout_ms = {ms} }}"#);

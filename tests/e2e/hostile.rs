@@ -41,6 +41,42 @@ pub(crate) fn summary(port: u16, key: &str) -> Value {
     faulty::summary(port, key).unwrap()
 }
 
+/// The one is still on its way there when the other makes everyone turn back, and fails
+/// only then: it has never left.
+#[test]
+fn a_migration_that_fails_when_the_others_go_back_already_sets_nobody_aside() {
+    const IN_TIME: &str = r#"
+plugin = "faulty"
+version = "0.2.0"
+
+[[path]]
+from = "~0.1"
+up = [{ update = "state", timeout_ms = 200 }]
+down = [{ update = "state" }]
+"#;
+    let home = home();
+    let new = ["plugins/hostile/faulty/0.2.0"];
+    release::assemble(&home, "0.2.0", &new, &[("faulty-0.2.0.toml", IN_TIME)]).unwrap();
+    let port = home.start().unwrap().port;
+    // In the order in which they are asked to come over.
+    for (key, what, ms) in [("a", "up_slow", 3_000), ("b", "up_panics", 0)] {
+        add(port, key, 7);
+        faulty::mark(port, key, what, ms).unwrap();
+    }
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "0s"];
+    home.host(&line).unwrap().ends_with(4).unwrap();
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.actors.quarantined, 0, "nobody had to go back");
+    for key in ["a", "b"] {
+        let found = summary(port, key);
+        assert_eq!(
+            (&found["count"], &found["version"]),
+            (&json!(7), &json!("0.1.0"))
+        );
+    }
+    home.stop().unwrap();
+}
+
 #[test]
 fn after_the_commit_who_cannot_go_down_goes_back_by_its_commands_or_is_set_aside_alone() {
     let home = home();

@@ -39,6 +39,8 @@ pub struct How {
     pub ends: Ends,
     /// Whether an actor is set aside.
     pub sets_aside: bool,
+    /// Whether messages come to nothing, and are dead letters.
+    pub leaves_letters: bool,
     /// Whether the host's process ends of it: the keeper boots another.
     pub is_fatal: bool,
     /// Whether those hear of it who give to campaigns.
@@ -134,6 +136,7 @@ impl How {
             course: Course::Upgrade,
             ends,
             sets_aside: false,
+            leaves_letters: false,
             is_fatal: false,
             is_heard: false,
             is_slow: false,
@@ -250,6 +253,13 @@ impl How {
     #[must_use]
     pub fn sets_aside(mut self) -> Self {
         self.sets_aside = true;
+        self
+    }
+
+    /// Messages come to nothing: each is a dead letter, and its caller was told.
+    #[must_use]
+    pub fn leaves_letters(mut self) -> Self {
+        self.leaves_letters = true;
         self
     }
 

@@ -389,6 +389,14 @@ fn mend(home: &mut Home, how: &How, clients: &Clients) -> Result<()> {
     if how.appup != [PLAIN; 2] || how.damaged.is_some() || how.library.is_some() {
         lay_new(home, [PLAIN; 2])?;
     }
+    let letters: Vec<Value> = home.answer(&["dead-letters", "list", "--json"])?;
+    ensure!(
+        how.leaves_letters || letters.is_empty(),
+        "there are dead letters: {letters:?}"
+    );
+    for letter in letters {
+        home.done(&["dead-letters", "drop", &letter["id"].to_string()])?;
+    }
     if how.abort_after.is_some() {
         home.set("HOST_ABORT_AFTER", None);
         home.stop()?;

@@ -220,7 +220,9 @@ fn canary(fault: Fault) -> Result<Vec<How>, &'static str> {
         ],
         Fault::Panic => vec![
             all_marked("up_panics", 0, RolledBack),
-            all_marked("add_panics", 0, RolledBack).watched("60s"),
+            all_marked("add_panics", 0, RolledBack)
+                .watched("60s")
+                .leaves_letters(),
         ],
         Fault::Kill => {
             let how = How::new("killed while a share is watched", RolledBack);
@@ -248,6 +250,7 @@ fn gate(fault: Fault) -> Result<Vec<How>, &'static str> {
         Fault::Panic => vec![
             inside("panics", Committed)
                 .busy("panic_late", 2_500)
+                .leaves_letters()
                 .up(PATIENT),
         ],
         Fault::Kill => {
@@ -323,7 +326,7 @@ fn probation(fault: Fault) -> Result<Vec<How>, &'static str> {
     let watched = |what, ms| all_marked(what, ms, RolledBack).watched("120s");
     let more = match fault {
         Fault::Error => vec![watched("add_refused", 0)],
-        Fault::Panic => vec![watched("add_panics", 0)],
+        Fault::Panic => vec![watched("add_panics", 0).leaves_letters()],
         Fault::Kill => {
             let how = How::new("killed while it is watched", RolledBack);
             vec![how.watched("300s").kill_in("probation")]

@@ -162,6 +162,11 @@ pub const BUSY_DEADLINE: Duration = Duration::from_secs(30);
 /// upgrade under way any more.
 pub const BUSY_DEADLINE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
+/// How often a hook of a way back is begun that the host ends in: once more than by
+/// chance. Fewer than the crashes after which a keeper gives up, so the way back comes to
+/// its end.
+pub const HOOK_BACK_TRIES_MAX: u32 = 2;
+
 /// How long a host that restarts out of code which does not return waits for what else
 /// is under way: that has milliseconds to do, or is stuck as well.
 pub const CONTAIN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use host_model::Version;
 use host_model::error::chain;
+use host_model::limits::HOOK_BACK_TRIES_MAX;
 use host_model::plan::{Action, Plan, Step};
 
 use crate::run::Run;
-use crate::state::{Event, Reason, State};
+use crate::state::{BegunHook, Event, Reason, State};
 use crate::steps::BY_HAND;
 use crate::wishes::Asked;
 
@@ -92,12 +93,58 @@ impl Run {
     }
 
     /// Runs hooks of the way back, of which none may hold it up: those that fail are
-    /// said with the reason why it goes back.
+    /// said with the reason why it goes back. One that the host ended in is not run for ever:
+    /// no process would come further.
     pub(crate) async fn run_hooks_back(&mut self, steps: &[Step]) {
-        let troubles = self.run_hooks(steps, |_| true).await;
+        let mut troubles = Vec::new();
+        for step in steps {
+            let Action::Run {
+                plugin,
+                version,
+                hook,
+            } = &step.action
+            else {
+                continue;
+            };
+            let is_it =
+                |it: &BegunHook| (&it.plugin, &it.version, &it.hook) == (plugin, version, hook);
+            if !self.begin_hook_back(is_it, plugin, version, hook).await {
+                troubles.push(format!(
+                    "the hook `{hook}` of {plugin} {version} was left out, for the host ended in it {HOOK_BACK_TRIES_MAX} times"
+                ));
+                continue;
+            }
+            troubles.extend(self.run_hooks(std::slice::from_ref(step), |_| true).await);
+            self.upgrade.begun.retain(|it| !is_it(it));
+            // A host that ends now goes on at its next start, and runs it once more.
+            let _ = self.write(self.book()).await;
+        }
         if let State::RollingBack { reason } = &mut self.upgrade.state {
             add(reason, &troubles);
         }
+    }
+
+    /// Writes down that a hook is begun, before it is. False: that has been so often enough.
+    async fn begin_hook_back(
+        &mut self,
+        is_it: impl Fn(&BegunHook) -> bool,
+        plugin: &str,
+        version: &Version,
+        hook: &str,
+    ) -> bool {
+        match self.upgrade.begun.iter_mut().find(|it| is_it(it)) {
+            Some(begun) if begun.times >= HOOK_BACK_TRIES_MAX => return false,
+            Some(begun) => begun.times += 1,
+            None => self.upgrade.begun.push(BegunHook {
+                plugin: plugin.to_owned(),
+                version: version.clone(),
+                hook: hook.to_owned(),
+                times: 1,
+            }),
+        }
+        // Unwritten, the journal has closed: the host ends, and this is of no account.
+        let _ = self.write(self.book()).await;
+        true
     }
 
     /// The other way of what ran before a switch that did not come.

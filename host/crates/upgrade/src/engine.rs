@@ -361,6 +361,7 @@ impl Upgrader {
             state: crate::State::Planned,
             rollback: wish.rollback,
             given_up: Vec::new(),
+            begun: Vec::new(),
         };
         let (run, running) = self.new_run(upgrade, wish);
         let progress = running.listen();

@@ -54,5 +54,5 @@ pub use recover::{Recovery, recover};
 pub use refused::RefusedUpgrade;
 pub use releases::{Releases, ReleasesError, Unpacked};
 pub use retention::{PINS, Removed, Retention, RetentionError};
-pub use state::{Event, IllegalEvent, Reason, State, Upgrade};
+pub use state::{BegunHook, Event, IllegalEvent, Reason, State, Upgrade};
 pub use verify::{KeysError, Machine, TrustedKeys, Verified, VerifyError};

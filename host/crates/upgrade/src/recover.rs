@@ -60,6 +60,7 @@ mod tests {
                 state,
                 rollback: false,
                 given_up: Vec::new(),
+                begun: Vec::new(),
             }),
             ..Booked::default()
         }

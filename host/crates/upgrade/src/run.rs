@@ -226,7 +226,7 @@ impl Run {
         }
     }
 
-    fn book(&self) -> Book {
+    pub(crate) fn book(&self) -> Book {
         Book::new().upgrade(&self.upgrade).flying(&self.flight)
     }
 

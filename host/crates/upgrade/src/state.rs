@@ -2,7 +2,7 @@
 
 use host_model::control::Outcome;
 use host_model::plan::Plan;
-use host_model::{ActorId, Share};
+use host_model::{ActorId, Share, Version};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -23,6 +23,23 @@ pub struct Upgrade {
     /// set aside, whole, and no sweep tries them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_up: Vec<ActorId>,
+    /// Hooks of the way back that were begun and have not ended: the host ended in them,
+    /// or is about to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<BegunHook>,
+}
+
+/// See [`Upgrade::begun`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunHook {
+    /// Whose it is.
+    pub plugin: String,
+    /// Of which version.
+    pub version: Version,
+    /// Its name.
+    pub hook: String,
+    /// How often it was begun.
+    pub times: u32,
 }
 
 /// Why an upgrade did not commit.
