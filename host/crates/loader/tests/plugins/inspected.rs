@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use host_loader::{InspectError, Inspector, LoadError, Loader};
+use host_loader::{Digest, InspectError, Inspector, LoadError, Loader};
 use host_model::limits::INSPECT_TIMEOUT;
 
 use crate::{Bench, built};

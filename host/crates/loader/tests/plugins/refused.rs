@@ -81,7 +81,7 @@ fn what_is_no_file_is_not_waited_for() {
     let made = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(made.unwrap().success());
     for path in [fifo.as_path(), Path::new("/dev/zero")] {
-        let error = bench.loader.inspect(path).unwrap_err();
+        let error = (bench.loader).inspect(path, Digest::of(b"")).unwrap_err();
         let LoadError::Stage(StageError::Read { source, .. }) = error else {
             panic!("{error:?}");
         };
