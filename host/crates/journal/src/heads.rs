@@ -6,10 +6,12 @@
 //! layer above snapshots those that hold the tail back.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use host_model::{ActorId, Version};
 
 use crate::Position;
@@ -80,8 +82,47 @@ pub(crate) struct Heads {
     journal_bytes: u64,
 }
 
-/// What a group changes: an actor's new head, or that its tail is gone.
-pub(crate) type Changes = HashMap<ActorId, Option<Head>, foldhash::fast::RandomState>;
+/// What a group changes: an actor's new head, or that its tail is gone. An actor is hashed
+/// once for a group, as the heads hash it: the writer does this for every record.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(HashTable<Change>);
+
+#[derive(Debug)]
+struct Change {
+    hash: u64,
+    actor: ActorId,
+    head: Option<Head>,
+}
+
+impl Changes {
+    pub(crate) fn with_capacity(actors: usize) -> Self {
+        Self(HashTable::with_capacity(actors))
+    }
+
+    /// What becomes of an actor's head, if the group changes it. `hash` is that of the
+    /// heads.
+    pub(crate) fn get(&self, hash: u64, actor: &ActorId) -> Option<&Option<Head>> {
+        let change = self.0.find(hash, |change| change.actor == *actor);
+        change.map(|change| &change.head)
+    }
+
+    /// The last change of an actor counts.
+    pub(crate) fn set(&mut self, hash: u64, actor: &ActorId, head: Option<Head>) {
+        let entry = self
+            .0
+            .entry(hash, |change| change.actor == *actor, |change| change.hash);
+        match entry {
+            Entry::Occupied(mut entry) => entry.get_mut().head = head,
+            Entry::Vacant(entry) => {
+                entry.insert(Change {
+                    hash,
+                    actor: actor.clone(),
+                    head,
+                });
+            }
+        }
+    }
+}
 
 impl Default for Heads {
     fn default() -> Self {
@@ -99,7 +140,15 @@ impl Default for Heads {
 
 impl Heads {
     pub(crate) fn get(&self, actor: &ActorId) -> Option<Head> {
-        let hash = self.hasher.hash_one(actor);
+        self.get_hashed(self.hash(actor), actor)
+    }
+
+    /// What [`Changes`] and [`Heads::get_hashed`] take.
+    pub(crate) fn hash(&self, actor: &ActorId) -> u64 {
+        self.hasher.hash_one(actor)
+    }
+
+    pub(crate) fn get_hashed(&self, hash: u64, actor: &ActorId) -> Option<Head> {
         let tail = self.shards[shard_of(hash)].get(hash, actor)?;
         Some(self.unpack(tail))
     }
@@ -111,11 +160,11 @@ impl Heads {
             offset: self.journal_bytes,
             tails: 0,
         };
-        for (actor, head) in changes {
+        for Change { hash, actor, head } in changes.0 {
             let first = head.as_ref().map(|head| head.first);
             let before = match head {
-                Some(head) => self.put(actor, &head),
-                None => self.take(&actor),
+                Some(head) => self.put(hash, actor, &head),
+                None => self.take(hash, &actor),
             };
             if before == first {
                 continue;
@@ -135,7 +184,7 @@ impl Heads {
     }
 
     /// Where the actor's tail had begun, if it had one.
-    fn put(&mut self, actor: ActorId, head: &Head) -> Option<Position> {
+    fn put(&mut self, hash: u64, actor: ActorId, head: &Head) -> Option<Position> {
         let tail = Tail {
             position: head.position,
             seq: head.seq,
@@ -145,7 +194,6 @@ impl Heads {
             actor,
         };
         self.tail_bytes += u64::from(head.tail_bytes);
-        let hash = self.hasher.hash_one(&tail.actor);
         let hash_of = |actor: &ActorId| self.hasher.hash_one(actor);
         let Some(replaced) = self.shards[shard_of(hash)].put(hash, tail, hash_of) else {
             self.len += 1;
@@ -156,8 +204,7 @@ impl Heads {
     }
 
     /// As [`Heads::put`], of a tail that ends.
-    fn take(&mut self, actor: &ActorId) -> Option<Position> {
-        let hash = self.hasher.hash_one(actor);
+    fn take(&mut self, hash: u64, actor: &ActorId) -> Option<Position> {
         let hash_of = |actor: &ActorId| self.hasher.hash_one(actor);
         let tail = self.shards[shard_of(hash)].take(hash, actor, hash_of)?;
         self.len -= 1;
@@ -323,23 +370,26 @@ mod tests {
     /// A group with one record for each actor, at positions from `first` on.
     fn records(heads: &mut Heads, first: u64, actors: &[&str]) {
         let version = Version::new(0, 1, 0);
-        let changes = actors.iter().zip(first..).map(|(key, position)| {
+        let mut changes = Changes::default();
+        for (key, position) in actors.iter().zip(first..) {
             let actor = ActorId::new("donations", key).unwrap();
             let position = Position(position);
             let head = match heads.get(&actor) {
                 Some(head) => head.follow(position, head.seq + 1, &version, 10).unwrap(),
                 None => Head::first(position, 1, &version, 10),
             };
-            (actor, Some(head))
-        });
-        let changes: Changes = changes.collect();
+            changes.set(heads.hash(&actor), &actor, Some(head));
+        }
         heads.apply(changes, 100);
     }
 
     fn snapshots(heads: &mut Heads, actors: &[&str]) {
-        let actors = actors.iter();
-        let ends = actors.map(|key| (ActorId::new("donations", key).unwrap(), None));
-        heads.apply(ends.collect(), 0);
+        let mut ends = Changes::default();
+        for key in actors {
+            let actor = ActorId::new("donations", key).unwrap();
+            ends.set(heads.hash(&actor), &actor, None);
+        }
+        heads.apply(ends, 0);
     }
 
     /// Who begins before the bound of so many, in order.

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use foldhash::fast::RandomState;
 use host_model::ActorId;
 
 use crate::Position;
@@ -34,7 +33,7 @@ pub(crate) fn plan(entries: &[Placed], heads: &Heads) -> Result<Plan, String> {
     let record_bytes = entries.iter().filter_map(|it| it.sealed.record.as_ref());
     let mut planner = Planner {
         heads,
-        changes: Changes::with_capacity_and_hasher(entries.len(), RandomState::default()),
+        changes: Changes::with_capacity(entries.len()),
         perhaps_new: HashSet::new(),
         encoder: Encoder::with_capacity(
             entries.len(),
@@ -77,7 +76,8 @@ impl Planner<'_> {
             return Ok(());
         }
         let bytes = record.bytes.len();
-        let before = self.head(&record.actor);
+        let hash = self.heads.hash(&record.actor);
+        let before = self.head(hash, &record.actor);
         let head = match &before {
             Some(before) => before
                 .follow(position, record.seq, &record.version, bytes)
@@ -97,28 +97,27 @@ impl Planner<'_> {
         if record.seq == 1 {
             self.perhaps_new.insert(record.actor.clone());
         }
-        self.changes.insert(record.actor.clone(), Some(head));
+        self.changes.set(hash, &record.actor, Some(head));
         Ok(())
     }
 
     fn snapshot(&mut self, snapshot: &SealedSnapshot) {
         let actor = &snapshot.actor;
-        match self.head(actor) {
-            Some(head) if head.seq <= snapshot.seq => {
-                self.changes.insert(actor.clone(), None);
-            }
+        let hash = self.heads.hash(actor);
+        match self.head(hash, actor) {
+            Some(head) if head.seq <= snapshot.seq => self.changes.set(hash, actor, None),
             Some(_) => {}
-            None if !self.changes.contains_key(actor) => {
+            None if self.changes.get(hash, actor).is_none() => {
                 self.perhaps_new.insert(actor.clone());
             }
             None => {}
         }
     }
 
-    fn head(&self, actor: &ActorId) -> Option<Head> {
-        match self.changes.get(actor) {
+    fn head(&self, hash: u64, actor: &ActorId) -> Option<Head> {
+        match self.changes.get(hash, actor) {
             Some(changed) => changed.clone(),
-            None => self.heads.get(actor),
+            None => self.heads.get_hashed(hash, actor),
         }
     }
 }

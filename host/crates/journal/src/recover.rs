@@ -76,9 +76,10 @@ impl Recovery<'_> {
             if record.seq <= covered {
                 continue;
             }
-            let before = match changes.get(&record.actor) {
+            let hash = self.heads.hash(&record.actor);
+            let before = match changes.get(hash, &record.actor) {
                 Some(changed) => changed.clone(),
-                None => self.heads.get(&record.actor),
+                None => self.heads.get_hashed(hash, &record.actor),
             };
             let follows = covered + 1 == record.seq || before.is_some();
             let head = next_head(before, frame, &record).filter(|_| follows);
@@ -91,7 +92,7 @@ impl Recovery<'_> {
                     ),
                 )
             })?;
-            changes.insert(record.actor, Some(head));
+            changes.set(hash, &record.actor, Some(head));
         }
         self.heads.apply(changes, group.body.len());
         Ok(())

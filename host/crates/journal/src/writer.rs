@@ -216,15 +216,15 @@ impl<T, F: FnMut(Vec<Done<T>>)> Writer<T, F> {
 
     fn succeed(&mut self, batch: Batch<T>) {
         self.shared.queue.advance(batch.last(), batch.bytes());
-        let done = batch.entries.into_iter().zip(batch.tokens);
-        (self.done)(
-            done.map(|(entry, token)| Done {
-                position: entry.position,
-                result: Ok(()),
-                token,
-            })
-            .collect(),
-        );
+        let Batch { entries, tokens } = batch;
+        let done = entries.iter().zip(tokens).map(|(entry, token)| Done {
+            position: entry.position,
+            result: Ok(()),
+            token,
+        });
+        (self.done)(done.collect());
+        // Behind that: nobody waits while the memory of what was written is given back.
+        drop(entries);
     }
 
     /// Fails a group with `lost`, and with it everything behind it: that was
