@@ -16,7 +16,7 @@ use crate::hostile::{add, home, post, summary};
 use crate::stuck::busy;
 
 const NEW: &str = "plugins/hostile/faulty/0.2.0";
-const NEWEST: &str = "plugins/hostile/faulty/0.3.0";
+pub(crate) const NEWEST: &str = "plugins/hostile/faulty/0.3.0";
 
 const UPGRADE: [&str; 6] = [
     "upgrade",
@@ -28,7 +28,7 @@ const UPGRADE: [&str; 6] = [
 ];
 
 /// An appup of `faulty` with a way from `from`, and this time for a migration.
-fn appup(version: &str, from: &str, timeout_ms: u64) -> String {
+pub(crate) fn appup(version: &str, from: &str, timeout_ms: u64) -> String {
     format!(
         "plugin = \"faulty\"\nversion = \"{version}\"\n\n[[path]]\nfrom = \"{from}\"\n\
          up = [{{ update = \"state\", timeout_ms = {timeout_ms} }}]\n\

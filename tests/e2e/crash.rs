@@ -10,7 +10,7 @@ use std::time::Duration;
 use e2e::crash::{Settings, Store};
 use e2e::load::{Load, Shape, campaign};
 use e2e::{Client, Home, wait};
-use host_model::control::Outcome;
+use host_model::control::{Outcome, UpgradeReport};
 use serde_json::{Value, json};
 
 use crate::appups;
@@ -357,7 +357,9 @@ fn killed_when_a_rollback_was_stuck() {
     assert_eq!(rebooted.unwrap().upgrade.unwrap().state, "stuck");
     // An operator has looked, and mended it: then it can be tried again.
     fs::write(&file, manifest).unwrap();
-    assert_eq!(home.rollback().unwrap().outcome, Outcome::RolledBack);
+    let ran = home.host(&["rollback", "--json"]).unwrap();
+    let report: UpgradeReport = ran.ends_with(4).unwrap().json().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
     let settled = home.settled().unwrap();
     assert_eq!(settled.version.to_string(), "0.2.0");
     let summary = summary(status.port, "k");

@@ -32,6 +32,8 @@ mod large;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod once;
 #[cfg(test)]
 mod operators;

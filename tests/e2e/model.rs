@@ -134,8 +134,8 @@ impl ReferenceStateMachine for Model {
     fn transitions(model: &Self) -> BoxedStrategy<Step> {
         let (actor, by) = (0..ACTORS, 1_i64..100);
         let tell = (actor.clone(), by).prop_map(|(actor, by)| Step::Add { actor, by });
-        let through = (actor.clone(), 1_i64..100)
-            .prop_map(|(actor, by)| Step::AddThroughDeath { actor, by });
+        let through =
+            (actor.clone(), 1_i64..100).prop_map(|(actor, by)| Step::AddThroughDeath { actor, by });
         let others: Vec<Minor> = (1..=3).filter(|it| *it != model.ruling()).collect();
         let upgrade = (select(others.clone()), any::<bool>())
             .prop_map(|(to, is_watched)| Step::Upgrade { to, is_watched });

@@ -1,24 +1,20 @@
 //! Coming over to the release that rules.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hdrhistogram::Histogram;
 use host_journal::Rows;
-use host_model::control::{Quantiles, QuarantineRow, WayBack};
 use host_model::error::chain;
-use host_model::limits::{SET_ASIDE_NAMED_MAX, SNAPSHOT_PIECE_BYTES_MAX};
+use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
 use host_model::{ActorId, Version};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::Actors;
 use crate::aside::Aside;
 use crate::clock::monotonic_ms;
 use crate::large::{Came, Desk};
+use crate::ledger::FailedMigration;
 use crate::live::Live;
 use crate::message::{Errand, Message};
 use crate::over::{Over, leads_down};
@@ -27,41 +23,6 @@ use crate::slots::Claim;
 use crate::token::{Rebuilt, Token};
 use crate::turn::Settled;
 use crate::watchdog;
-
-/// What the migrations to the release that rules have done so far.
-#[derive(Debug)]
-pub struct Migrations {
-    migrated: AtomicU64,
-    /// At most one for each actor.
-    failures: Mutex<BTreeMap<ActorId, FailedMigration>>,
-    /// Actors in quarantine that could not come over: they stay as they are, and
-    /// hold up no one.
-    left_behind: Mutex<BTreeSet<ActorId>>,
-    /// Actors that came over by their commands, durably.
-    rebuilt: Mutex<BTreeSet<ActorId>>,
-    /// Actors that could not come over and were set aside, with the reason.
-    set_aside: Mutex<BTreeMap<ActorId, String>>,
-    /// Dead letters that led to something when they were delivered again.
-    redelivered: AtomicU64,
-    /// Actors that no sweep waits for, for their code does not return.
-    given_up: Mutex<BTreeSet<ActorId>>,
-    /// Rung at each failure.
-    failure: Notify,
-    pauses_us: Mutex<Histogram<u64>>,
-}
-
-/// An actor that could not come over. It is whole, in its old version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedMigration {
-    /// Which.
-    pub actor: ActorId,
-    /// The version that it has.
-    pub from: Version,
-    /// The version that it should have.
-    pub to: Version,
-    /// Why.
-    pub why: String,
-}
 
 /// A state that has come over, on its way into the journal.
 struct Switch<'a> {
@@ -79,162 +40,6 @@ struct Again {
     /// Why its state could not.
     why: String,
     commands: u64,
-}
-
-impl Default for Migrations {
-    fn default() -> Self {
-        Self {
-            migrated: AtomicU64::new(0),
-            failures: Mutex::default(),
-            left_behind: Mutex::default(),
-            rebuilt: Mutex::default(),
-            set_aside: Mutex::default(),
-            redelivered: AtomicU64::new(0),
-            given_up: Mutex::default(),
-            failure: Notify::new(),
-            pauses_us: Mutex::new(new_histogram()),
-        }
-    }
-}
-
-/// From 1 µs to an hour, to three digits.
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are right")
-}
-
-impl Migrations {
-    /// Begins anew, for another upgrade.
-    pub fn reset(&self) {
-        self.migrated.store(0, Ordering::Relaxed);
-        self.failures.lock().clear();
-        self.left_behind.lock().clear();
-        self.rebuilt.lock().clear();
-        self.set_aside.lock().clear();
-        self.redelivered.store(0, Ordering::Relaxed);
-        self.given_up.lock().clear();
-        self.pauses_us.lock().reset();
-    }
-
-    /// Actors that have come over, durably.
-    pub fn migrated(&self) -> u64 {
-        self.migrated.load(Ordering::Relaxed)
-    }
-
-    /// Migrations that failed.
-    pub fn failed(&self) -> usize {
-        self.failures.lock().len()
-    }
-
-    /// One of those that failed, if any has.
-    pub fn first_failure(&self) -> Option<FailedMigration> {
-        self.failures.lock().values().next().cloned()
-    }
-
-    /// Those that failed.
-    pub fn failures(&self) -> Vec<FailedMigration> {
-        self.failures.lock().values().cloned().collect()
-    }
-
-    /// Those that failed, and none of them any more.
-    pub fn take_failures(&self) -> Vec<FailedMigration> {
-        std::mem::take(&mut *self.failures.lock())
-            .into_values()
-            .collect()
-    }
-
-    /// Waits until one has failed.
-    pub async fn failure(&self) {
-        loop {
-            let rung = self.failure.notified();
-            if self.failed() > 0 {
-                return;
-            }
-            rung.await;
-        }
-    }
-
-    /// How long messages waited while their actor came over, in microseconds.
-    pub fn pauses_us(&self) -> Quantiles {
-        let pauses = self.pauses_us.lock();
-        Quantiles {
-            p50: pauses.value_at_quantile(0.5),
-            p99: pauses.value_at_quantile(0.99),
-            max: pauses.max(),
-        }
-    }
-
-    /// Actors in quarantine that stay in another version.
-    pub fn left_behind(&self) -> Vec<ActorId> {
-        self.left_behind.lock().iter().cloned().collect()
-    }
-
-    /// What the way back took that is not the rule.
-    pub fn way_back(&self) -> WayBack {
-        let set_aside = self.set_aside.lock();
-        let named = set_aside.iter().take(SET_ASIDE_NAMED_MAX);
-        let row = |(actor, reason): (&ActorId, &String)| QuarantineRow {
-            actor: actor.clone(),
-            reason: reason.clone(),
-        };
-        WayBack {
-            rebuilt: self.rebuilt.lock().len() as u64,
-            redelivered: self.redelivered.load(Ordering::Relaxed),
-            set_aside: set_aside.len() as u64,
-            named: named.map(row).collect(),
-        }
-    }
-
-    pub(crate) fn set_aside(&self, id: &ActorId, reason: &str) {
-        let mut set_aside = self.set_aside.lock();
-        set_aside.insert(id.clone(), reason.to_owned());
-    }
-
-    pub(crate) fn redelivered(&self, letters: u64) {
-        self.redelivered.fetch_add(letters, Ordering::Relaxed);
-    }
-
-    pub(crate) fn rebuilt(&self, id: ActorId) {
-        self.rebuilt.lock().insert(id);
-    }
-
-    pub(crate) fn is_left_behind(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains(id)
-    }
-
-    /// No sweep waits for this actor from now on, until the next [`Migrations::reset`]:
-    /// it stays in the version that it has. True if it was waited for.
-    pub fn give_up(&self, id: &ActorId) -> bool {
-        self.given_up.lock().insert(id.clone())
-    }
-
-    /// Whether no sweep waits for it.
-    pub(crate) fn is_given_up(&self, id: &ActorId) -> bool {
-        self.given_up.lock().contains(id)
-    }
-
-    /// Whether a sweep need not try it again.
-    pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains(id)
-            || self.failures.lock().contains_key(id)
-            || self.is_given_up(id)
-    }
-
-    pub(crate) fn count(&self) {
-        self.migrated.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes note of messages that have waited since then.
-    pub(crate) fn paused(&self, messages: u64, since: Instant) {
-        let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.pauses_us.lock().saturating_record_n(us, messages);
-    }
-
-    fn fail(&self, failure: FailedMigration) {
-        tracing::error!(actor = %failure.actor, from = %failure.from, to = %failure.to,
-            why = failure.why, "a migration failed; the actor stays as it was");
-        self.failures.lock().insert(failure.actor.clone(), failure);
-        self.failure.notify_waiters();
-    }
 }
 
 impl Actors {
@@ -430,7 +235,7 @@ impl Actors {
         }
         if self.supervisor.quarantined(id).is_some() {
             tracing::warn!(actor = %id, why, "an actor in quarantine stays in its old version");
-            self.migrations.left_behind.lock().insert(id.clone());
+            self.migrations.leave_behind(id.clone());
             return;
         }
         let release = self.release_of(id);

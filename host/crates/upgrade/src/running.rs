@@ -418,6 +418,7 @@ mod tests {
             state,
             rollback,
             given_up: Vec::new(),
+            begun: Vec::new(),
         };
         Running::new(&upgrade, broadcast::channel(4).0)
     }

@@ -85,6 +85,10 @@ async fn a_state_that_cannot_go_down_goes_back_by_its_commands() {
             10
         );
         assert_eq!(host.count("faulty:b").await, 5);
+        until("all were told", || async {
+            heard(&home.heard, "faulty:a added") >= 3
+        })
+        .await;
         assert_eq!(heard(&home.heard, "faulty:a added"), 3);
         let timers = host.0.journal().timers_of(&"faulty:a".parse().unwrap());
         assert_eq!(timers.unwrap().len(), 1, "it is known in 0.1.0, too");
