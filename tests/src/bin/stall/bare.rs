@@ -23,8 +23,8 @@ pub(crate) fn snapshot_bytes(store: &Path, version: &str) -> Result<u64> {
         "SELECT CAST(total(length(body) + ({pieces})) AS INTEGER) FROM snapshots
          WHERE position IN ({last})"
     );
-    let bytes = store.query_row(&sql, [version], |row| row.get(0));
-    bytes.context("add up the snapshots")
+    let bytes = store.query_row(&sql, [version], |row| row.get::<_, i64>(0));
+    Ok(bytes.context("add up the snapshots")?.unsigned_abs())
 }
 
 /// How long so many bytes take: one blob row after the other, each of as much as a piece

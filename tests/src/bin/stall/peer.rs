@@ -1,7 +1,6 @@
 //! The peer: Erlang/OTP with the same settings, and what it prints.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -24,8 +23,7 @@ pub(crate) struct Peer {
 
 /// Whether it can be run.
 pub(crate) fn is_installed() -> bool {
-    let version = Command::new("erlc").arg("-version").output();
-    version.is_ok_and(|it| it.status.success())
+    Command::new("erlc").output().is_ok()
 }
 
 /// Measures with these settings, shows what it prints, and gives the switches up and
