@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use host_abi::{Bytes, Call, Fault, FaultKind, HostApi, Part, PluginVt, Sink, State, Status};
 use serde::Serialize;
@@ -126,6 +127,13 @@ pub(crate) fn codec(what: &str, error: &dyn std::fmt::Display) -> Stop {
     Stop::fault(FaultKind::CODEC, format!("{what}: {error}"))
 }
 
+/// Bytes of the last state that was encoded: the next one, as a rule of another actor, is
+/// about as long, and a buffer that grows to it is copied again and again.
+static EXPECTED_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The most that is set aside for a state before it is encoded.
+const EXPECTED_BYTES_MAX: usize = 16 << 10;
+
 /// The host's end of the answer, for the length of one call.
 pub(crate) struct Out<'a>(&'a Sink);
 
@@ -142,8 +150,10 @@ impl Out<'_> {
     }
 
     pub(crate) fn msgpack(&self, part: Part, value: &impl Serialize) -> Result<(), Stop> {
-        let bytes =
-            rmp_serde::to_vec_named(value).map_err(|e| codec("encode as MessagePack", &e))?;
+        let mut bytes = Vec::with_capacity(EXPECTED_BYTES.load(Ordering::Relaxed));
+        rmp_serde::encode::write_named(&mut bytes, value)
+            .map_err(|e| codec("encode as MessagePack", &e))?;
+        EXPECTED_BYTES.store(bytes.len().min(EXPECTED_BYTES_MAX), Ordering::Relaxed);
         self.part(part, &bytes);
         Ok(())
     }

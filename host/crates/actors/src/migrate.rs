@@ -132,7 +132,11 @@ impl Actors {
             Ok((mut over, again)) => {
                 let from = live.code().version().clone();
                 let exported = over.exported.take();
-                let timers = over.settle(live);
+                let timers = match desk.is_some() {
+                    // The old state goes, which of a large one takes as long as a handler.
+                    true => tokio::task::block_in_place(|| over.settle(live)),
+                    false => over.settle(live),
+                };
                 if let Some(state) = exported {
                     let switch = Switch {
                         release: &release.version,

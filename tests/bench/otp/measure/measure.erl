@@ -87,10 +87,12 @@ open(First, Campaigns, Donations) ->
     Numbers = lists:seq(First, First + Campaigns - 1),
     list_to_tuple([giving_sup:open(Number, Donations) || Number <- Numbers]).
 
-%% From the request until the release is permanent.
+%% From the request until the release is permanent. An actor may take as long as it needs:
+%% by default it is given five seconds, and then the node is restarted.
 switch(Run, Phase, To) ->
     From = erlang:monotonic_time(microsecond),
-    {ok, _Other, _Description} = release_handler:install_release(To),
+    Patient = [{suspend_timeout, infinity}, {code_change_timeout, infinity}],
+    {ok, _Other, _Description} = release_handler:install_release(To, Patient),
     ok = release_handler:make_permanent(To),
     Until = erlang:monotonic_time(microsecond),
     io:format("run ~w ~s: ~w ms~n", [Run, Phase, (Until - From) div 1000]),

@@ -24,7 +24,7 @@ pub(crate) fn snapshot_bytes(store: &Path, version: &str) -> Result<u64> {
          WHERE position IN ({last})"
     );
     let bytes = store.query_row(&sql, [version], |row| row.get::<_, i64>(0));
-    Ok(bytes.context("add up the snapshots")?.cast_unsigned())
+    Ok(bytes.context("add up the snapshots")?.unsigned_abs())
 }
 
 /// How long so many bytes take: one blob row after the other, each of as much as a piece

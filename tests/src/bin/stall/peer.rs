@@ -23,8 +23,7 @@ pub(crate) struct Peer {
 
 /// Whether it can be run.
 pub(crate) fn is_installed() -> bool {
-    let version = Command::new("erlc").arg("-version").output();
-    version.is_ok_and(|it| it.status.success())
+    Command::new("erlc").output().is_ok()
 }
 
 /// Measures with these settings, shows what it prints, and gives the switches up and
