@@ -12,6 +12,7 @@
 #   rehearsal actors that are rehearsed in a second, the host and its child on one core;
 #           and what clients wait beside it
 #   sleepers memory and time of a start with a million actors asleep
+#   cycles  memory over BENCH_CYCLES (1000) upgrades up and down under load
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
 # tests/src/bin/stall/settings.rs, and of the sizes in sizes.rs beside it:
@@ -21,7 +22,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=$PWD/target/bench
-parts=${BENCH_PARTS:-stall otp sizes micro journal rehearsal sleepers}
+parts=${BENCH_PARTS:-stall otp sizes micro journal rehearsal sleepers cycles}
 # One seed for all parts, so that a run can be repeated.
 BENCH_SEED=${BENCH_SEED:-$(date +%s)}
 export BENCH_SEED
@@ -92,6 +93,12 @@ sleepers() {
     TMPDIR=$out E2E_HOME=$out/home run sleepers target/release/sleepers
 }
 
+cycles() {
+    title "cycles: memory over upgrades up and down"
+    TMPDIR=$out E2E_HOME=$out/home ROUNDS=0 CYCLES=${BENCH_CYCLES:-1000} \
+        run cycles target/release/soak
+}
+
 table() {
     title "medians, in ms; a call's time counts from when it was due"
     printf '%-16s %10s %8s %9s %9s %9s %9s %9s\n' \
@@ -114,7 +121,7 @@ NOTE
 
 measure() {
     machine
-    for part in stall otp sizes micro journal rehearsal sleepers; do
+    for part in stall otp sizes micro journal rehearsal sleepers cycles; do
         if has $part; then $part; fi
     done
     table
@@ -122,10 +129,10 @@ measure() {
 }
 
 mkdir -p "$out"
-if has stall || has sizes || has rehearsal || has sleepers; then
+if has stall || has sizes || has rehearsal || has sleepers || has cycles; then
     rm -rf "$out/home"
     make --silent home DIR="$out/home" PROFILE=release >&2
-    cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers >&2
+    cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers --bin soak >&2
 fi
 if has micro; then
     # The plugin that it loads: building the bench does not bring its library up to date.

@@ -5,14 +5,15 @@
 # programs.
 #
 # ROUNDS times through the matrix (1), or as often as MINUTES allow; CYCLES up and down
-# (1000); CRASH_MINUTES of kills (MINUTES, or 5); SEED=n repeats the choices of a run;
+# (1000); CRASH_MINUTES of kills (MINUTES, or 5) on each store; CASES of random steps held
+# against the model (30); SEED=n repeats the choices of a run;
 # SOAK_PARTS names some of the parts: matrix cycles crash steps.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 [ $# -eq 1 ] || { echo 'usage: scripts/soak.sh TARGET' >&2; exit 2; }
 target=$1
-parts=${SOAK_PARTS:-matrix cycles crash steps}
+parts=${SOAK_PARTS:-matrix cycles crash model steps}
 export SEED=${SEED:-$(date +%s)}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -35,9 +36,16 @@ steps() {
         cargo test -p e2e --test e2e two_steps -- --nocapture
 }
 
+model() {
+    env E2E_CASES="${CASES:-30}" E2E_SEED="$SEED" \
+        cargo test -p e2e --test e2e model:: -- --nocapture
+}
+
 part matrix env CYCLES=0 "$target/soak"
 part cycles env ROUNDS=0 MINUTES= "$target/soak"
 part crash env MINUTES="${CRASH_MINUTES:-${MINUTES:-5}}" "$target/crash"
+part crash env MINUTES="${CRASH_MINUTES:-${MINUTES:-5}}" STORE=postgres "$target/crash"
+part model model
 part steps steps
 
 printf '\nSEED=%s: ' "$SEED"

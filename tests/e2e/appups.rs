@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use e2e::faulty::{Counting, Shape};
 use e2e::{Home, http, release, wait};
 use serde_json::{Value, json};
 
@@ -232,7 +233,9 @@ fn a_hook_of_the_way_back_that_ends_the_process_is_left_out_in_the_end() {
     );
     let status = home.start().unwrap();
     add(status.port, "k");
-    home.detach("0.2.0").unwrap();
+    let line = ["--no-rehearsal", "--probation", "300s", "--detach"];
+    home.done(&[&["upgrade", "0.2.0"], &line[..]].concat())
+        .unwrap();
     add(status.port, "k");
     // The host ends under it.
     drop(home.host(&["rollback", "--json"]).unwrap());
@@ -319,5 +322,54 @@ fn an_appup_that_is_wrong_is_said_with_its_lines_and_a_handover_is_refused() {
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     let answer = http::request(port, "GET", "/healthz", "").unwrap();
     assert_eq!(answer.status, 200);
+    home.stop().unwrap();
+}
+
+/// The other versions of a release that loads code, adds a plugin, and restarts another.
+#[test]
+fn code_is_loaded_a_plugin_comes_and_goes_and_actors_restart() {
+    let faulty = "plugin = \"faulty\"\nversion = \"0.1.1\"\n\n[[path]]\nfrom = \"~0.1\"\n\
+        up = [{ load = \"code\" }]\ndown = [{ restart = \"plugin\" }]\n\
+        declared = [\"summary.version\"]\n";
+    let minimal = "plugin = \"minimal\"\nversion = \"0.1.0\"\n\n[[path]]\n\
+        up = [{ add = \"plugin\" }]\ndown = [{ remove = \"plugin\" }]\n";
+    let home = Home::new().unwrap();
+    release::assemble(&home, "0.1.0", &[BOTH[0].1], &[]).unwrap();
+    release::assemble(
+        &home,
+        "0.2.0",
+        &["plugins/hostile/faulty/0.1.1", "plugins/minimal/0.1.0"],
+        &[
+            ("faulty-0.1.1.toml", faulty),
+            ("minimal-0.1.0.toml", minimal),
+        ],
+    )
+    .unwrap();
+    let port = home.start().unwrap().port;
+    let counting = Counting::start(Shape {
+        port,
+        actors: 20,
+        pace: Duration::from_millis(5),
+        mark: None,
+    })
+    .unwrap();
+    let touch = || {
+        let path = "/api/v1/minimal/k/touch";
+        http::request(port, "POST", path, "{}").unwrap()
+    };
+    assert_eq!(touch().reason(), "unknown_plugin");
+
+    home.upgrade("0.2.0").unwrap();
+    assert_eq!(summary(port, "0")["version"], "0.1.1");
+    assert_eq!(touch().status, 200);
+
+    home.rollback().unwrap();
+    assert_eq!(summary(port, "0")["version"], "0.1.0");
+    assert_eq!(touch().reason(), "unknown_plugin");
+
+    // Its actor has slept on in the journal.
+    home.upgrade("0.2.0").unwrap();
+    assert_eq!(home.state("minimal:k").unwrap().seq, 1);
+    assert_eq!(counting.end(port).unwrap(), 0, "nobody was refused");
     home.stop().unwrap();
 }

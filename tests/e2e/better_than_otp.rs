@@ -101,7 +101,6 @@ fn new_code_that_fails_on_live_messages_is_taken_back_by_probation_and_nothing_i
     }
     for key in ["0", "1", "1999"] {
         let before = summary(port, key)["count"].as_i64().unwrap();
-        assert!(before > 0, "faulty:{key} has counted");
         add(port, key, 1);
         assert_eq!(summary(port, key)["count"], before + 1);
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 
+use e2e::command::Ran;
 use e2e::{Home, faulty, http, release, variable, wait};
 use host_model::control::{Outcome, Status, UpgradeReport};
 use proptest::prelude::*;
@@ -31,13 +32,16 @@ const STEPS: std::ops::Range<usize> = 12..18;
 const SHRINKS_MAX: u32 = 24;
 
 /// The transitions behind which a host can be told to die.
-const DEATHS: [&str; 7] = [
+const DEATHS: [&str; 10] = [
     "planned",
     "verified",
+    "rehearsed",
     "staged",
+    "canary",
     "switching",
     "probation",
     "rolling_back",
+    "rolled_back",
     "committed",
 ];
 
@@ -170,9 +174,14 @@ impl ReferenceStateMachine for Model {
             Step::Upgrade { to, .. } => model.watched.is_none() && *to != model.ruling(),
             Step::KilledBehind { to, transition } => {
                 // Only what cannot come over rolls back.
-                let rolls_back = *transition == "rolling_back";
-                let goes_on = matches!(*transition, "probation" | "committed");
-                let fits = !(rolls_back && model.leads_to(*to) || goes_on && !model.leads_to(*to));
+                let rolls_back = matches!(*transition, "rolling_back" | "rolled_back");
+                let goes_on = matches!(*transition, "rehearsed" | "probation" | "committed");
+                let fits = match model.leads_to(*to) {
+                    true => !rolls_back,
+                    false => !goes_on,
+                };
+                let fits =
+                    fits && (*transition != "rehearsed" || is_rehearsed(model.ruling(), *to));
                 model.watched.is_none() && *to != model.ruling() && fits
             }
             Step::Commit => model.watched.is_some(),
@@ -216,6 +225,11 @@ impl ReferenceStateMachine for Model {
     }
 }
 
+/// Whether a way is rehearsed: the one whose appup declares what answers differently.
+fn is_rehearsed(from: Minor, to: Minor) -> bool {
+    (from, to) == (1, 2)
+}
+
 /// What `add` is called in a release.
 fn add(release: Minor) -> &'static str {
     if release == 3 { "count" } else { "add" }
@@ -249,10 +263,12 @@ impl Engine {
         self.home.settled().unwrap();
     }
 
-    fn upgrade(&self, to: Minor, more: &[&str]) -> e2e::command::Ran {
+    fn upgrade(&self, to: Minor, is_rehearsed: bool, more: &[&str]) -> Ran {
         let to = format!("0.{to}.0");
-        let line = ["upgrade", &to, "--no-rehearsal", "--retry-failed", "--json"];
-        self.home.host(&[&line[..], more].concat()).unwrap()
+        let mut line = vec!["upgrade", &to, "--retry-failed", "--json"];
+        line.extend((!is_rehearsed).then_some("--no-rehearsal"));
+        line.extend(more);
+        self.home.host(&line).unwrap()
     }
 
     fn killed_behind(&mut self, to: Minor, transition: &str) {
@@ -260,7 +276,10 @@ impl Engine {
         self.home.set("HOST_ABORT_AFTER", Some(transition));
         let old = self.home.start().unwrap().pid;
         // Its host dies under it: how it ends is not what is looked at.
-        let ran = self.upgrade(to, &["--probation", "0s"]);
+        let ran = match transition {
+            "canary" => self.upgrade(to, false, &["--probation", "0s", "--canary", "50%"]),
+            other => self.upgrade(to, other == "rehearsed", &["--probation", "0s"]),
+        };
         assert_ne!(ran.code, Some(0), "{ran:?}");
         self.died(old);
         self.home.stop().unwrap();
@@ -329,12 +348,18 @@ impl StateMachineTest for Engine {
                 engine.told(actor, "plan_trouble", &json!({ "what": what }));
             }
             Step::Upgrade { to, is_watched } => {
-                let ran = match is_watched {
-                    true => engine.upgrade(to, &["--probation", "300s", "--detach"]),
-                    false => engine.upgrade(to, &["--probation", "0s"]),
+                let more: &[&str] = match is_watched {
+                    true => &["--probation", "300s", "--detach"],
+                    false => &["--probation", "0s"],
                 };
-                let came = after.ruling() == to;
-                assert_eq!(ran.code, Some(if came { 0 } else { 4 }), "{ran:?}");
+                let is_rehearsed = is_rehearsed(before, to);
+                let ran = engine.upgrade(to, is_rehearsed, more);
+                let code = match (after.ruling() == to, is_rehearsed) {
+                    (true, _) => 0,
+                    (false, true) => 1,
+                    (false, false) => 4,
+                };
+                assert_eq!(ran.code, Some(code), "{ran:?}");
             }
             Step::Commit => {
                 let report: UpgradeReport = engine.home.answer(&["commit", "--json"]).unwrap();

@@ -281,6 +281,8 @@ fn a_paused_owner_writes_nothing_after_it_was_replaced_and_ends_with_5() {
     })
     .unwrap();
     assert!(old.log().contains("taken the store over"), "{}", old.log());
+    let ended = "the host has ended: exit code 5";
+    assert!(old.log().contains(ended), "{}", old.log());
     let state = new.state("donations:x").unwrap().state;
     let all = state.to_string();
     assert!(all.contains("after") && !all.contains("before"), "{all}");

@@ -1,9 +1,9 @@
 //! A disk that fails when it is told to.
 //!
 //! Preloaded (`LD_PRELOAD`), it stands between a process and the C library's `write`,
-//! `pwrite`, `fsync`, `fdatasync` and `ftruncate`. Calls on files of the embedded store, and
-//! on copies of plugins, are looked up in the rules of a file that `DISK_FAULTS` names, anew for each call;
-//! all others go through. Each call that a rule strikes is a line in the file that
+//! `pwrite`, `fsync`, `fdatasync` and `ftruncate`. Calls on files of the embedded store, on
+//! a backup and on copies of plugins, are looked up in the rules of a file that
+//! `DISK_FAULTS` names, anew for each call; all others go through. Each call that a rule strikes is a line in the file that
 //! `DISK_FAULTS_LOG` names, `PID CALL FILE WHAT`: who tests sees there that the library
 //! is really loaded, and in which process. The rules are in [`rules`].
 
@@ -58,7 +58,10 @@ fn strike(call: Call, fd: c_int, bytes: &[u8]) -> Option<Strike> {
     let path = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
     let file = path.file_name()?.to_str()?;
     let is_plugin = path.extension().is_some_and(|it| it == "so");
-    if !file.starts_with("host.db") && !is_plugin {
+    let is_store = ["host.db", "backup.db"]
+        .iter()
+        .any(|it| file.starts_with(it));
+    if !is_store && !is_plugin {
         return None;
     }
     let strike = rules::strike(call, file, bytes)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use host_model::control::{ActorRow, Status};
 use serde_json::Value;
 
@@ -92,9 +92,16 @@ pub fn one_version(home: &Home, version: &str, set_aside: u64) -> Result<Status>
 ///
 /// What is left.
 pub fn no_debris(home: &Home, before: &Files) -> Result<()> {
+    // A host that runs writes files anew, beside their places.
+    let more = || -> Result<Vec<PathBuf>> {
+        let now = Files::of(home)?;
+        Ok(now.0.difference(&before.0).cloned().collect())
+    };
+    let none = wait::until("no file is left", || more().ok().filter(Vec::is_empty));
+    if none.is_err() {
+        bail!("these files are left: {:?}", more()?);
+    }
     let now = Files::of(home)?;
-    let more: Vec<_> = now.0.difference(&before.0).collect();
-    ensure!(more.is_empty(), "these files are left: {more:?}");
     let less: Vec<_> = before.0.difference(&now.0).collect();
     ensure!(less.is_empty(), "these files are gone: {less:?}");
     for [what, list] in [["store", "pins"], ["dead-letters", "list"]] {

@@ -272,7 +272,14 @@ impl Upgrader {
             rollback: true,
             ..Wish::default()
         };
-        self.begin(plan, wish)
+        let begun = self.begin(plan, wish);
+        match (begun, self.running()) {
+            // Of two that are said at once one begins, and the other is that one.
+            (Err(RefusedUpgrade::Busy { .. }), Some(running)) if running.is_rollback() => {
+                running.ask(Asked::RollBack, by)
+            }
+            (begun, _) => begun,
+        }
     }
 
     /// Commits the upgrade that is under way, without waiting for its probation to end.

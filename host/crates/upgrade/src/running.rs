@@ -177,6 +177,11 @@ impl Running {
         self.state.lock().is_over()
     }
 
+    /// Whether it is an operator's way back from a permanent release.
+    pub(crate) fn is_rollback(&self) -> bool {
+        self.rollback
+    }
+
     pub(crate) fn busy(&self) -> RefusedUpgrade {
         RefusedUpgrade::Busy {
             from: self.plan.from.clone(),
