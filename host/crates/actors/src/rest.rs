@@ -26,16 +26,6 @@ const LOOKS_FOR_IDLE: u32 = 10;
 /// Actors that are asked for a snapshot before the tail is looked at again.
 const TAILS_AT_ONCE_MAX: usize = 16_384;
 
-/// How many actors that are known to be small take as much room as any other.
-const SMALL_PER_SHARE: usize = 4;
-
-/// Bytes up to which an actor is small: all of them that may be under way at once are as
-/// much as one piece of a large snapshot.
-pub(crate) const SMALL_BYTES_MAX: u32 = 16 << 10;
-
-/// What all that is under way at once takes.
-const ALL_SHARES: usize = BACKGROUND_IN_FLIGHT_MAX * SMALL_PER_SHARE;
-
 /// How long a share of the room may be waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -49,27 +39,17 @@ pub(crate) type Share = OwnedSemaphorePermit;
 
 impl Room {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(ALL_SHARES)))
+        Self(Arc::new(Semaphore::new(BACKGROUND_IN_FLIGHT_MAX)))
     }
 
     pub(crate) async fn share(&self) -> Share {
-        self.shares(SMALL_PER_SHARE).await
-    }
-
-    /// For an actor that is known to be small.
-    pub(crate) async fn small_share(&self) -> Share {
-        self.shares(1).await
-    }
-
-    async fn shares(&self, shares: usize) -> Share {
-        let shares = u32::try_from(shares).unwrap_or(u32::MAX);
-        let shares = Arc::clone(&self.0).acquire_many_owned(shares).await;
-        shares.expect("the semaphore is never closed")
+        let share = Arc::clone(&self.0).acquire_owned().await;
+        share.expect("the semaphore is never closed")
     }
 
     /// Waits until all shares are back.
     pub(crate) async fn quiet(&self) {
-        let all = u32::try_from(ALL_SHARES).unwrap_or(u32::MAX);
+        let all = u32::try_from(BACKGROUND_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
         drop(self.0.acquire_many(all).await);
     }
 }

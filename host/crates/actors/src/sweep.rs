@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::Actors;
 use crate::message::{Errand, Message};
 use crate::release::Ruling;
-use crate::rest::{Room, SMALL_BYTES_MAX};
+use crate::rest::Room;
 use crate::slots::{Phase, Slot};
 
 /// Rows read at a time.
@@ -117,15 +117,8 @@ impl Actors {
                 return swept;
             }
             swept += 1;
-            let share = match is_small(&slot) {
-                true => room.small_share().await,
-                false => room.share().await,
-            };
-            let errand = Errand {
-                share,
-                back_to_sleep: false,
-            };
-            self.post_to(&slot, Message::Migrate(Some(errand)));
+            let errand = errand(room, false).await;
+            self.post_to(&slot, Message::Migrate(errand));
         }
         swept
     }
@@ -199,11 +192,8 @@ impl Actors {
                         return Ok(behind);
                     }
                     behind += 1;
-                    let errand = Errand {
-                        share: room.share().await,
-                        back_to_sleep: true,
-                    };
-                    self.post(&listed.id, Message::Migrate(Some(errand)));
+                    let errand = errand(room, true).await;
+                    self.post(&listed.id, Message::Migrate(errand));
                 }
             }
         }
@@ -255,15 +245,12 @@ fn changes_shape(ruling: &Ruling, version: &Version) -> bool {
         .is_none_or(|route| route.hops.iter().any(|hop| hop.change != StateChange::Same))
 }
 
-/// Whether the snapshot that an actor in memory will write is a small one, as far as its
-/// last one and the records since tell.
-fn is_small(slot: &Slot) -> bool {
-    let inner = slot.inner.lock();
-    let bytes = inner.live.as_ref().map(|live| {
-        // Neither alone: an actor that was never written has no snapshot yet.
-        live.snapshot_bytes.saturating_add(live.tail_bytes)
-    });
-    bytes.is_some_and(|bytes| bytes <= SMALL_BYTES_MAX)
+async fn errand(room: &Room, back_to_sleep: bool) -> Option<Errand> {
+    let share = room.share().await;
+    Some(Errand {
+        share,
+        back_to_sleep,
+    })
 }
 
 /// A sweep runs until this is dropped.
