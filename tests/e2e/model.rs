@@ -210,10 +210,11 @@ impl ReferenceStateMachine for Model {
                     model.becomes_permanent(watched);
                 }
             }
-            Step::Rollback => match (model.watched.take(), model.came_from) {
-                (None, Some(from)) => model.becomes_permanent(from),
-                _ => {}
-            },
+            Step::Rollback => {
+                if let (None, Some(from)) = (model.watched.take(), model.came_from) {
+                    model.becomes_permanent(from);
+                }
+            }
             Step::Kill | Step::Restart => model.watched = None,
             Step::KilledBehind {
                 to,

@@ -270,7 +270,7 @@ mod tests {
         let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
         let read = |filter: &str| {
             let row = |it: &str| ("RUST_LOG".to_owned(), it.to_owned(), "x".to_owned());
-            let resolved = Resolved::of(&Settings::of_rows([row(filter)].into_iter()), "");
+            let resolved = Resolved::of(&Settings::of_rows([row(filter)]), "");
             let tuning = Tuning::of_resolved(&resolved).unwrap();
             (resolved, tuning)
         };

@@ -19,6 +19,9 @@ use crate::tls::Authority;
 /// Far above what a start or an end takes, on a machine that is busy with others.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A server that has no pid file after this has ended, and does not begin any more.
+const GONE_AFTER: Duration = Duration::from_secs(3);
+
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -149,11 +152,14 @@ impl Server {
         let began = Instant::now();
         loop {
             self.supervise()?;
+            let tried = Instant::now();
             while self.supervisor_lives() && self.pid().is_none_or(lives) {
                 if self.answers() {
                     return Ok(());
                 }
-                if began.elapsed() > DEADLINE {
+                // One that has given up has taken its file along.
+                let is_gone = self.pid().is_none() && tried.elapsed() > GONE_AFTER;
+                if is_gone || began.elapsed() > DEADLINE {
                     break;
                 }
                 std::thread::sleep(LOOK_EVERY);

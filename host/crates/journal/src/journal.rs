@@ -50,7 +50,7 @@ pub struct Options {
 ///     event: "{}".into(),
 ///     principal: String::new(),
 ///     idempotency_key: None,
-///     effects: Bytes::new(),
+///     effects: Default::default(),
 /// };
 /// let position = journal.append(Entry {
 ///     incarnation: journal.incarnation(),

@@ -305,7 +305,12 @@ const CHAIN: [&str; 3] = ["faulty-v0-1-0", "faulty-v0-2-0", "faulty-v0-3-0"];
 
 /// Over both versions above the first; what each of them says differently is declared.
 fn chain() -> Moved {
-    let second = ["summary.notes", "summary.tags", "summary.version"];
+    let second = [
+        "summary.bytes",
+        "summary.notes",
+        "summary.tags",
+        "summary.version",
+    ];
     over(
         "faulty",
         vec![
@@ -319,7 +324,8 @@ fn chain() -> Moved {
 fn several_steps_are_one_way_for_states_and_for_messages() {
     let bench = Bench::with(&CHAIN);
     let mut stage = bench.stage(&bench.setup(vec![chain()]));
-    let mut lived = faulty(&bench, "none");
+    let mut lived = Lived::new(bench.plugin(0), "k");
+    lived.send("add", &json!({"by": 3}));
     assert_eq!(named(&ask(&mut stage, lived.subject())), []);
     // What the first version calls `add` only the last one calls otherwise.
     lived.snapshot();
