@@ -134,6 +134,9 @@ if has stall || has sizes || has rehearsal || has sleepers || has cycles; then
     make --silent home DIR="$out/home" PROFILE=release >&2
     cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers --bin soak >&2
 fi
+if has cycles; then
+    cargo build --release -p e2e-disk -p faulty-v0-1-0 -p faulty-v0-2-0 -p raw-v0-1-0 >&2
+fi
 if has micro; then
     # The plugin that it loads: building the bench does not bring its library up to date.
     cargo build --release -p minimal-v0-1-0 >&2
