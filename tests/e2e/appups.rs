@@ -8,20 +8,11 @@ use e2e::faulty::{Counting, Shape};
 use e2e::{Home, http, release, wait};
 use serde_json::{Value, json};
 
-use crate::hostile::{post, summary};
+use crate::hostile::{UPGRADE, post, summary};
 
 const BOTH: [(&str, &str); 2] = [
     ("0.1.0", "plugins/hostile/faulty/0.1.0"),
     ("0.2.0", "plugins/hostile/faulty/0.2.0"),
-];
-
-const UPGRADE: [&str; 6] = [
-    "upgrade",
-    "0.2.0",
-    "--no-rehearsal",
-    "--probation",
-    "0s",
-    "--json",
 ];
 
 /// An appup of faulty 0.2.0 with these ways.

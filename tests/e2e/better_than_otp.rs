@@ -12,20 +12,11 @@ use host_model::control::{Outcome, UpgradeReport};
 use serde_json::{Value, json};
 
 use crate::canary::{counting, taken_back, under_way, versions};
-use crate::hostile::{add, home, post, summary};
+use crate::hostile::{UPGRADE, add, home, post, summary};
 use crate::stuck::busy;
 
 const NEW: &str = "plugins/hostile/faulty/0.2.0";
 pub(crate) const NEWEST: &str = "plugins/hostile/faulty/0.3.0";
-
-const UPGRADE: [&str; 6] = [
-    "upgrade",
-    "0.2.0",
-    "--no-rehearsal",
-    "--probation",
-    "0s",
-    "--json",
-];
 
 /// An appup of `faulty` with a way from `from`, and this time for a migration.
 pub(crate) fn appup(version: &str, from: &str, timeout_ms: u64) -> String {

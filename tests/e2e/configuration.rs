@@ -7,7 +7,7 @@ use e2e::{Home, http, wait};
 use host_model::control::Outcome;
 use serde_json::{Value, json};
 
-use crate::hostile::home;
+use crate::hostile::{UPGRADE, home};
 
 /// Settings of release 0.2.0 that are not those of 0.1.0.
 const THEN: &str =
@@ -122,15 +122,7 @@ fn a_configuration_that_is_wrong_refuses_the_upgrade_and_keeps_the_old_one() {
         ("rust_log = \"host=loud=er\"\n", "RUST_LOG"),
     ] {
         write(&home, "host.toml", text);
-        let line = [
-            "upgrade",
-            "0.2.0",
-            "--no-rehearsal",
-            "--probation",
-            "0s",
-            "--json",
-        ];
-        let ran = home.host(&line).unwrap().ends_with(1).unwrap();
+        let ran = home.host(&UPGRADE).unwrap().ends_with(1).unwrap();
         let report: Value = ran.json().unwrap();
         let reason = report["reason"].as_str().unwrap();
         assert!(reason.contains("its configuration: "), "{reason}");

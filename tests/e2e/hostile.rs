@@ -19,6 +19,16 @@ down = [{ update = "state" }]
 declared = ["summary.notes", "summary.version"]
 "#;
 
+/// An upgrade to 0.2.0 that is neither rehearsed nor watched.
+pub(crate) const UPGRADE: [&str; 6] = [
+    "upgrade",
+    "0.2.0",
+    "--no-rehearsal",
+    "--probation",
+    "0s",
+    "--json",
+];
+
 /// A home whose releases 0.1.0 and 0.2.0 have the faulty plugin, and nothing else.
 pub(crate) fn home() -> Home {
     let home = Home::new().unwrap();

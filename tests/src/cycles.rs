@@ -17,8 +17,9 @@ const ACTORS: usize = 200;
 /// Between an answer and the same client's next command.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Cycles after which the allocator, the caches and the store's tail have what they need.
-const WARM: u64 = 100;
+/// Cycles after which the allocator, the caches and the store's tail have what they need:
+/// SQLite's cache of 16 MiB was full at about 350, and the memory flat behind that.
+const WARM: u64 = 400;
 
 /// Samples that a figure is the median of.
 const SAMPLES: usize = 10;

@@ -127,6 +127,7 @@ fn json(trail: Trail<'_>, query: &ExportQuery, out: &mut dyn Write) -> Result<u6
                 command: &record.command,
                 principal: &record.principal,
                 idempotency_key: record.idempotency_key.as_deref(),
+                // Empty where nothing followed; else the loader has read it as JSON.
                 effects: serde_json::from_slice(&record.effects).ok(),
                 version: record.version.to_string(),
                 position: position.0,
