@@ -26,7 +26,7 @@ const SAMPLES: usize = 10;
 
 /// What the end may be above the beginning: a tenth of it, or this where that is more.
 /// A leak of 20 KB a cycle is above it in a thousand.
-const GROWTH_BYTES_MAX: u64 = 16 << 20;
+const GROWTH_BYTES_MAX: u64 = 8 << 20;
 
 /// The memory that the host had behind some of the cycles.
 #[derive(Debug, Clone, Default)]
@@ -147,7 +147,7 @@ mod tests {
         assert!(cycles(|n| (60 << 20) + (n % 7) * 100_000).flat().is_ok());
         // Before it is warm it may grow as it likes.
         assert!(cycles(|n| (60 << 20) + (n.min(100) << 20)).flat().is_ok());
-        assert!(cycles(|n| (60 << 20) + n * 30_000).flat().is_err());
+        assert!(cycles(|n| (60 << 20) + n * 20_000).flat().is_err());
         assert!(Cycles::default().flat().is_err());
     }
 }
