@@ -167,12 +167,14 @@ fn short_crash(store: Store) {
         rounds: 14,
         sockets: 16,
         callers: 8,
+        owners: 3,
         store,
     };
     let home = Home::new().unwrap();
     let report = e2e::crash::run(&home, &settings).unwrap();
     println!("{report}");
     assert!(report.kills() > 0 && report.rounds > 0);
+    assert!(report.given_again() > 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | `SEED` | of the choices; another one each time |
 //! | `STORE` | `sqlite`, or `postgres`: a server of its own, killed as well |
 //! | `SOCKETS`, `CALLERS` | givers over WebSockets and over HTTP; 48 and 16 |
+//! | `OWNERS` | those who declare over HTTP under `Idempotency-Key`; 4 |
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,6 +50,7 @@ fn settings() -> Result<Settings> {
         rounds: u64::MAX,
         sockets: read("SOCKETS", 48)?,
         callers: read("CALLERS", 16)?,
+        owners: read("OWNERS", 4)?,
         store: read("STORE", Store::Sqlite)?,
     })
 }

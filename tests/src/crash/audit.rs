@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::book::{Book, Gift, Told};
+use super::keys::Keys;
 use crate::{Home, wait};
 
 /// What is wrong with a state, gift by gift; and how open ends have ended.
@@ -173,6 +174,16 @@ pub(crate) fn payments(home: &Home, actors: &[String], findings: &mut Findings) 
     Ok(())
 }
 
+/// Looks whether each owner's assets are as it declared them last, while nobody declares.
+pub(crate) fn owners(home: &Home, keys: &Keys, findings: &mut Findings) -> Result<()> {
+    for actor in keys.owners() {
+        let state = home.state(&actor)?.state;
+        let held = keys.of_state(&actor, &state, findings);
+        held.with_context(|| format!("audit {actor}"))?;
+    }
+    Ok(())
+}
+
 fn paid(home: &Home, payer: &str) -> Result<BTreeMap<String, Decimal>> {
     let state = home.state(payer)?.state;
     let payments = state["payments"].as_object().cloned().unwrap_or_default();
@@ -182,7 +193,7 @@ fn paid(home: &Home, payer: &str) -> Result<BTreeMap<String, Decimal>> {
         .collect()
 }
 
-fn decimal(value: &Value) -> Result<Decimal> {
+pub(super) fn decimal(value: &Value) -> Result<Decimal> {
     let text = value
         .as_str()
         .with_context(|| format!("{value} is no amount"))?;

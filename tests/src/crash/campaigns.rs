@@ -20,7 +20,12 @@ pub(crate) struct Campaigns {
 impl Campaigns {
     /// The actor of the campaign that a number falls on.
     pub(crate) fn of(&self, number: u64) -> String {
-        actor(self.generation.load(Ordering::Relaxed), number % AT_ONCE)
+        actor(self.generation(), number % AT_ONCE)
+    }
+
+    /// Which time these are of.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// All of now.
@@ -30,7 +35,7 @@ impl Campaigns {
 
     /// Opens new ones, and only then lets everyone give to them.
     pub(crate) fn renew(&self, home: &Home) -> Result<()> {
-        let generation = self.generation.load(Ordering::Relaxed) + 1;
+        let generation = self.generation() + 1;
         for number in 0..AT_ONCE {
             let actor = actor(generation, number);
             let open = json!({"title": actor, "currency": "USD", "goal": "1000000.00"});

@@ -9,25 +9,27 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::campaigns::Campaigns;
+use super::keys::Keys;
+use super::post::{Posted, leaves_open, may_try_again, post};
 use super::{Book, Dice};
-use crate::http;
 use crate::{Client, Reply};
 
 /// Between two attempts while the host is down.
-const AGAIN: Duration = Duration::from_millis(20);
+pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
-/// Attempts at one gift, after which it is left as it is.
-const ATTEMPTS_MAX: u32 = 400;
+/// Attempts at one command, after which it is left as it is.
+pub(super) const ATTEMPTS_MAX: u32 = 400;
 
 /// How many payers there are whose zakat is paid: so many that none comes to the most that
 /// the plugin keeps of one (20,000) in an hour.
 const PAYERS: u64 = 50;
 
-/// What all givers share.
+/// What all givers and owners share.
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) port: u16,
     pub(crate) book: Book,
+    pub(crate) keys: Keys,
     pub(crate) campaigns: Campaigns,
     pub(crate) gate: Gate,
 }
@@ -49,7 +51,7 @@ struct Passing {
 
 impl Gate {
     /// Waits while the gate is closed, and then does one thing. False: it is over.
-    fn pass(&self, attempt: impl FnOnce()) -> bool {
+    pub(super) fn pass(&self, attempt: impl FnOnce()) -> bool {
         let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = lock();
         while state.closed && !self.is_over() {
@@ -231,14 +233,14 @@ impl Giver {
     fn is_told_no(&self, book: &Book, giving: &Giving, before: bool, reason: &str) -> Option<bool> {
         let Giving { actor, id, .. } = giving;
         match reason {
-            "outcome_unknown" | "timeout" => {
+            _ if leaves_open(reason) => {
                 book.counts.opened.fetch_add(1, Ordering::Relaxed);
                 if reason == "outcome_unknown" {
                     book.counts.unknown.fetch_add(1, Ordering::Relaxed);
                 }
                 Some(false)
             }
-            "not_applied" | "overloaded" | "stopping" | "mailbox_full" | "not_woken" => {
+            _ if may_try_again(reason) => {
                 book.is_refused(actor, id, before);
                 None
             }
@@ -339,18 +341,12 @@ impl Giver {
 }
 
 fn ask_over_http(port: u16, actor: &str, event: &str, payload: &Value) -> Heard {
-    let path = format!("/api/v1/{}/{event}", actor.replacen(':', "/", 1));
-    match http::request(port, "POST", &path, &payload.to_string()) {
-        Ok(answer) if answer.status == 200 => answer.json().map_or(Heard::Lost, Heard::Ok),
-        Ok(answer) if !answer.reason().is_empty() => Heard::Error(answer.reason()),
-        Err(error) if error.downcast_ref().is_some_and(is_refused) => Heard::Unsent,
-        // Half an answer is none.
-        Ok(_) | Err(_) => Heard::Lost,
+    match post(port, actor, event, "", payload) {
+        Posted::Taken(answer) => answer.json().map_or(Heard::Lost, Heard::Ok),
+        Posted::Refused(reason) => Heard::Error(reason),
+        Posted::Unsent => Heard::Unsent,
+        Posted::Lost => Heard::Lost,
     }
-}
-
-fn is_refused(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::ConnectionRefused
 }
 
 fn body(giving: &Giving) -> Value {

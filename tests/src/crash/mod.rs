@@ -2,7 +2,9 @@
 //! restart for every gift.
 //!
 //! Givers send over WebSockets and over HTTP ([`giver`]), and write down what they
-//! were told in one [`Book`]. The [`run`] kills the host, its keeper or both with
+//! were told in one [`Book`]. Owners send commands that have no key of their own under
+//! one of the header `Idempotency-Key` ([`owner`]), and keep each first answer ([`keys`]).
+//! The [`run`] kills the host, its keeper or both with
 //! `kill -9`, and the PostgreSQL server where there is one, in the middle of upgrades
 //! and of ways back, has them started again, and holds the book against the state
 //! ([`audit`]) and against what `host audit` shows. All that is chosen is chosen by
@@ -12,7 +14,10 @@ pub mod audit;
 pub mod book;
 mod campaigns;
 pub mod giver;
+pub mod keys;
 mod kill;
+pub mod owner;
+mod post;
 mod report;
 pub mod run;
 mod trail;

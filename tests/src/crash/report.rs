@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::book::Counts;
+use super::keys::Keys;
 use super::kill::Kills;
 
 /// Figures of a run in which all held.
@@ -23,6 +24,7 @@ pub struct Report {
     pub(crate) open_not: u64,
     pub(crate) chain: (u64, u64),
     pub(crate) counts: Counts,
+    pub(crate) keys: Keys,
 }
 
 /// Upgrades and ways back.
@@ -34,6 +36,12 @@ pub(crate) struct Upgrades {
 }
 
 impl Report {
+    /// First answers that were given again under a key of the header.
+    #[must_use]
+    pub fn given_again(&self) -> u64 {
+        self.keys.again.load(Ordering::Relaxed)
+    }
+
     /// Processes that were ended with `kill -9`.
     #[must_use]
     pub fn kills(&self) -> u64 {
@@ -81,6 +89,15 @@ impl fmt::Display for Report {
                 counts.repeated.load(Ordering::Relaxed),
             ),
             ("summaries read", counts.queried.load(Ordering::Relaxed)),
+            (
+                "commands under a key of the header",
+                self.keys.taken.load(Ordering::Relaxed),
+            ),
+            ("their first answers given again", self.given_again()),
+            (
+                "of them to who had heard none",
+                self.keys.told_there.load(Ordering::Relaxed),
+            ),
             ("groups in the chain", self.chain.0),
             ("records in the chain", self.chain.1),
         ];

@@ -13,7 +13,9 @@ use super::audit::{self, Findings};
 use super::book::Book;
 use super::campaigns::Campaigns;
 use super::giver::{Field, Gate, Giver, Way};
+use super::keys::Keys;
 use super::kill;
+use super::owner::Owner;
 use super::{Dice, Report, trail};
 use crate::Home;
 use crate::command::Running;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub sockets: u64,
     /// Givers over HTTP.
     pub callers: u64,
+    /// Those who declare over HTTP, under keys of the header.
+    pub owners: u64,
     /// The store.
     pub store: Store,
 }
@@ -81,11 +85,12 @@ pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
     let field = Arc::new(Field {
         port,
         book: Book::default(),
+        keys: Keys::default(),
         campaigns: Campaigns::default(),
         gate: Gate::default(),
     });
     field.campaigns.renew(home)?;
-    let givers = givers(&field, settings)?;
+    let crowd = crowd(&field, settings)?;
     let mut run = Run {
         home,
         server,
@@ -98,8 +103,8 @@ pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
     };
     let ran = run.rounds(began, settings).and_then(|()| run.end());
     field.gate.end();
-    for giver in givers {
-        ensure!(giver.join().is_ok(), "a giver has panicked");
+    for one in crowd {
+        ensure!(one.join().is_ok(), "a giver or an owner has panicked");
     }
     if let Err(error) = ran {
         let kept = run.server.as_mut().map(Server::keep);
@@ -111,31 +116,41 @@ pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
     let mut report = run.report;
     drop(run.field);
     report.took = began.elapsed();
-    report.counts = Arc::into_inner(field)
-        .context("every giver has ended")?
-        .book
-        .counts;
+    let field = Arc::into_inner(field).context("everyone has ended")?;
+    (report.counts, report.keys) = (field.book.counts, field.keys);
     Ok(report)
 }
 
-fn givers(field: &Arc<Field>, settings: &Settings) -> Result<Vec<JoinHandle<()>>> {
-    let giver = |number: u64| {
-        let giver = Giver {
-            number,
-            way: match number < settings.sockets {
+/// Everyone who sends something, each on a thread.
+fn crowd(field: &Arc<Field>, settings: &Settings) -> Result<Vec<JoinHandle<()>>> {
+    let givers = settings.sockets + settings.callers;
+    let one = |number: u64| {
+        let (dice, field) = (Dice::new(settings.seed, number), Arc::clone(field));
+        // Some kilobytes of JSON are all that anyone has on its stack.
+        let thread = thread::Builder::new().stack_size(512 << 10);
+        let spawned = if number < givers {
+            let way = match number < settings.sockets {
                 true => Way::Socket(None),
                 false => Way::Http,
-            },
-            dice: Dice::new(settings.seed, number),
-            field: Arc::clone(field),
+            };
+            let giver = Giver {
+                number,
+                way,
+                dice,
+                field,
+            };
+            thread.spawn(|| giver.give())
+        } else {
+            let owner = Owner {
+                number,
+                dice,
+                field,
+            };
+            thread.spawn(|| owner.declare())
         };
-        // Some kilobytes of JSON are all that a giver has on its stack.
-        let thread = thread::Builder::new().stack_size(512 << 10);
-        thread.spawn(|| giver.give()).context("start a giver")
+        spawned.context("start one who sends")
     };
-    (0..settings.sockets + settings.callers)
-        .map(giver)
-        .collect()
+    (0..givers + settings.owners).map(one).collect()
 }
 
 struct Run<'a> {
@@ -226,7 +241,9 @@ impl Run<'_> {
                 .into_iter()
                 .filter(|actor| !self.field.book.gifts(actor).is_empty())
                 .collect();
-            audit::audit(self.home, &self.field.book, &actors)
+            let mut findings = audit::audit(self.home, &self.field.book, &actors)?;
+            audit::owners(self.home, &self.field.keys, &mut findings)?;
+            Ok(findings)
         });
         self.field.gate.open();
         self.judge(found?)
@@ -263,7 +280,7 @@ impl Run<'_> {
     }
 
     /// The chain is proven beside those who give, and again with nobody at the store;
-    /// and of one campaign the export has every gift.
+    /// and of one campaign the export has every gift, of one owner every key.
     fn verify_chain_and_renew(&mut self) -> Result<()> {
         let (_, beside) = trail::verify(self.home)?;
         self.field.gate.close();
@@ -286,6 +303,12 @@ impl Run<'_> {
         let actor = self.field.campaigns.of(self.dice.below(1 << 20));
         let findings = trail::audit(self.home, &self.field.book, &actor)?;
         ensure!(findings.hold(), "the export of {actor}: {findings}");
+        let owners = self.field.keys.owners();
+        let chosen = self.dice.below(owners.len() as u64) as usize;
+        if let Some(actor) = owners.get(chosen) {
+            let findings = trail::keys(self.home, &self.field.keys, actor)?;
+            ensure!(findings.hold(), "the export of {actor}: {findings}");
+        }
         Ok(())
     }
 
@@ -300,6 +323,7 @@ impl Run<'_> {
         let actors = self.field.book.actors();
         let mut findings = audit::audit(self.home, &self.field.book, &actors)?;
         audit::payments(self.home, &actors, &mut findings)?;
+        audit::owners(self.home, &self.field.keys, &mut findings)?;
         self.report.gifts = findings.gifts;
         self.report.open_not = findings.open_not;
         let letters: Vec<Value> = self

@@ -1,4 +1,4 @@
-//! What an operator is shown of the audit trail, held against the book.
+//! What an operator is shown of the audit trail, held against the book and the keys.
 
 use anyhow::{Context, Result, bail};
 use host_model::keep::Verifying;
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::audit::{self, Findings};
 use super::book::Book;
+use super::keys::Keys;
 use crate::Home;
 
 /// `host audit verify`: groups and records.
@@ -27,17 +28,34 @@ pub(crate) fn verify(home: &Home) -> Result<(u64, u64)> {
 ///
 /// The export does not come to its end.
 pub(crate) fn audit(home: &Home, book: &Book, actor: &str) -> Result<Findings> {
-    let ran = home.done(&["audit", "export", "--actor", actor])?;
-    let mut donated = Vec::new();
-    for line in ran.stdout.lines() {
-        let event: Value = serde_json::from_str(line).context("read the export")?;
-        if event["event"] == "donated" {
-            donated.push(event["fields"].clone());
-        }
-    }
+    let donated = exported(home, actor, "donated")?;
+    let donated: Vec<_> = donated.iter().map(|it| it["fields"].clone()).collect();
     // The events are what the ledger is made of.
     let state = json!({"campaign": {"ledger": donated}});
     let mut findings = Findings::default();
     audit::of_actor(actor, &state, book, &mut findings)?;
     Ok(findings)
+}
+
+/// `host audit export`: looks for the keys under which an owner has declared, while
+/// nobody does.
+///
+/// # Errors
+///
+/// As [`audit`].
+pub(crate) fn keys(home: &Home, keys: &Keys, actor: &str) -> Result<Findings> {
+    let declared = exported(home, actor, "asset_declared")?;
+    let mut findings = Findings::default();
+    keys.of_trail(actor, &declared, &mut findings);
+    Ok(findings)
+}
+
+fn exported(home: &Home, actor: &str, event: &str) -> Result<Vec<Value>> {
+    let ran = home.done(&["audit", "export", "--actor", actor])?;
+    let lines = ran.stdout.lines().map(serde_json::from_str::<Value>);
+    let mut events = lines
+        .collect::<Result<Vec<_>, _>>()
+        .context("read the export")?;
+    events.retain(|it| it["event"] == event);
+    Ok(events)
 }
