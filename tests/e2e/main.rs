@@ -52,10 +52,14 @@ mod refusals;
 #[cfg(test)]
 mod rehearsal;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod stuck;
 #[cfg(test)]
 mod two_steps;
+#[cfg(test)]
+mod unknown;
 #[cfg(test)]
 mod verification;

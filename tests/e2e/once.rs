@@ -1,5 +1,5 @@
 //! Once, whatever happens in between: keys, timers and webhooks over `kill -9` and an
-//! upgrade, and what an operator does about what came to nothing.
+//! upgrade, and what an operator does about what came to nothing. On either store.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -9,12 +9,48 @@ use std::thread;
 
 use e2e::{Home, http, wait};
 use serde_json::{Value, json};
+use test_postgres::shared;
 
-use crate::hostile::{home, post, summary};
+use crate::hostile::{self, post, summary};
+
+macro_rules! on_each_store {
+    ($($test:ident,)+) => {
+        mod sqlite {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&crate::hostile::home());
+                }
+            )+
+        }
+        mod postgres {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&super::home_on_postgres());
+                }
+            )+
+        }
+    };
+}
+
+on_each_store! {
+    a_key_gets_its_first_answer_over_a_crash_and_an_upgrade,
+    timers_fire_once_though_the_host_is_killed_around_their_time,
+    a_webhook_is_sent_until_it_is_taken_also_over_a_crash,
+    what_came_to_nothing_is_retried_dropped_and_exported,
+}
+
+fn home_on_postgres() -> Home {
+    let home = hostile::home();
+    let address = shared().database().unwrap();
+    home.configure(&format!("DATABASE_URL={address}")).unwrap();
+    home
+}
 
 /// Adds with an idempotency key: the status, the answer, and whether it is the first
 /// one again.
-fn keyed(port: u16, key: &str, by: i64) -> (u16, Value, bool) {
+pub(crate) fn keyed(port: u16, key: &str, by: i64) -> (u16, Value, bool) {
     let headers = format!("Idempotency-Key: {key}\r\n");
     let body = json!({ "by": by }).to_string();
     let path = "/api/v1/faulty/a/add";
@@ -28,9 +64,7 @@ fn run(home: &Home, arguments: &[&str]) -> Value {
     home.answer(arguments).unwrap()
 }
 
-#[test]
-fn a_key_gets_its_first_answer_over_a_crash_and_an_upgrade() {
-    let home = home();
+fn a_key_gets_its_first_answer_over_a_crash_and_an_upgrade(home: &Home) {
     let port = home.start().unwrap().port;
     let (status, first, replayed) = keyed(port, "k", 5);
     assert_eq!((status, replayed), (200, false), "{first}");
@@ -56,17 +90,15 @@ fn a_key_gets_its_first_answer_over_a_crash_and_an_upgrade() {
         "k",
         "--json",
     ];
-    let told = run(&home, &line);
-    assert_eq!(run(&home, &line), told);
+    let told = run(home, &line);
+    assert_eq!(run(home, &line), told);
     assert_eq!(summary(port, "a")["count"], 11);
     home.stop().unwrap();
 }
 
-#[test]
-fn timers_fire_once_though_the_host_is_killed_around_their_time() {
+fn timers_fire_once_though_the_host_is_killed_around_their_time(home: &Home) {
     const ROUNDS: i64 = 4;
     const TIMERS: i64 = 12;
-    let home = home();
     let port = home.start().unwrap().port;
     for round in 0..ROUNDS {
         for n in 0..TIMERS {
@@ -135,9 +167,7 @@ impl Receiver {
     }
 }
 
-#[test]
-fn a_webhook_is_sent_until_it_is_taken_also_over_a_crash() {
-    let home = home();
+fn a_webhook_is_sent_until_it_is_taken_also_over_a_crash(home: &Home) {
     let port = home.start().unwrap().port;
     let receiver = Receiver::start();
     let url = format!("http://127.0.0.1:{}/hook", receiver.port);
@@ -150,7 +180,7 @@ fn a_webhook_is_sent_until_it_is_taken_also_over_a_crash() {
     let old = home.kill_host().unwrap();
     home.rebooted(old).unwrap();
     let rows = wait::until("it waits, and says why", || {
-        let rows = run(&home, &["outbox", "list", "--json"]);
+        let rows = run(home, &["outbox", "list", "--json"]);
         let error = rows[0]["error"].as_str()?.to_owned();
         error.contains("503").then_some(rows)
     })
@@ -161,7 +191,7 @@ fn a_webhook_is_sent_until_it_is_taken_also_over_a_crash() {
     // It may be taken by itself at this very moment.
     let _ = home.host(&["outbox", "retry", &id, "--json"]).unwrap();
     wait::until("it is taken", || {
-        (run(&home, &["outbox", "list", "--json"]) == json!([])).then_some(())
+        (run(home, &["outbox", "list", "--json"]) == json!([])).then_some(())
     })
     .unwrap();
     let keys = receiver.keys();
@@ -176,11 +206,9 @@ fn a_webhook_is_sent_until_it_is_taken_also_over_a_crash() {
     home.stop().unwrap();
 }
 
-#[test]
-fn what_came_to_nothing_is_retried_dropped_and_exported() {
-    let home = home();
+fn what_came_to_nothing_is_retried_dropped_and_exported(home: &Home) {
     let port = home.start().unwrap().port;
-    let letters = || run(&home, &["dead-letters", "list", "--json"]);
+    let letters = || run(home, &["dead-letters", "list", "--json"]);
     let cast = |to: &str, event: &str, payload: Value| {
         let cast = json!({ "to": to, "event": event, "payload": payload });
         assert_eq!(post(port, "a", "cast", &cast).0, 200);
@@ -198,10 +226,10 @@ fn what_came_to_nothing_is_retried_dropped_and_exported() {
     home.upgrade("0.2.0").unwrap();
     let old = home.kill_host().unwrap();
     home.rebooted(old).unwrap();
-    let retried = run(&home, &["dead-letters", "retry", "1", "--json"]);
+    let retried = run(home, &["dead-letters", "retry", "1", "--json"]);
     assert_eq!(retried["answer"]["notes"], 1, "{retried}");
     assert_eq!(summary(port, "b")["notes"], json!(["t"]));
-    run(&home, &["dead-letters", "drop", "2", "--json"]);
+    run(home, &["dead-letters", "drop", "2", "--json"]);
     assert_eq!(letters(), json!([]));
     let gone = home.host(&["dead-letters", "drop", "2", "--json"]);
     let gone = gone.unwrap().ends_with(1).unwrap();
@@ -210,7 +238,7 @@ fn what_came_to_nothing_is_retried_dropped_and_exported() {
     for _ in 0..4 {
         post(port, "b", "panic", &json!({}));
     }
-    let export = run(&home, &["quarantine", "export", "faulty:b", "--json"]);
+    let export = run(home, &["quarantine", "export", "faulty:b", "--json"]);
     assert!(export["quarantined"].is_string(), "{export}");
     assert_eq!(export["state"]["notes"], json!(["t"]));
     assert_eq!(export["dead_letters"].as_array().unwrap().len(), 4);
