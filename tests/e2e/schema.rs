@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::{Home, wait};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 use crate::hostile::{home, post, summary};
@@ -19,13 +19,14 @@ const VERIFY: [&str; 3] = ["audit", "verify", "--json"];
 const CHECK: [&str; 4] = ["store", "check", "--replay", "--json"];
 const MIGRATE: [&str; 3] = ["store", "migrate", "--json"];
 
-/// A home with the store that the host before this one has left.
+/// A home with the store that the host before this one has left, as if just now.
 fn older() -> Home {
     let home = home();
     let name = format!("fixtures/schema-{}.db", SCHEMA - 1);
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::copy(fixture, store(&home)).unwrap();
     fs::write(home.path().join("data/permanent"), "0.2.0\n").unwrap();
+    renew(&home);
     home
 }
 
@@ -45,8 +46,9 @@ fn set_schema(home: &Home, schema: i64) {
     store.pragma_update(None, "user_version", schema).unwrap();
 }
 
-/// The answers under keys were given just now, for no host would keep them for as long as
-/// a fixture lies there; and the first timer is due, whatever this machine's clock says.
+/// What is of the day and of the machine, and in no record: the answers under keys were
+/// given now, for none is kept as long as a fixture; the first timer is due, whatever this
+/// clock says; and the plugins are those that were built here.
 fn renew(home: &Home) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = i64::try_from(now.as_millis()).unwrap();
@@ -56,6 +58,15 @@ fn renew(home: &Home) {
         ("UPDATE timers SET due_ms = ?1 WHERE name = 'due'", 1),
     ] {
         assert_eq!(store.execute(sql, [now]).unwrap(), rows, "{sql}");
+    }
+    for version in ["0.1.0", "0.2.0"] {
+        let manifest = format!("releases/{version}/manifest.json");
+        let manifest = fs::read(home.path().join(manifest)).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        let digest = manifest["plugins"][0]["sha256"].to_string().into_bytes();
+        let key = format!("plugin/digest/faulty/{version}");
+        let sql = "UPDATE kv SET value = ?2 WHERE key = ?1";
+        assert_eq!(store.execute(sql, params![key, digest]).unwrap(), 1);
     }
 }
 
@@ -112,7 +123,6 @@ fn a_store_of_the_schema_before_is_read_as_it_is_and_migrated_on_demand() {
     assert_eq!(fs::read(store(&home)).unwrap(), before, "it is only read");
     assert_eq!(schema(&home), SCHEMA - 1);
 
-    renew(&home);
     let migrated: Value = home.answer(&MIGRATE).unwrap();
     assert_eq!(migrated, json!({"from": SCHEMA - 1, "to": SCHEMA}));
     assert_eq!(schema(&home), SCHEMA);
@@ -132,7 +142,6 @@ fn a_store_of_the_schema_before_is_read_as_it_is_and_migrated_on_demand() {
 #[test]
 fn a_start_migrates_a_store_of_the_schema_before() {
     let home = older();
-    renew(&home);
     let events = trail(&home);
     has_it_all(&home);
     assert_eq!(schema(&home), SCHEMA);
@@ -143,7 +152,6 @@ fn a_start_migrates_a_store_of_the_schema_before() {
 fn a_store_of_the_next_schema_is_used_and_left_at_that() {
     let home = older();
     home.done(&MIGRATE).unwrap();
-    renew(&home);
     set_schema(&home, SCHEMA + 1);
     let left: Value = home.answer(&MIGRATE).unwrap();
     assert_eq!(left, json!({"from": SCHEMA + 1, "to": SCHEMA + 1}));

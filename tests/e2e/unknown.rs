@@ -77,7 +77,7 @@ fn a_row_whose_sync_failed_may_be_there_after_a_kill_and_a_retry_tells() {
         let (status, answer, _) = bench.killed_over(rule, || keyed(bench.port, &key, 5));
         assert_eq!(
             (status, &answer["reason"]),
-            (503, &json!("outcome_unknown")),
+            (500, &json!("outcome_unknown")),
             "{answer}"
         );
         let found = count + if is_there { 5 } else { 0 };
@@ -111,8 +111,7 @@ fn all_who_shared_a_group_whose_sync_failed_hear_the_truth_after_a_kill() {
         let answers = callers.into_iter().map(|caller| caller.join().unwrap());
         answers.collect::<Vec<_>>()
     };
-    // Some are acknowledged before the sync that fails.
-    let told = bench.killed_over("sync host.db-wal 3 all eio", all);
+    let told = bench.killed_over("sync host.db-wal 1 all eio", all);
     let unknown = told
         .iter()
         .filter(|(_, answer, _)| answer["reason"] == "outcome_unknown");
