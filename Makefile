@@ -29,7 +29,7 @@ home: build
 bench:
 	@scripts/bench.sh
 
-# Bytes that break what is read back from disk, looked for by a fuzzer.
+# Bytes that break what is read back from disk or sent by clients, looked for by a fuzzer.
 fuzz:
 	@scripts/fuzz.sh
 

@@ -68,6 +68,13 @@ prepared_home() {
     scripts/home.sh "$scratch/home" "${CARGO_TARGET_DIR:-target}/debug"
 }
 
+# The fuzzer's targets are no part of the workspace. Here they are compiled, with what
+# clippy has looked at already; `make fuzz` runs them.
+fuzz_targets() {
+    CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target} \
+        cargo check --manifest-path fuzz/Cargo.toml --no-default-features --locked
+}
+
 summary() {
     local passed lost ignored i
     count() { grep -Eo "[0-9]+ $1" "$scratch/tests.log" 2> /dev/null | awk '{n += $1} END {print n + 0}'; }
@@ -89,5 +96,6 @@ if step 'build' cargo build --workspace --locked && step 'a home to copy' prepar
     step 'tests' tests
 fi
 step 'clippy, warnings denied' cargo clippy --workspace --all-targets --locked -- -D warnings
+step 'targets of the fuzzer' fuzz_targets
 summary
 exit "$failed"

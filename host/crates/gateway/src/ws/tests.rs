@@ -1,5 +1,6 @@
 //! Tests of the framing, and the client that they share.
 
+mod agreement;
 mod closing;
 mod handshake;
 mod linear;
@@ -8,8 +9,9 @@ mod output;
 mod splits;
 mod violations;
 
+use self::agreement::drain;
 use super::frame::unmask;
-use super::{Codec, Limits, Message, Violation};
+use super::{CloseCode, Codec, Limits, Message, Violation};
 
 const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;
@@ -92,18 +94,6 @@ fn unfinished(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
 
 fn text(text: &str) -> Message {
     Message::Text(text.to_owned())
-}
-
-/// Takes all messages that are there.
-fn drain(codec: &mut Codec) -> (Vec<Message>, Option<Violation>) {
-    let mut messages = Vec::new();
-    loop {
-        match codec.next_message() {
-            Ok(Some(message)) => messages.push(message),
-            Ok(None) => return (messages, None),
-            Err(violation) => return (messages, Some(violation)),
-        }
-    }
 }
 
 /// Messages and violation of a whole stream, and the codec after it.

@@ -1,8 +1,8 @@
 //! However a stream is split, and wherever its state moves to another process,
 //! the same comes out.
 
+use super::agreement::hand_over;
 use super::*;
-use crate::ws::CloseCode;
 
 /// Streams that together pass through every state.
 fn streams() -> Vec<Vec<u8>> {
@@ -42,14 +42,6 @@ fn streams() -> Vec<Vec<u8>> {
         [unfinished(BINARY, "a"), frame(BINARY, "b")].concat(),
         [frame(CLOSE, [3, 0xec]), frame(TEXT, "ignored")].concat(),
     ]
-}
-
-/// Another process: what arrives is what was written, and nothing else.
-pub(super) fn hand_over(codec: &Codec) -> Codec {
-    let written = rmp_serde::to_vec_named(codec).unwrap();
-    let arrived: Codec = rmp_serde::from_slice(&written).unwrap();
-    assert_eq!(arrived, *codec);
-    arrived
 }
 
 /// Feeds the portions; after each the codec goes through `between`.
