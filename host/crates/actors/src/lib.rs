@@ -408,13 +408,28 @@ impl Actors {
 
     /// Queues a message for its actor. Another thread runs it: the order of posting
     /// holds, and a slow target holds up no one else's messages.
-    pub(crate) fn post(self: &Arc<Self>, id: &ActorId, mut message: Message) {
+    pub(crate) fn post(self: &Arc<Self>, id: &ActorId, message: Message) {
+        if let Some(slot) = self.post_parked(id, message) {
+            self.resume_soon(slot);
+        }
+    }
+
+    /// As [`Actors::post`], but what the actor has to do is done before this returns,
+    /// unless someone else does it: for a thread of the data runtime.
+    pub(crate) fn post_here(self: &Arc<Self>, id: &ActorId, message: Message) {
+        let claim = self.post_parked(id, message).and_then(|slot| slot.resume());
+        if let Some(claim) = claim {
+            self.turn(claim, None);
+        }
+    }
+
+    /// The actor, if it was idle: then it is parked with the message, and to be resumed.
+    fn post_parked(&self, id: &ActorId, mut message: Message) -> Option<Arc<Slot>> {
         loop {
-            let Some(slot) = self.slots.get_or_make(id, usize::MAX) else {
-                return;
-            };
+            let slot = self.slots.get_or_make(id, usize::MAX)?;
             match self.try_post(&slot, message) {
-                Ok(()) => return,
+                Ok(is_parked) => return is_parked.then_some(slot),
+                // It has left memory this moment.
                 Err(back) => message = back,
             }
         }
@@ -423,19 +438,21 @@ impl Actors {
     /// As [`Actors::post`], to an actor that is in memory; one that has left it
     /// meanwhile gets nothing.
     pub(crate) fn post_to(self: &Arc<Self>, slot: &Arc<Slot>, message: Message) {
-        let _left = self.try_post(slot, message);
+        if let Ok(true) = self.try_post(slot, message) {
+            self.resume_soon(Arc::clone(slot));
+        }
     }
 
-    fn try_post(self: &Arc<Self>, slot: &Arc<Slot>, message: Message) -> Result<(), Message> {
+    fn try_post(&self, slot: &Arc<Slot>, message: Message) -> Result<bool, Message> {
         match slot.post(message, self.limits.mailbox_max())? {
-            Posted::Resume => self.resume_soon(Arc::clone(slot)),
+            Posted::Resume => return Ok(true),
             Posted::Queued => {}
             Posted::Full(message) => {
                 let most = self.limits.mailbox_max();
                 self.refuse(message, CallError::MailboxFull { most });
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Answers a message that will not be handled. A cast or a timer stays a row.

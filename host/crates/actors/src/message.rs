@@ -1,7 +1,7 @@
 //! What is asked of an actor, and what comes back.
 
 use bytes::Bytes;
-use host_journal::{CastId, DeadLetter, Letter, Lost, TimerRow};
+use host_journal::{CastId, DeadLetter, Letter, Lost, Position, TimerRow};
 use host_model::effect::Rejection;
 use host_model::{ActorId, Version};
 use thiserror::Error;
@@ -214,6 +214,8 @@ pub(crate) struct Errand {
     pub(crate) share: Share,
     /// Let the actor sleep again afterwards, for it slept before.
     pub(crate) back_to_sleep: bool,
+    /// It had no timers when the journal had come this far.
+    pub(crate) timerless: Option<Position>,
 }
 
 impl Message {

@@ -78,7 +78,10 @@ impl Actors {
             return true;
         }
         let way = ruling.way_of(live, &release.version);
-        let waits = way.as_ref().is_ok_and(|hops| reads_timers(live, hops));
+        // Nothing was appended since it had none.
+        let timerless = errand.as_ref().and_then(|errand| errand.timerless);
+        let timerless = timerless.is_some_and(|position| claim.at.position <= position);
+        let waits = !timerless && way.as_ref().is_ok_and(|hops| reads_timers(live, hops));
         if waits && live.exists() && self.settled(claim) == Settled::Pending {
             // What it has set and accepted is read from the journal.
             let token = Token::Resume(Arc::clone(&claim.slot));
@@ -99,7 +102,7 @@ impl Actors {
         let id = &claim.slot.id;
         let come = || match &way {
             Err(why) => Err(why.clone()),
-            Ok(hops) if live.exists() => self.come(&release, id, live, hops),
+            Ok(hops) if live.exists() => self.come(&release, id, live, hops, waits),
             Ok(_) => Ok((Over::anew(id, &ruling.code)?, None)),
         };
         // It may take as long as a handler, so it is named where it does.
@@ -165,15 +168,19 @@ impl Actors {
     }
 
     /// The state of an actor that exists, by these hops; and where it could not go back
-    /// by `down`, by its commands.
+    /// by `down`, by its commands. Its timers are read, if it may have some that matter.
     fn come(
         &self,
         release: &Release,
         id: &ActorId,
         live: &Live,
         hops: &[&RouteHop],
+        may_have_timers: bool,
     ) -> Result<(Over, Option<Again>), String> {
-        let timers = || self.timers_aside(id, live, hops);
+        let timers = || match may_have_timers {
+            true => self.timers_aside(id),
+            false => Ok(Aside::default()),
+        };
         let why = match Over::come(release, live, hops, timers()?) {
             Ok(over) => return Ok((over, None)),
             Err(why) if leads_down(hops) => why,
@@ -190,10 +197,7 @@ impl Actors {
 
     /// The timers that may have to wait, or may come back; all that the actor has
     /// appended is durable then.
-    fn timers_aside(&self, id: &ActorId, live: &Live, hops: &[&RouteHop]) -> Result<Aside, String> {
-        if !reads_timers(live, hops) {
-            return Ok(Aside::default());
-        }
+    fn timers_aside(&self, id: &ActorId) -> Result<Aside, String> {
         let rows = tokio::task::block_in_place(|| self.journal.timers_of(id));
         rows.map(Aside::new).map_err(|error| chain(&error))
     }

@@ -30,27 +30,43 @@ const TAILS_AT_ONCE_MAX: usize = 16_384;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room for what is done in the background.
-#[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+#[derive(Debug)]
+pub(crate) struct Room {
+    shares: Arc<Semaphore>,
+    most: u32,
+}
 
 /// A share of a [`Room`], until what it was taken for is durable, or has come to
 /// nothing.
 pub(crate) type Share = OwnedSemaphorePermit;
 
 impl Room {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(BACKGROUND_IN_FLIGHT_MAX)))
+    /// For so much at once.
+    pub(crate) fn of(most: usize) -> Self {
+        Self {
+            shares: Arc::new(Semaphore::new(most)),
+            most: u32::try_from(most).unwrap_or(u32::MAX),
+        }
     }
 
-    pub(crate) async fn share(&self) -> Share {
-        let share = Arc::clone(&self.0).acquire_owned().await;
-        share.expect("the semaphore is never closed")
+    /// For as many actors as housekeeping has under way.
+    fn of_housekeeping() -> Self {
+        Self::of(BACKGROUND_IN_FLIGHT_MAX)
+    }
+
+    async fn share(&self) -> Share {
+        self.shares(1).await
+    }
+
+    /// So much of it as one share, which can be split; of all there is, where that is less.
+    pub(crate) async fn shares(&self, many: u32) -> Share {
+        let shares = Arc::clone(&self.shares).acquire_many_owned(many.min(self.most));
+        shares.await.expect("the semaphore is never closed")
     }
 
     /// Waits until all shares are back.
     pub(crate) async fn quiet(&self) {
-        let all = u32::try_from(BACKGROUND_IN_FLIGHT_MAX).unwrap_or(u32::MAX);
-        drop(self.0.acquire_many(all).await);
+        drop(self.shares.acquire_many(self.most).await);
     }
 }
 
@@ -94,7 +110,7 @@ impl Actors {
     /// Asks these actors for a snapshot, and waits until those are durable. False: some
     /// of them hang, and were given up.
     pub async fn refresh(self: &Arc<Self>, ids: Vec<host_model::ActorId>) -> bool {
-        let room = Room::new();
+        let room = Room::of_housekeeping();
         for id in ids {
             if let Some(slot) = self.slots.get_or_make(&id, usize::MAX) {
                 let asked = self.ask_for(&room, &slot, Message::Snapshot, |_| true);
@@ -229,7 +245,7 @@ pub(crate) async fn run(actors: Weak<Actors>) {
             return;
         };
         // One for each look: shares that hang in an actor are not missed for ever.
-        let room = Room::new();
+        let room = Room::of_housekeeping();
         let mut done = Some(());
         let short = actors.memory_is_short();
         if short && !was_short {

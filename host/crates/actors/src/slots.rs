@@ -9,7 +9,7 @@ use std::time::Instant;
 use hashbrown::HashTable;
 use host_journal::{Incarnation, Position};
 use host_model::ActorId;
-use host_model::limits::FAULT_WINDOW;
+use host_model::limits::{FAULT_WINDOW, SWEEP_ACTOR_BYTES_UNKNOWN};
 use parking_lot::Mutex;
 
 use crate::live::Live;
@@ -348,7 +348,7 @@ impl Slot {
     }
 
     /// Queues `message`, and parks an idle actor with it. Runs no handler.
-    pub(crate) fn post(self: &Arc<Self>, message: Message, most: usize) -> Result<Posted, Message> {
+    pub(crate) fn post(&self, message: Message, most: usize) -> Result<Posted, Message> {
         let mut inner = self.inner.lock();
         match inner.phase {
             Phase::Gone => Err(message),
@@ -377,6 +377,16 @@ impl Slot {
             inner.phase = Phase::Parked;
         }
         fits
+    }
+
+    /// About what a snapshot of it would have; of one that runs it is not known.
+    pub(crate) fn bytes_about(&self) -> usize {
+        let inner = self.inner.lock();
+        let bytes = |live: &Live| live.snapshot_bytes as usize + live.tail_bytes as usize;
+        inner
+            .live
+            .as_deref()
+            .map_or(SWEEP_ACTOR_BYTES_UNKNOWN, bytes)
     }
 
     fn claim(self: &Arc<Self>, inner: &mut Inner) -> Claim {

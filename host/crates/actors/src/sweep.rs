@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use host_model::error::chain;
+use host_model::limits::{SWEEP_ACTOR_BYTES_MIN, SWEEP_ACTOR_BYTES_UNKNOWN, SWEEP_BYTES_MAX};
 use host_model::plan::StateChange;
 use host_model::{ActorId, Version};
 use parking_lot::Mutex;
@@ -12,11 +14,20 @@ use parking_lot::Mutex;
 use crate::Actors;
 use crate::message::{Errand, Message};
 use crate::release::Ruling;
-use crate::rest::Room;
+use crate::rest::{Room, Share};
 use crate::slots::{Phase, Slot};
 
 /// Rows read at a time.
 const PAGE: usize = 512;
+
+/// Actors that come over in one task, one behind the other.
+const BATCH_MAX: usize = 64;
+
+/// How long a batch keeps a thread before others may have it.
+const BATCH_SLICE: Duration = Duration::from_micros(200);
+
+/// What the room of a sweep is counted in, bytes.
+const SHARE_BYTES: usize = 1 << 10;
 
 /// Between two rounds.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
@@ -74,7 +85,7 @@ impl Actors {
         let _sweeping = Sweeping(&self.sweeps);
         let mut progress = SweepProgress::default();
         loop {
-            let room = Room::new();
+            let room = Room::of(SWEEP_BYTES_MAX / SHARE_BYTES);
             let behind = self.sweep_awake(&room, plugin, stop_at_failure).await
                 + self.sweep_asleep(&room, plugin, stop_at_failure).await?;
             // When all shares are back, all snapshots are durable.
@@ -107,25 +118,20 @@ impl Actors {
         plugin: Option<&str>,
         stop_at_failure: bool,
     ) -> u64 {
-        let mut swept = 0;
-        for slot in self.behind_in_order(plugin).await {
-            // Its next message has brought it over, maybe.
-            if !self.is_behind(&slot) {
-                continue;
-            }
+        let mut batch = Batch::new(self, room, stop_at_failure);
+        for (id, bytes) in self.behind_in_order(plugin).await {
             if self.stops(stop_at_failure) {
-                return swept;
+                break;
             }
-            swept += 1;
-            let errand = errand(room, false).await;
-            self.post_to(&slot, Message::Migrate(errand));
+            batch.add(id, bytes, false).await;
         }
-        swept
+        batch.go().await
     }
 
-    /// Who in memory is behind, in the order of their ids, which is that of the store's
-    /// index: so what is written in a row lies in a row, on the same pages.
-    async fn behind_in_order(self: &Arc<Self>, plugin: Option<&str>) -> Vec<Arc<Slot>> {
+    /// Who in memory is behind, with the bytes of its last snapshot, in the order of their
+    /// ids, which is that of the store's index: so what is written in a row lies in a row,
+    /// on the same pages.
+    async fn behind_in_order(self: &Arc<Self>, plugin: Option<&str>) -> Vec<(ActorId, usize)> {
         let (actors, plugin) = (Arc::clone(self), plugin.map(str::to_owned));
         let behind = tokio::task::spawn_blocking(move || {
             let slots = actors.slots.shards();
@@ -135,8 +141,11 @@ impl Actors {
                 is_of(plugin.as_deref(), slot.id.plugin()) && reign.is_called(&slot.id)
             };
             let slots = slots.filter(wanted);
-            let mut behind: Vec<_> = slots.filter(|slot| actors.is_behind(slot)).collect();
-            behind.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            let slots = slots.filter(|slot| actors.is_behind(slot));
+            let mut behind: Vec<_> = slots
+                .map(|slot| (slot.id.clone(), slot.bytes_about()))
+                .collect();
+            behind.sort_unstable();
             behind
         });
         behind.await.expect("it compares, and runs no plugin")
@@ -170,7 +179,7 @@ impl Actors {
         plugin: Option<&str>,
         stop_at_failure: bool,
     ) -> Result<u64, host_journal::ReadError> {
-        let mut behind = 0;
+        let mut batch = Batch::new(self, room, stop_at_failure);
         let reign = self.reign.load_full();
         let plugins = &reign.newest().plugins;
         for (name, ruling) in plugins.iter().filter(|it| is_of(plugin, it.0)) {
@@ -189,15 +198,45 @@ impl Actors {
                         continue;
                     }
                     if self.stops(stop_at_failure) {
-                        return Ok(behind);
+                        return Ok(batch.go().await);
                     }
-                    behind += 1;
-                    let errand = errand(room, true).await;
-                    self.post(&listed.id, Message::Migrate(errand));
+                    batch.add(listed.id, SWEEP_ACTOR_BYTES_UNKNOWN, true).await;
                 }
             }
         }
-        Ok(behind)
+        Ok(batch.go().await)
+    }
+
+    async fn bring_over(
+        self: Arc<Self>,
+        batch: Vec<(ActorId, u32, bool)>,
+        mut room: Share,
+        stop_at_failure: bool,
+    ) {
+        let ids: Vec<_> = batch.iter().map(|(id, ..)| id.as_str()).collect();
+        let asked = tokio::task::block_in_place(|| self.journal.with_timers(&ids));
+        // One that is not known to have none reads its own.
+        let asked = asked
+            .inspect_err(|error| tracing::warn!(error = chain(error), "timers were not read"))
+            .ok();
+        let mut since = Instant::now();
+        for (id, share, back_to_sleep) in batch {
+            if self.stops(stop_at_failure) {
+                return;
+            }
+            let timerless = asked.as_ref().filter(|(with, _)| !with.contains(&id));
+            let errand = room.split(share as usize).map(|share| Errand {
+                share,
+                back_to_sleep,
+                timerless: timerless.map(|(_, position)| *position),
+            });
+            // Its next message has brought it over, maybe: then there is nothing to do.
+            self.post_here(&id, Message::Migrate(errand));
+            if since.elapsed() > BATCH_SLICE {
+                tokio::task::yield_now().await;
+                since = Instant::now();
+            }
+        }
     }
 
     /// Whoever has joined a topic without an actor behind it has come over with the release.
@@ -245,12 +284,64 @@ fn changes_shape(ruling: &Ruling, version: &Version) -> bool {
         .is_none_or(|route| route.hops.iter().any(|hop| hop.change != StateChange::Same))
 }
 
-async fn errand(room: &Room, back_to_sleep: bool) -> Option<Errand> {
-    let share = room.share().await;
-    Some(Errand {
-        share,
-        back_to_sleep,
-    })
+/// Actors that come over in one task, one behind the other: one of each would cost more
+/// than what it does.
+struct Batch<'a> {
+    actors: &'a Arc<Actors>,
+    room: &'a Room,
+    stop_at_failure: bool,
+    /// Each with its part of the room, and whether it sleeps.
+    waiting: Vec<(ActorId, u32, bool)>,
+    shares: u32,
+    /// How many there were in all.
+    count: u64,
+}
+
+impl<'a> Batch<'a> {
+    fn new(actors: &'a Arc<Actors>, room: &'a Room, stop_at_failure: bool) -> Self {
+        Self {
+            actors,
+            room,
+            stop_at_failure,
+            waiting: Vec::new(),
+            shares: 0,
+            count: 0,
+        }
+    }
+
+    /// Adds an actor whose snapshot has about so many bytes. A batch that is full goes.
+    async fn add(&mut self, id: ActorId, bytes: usize, back_to_sleep: bool) {
+        let bytes = bytes.clamp(SWEEP_ACTOR_BYTES_MIN, SWEEP_BYTES_MAX);
+        let share = u32::try_from(bytes.div_ceil(SHARE_BYTES)).unwrap_or(u32::MAX);
+        // A part of the room, so that others are under way while this one is.
+        let is_full = (self.shares + share) as usize * SHARE_BYTES > SWEEP_BYTES_MAX / 4;
+        if is_full || self.waiting.len() >= BATCH_MAX {
+            self.leave().await;
+        }
+        self.waiting.push((id, share, back_to_sleep));
+        self.shares += share;
+        self.count += 1;
+    }
+
+    /// What is left goes, too; how many there were.
+    async fn go(mut self) -> u64 {
+        self.leave().await;
+        self.count
+    }
+
+    /// Starts the task, as soon as there is room.
+    async fn leave(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let many = std::mem::take(&mut self.shares);
+        if waiting.is_empty() {
+            return;
+        }
+        let room = self.room.shares(many).await;
+        let (actors, stop_at_failure) = (Arc::clone(self.actors), self.stop_at_failure);
+        self.actors.data.spawn(async move {
+            actors.bring_over(waiting, room, stop_at_failure).await;
+        });
+    }
 }
 
 /// A sweep runs until this is dropped.

@@ -1,5 +1,6 @@
 //! What callers read of the journal: durable rows only.
 
+use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
@@ -133,6 +134,18 @@ impl<T> Journal<T> {
     /// See [`read`](Self::read).
     pub fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, ReadError> {
         Ok(self.reader()?.timers_of(actor)?)
+    }
+
+    /// Which of these actors have timers, and how far the journal had come at least when
+    /// the store was asked.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn with_timers(&self, actors: &[&str]) -> Result<(HashSet<ActorId>, Position), ReadError> {
+        // Before the question: what is set behind it has a later position.
+        let durable = self.shared.queue.durable();
+        Ok((self.reader()?.with_timers(actors)?, durable))
     }
 
     /// Up to `limit` dead letters with a number above `after`, in order.

@@ -1,6 +1,7 @@
 //! What the journal needs of a store: one writer that commits groups, and
 //! readers beside it. The traits know nothing of SQLite and PostgreSQL.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -292,6 +293,9 @@ pub trait Reader: Send + Sync {
 
     /// The timers of an actor, by name.
     fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError>;
+
+    /// Which of these actors have timers.
+    fn with_timers(&self, actors: &[&str]) -> Result<HashSet<ActorId>, StoreError>;
 
     /// Up to `limit` dead letters with a number above `after`, in order.
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError>;

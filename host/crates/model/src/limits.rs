@@ -129,12 +129,20 @@ pub const QUARANTINES_MAX: usize = 10;
 /// Bytes of the journal that a start may have to read: about a second's worth.
 pub const TAIL_SPAN_MAX: u64 = 128 << 20;
 
-/// Actors that a sweep has under way at once, and as many that memory and the tail
-/// are kept in bounds with. Their snapshots share groups with commands, so this bounds
-/// what is added to a command's commit; but snapshots in one group share pages, too.
-/// Measured: from 8 to 24 a sweep took two thirds of the time and of the log's bytes,
-/// and the median command during it 4 ms instead of 2; 64 quadrupled it.
+/// Actors that memory and the tail are kept in bounds with at once. Their snapshots share
+/// groups with commands, so this bounds what is added to a command's commit.
 pub const BACKGROUND_IN_FLIGHT_MAX: usize = 16;
+
+/// Bytes of snapshots that a sweep has under way at once. They share groups with commands,
+/// so this bounds what a sweep adds to a command's commit.
+pub const SWEEP_BYTES_MAX: usize = 1 << 20;
+
+/// What an actor counts for at least against [`SWEEP_BYTES_MAX`]: a row costs time,
+/// however small it is.
+pub const SWEEP_ACTOR_BYTES_MIN: usize = 4 << 10;
+
+/// What an actor counts for whose size is not known: it sleeps.
+pub const SWEEP_ACTOR_BYTES_UNKNOWN: usize = 16 << 10;
 
 /// Runs under [`FAST_RUN_MAX`] that prove an event of a version fast; until then it
 /// runs where blocking is allowed.

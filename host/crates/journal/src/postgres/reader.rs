@@ -1,6 +1,7 @@
 //! The reading side: each question to the store is one statement, and so sees one
 //! state of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -256,6 +257,17 @@ impl Reader for Pool {
             vec![Box::new(actor.as_str().to_owned())],
             timer,
         )
+    }
+
+    fn with_timers(&self, actors: &[&str]) -> Result<HashSet<ActorId>, StoreError> {
+        let actors: Vec<_> = actors.iter().map(|&actor| actor.to_owned()).collect();
+        let actors = self.rows(
+            "look for timers",
+            "SELECT DISTINCT actor FROM timers WHERE actor = ANY($1)",
+            vec![Box::new(actors)],
+            |row| parsed(row, 0),
+        )?;
+        Ok(actors.into_iter().collect())
     }
 
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {

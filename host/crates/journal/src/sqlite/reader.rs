@@ -1,6 +1,8 @@
 //! The reading side: each question to the store is one statement, and so sees one
 //! state of it.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use host_model::ActorId;
 use rusqlite::types::{FromSql, Type};
@@ -233,6 +235,18 @@ impl Reader for Pool {
             [actor.as_str()],
             timer,
         )
+    }
+
+    fn with_timers(&self, actors: &[&str]) -> Result<HashSet<ActorId>, StoreError> {
+        let actors = serde_json::to_string(actors).expect("text is plain data");
+        let actors = self.rows(
+            "look for timers",
+            "SELECT DISTINCT actor FROM timers
+             WHERE actor IN (SELECT value FROM json_each(?1))",
+            [actors],
+            |row| parsed(row, 0),
+        )?;
+        Ok(actors.into_iter().collect())
     }
 
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
