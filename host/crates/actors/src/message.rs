@@ -1,13 +1,16 @@
 //! What is asked of an actor, and what comes back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use host_journal::{CastId, DeadLetter, Letter, Lost, Position, TimerRow};
+use host_journal::{CastId, DeadLetter, Letter, Lost, TimerRow};
 use host_model::effect::Rejection;
 use host_model::{ActorId, Version};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::rest::Share;
+use crate::sweep::Timed;
 
 /// A message from outside.
 #[derive(Debug, Clone)]
@@ -214,8 +217,8 @@ pub(crate) struct Errand {
     pub(crate) share: Share,
     /// Let the actor sleep again afterwards, for it slept before.
     pub(crate) back_to_sleep: bool,
-    /// It had no timers when the journal had come this far.
-    pub(crate) timerless: Option<Position>,
+    /// Which actors of its batch have timers.
+    pub(crate) timed: Arc<Timed>,
 }
 
 impl Message {

@@ -78,11 +78,13 @@ impl Actors {
             return true;
         }
         let way = ruling.way_of(live, &release.version);
-        // Nothing was appended since it had none.
-        let timerless = errand.as_ref().and_then(|errand| errand.timerless);
-        let timerless = timerless.is_some_and(|position| claim.at.position <= position);
-        let waits = !timerless && way.as_ref().is_ok_and(|hops| reads_timers(live, hops));
-        if waits && live.exists() && self.settled(claim) == Settled::Pending {
+        let is_timerless = |errand: &Errand| {
+            let (journal, at) = (&self.journal, claim.at.position);
+            errand.timed.has_none(journal, &claim.slot.id, at)
+        };
+        let reads = way.as_ref().is_ok_and(|hops| reads_timers(live, hops))
+            && !errand.as_ref().is_some_and(is_timerless);
+        if reads && live.exists() && self.settled(claim) == Settled::Pending {
             // What it has set and accepted is read from the journal.
             let token = Token::Resume(Arc::clone(&claim.slot));
             self.append(claim, Rows::default(), token);
@@ -102,7 +104,7 @@ impl Actors {
         let id = &claim.slot.id;
         let come = || match &way {
             Err(why) => Err(why.clone()),
-            Ok(hops) if live.exists() => self.come(&release, id, live, hops, waits),
+            Ok(hops) if live.exists() => self.come(&release, id, live, hops, reads),
             Ok(_) => Ok((Over::anew(id, &ruling.code)?, None)),
         };
         // It may take as long as a handler, so it is named where it does.

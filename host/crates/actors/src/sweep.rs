@@ -1,10 +1,11 @@
 //! A sweep: everyone who has not come over yet, awake and asleep.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use host_journal::{Journal, Position};
 use host_model::error::chain;
 use host_model::limits::{SWEEP_ACTOR_BYTES_MIN, SWEEP_ACTOR_BYTES_UNKNOWN, SWEEP_BYTES_MAX};
 use host_model::plan::StateChange;
@@ -16,6 +17,7 @@ use crate::message::{Errand, Message};
 use crate::release::Ruling;
 use crate::rest::{Room, Share};
 use crate::slots::{Phase, Slot};
+use crate::token::Ticket;
 
 /// Rows read at a time.
 const PAGE: usize = 512;
@@ -213,22 +215,17 @@ impl Actors {
         mut room: Share,
         stop_at_failure: bool,
     ) {
-        let ids: Vec<_> = batch.iter().map(|(id, ..)| id.as_str()).collect();
-        let asked = tokio::task::block_in_place(|| self.journal.with_timers(&ids));
-        // One that is not known to have none reads its own.
-        let asked = asked
-            .inspect_err(|error| tracing::warn!(error = chain(error), "timers were not read"))
-            .ok();
+        let ids = batch.iter().map(|(id, ..)| id.clone());
+        let timed = Arc::new(Timed::new(ids.collect()));
         let mut since = Instant::now();
         for (id, share, back_to_sleep) in batch {
             if self.stops(stop_at_failure) {
                 return;
             }
-            let timerless = asked.as_ref().filter(|(with, _)| !with.contains(&id));
             let errand = room.split(share as usize).map(|share| Errand {
                 share,
                 back_to_sleep,
-                timerless: timerless.map(|(_, position)| *position),
+                timed: Arc::clone(&timed),
             });
             // Its next message has brought it over, maybe: then there is nothing to do.
             self.post_here(&id, Message::Migrate(errand));
@@ -341,6 +338,45 @@ impl<'a> Batch<'a> {
         self.actors.data.spawn(async move {
             actors.bring_over(waiting, room, stop_at_failure).await;
         });
+    }
+}
+
+/// Which actors of a batch have timers: asked once for all of them, when the first has to
+/// know.
+#[derive(Debug)]
+pub(crate) struct Timed {
+    batch: Vec<ActorId>,
+    /// None: the store did not say, and each asks for its own.
+    answer: OnceLock<Option<(HashSet<ActorId>, Position)>>,
+}
+
+impl Timed {
+    fn new(batch: Vec<ActorId>) -> Self {
+        Self {
+            batch,
+            answer: OnceLock::new(),
+        }
+    }
+
+    /// Whether an actor of the batch is known to have no timers, if what it appended last
+    /// is at `position`.
+    pub(crate) fn has_none(
+        &self,
+        journal: &Journal<Ticket>,
+        id: &ActorId,
+        position: Position,
+    ) -> bool {
+        let answer = self.answer.get_or_init(|| {
+            let batch: Vec<_> = self.batch.iter().map(ActorId::as_str).collect();
+            let answer = tokio::task::block_in_place(|| journal.with_timers(&batch));
+            answer
+                .inspect_err(|error| tracing::warn!(error = chain(error), "timers were not read"))
+                .ok()
+        });
+        let Some((with, asked_at)) = answer else {
+            return false;
+        };
+        position <= *asked_at && !with.contains(id)
     }
 }
 

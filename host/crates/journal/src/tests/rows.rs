@@ -1,5 +1,7 @@
 //! What is appended is what is read.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::*;
@@ -185,11 +187,18 @@ pub(super) fn timers_are_replaced_cancelled_and_used_up(place: &dyn Place) {
     let left = bench.journal.timers_of(&ali).unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].set_at, left[0].due_ms), (second, 90));
+    let both = [ali.as_str(), "zakat:nobody"];
+    let timed = bench.journal.with_timers(&both).unwrap();
+    assert_eq!(
+        timed,
+        (HashSet::from([ali.clone()]), bench.journal.durable())
+    );
     bench.commit(Rows {
         consumed: fired(second),
         ..of_record(record(&ali, 4))
     });
     assert_eq!(bench.journal.next_timer().unwrap(), None);
+    assert!(bench.journal.with_timers(&both).unwrap().0.is_empty());
 }
 
 pub(super) fn what_a_group_writes_and_uses_up_itself_comes_to_nothing(place: &dyn Place) {
