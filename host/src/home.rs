@@ -124,6 +124,12 @@ impl Home {
         self.data_dir().join("anchor.key")
     }
 
+    /// Who was on its way back when a process died of it.
+    #[must_use]
+    pub(crate) fn last_words(&self) -> PathBuf {
+        self.data_dir().join("way-back")
+    }
+
     /// Where the home keeps what it last knew of its store.
     #[must_use]
     pub(crate) fn witness(&self) -> PathBuf {

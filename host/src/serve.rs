@@ -16,7 +16,7 @@ use host_loader::Loader;
 use host_model::Version;
 use host_model::limits::{CONTAIN_TIMEOUT, STOP_TIMEOUT};
 use host_model::release::Start;
-use host_upgrade::{Assembler, Book, Booked, Retention, Upgrader, recover};
+use host_upgrade::{Assembler, Book, Booked, Retention, Upgrade, Upgrader, recover};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -259,6 +259,10 @@ async fn open(
     // Where the store was used by another home, the file knows nothing of it.
     home.set_permanent(&recovery.boot)?;
     let booked = Booked::read(&journal)?;
+    let mut recovered = recovery.upgrade;
+    if let Some(upgrade) = recovered.as_mut().filter(|upgrade| upgrade.goes_back()) {
+        hear_last_words(home, &actors, upgrade).await?;
+    }
     let ready = Arc::new(Ready::new(Arc::clone(&actors)));
     let restart = Arc::new(AtomicBool::new(false));
     let upgrader = Upgrader::start(host_upgrade::Parts {
@@ -267,7 +271,7 @@ async fn open(
         machine: hooks::machine(home, config),
         rehearser: crate::inspect::rehearser(home).context("find this program")?,
         booked,
-        recovered: recovery.upgrade,
+        recovered,
         control: Handle::current(),
         hooks: hooks::hooks(home, config, &tuner, &restart),
     });
@@ -349,6 +353,19 @@ async fn open(
 
 /// That this start was one with `--take-over` is in the trail of what operators did. The
 /// store could not be written to before it was taken, so both records stand behind that.
+/// Sets an actor aside whose way back ends the process. Where none has died yet, the next
+/// death will tell.
+async fn hear_last_words(home: &Home, actors: &Actors, upgrade: &mut Upgrade) -> Result<()> {
+    let left = actors.listen_for_last_words(&home.last_words());
+    if let Some(actor) = left.context("find whose way back the host died in")?
+        && upgrade.died_with(&actor)
+    {
+        let reason = "its way back ended the host, twice";
+        actors.set_aside(&actor, reason).await;
+    }
+    Ok(())
+}
+
 async fn record_take_over(actors: &Actors, release: &Version) -> Result<()> {
     let peer = Peer::this_process();
     let action = Action {

@@ -222,3 +222,43 @@ fn a_way_back_that_never_returns_costs_one_restart_and_sets_its_actor_aside() {
     assert_eq!(summary(port, "8")["version"], "0.1.0");
     home.stop().unwrap();
 }
+
+#[test]
+fn a_way_back_that_ends_the_process_sets_its_actor_aside_before_the_keeper_gives_up() {
+    let home = home();
+    let port = running(&home);
+    home.done(&[
+        "upgrade",
+        "0.2.0",
+        "--no-rehearsal",
+        "--probation",
+        "300s",
+        "--detach",
+        "--json",
+    ])
+    .unwrap();
+    wait::until("everyone has come over", || {
+        let upgrade = home.status().ok()?.upgrade?;
+        (upgrade.state == "probation").then_some(())
+    })
+    .unwrap();
+    let trouble = json!({ "what": "down_aborts" });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    // Three processes die of it: one by surprise, two with the actor's name on their lips.
+    home.host(&["rollback", "--json"]).unwrap();
+    wait::until("the actor is set aside", || {
+        let status = home.status().ok()?;
+        (status.actors.quarantined == 1 && status.upgrade.is_none()).then_some(())
+    })
+    .unwrap();
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    let aside = home.state("faulty:7").unwrap();
+    assert_eq!(aside.version.to_string(), "0.2.0");
+    let why = aside.quarantined.unwrap();
+    assert!(why.contains("its way back ended the host, twice"), "{why}");
+    for key in ["6", "8"] {
+        assert_eq!(summary(port, key)["version"], "0.1.0");
+    }
+    home.stop().unwrap();
+}

@@ -40,6 +40,7 @@ mod health;
 mod hooks;
 mod keys;
 mod large;
+mod last_words;
 mod ledger;
 mod letters;
 mod limits;
@@ -70,6 +71,7 @@ mod wake;
 mod watchdog;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -120,6 +122,7 @@ pub struct Actors {
     memory: Arc<dyn Memory>,
     data: Handle,
     slow: slow::Slow,
+    last_words: last_words::LastWords,
     large: Arc<large::Large>,
     memory_is_needed: Arc<Notify>,
     sweeps: AtomicUsize,
@@ -193,6 +196,7 @@ impl Actors {
             memory: parts.memory,
             data: parts.data.clone(),
             slow: slow::Slow::default(),
+            last_words: last_words::LastWords::default(),
             large: Arc::default(),
             memory_is_needed: Arc::default(),
             sweeps: AtomicUsize::new(0),
@@ -466,6 +470,17 @@ impl Actors {
             Message::DeadLetter(_, _, responder) => drop(responder.send(Err(error))),
             Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) | Message::Writing => {}
         }
+    }
+
+    /// Whom the process before was bringing back to an older version when it died, if it
+    /// listened as this one does from now on: whoever goes back is named in `file`
+    /// meanwhile, and one at a time goes.
+    ///
+    /// # Errors
+    ///
+    /// The file can be neither read nor written.
+    pub fn listen_for_last_words(&self, file: &Path) -> std::io::Result<Option<ActorId>> {
+        self.last_words.listen(file)
     }
 
     /// What the process takes of its machine's memory, and may take.

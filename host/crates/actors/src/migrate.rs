@@ -102,6 +102,8 @@ impl Actors {
         }
         let since = Instant::now();
         let id = &claim.slot.id;
+        let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
+        let said = goes_back.then(|| self.last_words.say(id));
         let come = || match &way {
             Err(why) => Err(why.clone()),
             Ok(hops) if live.exists() => self.come(&release, id, live, hops, reads),
@@ -113,6 +115,7 @@ impl Actors {
             true => come(),
             false => tokio::task::block_in_place(come),
         };
+        drop(said);
         if let Ok((over, _)) = &came
             && desk.is_none()
             && over.bytes() > SNAPSHOT_PIECE_BYTES_MAX

@@ -373,6 +373,7 @@ impl Upgrader {
             state: crate::State::Planned,
             rollback: wish.rollback,
             given_up: Vec::new(),
+            suspect: None,
             begun: Vec::new(),
         };
         let (run, running) = self.new_run(upgrade, wish);

@@ -1,9 +1,9 @@
 //! What a start does with what the process before it left.
 
-use host_model::Version;
+use host_model::{ActorId, Version};
 
 use crate::book::Booked;
-use crate::state::{Event, IllegalEvent, Upgrade};
+use crate::state::{Event, IllegalEvent, State, Upgrade};
 
 /// Which release boots, and whether an upgrade is to be brought to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +34,35 @@ pub fn recover(booked: &Booked, first: &Version) -> Result<Recovery, IllegalEven
     Ok(Recovery { boot, upgrade })
 }
 
+impl Upgrade {
+    /// Whether processes may have died of a `down` on its way back.
+    #[must_use]
+    pub fn goes_back(&self) -> bool {
+        matches!(self.state, State::RollingBack { .. } | State::Stuck { .. })
+    }
+
+    /// Takes note of the actor that was on its way back when the process died. True: it
+    /// was the second time, so that its `down` ends the process, and was not killed in it
+    /// by chance. It is given up from now on, and is to be set aside.
+    #[must_use]
+    pub fn died_with(&mut self, actor: &ActorId) -> bool {
+        if self.suspect.as_ref() != Some(actor) {
+            self.suspect = Some(actor.clone());
+            return false;
+        }
+        if !self.given_up.contains(actor) {
+            self.given_up.push(actor.clone());
+        }
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use host_model::plan::Plan;
 
     use super::*;
-    use crate::state::{Reason, State};
+    use crate::state::Reason;
 
     fn booked(state: State) -> Booked {
         let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
@@ -60,6 +83,7 @@ mod tests {
                 state,
                 rollback: false,
                 given_up: Vec::new(),
+                suspect: None,
                 begun: Vec::new(),
             }),
             ..Booked::default()
@@ -101,6 +125,24 @@ mod tests {
             let found = recovery.upgrade.map(|upgrade| upgrade.state.name());
             assert_eq!(found, then, "{name}");
         }
+    }
+
+    #[test]
+    fn an_actor_is_given_up_when_two_processes_died_with_it() {
+        let state = State::RollingBack {
+            reason: Reason::release("why"),
+        };
+        let mut upgrade = booked(state).last.unwrap();
+        let (ali, sara): (ActorId, ActorId) = (
+            "faulty:ali".parse().unwrap(),
+            "faulty:sara".parse().unwrap(),
+        );
+        assert!(!upgrade.died_with(&ali));
+        assert!(!upgrade.died_with(&sara), "another one: it was by chance");
+        assert!(!upgrade.died_with(&ali));
+        assert_eq!(upgrade.given_up, []);
+        assert!(upgrade.died_with(&ali));
+        assert_eq!(upgrade.given_up, [ali]);
     }
 
     #[test]

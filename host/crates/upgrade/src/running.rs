@@ -423,6 +423,7 @@ mod tests {
             state,
             rollback,
             given_up: Vec::new(),
+            suspect: None,
             begun: Vec::new(),
         };
         Running::new(&upgrade, broadcast::channel(4).0)

@@ -23,6 +23,9 @@ pub struct Upgrade {
     /// set aside, whole, and no sweep tries them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_up: Vec<ActorId>,
+    /// The actor that was on its way back when the process died last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<ActorId>,
     /// Hooks of the way back that were begun and have not ended: the host ended in them,
     /// or is about to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

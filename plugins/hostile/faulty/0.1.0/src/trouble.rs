@@ -25,6 +25,8 @@ pub enum Trouble {
     DownFails,
     /// `down` panics.
     DownPanics,
+    /// `down` ends the process.
+    DownAborts,
     /// `down` sleeps for the planned time.
     DownSlow,
     /// `down` leaves the notes out of the carry: `up(down(N))` is not `N`.

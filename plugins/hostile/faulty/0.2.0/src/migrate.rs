@@ -46,6 +46,8 @@ pub enum Trouble {
     DownFails,
     /// `down` panics.
     DownPanics,
+    /// `down` ends the process.
+    DownAborts,
     /// `down` sleeps for the planned time.
     DownSlow,
     /// `down` leaves the notes out of the carry: `up(down(N))` is not `N`.
@@ -111,6 +113,7 @@ impl Migrate for Faulty {
         match self.old.trouble {
             Trouble::DownFails => return Err(MigrationError::new("down fails, as it was told to")),
             Trouble::DownPanics => panic!("down panics, as it was told to"),
+            Trouble::DownAborts => std::process::abort(),
             Trouble::DownSlow => sleep(self.old.trouble_ms),
             Trouble::DownLoses => carry.notes.clear(),
             _ => {}
