@@ -299,3 +299,32 @@ fn with_every_data_thread_stuck_operators_are_answered() {
     add(port, "quick", 1);
     home.stop().unwrap();
 }
+
+#[test]
+fn who_is_in_quarantine_and_cannot_come_over_is_left_behind_and_named() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for n in 0..10 {
+        add(port, &n.to_string(), n);
+    }
+    let trouble = json!({ "what": "up_fails" });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    wait::until("the actor is set aside", || {
+        post(port, "7", "panic", &json!({}));
+        let quarantined = home.status().ok()?.actors.quarantined;
+        (quarantined == 1).then_some(())
+    })
+    .unwrap();
+
+    let report = home.upgrade_unrehearsed("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let remark = report.remark.as_ref().unwrap();
+    assert!(remark.contains("left in the old version"), "{remark}");
+    assert!(remark.contains("faulty:7 (faulty 0.2.0 failed in up"), "{remark}");
+    let behind = home.state("faulty:7").unwrap();
+    assert_eq!(behind.version.to_string(), "0.1.0");
+    assert!(behind.quarantined.is_some());
+    assert_eq!(summary(port, "8")["version"], "0.2.0");
+    home.done(&["store", "check"]).unwrap();
+    home.stop().unwrap();
+}

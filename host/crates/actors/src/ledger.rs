@@ -12,15 +12,18 @@ use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+/// Actors that [`Migrations::left_behind`] names.
+const LEFT_BEHIND_NAMED_MAX: usize = 3;
+
 /// What the migrations to the release that rules have done so far.
 #[derive(Debug)]
 pub struct Migrations {
     migrated: AtomicU64,
     /// At most one for each actor.
     failures: Mutex<BTreeMap<ActorId, FailedMigration>>,
-    /// Actors in quarantine that could not come over: they stay as they are, and
-    /// hold up no one.
-    left_behind: Mutex<BTreeSet<ActorId>>,
+    /// Actors in quarantine that could not come over, with the reason: they stay as they
+    /// are, and hold up no one.
+    left_behind: Mutex<BTreeMap<ActorId, String>>,
     /// Actors that came over by their commands, durably.
     rebuilt: Mutex<BTreeSet<ActorId>>,
     /// Actors that could not come over and were set aside, with the reason.
@@ -129,9 +132,22 @@ impl Migrations {
         }
     }
 
-    /// Actors in quarantine that stay in another version.
-    pub fn left_behind(&self) -> Vec<ActorId> {
-        self.left_behind.lock().iter().cloned().collect()
+    /// Actors in quarantine that stay in another version, in a sentence: the first few
+    /// with the reason.
+    pub fn left_behind(&self) -> Option<String> {
+        let left = self.left_behind.lock();
+        let named = left.iter().take(LEFT_BEHIND_NAMED_MAX);
+        let named: Vec<_> = named.map(|(id, why)| format!("{id} ({why})")).collect();
+        let more = match left.len() - named.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        (!left.is_empty()).then(|| {
+            format!(
+                "left in the old version, for they are in quarantine and cannot come over: {}{more}",
+                named.join(", ")
+            )
+        })
     }
 
     /// What the way back took that is not the rule.
@@ -164,7 +180,7 @@ impl Migrations {
     }
 
     pub(crate) fn is_left_behind(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains(id)
+        self.left_behind.lock().contains_key(id)
     }
 
     /// No sweep waits for this actor from now on, until the next [`Migrations::reset`]:
@@ -180,7 +196,7 @@ impl Migrations {
 
     /// Whether a sweep need not try it again.
     pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains(id)
+        self.left_behind.lock().contains_key(id)
             || self.failures.lock().contains_key(id)
             || self.is_given_up(id)
     }
@@ -203,7 +219,7 @@ impl Migrations {
     }
 
     /// An actor in quarantine stays where it is, and holds up no one.
-    pub(crate) fn leave_behind(&self, actor: ActorId) {
-        self.left_behind.lock().insert(actor);
+    pub(crate) fn leave_behind(&self, actor: ActorId, why: String) {
+        self.left_behind.lock().insert(actor, why);
     }
 }

@@ -248,7 +248,7 @@ impl Actors {
         }
         if self.supervisor.quarantined(id).is_some() {
             tracing::warn!(actor = %id, why, "an actor in quarantine stays in its old version");
-            self.migrations.leave_behind(id.clone());
+            self.migrations.leave_behind(id.clone(), why);
             return;
         }
         let release = self.release_of(id);

@@ -325,6 +325,8 @@ impl Run {
             State::Cancelled { .. } if self.is_refused() => Outcome::Refused,
             state => state.outcome(),
         };
+        let remarks = self.remark.clone().into_iter();
+        let remarks: Vec<_> = remarks.chain(migrations.left_behind()).collect();
         UpgradeReport {
             from: self.upgrade.plan.from.clone(),
             to: self.upgrade.plan.to.clone(),
@@ -337,7 +339,7 @@ impl Run {
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
             paused_ms: self.running.paused_ms(),
-            remark: self.remark.clone(),
+            remark: (!remarks.is_empty()).then(|| remarks.join("; ")),
             reason: self
                 .upgrade
                 .state
