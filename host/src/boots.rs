@@ -299,7 +299,7 @@ impl Home {
         match fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text).map_err(|e| wrong(e.to_string())),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Boots::default()),
-            Err(e) => Err(wrong(e.to_string())),
+            Err(source) => Err(HomeError::Io { path: file, source }),
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) enum HomeError {
     #[error("find a release in {}: there is none; install one, or make a home with `make home`", .0.display())]
     NoRelease(PathBuf),
     /// A folder that cannot be used.
-    #[error("use {}", path.display())]
+    #[error("use {} (HOST_DATA, or else the home, is to be a folder that this user may write)", path.display())]
     Io {
         /// The path.
         path: PathBuf,
@@ -173,7 +173,7 @@ impl Home {
                 Err(e) => Err(wrong(format!("{:?} is no version ({e})", text.trim()))),
             },
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(wrong(e.to_string())),
+            Err(source) => Err(HomeError::Io { path: file, source }),
         }
     }
 

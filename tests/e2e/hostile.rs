@@ -320,7 +320,10 @@ fn who_is_in_quarantine_and_cannot_come_over_is_left_behind_and_named() {
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
     let remark = report.remark.as_ref().unwrap();
     assert!(remark.contains("left in the old version"), "{remark}");
-    assert!(remark.contains("faulty:7 (faulty 0.2.0 failed in up"), "{remark}");
+    assert!(
+        remark.contains("faulty:7 (faulty 0.2.0 failed in up"),
+        "{remark}"
+    );
     let behind = home.state("faulty:7").unwrap();
     assert_eq!(behind.version.to_string(), "0.1.0");
     assert!(behind.quarantined.is_some());

@@ -1,6 +1,7 @@
 //! HTTP/1.1 over the host's control socket.
 
 use std::collections::VecDeque;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -186,9 +187,24 @@ impl Client {
         Ok((response, connection))
     }
 
+    /// Whether a keeper holds the lock on its file, which lies beside the socket.
+    fn has_keeper(&self) -> bool {
+        let file = File::open(self.socket.with_file_name("keeper.pid"));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     fn unreachable(&self, error: &io::Error) -> Failure {
         let socket = self.socket.display();
         match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if self.has_keeper() => {
+                Failure::new(
+                    "not_running",
+                    EXIT_NOT_RUNNING,
+                    format!(
+                        "the host is down or on its way up: nobody listens on {socket} yet, and its keeper runs and starts it again; try again in a moment, or see `host logs`"
+                    ),
+                )
+            }
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
                 "not_running",
                 EXIT_NOT_RUNNING,

@@ -215,7 +215,8 @@ pub(crate) fn history(rows: &[HistoryRow]) -> String {
             format!("{} to {}", report.from, report.to),
             report.outcome.name().to_owned(),
             report.actors_migrated.to_string(),
-            report.reason.clone().unwrap_or_default(),
+            // One row each.
+            report.reason.clone().unwrap_or_default().replace('\n', " "),
         ]);
     }
     table.text()

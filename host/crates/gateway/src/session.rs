@@ -184,7 +184,8 @@ impl Session {
         let topic = message.topic.parse::<ActorId>().ok();
         let known = topic.and_then(|topic| Some((ruling(&topic)?, topic)));
         let Some((ruling, topic)) = known else {
-            return actions.push(refusal(message, UNMATCHED_TOPIC, ""));
+            let text = "no plugin that runs serves this topic; topics are plugin:key";
+            return actions.push(refusal(message, UNMATCHED_TOPIC, text));
         };
         if let Err(full) = self.has_room(message) {
             return actions.push(full);
@@ -235,7 +236,8 @@ impl Session {
 
     fn push(&mut self, message: &Incoming<'_>, actions: &mut Vec<Action>) {
         let Some(index) = self.position(&message.topic) else {
-            return actions.push(refusal(message, UNMATCHED_TOPIC, ""));
+            let text = "this connection has not joined the topic";
+            return actions.push(refusal(message, UNMATCHED_TOPIC, text));
         };
         let channel = &self.channels[index];
         if !message.join_ref.belongs_to(&channel.join_ref) {

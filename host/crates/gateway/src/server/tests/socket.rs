@@ -134,7 +134,8 @@ fn heartbeats_and_unmatched_topics_are_answered() {
             &json!(["2", "2", "donations:a", "phx_join", {}])
         ),
         json!(["2", "2", "donations:a", "phx_reply",
-            {"status": "error", "response": {"reason": "unmatched topic"}}])
+            {"status": "error", "response": {"reason": "unmatched topic",
+                "message": "no plugin that runs serves this topic; topics are plugin:key"}}])
     );
     socket.close(None).unwrap();
     while socket.read().is_ok() {}
