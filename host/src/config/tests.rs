@@ -116,6 +116,22 @@ fn what_the_host_takes_of_its_machine_is_bounded() {
 }
 
 #[test]
+fn nothing_stays_for_its_age_on_a_developers_machine_only() {
+    let days = |env: &str| {
+        let settings = [
+            ("HOST_ENV", env),
+            ("HOST", "give.example.org"),
+            ("SECRET_KEY_BASE", SECRET),
+            ("RETENTION", "0"),
+        ];
+        resolve(&settings).map(|config| config.retention_days)
+    };
+    assert_eq!(days("dev").unwrap(), Some(0));
+    let error = days("prod").unwrap_err().to_string();
+    assert!(error.contains("1 or more"), "{error}");
+}
+
+#[test]
 fn a_database_address_is_taken_apart() {
     for (url, path) in [
         ("sqlite:data/x.db", "/srv/giving/data/x.db"),

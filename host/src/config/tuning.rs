@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::resolved::{Resolved, ask};
-use super::{Config, ConfigFaults, Reader};
+use super::{Config, ConfigFaults, Environment, Reader};
 use crate::heap::Heap;
 use crate::settings::Settings;
 
@@ -67,7 +67,8 @@ impl Tuning {
         let runtime = reader.runtime();
         let tuning = Self {
             log_filter: reader.log_filter(),
-            retention_days: reader.retention_days(),
+            // What it may be in which environment, the release has looked at.
+            retention_days: reader.retention_days(Environment::Dev),
             awake_actors: runtime.awake_actors,
             memory_bytes: runtime.memory_bytes,
             mailbox_messages: runtime.mailbox_messages,

@@ -1,4 +1,5 @@
-//! Pins: what retention leaves alone because an operator says so.
+//! Pins: what retention leaves alone because an operator says so; and beside them, what
+//! it holds for a way back.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use host_journal::Lost;
 use host_model::keep::{PinRequest, PinRow, UnpinRequest};
-use host_upgrade::PINS;
+use host_upgrade::{HeldForWayBack, PINS};
 
 use crate::Control;
 use crate::extract::Body;
@@ -21,7 +22,13 @@ const NAME_CHARS_MAX: usize = 64;
 pub(crate) async fn list(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<Vec<PinRow>>, Refusal> {
-    Ok(Json(pins(control).await?))
+    let held = held_for_way_back(&control).await;
+    let mut rows = pins(control).await?;
+    rows.extend(held.map(|held| PinRow {
+        name: name_of(&held),
+        position: held.from.0,
+    }));
+    Ok(Json(rows))
 }
 
 pub(crate) async fn pin(
@@ -45,6 +52,15 @@ pub(crate) async fn unpin(
     State(control): State<Arc<Control>>,
     Body(request): Body<UnpinRequest>,
 ) -> Result<Json<PinRow>, Refusal> {
+    if let Some(held) = held_for_way_back(&control).await
+        && name_of(&held) == request.name
+    {
+        let message = format!(
+            "take {:?} away: the way back to release {1} may need what it holds; it goes once the folder of {1} is removed from `releases`",
+            request.name, held.release
+        );
+        return Err(Refusal::new(StatusCode::CONFLICT, "way_back", message));
+    }
     let pins = pins(Arc::clone(&control)).await?;
     match pins.into_iter().find(|pin| pin.name == request.name) {
         Some(pin) => {
@@ -70,6 +86,17 @@ async fn pins(control: Arc<Control>) -> Result<Vec<PinRow>, Refusal> {
         position: serde_json::from_slice(&value).unwrap_or(0),
     };
     Ok(values.into_iter().map(row).collect())
+}
+
+async fn held_for_way_back(control: &Arc<Control>) -> Option<HeldForWayBack> {
+    let upgrader = Arc::clone(&control.upgrader);
+    let held = tokio::task::spawn_blocking(move || upgrader.held_for_way_back());
+    held.await.expect("listing the releases does not panic")
+}
+
+/// What is held is listed as; no pin of an operator's can have that name.
+fn name_of(held: &HeldForWayBack) -> String {
+    format!("host:way-back-to-{}", held.release)
 }
 
 async fn write(control: &Control, name: &str, value: Option<Bytes>) -> Result<(), Refusal> {

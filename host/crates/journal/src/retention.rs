@@ -2,7 +2,8 @@
 //! provable.
 //!
 //! Needed are: the records behind the older of an actor's kept snapshots, all of an
-//! actor without a snapshot, and the last group, which the next one is chained to.
+//! actor without a snapshot, and the last group, which the next one is chained to. What
+//! else is to stay is for the layers above: they give each step its bound.
 //! Each step proves the groups that it removes, and signs an anchor that stands for
 //! them; both are one entry.
 
@@ -53,30 +54,40 @@ impl<T: Send + 'static> Journal<T> {
     /// See [`read`](Self::read).
     pub fn needed_from(&self) -> Result<Option<Position>, ReadError> {
         // First the tails: a snapshot that is written meanwhile only makes them shorter.
-        let tails = self.shared.heads.read().first();
-        let durable = self.durable();
+        let tails = self.tails_from();
         let Some(needed) = self.reader()?.needed(1)? else {
             return Ok(None);
         };
-        let between = needed.first().map(|(position, _)| *position);
-        let bounds = [tails, between].into_iter().flatten();
-        Ok(Some(bounds.min().unwrap_or(durable).min(durable)))
+        let between = needed.first().map_or(tails, |(position, _)| *position);
+        Ok(Some(tails.min(between)))
     }
 
-    /// Up to about `limit` actors that hold back groups which were committed before
-    /// `before_ms`: a snapshot of each, and those may go.
+    /// Where the first record stands that some actor's last snapshot does not include, or
+    /// where the journal ends. It only rises. Cheap.
+    ///
+    /// As long as the groups from here on stay, each actor as it is now, and all that it
+    /// does from now on, can be had: once it has left its version, too, for the last
+    /// snapshot of that is kept.
+    pub fn tails_from(&self) -> Position {
+        // In this order: a record that is written in between is behind both.
+        let durable = self.durable();
+        let tails = self.shared.heads.read().first();
+        tails.map_or(durable, |tails| tails.min(durable))
+    }
+
+    /// Up to about `limit` actors that hold back groups before `below`: a snapshot of
+    /// each, and those may go.
     ///
     /// # Errors
     ///
     /// See [`read`](Self::read).
-    pub fn held_back(&self, before_ms: i64, limit: usize) -> Result<Vec<ActorId>, ReadError> {
-        let cut = self.first_since(before_ms)?;
+    pub fn held_back(&self, below: Position, limit: usize) -> Result<Vec<ActorId>, ReadError> {
         let reader = self.reader()?;
         let between = reader.needed(limit)?.unwrap_or_default().into_iter();
-        let between = between.filter(|(position, _)| *position < cut);
+        let between = between.filter(|(position, _)| *position < below);
         let tails = Heads::shards().flat_map(|shard| {
             let heads = self.shared.heads.read();
-            heads.begun_below(shard, cut)
+            heads.begun_below(shard, below)
         });
         let held = between.chain(tails).map(|(_, actor)| actor);
         let mut held: Vec<_> = held.take(limit).collect();
@@ -167,7 +178,11 @@ impl<T: Send + 'static> Journal<T> {
     /// Position of the first group committed at or after a time, as far as the clock
     /// has not gone back: found by halving, for only the choice of whom to ask for a
     /// snapshot hangs on it.
-    fn first_since(&self, time_ms: i64) -> Result<Position, ReadError> {
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn first_since(&self, time_ms: i64) -> Result<Position, ReadError> {
         let reader = self.reader()?;
         let first = reader.groups(Position(1), 1)?;
         let mut low = first.first().map_or(Position(1), |group| group.first).0;

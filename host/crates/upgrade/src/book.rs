@@ -5,6 +5,7 @@
 //! | `release/permanent` | the version that a restart boots |
 //! | `release/status/V` | `old` or `failed` with the reason |
 //! | `release/before/V` | where `host rollback` leads from V, if it was permanent |
+//! | `release/needed/V` | position from which on that way needs the journal, if it does |
 //! | `plugin/digest/NAME/V` | SHA-256 of the library that this number stands for |
 //! | `upgrade/last` | the last [`Upgrade`], whether it is over or not |
 //! | `upgrade/flying` | flight record of the last [`Upgrade`] as of its last transition |
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use host_actors::Actors;
-use host_journal::{Archive, Journal, Lost, ReadError, Record};
+use host_journal::{Archive, Journal, Lost, Position, ReadError, Record};
 use host_model::Version;
 use host_model::control::{HistoryRow, UpgradeReport};
 use host_model::flight::FlightRecord;
@@ -46,6 +47,8 @@ pub struct Booked {
     pub statuses: BTreeMap<Version, Past>,
     /// Where a rollback leads from a release that was permanent: always to an older one.
     pub before: BTreeMap<Version, Version>,
+    /// From which position on that way needs the journal: [`HeldForWayBack`](crate::HeldForWayBack).
+    pub needed: BTreeMap<Version, Position>,
     /// Libraries by plugin and version.
     pub digests: BTreeMap<String, String>,
     /// The last upgrade.
@@ -121,6 +124,10 @@ impl Booked {
                         && let Ok(version) = version.parse()
                     {
                         book.before.insert(version, parse(&key, &value)?);
+                    } else if let Some(version) = rest.strip_prefix("needed/")
+                        && let Ok(version) = version.parse()
+                    {
+                        book.needed.insert(version, parse(&key, &value)?);
                     }
                 }
                 None => {}
@@ -159,6 +166,19 @@ impl Booked {
     pub fn way_back(&self, from: &Version, to: &Version) -> Option<Version> {
         let mut way = std::iter::successors(Some(from), |version| self.before.get(*version));
         way.find(|version| *version < to).cloned()
+    }
+
+    /// Notes where a rollback leads from `version`, and from where on it needs the journal.
+    pub(crate) fn set_way_back(
+        &mut self,
+        version: &Version,
+        before: Option<Version>,
+        needed: Option<Position>,
+    ) {
+        self.before.remove(version);
+        self.needed.remove(version);
+        self.before.extend(before.map(|it| (version.clone(), it)));
+        self.needed.extend(needed.map(|it| (version.clone(), it)));
     }
 
     /// What a release is to this home, while `current` rules.
@@ -247,17 +267,16 @@ impl Book {
         }
     }
 
-    /// Where a rollback leads from `version`.
+    /// Where a rollback leads from `version`, and from where on it needs the journal.
     #[must_use]
-    pub fn before(mut self, version: &Version, before: Option<&Version>) -> Self {
-        let key = format!("release/before/{version}");
-        match before {
-            Some(before) => self.put(key, before),
-            None => {
-                self.values.push((key, None));
-                self
-            }
-        }
+    pub fn way_back(
+        self,
+        version: &Version,
+        before: Option<&Version>,
+        needed: Option<Position>,
+    ) -> Self {
+        self.value(&format!("release/before/{version}"), before)
+            .value(&format!("release/needed/{version}"), needed.as_ref())
     }
 
     /// An upgrade to a release was rolled back.
@@ -337,10 +356,7 @@ mod tests {
         let mut booked = Booked::default();
         let mut go = |from, to| {
             let before = booked.way_back(&v(from), &v(to));
-            booked.before.remove(&v(to));
-            booked
-                .before
-                .extend(before.clone().map(|before| (v(to), before)));
+            booked.set_way_back(&v(to), before.clone(), None);
             before
         };
         assert_eq!(go(1, 2), Some(v(1)));

@@ -41,6 +41,7 @@ mod stuck;
 mod trial;
 mod verify;
 mod watch;
+mod way_back;
 mod window;
 mod wishes;
 
@@ -53,6 +54,7 @@ pub use plan::{PlanError, plan};
 pub use recover::{Recovery, recover};
 pub use refused::RefusedUpgrade;
 pub use releases::{Releases, ReleasesError, Unpacked};
-pub use retention::{PINS, Removed, Retention, RetentionError};
+pub use retention::{Looked, PINS, Retention, RetentionError};
 pub use state::{BegunHook, Event, IllegalEvent, Reason, State, Upgrade};
 pub use verify::{KeysError, Machine, TrustedKeys, Verified, VerifyError};
+pub use way_back::HeldForWayBack;

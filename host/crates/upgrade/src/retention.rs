@@ -2,8 +2,9 @@
 //! nothing needs any more.
 //!
 //! Nothing is removed while an upgrade is under way, for its way back may need what
-//! was; nor from an operator's pin on. Actors that hold old groups back are asked for a
-//! snapshot first. What was removed is in the audit trail as an action of the host.
+//! was; nor, behind its commit, what a rollback may need ([`HeldForWayBack`]); nor from an
+//! operator's pin on. Actors that hold other old groups back are asked for a snapshot
+//! first. What was removed is in the audit trail as an action of the host.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::engine::Upgrader;
+use crate::way_back::HeldForWayBack;
 
 /// Under which prefix pins are kept: a name, and the first position that stays.
 pub const PINS: &str = "retention/pin/";
@@ -26,8 +28,15 @@ const FIRST_LOOK: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(3_600);
 
+/// Between two looks, and before the first, where nothing stays for its age: who sets that
+/// wants to see what goes.
+const LOOK_WITHOUT_AGE_EVERY: Duration = Duration::from_secs(1);
+
 /// Actors that are asked for a snapshot in one look.
 const REFRESHED_MAX: usize = 16_384;
+
+/// Behind every position.
+const END: Position = Position(u64::MAX);
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -39,19 +48,22 @@ pub struct Retention {
     pub upgrader: Arc<Upgrader>,
     /// The file of the key that signs anchors; made where there is none.
     pub key: PathBuf,
-    /// Days that every group stays at least; none: for ever. May change.
+    /// Days that every group stays at least; none: for ever; 0: none stays for its age.
+    /// May change.
     pub days: watch::Receiver<Option<u32>>,
 }
 
-/// What a look removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// Groups.
+/// What a look removed, and what it left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Groups that were removed.
     pub groups: u64,
     /// Records in them.
     pub records: u64,
     /// Up to here.
     pub through: Position,
+    /// Old groups stay for the sake of a way back.
+    pub held: Option<HeldForWayBack>,
 }
 
 /// A look did not come to its end. What it removed before is signed for.
@@ -75,10 +87,15 @@ impl Retention {
     /// Looks every hour, until the task is dropped.
     pub async fn run(mut self) {
         let mut wait = FIRST_LOOK;
+        let mut told = None;
         loop {
+            let wait_now = match *self.days.borrow() {
+                Some(0) => LOOK_WITHOUT_AGE_EVERY,
+                _ => wait,
+            };
             // Another number of days is a reason to look soon.
             tokio::select! {
-                () = tokio::time::sleep(wait) => wait = LOOK_EVERY,
+                () = tokio::time::sleep(wait_now) => wait = LOOK_EVERY,
                 Ok(()) = self.days.changed() => {
                     wait = FIRST_LOOK;
                     continue;
@@ -89,8 +106,27 @@ impl Retention {
             };
             let before_ms = unix_ms() - i64::from(days) * DAY_MS;
             match self.look(before_ms).await {
-                Ok(Removed { groups: 0, .. }) => {}
-                Ok(removed) => tracing::info!(?removed, "groups past retention were removed"),
+                Ok(looked) => {
+                    if looked.groups > 0 {
+                        let Looked {
+                            groups,
+                            records,
+                            through,
+                            ..
+                        } = looked;
+                        tracing::info!(
+                            groups,
+                            records,
+                            through = through.0,
+                            "groups past retention were removed"
+                        );
+                    }
+                    if let Some(held) = looked.held.as_ref().filter(|_| told != looked.held) {
+                        tracing::info!(release = %held.release, from = held.from.0,
+                            "old groups stay, for the way back to a release may need them; they go once its folder is removed from `releases`, or with the next upgrade");
+                    }
+                    told = looked.held;
+                }
                 Err(error) => {
                     tracing::error!(error = chain(&error), "retention did not come to its end");
                 }
@@ -104,22 +140,30 @@ impl Retention {
     /// # Errors
     ///
     /// [`RetentionError`]
-    pub async fn look(&self, before_ms: i64) -> Result<Removed, RetentionError> {
-        let mut removed = Removed::default();
+    pub async fn look(&self, before_ms: i64) -> Result<Looked, RetentionError> {
+        let mut looked = Looked::default();
         if self.upgrader.status().is_some() {
-            return Ok(removed);
+            return Ok(looked);
         }
         let actors = &self.upgrader.actors;
         let journal = actors.journal();
-        let held = tokio::task::block_in_place(|| journal.held_back(before_ms, REFRESHED_MAX))?;
+        let old = tokio::task::block_in_place(|| journal.first_since(before_ms))?;
+        // Who needs only what stays anyway would be asked in vain.
+        let stays_from = from(self.held().as_ref()).min(self.pinned_from()?);
+        let below = old.min(stays_from);
+        let held = tokio::task::block_in_place(|| journal.held_back(below, REFRESHED_MAX))?;
         if !held.is_empty() && !actors.refresh(held).await {
             tracing::debug!("actors that hang hold old groups back");
         }
         let needed = tokio::task::block_in_place(|| journal.needed_from())?;
         let Some(needed) = needed else {
             tracing::warn!("RETENTION is set, and this store does not tell what may go");
-            return Ok(removed);
+            return Ok(looked);
         };
+        // Read behind it: what an upgrade books from here on is needed already.
+        let held = self.held();
+        let needed = needed.min(from(held.as_ref()));
+        looked.held = held.filter(|held| held.from < old);
         let key = AnchorKey::read_or_make(&self.key)?;
         if key.is_new() {
             let anchor = tokio::task::block_in_place(|| journal.signed_anew(&key))?;
@@ -144,28 +188,32 @@ impl Retention {
                 intent = Some((action, position));
             }
             actors.remove_groups(&step).await?;
-            removed.groups += step.groups;
-            removed.records += step.records;
-            removed.through = step.anchor.position;
+            looked.groups += step.groups;
+            looked.records += step.records;
+            looked.through = step.anchor.position;
         }
         if let Some((action, position)) = intent {
             let outcome = Outcome {
                 outcome: "done".to_owned(),
                 message: format!(
                     "{} records in {} groups were removed, up to position {}",
-                    removed.records, removed.groups, removed.through.0
+                    looked.records, looked.groups, looked.through.0
                 ),
             };
             let record = action.ended(unix_ms(), position, &outcome);
             actors.record_action(record).await?;
         }
-        Ok(removed)
+        Ok(looked)
+    }
+
+    fn held(&self) -> Option<HeldForWayBack> {
+        tokio::task::block_in_place(|| self.upgrader.held_for_way_back())
     }
 
     /// The first position that a pin holds.
     fn pinned_from(&self) -> Result<Position, RetentionError> {
         let pins = self.upgrader.actors.journal().values(PINS)?;
-        let mut from = Position(u64::MAX);
+        let mut from = END;
         for (name, value) in pins {
             let pin = serde_json::from_slice(&value).map_err(|_| RetentionError::Pin(name))?;
             from = from.min(pin);
@@ -182,4 +230,9 @@ impl Retention {
             release: self.upgrader.actors.release().version.clone(),
         }
     }
+}
+
+/// The first position that is held.
+fn from(held: Option<&HeldForWayBack>) -> Position {
+    held.map_or(END, |held| held.from)
 }

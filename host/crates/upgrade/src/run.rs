@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host_actors::Release;
-use host_journal::unix_ms;
-use host_model::Share;
+use host_journal::{Position, unix_ms};
 use host_model::control::{ConfigChange, Outcome, Progress, RehearsalOutcome, UpgradeReport};
 use host_model::flight::Asked as Noted;
+use host_model::{Share, Version};
 
-use crate::book::{Book, Past};
+use crate::book::{Book, Booked, Past};
 use crate::engine::{Asks, Upgrader};
 use crate::flight::{Flight, read_flying};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
 use crate::trial::Baseline;
+use crate::way_back::may_need_the_journal;
 
 /// Before a transition that the store would not have is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -48,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) config: Vec<ConfigChange>,
     /// It goes back because code of the new release does not return.
     pub(crate) hung: bool,
+    /// Where the tails began before anyone came over.
+    tails_from: Position,
 }
 
 /// What is wanted of an upgrade beside its plan.
@@ -94,6 +97,7 @@ impl Run {
             step_began: Instant::now(),
             config: Vec::new(),
             hung: false,
+            tails_from: Position(0),
         }
     }
 
@@ -126,6 +130,8 @@ impl Run {
     }
 
     async fn drive(&mut self) -> Result<(), HostEnds> {
+        // From here on it is under way, and retention removes nothing.
+        self.tails_from = self.upgrader.actors.journal().tails_from();
         // What was found by a start, or has just been planned, is written first. What a
         // death has cancelled is over with that.
         self.enter_flight();
@@ -184,10 +190,10 @@ impl Run {
         let book = match &self.upgrade.state {
             State::Committed => {
                 let plan = &self.upgrade.plan;
-                let before = self.upgrader.booked.lock().way_back(&plan.from, &plan.to);
+                let (before, needed) = self.way_back(&self.upgrader.booked.lock());
                 let past = self.past_of_what_is_left();
                 let book = self.book().permanent(&plan.to, Some((&plan.from, &past)));
-                self.ended(book.before(&plan.to, before.as_ref()))
+                self.ended(book.way_back(&plan.to, before.as_ref(), needed))
             }
             State::RolledBack { reason } if self.blames_release(reason) => {
                 let book = self.book().failed(&self.upgrade.plan.to, &reason.text);
@@ -216,6 +222,15 @@ impl Run {
     /// Whether the release is marked: an older one that an operator wants back is not.
     fn blames_release(&self, reason: &Reason) -> bool {
         reason.blames_release && !self.upgrade.rollback
+    }
+
+    /// Where a rollback leads once this is committed, and from where on it needs the
+    /// journal.
+    fn way_back(&self, booked: &Booked) -> (Option<Version>, Option<Position>) {
+        let plan = &self.upgrade.plan;
+        let before = booked.way_back(&plan.from, &plan.to);
+        let needs = may_need_the_journal(plan, before.as_ref());
+        (before, needs.then_some(self.tails_from))
     }
 
     /// What becomes of the release that is left by a commit.
@@ -280,11 +295,8 @@ impl Run {
             booked.last = Some(self.upgrade.clone());
             match &self.upgrade.state {
                 State::Committed => {
-                    let before = booked.way_back(&plan.from, &plan.to);
-                    booked.before.remove(&plan.to);
-                    booked
-                        .before
-                        .extend(before.map(|before| (plan.to.clone(), before)));
+                    let (before, needed) = self.way_back(&booked);
+                    booked.set_way_back(&plan.to, before, needed);
                     booked.permanent = Some(plan.to.clone());
                     booked.statuses.remove(&plan.to);
                     let past = self.past_of_what_is_left();

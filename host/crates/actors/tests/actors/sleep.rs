@@ -45,11 +45,11 @@ async fn who_holds_old_groups_back_lets_go_of_them_when_asked() {
             assert!(actors.refresh(held).await);
         }
     }
-    let late = i64::MAX;
-    let held = actors.journal().held_back(late, 100).unwrap();
+    let end = host_journal::Position(u64::MAX);
+    let held = actors.journal().held_back(end, 100).unwrap();
     assert_eq!(held.len(), 10, "between two snapshots there is a record");
     assert!(actors.refresh(held).await);
-    assert_eq!(actors.journal().held_back(late, 100).unwrap(), []);
+    assert_eq!(actors.journal().held_back(end, 100).unwrap(), []);
     for n in 0..10 {
         assert_eq!(host.count(&format!("faulty:{n}")).await, 3);
     }

@@ -42,8 +42,9 @@ fn of(version: &str, seqs: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> 
     seqs.map(|seq| (seq, version.to_owned())).collect()
 }
 
-/// Ali has 0.1.0 with a snapshot and two records behind it, then 0.2.0 with many.
-fn come_over(bench: &Bench) {
+/// Ali has 0.1.0 with a snapshot and two records behind it, then 0.2.0 with many. Where the
+/// tails began in between.
+fn come_over(bench: &Bench) -> Position {
     let ali = "ali";
     for seq in 1..=5 {
         commit_record(bench, ali, seq, "0.1.0");
@@ -52,6 +53,7 @@ fn come_over(bench: &Bench) {
             commit_snapshot(bench, ali, seq, "0.1.0");
         }
     }
+    let tails = bench.journal.tails_from();
     commit_snapshot(bench, ali, 5, "0.2.0");
     for seq in 6..=30 {
         commit_record(bench, ali, seq, "0.2.0");
@@ -59,6 +61,15 @@ fn come_over(bench: &Bench) {
         if seq % 5 == 0 {
             commit_snapshot(bench, ali, seq, "0.2.0");
         }
+    }
+    tails
+}
+
+/// Removes what ends before `bound`.
+fn remove(bench: &Bench, bound: Position) {
+    let key = key();
+    while let Some(step) = bench.journal.removal(&key, bound, i64::MAX, 7).unwrap() {
+        bench.commit(step.rows());
     }
 }
 
@@ -111,13 +122,43 @@ pub(super) fn what_an_actor_was_before_holds_nothing_back_that_is_old_enough(pla
     let last = commit_snapshot(&bench, "sara", 30, "0.2.0");
     let needed = bench.journal.needed_from().unwrap().unwrap();
     assert!(needed > Position(40) && needed < last, "{needed:?}");
-    let key = key();
-    while let Some(step) = bench.journal.removal(&key, needed, i64::MAX, 7).unwrap() {
-        bench.commit(step.rows());
-    }
+    remove(&bench, needed);
     let gone = before(&bench, "ali", "0.2.0").unwrap_err();
     assert!(matches!(gone, BeforeError::Removed(_)), "{gone}");
     assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
+}
+
+pub(super) fn what_an_actor_was_before_can_be_had_where_the_groups_since_its_tail_stay(
+    place: &dyn Place,
+) {
+    let bench = Bench::open(place);
+    for seq in 1..=3 {
+        commit_record(&bench, "omar", seq, "0.1.0");
+    }
+    commit_snapshot(&bench, "omar", 3, "0.1.0");
+    let tails = come_over(&bench);
+    assert_eq!(tails, Position(6), "Sara's, for she has no snapshot");
+    assert_eq!(bench.journal.held_back(tails, 9).unwrap(), []);
+    let behind = bench.journal.held_back(Position(7), 9).unwrap();
+    assert_eq!(behind, [actor("sara")]);
+    // Now nobody's replay needs anything before the end.
+    commit_snapshot(&bench, "sara", 30, "0.2.0");
+    commit_snapshot(&bench, "sara", 30, "0.2.0");
+    commit_snapshot(&bench, "ali", 30, "0.2.0");
+    let end = bench.journal.durable();
+    assert_eq!(bench.journal.tails_from(), end);
+    assert_eq!(bench.journal.needed_from().unwrap(), Some(end));
+    remove(&bench, tails);
+    let anchor = bench.journal.verify().unwrap().anchor.unwrap();
+    assert_eq!(anchor.position, Position(5));
+    let records = [of("0.1.0", 4..=5), of("0.2.0", 6..=30)].concat();
+    let base = Some((3, "0.1.0".to_owned()));
+    assert_eq!(before(&bench, "ali", "0.2.0").unwrap(), (base, records));
+    let sara = [of("0.1.0", 1..=5), of("0.2.0", 6..=30)].concat();
+    assert_eq!(before(&bench, "sara", "0.2.0").unwrap().1, sara);
+    remove(&bench, end);
+    let gone = before(&bench, "ali", "0.2.0").unwrap_err();
+    assert!(matches!(gone, BeforeError::Removed(_)), "{gone}");
 }
 
 pub(super) fn timers_go_and_come_back_with_a_snapshot(place: &dyn Place) {

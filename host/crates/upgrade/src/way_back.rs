@@ -1,0 +1,106 @@
+//! What of the journal a way back needs, behind the commit as well.
+//!
+//! An actor whose `down` fails goes back by its commands: by the last snapshot of its old
+//! version, which stays, and all its records behind that. At the beginning of an upgrade
+//! those are its tail, and later ones follow; so what any actor may need begins where the
+//! tails began. That one position is booked with the commit.
+
+use host_journal::Position;
+use host_model::Version;
+use host_model::plan::{Change, Hop, Plan, StateChange};
+
+use crate::engine::Upgrader;
+
+/// What stays in the journal, whatever its age, for a way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldForWayBack {
+    /// The release that the way leads to. Once it is not installed any more, there is no
+    /// such way, and nothing is held.
+    pub release: Version,
+    /// The first position that stays.
+    pub from: Position,
+}
+
+/// Whether a rollback that leads to `before`, once `plan` is committed, may have to take
+/// actors back by their commands: where it goes the way of the plan, and some state with
+/// it by `down`.
+pub(crate) fn may_need_the_journal(plan: &Plan, before: Option<&Version>) -> bool {
+    let comes_up = |hop: &Hop| hop.state == StateChange::Up;
+    let changes = || plan.plugins.iter().map(|plugin| &plugin.change);
+    before == Some(&plan.from)
+        && plan.reversible
+        && changes().any(|it| matches!(it, Change::Move { hops, .. } if hops.iter().any(comes_up)))
+}
+
+impl Upgrader {
+    /// What is held for the way that `host rollback` leads from the permanent release.
+    /// Blocking, for it looks which releases are installed.
+    pub fn held_for_way_back(&self) -> Option<HeldForWayBack> {
+        let (release, from) = {
+            let booked = self.booked.lock();
+            let permanent = booked.permanent.as_ref()?;
+            let before = booked.before.get(permanent)?;
+            (before.clone(), *booked.needed.get(permanent)?)
+        };
+        // Where the releases cannot be listed, it may be there.
+        let versions = self.assembler.releases().versions();
+        let installed = versions.map_or(true, |versions| versions.contains(&release));
+        installed.then_some(HeldForWayBack { release, from })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::appup::Probation;
+    use host_model::plan::PluginPlan;
+
+    use super::*;
+
+    fn v(minor: u64) -> Version {
+        Version::new(0, minor, 0)
+    }
+
+    fn plan(states: &[StateChange], reversible: bool) -> Plan {
+        let hop = |state: &StateChange| Hop {
+            from: v(1),
+            to: v(2),
+            state: *state,
+            reversible,
+            timeout_ms: 0,
+            suspend: false,
+            restart: false,
+        };
+        let moved = Change::Move {
+            from: v(1),
+            to: v(2),
+            hops: states.iter().map(hop).collect(),
+        };
+        let plugin = |change| PluginPlan {
+            plugin: "counter".to_owned(),
+            change,
+            probation: Probation::default(),
+        };
+        Plan {
+            from: v(1),
+            to: v(2),
+            plugins: vec![plugin(Change::Keep { version: v(7) }), plugin(moved)],
+            steps: Vec::new(),
+            back: Vec::new(),
+            reversible,
+            probation_s: 60,
+        }
+    }
+
+    #[test]
+    fn the_journal_is_needed_where_a_state_would_go_down_the_way_it_came() {
+        use StateChange::{Same, Up};
+        let needs = |states, reversible, before: Option<u64>| {
+            may_need_the_journal(&plan(states, reversible), before.map(v).as_ref())
+        };
+        assert!(needs(&[Same, Up], true, Some(1)));
+        assert!(!needs(&[Same], true, Some(1)), "only the code changes");
+        assert!(!needs(&[Up], false, Some(1)), "there is no way back");
+        assert!(!needs(&[Up], true, None), "there is nothing before it");
+        assert!(!needs(&[Up], true, Some(0)), "it leads elsewhere");
+    }
+}
