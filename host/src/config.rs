@@ -15,6 +15,7 @@ use crate::home::Home;
 use crate::settings::Settings;
 
 mod command;
+mod defaults;
 pub(crate) mod resolved;
 pub(crate) mod tuning;
 
@@ -25,9 +26,6 @@ pub(crate) const SECRET_CHARS_MIN: usize = 64;
 
 /// Bytes of a Unix socket's path at most: `sun_path` of Linux, without its end.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
-
-/// Sessions with a database if `POOL_SIZE` says nothing.
-const POOL_SIZE_DEFAULT: usize = 10;
 
 /// Above it PostgreSQL itself needs a pooler in front, and the host nothing more.
 const POOL_SIZE_MAX: usize = 1_000;
@@ -55,6 +53,10 @@ const IDLE_S: RangeInclusive<u64> = 1..=30 * 24 * 3_600;
 pub(crate) struct Config {
     /// Whether it must be safe or handy.
     pub(crate) environment: Environment,
+    /// Whether a start as root is allowed in production.
+    pub(crate) allow_root: bool,
+    /// Whether a debug build is.
+    pub(crate) allow_debug: bool,
     /// Where the journal is.
     pub(crate) store: Store,
     /// Port of the clients' listener; 0 is any free one.
@@ -212,7 +214,10 @@ impl Config {
             default: true,
         };
         let pool_size = reader.pool_size();
-        let ssl_cert_file = reader.with("SSL_CERT_FILE", |path| readable(path, home));
+        let ssl_cert_file = reader.with("SSL_CERT_FILE", |path| {
+            readable(path, home)
+                .map_err(|why| format!("{why}; it is to be a file of certificates in PEM"))
+        });
         let missing = match environment {
             Environment::Prod => SslMode::VerifyFull,
             Environment::Dev => SslMode::Prefer,
@@ -225,22 +230,20 @@ impl Config {
         };
         let config = Self {
             environment,
+            allow_root: reader.yes("HOST_ALLOW_ROOT"),
+            allow_debug: reader.yes("HOST_ALLOW_DEBUG"),
             store: reader
                 .with("DATABASE_URL", |url| store(url, home, postgres))
                 .unwrap_or(default),
-            port: reader.port("PORT", 4000),
-            admin_port: reader.port("ADMIN_PORT", 4001),
+            port: reader.port("PORT", defaults::PORT),
+            admin_port: reader.port("ADMIN_PORT", defaults::ADMIN_PORT),
             retention_days: reader.retention_days(environment),
             host: reader.host(prod),
             secret_key_base: reader.secret(prod),
             ssl_cert_file,
             log_format: reader
                 .read("LOG_FORMAT", "pretty or json", log_format)
-                .unwrap_or(if prod {
-                    LogFormat::Json
-                } else {
-                    LogFormat::Pretty
-                }),
+                .unwrap_or(defaults::log_format(environment)),
             trusted_keys: reader
                 .with("TRUSTED_KEYS", |path| {
                     TrustedKeys::read(&home.root.join(path)).map_err(|e| e.to_string())
@@ -296,6 +299,16 @@ impl Reader<'_> {
         })
     }
 
+    /// Whether it is `yes`; it is not where it is not set.
+    fn yes(&mut self, key: &str) -> bool {
+        self.read(key, "yes or no", |value| match value {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        })
+        .unwrap_or(false)
+    }
+
     fn port(&mut self, key: &str, default: u16) -> u16 {
         self.read(key, "a port, 0 to 65535", |v| u16::from_str(v).ok())
             .unwrap_or(default)
@@ -332,13 +345,13 @@ impl Reader<'_> {
                 .map(|_| value.to_owned())
                 .map_err(|e| format!("{value:?} is no filter of log lines ({e})"))
         });
-        filter.unwrap_or_else(|| "info".to_owned())
+        filter.unwrap_or_else(|| defaults::RUST_LOG.to_owned())
     }
 
     fn pool_size(&mut self) -> usize {
         let allowed = POOL_SIZE_MIN..=POOL_SIZE_MAX;
         self.number("POOL_SIZE", "connections", allowed)
-            .unwrap_or(POOL_SIZE_DEFAULT)
+            .unwrap_or(defaults::POOL_SIZE)
     }
 
     fn runtime(&mut self) -> Runtime {
@@ -376,7 +389,7 @@ impl Reader<'_> {
                     .to_owned(),
             );
         }
-        host.unwrap_or_else(|| "localhost".to_owned())
+        host.unwrap_or_else(|| defaults::HOST.to_owned())
     }
 
     fn secret(&mut self, prod: bool) -> Option<Secret> {
@@ -395,11 +408,15 @@ impl Reader<'_> {
     }
 
     fn sockets(&mut self, home: &Home) {
+        let set = match self.settings.get("HOST_DATA") {
+            Some(setting) => format!("HOST_DATA ({}): ", setting.from),
+            None => String::new(),
+        };
         for socket in [home.socket(), home.keeper_socket()] {
             let bytes = socket.as_os_str().len();
             if bytes > SOCKET_PATH_BYTES_MAX {
                 self.faults.push(format!(
-                    "{} has {bytes} bytes, and a socket's path at most {SOCKET_PATH_BYTES_MAX}: set HOST_DATA to a shorter folder",
+                    "{set}{} has {bytes} bytes, and a socket's path at most {SOCKET_PATH_BYTES_MAX}: set HOST_DATA to a shorter folder",
                     socket.display()
                 ));
             }

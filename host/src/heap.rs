@@ -19,20 +19,19 @@ use std::env;
 use std::ffi::CStr;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use host_actors::Memory;
 
+use crate::cgroup::Bounds;
+
 /// Free bytes at the end of the heap that are given back; also ends the growth.
 const TRIM_BYTES: u64 = 1 << 20;
 
-/// Of the memory that there is: the rest is the kernel's, for the store's pages too.
-const SHARE_PERCENT: u64 = 80;
-
-/// Where control groups of the second version are.
-const GROUPS: &str = "/sys/fs/cgroup";
+/// Of the memory that there is: the rest is for a rehearsal's child, and the kernel's,
+/// for the store's pages too.
+pub(crate) const SHARE_PERCENT: u64 = 70;
 
 /// The process's memory, and its bound.
 #[derive(Debug)]
@@ -41,8 +40,8 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    /// Bounded by `most_bytes`, or by four fifths of what the machine or a control group
-    /// leaves to the process.
+    /// Bounded by `most_bytes`, or by [`SHARE_PERCENT`] of what the machine or a control
+    /// group leaves to the process.
     pub(crate) fn new(most_bytes: Option<u64>) -> Self {
         Self {
             most_bytes: AtomicU64::new(Self::most(most_bytes)),
@@ -57,8 +56,7 @@ impl Heap {
 
     fn most(most_bytes: Option<u64>) -> u64 {
         let share = || {
-            let group = fs::read_to_string("/proc/self/cgroup").ok();
-            let group = group.and_then(|text| group_max(Path::new(GROUPS), &text));
+            let group = Bounds::own().memory_bytes;
             let machine = fs::read_to_string("/proc/meminfo").ok();
             let machine = machine.and_then(|text| machine_bytes(&text));
             let there_is = group.into_iter().chain(machine).min();
@@ -96,20 +94,6 @@ pub(crate) fn libc_version() -> String {
     version.to_string_lossy().into_owned()
 }
 
-/// The least `memory.max` of the control group that `/proc/self/cgroup` names, and of
-/// those around it. cgroups(7).
-fn group_max(groups: &Path, own: &str) -> Option<u64> {
-    let name = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folder = groups.join(name);
-    let around = folder.ancestors().take_while(|it| it.starts_with(groups));
-    around
-        .filter_map(|it| {
-            let max = fs::read_to_string(it.join("memory.max")).ok()?;
-            max.trim().parse().ok()
-        })
-        .min()
-}
-
 /// `MemTotal` of `/proc/meminfo`.
 fn machine_bytes(meminfo: &str) -> Option<u64> {
     let total = meminfo
@@ -145,22 +129,6 @@ pub(crate) fn bound() {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_least_bound_of_the_groups_around_counts() {
-        let groups = tempfile::tempdir().unwrap();
-        let own = groups.path().join("system.slice/giving.service");
-        fs::create_dir_all(&own).unwrap();
-        let text = "0::/system.slice/giving.service\n";
-        assert_eq!(group_max(groups.path(), text), None);
-        fs::write(own.join("memory.max"), "max\n").unwrap();
-        assert_eq!(group_max(groups.path(), text), None);
-        fs::write(groups.path().join("system.slice/memory.max"), "1000\n").unwrap();
-        assert_eq!(group_max(groups.path(), text), Some(1_000));
-        fs::write(own.join("memory.max"), "500\n").unwrap();
-        assert_eq!(group_max(groups.path(), text), Some(500));
-        assert_eq!(group_max(groups.path(), "1:memory:/old\n"), None);
-    }
 
     #[test]
     fn a_machine_has_as_much_as_the_kernel_says() {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use host_cli::Failure;
 use host_cli::failure::{EXIT_LOOK, EXIT_REFUSED};
 use host_model::limits::STOP_TIMEOUT;
+use rustix::process::Signal as ChildSignal;
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::boots::{Attempt, COUNTED, counted};
 use crate::exit;
 use crate::launcher::Found;
-use crate::notify::{NOTIFY_SOCKET, READY};
+use crate::notify::{NOTIFY_SOCKET, READY, RESTART};
 use crate::pidfile::PidFile;
 
 /// The pause before the first boot after a crash.
@@ -61,8 +62,19 @@ enum Asked {
     Run,
     /// To end (SIGTERM, SIGINT).
     Stop,
-    /// To end and be booted again (SIGHUP).
+    /// To end and be booted again ([`RESTART`]).
     Restart,
+}
+
+/// What reaches the keeper from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// The host is ready.
+    Ready,
+    /// An operator wants something of the host's process.
+    Asked(Asked),
+    /// The configuration is to be read anew (SIGHUP): by the host itself.
+    Reload,
 }
 
 /// What comes after a run.
@@ -153,7 +165,7 @@ struct Keeper<'a> {
     has_booted: bool,
 }
 
-/// What reaches the keeper from outside.
+/// Where the keeper hears what reaches it.
 struct Ears {
     notify: UnixDatagram,
     path: PathBuf,
@@ -196,8 +208,8 @@ impl<'a> Keeper<'a> {
                 }
                 Next::Boot(pause) => {
                     say(&format!("the host boots again in {} ms", pause.as_millis()));
-                    let asked = timeout(pause, ears.orders.next()).await;
-                    if asked == Ok(Asked::Stop) {
+                    let heard = timeout(pause, ears.next()).await;
+                    if heard == Ok(Heard::Asked(Asked::Stop)) {
                         return Ok(0);
                     }
                 }
@@ -240,17 +252,21 @@ impl<'a> Keeper<'a> {
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status,
-                ready = hear_ready(&ears.notify) => was_ready |= ready,
-                wanted = ears.orders.next() => {
-                    if asked == Asked::Run {
-                        kill_at = Instant::now() + KILL_AFTER;
+                heard = ears.next() => match heard {
+                    Heard::Ready => was_ready = true,
+                    Heard::Reload if was_ready => signal_child(&child, ChildSignal::HUP),
+                    Heard::Reload => say("the host is starting, and reads its configuration by itself"),
+                    Heard::Asked(wanted) => {
+                        if asked == Asked::Run {
+                            kill_at = Instant::now() + KILL_AFTER;
+                        }
+                        // Once it shall stop, it stays stopped.
+                        if asked != Asked::Stop {
+                            asked = wanted;
+                        }
+                        signal_child(&child, ChildSignal::TERM);
                     }
-                    // Once it shall stop, it stays stopped.
-                    if asked != Asked::Stop {
-                        asked = wanted;
-                    }
-                    terminate(&child);
-                }
+                },
                 () = sleep_until(kill_at) => {
                     say(&format!("the host has not stopped within {} s and is killed", KILL_AFTER.as_secs()));
                     child.kill().await.map_err(|e| Failure::look("io", format!("kill the host: {e}")))?;
@@ -258,8 +274,8 @@ impl<'a> Keeper<'a> {
             }
         };
         // What it said before it ended may be heard behind its end.
-        while !was_ready && let Ok(ready) = timeout(LAST_WORD, hear_ready(&ears.notify)).await {
-            was_ready = ready;
+        while !was_ready && let Ok(word) = timeout(LAST_WORD, hear_word(&ears.notify)).await {
+            was_ready = word == Heard::Ready;
         }
         let status = status.map_err(|e| Failure::look("io", format!("wait for the host: {e}")))?;
         if asked == Asked::Run {
@@ -314,29 +330,40 @@ impl Drop for Ears {
     }
 }
 
-impl Orders {
-    async fn next(&mut self) -> Asked {
+impl Ears {
+    async fn next(&mut self) -> Heard {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Restart,
+            _ = self.orders.terminate.recv() => Heard::Asked(Asked::Stop),
+            _ = self.orders.interrupt.recv() => Heard::Asked(Asked::Stop),
+            _ = self.orders.hang_up.recv() => Heard::Reload,
+            word = hear_word(&self.notify) => word,
         }
     }
 }
 
-/// Waits for a word; true if it is the one that the host is ready.
-async fn hear_ready(notify: &UnixDatagram) -> bool {
-    let mut word = [0; 64];
-    let heard = notify.recv(&mut word).await;
-    heard.is_ok_and(|n| word[..n].starts_with(READY))
+/// Waits for a word that the keeper knows. What the host says of itself beyond that is
+/// systemd's to know.
+async fn hear_word(notify: &UnixDatagram) -> Heard {
+    loop {
+        let mut word = [0; 64];
+        match notify.recv(&mut word).await {
+            Ok(n) if word[..n].starts_with(READY) => return Heard::Ready,
+            Ok(n) if word[..n].starts_with(RESTART) => return Heard::Asked(Asked::Restart),
+            Ok(_) => {}
+            Err(error) => {
+                say(&format!("the host is not heard any more: {error}"));
+                std::future::pending::<()>().await;
+            }
+        }
+    }
 }
 
-fn terminate(child: &Child) {
+fn signal_child(child: &Child, signal: ChildSignal) {
     // Without an id it has ended, and the next turn sees that.
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok())
         && let Some(pid) = rustix::process::Pid::from_raw(pid)
     {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use host_cli::args::Global;
+use host_cli::args::{Allow, Global};
 use host_cli::{Failure, Output};
 use host_upgrade::Unpacked;
 use serde_json::json;
@@ -24,6 +24,8 @@ pub(crate) struct Found {
     /// The settings without those of a release.
     own: Settings,
     env_file: Option<PathBuf>,
+    /// What the command line allows.
+    pub(crate) allow: Allow,
 }
 
 impl Found {
@@ -32,7 +34,11 @@ impl Found {
         let program = env::current_exe().unwrap_or_default();
         let named = env::var_os("HOST_HOME").filter(|home| !home.is_empty());
         let named = global.home.clone().or(named.map(PathBuf::from));
-        let root = find(named.as_deref(), &program)?;
+        let by = match global.home {
+            Some(_) => "--home",
+            None => "HOST_HOME (the environment)",
+        };
+        let root = find(named.as_deref(), by, &program)?;
         let env_file = match &global.env_file {
             Some(file) => Some(std::path::absolute(file).map_err(|e| {
                 Failure::refused("env_file", format!("find {}: {e}", file.display()))
@@ -54,7 +60,13 @@ impl Found {
             settings,
             own,
             env_file,
+            allow: Allow::default(),
         })
+    }
+
+    /// The same, allowing what a command line says.
+    pub(crate) fn allowing(self, allow: Allow) -> Self {
+        Self { allow, ..self }
     }
 
     /// The configuration, with everything that is wrong with it.
@@ -119,17 +131,20 @@ impl Found {
     }
 }
 
-/// The root of a home: what is `named`, else where `program` lies.
-fn find(named: Option<&Path>, program: &Path) -> Result<PathBuf, Failure> {
+/// The root of a home: what is `named`, by what, else where `program` lies.
+fn find(named: Option<&Path>, by: &str, program: &Path) -> Result<PathBuf, Failure> {
     let missing = |message: String| Failure::refused("no_home", message);
     if let Some(named) = named {
-        let root = named
-            .canonicalize()
-            .map_err(|e| missing(format!("open the home {}: {e}", named.display())))?;
+        let root = named.canonicalize().map_err(|e| {
+            missing(format!(
+                "open the home {}, which {by} names: {e}",
+                named.display()
+            ))
+        })?;
         return match root.join("releases").is_dir() {
             true => Ok(root),
             false => Err(missing(format!(
-                "open the home {}: it has no folder releases; make a home with `make home DIR=...`",
+                "open the home {}, which {by} names: it has no folder releases; make a home with `make home DIR=...`",
                 root.display()
             ))),
         };
@@ -221,12 +236,12 @@ mod tests {
         fs::create_dir_all(root.join("b")).unwrap();
         let nowhere = Path::new("/nowhere/host");
         assert_eq!(
-            find(Some(&root.join("a")), nowhere).unwrap(),
+            find(Some(&root.join("a")), "--home", nowhere).unwrap(),
             root.join("a")
         );
-        let error = find(Some(&root.join("b")), nowhere).unwrap_err();
+        let error = find(Some(&root.join("b")), "--home", nowhere).unwrap_err();
         assert!(error.to_string().contains("no folder releases"), "{error}");
-        let error = find(None, nowhere).unwrap_err();
+        let error = find(None, "", nowhere).unwrap_err();
         assert!(error.to_string().contains("make home"), "{error}");
     }
 }

@@ -18,7 +18,7 @@ use crate::boots::{Attempt, counted};
 use crate::home::Home;
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::{PidFile, holder, is_held};
-use crate::{heap, logs, notify, serve};
+use crate::{checks, heap, logs, notify, serve};
 
 /// How long a start may take: plugins opened, journal checked.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ pub(crate) fn is_foreground() -> bool {
 pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
     heap::bound();
     let attempt = Attempt::inherited(&found.home);
-    let config = found.config()?;
+    let config = checks::checked(found)?;
     let (release, why) = found
         .home
         .booting(counted().as_ref())
@@ -107,7 +107,7 @@ pub(crate) async fn start(
     let home = &found.home;
     let attempt = Attempt::inherited(home);
     // Here too, so that what is wrong is told at once and not in a log.
-    for warning in found.config()?.warnings {
+    for warning in checks::checked(found)?.warnings {
         out.warn(&warning);
     }
     refuse_second(home)?;
@@ -124,6 +124,9 @@ pub(crate) async fn start(
         .args(found.arguments())
         .arg("keeper")
         .args(take_over.then_some("--take-over"))
+        // A host of another release may not know the flags.
+        .envs(found.allow.root.then_some(("HOST_ALLOW_ROOT", "yes")))
+        .envs(found.allow.debug.then_some(("HOST_ALLOW_DEBUG", "yes")))
         .current_dir(&home.root)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|e| failed(&path, e))?)
@@ -197,7 +200,7 @@ pub(crate) async fn stop(home: &Home, out: &mut Output<'_>) -> Result<u8, Failur
 pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let home = &found.home;
     found.config()?;
-    let Some(keeper) = holder(&home.keeper_pid_file()) else {
+    if !is_held(&home.keeper_pid_file()) {
         let status: Status = Client::new(&home.socket()).get("/v1/status").await?;
         return Err(Failure::refused(
             "no_keeper",
@@ -206,7 +209,7 @@ pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, F
                 status.pid
             ),
         ));
-    };
+    }
     let old = holder(&home.pid_file());
     let from = std::fs::metadata(home.log()).map_or(0, |log| log.len());
     // By the host, which has it in the audit trail.
@@ -217,7 +220,8 @@ pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, F
         out.warn(&format!(
             "{failure}: its keeper is told, and that is not in the audit trail"
         ));
-        signal(keeper, Signal::HUP)?;
+        notify::restart(&home.keeper_socket())
+            .map_err(|e| Failure::refused("signal", format!("tell the keeper: {e}")))?;
     }
     let is_new = |status: &Status| Some(status.pid) != old;
     let status = ready(

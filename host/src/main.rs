@@ -4,6 +4,8 @@
 //! what concerns the home itself is carried out here.
 
 mod boots;
+mod cgroup;
+mod checks;
 mod config;
 mod env_file;
 mod exit;
@@ -25,7 +27,7 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::Parser;
-use host_cli::args::{Cli, Command, Gen, Global, Local};
+use host_cli::args::{Allow, Cli, Command, Config, Gen, Global, Local};
 use host_cli::failure::EXIT_USAGE;
 use host_cli::{Client, Failure, Output};
 
@@ -81,24 +83,33 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
         }
         Local::Audit(command) => keep::audit(command, &Found::home(global)?, out),
         Local::Store(command) => keep::store(command, &Found::home(global)?, out),
-        Local::Config(command) => config::run(command, &Found::home(global)?, out),
+        Local::Config(command) => {
+            let allow = match &command {
+                Config::Check { allow } => *allow,
+                Config::Show | Config::Resolve { .. } => Allow::default(),
+            };
+            config::run(command, &Found::home(global)?.allowing(allow), out)
+        }
         Local::Keeper { take_over } => keeper::run(&Found::home(global)?, take_over),
         Local::Serve { take_over } => life::serve(&Found::home(global)?, take_over),
         Local::Start {
             foreground,
             take_over,
+            allow,
         } if foreground || life::is_foreground() => {
-            let found = Found::home(global)?;
+            let found = Found::home(global)?.allowing(allow);
             found.become_release(true)?;
             life::serve(&found, take_over)
         }
-        Local::Start { take_over, .. } => {
-            let found = Found::home(global)?;
+        Local::Start {
+            take_over, allow, ..
+        } => {
+            let found = Found::home(global)?.allowing(allow);
             found.become_release(true)?;
             on_runtime(life::start(&found, take_over, out))
         }
-        Local::Daemon => {
-            let found = Found::home(global)?;
+        Local::Daemon { allow } => {
+            let found = Found::home(global)?.allowing(allow);
             found.become_release(true)?;
             on_runtime(life::start(&found, false, out))
         }

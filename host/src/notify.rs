@@ -1,24 +1,60 @@
-//! Says "ready" as systemd's `sd_notify(3)` does.
+//! Says how this process is, as systemd's `sd_notify(3)` does.
 //!
-//! One word for both: systemd, and the keeper of a host in the background.
+//! One language for both: systemd, and the keeper of a host in the background. What the
+//! keeper alone is told is said in it, too.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::time::Duration;
 
 /// The variable that names the socket to say it to.
 pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
-/// What is said.
+/// Clients are served, and what was to be read anew has been.
 pub(crate) const READY: &[u8] = b"READY=1";
+
+/// To the keeper: end your host, and boot it anew.
+pub(crate) const RESTART: &[u8] = b"RESTART=1";
+
+/// How long a word may take where its hearer has much to read: whoever says it has other
+/// things to do.
+const SAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Tells whoever started this process that it is ready, if they asked.
 pub(crate) fn ready() {
+    say(READY);
+}
+
+/// The configuration is read anew; [`ready`] follows. systemd wants to know since when.
+pub(crate) fn reloading() {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now_us = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+    say(format!("RELOADING=1\nMONOTONIC_USEC={now_us}").as_bytes());
+}
+
+/// The host has begun to stop.
+pub(crate) fn stopping() {
+    say(b"STOPPING=1");
+}
+
+/// Tells the keeper that listens at `socket` to end its host and to boot it anew.
+///
+/// # Errors
+///
+/// That nobody listens there.
+pub(crate) fn restart(socket: &Path) -> io::Result<()> {
+    send(&socket.display().to_string(), RESTART)
+}
+
+fn say(message: &[u8]) {
     if let Ok(address) = std::env::var(NOTIFY_SOCKET)
-        && let Err(e) = send(&address, READY)
+        && let Err(error) = send(&address, message)
     {
-        // The host serves all the same; who waits for the word gives up in time.
-        eprintln!("tell {address} that the host is ready: {e}");
+        // The host serves all the same; who waits for a word gives up in time.
+        let message = String::from_utf8_lossy(message);
+        eprintln!("tell {address} {message:?}: {error}");
     }
 }
 
@@ -27,9 +63,9 @@ fn send(address: &str, message: &[u8]) -> io::Result<()> {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(address)?,
     };
-    UnixDatagram::unbound()?
-        .send_to_addr(message, &address)
-        .map(drop)
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(SAY_TIMEOUT))?;
+    socket.send_to_addr(message, &address).map(drop)
 }
 
 #[cfg(test)]

@@ -3,47 +3,46 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use host_actors::{Actors, Ticket};
 use host_cli::Failure;
-use host_cli::failure::EXIT_LOOK;
-use host_control::{Control, ControlServer, GatewayStatus, Peer};
+use host_control::{Control, ControlServer, GatewayStatus};
 use host_gateway::{Gateway, Hub, Webhooks};
-use host_journal::{Action, Done, Journal, OpenError, Outcome, unix_ms};
+use host_journal::{Done, Journal, OpenError};
 use host_loader::Loader;
 use host_model::Version;
 use host_model::limits::{CONTAIN_TIMEOUT, STOP_TIMEOUT};
-use host_model::release::Start;
 use host_upgrade::{Assembler, Book, Booked, Retention, Upgrade, Upgrader, recover};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::boots::{Attempt, Why};
 use crate::config::tuning::{Dials, SetLogFilter, Tuner, Tuning};
-use crate::config::{Config, Environment, Store};
+use crate::config::{Config, Store};
 use crate::exit;
 use crate::heap::Heap;
 use crate::home::Home;
 use crate::launcher::Found;
-use crate::pidfile::holder;
+use crate::notify;
 
+mod acts;
 mod cold;
+mod end;
 mod hooks;
+mod kept;
 mod logging;
 mod readiness;
+mod reload;
 
 use readiness::Ready;
+use reload::Reloader;
 
 /// Threads of the control runtime: it has little to do, and always has to do it.
 const CONTROL_THREADS: usize = 1;
-
-/// Between two looks at whether the host has to end by itself.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a host is that runs: its layers, the lowest first.
 struct Layers {
@@ -54,6 +53,7 @@ struct Layers {
     ready: Arc<Ready>,
     stop: Arc<Notify>,
     restart: Arc<AtomicBool>,
+    reloader: Arc<Reloader>,
     _control: ControlServer,
 }
 
@@ -109,6 +109,8 @@ pub(crate) fn serve(
     let data = runtime("data", threads, config.runtime.stack_bytes)?;
     let code = control.block_on(async {
         let outside = Outside::listen(attempt)?;
+        // From here on it ends nothing, and is answered once the host serves.
+        let hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
         let data = data.handle();
         let opened = open(boot, &outside, &config, take_over, data, set_log_filter).await;
         // One that has come up is not counted any more.
@@ -119,12 +121,20 @@ pub(crate) fn serve(
         };
         boot.found.home.came_up(boot.release)?;
         ready();
-        let code = until_the_end(&layers, &config).await?;
+        let reloads = tokio::spawn(reload::at_sighup(
+            hang_up,
+            Arc::clone(&layers.reloader),
+            Arc::clone(&layers.actors),
+            Arc::clone(&layers.stop),
+        ));
+        let code = end::until_told(&layers, &config).await?;
+        notify::stopping();
+        reloads.abort();
         let patience = match layers.restart.load(Ordering::SeqCst) {
             true => CONTAIN_TIMEOUT,
             false => STOP_TIMEOUT,
         };
-        close(layers, patience).await;
+        end::close(layers, patience).await;
         Ok(code)
     });
     // A thread that is stuck in a plugin is not waited for.
@@ -226,7 +236,7 @@ async fn open(
     let inspector = crate::inspect::inspector().context("find this program")?;
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
     let releases = home.releases().trusting(config.trusted_keys.clone());
-    let assembler = Assembler::new(Arc::clone(&loader), releases, booked.clone());
+    let assembler = Assembler::new(Arc::clone(&loader), releases.clone(), booked.clone());
     let assembler = Arc::new(assembler);
     let attempt = &outside.attempt;
     attempt.blame(true);
@@ -254,7 +264,7 @@ async fn open(
         book.digests(&manifest).write(&actors).await?;
     }
     if take_over {
-        record_take_over(&actors, &recovery.boot).await?;
+        acts::record_take_over(&actors, &recovery.boot).await?;
     }
     // Where the store was used by another home, the file knows nothing of it.
     home.set_permanent(&recovery.boot)?;
@@ -264,6 +274,12 @@ async fn open(
         hear_last_words(home, &actors, upgrade).await?;
     }
     let ready = Arc::new(Ready::new(Arc::clone(&actors)));
+    let reloader = Arc::new(Reloader {
+        tuner: Arc::clone(&tuner),
+        releases,
+        ready: Arc::clone(&ready),
+        turn: Mutex::default(),
+    });
     let restart = Arc::new(AtomicBool::new(false));
     let upgrader = Upgrader::start(host_upgrade::Parts {
         actors: Arc::clone(&actors),
@@ -307,11 +323,15 @@ async fn open(
         stop: Arc::clone(&stop),
         keeper: {
             let home = home.clone();
-            Box::new(move || keeper(&home).map(drop))
+            Box::new(move || kept::keeper(&home))
         },
         restart: {
             let home = home.clone();
-            Box::new(move || self::restart(&home))
+            Box::new(move || kept::restart(&home))
+        },
+        reload: {
+            let reloader = Arc::clone(&reloader);
+            Box::new(move || reloader.reload())
         },
     });
     serve_admin(config.admin_port, Arc::clone(&control)).await?;
@@ -347,12 +367,11 @@ async fn open(
         ready,
         stop,
         restart,
+        reloader,
         _control: server,
     })))
 }
 
-/// That this start was one with `--take-over` is in the trail of what operators did. The
-/// store could not be written to before it was taken, so both records stand behind that.
 /// Sets an actor aside whose way back ends the process. Where none has died yet, the next
 /// death will tell.
 async fn hear_last_words(home: &Home, actors: &Actors, upgrade: &mut Upgrade) -> Result<()> {
@@ -363,21 +382,6 @@ async fn hear_last_words(home: &Home, actors: &Actors, upgrade: &mut Upgrade) ->
         let reason = "its way back ended the host, twice";
         actors.set_aside(&actor, reason).await;
     }
-    Ok(())
-}
-
-async fn record_take_over(actors: &Actors, release: &Version) -> Result<()> {
-    let peer = Peer::this_process();
-    let action = Action {
-        name: "start".to_owned(),
-        principal: peer.principal(),
-        peer: peer.facts(),
-        arguments: json!({"take_over": true}),
-        release: release.clone(),
-    };
-    let intent = actors.record_action(action.intended(unix_ms())).await?;
-    let ended = action.ended(unix_ms(), intent, &Outcome::done());
-    actors.record_action(ended).await?;
     Ok(())
 }
 
@@ -407,20 +411,6 @@ fn store_name(home: &Home, store: &Store) -> String {
     let path = path.strip_prefix(&home.data).unwrap_or(path);
     let note = if default { " (embedded default)" } else { "" };
     format!("sqlite:{}{note}", path.display())
-}
-
-/// The process of this host's keeper.
-fn keeper(home: &Home) -> Result<Pid, String> {
-    let pid = holder(&home.keeper_pid_file()).and_then(|pid| i32::try_from(pid).ok());
-    pid.and_then(Pid::from_raw).ok_or_else(|| {
-        "restart the host: it runs without a keeper; restart it by what started it, or `host stop` and `host start`".to_owned()
-    })
-}
-
-/// Tells the keeper to end this host and to boot it anew.
-fn restart(home: &Home) -> Result<(), String> {
-    kill_process(keeper(home)?, Signal::HUP)
-        .map_err(|e| format!("restart the host: signal its keeper: {e}"))
 }
 
 /// Opens the journal, on whatever store it is.
@@ -461,57 +451,4 @@ async fn serve_admin(port: u16, control: Arc<Control>) -> Result<()> {
         }
     });
     Ok(())
-}
-
-/// Waits until the host is told to end, or has to. The exit code.
-async fn until_the_end(layers: &Layers, config: &Config) -> Result<u8> {
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    loop {
-        tokio::select! {
-            () = layers.stop.notified() => return Ok(0),
-            _ = look.tick() => {
-                if layers.restart.load(Ordering::SeqCst) {
-                    tracing::error!("code of a plugin does not return: the host ends, and the next one is rid of it");
-                    return Ok(exit::AGAIN);
-                }
-                if let Some(why) = layers.journal.poisoned() {
-                    if layers.journal.must_look() {
-                        tracing::error!(%why, "the store is not this host's any more: the host ends, and boots when an operator has looked");
-                        return Ok(EXIT_LOOK);
-                    }
-                    tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
-                    return Ok(exit::STORE);
-                }
-                layers.ready.probe();
-                let failed = layers.actors.failed_plugins();
-                let permanent = failed.iter().find(|(_, start)| **start == Start::Permanent);
-                if let Some((plugin, _)) = permanent
-                    && config.environment == Environment::Prod
-                {
-                    tracing::error!(plugin, "a permanent plugin is past its limit of faults: the host ends");
-                    return Ok(exit::PLUGIN);
-                }
-            }
-        }
-    }
-}
-
-/// Closes the layers from the top: no new work, what has begun ends, the journal
-/// has it all.
-async fn close(layers: Layers, patience: Duration) {
-    tracing::info!("the host is stopping");
-    layers.ready.stop();
-    layers.upgrader.stop().await;
-    if let Some(left) = layers.gateway.stop(patience).await {
-        tracing::warn!(?left, "not all that clients had begun has ended in time");
-    }
-    layers.actors.stop();
-    let journal = Arc::clone(&layers.journal);
-    let closed = tokio::task::spawn_blocking(move || journal.close());
-    match tokio::time::timeout(STOP_TIMEOUT, closed).await {
-        Ok(_) => tracing::info!("the host has stopped"),
-        Err(_) => {
-            tracing::error!("the journal could not be closed in time; the next start checks it")
-        }
-    }
 }

@@ -8,13 +8,17 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use host_model::suggest::nearest;
+
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 21] = [
+pub(crate) const KEYS: [&str; 23] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
+    "HOST_ALLOW_DEBUG",
+    "HOST_ALLOW_ROOT",
     "HOST_DATA",
     "HOST_ENV",
     "HOST_HOME",
@@ -148,8 +152,10 @@ impl Settings {
             // No fault: systemd may read the same file for others.
             let unread = |key: &str| !is_setting(key) || key == "HOST_HOME";
             let unread = read.values.iter().filter(|(key, _)| unread(key));
-            let unread = unread
-                .map(|(key, _)| format!("{name}: {key} is no setting that the host reads there"));
+            let unread = unread.map(|(key, _)| {
+                let meant = meant(key, |known| known.to_owned());
+                format!("{name}: {key} is no setting that the host reads there{meant}")
+            });
             self.warnings.extend(unread);
             self.push(&name, read.values);
         }
@@ -197,9 +203,14 @@ impl Settings {
             };
             match value {
                 _ if !is_setting(&known) || key != known.to_lowercase() => {
-                    let keys = KEYS.map(str::to_lowercase).join(", ");
+                    let meant = match meant(&known, in_toml) {
+                        meant if meant.is_empty() => {
+                            format!("; there are {}", KEYS.map(in_toml).join(", "))
+                        }
+                        meant => meant,
+                    };
                     self.faults
-                        .push(format!("{name}: {key:?} is no setting; there are {keys}"));
+                        .push(format!("{name}: {key:?} is no setting{meant}"));
                 }
                 None => self
                     .faults
@@ -225,6 +236,29 @@ impl Settings {
 
 fn is_setting(key: &str) -> bool {
     KEYS.contains(&key)
+}
+
+/// `; did you mean …?`, where a setting's name is near enough, as it is `written` there.
+fn meant(key: &str, written: impl Fn(&str) -> String) -> String {
+    match nearest(&key.to_uppercase(), KEYS).filter(|known| *known != "HOST_HOME") {
+        Some(known) => format!("; did you mean {}?", written(known)),
+        None => String::new(),
+    }
+}
+
+/// A setting as a TOML file has it.
+fn in_toml(key: &str) -> String {
+    let table = match key {
+        key if key.starts_with("RUNTIME_LIMITS_") => "RUNTIME_LIMITS_",
+        key if key.starts_with("RUNTIME_") => "RUNTIME_",
+        _ => "",
+    };
+    let name = key[table.len()..].to_lowercase();
+    match table {
+        "RUNTIME_LIMITS_" => format!("{name} in [runtime.limits]"),
+        "RUNTIME_" => format!("{name} in [runtime]"),
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -275,7 +309,7 @@ mod tests {
         fs::write(home.path().join("etc/host.toml"), toml).unwrap();
         let faults = Settings::read(home.path(), None, []).faults().join("\n");
         assert!(
-            faults.contains("\"runtime_thread\" is no setting"),
+            faults.contains("\"runtime_thread\" is no setting; did you mean threads in [runtime]?"),
             "{faults}"
         );
         assert!(faults.contains("\"limits\" is no setting"), "{faults}");
@@ -293,7 +327,8 @@ mod tests {
             panic!("{:?}", settings.warnings());
         };
         assert!(tls.contains("TLS_CERT_FILE"), "{tls}");
-        assert!(warning.contains("etc/env: PROT is no setting"), "{warning}");
+        let wanted = "etc/env: PROT is no setting that the host reads there; did you mean PORT?";
+        assert!(warning.ends_with(wanted), "{warning}");
         assert_eq!(settings.faults(), [] as [&str; 0]);
     }
 
@@ -308,7 +343,8 @@ mod tests {
         let faults = settings.faults();
         assert_eq!(faults.len(), 4, "{faults:?}");
         assert!(faults[0].contains("etc/env line 1: a comment"));
-        assert!(faults.iter().any(|f| f.contains("\"prot\" is no setting")));
+        let meant = "\"prot\" is no setting; did you mean port?";
+        assert!(faults.iter().any(|f| f.ends_with(meant)), "{faults:?}");
         let absent = Settings::read(home.path(), Some(Path::new("/nowhere/env")), []);
         assert!(absent.faults()[0].starts_with("/nowhere/env cannot be read"));
     }

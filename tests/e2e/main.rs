@@ -52,6 +52,8 @@ mod refusals;
 #[cfg(test)]
 mod rehearsal;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod schema;

@@ -4,13 +4,14 @@ use host_cli::args::Config as Command;
 use host_cli::{Failure, Output, Table};
 use serde_json::json;
 
-use super::{Store, resolved};
+use super::{Environment, Store, defaults, environment as environment_of, resolved};
+use crate::checks;
 use crate::launcher::Found;
 use crate::settings::KEYS;
 
 pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     match command {
-        Command::Check => check(found, out)?,
+        Command::Check { .. } => return check(found, out),
         Command::Show => show(found, out)?,
         Command::Resolve { release } => return resolved::resolve(found, &release, out),
     }
@@ -20,8 +21,11 @@ pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Resu
     Ok(0)
 }
 
-fn check(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
-    let config = found.config()?;
+fn check(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let config = checks::checked(found)?;
+    for warning in &config.warnings {
+        out.warn(warning);
+    }
     let default = matches!(config.store, Store::Sqlite { default: true, .. });
     let document = json!({
         "ok": true,
@@ -36,22 +40,29 @@ fn check(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
         };
         format!("the configuration is sound{store}")
     })?;
-    Ok(())
+    Ok(0)
 }
 
 fn show(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
-    let rows: Vec<_> = KEYS
-        .iter()
-        .filter_map(|&key| {
-            let setting = found.settings.get(key)?;
+    // What cannot be read is told by `check`.
+    let environment = found.settings.get("HOST_ENV");
+    let environment = environment.and_then(|setting| environment_of(setting.value));
+    let environment = environment.unwrap_or(Environment::Prod);
+    let row = |&key: &&str| match found.settings.get(key) {
+        Some(setting) => {
             let value = resolved::shown(key, setting.value);
-            Some(json!({ "key": key, "value": value, "from": setting.from }))
-        })
-        .collect();
+            json!({ "key": key, "value": value, "from": setting.from })
+        }
+        None => {
+            let value = defaults::default(key, environment, &found.home);
+            json!({ "key": key, "value": value, "from": "default" })
+        }
+    };
+    let rows: Vec<_> = KEYS.iter().map(row).collect();
     out.document(&rows, |rows| {
         let mut table = Table::new(&["setting", "value", "from"]);
         for row in rows {
-            let cell = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            let cell = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
             table.row([cell("key"), cell("value"), cell("from")]);
         }
         table.text()

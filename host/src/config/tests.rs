@@ -22,6 +22,8 @@ fn a_developer_needs_nothing() {
         config,
         Config {
             environment: Environment::Dev,
+            allow_root: false,
+            allow_debug: false,
             store: Store::Sqlite {
                 path: "/srv/giving/data/host.db".into(),
                 default: true
@@ -207,4 +209,95 @@ fn what_stands_in_a_file_that_cannot_be_read_is_not_said_to_be_missing() {
         panic!("{faults:?}");
     };
     assert!(fault.contains("etc/env cannot be read"), "{fault}");
+}
+
+#[test]
+fn every_default_that_is_shown_is_what_a_start_takes() {
+    let root = Path::new("/srv/giving");
+    let home = Home::new(root, &Settings::default());
+    let dev = ("HOST_ENV", "dev");
+    let nothing = resolve(&[dev]).unwrap();
+    for key in crate::settings::KEYS {
+        let Some(value) = defaults::default(key, Environment::Dev, &home) else {
+            continue;
+        };
+        let set = match key {
+            "HOST_ENV" => continue,
+            key => resolve(&[dev, (key, &value)]).unwrap(),
+        };
+        let same = Config {
+            // Whether it was asked for is known of these.
+            store: match (&set.store, &nothing.store) {
+                (Store::Sqlite { path, .. }, Store::Sqlite { path: default, .. }) => {
+                    assert_eq!(path, default);
+                    nothing.store.clone()
+                }
+                _ => panic!("{set:?}"),
+            },
+            runtime: Runtime::default(),
+            ..set
+        };
+        assert_eq!(same, nothing, "{key}");
+    }
+}
+
+#[test]
+fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_from() {
+    let long = format!("/{}", "d".repeat(100));
+    // What was found is shown, but for a secret's; the last is what is wanted.
+    let rows = [
+        ("ADMIN_PORT", "70000", "a port, 0 to 65535"),
+        (
+            "DATABASE_URL",
+            "mysql://u:hunter2@db/x",
+            "sqlite:data/host.db or postgresql://",
+        ),
+        ("HOST", "https://give", "give.example.org"),
+        ("HOST_ALLOW_DEBUG", "true", "yes or no"),
+        ("HOST_ALLOW_ROOT", "1", "yes or no"),
+        ("HOST_DATA", &long, "set HOST_DATA to a shorter folder"),
+        ("HOST_ENV", "production", "prod or dev"),
+        ("LOG_FORMAT", "xml", "pretty or json"),
+        ("PHX_HOST", "a host", "give.example.org"),
+        ("POOL_SIZE", "2", "connections, 3 to 1000"),
+        ("PORT", "http", "a port, 0 to 65535"),
+        ("RETENTION", "soon", "a number of days"),
+        ("RUNTIME_LIMITS_AWAKE_ACTORS", "1", "actors, 2048 to"),
+        ("RUNTIME_LIMITS_IDLE_S", "0.5", "seconds, 1 to"),
+        ("RUNTIME_LIMITS_MAILBOX_MESSAGES", "-1", "messages, 1 to"),
+        ("RUNTIME_LIMITS_MEMORY_BYTES", "1G", "bytes, 16777216 to"),
+        ("RUNTIME_STACK_BYTES", "64k", "bytes, 524288 to"),
+        ("RUNTIME_THREADS", "0", "threads, 1 to"),
+        ("RUST_LOG", "host=loud=er", "filter of log lines"),
+        ("SECRET_KEY_BASE", "hunter2", "at least 64"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "certificates in PEM"),
+        ("TRUSTED_KEYS", "/nowhere/keys", "public key"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("etc")).unwrap();
+    for (key, wrong, wanted) in rows {
+        let dev = if key == "HOST_ENV" {
+            ""
+        } else {
+            "HOST_ENV=dev\n"
+        };
+        let text = format!("{dev}{key}='{wrong}'\n");
+        std::fs::write(dir.path().join("etc/env"), text).unwrap();
+        let settings = Settings::read(dir.path(), None, []);
+        let home = Home::new(dir.path(), &settings);
+        let ConfigFaults(faults) = Config::resolve(&settings, &home).unwrap_err();
+        let fault = faults.iter().find(|it| it.starts_with(key));
+        let fault = fault.unwrap_or_else(|| panic!("{key}: {faults:?}"));
+        assert!(fault.contains("etc/env)"), "{key}: where: {fault}");
+        assert!(fault.contains(wanted), "{key}: what is wanted: {fault}");
+        let is_secret = wrong.contains("hunter2");
+        assert_eq!(fault.contains(wrong), !is_secret, "{key}: {fault}");
+        assert!(!fault.contains("hunter2"), "{fault}");
+    }
+    // HOST_HOME names where all of them are, and is read before: see the launcher's tests.
+    let told: Vec<_> = rows.iter().map(|(key, ..)| *key).collect();
+    let missing = crate::settings::KEYS
+        .iter()
+        .filter(|key| !told.contains(key));
+    assert_eq!(missing.collect::<Vec<_>>(), [&"HOST_HOME"]);
 }

@@ -1,7 +1,7 @@
 //! What of the configuration can change while the host runs, and who changes it.
 //!
 //! These settings change with the release that rules, in the same moment, and go back
-//! with it; all others are those of the start.
+//! with it, and when the configuration is read anew; all others are those of the start.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +19,8 @@ use super::resolved::{Resolved, ask};
 use super::{Config, ConfigFaults, Environment, Reader};
 use crate::heap::Heap;
 use crate::settings::Settings;
+
+mod reload;
 
 /// The settings of [`Tuning`], by name.
 pub(crate) const AT_THE_SWITCH: [&str; 6] = [
@@ -117,6 +119,8 @@ struct State {
     /// The release that an upgrade under way leads back to: its configuration, as it was in
     /// force, is what a way back restores.
     back: Option<Version>,
+    /// What this process was started with: all that cannot change is so still.
+    started: Resolved,
     by_release: BTreeMap<Version, (Resolved, Tuning)>,
 }
 
@@ -148,6 +152,7 @@ impl Tuner {
             dials,
             actors: Mutex::default(),
             state: Mutex::new(State {
+                started: own.0.clone(),
                 by_release: [(booted.clone(), own)].into(),
                 now: booted,
                 back: None,
@@ -167,13 +172,10 @@ impl Tuner {
     /// Everything that is wrong with the configuration as that release reads it.
     pub(crate) fn look(&self, release: &Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> {
         let version = &release.manifest.version;
-        let resolved = ask(release, &self.arguments, &self.salt).map_err(|why| vec![why])?;
         let of_release = |fault: &String| format!("its configuration: {fault}");
-        if !resolved.faults.is_empty() {
-            return Err(resolved.faults.iter().map(of_release).collect());
-        }
-        let tuning = Tuning::of_resolved(&resolved)
-            .map_err(|faults| faults.0.iter().map(of_release).collect::<Vec<_>>())?;
+        let read = self.read(release);
+        let (resolved, tuning) =
+            read.map_err(|faults| faults.iter().map(of_release).collect::<Vec<_>>())?;
         let mut state = self.state.lock();
         let changes = match state.by_release.get(&state.now) {
             Some((now, _)) => now.changes(&resolved),
@@ -181,6 +183,16 @@ impl Tuner {
         };
         state.keep(version, resolved, tuning);
         Ok(changes)
+    }
+
+    /// What `release` makes of the configuration as it stands in the files by now.
+    fn read(&self, release: &Unpacked) -> Result<(Resolved, Tuning), Vec<String>> {
+        let resolved = ask(release, &self.arguments, &self.salt).map_err(|why| vec![why])?;
+        if !resolved.faults.is_empty() {
+            return Err(resolved.faults);
+        }
+        let tuning = Tuning::of_resolved(&resolved).map_err(|faults| faults.0)?;
+        Ok((resolved, tuning))
     }
 
     /// Lets the configuration of `release` take effect, as it was looked at before. Of a
@@ -196,13 +208,17 @@ impl Tuner {
         if before.as_ref() == Some(&tuning) {
             return;
         }
+        self.apply(&tuning);
+        tracing::info!(%release, ?tuning, "the release's configuration is in force");
+    }
+
+    fn apply(&self, tuning: &Tuning) {
         (self.dials.log)(&tuning.log_filter);
         self.dials.heap.set_most(tuning.memory_bytes);
         self.dials.retention.send_replace(tuning.retention_days);
         if let Some(actors) = &*self.actors.lock() {
             actors.set_limits(tuning.limits());
         }
-        tracing::info!(%release, ?tuning, "the release's configuration is in force");
     }
 
     /// A release is permanent: no way back is open that would restore another's
@@ -278,6 +294,7 @@ mod tests {
         let mut state = State {
             now: old.clone(),
             back: None,
+            started: Resolved::default(),
             by_release: [(old.clone(), read("info"))].into(),
         };
         let look = |state: &mut State, version: &Version, filter: &str| {

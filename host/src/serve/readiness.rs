@@ -44,6 +44,11 @@ impl Ready {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the host has come up, and does not stop yet.
+    pub(super) fn is_serving(&self) -> bool {
+        !self.starting.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Why not; empty: they are.
     pub(super) fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();

@@ -70,10 +70,17 @@ pub enum Local {
         /// more, and ends.
         #[arg(long)]
         take_over: bool,
+        /// What is refused otherwise.
+        #[command(flatten)]
+        allow: Allow,
     },
     /// Start the host in the background, whatever the surroundings.
     #[command(after_help = "Example:\n  host daemon")]
-    Daemon,
+    Daemon {
+        /// What is refused otherwise.
+        #[command(flatten)]
+        allow: Allow,
+    },
     /// Stop the host in order; returns when it is gone.
     #[command(after_help = "Example:\n  host stop")]
     Stop,
@@ -145,6 +152,17 @@ pub enum Local {
     },
 }
 
+/// What a start in production refuses, unless it is told otherwise.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Allow {
+    /// Run as root, also in production.
+    #[arg(long = "allow-root")]
+    pub root: bool,
+    /// Run a debug build, also in production.
+    #[arg(long = "allow-debug")]
+    pub debug: bool,
+}
+
 /// `host gen ...`
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Gen {
@@ -156,10 +174,15 @@ pub enum Gen {
 /// `host config ...`
 #[derive(Debug, Clone, Subcommand)]
 pub enum Config {
-    /// Report everything that is wrong with the configuration.
+    /// Report everything that is wrong with the configuration, and with the surroundings
+    /// that a start would find.
     #[command(after_help = "Example:\n  host config check")]
-    Check,
-    /// Show every setting, and where it comes from; secrets are not shown.
+    Check {
+        /// What is refused otherwise.
+        #[command(flatten)]
+        allow: Allow,
+    },
+    /// Show every setting, defaults too, and where it comes from; secrets are not shown.
     #[command(after_help = "Example:\n  host config show")]
     Show,
     /// Resolve the configuration as release V, whose program this is: what a host that
@@ -198,6 +221,12 @@ pub enum Remote {
     /// Show how the host is.
     #[command(after_help = "Example:\n  host status --json")]
     Status,
+    /// Read environment files and host.toml anew, and let take effect what can while the
+    /// host runs.
+    #[command(
+        after_help = "Example:\n  host reload\n\nIf anything is wrong, all of it is told, and the old configuration stays in force."
+    )]
+    Reload,
     /// Show the process id of the host.
     #[command(after_help = "Example:\n  kill -TERM $(host pid)")]
     Pid,

@@ -1,8 +1,8 @@
 //! The commands that a running host answers: one request and one text each.
 
 use host_model::control::{
-    ActorRow, ActorState, HistoryRow, PlanReport, RehearsalRequest, ReleaseRow, RollbackRequest,
-    RpcRequest, Status, UpgradeRequest, UpgradeStatus,
+    ActorRow, ActorState, HistoryRow, PlanReport, RehearsalRequest, ReleaseRow, Reloaded,
+    RollbackRequest, RpcRequest, Status, UpgradeRequest, UpgradeStatus,
 };
 use host_model::flight::FlightRecord;
 use serde_json::{Value, json};
@@ -22,6 +22,10 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         Remote::Status => {
             let status: Status = client.get("/v1/status").await?;
             out.document(&status, show::status)?;
+        }
+        Remote::Reload => {
+            let reloaded: Reloaded = client.post("/v1/reload", &json!({})).await?;
+            out.document(&reloaded, |it| verified::reloaded(&it.config))?;
         }
         Remote::Pid => {
             let status: Status = client.get("/v1/status").await?;

@@ -1,4 +1,4 @@
-//! What verification says of a release, for people.
+//! What verification says of a release, and a reload of the configuration, for people.
 
 use host_model::control::{ConfigChange, ConfigValue};
 
@@ -19,6 +19,14 @@ pub(crate) fn text(problems: &[String], config: &[ConfigChange]) -> String {
         }
     }
     text
+}
+
+/// What a reload has changed, and what waits.
+pub(crate) fn reloaded(config: &[ConfigChange]) -> String {
+    match config {
+        [] => "nothing has changed".to_owned(),
+        config => changes(config),
+    }
 }
 
 fn changes(config: &[ConfigChange]) -> String {
@@ -47,6 +55,7 @@ mod tests {
     #[test]
     fn a_diff_and_problems() {
         assert_eq!(text(&[], &[]), "");
+        assert_eq!(reloaded(&[]), "nothing has changed");
         let value = |value: &str, from: &str| {
             Some(ConfigValue {
                 value: value.to_owned(),

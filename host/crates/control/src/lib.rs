@@ -40,7 +40,7 @@ use std::time::Instant;
 
 use host_actors::Actors;
 use host_loader::Loader;
-use host_model::control::Readiness;
+use host_model::control::{Readiness, Reloaded};
 use host_upgrade::Upgrader;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -76,6 +76,9 @@ pub struct Control {
     pub stop: Arc<Notify>,
     /// Whether there is a keeper that can boot this host anew; or why not.
     pub keeper: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Reads the configuration anew, and says what became of it; or everything that is
+    /// wrong, and then the old one stays in force. Waits for files and a child.
+    pub reload: Box<dyn Fn() -> Result<Reloaded, Vec<String>> + Send + Sync>,
     /// Has the keeper end this host and boot it anew.
     pub restart: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }

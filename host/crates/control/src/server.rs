@@ -11,8 +11,9 @@ use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::{Extension, Json, Router};
 use host_journal::Outcome;
+use host_model::control::Reloaded;
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -21,6 +22,7 @@ use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
 use crate::{
     Control, Peer, actions, actors, audit, extract, metrics, pins, repair, status, store, upgrades,
+    work,
 };
 
 /// Serves the control API until it is dropped.
@@ -111,6 +113,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/store/unpin", post(pins::unpin))
         .route("/v1/stop", post(stop))
         .route("/v1/restart", post(restart))
+        .route("/v1/reload", post(reload))
         .fallback(unknown)
         .method_not_allowed_fallback(extract::wrong_method)
         // What is recorded is read whole before, and bounded there.
@@ -152,6 +155,17 @@ async fn restart(
     intent.end(Outcome::done()).await;
     (control.restart)().map_err(|why| Refusal::new(StatusCode::CONFLICT, "no_keeper", why))?;
     Ok((StatusCode::ACCEPTED, Extension(Later), "{}"))
+}
+
+async fn reload(State(control): State<Arc<Control>>) -> Result<Json<Reloaded>, Refusal> {
+    let reloaded = work::blocking(move || (control.reload)()).await;
+    reloaded.map(Json).map_err(|problems| {
+        let message = format!(
+            "reload the configuration: nothing has changed, for this is wrong\n  - {}",
+            problems.join("\n  - ")
+        );
+        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_config", message)
+    })
 }
 
 async fn unknown() -> Refusal {

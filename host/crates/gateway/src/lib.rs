@@ -44,5 +44,5 @@ pub use counters::Counters;
 pub use health::Readiness;
 pub use hub::Hub;
 pub use listen::ListenError;
-pub use server::{Config, Gateway, Left};
+pub use server::{Config, Gateway, Left, connections_max};
 pub use webhooks::{AuthoritiesError, Webhooks};

@@ -274,8 +274,10 @@ async fn serve(stream: TcpStream, router: Router, admitted: Admitted, stop: Canc
     let _ = connection.await;
 }
 
-/// As many as there are files for, with some left for the host itself.
-fn connections_max() -> usize {
+/// Connections that are taken at once: as many as there are files for, with some left for
+/// the host itself.
+#[must_use]
+pub fn connections_max() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let files = usize::try_from(files).unwrap_or(usize::MAX);
     files

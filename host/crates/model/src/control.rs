@@ -28,6 +28,7 @@
 //! | `POST /v1/outbox/retry` | [`WebhookRequest`] | `{}` |
 //! | `POST /v1/stop` | | `{}`, and the host ends in order |
 //! | `POST /v1/restart` | | `{}`, and the keeper boots the host anew |
+//! | `POST /v1/reload` | | [`Reloaded`] |
 //! | `GET /v1/audit/verify` | | one [`Verifying`](crate::keep::Verifying) a line |
 //! | `GET /v1/audit/export?actor=ID&since_ms=T&format=F` | | see [`ExportQuery`](crate::keep::ExportQuery) |
 //! | `POST /v1/store/backup` | [`BackupRequest`](crate::keep::BackupRequest) | [`BackupReport`](crate::keep::BackupReport) |
@@ -54,7 +55,7 @@ mod verified;
 
 pub use rehearsal::*;
 pub use repair::*;
-pub use verified::{Applies, ConfigChange, ConfigValue, PlanReport};
+pub use verified::{Applies, ConfigChange, ConfigValue, PlanReport, Reloaded};
 
 /// What `host status` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

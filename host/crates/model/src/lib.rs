@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod plan;
 pub mod release;
 pub mod share;
+pub mod suggest;
 pub mod way;
 
 pub use id::ActorId;

@@ -19,6 +19,7 @@
 mod address;
 mod answers;
 mod archive;
+mod connections;
 mod copy;
 mod effects;
 mod inspect;
@@ -44,6 +45,7 @@ use std::time::Duration;
 
 pub use address::{Address, SslMode};
 pub use archive::archive;
+pub use connections::connections;
 pub use migrate::migrate;
 pub use open::open;
 pub use put_back::{PutBackError, put_back, vacant};

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::{Appup, Instruction, Path, Probation, Problem};
 use crate::id::is_plugin_name;
 use crate::limits::{APPUP_TIMEOUT_MAX, PAUSE_BUDGET_DEFAULT};
+use crate::suggest::nearest;
 
 mod ways;
 
@@ -332,16 +333,9 @@ fn milliseconds(time: std::time::Duration) -> u64 {
 
 /// `; did you mean …?`, if one of `known` is near enough.
 fn suggestion(found: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(found, name), name))
-        .min();
-    match nearest {
-        // A third of its letters may be wrong.
-        Some((distance, name)) if distance * 3 <= name.len().max(found.len()) => {
-            format!("; did you mean `{name}`?")
-        }
-        _ => String::new(),
+    match nearest(found, known.iter().copied()) {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None => String::new(),
     }
 }
 

@@ -19,7 +19,15 @@ pub struct PlanReport {
     pub config: Vec<ConfigChange>,
 }
 
-/// A setting that another release has another value for.
+/// `POST /v1/reload`: what has become of the configuration's new values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is another than before; and, at each reload until then, what waits for a
+    /// restart.
+    pub config: Vec<ConfigChange>,
+}
+
+/// A setting that another release, or a reload, has another value for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChange {
     /// Its name in the environment.
@@ -47,6 +55,9 @@ pub enum Applies {
     /// When the release rules; on the way back the old value does again.
     #[serde(rename = "at the switch")]
     AtTheSwitch,
+    /// It has, at a reload.
+    #[serde(rename = "now")]
+    Now,
     /// When a process of the release starts.
     #[serde(rename = "after a restart")]
     AfterARestart,
@@ -58,6 +69,7 @@ impl Applies {
     pub fn name(self) -> &'static str {
         match self {
             Self::AtTheSwitch => "at the switch",
+            Self::Now => "now",
             Self::AfterARestart => "after a restart",
         }
     }

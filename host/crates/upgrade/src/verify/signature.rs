@@ -21,7 +21,7 @@ pub struct TrustedKeys(Vec<(PathBuf, PublicKey)>);
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum KeysError {
     /// A file or folder cannot be read.
-    #[error("{} cannot be read: {problem}", path.display())]
+    #[error("{} cannot be read: {problem}; it is to be a public key of minisign, or a folder of such files", path.display())]
     Read {
         /// Which.
         path: PathBuf,

@@ -1,0 +1,64 @@
+//! What a setting is where nobody sets it, as `host config show` has it.
+
+use std::thread::available_parallelism;
+
+use host_actors::Limits;
+use host_actors::Memory as _;
+
+use super::{Environment, LogFormat};
+use crate::heap::Heap;
+use crate::home::Home;
+
+/// Port of the clients' listener.
+pub(super) const PORT: u16 = 4000;
+
+/// Port of the operators' listener.
+pub(super) const ADMIN_PORT: u16 = 4001;
+
+/// Sessions with a database.
+pub(super) const POOL_SIZE: usize = 10;
+
+/// Which log lines there are.
+pub(super) const RUST_LOG: &str = "info";
+
+/// The public name; in production there is none by itself.
+pub(super) const HOST: &str = "localhost";
+
+/// Bytes of a handler's stack: tokio's own, which are those of `std`.
+const STACK_BYTES: usize = 2 << 20;
+
+/// How log lines look.
+pub(super) fn log_format(environment: Environment) -> LogFormat {
+    match environment {
+        Environment::Prod => LogFormat::Json,
+        Environment::Dev => LogFormat::Pretty,
+    }
+}
+
+/// The value of the setting `key`; none where there is none, or it is no text: a secret,
+/// the system's certificates, for ever.
+pub(super) fn default(key: &str, environment: Environment, home: &Home) -> Option<String> {
+    let limits = Limits::default();
+    Some(match key {
+        "ADMIN_PORT" => ADMIN_PORT.to_string(),
+        "DATABASE_URL" => "sqlite:data/host.db".to_owned(),
+        "HOST_ALLOW_DEBUG" | "HOST_ALLOW_ROOT" => "no".to_owned(),
+        "HOST" if environment == Environment::Dev => HOST.to_owned(),
+        "HOST_DATA" | "HOST_HOME" => home.root.display().to_string(),
+        "HOST_ENV" => "prod".to_owned(),
+        "LOG_FORMAT" => match log_format(environment) {
+            LogFormat::Json => "json".to_owned(),
+            LogFormat::Pretty => "pretty".to_owned(),
+        },
+        "POOL_SIZE" => POOL_SIZE.to_string(),
+        "PORT" => PORT.to_string(),
+        "RUNTIME_LIMITS_AWAKE_ACTORS" => limits.awake_max.to_string(),
+        "RUNTIME_LIMITS_IDLE_S" => limits.idle.as_secs().to_string(),
+        "RUNTIME_LIMITS_MAILBOX_MESSAGES" => limits.mailbox_max.to_string(),
+        "RUNTIME_LIMITS_MEMORY_BYTES" => Heap::new(None).most_bytes().to_string(),
+        "RUNTIME_STACK_BYTES" => STACK_BYTES.to_string(),
+        "RUNTIME_THREADS" => available_parallelism().map_or(2, usize::from).to_string(),
+        "RUST_LOG" => RUST_LOG.to_owned(),
+        _ => return None,
+    })
+}

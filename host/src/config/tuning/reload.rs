@@ -1,0 +1,123 @@
+//! The configuration read anew, for the releases whose own may be in force.
+
+use std::collections::BTreeMap;
+
+use host_model::Version;
+use host_model::control::{Applies, ConfigChange};
+use host_upgrade::Releases;
+
+use super::{Resolved, State, Tuner, Tuning};
+
+impl Tuner {
+    /// Reads the configuration anew, whole, as a start does, and lets take effect what can
+    /// while the host runs. What else is another than at the start is named each time.
+    /// Blocking.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong. Then the old one is in force, whole.
+    pub(crate) fn reload(&self, releases: &Releases) -> Result<Vec<ConfigChange>, Vec<String>> {
+        let in_play = self.state.lock().in_play();
+        let mut read = BTreeMap::new();
+        let mut problems = Vec::new();
+        for version in &in_play {
+            let release = releases.read(version).map_err(|e| vec![e.to_string()]);
+            match release.and_then(|release| self.read(&release)) {
+                Ok(found) => _ = read.insert(version.clone(), found),
+                Err(found) => problems.extend(found),
+            }
+        }
+        // What is wrong in the home's own files is so for each of them.
+        problems.sort();
+        problems.dedup();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut state = self.state.lock();
+        if state.in_play() != in_play {
+            let why = "another release rules since it was begun; reload again";
+            return Err(vec![why.to_owned()]);
+        }
+        let (changes, tuning) = state.replace(read);
+        if let Some(tuning) = tuning {
+            self.apply(&tuning);
+        }
+        Ok(changes)
+    }
+}
+
+impl State {
+    /// The releases whose configuration is in force, or may be again at once.
+    fn in_play(&self) -> Vec<Version> {
+        let back = self.back.iter().cloned();
+        std::iter::once(self.now.clone()).chain(back).collect()
+    }
+
+    /// Puts what was read in the place of what there was. Returns what is another than
+    /// before or than at the start, and the tuning that is to take effect, if it is another.
+    fn replace(
+        &mut self,
+        read: BTreeMap<Version, (Resolved, Tuning)>,
+    ) -> (Vec<ConfigChange>, Option<Tuning>) {
+        let before = self.by_release.get(&self.now).cloned();
+        self.by_release.extend(read);
+        let (Some((old, old_tuning)), Some((new, tuning))) =
+            (before, self.by_release.get(&self.now))
+        else {
+            return Default::default();
+        };
+        let now = (old.changes(new).into_iter())
+            .filter(|it| it.applies == Applies::AtTheSwitch)
+            .map(|it| ConfigChange {
+                applies: Applies::Now,
+                ..it
+            });
+        let later = (self.started.changes(new).into_iter())
+            .filter(|it| it.applies == Applies::AfterARestart);
+        let changes = now.chain(later).collect();
+        let tuning = (*tuning != old_tuning).then(|| tuning.clone());
+        (changes, tuning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    fn read(rows: &[(&str, &str)]) -> (Resolved, Tuning) {
+        let rows = rows.iter();
+        let rows = rows.map(|(key, value)| (key.to_string(), value.to_string(), "x".to_owned()));
+        let resolved = Resolved::of(&Settings::of_rows(rows), "");
+        let tuning = Tuning::of_resolved(&resolved).unwrap();
+        (resolved, tuning)
+    }
+
+    fn shown(changes: &[ConfigChange]) -> Vec<String> {
+        let change = |it: &ConfigChange| format!("{} {}", it.key, it.applies.name());
+        changes.iter().map(change).collect()
+    }
+
+    #[test]
+    fn what_can_change_does_and_what_cannot_is_named_until_a_restart() {
+        let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
+        let first = read(&[("PORT", "1"), ("RUST_LOG", "info")]);
+        let mut state = State {
+            now: new.clone(),
+            back: Some(old.clone()),
+            started: first.0.clone(),
+            by_release: [(old.clone(), first.clone()), (new.clone(), first)].into(),
+        };
+        assert_eq!(state.in_play(), [new.clone(), old.clone()]);
+        let then = read(&[("PORT", "2"), ("RUST_LOG", "debug")]);
+        let all: BTreeMap<_, _> = [(old.clone(), then.clone()), (new, then.clone())].into();
+        let (changes, tuning) = state.replace(all.clone());
+        assert_eq!(shown(&changes), ["RUST_LOG now", "PORT after a restart"]);
+        assert_eq!(tuning, Some(then.1.clone()));
+        // A way back does not bring back what is no longer there.
+        assert_eq!(state.by_release[&old].1, then.1);
+        let (changes, tuning) = state.replace(all);
+        assert_eq!(shown(&changes), ["PORT after a restart"]);
+        assert_eq!(tuning, None);
+    }
+}

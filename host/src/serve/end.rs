@@ -1,0 +1,70 @@
+//! How a host ends: when it has to, and in which order its layers do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Result;
+use host_cli::failure::EXIT_LOOK;
+use host_model::limits::STOP_TIMEOUT;
+use host_model::release::Start;
+
+use super::Layers;
+use crate::config::{Config, Environment};
+use crate::exit;
+
+/// Between two looks at whether the host has to end by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits until the host is told to end, or has to. The exit code.
+pub(super) async fn until_told(layers: &Layers, config: &Config) -> Result<u8> {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            () = layers.stop.notified() => return Ok(0),
+            _ = look.tick() => {
+                if layers.restart.load(Ordering::SeqCst) {
+                    tracing::error!("code of a plugin does not return: the host ends, and the next one is rid of it");
+                    return Ok(exit::AGAIN);
+                }
+                if let Some(why) = layers.journal.poisoned() {
+                    if layers.journal.must_look() {
+                        tracing::error!(%why, "the store is not this host's any more: the host ends, and boots when an operator has looked");
+                        return Ok(EXIT_LOOK);
+                    }
+                    tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
+                    return Ok(exit::STORE);
+                }
+                layers.ready.probe();
+                let failed = layers.actors.failed_plugins();
+                let permanent = failed.iter().find(|(_, start)| **start == Start::Permanent);
+                if let Some((plugin, _)) = permanent
+                    && config.environment == Environment::Prod
+                {
+                    tracing::error!(plugin, "a permanent plugin is past its limit of faults: the host ends");
+                    return Ok(exit::PLUGIN);
+                }
+            }
+        }
+    }
+}
+
+/// Closes the layers from the top: no new work, what has begun ends, the journal
+/// has it all.
+pub(super) async fn close(layers: Layers, patience: Duration) {
+    tracing::info!("the host is stopping");
+    layers.ready.stop();
+    layers.upgrader.stop().await;
+    if let Some(left) = layers.gateway.stop(patience).await {
+        tracing::warn!(?left, "not all that clients had begun has ended in time");
+    }
+    layers.actors.stop();
+    let journal = Arc::clone(&layers.journal);
+    let closed = tokio::task::spawn_blocking(move || journal.close());
+    match tokio::time::timeout(STOP_TIMEOUT, closed).await {
+        Ok(_) => tracing::info!("the host has stopped"),
+        Err(_) => {
+            tracing::error!("the journal could not be closed in time; the next start checks it")
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What the host has its keeper do.
+
+use crate::home::Home;
+use crate::notify;
+use crate::pidfile::is_held;
+
+/// That there is a keeper, or why that is needed.
+///
+/// # Errors
+///
+/// What to do instead.
+pub(super) fn keeper(home: &Home) -> Result<(), String> {
+    match is_held(&home.keeper_pid_file()) {
+        true => Ok(()),
+        false => Err(
+            "restart the host: it runs without a keeper; restart it by what started it, or `host stop` and `host start`"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Tells the keeper to end this host and to boot it anew.
+///
+/// # Errors
+///
+/// As [`keeper`], or that it does not listen.
+pub(super) fn restart(home: &Home) -> Result<(), String> {
+    keeper(home)?;
+    notify::restart(&home.keeper_socket())
+        .map_err(|e| format!("restart the host: tell its keeper: {e}"))
+}

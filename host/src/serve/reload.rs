@@ -1,0 +1,114 @@
+//! Reading the configuration anew while the host runs, at an operator's word or at SIGHUP.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use host_actors::Actors;
+use host_journal::Outcome;
+use host_model::control::{ConfigChange, Reloaded};
+use host_upgrade::Releases;
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::signal::unix::Signal;
+use tokio::sync::Notify;
+
+use super::acts;
+use super::readiness::Ready;
+use crate::config::tuning::Tuner;
+use crate::notify;
+
+/// Reads the configuration anew.
+pub(super) struct Reloader {
+    pub(super) tuner: Arc<Tuner>,
+    pub(super) releases: Releases,
+    pub(super) ready: Arc<Ready>,
+    /// One at a time: what was read last is to be what is in force.
+    pub(super) turn: Mutex<()>,
+}
+
+impl Reloader {
+    /// Lets take effect what can, and names it. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong; then nothing has changed.
+    pub(super) fn reload(&self) -> Result<Reloaded, Vec<String>> {
+        let _turn = self.turn.lock();
+        if !self.ready.is_serving() {
+            // To say that it is ready again, it would have to be.
+            let why = "the host starts or stops; ask again when it is ready";
+            return Err(vec![why.to_owned()]);
+        }
+        notify::reloading();
+        let reloaded = self.tuner.reload(&self.releases);
+        notify::ready();
+        match &reloaded {
+            Ok(changes) => tell(changes),
+            Err(problems) => {
+                let problems = problems.join("\n  - ");
+                tracing::error!(
+                    "the configuration stays as it was, for what was to be read anew is wrong\n  - {problems}"
+                );
+            }
+        }
+        reloaded.map(|config| Reloaded { config })
+    }
+}
+
+fn tell(changes: &[ConfigChange]) {
+    for change in changes {
+        let after = change.after.as_ref();
+        let value = after.map_or("its default", |after| after.value.as_str());
+        tracing::info!(
+            setting = change.key,
+            value,
+            applies = change.applies.name(),
+            "a setting has changed"
+        );
+    }
+    tracing::info!(changes = changes.len(), "the configuration was read anew");
+}
+
+/// Reloads at each SIGHUP, until the task is ended. One that comes because the terminal
+/// has gone that this process was started from rings `stop` instead.
+pub(super) async fn at_sighup(
+    mut hang_up: Signal,
+    reloader: Arc<Reloader>,
+    actors: Arc<Actors>,
+    stop: Arc<Notify>,
+) {
+    let had_terminal = has_terminal();
+    while hang_up.recv().await.is_some() {
+        if had_terminal && !has_terminal() {
+            tracing::info!("the terminal has gone, and the host ends with it");
+            stop.notify_one();
+            return;
+        }
+        let release = actors.release().version.clone();
+        let begun = acts::begin(&actors, "reload", json!({"signal": "SIGHUP"}), &release).await;
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::error!(%error, "a reload cannot be recorded in the audit trail, and was not begun");
+                continue;
+            }
+        };
+        let asked = Arc::clone(&reloader);
+        let reloaded = tokio::task::spawn_blocking(move || asked.reload()).await;
+        let outcome = match reloaded.expect("reading files does not panic") {
+            Ok(_) => Outcome::done(),
+            Err(problems) => Outcome {
+                outcome: "bad_config".to_owned(),
+                message: problems.join("; "),
+            },
+        };
+        if let Err(error) = begun.end(&outcome).await {
+            tracing::error!(?outcome, %error, "the outcome of a reload is not in the audit trail");
+        }
+    }
+}
+
+/// Whether this process is controlled by a terminal that is there.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}

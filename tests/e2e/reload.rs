@@ -1,0 +1,112 @@
+//! The configuration read anew while the host runs.
+
+use std::fs;
+
+use e2e::{Home, wait};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+fn hang_up(pid: u32) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+}
+
+/// `KEY applies` of each change in the answer of a reload.
+fn changes(answer: &Value) -> Vec<String> {
+    let changes = answer["config"].as_array().unwrap().iter();
+    let change = |it: &Value| format!("{} {}", it["key"], it["applies"]).replace('"', "");
+    changes.map(change).collect()
+}
+
+fn waits_for(home: &Home, word: &str) {
+    wait::until(&format!("the log says {word:?}"), || {
+        home.log().contains(word).then_some(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_can_change_does_and_the_process_stays() {
+    let home = Home::new().unwrap();
+    let pid = home.start().unwrap().pid;
+    let answer: Value = home.answer(&["reload", "--json"]).unwrap();
+    assert_eq!(changes(&answer), [""; 0]);
+
+    let told = || {
+        home.log()
+            .matches("the configuration was read anew")
+            .count()
+    };
+    let before = told();
+    assert_eq!(before, 1);
+    home.configure("RUST_LOG=error\nPOOL_SIZE=7").unwrap();
+    let answer: Value = home.answer(&["reload", "--json"]).unwrap();
+    assert_eq!(
+        changes(&answer),
+        ["RUST_LOG now", "POOL_SIZE after a restart"]
+    );
+    assert_eq!(told(), before, "only errors are logged by now");
+    // What waits for a restart is named until there is one.
+    let answer: Value = home.answer(&["reload", "--json"]).unwrap();
+    assert_eq!(changes(&answer), ["POOL_SIZE after a restart"]);
+    assert_eq!(home.status().unwrap().pid, pid);
+    home.done(&["restart"]).unwrap();
+    let answer: Value = home.answer(&["reload", "--json"]).unwrap();
+    assert_eq!(changes(&answer), [""; 0]);
+}
+
+#[test]
+fn what_is_wrong_is_told_whole_and_the_old_one_stays() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let env = home.path().join("etc/env");
+    let sound = fs::read_to_string(&env).unwrap();
+    home.configure("RUST_LOG=debug\nPOOL_SIZE=1\nRETENTION=soon")
+        .unwrap();
+    let ran = home.host(&["reload"]).unwrap().ends_with(1).unwrap();
+    for word in ["POOL_SIZE", "RETENTION", "nothing has changed"] {
+        assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
+    }
+    fs::write(env, sound).unwrap();
+    let answer: Value = home.answer(&["reload", "--json"]).unwrap();
+    assert_eq!(changes(&answer), [""; 0], "the old one was in force");
+}
+
+#[test]
+fn sighup_to_the_keeper_reloads_and_is_in_the_trail() {
+    let home = Home::new().unwrap();
+    let pid = home.start().unwrap().pid;
+    home.configure("RETENTION=30").unwrap();
+    hang_up(home.keeper_pid().unwrap());
+    waits_for(&home, "the configuration was read anew");
+    assert!(home.log().contains("RETENTION"), "{}", home.log());
+    home.configure("RETENTION=soon").unwrap();
+    hang_up(home.keeper_pid().unwrap());
+    waits_for(&home, "the configuration stays as it was");
+    let trail = wait::until("both are in the trail", || {
+        let line = ["audit", "export", "--actor", "host:operator"];
+        let trail = home.done(&line).ok()?.stdout;
+        trail.contains("bad_config").then_some(trail)
+    })
+    .unwrap();
+    assert!(trail.contains("SIGHUP"), "{trail}");
+    assert_eq!(home.status().unwrap().pid, pid, "the same process");
+}
+
+#[test]
+fn sighup_to_a_host_in_the_foreground_reloads() {
+    let home = Home::new().unwrap();
+    let host = home.begin(&["start", "--foreground"]).unwrap();
+    let status = home.settled().unwrap();
+    home.configure("RETENTION=30").unwrap();
+    hang_up(status.pid);
+    wait::until("the reload is in the trail", || {
+        let line = ["audit", "export", "--actor", "host:operator"];
+        let trail = home.done(&line).ok()?.stdout;
+        trail.contains("SIGHUP").then_some(())
+    })
+    .unwrap();
+    assert_eq!(home.status().unwrap().pid, status.pid);
+    home.stop().unwrap();
+    host.end().unwrap().ok().unwrap();
+}
