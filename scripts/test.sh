@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold, from formatting to kill -9: what `make test` runs.
 #
-# Needs Rust and a C compiler. Node, npm and PostgreSQL are installed through apt where
+# Needs Rust and a C compiler. Node, npm, PostgreSQL and systemd are installed through apt where
 # they are missing and the user may. Ends with a summary; the exit code is 0 only if all of it
 # passed.
 set -uo pipefail
@@ -59,6 +59,16 @@ postgresql() {
     fi
 }
 
+# Units that the host writes are judged by systemd itself.
+systemd() {
+    if ! command -v systemd-analyze > /dev/null; then
+        apt_install systemd || {
+            echo 'install systemd 252 or newer: the unit is checked by systemd-analyze' >&2
+            return 1
+        }
+    fi
+}
+
 # The tests of all crates. Their output is kept to be counted.
 tests() {
     E2E_HOME=$scratch/home cargo test --workspace --no-fail-fast 2>&1 | tee "$scratch/tests.log"
@@ -92,6 +102,7 @@ summary() {
 step 'format' cargo fmt --all --check
 step 'the JavaScript client' node_and_npm
 step 'PostgreSQL' postgresql
+step 'systemd' systemd
 if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
     step 'tests' tests
 fi

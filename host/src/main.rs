@@ -23,6 +23,7 @@ mod release;
 mod secret;
 mod serve;
 mod settings;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -90,6 +91,7 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
             };
             config::run(command, &Found::home(global)?.allowing(allow), out)
         }
+        Local::Systemd(command) => systemd::run(command, &Found::home(global)?, out),
         Local::Keeper { take_over } => keeper::run(&Found::home(global)?, take_over),
         Local::Serve { take_over } => life::serve(&Found::home(global)?, take_over),
         Local::Start {

@@ -34,6 +34,32 @@ pub(crate) fn reloading() {
     say(format!("RELOADING=1\nMONOTONIC_USEC={now_us}").as_bytes());
 }
 
+/// How the host is, in a line for people.
+pub(crate) fn status(line: &str) {
+    say(format!("STATUS={line}").as_bytes());
+}
+
+/// The host is alive.
+pub(crate) fn watchdog() {
+    say(b"WATCHDOG=1");
+}
+
+/// Whether anybody has asked to be told.
+pub(crate) fn is_asked() -> bool {
+    std::env::var_os(NOTIFY_SOCKET).is_some()
+}
+
+/// For how long this process may be silent before it is taken for dead; none where
+/// nobody watches it. sd_watchdog_enabled(3).
+pub(crate) fn watchdog_timeout() -> Option<Duration> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    if number("WATCHDOG_PID").is_some_and(|pid| pid != u64::from(std::process::id())) {
+        return None;
+    }
+    let timeout = number("WATCHDOG_USEC").map(Duration::from_micros);
+    timeout.filter(|timeout| !timeout.is_zero())
+}
+
 /// The host has begun to stop.
 pub(crate) fn stopping() {
     say(b"STOPPING=1");

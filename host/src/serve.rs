@@ -37,6 +37,7 @@ mod kept;
 mod logging;
 mod readiness;
 mod reload;
+mod told;
 
 use readiness::Ready;
 use reload::Reloader;
@@ -127,8 +128,14 @@ pub(crate) fn serve(
             Arc::clone(&layers.actors),
             Arc::clone(&layers.stop),
         ));
+        let watch = tokio::spawn({
+            let actors = Arc::clone(&layers.actors);
+            let (gateway, upgrader) = (Arc::clone(&layers.gateway), Arc::clone(&layers.upgrader));
+            told::tell(gateway, upgrader, move || actors.release().version.clone())
+        });
         let code = end::until_told(&layers, &config).await?;
         notify::stopping();
+        watch.abort();
         reloads.abort();
         let patience = match layers.restart.load(Ordering::SeqCst) {
             true => CONTAIN_TIMEOUT,

@@ -132,6 +132,9 @@ pub enum Local {
     /// The store: copy it, put it back, look whether it is whole.
     #[command(subcommand, after_help = "Example:\n  host store check")]
     Store(keep::Store),
+    /// Run this home as a service of systemd.
+    #[command(subcommand, after_help = "Example:\n  host systemd unit")]
+    Systemd(Systemd),
     /// Build a release.
     #[command(subcommand, hide = true)]
     Release(Release),
@@ -169,6 +172,24 @@ pub enum Gen {
     /// Print a new value for SECRET_KEY_BASE.
     #[command(after_help = "Example:\n  echo SECRET_KEY_BASE=$(host gen secret) >> etc/env")]
     Secret,
+}
+
+/// `host systemd ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Systemd {
+    /// Print a unit file for this home.
+    #[command(
+        after_help = "Example:\n  host systemd unit --user giving > /etc/systemd/system/host.service"
+    )]
+    Unit {
+        /// Have a keeper of its own boot the host (Type=forking), and log to log/host.log:
+        /// where `host restart` is to work.
+        #[arg(long)]
+        forking: bool,
+        /// The user that it runs as.
+        #[arg(long, default_value = "host", value_name = "NAME")]
+        user: String,
+    },
 }
 
 /// `host config ...`

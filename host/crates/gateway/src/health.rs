@@ -47,7 +47,7 @@ impl Pulse {
     }
 
     /// Whether the data runtime answers in time.
-    async fn beats(&self) -> bool {
+    pub(crate) async fn beats(&self) -> bool {
         if !self.asked.send_replace(true) {
             let asked = self.asked.clone();
             self.data.spawn(async move { asked.send_replace(false) });

@@ -154,6 +154,12 @@ impl Gateway {
         Ok(Self { port, app })
     }
 
+    /// Whether the data runtime takes up work; false after a second without. Asked on the
+    /// control runtime, the answer says that both do.
+    pub async fn beats(&self) -> bool {
+        self.app.pulse.beats().await
+    }
+
     /// The port that is open.
     #[must_use]
     pub fn port(&self) -> u16 {
