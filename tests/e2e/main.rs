@@ -60,6 +60,8 @@ mod schema;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod service;
+#[cfg(test)]
 mod stuck;
 #[cfg(test)]
 mod two_steps;

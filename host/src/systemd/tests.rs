@@ -85,7 +85,7 @@ fn a_home_where_others_have_theirs_is_not_hidden_from_it() {
         };
         unit.text()
     };
-    assert!(at("/home/ali/giving").contains("ProtectHome=read-only\n"));
+    assert!(at("/run/user/1000/giving").contains("ProtectHome=read-only\n"));
     assert!(at("/tmp/giving").contains("PrivateTmp=no\n"));
     assert!(!is_plain(Path::new("/srv/a %n")));
 }
