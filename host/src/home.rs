@@ -52,7 +52,7 @@ pub(crate) enum HomeError {
         problem: String,
     },
     /// There is nothing to run.
-    #[error("find a release in {}: there is none; install one, or make a home with `make home`", .0.display())]
+    #[error("find a release in {}: there is none; say `host install FILE`", .0.display())]
     NoRelease(PathBuf),
     /// A folder that cannot be used.
     #[error("use {} (HOST_DATA, or else the home, is to be a folder that this user may write)", path.display())]

@@ -1,7 +1,7 @@
 //! `host inspect`: what a plugin library says of itself.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use host_cli::{Failure, Output, Table};
 use host_loader::{Inspector, Loader, inspect_main};
@@ -12,10 +12,14 @@ use crate::home::Home;
 
 /// How the loader starts its child: this program, as [`child`].
 pub(crate) fn inspector() -> io::Result<Inspector> {
-    Ok(Inspector {
-        program: std::env::current_exe()?,
+    Ok(inspector_by(std::env::current_exe()?))
+}
+
+fn inspector_by(program: PathBuf) -> Inspector {
+    Inspector {
+        program,
         args: vec!["inspect".to_owned(), "--in-process".to_owned()],
-    })
+    }
 }
 
 /// How a rehearsal's child is started: this program, as [`rehearsal`].
@@ -48,13 +52,21 @@ pub(crate) fn inspect(file: &Path, out: &mut Output<'_>) -> Result<u8, Failure> 
 }
 
 /// The manifest of the library at `file`, asked for in a child.
-pub(crate) fn manifest(file: &Path) -> Result<PluginManifest, Failure> {
+fn manifest(file: &Path) -> Result<PluginManifest, Failure> {
+    let program = std::env::current_exe();
+    let program =
+        program.map_err(|e| Failure::refused("bad_plugin", format!("find this program: {e}")))?;
+    manifest_by(&program, file)
+}
+
+/// As [`manifest`], in a child that is this host.
+pub(crate) fn manifest_by(program: &Path, file: &Path) -> Result<PluginManifest, Failure> {
     let failed = |e: anyhow::Error| {
         Failure::refused("bad_plugin", format!("inspect {}: {e:#}", file.display()))
     };
     let images = tempfile::tempdir().map_err(|e| failed(e.into()))?;
-    let inspector = inspector().map_err(|e| failed(e.into()))?;
-    let loader = Loader::new(images.path(), inspector).map_err(|e| failed(e.into()))?;
+    let loader = Loader::new(images.path(), inspector_by(program.to_owned()))
+        .map_err(|e| failed(e.into()))?;
     loader.inspect(file, None).map_err(|e| failed(e.into()))
 }
 

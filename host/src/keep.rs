@@ -3,6 +3,7 @@
 
 mod offline;
 mod put_back;
+mod releases;
 mod replay;
 mod store;
 
@@ -20,6 +21,7 @@ use crate::launcher::Found;
 use crate::on_runtime;
 use crate::pidfile::is_held;
 
+pub(crate) use releases::{releases, remove};
 pub(crate) use store::store;
 
 /// `host audit ...`
@@ -87,7 +89,7 @@ impl std::io::Write for Raw<'_, '_> {
 }
 
 /// Whether a host runs here, or is about to.
-fn is_running(found: &Found) -> bool {
+pub(crate) fn is_running(found: &Found) -> bool {
     [found.home.pid_file(), found.home.keeper_pid_file()]
         .iter()
         .any(|file| is_held(file))

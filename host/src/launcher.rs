@@ -38,7 +38,36 @@ impl Found {
             Some(_) => "--home",
             None => "HOST_HOME (the environment)",
         };
-        let root = find(named.as_deref(), by, &program)?;
+        Self::at(&find(named.as_deref(), by, &program)?, global)
+    }
+
+    /// The home that is named, or one that could be made there; without a name, the home
+    /// around this program, or the folder in whose `bin` it lies.
+    pub(crate) fn place(global: &Global) -> Result<Self, Failure> {
+        let home = Self::home(global);
+        let named = env::var_os("HOST_HOME").filter(|home| !home.is_empty());
+        let named = global.home.clone().or(named.map(PathBuf::from));
+        let beside = || {
+            let program = env::current_exe().ok()?.canonicalize().ok()?;
+            let bin = program.parent().filter(|dir| dir.ends_with("bin"))?;
+            bin.parent().map(Path::to_owned)
+        };
+        match (home, named.or_else(beside)) {
+            (Ok(home), _) => Ok(home),
+            (Err(_), Some(root)) => {
+                let root = std::path::absolute(&root).map_err(|e| {
+                    Failure::refused("no_home", format!("find {}: {e}", root.display()))
+                })?;
+                Self::at(&root, global)
+            }
+            (Err(_), None) => Err(Failure::refused(
+                "no_home",
+                "find the folder to install into: name a home or an empty folder with --home DIR",
+            )),
+        }
+    }
+
+    fn at(root: &Path, global: &Global) -> Result<Self, Failure> {
         let env_file = match &global.env_file {
             Some(file) => Some(std::path::absolute(file).map_err(|e| {
                 Failure::refused("env_file", format!("find {}: {e}", file.display()))
@@ -48,8 +77,8 @@ impl Found {
         let environment = env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        let mut settings = Settings::read(&root, env_file.as_deref(), environment);
-        let home = Home::new(&root, &settings);
+        let mut settings = Settings::read(root, env_file.as_deref(), environment);
+        let home = Home::new(root, &settings);
         let own = settings.clone();
         // A home that cannot boot is told of by what needs to boot it.
         if let Ok((release, _)) = home.booting(counted().as_ref()) {
@@ -144,14 +173,14 @@ fn find(named: Option<&Path>, by: &str, program: &Path) -> Result<PathBuf, Failu
         return match root.join("releases").is_dir() {
             true => Ok(root),
             false => Err(missing(format!(
-                "open the home {}, which {by} names: it has no folder releases; make a home with `make home DIR=...`",
+                "open the home {}, which {by} names: it has no folder releases; install a release into it with `host install FILE --home DIR`",
                 root.display()
             ))),
         };
     }
     beside(program).ok_or_else(|| {
         missing(format!(
-            "find a home: neither --home nor HOST_HOME names one, and {} does not lie in one; make one with `make home DIR=...`",
+            "find a home: neither --home nor HOST_HOME names one, and {} does not lie in one; make one with `host install FILE --home DIR`",
             program.display()
         ))
     })
@@ -242,6 +271,6 @@ mod tests {
         let error = find(Some(&root.join("b")), "--home", nowhere).unwrap_err();
         assert!(error.to_string().contains("no folder releases"), "{error}");
         let error = find(None, "", nowhere).unwrap_err();
-        assert!(error.to_string().contains("make home"), "{error}");
+        assert!(error.to_string().contains("host install"), "{error}");
     }
 }

@@ -12,6 +12,7 @@ mod exit;
 mod heap;
 mod home;
 mod inspect;
+mod install;
 mod keep;
 mod keeper;
 mod launcher;
@@ -28,7 +29,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use clap::Parser;
-use host_cli::args::{Allow, Cli, Command, Config, Gen, Global, Local};
+use host_cli::args::{Allow, Cli, Command, Config, Gen, Global, Local, Remote};
 use host_cli::failure::EXIT_USAGE;
 use host_cli::{Client, Failure, Output};
 
@@ -44,6 +45,19 @@ fn main() -> ExitCode {
     let mut out = Output::new(json, &mut stdout);
     let ended = match command {
         Command::Remote(command) => Found::home(&global).and_then(|found| {
+            let command = match command {
+                // A home that is stopped has these, too.
+                Remote::Releases if !keep::is_running(&found) => {
+                    return keep::releases(&found, &mut out);
+                }
+                Remote::Remove {
+                    version,
+                    no_way_back,
+                } if !keep::is_running(&found) => {
+                    return keep::remove(version, no_way_back, &found, &mut out);
+                }
+                command => command,
+            };
             let client = Client::new(&found.home.socket());
             on_runtime(host_cli::run(command, &client, &mut out))
         }),
@@ -77,7 +91,9 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
         Local::Replay => inspect::replay(),
         Local::Rehearsal { images } => Ok(inspect::rehearsal(&images)),
         Local::Release(command) => release::run(command, out),
+        Local::Install { file } => install::run(&file, global, out),
         Local::Gen(Gen::Secret) => secret::generate(out),
+        Local::Gen(Gen::Keys { file }) => release::keys(&file, out),
         Local::Version => launcher::version(global, out),
         Local::Logs { follow, lines } => {
             logs::show(&Found::home(global)?.home.log(), lines, follow, out)

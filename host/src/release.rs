@@ -1,163 +1,152 @@
-//! Puts built libraries together as a release.
-//!
-//! A release file says what is in it (`name`, `version`, `upgrade_scripts`, and a
-//! `[[plugin]]` with `path` and `start` for each). What a plugin is called is what
-//! its library says: each is opened, in a child, before it goes in.
+//! `host release ...`: what this program gives to the making of releases.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
-use host_cli::args::Release as ReleaseCommand;
+use anyhow::{Context, Error, Result, bail};
+use host_build::{Inputs, Recipe, Request, build, documents, pack, read_key};
+use host_cli::args::{Build, Release as ReleaseCommand};
 use host_cli::{Failure, Output};
 use host_journal::RESERVED;
-use host_loader::Digest;
 use host_model::Version;
-use host_model::appup::Appup;
 use host_model::manifest::PluginManifest;
-use host_model::release::{ReleaseFile, ReleaseManifest, ReleasePlugin, Start};
-use serde::Deserialize;
+use host_model::release::ReleaseManifest;
+use serde_json::json;
 
 use crate::inspect;
 
-/// A release file. Its paths are relative to the folder that the command runs in.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Recipe {
-    name: String,
-    version: Version,
-    /// The folder of the appups; those of this release's plugins go in.
-    upgrade_scripts: PathBuf,
-    /// The release's own `host.toml`.
-    #[serde(default)]
-    host_toml: Option<PathBuf>,
-    /// The release's own `env`.
-    #[serde(default)]
-    env: Option<PathBuf>,
-    #[serde(rename = "plugin")]
-    plugins: Vec<Part>,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Part {
-    /// `plugins/NAME/VERSION`.
-    path: PathBuf,
-    #[serde(default)]
-    start: Start,
-}
-
 /// `host release ...`
 pub(crate) fn run(command: ReleaseCommand, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let ReleaseCommand::Assemble {
-        manifest,
-        target_dir,
-        out: dir,
-    } = command;
-    let ask = |library: &Path| inspect::manifest(library).map_err(anyhow::Error::from);
-    let release = assemble(&manifest, &target_dir, &dir, ask)
-        .map_err(|e| Failure::refused("assemble", format!("assemble {}: {e:#}", dir.display())))?;
-    out.document(&release, |release| {
-        format!("{} {} in {}", release.name, release.version, dir.display())
+    match command {
+        ReleaseCommand::Build(asked) => {
+            let attempted = format!("build the release of {}", asked.manifest.display());
+            make(&asked, out).map_err(|e| failed(&attempted, &e))
+        }
+        ReleaseCommand::Assemble {
+            manifest,
+            target_dir,
+            out: dir,
+        } => {
+            let attempted = format!("assemble {}", dir.display());
+            let release = assemble(&manifest, &target_dir, &dir);
+            let release = release.map_err(|e| failed(&attempted, &e))?;
+            out.document(&release, |release| {
+                format!("{} {} in {}", release.name, release.version, dir.display())
+            })?;
+            Ok(0)
+        }
+    }
+}
+
+/// `host gen keys FILE`
+pub(crate) fn keys(file: &Path, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let made = host_build::generate(file);
+    let made = made.map_err(|e| failed("make a pair of keys", &e))?;
+    out.document(&json!({"secret": made.secret, "public": made.public}), |_| {
+        format!(
+            "{} signs releases, keep it secret: `host release build --sign {}`\n{} goes to every home, where TRUSTED_KEYS names it",
+            made.secret.display(),
+            made.secret.display(),
+            made.public.display()
+        )
     })?;
     Ok(0)
 }
 
-/// Assembles the release of the file `recipe` in `dir`, which appears as a whole
-/// or not at all. `ask` opens a library and says what it is.
-fn assemble(
-    recipe: &Path,
-    target_dir: &Path,
-    dir: &Path,
-    ask: impl Fn(&Path) -> Result<PluginManifest>,
-) -> Result<ReleaseManifest> {
-    let text = fs::read_to_string(recipe).with_context(|| format!("read {}", recipe.display()))?;
-    let recipe: Recipe =
-        toml::from_str(&text).with_context(|| format!("read {}", recipe.display()))?;
-    ensure!(!dir.exists(), "it is there already; remove it first");
-    let parent = dir.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
-    // Beside it, so that the last step is a rename; and not named like a version.
-    let partial = tempfile::Builder::new()
-        .prefix(".assemble-")
-        .tempdir_in(parent)
-        .with_context(|| format!("make a folder in {}", parent.display()))?;
-    let release = fill(&recipe, target_dir, partial.path(), ask)?;
-    let mut manifest = serde_json::to_string_pretty(&release)?;
-    manifest.push('\n');
-    write(&partial.path().join("manifest.json"), manifest.as_bytes())?;
-    let partial = partial.keep();
-    readable(&partial)?;
-    fs::rename(&partial, dir).with_context(|| format!("rename {}", partial.display()))?;
-    Ok(release)
+fn make(asked: &Build, out: &mut Output<'_>) -> Result<u8> {
+    let recipe = Recipe::read(&asked.manifest)?;
+    // Before anything is built: whoever mistypes it need not wait.
+    let key = asked.sign.as_deref().map(read_key).transpose()?;
+    let target = target();
+    let built = build(&Request {
+        workspace: &asked.workspace,
+        recipe: &recipe,
+        profile: &asked.profile,
+        target_dir: asked.target_dir.as_deref(),
+        target: &target,
+    })?;
+    let (host, host_version) = match &built.host {
+        Some(host) => host.clone(),
+        None => {
+            let own = std::env::current_exe().context("find this program")?;
+            (own, host_version())
+        }
+    };
+    fs::create_dir_all(&asked.out).with_context(|| format!("make {}", asked.out.display()))?;
+    let folder = tempfile::Builder::new()
+        .prefix(".build-")
+        .tempdir_in(&asked.out)
+        .with_context(|| format!("make a folder in {}", asked.out.display()))?;
+    let dir = folder.path().join("release");
+    let release = host_build::assemble(
+        &Inputs {
+            recipe: &recipe,
+            base: built.metadata.workspace_root.as_std_path(),
+            host: &host,
+            host_version: &host_version,
+            target: &target,
+            libraries: &built.libraries,
+            documents: &documents(&recipe, &built.metadata, &built.roots)?,
+            strip: !asked.no_strip,
+            reserved: RESERVED,
+            ask: &ask(&host),
+        },
+        &dir,
+    )?;
+    let packed = pack(&release, &dir, &asked.out, key.as_ref())?;
+    let document = json!({
+        "name": release.name,
+        "version": release.version,
+        "file": packed.file,
+        "bytes": packed.bytes,
+        "unpacked_bytes": packed.unpacked_bytes,
+        "target": release.target,
+        "libc": release.libc,
+        "signed": key.is_some(),
+    });
+    out.document(&document, |_| {
+        format!(
+            "{} ({} MiB, unpacked {} MiB) runs on {} with glibc {} or later",
+            packed.file.display(),
+            packed.bytes.div_ceil(1 << 20),
+            packed.unpacked_bytes.div_ceil(1 << 20),
+            release.target,
+            release.libc
+        )
+    })?;
+    Ok(0)
 }
 
-/// Puts everything but the manifest into `dir`.
-fn fill(
-    recipe: &Recipe,
-    target_dir: &Path,
-    dir: &Path,
-    ask: impl Fn(&Path) -> Result<PluginManifest>,
-) -> Result<ReleaseManifest> {
-    let host = put(&target_dir.join("host"), dir, Path::new("bin/host"))?;
-    let mut config = Vec::new();
-    for (file, name) in [(&recipe.host_toml, "host.toml"), (&recipe.env, "env")] {
-        if let Some(file) = file {
-            config.push(put(file, dir, Path::new(name))?);
-        }
-    }
-    let mut plugins = Vec::new();
-    let mut upgrade_scripts = Vec::new();
-    for part in &recipe.plugins {
-        let library = target_dir.join(library_name(&part.path)?);
-        let PluginManifest { name, version, .. } = ask(&library)?;
-        ensure!(
-            part.path.ends_with(format!("{name}/{version}")),
-            "{} says that it is {name} {version}, and the release file names {}",
-            library.display(),
-            part.path.display()
-        );
-        ensure!(
-            name != RESERVED,
-            "{} is called {RESERVED}, which is kept for the host's own records; call it otherwise",
-            library.display()
-        );
-        let file = PathBuf::from(format!("plugins/{name}-{version}.so"));
-        let appup = format!("{name}-{version}.toml");
-        plugins.push(ReleasePlugin {
-            sha256: put(&library, dir, &file)?.sha256,
-            name,
-            version,
-            file,
-            start: part.start,
-        });
-        // The first version of a plugin has none.
-        let script = recipe.upgrade_scripts.join(&appup);
-        if script.exists() {
-            let text = fs::read_to_string(&script)
-                .with_context(|| format!("read {}", script.display()))?;
-            Appup::parse(&appup, &text)?;
-            let file = Path::new("upgrade-scripts").join(&appup);
-            upgrade_scripts.push(put(&script, dir, &file)?);
-        }
-    }
-    plugins.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(pair) = plugins.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        bail!("the plugin {} is in it twice", pair[0].name);
-    }
-    Ok(ReleaseManifest {
-        name: recipe.name.clone(),
-        version: recipe.version.clone(),
+/// Assembles what cargo has put into `target_dir`, as it is.
+fn assemble(manifest: &Path, target_dir: &Path, dir: &Path) -> Result<ReleaseManifest> {
+    let recipe = Recipe::read(manifest)?;
+    let libraries: Result<Vec<_>> = recipe
+        .plugins
+        .iter()
+        .map(|part| Ok(target_dir.join(library_name(&part.path)?)))
+        .collect();
+    let host = std::path::absolute(target_dir.join("host"))?;
+    let inputs = Inputs {
+        recipe: &recipe,
+        base: Path::new(""),
+        host: &host,
         // The host that assembles is the host that goes in: one workspace, one version.
-        host: host_version(),
-        host_sha256: host.sha256,
-        target: target(),
-        libc: libc_version()?,
-        plugins,
-        upgrade_scripts,
-        config,
-    })
+        host_version: &host_version(),
+        target: &target(),
+        libraries: &libraries?,
+        documents: &[],
+        strip: false,
+        reserved: RESERVED,
+        ask: &ask(&host),
+    };
+    host_build::assemble(&inputs, dir)
+}
+
+/// Asks a host what a library is. It is the one that goes in: cargo may have put it in the
+/// place of the program that runs.
+fn ask(host: &Path) -> impl Fn(&Path) -> Result<PluginManifest> {
+    let host = host.to_owned();
+    move |library| inspect::manifest_by(&host, library).map_err(Error::from)
 }
 
 /// Version of this program.
@@ -169,20 +158,6 @@ pub(crate) fn host_version() -> Version {
 /// The target triple that this program was built for: Linux with glibc is all there is.
 pub(crate) fn target() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
-}
-
-/// Copies `from` to `file` in `dir`, and says its digest.
-fn put(from: &Path, dir: &Path, file: &Path) -> Result<ReleaseFile> {
-    let to = dir.join(file);
-    let folder = to.parent().expect("a file is in a folder");
-    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    fs::copy(from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
-    // Of the copy: that is what the manifest speaks of.
-    let bytes = fs::read(&to).with_context(|| format!("read {}", to.display()))?;
-    Ok(ReleaseFile {
-        file: file.to_owned(),
-        sha256: Digest::of(&bytes).to_string(),
-    })
 }
 
 /// The library that cargo builds of the package in `plugins/NAME/VERSION`.
@@ -203,30 +178,31 @@ fn library_name(path: &Path) -> Result<String> {
     }
 }
 
-/// The glibc of this machine: what is built here is only known to run on it and
-/// later ones.
-fn libc_version() -> Result<String> {
-    let output = Command::new("getconf")
-        .arg("GNU_LIBC_VERSION")
-        .output()
-        .context("run getconf GNU_LIBC_VERSION")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match text.trim().strip_prefix("glibc ") {
-        Some(version) => Ok(version.to_owned()),
-        None => bail!("getconf GNU_LIBC_VERSION says {text:?}; releases are for glibc only"),
-    }
+fn failed(attempted: &str, error: &Error) -> Failure {
+    Failure::refused("refused", format!("{attempted}: {error:#}"))
 }
 
-/// A temporary folder is its maker's alone; a release is for whoever runs it.
-fn readable(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("change the mode of {}", dir.display()))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
+/// The absolute path of a file that a command names.
+pub(crate) fn absolute(file: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(file)
+        .map_err(|e| Failure::refused("bad_path", format!("find {}: {e}", file.display())))
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_named_as_cargo_names_them() {
+        for (path, name) in [
+            ("plugins/donations/0.2.0", "libdonations_v0_2_0.so"),
+            (
+                "plugins/zakat-al-mal/1.0.0-rc.1",
+                "libzakat_al_mal_v1_0_0_rc_1.so",
+            ),
+        ] {
+            assert_eq!(library_name(Path::new(path)).unwrap(), name);
+        }
+        assert!(library_name(Path::new("plugins/donations")).is_err());
+    }
+}

@@ -9,12 +9,17 @@ const SECRET_BYTES: usize = 32;
 
 /// Shows a new secret, which nobody else has seen.
 pub(crate) fn generate(out: &mut Output<'_>) -> Result<u8, Failure> {
+    let secret = new()?;
+    out.document(&json!({ "secret": secret }), |_| secret.clone())?;
+    Ok(0)
+}
+
+/// A new secret.
+pub(crate) fn new() -> Result<String, Failure> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|e| Failure::refused("io", format!("ask the system for random bytes: {e}")))?;
-    let secret = hex::encode(&bytes);
-    out.document(&json!({ "secret": secret }), |_| secret.clone())?;
-    Ok(0)
+    Ok(hex::encode(&bytes))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub(crate) fn put_release(root: &Path, version: &str, program: &str) {
         plugins: Vec::new(),
         upgrade_scripts: Vec::new(),
         config: Vec::new(),
+        documents: Vec::new(),
     };
     let text = serde_json::to_vec(&manifest).unwrap();
     fs::write(dir.join("manifest.json"), text).unwrap();

@@ -16,7 +16,7 @@ use super::put_back::{Place, PutBack};
 use super::{archive, failed, is_running, replay};
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::PidFile;
-use crate::release::host_version;
+use crate::release::{absolute, host_version};
 use crate::{config, on_runtime};
 
 pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
@@ -194,7 +194,7 @@ fn unopened(attempted: &str, error: OpenError) -> Failure {
 }
 
 /// Keeps a host from starting meanwhile; refuses where one runs.
-fn alone(found: &Found, attempted: &str) -> Result<PidFile, Failure> {
+pub(super) fn alone(found: &Found, attempted: &str) -> Result<PidFile, Failure> {
     if is_running(found) {
         return Err(Failure::refused(
             "running",
@@ -209,9 +209,4 @@ fn alone(found: &Found, attempted: &str) -> Result<PidFile, Failure> {
 /// Refused or failed; nothing has changed.
 fn refused(attempted: &str, error: impl Into<anyhow::Error>) -> Failure {
     Failure::refused("refused", format!("{attempted}: {:#}", error.into()))
-}
-
-fn absolute(file: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(file)
-        .map_err(|e| Failure::refused("bad_path", format!("find {}: {e}", file.display())))
 }

@@ -13,8 +13,10 @@ use host_model::{ActorId, Share, Version, control};
 
 use crate::duration::whole_seconds;
 
+mod release;
 mod repair;
 
+pub use release::{Build, Gen, Release};
 pub use repair::{DeadLetters, Outbox, Quarantine};
 
 /// Hot code upgrades for a service that keeps its state and its connections.
@@ -136,8 +138,21 @@ pub enum Local {
     #[command(subcommand, after_help = "Example:\n  host systemd unit")]
     Systemd(Systemd),
     /// Build a release.
-    #[command(subcommand, hide = true)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  host release build --sign release.key"
+    )]
     Release(Release),
+    /// Install a release from its package, into a home or an empty folder.
+    #[command(
+        visible_alias = "unpack",
+        after_help = "Example:\n  host install giving-0.2.0.tar.zst\n  host install giving-0.1.0.tar.zst --home /srv/giving\n\nThe first one makes a home of an empty folder, and is permanent there; the next ones lie\nbeside it until `host upgrade V`."
+    )]
+    Install {
+        /// The package.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Keep a host alive. Started by `start`.
     #[command(hide = true)]
     Keeper {
@@ -164,14 +179,6 @@ pub struct Allow {
     /// Run a debug build, also in production.
     #[arg(long = "allow-debug")]
     pub debug: bool,
-}
-
-/// `host gen ...`
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Gen {
-    /// Print a new value for SECRET_KEY_BASE.
-    #[command(after_help = "Example:\n  echo SECRET_KEY_BASE=$(host gen secret) >> etc/env")]
-    Secret,
 }
 
 /// `host systemd ...`
@@ -213,26 +220,6 @@ pub enum Config {
         /// The release.
         #[arg(long, value_name = "V")]
         release: Version,
-    },
-}
-
-/// `host release ...`
-#[derive(Debug, Clone, Subcommand)]
-pub enum Release {
-    /// Put built libraries together as an unpacked release.
-    #[command(
-        after_help = "Example:\n  host release assemble --manifest host/releases/0.1.0.toml --target-dir target/release --out home/releases/0.1.0"
-    )]
-    Assemble {
-        /// The release file.
-        #[arg(long, value_name = "FILE")]
-        manifest: PathBuf,
-        /// Where cargo has put the built libraries and the host.
-        #[arg(long, value_name = "DIR")]
-        target_dir: PathBuf,
-        /// The release's folder; must not exist.
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
     },
 }
 
@@ -297,6 +284,18 @@ pub enum Remote {
         after_help = "Example:\n  host releases\n\nStatuses: unpacked, current, permanent, old, failed."
     )]
     Releases,
+    /// Remove a release that nothing needs.
+    #[command(
+        after_help = "Example:\n  host remove 0.1.0\n\nRefused, with the reason: what runs or is permanent, what a rollback or an upgrade under\nway goes to, and what the store cannot be read without."
+    )]
+    Remove {
+        /// The release.
+        #[arg(value_name = "V")]
+        version: Version,
+        /// Remove it even if a rollback would lead to it.
+        #[arg(long)]
+        no_way_back: bool,
+    },
     /// Show what an upgrade would do.
     #[command(after_help = "Example:\n  host plan 0.2.0")]
     Plan {

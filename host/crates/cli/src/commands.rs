@@ -2,7 +2,8 @@
 
 use host_model::control::{
     ActorRow, ActorState, HistoryRow, PlanReport, RehearsalRequest, ReleaseRow, Reloaded,
-    RollbackRequest, RpcRequest, Status, UpgradeRequest, UpgradeStatus,
+    RemoveReport, RemoveRequest, RollbackRequest, RpcRequest, Status, UpgradeRequest,
+    UpgradeStatus,
 };
 use host_model::flight::FlightRecord;
 use serde_json::{Value, json};
@@ -70,7 +71,19 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         }
         Remote::Releases => {
             let rows: Vec<ReleaseRow> = client.get("/v1/releases").await?;
-            out.document(&rows, |rows| show::releases(rows))?;
+            releases(&rows, out)?;
+        }
+        Remote::Remove {
+            version,
+            no_way_back,
+        } => {
+            let request = RemoveRequest {
+                version,
+                no_way_back,
+            };
+            // It reads the whole store.
+            let report = client.post_long("/v1/releases/remove", &request).await?;
+            removed(&report, out)?;
         }
         Remote::Plan { version } => {
             let path = query(&[("to", Some(version.to_string()))]);
@@ -157,4 +170,24 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         Remote::Outbox(command) => repair::outbox(command, client, out).await?,
     }
     Ok(0)
+}
+
+/// Shows the releases of a home.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn releases(rows: &[ReleaseRow], out: &mut Output<'_>) -> std::io::Result<()> {
+    out.document(rows, show::releases)
+}
+
+/// Shows that a release was removed.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn removed(report: &RemoveReport, out: &mut Output<'_>) -> std::io::Result<()> {
+    out.document(report, |report| {
+        format!("release {} is removed", report.version)
+    })
 }

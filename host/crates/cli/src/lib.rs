@@ -32,7 +32,7 @@ mod verified;
 
 pub use bar::Progress;
 pub use client::{Client, Events};
-pub use commands::run;
+pub use commands::{releases, removed, run};
 pub use duration::whole_seconds;
 pub use failure::Failure;
 pub use output::Output;

@@ -13,10 +13,12 @@ use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
     HistoryRow, PlanReport, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest,
-    ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest, UpgradeStatus,
+    ReleaseRow, RemoveReport, RemoveRequest, RollbackRequest, UpgradeReport, UpgradeRequest,
+    UpgradeStatus,
 };
+use host_model::error::chain;
 use host_model::flight::FlightRecord;
-use host_upgrade::{RefusedUpgrade, Upgrader, Verified, read_flight, read_history};
+use host_upgrade::{RefusedUpgrade, RemoveError, Upgrader, Verified, read_flight, read_history};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
@@ -58,6 +60,31 @@ pub(crate) async fn releases(
 ) -> Result<Json<Vec<ReleaseRow>>, Refusal> {
     let rows = blocking(&control, |upgrader| Ok(upgrader.releases()?)).await?;
     Ok(Json(rows))
+}
+
+/// Removes a release that nothing needs.
+pub(crate) async fn remove(
+    State(control): State<Arc<Control>>,
+    Body(request): Body<RemoveRequest>,
+) -> Result<Json<RemoveReport>, Refusal> {
+    let RemoveRequest {
+        version,
+        no_way_back,
+    } = request;
+    let upgrader = Arc::clone(&control.upgrader);
+    let removed = work::blocking(move || {
+        let removed = upgrader.remove(&version, no_way_back);
+        removed.map(|()| RemoveReport { version })
+    });
+    let removed = removed.await.map_err(|error| {
+        let status = match error {
+            RemoveError::Needed { .. } | RemoveError::Busy { .. } => StatusCode::CONFLICT,
+            RemoveError::Releases(_) => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal::new(status, error.reason(), chain(&error))
+    })?;
+    Ok(Json(removed))
 }
 
 #[derive(Deserialize)]

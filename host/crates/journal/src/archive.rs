@@ -1,15 +1,14 @@
 //! A store that nobody owns, opened for reading only: for an audit of a home that
 //! is stopped, and of a backup.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
-use host_model::Version;
 
 use crate::error::{OpenError, ReadError};
-use crate::store::{GROUPS_AT_ONCE, ROWS_AT_ONCE, Reader};
-use crate::{CheckError, Checked, Life, Options, Position, Trail, check, lives, sqlite};
+use crate::named::{Named, Versions};
+use crate::store::Reader;
+use crate::{CheckError, Checked, Life, Options, Position, Trail, check, lives, named, sqlite};
 
 /// Changes nothing, takes no lock and no epoch. A host may own the store meanwhile.
 pub struct Archive {
@@ -59,28 +58,17 @@ impl Archive {
     /// # Errors
     ///
     /// The store's, or that a record is damaged.
-    pub fn versions(&self) -> Result<BTreeSet<(String, Version)>, ReadError> {
-        let mut versions = BTreeSet::new();
-        let mut after = None;
-        loop {
-            let page = self.reader.list("", after.as_ref(), ROWS_AT_ONCE)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id.clone());
-            let states = page.iter();
-            versions.extend(states.map(|it| (it.id.plugin().to_owned(), it.version.clone())));
-        }
-        let meta = self.trail().meta()?;
-        let mut behind = Position(meta.tail_start.0.saturating_sub(1));
-        loop {
-            let page = self.trail().page(behind, GROUPS_AT_ONCE)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(versions);
-            };
-            behind = *last;
-            let records = page.into_iter().map(|(_, record)| record);
-            let of_actors = records.filter(|record| !record.is_action());
-            versions.extend(of_actors.map(|it| (it.actor.plugin().to_owned(), it.version)));
-        }
+    pub fn versions(&self) -> Result<Versions, ReadError> {
+        named::needed(&*self.reader)
+    }
+
+    /// See [`Journal::named`](crate::Journal::named).
+    ///
+    /// # Errors
+    ///
+    /// The store's, or that something in it is damaged.
+    pub fn named(&self) -> Result<Named, ReadError> {
+        named::named(&*self.reader)
     }
 
     /// Names the store for ever.

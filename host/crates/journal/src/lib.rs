@@ -63,6 +63,7 @@ mod lost;
 mod many;
 mod migrate;
 mod migrations;
+mod named;
 mod outbox;
 mod own;
 pub mod pieces;
@@ -105,6 +106,7 @@ pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedRe
 pub use journal::{Journal, Options};
 pub use lives::Life;
 pub use migrate::{Migrated, migrate};
+pub use named::{Named, Versions};
 pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 pub use pieces::{Piece, PieceId, Pieces, Whole};
 pub use reads::Pass;

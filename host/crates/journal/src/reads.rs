@@ -12,8 +12,8 @@ use crate::heads::Heads;
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
     Archive, BackupError, Before, BeforeError, CastId, CastRow, CheckError, Checked, Copied,
-    DeadLetter, Journal, PieceId, Position, Record, Stored, TimerRow, Trail, Verified, backup,
-    before, check, walk,
+    DeadLetter, Journal, Named, PieceId, Position, Record, Stored, TimerRow, Trail, Verified,
+    backup, before, check, named, walk,
 };
 
 /// All wait for the disk; some for another reader first.
@@ -262,6 +262,15 @@ impl<T> Journal<T> {
     /// [`CheckError`]: it cannot be looked at. What is damaged is no error.
     pub fn check(&self, tell: impl FnMut(Position, Position)) -> Result<Checked, CheckError> {
         check::check(self.reader()?, tell)
+    }
+
+    /// The plugin versions that this store names, and for what. Reads all of it.
+    ///
+    /// # Errors
+    ///
+    /// The store's, or that something in it is damaged.
+    pub fn named(&self) -> Result<Named, ReadError> {
+        named::named(self.reader()?)
     }
 
     pub(crate) fn reader(&self) -> Result<&dyn Reader, ReadError> {

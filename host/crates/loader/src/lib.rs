@@ -40,7 +40,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 pub use crossing::{CrossError, Crossed, beside, cross};
-pub use digest::{Digest, InvalidDigest};
+pub use digest::{Digest, Hasher, InvalidDigest};
 pub use fault::{Fault, FaultKind};
 pub use host_abi::Caller;
 pub use inspect::{InspectError, Inspector, inspect_main};

@@ -187,6 +187,23 @@ pub struct ReleaseRow {
     pub broken: Option<String>,
 }
 
+/// `host remove V`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveRequest {
+    /// The release to remove.
+    pub version: Version,
+    /// Remove it even if a rollback would lead to it.
+    #[serde(default)]
+    pub no_way_back: bool,
+}
+
+/// What `host remove V` has removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveReport {
+    /// The release.
+    pub version: Version,
+}
+
 /// `host upgrade V`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpgradeRequest {

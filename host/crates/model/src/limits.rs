@@ -206,6 +206,16 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(9);
 /// Bytes of a plugin library; more is taken for a mistake.
 pub const PLUGIN_BYTES_MAX: u64 = 256 << 20;
 
+/// Bytes of a host's program; more is taken for a mistake.
+pub const PROGRAM_BYTES_MAX: u64 = 512 << 20;
+
+/// Bytes of a release's licences, or of its bill of materials: a few thousand libraries.
+pub const DOCUMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of a package once unpacked: a program, and plugins of any sensible size. What
+/// unpacks to more is not read on.
+pub const PACKAGE_BYTES_MAX: u64 = 8 << 30;
+
 /// Bytes of a release's manifest, or of one of its appups: a thousand plugins fit.
 pub const RELEASE_TEXT_BYTES_MAX: u64 = 1 << 20;
 

@@ -1,9 +1,12 @@
 //! Releases: which plugins in which versions make one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
+
+/// The host of a release, relative to its folder.
+pub const PROGRAM: &str = "bin/host";
 
 /// `releases/V/manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct ReleaseManifest {
     /// Its `host.toml` and `env`, where it has them, with their digests.
     #[serde(default)]
     pub config: Vec<ReleaseFile>,
+    /// Its licences and its bill of materials, where it has them, with their digests.
+    #[serde(default)]
+    pub documents: Vec<ReleaseFile>,
 }
 
 /// A plugin of a release.
@@ -85,6 +91,18 @@ pub enum ReleaseStatus {
 }
 
 impl ReleaseManifest {
+    /// All files that it names, each with its digest; its host where it says one.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let host = (Path::new(PROGRAM), self.host_sha256.as_str());
+        let host = Some(host).filter(|(_, sha256)| !sha256.is_empty());
+        let plugins = self.plugins.iter();
+        let plugins = plugins.map(|it| (it.file.as_path(), it.sha256.as_str()));
+        let others = [&self.upgrade_scripts, &self.config, &self.documents];
+        let others = others.into_iter().flatten();
+        let others = others.map(|it| (it.file.as_path(), it.sha256.as_str()));
+        host.into_iter().chain(plugins).chain(others)
+    }
+
     /// The plugin of this name.
     #[must_use]
     pub fn plugin(&self, name: &str) -> Option<&ReleasePlugin> {

@@ -356,7 +356,7 @@ mod tests {
     use host_model::release::Start;
 
     use super::*;
-    use crate::verify::TrustedKeys;
+    use host_package::TrustedKeys;
 
     /// A public key of minisign.
     const KEY: &str = "RWTIf+L11Ab2kGB+7wq9bUAD2Gep75MTM27s/lykSCPalQ2t+eqzgjgp";
@@ -392,6 +392,7 @@ mod tests {
             }],
             upgrade_scripts: Vec::new(),
             config: Vec::new(),
+            documents: Vec::new(),
         };
         fs::create_dir_all(&dir).unwrap();
         let text = serde_json::to_string(&manifest).unwrap();

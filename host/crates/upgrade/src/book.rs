@@ -181,13 +181,13 @@ impl Booked {
         self.needed.extend(needed.map(|it| (version.clone(), it)));
     }
 
-    /// What a release is to this home, while `current` rules.
+    /// What a release is to this home, while `current` rules; none where no host runs.
     #[must_use]
-    pub fn status(&self, version: &Version, current: &Version) -> ReleaseStatus {
+    pub fn status(&self, version: &Version, current: Option<&Version>) -> ReleaseStatus {
         if self.permanent.as_ref() == Some(version) {
             return ReleaseStatus::Permanent;
         }
-        if version == current {
+        if current == Some(version) {
             return ReleaseStatus::Current;
         }
         match self.statuses.get(version) {

@@ -14,7 +14,7 @@ use host_model::flight::{Asked as Noted, Asker};
 use host_model::histogram::Histogram;
 use host_model::plan::Plan;
 use host_proof::rehearsal::Rehearser;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
@@ -200,6 +200,8 @@ impl Upgrader {
         if !request.retry_failed {
             self.refuse_if_failed(&request.to)?;
         }
+        let releases = self.assembler.releases();
+        releases.unpack(&request.to, &self.machine.for_packages())?;
         let plan = self.plan(&request.to, request.one_way)?;
         let asks = Asks {
             probation_s: Some(request.probation_s.unwrap_or(plan.probation_s)),
@@ -348,14 +350,14 @@ impl Upgrader {
     ///
     /// [`ReleasesError`] if the folder of releases cannot be listed.
     pub fn releases(&self) -> Result<Vec<ReleaseRow>, ReleasesError> {
-        let releases = self.assembler.releases();
         let current = self.actors.release().version.clone();
         let booked = self.booked.lock().clone();
-        let row = |version: Version| {
-            let status = booked.status(&version, &current);
-            releases.row(version, status)
-        };
-        Ok(releases.versions()?.into_iter().map(row).collect())
+        self.assembler.releases().rows(&booked, Some(&current))
+    }
+
+    /// Keeps an upgrade from being begun as long as what is returned lives.
+    pub(crate) fn lock_running(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
+        self.running.lock()
     }
 
     pub(crate) fn begin(

@@ -1,6 +1,7 @@
 //! Why an upgrade, or what is asked of one, is not begun.
 
 use host_model::Version;
+use host_package::InstallError;
 use thiserror::Error;
 
 use crate::plan::PlanError;
@@ -15,6 +16,9 @@ pub enum RefusedUpgrade {
     /// A release is not there, or broken.
     #[error(transparent)]
     Releases(#[from] ReleasesError),
+    /// Its package lies there, and cannot be installed.
+    #[error(transparent)]
+    Package(#[from] InstallError),
     /// Another upgrade is under way.
     #[error(
         "an upgrade from {from} to {to} is under way ({state}); wait for it, or say `host commit` or `host rollback`"
@@ -109,6 +113,8 @@ impl RefusedUpgrade {
             Self::Releases(ReleasesError::Appup(_)) => "bad_appup",
             Self::Releases(ReleasesError::NotFound { .. }) => "not_installed",
             Self::Releases(ReleasesError::Broken { .. }) => "broken_release",
+            Self::Releases(ReleasesError::Packed { .. }) => "not_unpacked",
+            Self::Package(error) => error.reason(),
             Self::Busy { .. } | Self::Rehearsing => "busy",
             Self::FailedBefore { .. } => "failed_before",
             Self::NothingToCommit(_) => "nothing_to_commit",

@@ -11,9 +11,10 @@ use host_model::appup::{Appup, InvalidAppup};
 use host_model::control::{PluginRow, ReleaseRow};
 use host_model::limits::RELEASE_TEXT_BYTES_MAX;
 use host_model::release::{ReleaseManifest, ReleasePlugin, ReleaseStatus};
+use host_package::{InstallError, Installed, Machine, TrustedKeys, install, lying};
 use thiserror::Error;
 
-use crate::verify::TrustedKeys;
+use crate::book::Booked;
 
 /// The folders that hold releases: the home's own, and where they are installed
 /// later. One that is not there holds none.
@@ -48,6 +49,14 @@ pub enum ReleasesError {
     /// An appup of it says what is not understood. Its author is to blame.
     #[error("{0}\nmend that, and build and install the release again")]
     Appup(InvalidAppup),
+    /// It is there, and packed.
+    #[error("release {version} is not unpacked yet: {} lies there; say `host install {}` first, or `host upgrade {version}`, which does it", package.display(), package.display())]
+    Packed {
+        /// The release.
+        version: Version,
+        /// Its package.
+        package: PathBuf,
+    },
     /// A file of it cannot be read, or makes no sense.
     #[error("read {}: {problem}; install the release again", file.display())]
     Broken {
@@ -88,13 +97,24 @@ impl Releases {
     ///
     /// [`ReleasesError`]
     pub fn read(&self, version: &Version) -> Result<Unpacked, ReleasesError> {
+        Unpacked::read(&self.find(version)?)
+    }
+
+    /// The folder of the release `version`, whether it can be read or not.
+    pub(crate) fn find(&self, version: &Version) -> Result<PathBuf, ReleasesError> {
         let found = self
             .dirs
             .iter()
             .map(|dir| dir.join(version.to_string()))
             .find(|dir| dir.join("manifest.json").exists());
         match found {
-            Some(dir) => Unpacked::read(&dir),
+            Some(dir) => Ok(dir),
+            None if let Ok(Some(package)) = lying(&self.dirs, version) => {
+                Err(ReleasesError::Packed {
+                    version: version.clone(),
+                    package,
+                })
+            }
             None => Err(ReleasesError::NotFound {
                 version: version.clone(),
                 dirs: self.dirs.clone(),
@@ -108,6 +128,43 @@ impl Releases {
                 },
             }),
         }
+    }
+
+    /// Installs the package `file` where releases are installed later, the last folder.
+    /// Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`]; then nothing has changed.
+    pub fn install(&self, file: &Path, machine: &Machine) -> Result<Installed, InstallError> {
+        self.put(file, None, machine)
+    }
+
+    /// Installs the release `version` if its package lies in a folder of that name, and is
+    /// not unpacked yet. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`]; then nothing has changed.
+    pub(crate) fn unpack(&self, version: &Version, machine: &Machine) -> Result<(), InstallError> {
+        match lying(&self.dirs, version)? {
+            Some(file) => self.put(&file, Some(version), machine).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn put(
+        &self,
+        file: &Path,
+        wanted: Option<&Version>,
+        machine: &Machine,
+    ) -> Result<Installed, InstallError> {
+        let into = self.dirs.last().expect("releases have a folder");
+        let installed = install(file, into, wanted, &self.trusted_keys, machine)?;
+        if !installed.was_there {
+            tracing::info!(release = %installed.manifest.version, file = %file.display(), "a release was installed");
+        }
+        Ok(installed)
     }
 
     /// The versions of all releases, the lowest first.
@@ -140,6 +197,24 @@ impl Releases {
         versions.sort();
         versions.dedup();
         Ok(versions)
+    }
+
+    /// All releases, with what each is to a home, while `current` rules; one that is broken
+    /// says so and hides no other.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleasesError::Broken`] if a folder cannot be listed.
+    pub fn rows(
+        &self,
+        booked: &Booked,
+        current: Option<&Version>,
+    ) -> Result<Vec<ReleaseRow>, ReleasesError> {
+        let row = |version: Version| {
+            let status = booked.status(&version, current);
+            self.row(version, status)
+        };
+        Ok(self.versions()?.into_iter().map(row).collect())
     }
 
     /// What is to be said of the release `version`, whether it can be read or not.

@@ -18,6 +18,7 @@ use host_model::control::ConfigChange;
 use host_model::error::chain;
 use host_model::plan::{Change, Plan};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
+use host_package::misfits;
 use thiserror::Error;
 
 use crate::assemble::{Assembler, versions_on_the_way};
@@ -25,10 +26,8 @@ use crate::book::Booked;
 use crate::engine::Upgrader;
 use crate::releases::{ReleasesError, Unpacked};
 
-mod signature;
 mod space;
 
-pub use signature::{KeysError, TrustedKeys};
 use space::Need;
 
 /// Files beside a manifest that belong to the configuration.
@@ -47,6 +46,17 @@ pub struct Machine {
     pub images: PathBuf,
     /// Where the store lies, if it is on this machine's disk.
     pub store: Option<PathBuf>,
+}
+
+impl Machine {
+    /// What of it packages are held against.
+    pub(crate) fn for_packages(&self) -> host_package::Machine {
+        host_package::Machine {
+            host: self.host.clone(),
+            target: self.target.clone(),
+            libc: self.libc.clone(),
+        }
+    }
 }
 
 /// What verification says.
@@ -277,19 +287,7 @@ fn of_version(
 /// What a manifest says that does not fit the machine, or what this home has known
 /// under the same version numbers before.
 fn of_manifest(manifest: &ReleaseManifest, booked: &Booked, machine: &Machine) -> Vec<String> {
-    let mut problems = Vec::new();
-    if manifest.target != machine.target {
-        problems.push(format!(
-            "it was built for {}, and this machine is {}; build it for this target",
-            manifest.target, machine.target
-        ));
-    }
-    if is_newer(&manifest.libc, &machine.libc) {
-        problems.push(format!(
-            "it needs glibc {}, and this machine has {}; build it on an older one, or bring this one up to date",
-            manifest.libc, machine.libc
-        ));
-    }
+    let mut problems = misfits(manifest, &machine.target, &machine.libc);
     if manifest.host != machine.host {
         problems.push(format!(
             "it brings host {}, and host {} runs; stop the host and start it from that release",
@@ -347,17 +345,10 @@ fn of_the_way(
 /// not name and is read all the same is wrong where somebody has to vouch for it.
 fn of_files(release: &Unpacked, vouched_for: bool) -> Vec<(PathBuf, String)> {
     let manifest = &release.manifest;
-    let mut files: Vec<(PathBuf, &str)> = Vec::new();
-    if !manifest.host_sha256.is_empty() {
-        files.push((PathBuf::from("bin/host"), &manifest.host_sha256));
-    }
-    let plugins = manifest.plugins.iter();
-    files.extend(plugins.map(|it| (it.file.clone(), it.sha256.as_str())));
-    let others = manifest.upgrade_scripts.iter().chain(&manifest.config);
-    files.extend(others.map(|it| (it.file.clone(), it.sha256.as_str())));
+    let files: Vec<(&Path, &str)> = manifest.files().collect();
     let mut problems = Vec::new();
     for name in CONFIGURATION {
-        let is_named = files.iter().any(|(file, _)| file == Path::new(name));
+        let is_named = files.iter().any(|(file, _)| *file == Path::new(name));
         let path = release.dir.join(name);
         if vouched_for && !is_named && path.exists() {
             let problem = format!(
@@ -390,16 +381,6 @@ fn of_file(path: PathBuf, wanted: &str) -> Option<(PathBuf, String)> {
         }
     };
     Some((path, problem))
-}
-
-/// Whether the version `wanted` of the C library is above the one that is `there`: part
-/// by part, as numbers.
-fn is_newer(wanted: &str, there: &str) -> bool {
-    let parts = |text: &str| -> Vec<u32> {
-        let parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-        parts.collect()
-    };
-    parts(wanted) > parts(there)
 }
 
 /// Enough of a digest to tell two apart by eye.

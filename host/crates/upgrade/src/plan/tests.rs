@@ -28,6 +28,7 @@ fn release(version: &str, plugins: &[(&str, &str)]) -> ReleaseManifest {
             .collect(),
         upgrade_scripts: Vec::new(),
         config: Vec::new(),
+        documents: Vec::new(),
     }
 }
 

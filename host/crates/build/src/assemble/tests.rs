@@ -1,7 +1,8 @@
 //! Releases put together from files that stand for libraries.
 
+use host_model::release::Start;
+
 use super::*;
-use host_upgrade::Unpacked;
 
 const RECIPE: &str = r#"
 name = "giving"
@@ -44,11 +45,19 @@ impl Bench {
     }
 
     fn assemble(&self, version: &str) -> Result<ReleaseManifest> {
-        assemble(
-            &self.path("recipe.toml"),
-            &self.path("target"),
-            &self.path("releases/0.2.0"),
-            |library| {
+        let recipe = Recipe::read(&self.path("recipe.toml"))?;
+        let libraries = ["libzakat_v0_2_0.so", "libdonations_v0_2_0.so"];
+        let inputs = Inputs {
+            recipe: &recipe,
+            base: Path::new(""),
+            host: &self.path("target/host"),
+            host_version: &Version::new(0, 1, 0),
+            target: "x86_64-unknown-linux-gnu",
+            libraries: &libraries.map(|it| self.path("target").join(it)),
+            documents: &[("licences.txt".to_owned(), b"terms".to_vec())],
+            strip: true,
+            reserved: "host",
+            ask: &|library| {
                 Ok(PluginManifest {
                     name: fs::read_to_string(library)?,
                     version: version.parse()?,
@@ -60,7 +69,8 @@ impl Bench {
                     migrates_from: None,
                 })
             },
-        )
+        };
+        assemble(&inputs, &self.path("releases/0.2.0"))
     }
 
     fn releases(&self) -> usize {
@@ -72,8 +82,9 @@ impl Bench {
 fn a_release_has_what_its_file_names_with_digests() {
     let bench = Bench::new();
     let made = bench.assemble("0.2.0").unwrap();
-    let read = Unpacked::read(&bench.path("releases/0.2.0")).unwrap();
-    assert_eq!(made, read.manifest);
+    let dir = bench.path("releases/0.2.0");
+    let read = fs::read(dir.join("manifest.json")).unwrap();
+    assert_eq!(made, serde_json::from_slice(&read).unwrap());
     let names: Vec<_> = made.plugins.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["donations", "zakat"]);
     assert_eq!(made.plugins[0].start, Start::Temporary);
@@ -86,7 +97,7 @@ fn a_release_has_what_its_file_names_with_digests() {
         .collect();
     assert_eq!(scripts, [Path::new("upgrade-scripts/zakat-0.2.0.toml")]);
     for plugin in &made.plugins {
-        assert!(read.dir.join(&plugin.file).is_file());
+        assert!(dir.join(&plugin.file).is_file());
     }
     assert!(
         bench
@@ -113,15 +124,31 @@ fn what_does_not_fit_leaves_nothing_behind() {
 }
 
 #[test]
-fn libraries_are_named_as_cargo_names_them() {
-    for (path, name) in [
-        ("plugins/donations/0.2.0", "libdonations_v0_2_0.so"),
-        (
-            "plugins/zakat-al-mal/1.0.0-rc.1",
-            "libzakat_al_mal_v1_0_0_rc_1.so",
-        ),
-    ] {
-        assert_eq!(library_name(Path::new(path)).unwrap(), name);
-    }
-    assert!(library_name(Path::new("plugins/donations")).is_err());
+fn the_same_inputs_give_the_same_bytes_and_another_folder_another_release() {
+    let bench = Bench::new();
+    let made = bench.assemble("0.2.0").unwrap();
+    let pack = |out: &str| {
+        let dir = bench.path("releases/0.2.0");
+        let packed = crate::pack(&made, &dir, &bench.path(out), None).unwrap();
+        assert!(packed.file.ends_with("giving-0.2.0.tar.zst"));
+        fs::read(packed.file).unwrap()
+    };
+    let first = pack("a");
+    let library = bench.path("releases/0.2.0/plugins/zakat-0.2.0.so");
+    let bytes = fs::read(&library).unwrap();
+    // Neither the time of a file nor who may read it comes into a package.
+    fs::remove_file(&library).unwrap();
+    fs::write(&library, bytes).unwrap();
+    fs::set_permissions(&library, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(pack("b"), first);
+}
+
+#[test]
+fn a_secret_in_a_script_is_refused() {
+    let bench = Bench::new();
+    let script = bench.path("appups/zakat-0.2.0.toml");
+    fs::write(&script, format!("{APPUP}# postgres://u:hunter2@db/x\n")).unwrap();
+    let error = bench.assemble("0.2.0").unwrap_err().to_string();
+    assert!(error.contains("zakat-0.2.0.toml line 3"), "{error}");
+    assert_eq!(bench.releases(), 0);
 }

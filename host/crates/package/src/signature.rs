@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use minisign_verify::{Error as Invalid, PublicKey, Signature};
 use thiserror::Error;
 
-/// Of the manifest's signature, beside it.
-const SIGNATURE: &str = "manifest.json.minisig";
+use crate::{MANIFEST, SIGNATURE};
 
 /// Bytes of a file that may hold a key: of one line, or of two with a comment.
 const KEY_BYTES_MAX: u64 = 4_096;
@@ -29,7 +28,7 @@ pub enum KeysError {
         problem: String,
     },
     /// A file holds no key.
-    #[error("{} is no public key of minisign ({problem}); `minisign -G` makes a pair", path.display())]
+    #[error("{} is no public key of minisign ({problem}); `host gen keys` makes a pair", path.display())]
     NoKey {
         /// Which.
         path: PathBuf,
@@ -78,38 +77,60 @@ impl TrustedKeys {
 
     /// What is wrong with the signature of the manifest in the folder `dir`, where one
     /// is asked for.
-    pub(crate) fn problem(&self, dir: &Path) -> Option<String> {
+    #[must_use]
+    pub fn problem(&self, dir: &Path) -> Option<String> {
         if self.is_empty() {
             return None;
         }
-        self.verify(dir).err()
+        let read = |file: &str| {
+            let path = dir.join(file);
+            fs::read(&path).map_err(|e| (e.kind(), format!("{}: {e}", path.display())))
+        };
+        let signature = match read(SIGNATURE) {
+            Ok(text) => Some(text),
+            Err((std::io::ErrorKind::NotFound, _)) => None,
+            Err((_, problem)) => return Some(problem),
+        };
+        match read(MANIFEST) {
+            Ok(manifest) => self.verify(&manifest, signature.as_deref(), dir).err(),
+            Err((_, problem)) => Some(problem),
+        }
     }
 
-    fn verify(&self, dir: &Path) -> Result<(), String> {
-        let (manifest, file) = (dir.join("manifest.json"), dir.join(SIGNATURE));
-        let unreadable = |path: &Path, e: &std::io::Error| format!("{}: {e}", path.display());
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(format!(
-                    "it is not signed, and TRUSTED_KEYS asks for a signature in {}; sign it with `minisign -Sm manifest.json`, or install one that is signed",
-                    file.display()
-                ));
-            }
-            Err(e) => return Err(unreadable(&file, &e)),
+    /// Whether a key that is trusted has signed this manifest; where there is none, nobody
+    /// has to. Both are of `whence`, a folder or a package.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in a sentence.
+    pub(crate) fn verify(
+        &self,
+        manifest: &[u8],
+        signature: Option<&[u8]>,
+        whence: &Path,
+    ) -> Result<(), String> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let file = whence.join(SIGNATURE);
+        let Some(text) = signature else {
+            return Err(format!(
+                "it is not signed, and TRUSTED_KEYS asks for a signature in {}; build it with `host release build --sign KEY`, or install one that is signed",
+                file.display()
+            ));
         };
+        let text = String::from_utf8_lossy(text);
         let signature = Signature::decode(&text).map_err(|e| {
             format!(
                 "{} is no signature of minisign ({e}); install the release again",
                 file.display()
             )
         })?;
-        let signed = fs::read(&manifest).map_err(|e| unreadable(&manifest, &e))?;
         let mut altered = None;
         for (path, key) in &self.0 {
             // Only what is made today, of the hash: the older kind of signature is a
             // way around it that nobody needs.
-            match key.verify(&signed, &signature, false) {
+            match key.verify(manifest, &signature, false) {
                 Ok(()) => return Ok(()),
                 Err(Invalid::UnexpectedKeyId) => {}
                 Err(e) => altered = Some((path, e)),
@@ -118,7 +139,7 @@ impl TrustedKeys {
         Err(match altered {
             Some((key, e)) => format!(
                 "{} is not what the key {} has signed ({e}): it was altered; install the release again",
-                manifest.display(),
+                whence.join(MANIFEST).display(),
                 key.display()
             ),
             None => format!(

@@ -1,0 +1,74 @@
+//! Commands that make what an operator gets: releases, and keys.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `host gen ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Gen {
+    /// Print a new value for SECRET_KEY_BASE.
+    #[command(after_help = "Example:\n  echo SECRET_KEY_BASE=$(host gen secret) >> etc/env")]
+    Secret,
+    /// Make a pair of keys to sign releases with: FILE, which is secret, and FILE.pub.
+    #[command(
+        after_help = "Example:\n  host gen keys release.key\n\nFILE.pub goes to every home, and TRUSTED_KEYS names it there."
+    )]
+    Keys {
+        /// The file of the secret key; must not exist.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// `host release ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum Release {
+    /// Build a release and pack it as NAME-VERSION.tar.zst.
+    #[command(
+        after_help = "Example:\n  host release build\n  host release build --manifest releases/0.2.0.toml --out dist --sign release.key\n\nPaths in the release file are relative to the workspace. The host in it is the\nworkspace's own, where it has one, and this program otherwise."
+    )]
+    Build(Build),
+    /// Put built libraries together as an unpacked release.
+    #[command(
+        hide = true,
+        after_help = "Example:\n  host release assemble --manifest host/releases/0.1.0.toml --target-dir target/release --out home/releases/0.1.0"
+    )]
+    Assemble {
+        /// The release file.
+        #[arg(long, value_name = "FILE")]
+        manifest: PathBuf,
+        /// Where cargo has put the built libraries and the host.
+        #[arg(long, value_name = "DIR")]
+        target_dir: PathBuf,
+        /// The release's folder; must not exist.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+/// `host release build`
+#[derive(Debug, Clone, Args)]
+pub struct Build {
+    /// The release file.
+    #[arg(long, default_value = "release.toml", value_name = "FILE")]
+    pub manifest: PathBuf,
+    /// The workspace that is built.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub workspace: PathBuf,
+    /// Cargo's profile.
+    #[arg(long, default_value = "release", value_name = "NAME")]
+    pub profile: String,
+    /// Where cargo puts what it builds [default: as cargo says].
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: Option<PathBuf>,
+    /// The folder that the package goes into.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Sign it with this secret key, of `host gen keys` or of minisign.
+    #[arg(long, value_name = "KEYFILE")]
+    pub sign: Option<PathBuf>,
+    /// Leave debug information in.
+    #[arg(long)]
+    pub no_strip: bool,
+}
