@@ -120,12 +120,10 @@ fn first(file: &Path, found: &Found, keys: TrustedKeys) -> Result<Installed, Fai
     undo.make_folder(&data).map_err(|e| failed(&data, e))?;
     let program = home.root.join("bin/host");
     let is_new = !program.exists();
-    let bytes = fs::read(installed.dir.join("bin/host"));
-    let put = bytes.and_then(|bytes| files::replace(&program, &bytes, 0o755));
     if is_new {
         undo.made(&program);
     }
-    put.map_err(|e| failed(&program, e))?;
+    put_program(&installed.dir.join("bin/host"), &program).map_err(|e| failed(&program, e))?;
     let (host_toml, env) = (home.root.join("etc/host.toml"), home.root.join("etc/env"));
     for (path, text) in [(&host_toml, HOST_TOML.to_owned()), (&env, env_text()?)] {
         // What an operator has laid there stays.
@@ -143,6 +141,20 @@ fn first(file: &Path, found: &Found, keys: TrustedKeys) -> Result<Installed, Fai
     }
     undo.keep();
     Ok(installed)
+}
+
+/// Makes `program` the same file as that of the release: no program is ever written to in
+/// place, so one file can have both names.
+fn put_program(of_release: &Path, program: &Path) -> io::Result<()> {
+    let partial = files::beside(program, ".new");
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match fs::hard_link(of_release, &partial) {
+        Ok(()) => fs::rename(&partial, program),
+        Err(_) => files::replace(program, &fs::read(of_release)?, 0o755),
+    }
 }
 
 /// What lies in a folder and belongs to no home.

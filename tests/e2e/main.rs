@@ -38,6 +38,8 @@ mod once;
 #[cfg(test)]
 mod operators;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod paused;
 #[cfg(test)]
 mod phoenix;

@@ -18,6 +18,7 @@ pub mod home;
 pub mod http;
 pub mod load;
 pub mod matrix;
+pub mod package;
 pub mod release;
 pub mod signer;
 pub mod tally;

@@ -11,9 +11,9 @@ use tar::{Builder, EntryType, Header};
 
 use crate::keys::SecretKey;
 
-/// How hard zstd tries, up to 22: beyond it a package gets hardly smaller, and takes much
-/// longer.
-const LEVEL: i32 = 19;
+/// How hard zstd tries, up to 22: beyond it a package gets hardly smaller, and takes many
+/// times as long.
+const LEVEL: i32 = 12;
 
 /// A package that was made.
 #[derive(Debug)]
