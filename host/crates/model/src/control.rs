@@ -187,7 +187,7 @@ pub struct ReleaseRow {
     pub broken: Option<String>,
 }
 
-/// `host remove V`.
+/// `host remove V`, `POST /v1/releases/remove`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveRequest {
     /// The release to remove.
