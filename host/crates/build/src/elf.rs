@@ -77,7 +77,7 @@ pub(crate) fn stripped(bytes: &[u8]) -> Result<Vec<u8>> {
     let header = Header::parse(bytes)?;
     let table = header.sections(e, bytes)?;
     let sections: Vec<&Section> = table.iter().collect();
-    let is_loaded = |section: &Section| section.sh_flags(e).0 & u64::from(SHF_ALLOC.0) != 0;
+    let is_loaded = |section: &Section| section.sh_flags(e).0 & SHF_ALLOC.0 != 0;
     let range = |section: &Section| (section.sh_offset(e), section.sh_size(e));
     // All that is loaded stands before all that is not: linkers write it so.
     let mut loaded = 0;

@@ -9,6 +9,7 @@
 //! | `GET /v1/plan?to=V` | | [`PlanReport`] |
 //! | `GET /v1/history?limit=N` | | list of [`HistoryRow`] |
 //! | `GET /v1/flight?id=N` | | [`FlightRecord`](crate::flight::FlightRecord) |
+//! | `POST /v1/releases/remove` | [`RemoveRequest`] | [`RemoveReport`] |
 //! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
 //! | `POST /v1/rehearse` | [`RehearsalRequest`] | server-sent events: [`Progress`], the last one [`Progress::Rehearsal`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
@@ -187,7 +188,7 @@ pub struct ReleaseRow {
     pub broken: Option<String>,
 }
 
-/// `host remove V`, `POST /v1/releases/remove`.
+/// `host remove V`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveRequest {
     /// The release to remove.

@@ -108,7 +108,7 @@ impl Package {
         if let Some(first) = first {
             reading.file(first, &folder, &mut wanted)?;
         }
-        while let Some(entry) = entries.next() {
+        for entry in entries {
             let entry = entry.map_err(|e| reading.damaged(&e))?;
             reading.file(entry, &folder, &mut wanted)?;
         }

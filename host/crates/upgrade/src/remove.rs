@@ -168,7 +168,7 @@ fn needs(asked: &Asked<'_>) -> Vec<String> {
         needs.push("it is permanent: a restart boots it".to_owned());
     }
     let last = booked.last.as_ref().filter(|last| !last.state.is_over());
-    if let Some(last) = last.filter(|last| [&last.plan.from, &last.plan.to].contains(&version)) {
+    if let Some(last) = last.filter(|last| [&last.plan.from, &last.plan.to].contains(version)) {
         needs.push(format!(
             "an upgrade from {} to {} is under way ({}); let it end first",
             last.plan.from,
