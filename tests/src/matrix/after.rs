@@ -105,7 +105,13 @@ pub fn no_debris(home: &Home, before: &Files) -> Result<()> {
     let less: Vec<_> = before.0.difference(&now.0).collect();
     ensure!(less.is_empty(), "these files are gone: {less:?}");
     for [what, list] in [["store", "pins"], ["dead-letters", "list"]] {
-        let left: Vec<Value> = home.answer(&[what, list, "--json"])?;
+        let mut left: Vec<Value> = home.answer(&[what, list, "--json"])?;
+        // The host's own pin stays behind a commit: there is a way back.
+        left.retain(|row| {
+            !row["name"]
+                .as_str()
+                .is_some_and(|it| it.starts_with("host:"))
+        });
         ensure!(left.is_empty(), "{what} {list}: {left:?}");
     }
     let pid = home.host_pid().context("a host runs")?;
