@@ -297,6 +297,16 @@ fn a_store_that_is_not_there_is_told_from_one_that_was_lost() {
     }
     let still = fs::read(home.path().join("data/store.json")).unwrap();
     assert_eq!(still, known);
+    // The file itself, cut short.
+    fs::write(home.path().join("data/store.json"), &known[..9]).unwrap();
+    let ran = home.host(&["start"]).unwrap().ends_with(5).unwrap();
+    assert!(
+        ran.stderr.contains("store.json is damaged"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("remove the file"), "{}", ran.stderr);
+    fs::write(home.path().join("data/store.json"), &known).unwrap();
     home.start().unwrap();
     assert_eq!(total(&home), "15.00");
 }

@@ -145,18 +145,25 @@ fn csv(trail: Trail<'_>, query: &ExportQuery, out: &mut dyn Write) -> Result<u64
     let mut out = ::csv::WriterBuilder::new()
         .terminator(::csv::Terminator::CRLF)
         .from_writer(out);
-    out.write_record(columns.headings())
-        .map_err(io::Error::from)?;
+    out.write_record(columns.headings()).map_err(written)?;
     let count = selected(trail, query, |audited| {
         // What came behind the first reading may have fields without a column.
         if audited.position > columns.last {
             return Ok(ControlFlow::Break(()));
         }
-        out.write_record(columns.cells(audited))?;
+        out.write_record(columns.cells(audited)).map_err(written)?;
         Ok(ControlFlow::Continue(()))
     })?;
     out.flush()?;
     Ok(count)
+}
+
+/// What the system said, which `csv` wraps in an error of no kind.
+fn written(error: ::csv::Error) -> io::Error {
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
 }
 
 /// The columns of a CSV export.

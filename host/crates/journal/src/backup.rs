@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::error::{OpenError, ReadError, StoreError};
 use crate::store::Reader;
-use crate::{Archive, Options, files};
+use crate::{Archive, CheckError, Finding, Options, files};
 
 /// A backup that was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub enum BackupError {
     /// The copy cannot be read.
     #[error("the copy could not be opened")]
     Open(#[from] OpenError),
+    /// The copy cannot be looked at.
+    #[error("the copy could not be checked")]
+    Check(#[from] CheckError),
+    /// What was copied is damaged.
+    #[error(
+        "{what} is damaged: {problem}; see `host store check`, and keep the backups that there are"
+    )]
+    Damaged {
+        /// Names it.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -65,7 +78,25 @@ pub(crate) fn backup(
         let archive = Archive::open(&options).map_err(|error| error.to_string())?;
         describe(&archive)
     })?;
+    look_whether_whole(&partial.path)?;
     partial.keep_as(to)
+}
+
+/// A backup of a damaged store is found out now, and not on the day when it is needed.
+fn look_whether_whole(copy: &Path) -> Result<(), BackupError> {
+    let options = Options {
+        path: copy.to_owned(),
+    };
+    let checked = Archive::open(&options)?.check(|_, _| {})?;
+    files::remove_beside(copy).map_err(|source| BackupError::File {
+        attempted: "remove what a look left beside",
+        path: copy.to_owned(),
+        source,
+    })?;
+    match checked.findings.into_iter().next() {
+        None => Ok(()),
+        Some(Finding { what, problem }) => Err(BackupError::Damaged { what, problem }),
+    }
 }
 
 /// The copy before it is whole. Removed when dropped.

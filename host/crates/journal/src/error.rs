@@ -204,6 +204,17 @@ pub enum OpenError {
         /// The file that knows it.
         witness: PathBuf,
     },
+    /// What the home knew of its store cannot be read back.
+    #[error(
+        "{} is damaged: {problem}. It is what this home knows of its store; nothing was changed. Look with `host store check` whether the store is the right one and has it all, then remove the file and start again",
+        path.display()
+    )]
+    Witness {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A log without its database.
     #[error(
         "{} is not there, or empty, and the log beside it is not: put the database back, or move its log away",
@@ -280,6 +291,7 @@ impl OpenError {
     pub fn must_look(&self) -> bool {
         match self {
             Self::Behind { .. }
+            | Self::Witness { .. }
             | Self::Torn { .. }
             | Self::OwnRow { .. }
             | Self::Timelines { .. }

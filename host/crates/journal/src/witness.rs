@@ -86,8 +86,10 @@ impl Witness {
             }
         };
         let note = match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| failed("understand")(error.into()))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| OpenError::Witness {
+                path: path.to_owned(),
+                problem: error.to_string(),
+            })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let note = Note {
                     home: random_name().map_err(failed("name a home for"))?,
@@ -366,7 +368,9 @@ mod tests {
         Witness::open(&path).unwrap().check_none("here").unwrap();
 
         std::fs::write(&path, "{").unwrap();
-        assert!(matches!(Witness::open(&path), Err(OpenError::File { .. })));
+        let damaged = Witness::open(&path).unwrap_err();
+        assert!(matches!(damaged, OpenError::Witness { .. }), "{damaged}");
+        assert!(damaged.must_look());
     }
 
     #[test]

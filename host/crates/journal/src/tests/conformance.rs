@@ -39,6 +39,7 @@ on_each_store! {
     copies {
         a_copy_made_beside_commits_is_whole_and_says_what_it_is,
         a_copy_replaces_nothing_and_a_failed_one_leaves_nothing,
+        a_damaged_store_gives_no_copy,
         a_copy_becomes_a_store_of_either_kind,
     }
     failure {

@@ -182,6 +182,20 @@ pub(super) fn a_copy_replaces_nothing_and_a_failed_one_leaves_nothing(place: &dy
     assert!(error.to_string().contains("nowhere"), "{error}");
 }
 
+pub(super) fn a_damaged_store_gives_no_copy(place: &dyn Place) {
+    fill(place);
+    let (folder, to) = store();
+    let bench = Bench::open(place);
+    place.sql(
+        "UPDATE groups SET records = records + 1
+         WHERE first_pos = (SELECT min(first_pos) FROM groups)",
+    );
+    let error = bench.journal.backup(&to, describe).unwrap_err();
+    assert!(matches!(error, BackupError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("store check"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 pub(super) fn a_copy_becomes_a_store_of_either_kind(place: &dyn Place) {
     fill_all(place);
     let (_folder, first) = copy(place);
