@@ -247,15 +247,22 @@ impl<'a> Keeper<'a> {
         };
         let mut asked = Asked::Run;
         let mut was_ready = false;
+        let mut reload_then = false;
         // Far away until someone asks for the end.
         let mut kill_at = Instant::now() + Duration::from_secs(365 * 24 * 60 * 60);
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status,
                 heard = ears.next() => match heard {
-                    Heard::Ready => was_ready = true,
+                    Heard::Ready => {
+                        was_ready = true;
+                        if std::mem::take(&mut reload_then) {
+                            signal_child(&child, ChildSignal::HUP);
+                        }
+                    }
                     Heard::Reload if was_ready => signal_child(&child, ChildSignal::HUP),
-                    Heard::Reload => say("the host is starting, and reads its configuration by itself"),
+                    // It may have read its configuration already, and not hear it yet.
+                    Heard::Reload => reload_then = true,
                     Heard::Asked(wanted) => {
                         if asked == Asked::Run {
                             kill_at = Instant::now() + KILL_AFTER;

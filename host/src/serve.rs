@@ -382,14 +382,19 @@ async fn open(
 /// Sets an actor aside whose way back ends the process. Where none has died yet, the next
 /// death will tell.
 async fn hear_last_words(home: &Home, actors: &Actors, upgrade: &mut Upgrade) -> Result<()> {
-    let left = actors.listen_for_last_words(&home.last_words());
-    if let Some(actor) = left.context("find whose way back the host died in")?
-        && upgrade.died_with(&actor)
-    {
-        let reason = "its way back ended the host, twice";
-        actors.set_aside(&actor, reason).await;
+    let file = home.last_words();
+    let left = host_actors::last_words(&file).context("find whose way back the host died in")?;
+    if let Some(actor) = left {
+        let is_sure = upgrade.died_with(&actor);
+        // Before the file is emptied: the next death would be the first one again.
+        Book::new().upgrade(upgrade).write(actors).await?;
+        if is_sure {
+            let reason = "its way back ended the host, twice";
+            actors.set_aside(&actor, reason).await;
+        }
     }
-    Ok(())
+    let listening = actors.listen_for_last_words(&file);
+    listening.context("note whose way back the host is in")
 }
 
 fn gateway_status(gateway: &Gateway) -> GatewayStatus {

@@ -79,7 +79,10 @@ fn from_an_empty_folder_to_upgraded_and_back() {
         let mode = fs::metadata(home.path().join(file)).unwrap().permissions();
         assert_eq!(mode.mode() & 0o777, 0o600, "{file}");
     }
-    for line in ["HOST=localhost", "PORT=0", "ADMIN_PORT=0"] {
+    let lines = ["HOST=localhost", "PORT=0", "ADMIN_PORT=0"];
+    // It is production, and a test is a debug build that may run as root.
+    let allowed = ["HOST_ALLOW_ROOT=yes", "HOST_ALLOW_DEBUG=yes"];
+    for line in lines.into_iter().chain(allowed) {
         home.configure(line).unwrap();
     }
     // Also where no host has ever run.

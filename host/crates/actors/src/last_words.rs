@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host_model::ActorId;
@@ -20,36 +20,63 @@ use parking_lot::{Mutex, MutexGuard};
 /// remedy of its own.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Whom the process before was bringing back when it died, as it left it in `file`: none,
+/// if nothing there names an actor.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn last_words(file: &Path) -> io::Result<Option<ActorId>> {
+    match std::fs::read(file) {
+        Ok(left) => Ok(String::from_utf8_lossy(&left).parse().ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Where they are written, if they are.
 #[derive(Debug, Default)]
-pub(crate) struct LastWords(Mutex<Option<File>>);
+pub(crate) struct LastWords(Mutex<Option<Notes>>);
+
+#[derive(Debug)]
+struct Notes {
+    path: PathBuf,
+    file: File,
+}
 
 /// While this lives, the file names an actor.
-pub(crate) struct Said<'a>(MutexGuard<'a, Option<File>>);
+pub(crate) struct Said<'a>(MutexGuard<'a, Option<Notes>>);
 
 impl LastWords {
-    /// Reads what the process before has left in the file, and writes there from now on.
-    pub(crate) fn listen(&self, path: &Path) -> io::Result<Option<ActorId>> {
-        let left = match std::fs::read_to_string(path) {
-            Ok(left) => left.parse().ok(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+    /// Empties the file, and writes there from now on.
+    pub(crate) fn listen(&self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new()
             .create(true)
             .write(true)
             .truncate(true)
             .open(path)?;
-        *self.0.lock() = Some(file);
-        Ok(left)
+        let path = path.to_owned();
+        *self.0.lock() = Some(Notes { path, file });
+        Ok(())
+    }
+
+    /// Writes no more, and removes the file.
+    pub(crate) fn fall_silent(&self) {
+        let notes = self.0.lock().take();
+        let removed = notes.map(|notes| std::fs::remove_file(notes.path));
+        if let Some(Err(error)) = removed {
+            tracing::warn!(%error, "what was noted of a way back stays");
+        }
     }
 
     /// Names `id` until the answer is dropped: one at a time, so that no one is named for
     /// another's death. None: they are not written.
     pub(crate) fn say(&self, id: &ActorId) -> Option<Said<'_>> {
-        let file = self.0.try_lock_for(PATIENCE)?;
-        file.as_ref()?
-            .write_all_at(id.as_str().as_bytes(), 0)
+        let wait = || tokio::task::block_in_place(|| self.0.try_lock_for(PATIENCE));
+        let file = self.0.try_lock().or_else(wait)?;
+        let (to, name) = (&file.as_ref()?.file, id.as_str().as_bytes());
+        to.write_all_at(name, 0)
+            .and_then(|()| to.set_len(name.len() as u64))
             .inspect_err(|error| tracing::warn!(%error, "an actor's way back was not noted"))
             .ok()?;
         Some(Said(file))
@@ -58,7 +85,7 @@ impl LastWords {
 
 impl Drop for Said<'_> {
     fn drop(&mut self) {
-        let emptied = self.0.as_ref().map(|file| file.set_len(0));
+        let emptied = self.0.as_ref().map(|notes| notes.file.set_len(0));
         if let Some(Err(error)) = emptied {
             tracing::warn!(%error, "an actor's way back is noted for longer than it takes");
         }
@@ -76,15 +103,21 @@ mod tests {
         let words = LastWords::default();
         let (ali, sara) = ("faulty:ali".parse().unwrap(), "faulty:s".parse().unwrap());
         assert!(words.say(&ali).is_none(), "nobody listens yet");
-        assert_eq!(words.listen(&path).unwrap(), None);
+        assert_eq!(last_words(&path).unwrap(), None);
+        words.listen(&path).unwrap();
         drop(words.say(&ali).unwrap());
+        assert_eq!(last_words(&path).unwrap(), None);
         let said = words.say(&sara).unwrap();
-        // What the next process finds, if this one ends here.
         assert_eq!(
-            LastWords::default().listen(&path).unwrap(),
-            Some(sara.clone())
+            last_words(&path).unwrap(),
+            Some(sara),
+            "as the next process finds it"
         );
         drop(said);
-        assert_eq!(LastWords::default().listen(&path).unwrap(), None);
+        assert_eq!(last_words(&path).unwrap(), None);
+        words.fall_silent();
+        assert!(!path.exists());
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert_eq!(last_words(&path).unwrap(), None);
     }
 }

@@ -92,6 +92,7 @@ pub use deliver::{Groups, channel};
 pub use gates::StillInside;
 pub use hooks::HookError;
 pub use large::LargeSnapshots;
+pub use last_words::last_words;
 pub use ledger::{FailedMigration, Migrations};
 pub use limits::Limits;
 pub use memory::{Boundless, Memory};
@@ -472,15 +473,19 @@ impl Actors {
         }
     }
 
-    /// Whom the process before was bringing back to an older version when it died, if it
-    /// listened as this one does from now on: whoever goes back is named in `file`
-    /// meanwhile, and one at a time goes.
+    /// From now on whoever goes back to an older version is named in `file` meanwhile, and
+    /// one at a time goes: see [`last_words`]. What the file has goes.
     ///
     /// # Errors
     ///
-    /// The file can be neither read nor written.
-    pub fn listen_for_last_words(&self, file: &Path) -> std::io::Result<Option<ActorId>> {
+    /// The file cannot be written.
+    pub fn listen_for_last_words(&self, file: &Path) -> std::io::Result<()> {
         self.last_words.listen(file)
+    }
+
+    /// Nobody is on a way back any more: the file goes.
+    pub fn forget_last_words(&self) {
+        self.last_words.fall_silent();
     }
 
     /// What the process takes of its machine's memory, and may take.

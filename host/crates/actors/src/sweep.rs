@@ -25,6 +25,9 @@ const PAGE: usize = 512;
 /// Actors that come over in one task, one behind the other.
 const BATCH_MAX: usize = 64;
 
+/// Bytes of a batch: a part of the room, so that others are under way while it is.
+const BATCH_BYTES_MAX: usize = SWEEP_BYTES_MAX / 4;
+
 /// How long a batch keeps a thread before others may have it.
 const BATCH_SLICE: Duration = Duration::from_micros(200);
 
@@ -308,10 +311,10 @@ impl<'a> Batch<'a> {
 
     /// Adds an actor whose snapshot has about so many bytes. A batch that is full goes.
     async fn add(&mut self, id: ActorId, bytes: usize, back_to_sleep: bool) {
-        let bytes = bytes.clamp(SWEEP_ACTOR_BYTES_MIN, SWEEP_BYTES_MAX);
+        // No one waits for all of the room: some of it is always in an actor that is busy.
+        let bytes = bytes.clamp(SWEEP_ACTOR_BYTES_MIN, BATCH_BYTES_MAX);
         let share = u32::try_from(bytes.div_ceil(SHARE_BYTES)).unwrap_or(u32::MAX);
-        // A part of the room, so that others are under way while this one is.
-        let is_full = (self.shares + share) as usize * SHARE_BYTES > SWEEP_BYTES_MAX / 4;
+        let is_full = (self.shares + share) as usize * SHARE_BYTES > BATCH_BYTES_MAX;
         if is_full || self.waiting.len() >= BATCH_MAX {
             self.leave().await;
         }
@@ -366,13 +369,16 @@ impl Timed {
         id: &ActorId,
         position: Position,
     ) -> bool {
-        let answer = self.answer.get_or_init(|| {
+        let ask = || {
             let batch: Vec<_> = self.batch.iter().map(ActorId::as_str).collect();
-            let answer = tokio::task::block_in_place(|| journal.with_timers(&batch));
+            let answer = journal.with_timers(&batch);
             answer
                 .inspect_err(|error| tracing::warn!(error = chain(error), "timers were not read"))
                 .ok()
-        });
+        };
+        // Who comes while another asks waits as long.
+        let wait = || tokio::task::block_in_place(|| self.answer.get_or_init(ask));
+        let answer = self.answer.get().unwrap_or_else(wait);
         let Some((with, asked_at)) = answer else {
             return false;
         };

@@ -45,13 +45,16 @@ pub enum BackupError {
     Check(#[from] CheckError),
     /// What was copied is damaged.
     #[error(
-        "{what} is damaged: {problem}; see `host store check`, and keep the backups that there are"
+        "{what} is damaged: {problem}; see `host store check`, and keep the backups that there are; what could be copied is in {}",
+        kept.display()
     )]
     Damaged {
         /// Names it.
         what: String,
         /// What is wrong with it.
         problem: String,
+        /// The copy.
+        kept: PathBuf,
     },
     /// The store cannot be read.
     #[error(transparent)]
@@ -78,8 +81,20 @@ pub(crate) fn backup(
         let archive = Archive::open(&options).map_err(|error| error.to_string())?;
         describe(&archive)
     })?;
-    look_whether_whole(&partial.path)?;
-    partial.keep_as(to)
+    match look_whether_whole(&partial.path) {
+        Ok(()) => partial.keep_as(to),
+        // Better than nothing, where the disk fails: but under no name that is trusted.
+        Err(BackupError::Damaged { what, problem, .. }) => {
+            let kept = files::beside(to, ".damaged");
+            partial.keep_as(&kept)?;
+            Err(BackupError::Damaged {
+                what,
+                problem,
+                kept,
+            })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A backup of a damaged store is found out now, and not on the day when it is needed.
@@ -95,7 +110,11 @@ fn look_whether_whole(copy: &Path) -> Result<(), BackupError> {
     })?;
     match checked.findings.into_iter().next() {
         None => Ok(()),
-        Some(Finding { what, problem }) => Err(BackupError::Damaged { what, problem }),
+        Some(Finding { what, problem }) => Err(BackupError::Damaged {
+            what,
+            problem,
+            kept: copy.to_owned(),
+        }),
     }
 }
 

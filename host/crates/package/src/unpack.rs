@@ -1,9 +1,9 @@
 //! Reads a package from its beginning to its end, and writes what its manifest names.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use host_loader::Digest;
@@ -287,6 +287,10 @@ impl Reading<'_> {
             );
             return Err(self.found(problem));
         }
+        // Whatever the umask: a release is for whoever runs it.
+        target
+            .set_permissions(Permissions::from_mode(mode))
+            .map_err(failed)?;
         target.sync_all().map_err(failed)
     }
 }
@@ -294,6 +298,7 @@ impl Reading<'_> {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), InstallError> {
     let written = File::create_new(path).and_then(|mut file| {
         file.write_all(bytes)?;
+        file.set_permissions(Permissions::from_mode(0o644))?;
         file.sync_all()
     });
     written.map_err(|source| InstallError::Write {
@@ -315,6 +320,9 @@ fn sync_folders(folder: &Path) -> Result<(), InstallError> {
         }
     }
     File::open(folder)
-        .and_then(|it| it.sync_all())
+        .and_then(|it| {
+            it.set_permissions(Permissions::from_mode(0o755))?;
+            it.sync_all()
+        })
         .map_err(failed)
 }

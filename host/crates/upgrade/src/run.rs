@@ -122,6 +122,7 @@ impl Run {
             );
             return;
         }
+        self.upgrader.actors.forget_last_words();
         let report = self.report();
         tracing::info!(upgrade = self.upgrade.id, from = %report.from, to = %report.to,
             outcome = ?report.outcome, migrated = report.actors_migrated, reason = report.reason,
