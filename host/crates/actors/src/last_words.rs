@@ -15,6 +15,8 @@ use std::time::Duration;
 use host_model::ActorId;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::Actors;
+
 /// How long one actor waits for another that is on its way back. One that has waited so
 /// long goes without being written down: the other one does not return, which has a
 /// remedy of its own.
@@ -46,6 +48,23 @@ struct Notes {
 
 /// While this lives, the file names an actor.
 pub(crate) struct Said<'a>(MutexGuard<'a, Option<Notes>>);
+
+impl Actors {
+    /// From now on whoever goes back to an older version is named in `file` meanwhile, and
+    /// one at a time goes: see [`last_words`]. What the file has goes.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn listen_for_last_words(&self, file: &Path) -> io::Result<()> {
+        self.last_words.listen(file)
+    }
+
+    /// Nobody is on a way back any more: the file goes.
+    pub fn forget_last_words(&self) {
+        self.last_words.fall_silent();
+    }
+}
 
 impl LastWords {
     /// Empties the file, and writes there from now on.

@@ -71,7 +71,6 @@ mod wake;
 mod watchdog;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -471,21 +470,6 @@ impl Actors {
             Message::DeadLetter(_, _, responder) => drop(responder.send(Err(error))),
             Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) | Message::Writing => {}
         }
-    }
-
-    /// From now on whoever goes back to an older version is named in `file` meanwhile, and
-    /// one at a time goes: see [`last_words`]. What the file has goes.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
-    pub fn listen_for_last_words(&self, file: &Path) -> std::io::Result<()> {
-        self.last_words.listen(file)
-    }
-
-    /// Nobody is on a way back any more: the file goes.
-    pub fn forget_last_words(&self) {
-        self.last_words.fall_silent();
     }
 
     /// What the process takes of its machine's memory, and may take.
