@@ -22,10 +22,8 @@ use crate::token::Ticket;
 /// Rows read at a time.
 const PAGE: usize = 512;
 
-/// Actors that come over in one task, one behind the other.
-const BATCH_MAX: usize = 64;
-
-/// Bytes of a batch: a part of the room, so that others are under way while it is.
+/// Bytes of a batch, whose actors come over in one task, one behind the other: a part of
+/// the room, so that others are under way while it is.
 const BATCH_BYTES_MAX: usize = SWEEP_BYTES_MAX / 4;
 
 /// How long a batch keeps a thread before others may have it.
@@ -315,7 +313,7 @@ impl<'a> Batch<'a> {
         let bytes = bytes.clamp(SWEEP_ACTOR_BYTES_MIN, BATCH_BYTES_MAX);
         let share = u32::try_from(bytes.div_ceil(SHARE_BYTES)).unwrap_or(u32::MAX);
         let is_full = (self.shares + share) as usize * SHARE_BYTES > BATCH_BYTES_MAX;
-        if is_full || self.waiting.len() >= BATCH_MAX {
+        if is_full {
             self.leave().await;
         }
         self.waiting.push((id, share, back_to_sleep));
