@@ -102,7 +102,7 @@ fn a_chain_whose_anchor_is_gone_or_forged_is_refused() {
     for (forgery, said) in [
         ("DELETE FROM kv WHERE key = 'audit/anchor'", "position"),
         (
-            "UPDATE kv SET value =
+            "UPDATE kv SET sum = NULL, value =
              CAST(json_set(CAST(value AS TEXT), '$.records', 1000000) AS BLOB)
              WHERE key = 'audit/anchor'",
             "signature",

@@ -13,7 +13,7 @@ use crate::hostile::{home, post, summary};
 use crate::once::keyed;
 
 /// The schema of this host.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 const VERIFY: [&str; 3] = ["audit", "verify", "--json"];
 const CHECK: [&str; 4] = ["store", "check", "--replay", "--json"];

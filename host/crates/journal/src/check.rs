@@ -14,6 +14,7 @@ use crate::group::Hash;
 use crate::heads::Heads;
 use crate::sealed::open_record;
 use crate::store::{GroupRow, Inspect, Meta, ROWS_AT_ONCE, Reader, SnapshotKey, TimerMark};
+use crate::sums::{self, ANSWERS, CASTS, DEAD_LETTERS, OUTBOX, QUARANTINE, Summed, TIMERS, VALUES};
 use crate::{Position, Record, Trail, pieces, recover};
 
 /// Findings that are told; a broken disk has as many as one likes.
@@ -359,46 +360,83 @@ impl Check<'_> {
 
     fn rows(&mut self) {
         let (reader, end) = (self.reader, self.meta.last);
-        self.all(
-            "the casts",
-            |after| reader.casts(after, ROWS_AT_ONCE),
-            |cast| (cast.id, cast.id.position),
-            |cast| format!("the cast {}/{}", cast.id.position.0, cast.id.index),
-        );
-        self.all(
-            "the timers",
-            |after: Option<TimerMark>| reader.timers_due(i64::MAX, after.as_ref(), ROWS_AT_ONCE),
-            |timer| (TimerMark::behind(timer), timer.set_at),
-            |timer| format!("the timer {} of {}", timer.name, timer.actor),
-        );
-        self.all(
-            "the webhooks",
-            |after| reader.outbox(after, ROWS_AT_ONCE),
-            |webhook| (webhook.id, webhook.id.position),
-            |webhook| format!("the webhook {}", webhook.id),
-        );
-        self.all(
-            "the dead letters",
-            |after| reader.dead_letters(after.unwrap_or(0), ROWS_AT_ONCE),
-            |(id, _)| (*id, end),
-            |(id, _)| format!("the dead letter {id}"),
-        );
-        if let Err(error) = self.reader.oldest_answer() {
-            self.fail("the kept answers", error);
+        if self.sums(&CASTS) {
+            self.all(
+                &CASTS,
+                |after| reader.casts(after, ROWS_AT_ONCE),
+                |cast| (cast.id, cast.id.position),
+                |cast| format!("the cast {}/{}", cast.id.position.0, cast.id.index),
+            );
         }
-        if let Err(error) = self.reader.quarantined() {
-            self.fail("the quarantine", error);
+        if self.sums(&TIMERS) {
+            let page = |after: Option<TimerMark>| {
+                reader.timers_due(i64::MAX, after.as_ref(), ROWS_AT_ONCE)
+            };
+            self.all(
+                &TIMERS,
+                page,
+                |timer| (TimerMark::behind(timer), timer.set_at),
+                |timer| format!("the timer {} of {}", timer.name, timer.actor),
+            );
         }
-        if let Err(error) = self.reader.values("") {
-            self.fail("the host's values", error);
+        if self.sums(&OUTBOX) {
+            self.all(
+                &OUTBOX,
+                |after| reader.outbox(after, ROWS_AT_ONCE),
+                |webhook| (webhook.id, webhook.id.position),
+                |webhook| format!("the webhook {}", webhook.id),
+            );
         }
+        if self.sums(&DEAD_LETTERS) {
+            self.all(
+                &DEAD_LETTERS,
+                |after| reader.dead_letters(after.unwrap_or(0), ROWS_AT_ONCE),
+                |(id, _)| (*id, end),
+                |(id, _)| format!("the dead letter {id}"),
+            );
+        }
+        if self.sums(&ANSWERS)
+            && let Err(error) = reader.oldest_answer()
+        {
+            self.fail(ANSWERS.what, error);
+        }
+        if self.sums(&QUARANTINE)
+            && let Err(error) = reader.quarantined()
+        {
+            self.fail(QUARANTINE.what, error);
+        }
+        if self.sums(&VALUES)
+            && let Err(error) = reader.values("")
+        {
+            self.fail(VALUES.what, error);
+        }
+    }
+
+    /// Holds each row of a table against its sum; whether all are as they were written.
+    fn sums(&mut self, table: &Summed) -> bool {
+        let mut found = Vec::new();
+        let read = self.inspect.summed(table, &mut |row, sum| {
+            if let Err(bad) = sums::check(row, sum)
+                && found.len() <= FINDINGS_MAX
+            {
+                found.push(bad.to_string());
+            }
+        });
+        let is_whole = read.is_ok() && found.is_empty();
+        for problem in found {
+            self.find(table.what, problem);
+        }
+        if let Err(error) = read {
+            self.fail(table.what, error);
+        }
+        is_whole
     }
 
     /// Reads all rows of a table, `page` by page. `place` gives the mark of a row, and
     /// the position that it is from; `name` names it.
     fn all<R, M>(
         &mut self,
-        what: &str,
+        table: &Summed,
         page: impl Fn(Option<M>) -> Result<Vec<R>, StoreError>,
         place: impl Fn(&R) -> (M, Position),
         name: impl Fn(&R) -> String,
@@ -407,7 +445,7 @@ impl Check<'_> {
         loop {
             let rows = match page(after.take()) {
                 Ok(rows) => rows,
-                Err(error) => return self.fail(what, error),
+                Err(error) => return self.fail(table.what, error),
             };
             let Some(last) = rows.last() else { return };
             after = Some(place(last).0);

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::Position;
 use crate::chain::Damage;
+use crate::sums::BadSum;
 
 /// Why an entry did not become durable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -100,6 +101,9 @@ impl StoreError {
 
     /// Whether SQLite says that the file is no whole database, or a value is none of ours.
     fn is_damage(&self) -> bool {
+        if self.source.is::<BadSum>() {
+            return true;
+        }
         let Some(error) = self.source.downcast_ref::<rusqlite::Error>() else {
             return false;
         };

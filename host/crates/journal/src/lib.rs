@@ -81,6 +81,7 @@ mod shared;
 mod sqlite;
 pub mod store;
 mod stored;
+mod sums;
 mod tables;
 mod tails;
 mod timeline;

@@ -14,6 +14,8 @@ use crate::group::Hash;
 use crate::heads::Heads;
 use crate::own::OwnRow;
 use crate::sealed::Placed;
+use crate::sums::Summed;
+use crate::tables::Value;
 use crate::{
     AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, PieceId, Position,
     TimerRow,
@@ -414,9 +416,16 @@ pub trait Inspect {
     /// Up to `limit` snapshots behind `after`, in order: no body is read.
     fn snapshot_keys(&self, after: Position, limit: usize) -> Result<Vec<SnapshotKey>, StoreError>;
 
+    /// Hands on what a table's sums cover, and the sum, row by row; nothing of a store
+    /// without sums.
+    fn summed(&self, summed: &Summed, each: &mut EachSummed<'_>) -> Result<(), StoreError>;
+
     /// The body of the snapshot at a position.
     fn snapshot_body(&self, position: Position) -> Result<Vec<u8>, StoreError>;
 }
+
+/// Takes the values of a row, and its sum if it has one.
+pub type EachSummed<'e> = dyn FnMut(&[Value<'_>], Option<i64>) + 'e;
 
 /// What makes a copy of a store. It is a SQLite database, whatever the store is.
 pub trait Copier {

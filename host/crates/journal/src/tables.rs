@@ -82,7 +82,7 @@ impl Table {
 
 /// What stands in a column of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
     /// Nothing.
     Null,
     /// Of a [`Kind::Number`], [`Kind::Count`] or [`Kind::Flag`].
@@ -111,6 +111,9 @@ const fn bytes(name: &'static str) -> Column {
 
 const SHARD: Column = count("shard");
 
+/// See [`crate::sums`].
+const SUM: Column = number("sum").may_lack();
+
 /// The store's own row, which is always there: a copy takes its place.
 pub(crate) const OWN: Table = Table::new(
     "store",
@@ -123,7 +126,7 @@ pub(crate) const OWN: Table = Table::new(
         bytes("last_hash"),
         number("known"),
         number("tail_start"),
-        number("sum").may_lack(),
+        SUM,
         number("summed_epoch").may_lack(),
     ],
 );
@@ -141,6 +144,7 @@ pub(crate) const ANSWERS: Table = Table::new(
         bytes("reply"),
         number("seq"),
         number("time_ms"),
+        SUM,
     ],
 );
 
@@ -190,6 +194,7 @@ pub(crate) const TABLES: [Table; 10] = [
             text("event"),
             bytes("payload"),
             count("hops"),
+            SUM,
         ],
     ),
     Table::new(
@@ -202,6 +207,7 @@ pub(crate) const TABLES: [Table; 10] = [
             number("set_at"),
             text("version"),
             bytes("payload"),
+            SUM,
         ],
     ),
     Table::new(
@@ -218,6 +224,7 @@ pub(crate) const TABLES: [Table; 10] = [
             number("due_ms"),
             text("error"),
             bytes("body"),
+            SUM,
         ],
     ),
     ANSWERS,
@@ -238,14 +245,21 @@ pub(crate) const TABLES: [Table; 10] = [
                 text("message"),
                 number("time_ms"),
                 text("origin"),
+                SUM,
             ],
         )
     },
     Table::new(
         "quarantine",
-        &[text("actor"), SHARD, number("position"), text("reason")],
+        &[
+            text("actor"),
+            SHARD,
+            number("position"),
+            text("reason"),
+            SUM,
+        ],
     ),
-    Table::new("kv", &[text("key"), SHARD, bytes("value")]),
+    Table::new("kv", &[text("key"), SHARD, bytes("value"), SUM]),
 ];
 
 /// All that a store has.

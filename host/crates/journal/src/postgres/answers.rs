@@ -3,13 +3,15 @@
 use host_model::limits::ANSWERS_STEP_MAX;
 use sha2::{Digest, Sha256};
 
+use super::beside::{intact, summed};
 use super::effects::Effects;
 use super::pool::Pool;
 use super::reader::{bytes, get, unsigned};
 use super::session::hash_of;
-use super::write::{Bound, Must, column, text};
+use super::write::{Bound, Must, column};
 use crate::error::StoreError;
 use crate::group::Hash;
+use crate::sums::{self, sum, without_zeros as text};
 use crate::tables::Value;
 use crate::{AnswerKey, KeptAnswer};
 
@@ -88,10 +90,10 @@ pub(super) fn write<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
     let all = &effects.answers;
     if !all.is_empty() {
         bound.push(Bound {
-            sql:
-                "INSERT INTO answers (id, actor, event, principal, key, digest, reply, seq, time_ms)
+            sql: "INSERT INTO answers
+                  (id, actor, event, principal, key, digest, reply, seq, time_ms, sum)
                   SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[],
-                                       $6::bytea[], $7::bytea[], $8::bigint[], $9::bigint[])
+                      $6::bytea[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[])
                   ON CONFLICT DO NOTHING",
             params: vec![
                 column(all, |(key, _)| id(key).to_vec()),
@@ -103,6 +105,7 @@ pub(super) fn write<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
                 column(all, |(_, it)| &it.reply[..]),
                 column(all, |(_, it)| it.seq.cast_signed()),
                 column(all, |(_, it)| it.time_ms),
+                column(all, |(key, it)| sum(&sums::answer(key, it))),
             ],
             must: Some((all.len() as u64, Must::AnswerFirst)),
         });
@@ -112,14 +115,19 @@ pub(super) fn write<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
 pub(super) fn read(pool: &Pool, key: &AnswerKey) -> Result<Option<KeptAnswer>, StoreError> {
     pool.row(
         "read an answer",
-        "SELECT digest, reply, seq, time_ms FROM answers WHERE id = $1",
+        summed!(
+            pool,
+            "actor, event, principal, key, digest, reply, seq, time_ms";
+            "FROM answers WHERE id = $1"
+        ),
         vec![Box::new(id(key).to_vec())],
         |row| {
+            intact(row, 0..8)?;
             Ok(KeptAnswer {
-                digest: hash_of(row, 0)?,
-                reply: bytes(row, 1)?,
-                seq: unsigned(row, 2)?,
-                time_ms: get(row, 3)?,
+                digest: hash_of(row, 4)?,
+                reply: bytes(row, 5)?,
+                seq: unsigned(row, 6)?,
+                time_ms: get(row, 7)?,
             })
         },
     )
@@ -138,7 +146,7 @@ pub(super) fn oldest(pool: &Pool) -> Result<Option<i64>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::write::text as stored;
+    use crate::sums::without_zeros as stored;
 
     #[test]
     fn a_key_whose_zeros_were_replaced_is_told_by_its_id() {

@@ -18,9 +18,9 @@ use super::{answers, schema};
 use crate::error::{OpenError, StoreError};
 use crate::sqlite::{Filling, describe_copy};
 use crate::store::{Copier, Describe};
-use crate::tables::{self, ANSWERS, Column, Kind, Table, Value};
+use crate::tables::{self, ANSWERS, Kind, Table, Value};
 
-const COPY: &str = "copy the store";
+const COPY: &str = "read all of the store";
 
 impl Copier for Pool {
     fn copy_to(&self, file: &Path, describe: &mut Describe<'_>) -> Result<(), StoreError> {
@@ -37,8 +37,8 @@ impl Copier for Pool {
 }
 
 /// The store as it was at one moment.
-struct Moment<'a> {
-    pool: &'a Pool,
+pub(super) struct Moment<'a> {
+    pub(super) pool: &'a Pool,
 }
 
 impl Moment<'_> {
@@ -79,26 +79,39 @@ impl Moment<'_> {
         let is_answers = *table == ANSWERS;
         let id = if is_answers { ", id" } else { "" };
         let sql = format!("SELECT {}{id} FROM {}", table.names(), table.name);
+        self.rows(&sql, |row| {
+            let values = values(table, row).map_err(StoreError::of(COPY))?;
+            if !is_answers {
+                return each(&values);
+            }
+            let id = get(row, table.columns.len()).map_err(StoreError::of(COPY))?;
+            with_key(id, values).map_or(Ok(()), |values| each(&values))
+        })
+    }
+
+    /// Hands on each row of a statement; one is in memory.
+    pub(super) fn rows(
+        &self,
+        sql: &str,
+        mut each: impl FnMut(&Row) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let client = self.session().client();
         let rows = self.answered(async {
-            let statement = client.prepare(&sql).await?;
+            let statement = client.prepare(sql).await?;
             let none: [&(dyn ToSql + Sync); 0] = [];
             Ok(client.query_raw(&statement, none).await?)
         })?;
         let mut rows = pin!(rows);
         while let Some(row) = self.answered(async { Ok(rows.try_next().await?) })? {
-            let values = values(table, &row).map_err(StoreError::of(COPY))?;
-            match is_answers {
-                true => {
-                    let id = get(&row, table.columns.len()).map_err(StoreError::of(COPY))?;
-                    if let Some(values) = with_key(id, values) {
-                        each(&values)?;
-                    }
-                }
-                false => each(&values)?,
-            }
+            each(&row)?;
         }
         Ok(())
+    }
+
+    /// Reads on behind a statement that was refused.
+    pub(super) fn go_on(&self) -> Result<(), StoreError> {
+        let back = "ROLLBACK TO SAVEPOINT begun";
+        self.answered(async { Ok(self.session().client().batch_execute(back).await?) })
     }
 
     /// The highest number that the table has given; 0 before the first.
@@ -134,12 +147,13 @@ impl Moment<'_> {
 fn values<'a>(table: &Table, row: &'a Row) -> Result<Vec<Value<'a>>, Unreadable> {
     let columns = table.columns.iter().enumerate();
     columns
-        .map(|(index, column)| value(row, index, column))
+        .map(|(index, column)| value(row, index, column.kind))
         .collect()
 }
 
-fn value<'a>(row: &'a Row, index: usize, column: &Column) -> Result<Value<'a>, Unreadable> {
-    let value = match column.kind {
+/// A value as one of ours.
+pub(super) fn value(row: &Row, index: usize, kind: Kind) -> Result<Value<'_>, Unreadable> {
+    let value = match kind {
         Kind::Number => get::<Option<i64>>(row, index)?.map(Value::Number),
         Kind::Count => {
             let count = get::<Option<i32>>(row, index)?;

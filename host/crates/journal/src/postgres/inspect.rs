@@ -1,11 +1,14 @@
 //! A look at everything that the store holds. Its pages are the server's own: it checks
 //! their sums where it has them.
 
+use super::beside;
+use super::copy::Moment;
 use super::pool::Pool;
 use super::reader::{get, position, rows_max, snapshot_key};
 use crate::Position;
 use crate::error::StoreError;
-use crate::store::{Inspect, Reader, SnapshotKey};
+use crate::store::{EachSummed, Inspect, Reader, SnapshotKey};
+use crate::sums::Summed;
 
 impl Inspect for Pool {
     fn frozen(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -29,6 +32,25 @@ impl Inspect for Pool {
             vec![Box::new(after.0.cast_signed()), Box::new(rows_max(limit))],
             snapshot_key,
         )
+    }
+
+    fn summed(&self, summed: &Summed, each: &mut EachSummed<'_>) -> Result<(), StoreError> {
+        if !self.has_row_sums() {
+            return Ok(());
+        }
+        let Summed { table, columns, .. } = summed;
+        let sql = format!("SELECT {columns}, sum FROM {table}");
+        let moment = Moment { pool: self };
+        let read = moment.rows(&sql, |row| {
+            let row = beside::sum_of(row, 0..summed.width());
+            let (values, sum) = row.map_err(StoreError::of("read all rows"))?;
+            each(&values, sum);
+            Ok(())
+        });
+        if read.as_ref().is_err_and(|error| !error.is_away) {
+            moment.go_on()?;
+        }
+        read
     }
 
     fn snapshot_body(&self, position: Position) -> Result<Vec<u8>, StoreError> {

@@ -19,6 +19,7 @@
 mod address;
 mod answers;
 mod archive;
+mod beside;
 mod connections;
 mod copy;
 mod effects;

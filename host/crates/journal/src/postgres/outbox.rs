@@ -5,21 +5,25 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use tokio_postgres::Row;
 
+use super::beside::{intact, summed};
 use super::pool::{Pool, Unreadable};
 use super::reader::{bytes, get, parsed, position, rows_max, small};
-use super::write::{Bound, column, sql, text};
+use super::write::{Bound, column, sql};
 use crate::error::StoreError;
+use crate::sums::{self, sum, without_zeros as text};
 use crate::{OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 
-/// Reads what a row has beside its body, and what is named behind that.
+/// What a row has beside its body.
+macro_rules! columns {
+    () => {
+        "attempts, due_ms, error, position, idx, actor, version, name, url"
+    };
+}
+
+/// Reads that, of the rows that are named behind.
 macro_rules! select {
-    ($more:literal, $rest:literal) => {
-        concat!(
-            "SELECT position, idx, actor, version, name, url, attempts, due_ms, error",
-            $more,
-            " FROM outbox ",
-            $rest
-        )
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM outbox ", $rest)
     };
 }
 
@@ -117,9 +121,10 @@ fn put<'a>(changes: &[(OutboxId, Change<'a>)], bound: &mut Vec<Bound<'a>>) {
     }
     bound.push(Bound {
         sql: "INSERT INTO outbox
-              (position, idx, actor, version, name, url, attempts, due_ms, error, body)
+              (position, idx, actor, version, name, url, attempts, due_ms, error, body, sum)
               SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],
-                  $5::text[], $6::text[], $7::integer[], $8::bigint[], $9::text[], $10::bytea[])
+                  $5::text[], $6::text[], $7::integer[], $8::bigint[], $9::text[], $10::bytea[],
+                  $11::bigint[])
               ON CONFLICT DO NOTHING",
         params: vec![
             column(&all, |(id, ..)| sql(id.position)),
@@ -132,6 +137,7 @@ fn put<'a>(changes: &[(OutboxId, Change<'a>)], bound: &mut Vec<Bound<'a>>) {
             column(&all, |(.., tried)| tried.due_ms),
             column(&all, |(.., tried)| text(&tried.error).into_owned()),
             column(&all, |(_, it, _)| &it.body[..]),
+            column(&all, |(id, it, _)| sum(&sums::webhook(*id, it))),
         ],
         must: None,
     });
@@ -170,10 +176,7 @@ pub(super) fn list(
     let (above, index) = after.map_or((-1, 0), |id| (sql(id.position), id.index));
     pool.rows(
         "read the outbox",
-        select!(
-            "",
-            "WHERE (position, idx) > ($1, $2) ORDER BY position, idx LIMIT $3"
-        ),
+        select!("WHERE (position, idx) > ($1, $2) ORDER BY position, idx LIMIT $3"),
         vec![
             Box::new(above),
             Box::new(index.cast_signed()),
@@ -195,7 +198,6 @@ pub(super) fn due(
     pool.rows(
         "read what is due of the outbox",
         select!(
-            "",
             "WHERE due_ms <= $1 AND (due_ms, position, idx) > ($2, $3, $4)
              ORDER BY due_ms, position, idx LIMIT $5"
         ),
@@ -213,9 +215,17 @@ pub(super) fn due(
 pub(super) fn read(pool: &Pool, id: OutboxId) -> Result<Option<(OutboxRow, Bytes)>, StoreError> {
     pool.row(
         "read a webhook",
-        select!(", body", "WHERE position = $1 AND idx = $2"),
+        summed!(
+            pool,
+            columns!(),
+            ", body";
+            "FROM outbox WHERE position = $1 AND idx = $2"
+        ),
         vec![Box::new(sql(id.position)), Box::new(id.index.cast_signed())],
-        |found| Ok((row(found)?, bytes(found, 9)?)),
+        |found| {
+            intact(found, 3..10)?;
+            Ok((row(found)?, bytes(found, 9)?))
+        },
     )
 }
 
@@ -231,18 +241,18 @@ pub(super) fn next(pool: &Pool) -> Result<Option<i64>, StoreError> {
 
 fn row(row: &Row) -> Result<OutboxRow, Unreadable> {
     Ok(OutboxRow {
-        id: OutboxId {
-            position: position(row, 0)?,
-            index: small(row, 1)?,
-        },
-        actor: parsed(row, 2)?,
-        version: parsed(row, 3)?,
-        name: get(row, 4)?,
-        url: get(row, 5)?,
         tried: Tried {
-            attempts: small(row, 6)?,
-            due_ms: get(row, 7)?,
-            error: get(row, 8)?,
+            attempts: small(row, 0)?,
+            due_ms: get(row, 1)?,
+            error: get(row, 2)?,
         },
+        id: OutboxId {
+            position: position(row, 3)?,
+            index: small(row, 4)?,
+        },
+        actor: parsed(row, 5)?,
+        version: parsed(row, 6)?,
+        name: get(row, 7)?,
+        url: get(row, 8)?,
     })
 }

@@ -14,6 +14,7 @@ use crate::error::OpenError;
 use crate::group::Hash;
 use crate::own::{OwnRow, Summed};
 use crate::store::{End, FENCED, Meta, Reopened};
+use crate::sums::{self, sum};
 use crate::timeline::{TIMELINES, Timelines};
 use crate::witness::Witness;
 
@@ -108,9 +109,10 @@ async fn begin_timeline(session: &Session, last: Position) -> Result<(), Trouble
     let value = Timelines::open(value)
         .and_then(|it| it.begin_behind(last).map_err(|error| error.to_string()))
         .map_err(|problem| Trouble::Refused(format!("store/timelines: {problem}")))?;
-    let sql = "INSERT INTO kv (key, value) VALUES ($1, $2)
-               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    let params: [Param<'_>; 2] = [Box::new(TIMELINES), Box::new(&*value)];
+    let sum = sum(&sums::value(TIMELINES, &value));
+    let sql = "INSERT INTO kv (key, value, sum) VALUES ($1, $2, $3)
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum";
+    let params: [Param<'_>; 3] = [Box::new(TIMELINES), Box::new(&*value), Box::new(sum)];
     session.rows(sql, &params).await.map(drop)
 }
 

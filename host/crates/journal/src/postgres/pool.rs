@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Row;
 
 use super::Timing;
-use super::schema::SUMS;
+use super::schema::{ROW_SUMS, SUMS};
 use super::session::{Connector, Param, Purpose, Session, Trouble};
 use super::tasks::Tasks;
 use super::truth::Truth;
@@ -85,9 +85,14 @@ impl Pool {
         })
     }
 
-    /// Whether its rows may have checksums.
+    /// Whether the store's own row may have a checksum.
     pub(super) fn has_sums(&self) -> bool {
         self.shared.schema >= SUMS
+    }
+
+    /// Whether the rows beside the groups may have checksums.
+    pub(super) fn has_row_sums(&self) -> bool {
+        self.shared.schema >= ROW_SUMS
     }
 
     /// The session of a pool that is [`frozen`](Self::frozen).

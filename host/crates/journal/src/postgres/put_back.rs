@@ -17,11 +17,11 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use super::open::{failed, reached};
 use super::session::{Connector, Purpose, Session, Trouble};
 use super::tasks::Tasks;
-use super::write::text;
 use super::{Address, Timing, answers, schema};
 use crate::Position;
 use crate::error::{OpenError, StoreError};
 use crate::sqlite::Source;
+use crate::sums::without_zeros;
 use crate::tables::{ANSWERS, Kind, OWN, TABLES, Table, Value};
 use crate::witness::random_name;
 
@@ -303,7 +303,7 @@ impl ToSql for Value<'_> {
                 u32::try_from(*number)?.cast_signed().to_sql(ty, out)
             }
             (Value::Number(number @ (0 | 1)), &Type::BOOL) => (*number == 1).to_sql(ty, out),
-            (Value::Text(it), &Type::TEXT) => text(it).to_sql(ty, out),
+            (Value::Text(it), &Type::TEXT) => without_zeros(it).to_sql(ty, out),
             (Value::Bytes(bytes), &Type::BYTEA) => bytes.to_sql(ty, out),
             (Value::Number(_) | Value::Text(_) | Value::Bytes(_), _) => {
                 Err(format!("the backup has a value that is no {ty}").into())

@@ -9,6 +9,9 @@ use host_model::ActorId;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
+use super::beside::{
+    LETTER_ID, cast, letter, letters, quarantined, summed, timer, timer_columns, value,
+};
 use super::pool::{Pool, Unreadable};
 use super::session::hash_of;
 use super::{answers, outbox, owner, pieces};
@@ -20,20 +23,9 @@ use crate::store::{
 };
 use crate::store::{listed_between, timers_behind};
 use crate::{
-    AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
-    OutboxRow, PieceId, Position, TimerRow,
+    AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, PieceId, Position,
+    TimerRow,
 };
-
-/// Reads dead letters, by what is named behind.
-macro_rules! letters {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, kind, actor, version, event, payload, reason, message, time_ms, origin
-             FROM dead_letters ",
-            $rest
-        )
-    };
-}
 
 /// Reads groups; what is named says whether their positions are those of records.
 macro_rules! groups {
@@ -190,29 +182,17 @@ impl Reader for Pool {
         let (above, index) = after.map_or((-1, 0), |id| (id.position.0.cast_signed(), id.index));
         self.rows(
             "read casts",
-            "SELECT position, idx, sender, target, version, event, payload, hops FROM casts
-             WHERE (position, idx) > ($1, $2) ORDER BY position, idx LIMIT $3",
+            summed!(
+                self,
+                "position, idx, sender, target, version, event, payload, hops";
+                "FROM casts WHERE (position, idx) > ($1, $2) ORDER BY position, idx LIMIT $3"
+            ),
             vec![
                 Box::new(above),
                 Box::new(index.cast_signed()),
                 Box::new(rows_max(limit)),
             ],
-            |row| {
-                Ok(CastRow {
-                    id: CastId {
-                        position: position(row, 0)?,
-                        index: small(row, 1)?,
-                    },
-                    letter: Letter {
-                        from: parsed(row, 2)?,
-                        to: parsed(row, 3)?,
-                        version: parsed(row, 4)?,
-                        event: get(row, 5)?,
-                        payload: bytes(row, 6)?,
-                        hops: small(row, 7)?,
-                    },
-                })
-            },
+            cast,
         )
     }
 
@@ -225,9 +205,12 @@ impl Reader for Pool {
         let (due_ms, actor, name) = timers_behind(after);
         self.rows(
             "read timers",
-            "SELECT actor, name, due_ms, set_at, version, payload FROM timers
-             WHERE due_ms <= $1 AND (due_ms, actor, name) > ($2, $3, $4)
-             ORDER BY due_ms, actor, name LIMIT $5",
+            summed!(
+                self,
+                timer_columns!();
+                "FROM timers WHERE due_ms <= $1 AND (due_ms, actor, name) > ($2, $3, $4)
+                 ORDER BY due_ms, actor, name LIMIT $5"
+            ),
             vec![
                 Box::new(now_ms),
                 Box::new(due_ms),
@@ -252,8 +235,11 @@ impl Reader for Pool {
     fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError> {
         self.rows(
             "read an actor's timers",
-            "SELECT actor, name, due_ms, set_at, version, payload FROM timers
-             WHERE actor = $1 ORDER BY name",
+            summed!(
+                self,
+                timer_columns!();
+                "FROM timers WHERE actor = $1 ORDER BY name"
+            ),
             vec![Box::new(actor.as_str().to_owned())],
             timer,
         )
@@ -273,16 +259,16 @@ impl Reader for Pool {
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
         self.rows(
             "read dead letters",
-            letters!("WHERE id > $1 ORDER BY id LIMIT $2"),
+            letters!(self, "WHERE id > $1 ORDER BY id LIMIT $2"),
             vec![Box::new(number(after)), Box::new(rows_max(limit))],
-            |row| Ok((unsigned(row, 0)?, letter(row)?)),
+            |row| Ok((unsigned(row, LETTER_ID)?, letter(row)?)),
         )
     }
 
     fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, StoreError> {
         self.row(
             "read a dead letter",
-            letters!("WHERE id = $1"),
+            letters!(self, "WHERE id = $1"),
             vec![Box::new(number(id))],
             letter,
         )
@@ -320,36 +306,48 @@ impl Reader for Pool {
     fn quarantine(&self, actor: &ActorId) -> Result<Option<String>, StoreError> {
         self.row(
             "read an actor's quarantine",
-            "SELECT reason FROM quarantine WHERE actor = $1",
+            summed!(
+                self,
+                "actor, position, reason";
+                "FROM quarantine WHERE actor = $1"
+            ),
             vec![Box::new(actor.as_str().to_owned())],
-            |row| get(row, 0),
+            |row| Ok(quarantined(row)?.1),
         )
     }
 
     fn quarantined(&self) -> Result<Vec<(ActorId, String)>, StoreError> {
         self.rows(
             "read the quarantine",
-            "SELECT actor, reason FROM quarantine ORDER BY actor",
+            summed!(
+                self,
+                "actor, position, reason";
+                "FROM quarantine ORDER BY actor"
+            ),
             Vec::new(),
-            |row| Ok((parsed(row, 0)?, get(row, 1)?)),
+            quarantined,
         )
     }
 
     fn value(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.row(
             "read a value",
-            "SELECT value FROM kv WHERE key = $1",
+            summed!(self, "key, value"; "FROM kv WHERE key = $1"),
             vec![Box::new(key.to_owned())],
-            |row| bytes(row, 0),
+            |row| Ok(value(row)?.1),
         )
     }
 
     fn values(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError> {
         self.rows(
             "read values",
-            "SELECT key, value FROM kv WHERE key >= $1 AND starts_with(key, $1) ORDER BY key",
+            summed!(
+                self,
+                "key, value";
+                "FROM kv WHERE key >= $1 AND starts_with(key, $1) ORDER BY key"
+            ),
             vec![Box::new(prefix.to_owned())],
-            |row| Ok((get(row, 0)?, bytes(row, 1)?)),
+            value,
         )
     }
 
@@ -359,37 +357,9 @@ impl Reader for Pool {
     }
 }
 
-/// A dead letter of `letters`.
-fn letter(row: &Row) -> Result<DeadLetter, Unreadable> {
-    let kind: &str = get(row, 1)?;
-    Ok(DeadLetter {
-        kind: DeadLetterKind::named(kind)
-            .ok_or_else(|| format!("{kind:?} is no kind of dead letter"))?,
-        actor: parsed(row, 2)?,
-        version: parsed(row, 3)?,
-        event: get(row, 4)?,
-        payload: bytes(row, 5)?,
-        reason: get(row, 6)?,
-        message: get(row, 7)?,
-        time_ms: get(row, 8)?,
-        origin: serde_json::from_str(get(row, 9)?)?,
-    })
-}
-
 /// Of a dead letter: PostgreSQL's are signed.
 fn number(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
-}
-
-fn timer(row: &Row) -> Result<TimerRow, Unreadable> {
-    Ok(TimerRow {
-        actor: parsed(row, 0)?,
-        name: get(row, 1)?,
-        due_ms: get(row, 2)?,
-        set_at: position(row, 3)?,
-        version: parsed(row, 4)?,
-        payload: bytes(row, 5)?,
-    })
 }
 
 /// A group from its columns.

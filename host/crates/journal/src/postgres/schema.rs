@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("journal", SCHEMA_1),
     ("answers", SCHEMA_2),
     ("sums", SCHEMA_3),
+    ("row_sums", SCHEMA_4),
 ];
 
 /// Two hosts that start at once on an empty database make its tables one behind the
@@ -123,8 +124,13 @@ const SCHEMA_2: &str = include_str!("schema_2.sql");
 
 const SCHEMA_3: &str = include_str!("schema_3.sql");
 
-/// The schema from which on there are sums.
+const SCHEMA_4: &str = include_str!("schema_4.sql");
+
+/// The schema from which on the store's own row has a sum.
 pub(super) const SUMS: i64 = 3;
+
+/// The schema from which on the rows beside the groups have sums.
+pub(super) const ROW_SUMS: i64 = 4;
 
 /// Brings the tables up to date, and makes them where there are none.
 pub(super) async fn prepare(session: &mut Session, address: &str) -> Result<(), OpenError> {

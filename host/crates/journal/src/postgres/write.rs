@@ -1,7 +1,6 @@
 //! A group as statements: one for each table that it touches, with a column of values
 //! for each column, so that its size makes no further round trips.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use futures_util::future::{join, try_join_all};
@@ -12,6 +11,7 @@ use super::effects::Effects;
 use super::session::{Param, Session, Trouble, borrowed};
 use super::{answers, pieces};
 use crate::store::{FENCED, Group, Records};
+use crate::sums::{self, sum, without_zeros as text};
 use crate::{DeadLetter, Position};
 
 /// How a group failed.
@@ -272,9 +272,10 @@ fn casts<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
     let all: Vec<_> = effects.casts.iter().collect();
     if !all.is_empty() {
         bound.push(Bound {
-            sql: "INSERT INTO casts (position, idx, sender, target, version, event, payload, hops)
+            sql: "INSERT INTO casts
+                  (position, idx, sender, target, version, event, payload, hops, sum)
                   SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[],
-                                       $5::text[], $6::text[], $7::bytea[], $8::integer[])",
+                      $5::text[], $6::text[], $7::bytea[], $8::integer[], $9::bigint[])",
             params: vec![
                 column(&all, |(id, _)| sql(id.position)),
                 column(&all, |(id, _)| id.index.cast_signed()),
@@ -284,6 +285,7 @@ fn casts<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
                 column(&all, |(_, it)| text(&it.event)),
                 column(&all, |(_, it)| &it.payload[..]),
                 column(&all, |(_, it)| it.hops.cast_signed()),
+                column(&all, |(id, it)| sum(&sums::cast(**id, it))),
             ],
             must: None,
         });
@@ -325,12 +327,12 @@ fn timers<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
         .collect();
     if !set.is_empty() {
         bound.push(Bound {
-            sql: "INSERT INTO timers (actor, name, due_ms, set_at, version, payload)
+            sql: "INSERT INTO timers (actor, name, due_ms, set_at, version, payload, sum)
                   SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[],
-                                       $5::text[], $6::bytea[])
+                                       $5::text[], $6::bytea[], $7::bigint[])
                   ON CONFLICT (actor, name) DO UPDATE SET due_ms = excluded.due_ms,
                   set_at = excluded.set_at, version = excluded.version,
-                  payload = excluded.payload",
+                  payload = excluded.payload, sum = excluded.sum",
             params: vec![
                 column(&set, |((actor, _), _)| actor.as_str()),
                 column(&set, |((_, name), _)| text(name)),
@@ -338,6 +340,11 @@ fn timers<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
                 column(&set, |(_, it)| sql(it.set_at)),
                 column(&set, |(_, it)| it.version.to_string()),
                 column(&set, |(_, it)| it.payload),
+                column(&set, |(key, it)| {
+                    sum(&sums::timer(
+                        *key, it.due_ms, it.set_at, it.version, it.payload,
+                    ))
+                }),
             ],
             must: None,
         });
@@ -358,10 +365,10 @@ fn letters<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
         bound.push(Bound {
             sql: "INSERT INTO dead_letters
                   (position, kind, actor, version, event, payload, reason, message, time_ms,
-                   origin)
+                   origin, sum)
                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],
                       $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bigint[],
-                      $10::text[])",
+                      $10::text[], $11::bigint[])",
             params: vec![
                 column(all, |(position, _)| sql(*position)),
                 column(all, |(_, it)| it.kind.name()),
@@ -373,6 +380,7 @@ fn letters<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
                 column(all, |(_, it)| text(&it.message)),
                 column(all, |(_, it)| it.time_ms),
                 column(all, |(_, it)| origin(it)),
+                column(all, |(position, it)| sum(&sums::dead_letter(*position, it))),
             ],
             must: None,
         });
@@ -395,14 +403,17 @@ fn quarantine<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
         .collect();
     if !set.is_empty() {
         bound.push(Bound {
-            sql: "INSERT INTO quarantine (actor, position, reason)
-                  SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])
+            sql: "INSERT INTO quarantine (actor, position, reason, sum)
+                  SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
                   ON CONFLICT (actor) DO UPDATE SET position = excluded.position,
-                  reason = excluded.reason",
+                  reason = excluded.reason, sum = excluded.sum",
             params: vec![
                 column(&set, |(actor, _, _)| actor.as_str()),
                 column(&set, |(_, position, _)| sql(*position)),
                 column(&set, |(_, _, reason)| text(reason)),
+                column(&set, |(actor, position, reason)| {
+                    sum(&sums::quarantined(actor, *position, reason))
+                }),
             ],
             must: None,
         });
@@ -436,11 +447,13 @@ fn values<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
         .collect();
     if !set.is_empty() {
         bound.push(Bound {
-            sql: "INSERT INTO kv (key, value) SELECT * FROM unnest($1::text[], $2::bytea[])
-                  ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            sql: "INSERT INTO kv (key, value, sum)
+                  SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[])
+                  ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
             params: vec![
                 column(&set, |(key, _)| *key),
                 column(&set, |(_, value)| *value),
+                column(&set, |(key, value)| sum(&sums::value(key, value))),
             ],
             must: None,
         });
@@ -458,14 +471,6 @@ where
     T: tokio_postgres::types::ToSql + Sync + Send + 'a,
 {
     Box::new(rows.iter().map(value).collect::<Vec<T>>())
-}
-
-/// PostgreSQL has no text with a zero character in it.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
-    match text.contains('\0') {
-        true => Cow::Owned(text.replace('\0', "\u{fffd}")),
-        false => Cow::Borrowed(text),
-    }
 }
 
 pub(super) fn sql(position: Position) -> i64 {

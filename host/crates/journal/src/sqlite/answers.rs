@@ -3,10 +3,12 @@
 use host_model::limits::ANSWERS_STEP_MAX;
 use rusqlite::{Connection, params};
 
+use super::beside::intact;
 use super::pool::Pool;
 use super::reader::{bytes, hash_of, unsigned};
-use super::rows::Failed;
+use super::rows::{Failed, summed};
 use crate::error::StoreError;
+use crate::sums::{self, ANSWERS};
 use crate::{AnswerKey, KeptAnswer};
 
 /// Keeps an answer.
@@ -15,21 +17,10 @@ pub(super) fn write(
     key: &AnswerKey,
     answer: &KeptAnswer,
 ) -> Result<(), Failed> {
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO answers (actor, event, principal, key, digest, reply, seq, time_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            key.actor.as_str(),
-            key.event,
-            key.principal,
-            key.key,
-            answer.digest,
-            &answer.reply[..],
-            answer.seq.cast_signed(),
-            answer.time_ms,
-        ])?;
+    let insert = "INSERT INTO answers
+         (actor, event, principal, key, digest, reply, seq, time_ms, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+    let inserted = summed(connection, insert, &sums::answer(key, answer))?;
     if inserted == 1 {
         Ok(())
     } else {
@@ -57,15 +48,18 @@ pub(super) fn forget(connection: &Connection, before_ms: i64) -> Result<(), Fail
 pub(super) fn read(pool: &Pool, key: &AnswerKey) -> Result<Option<KeptAnswer>, StoreError> {
     pool.row(
         "read an answer",
-        "SELECT digest, reply, seq, time_ms FROM answers
-         WHERE actor = ?1 AND event = ?2 AND principal = ?3 AND key = ?4",
+        &pool.select(
+            &ANSWERS,
+            "WHERE actor = ?1 AND event = ?2 AND principal = ?3 AND key = ?4",
+        ),
         params![key.actor.as_str(), key.event, key.principal, key.key],
         |row| {
+            intact(row, 0..8)?;
             Ok(KeptAnswer {
-                digest: hash_of(row, 0)?,
-                reply: bytes(row, 1)?,
-                seq: unsigned(row, 2)?,
-                time_ms: row.get(3)?,
+                digest: hash_of(row, 4)?,
+                reply: bytes(row, 5)?,
+                seq: unsigned(row, 6)?,
+                time_ms: row.get(7)?,
             })
         },
     )

@@ -10,6 +10,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, ToSql, params};
 
 use super::archive::read_only;
+use super::rows::write_value;
 use super::{READ_WRITE, connect, schema};
 use crate::error::{OpenError, StoreError};
 use crate::store::Describe;
@@ -159,7 +160,8 @@ impl Source {
     }
 }
 
-fn value(value: ValueRef<'_>) -> Result<Value<'_>, Box<dyn Error + Send + Sync>> {
+/// A value as one of ours.
+pub(super) fn value(value: ValueRef<'_>) -> Result<Value<'_>, Box<dyn Error + Send + Sync>> {
     Ok(match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Number(number),
@@ -181,10 +183,5 @@ fn add_value(connection: &Connection, key: &str, value: &Bytes) -> rusqlite::Res
     // One file, without a log beside it.
     connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection
-        .execute(
-            "INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)",
-            params![key, &value[..]],
-        )
-        .map(drop)
+    write_value(connection, key, value).map(drop)
 }

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::archive::read_only;
+use super::beside;
 use super::copy::describe_copy;
 use super::pool::Pool;
 use super::reader::{position, rows_max, snapshot_key};
 use crate::Position;
 use crate::error::StoreError;
-use crate::store::{Copier, Describe, Inspect, Reader, SnapshotKey};
+use crate::store::{Copier, Describe, EachSummed, Inspect, Reader, SnapshotKey};
+use crate::sums::Summed;
 
 impl Inspect for Pool {
     fn frozen(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -45,6 +47,19 @@ impl Inspect for Pool {
             params![after.0.cast_signed(), rows_max(limit)],
             snapshot_key,
         )
+    }
+
+    fn summed(&self, summed: &Summed, each: &mut EachSummed<'_>) -> Result<(), StoreError> {
+        if !self.has_row_sums() {
+            return Ok(());
+        }
+        let hand_on = |row: &Row<'_>| {
+            let (values, sum) = beside::summed(row, 0..summed.width())?;
+            each(&values, sum);
+            Ok(())
+        };
+        self.rows("read all rows", &self.select(summed, ""), [], hand_on)
+            .map(|_: Vec<()>| ())
     }
 
     fn snapshot_body(&self, position: Position) -> Result<Vec<u8>, StoreError> {

@@ -7,6 +7,7 @@
 
 mod answers;
 mod archive;
+mod beside;
 mod checkpoint;
 mod copy;
 mod inspect;

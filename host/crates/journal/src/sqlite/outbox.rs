@@ -1,16 +1,21 @@
 //! Webhooks that wait.
 
-use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
+use std::borrow::Cow;
 
+use bytes::Bytes;
+use rusqlite::{Connection, Row, params, params_from_iter};
+
+use super::beside::intact;
 use super::pool::Pool;
 use super::reader::{bytes, parsed, position, rows_max};
 use super::rows::Failed;
 use crate::error::StoreError;
+use crate::sums;
+use crate::tables::Value;
 use crate::{OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 
 /// What a row has beside its body.
-const COLUMNS: &str = "position, idx, actor, version, name, url, attempts, due_ms, error";
+const COLUMNS: &str = "attempts, due_ms, error, position, idx, actor, version, name, url";
 
 /// Puts a webhook into the outbox. One that is there stays: two operators may want
 /// the same dead letter sent again.
@@ -20,24 +25,19 @@ pub(super) fn write(
     webhook: &Webhook,
     tried: &Tried,
 ) -> Result<(), Failed> {
+    let insert = "INSERT INTO outbox
+         (position, idx, actor, version, name, url, body, attempts, due_ms, error, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+    let row = sums::webhook(id, webhook);
+    let state = [
+        Value::Number(tried.attempts.into()),
+        Value::Number(tried.due_ms),
+        Value::Text(Cow::Borrowed(&tried.error)),
+        Value::Number(sums::sum(&row)),
+    ];
     connection
-        .prepare_cached(
-            "INSERT INTO outbox
-             (position, idx, actor, version, name, url, attempts, due_ms, error, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            id.position.0.cast_signed(),
-            id.index,
-            webhook.actor.as_str(),
-            webhook.version.to_string(),
-            webhook.name,
-            webhook.url,
-            tried.attempts,
-            tried.due_ms,
-            tried.error,
-            &webhook.body[..],
-        ])?;
+        .prepare_cached(insert)?
+        .execute(params_from_iter(row.iter().chain(&state)))?;
     Ok(())
 }
 
@@ -110,9 +110,15 @@ pub(super) fn due(
 pub(super) fn read(pool: &Pool, id: OutboxId) -> Result<Option<(OutboxRow, Bytes)>, StoreError> {
     pool.row(
         "read a webhook",
-        &format!("SELECT {COLUMNS}, body FROM outbox WHERE position = ?1 AND idx = ?2"),
+        &format!(
+            "SELECT {COLUMNS}, body, {} FROM outbox WHERE position = ?1 AND idx = ?2",
+            pool.sum()
+        ),
         params![id.position.0.cast_signed(), id.index],
-        |found| Ok((row(found)?, bytes(found, 9)?)),
+        |found| {
+            intact(found, 3..10)?;
+            Ok((row(found)?, bytes(found, 9)?))
+        },
     )
 }
 
@@ -128,18 +134,18 @@ pub(super) fn next(pool: &Pool) -> Result<Option<i64>, StoreError> {
 
 fn row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     Ok(OutboxRow {
-        id: OutboxId {
-            position: position(row, 0)?,
-            index: row.get(1)?,
-        },
-        actor: parsed(row, 2)?,
-        version: parsed(row, 3)?,
-        name: row.get(4)?,
-        url: row.get(5)?,
         tried: Tried {
-            attempts: row.get(6)?,
-            due_ms: row.get(7)?,
-            error: row.get(8)?,
+            attempts: row.get(0)?,
+            due_ms: row.get(1)?,
+            error: row.get(2)?,
         },
+        id: OutboxId {
+            position: position(row, 3)?,
+            index: row.get(4)?,
+        },
+        actor: parsed(row, 5)?,
+        version: parsed(row, 6)?,
+        name: row.get(7)?,
+        url: row.get(8)?,
     })
 }

@@ -9,8 +9,9 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
 
 use super::connect;
-use super::schema::SUMS;
+use super::schema::{ROW_SUMS, SUMS};
 use crate::error::StoreError;
+use crate::sums::Summed;
 
 /// Connections that read at once; more callers wait. Waking actors is limited
 /// by the disk and the processor long before this.
@@ -74,9 +75,26 @@ impl Pool {
         &self.path
     }
 
-    /// Whether its rows may have checksums.
+    /// Whether the store's own row may have a checksum.
     pub(super) fn has_sums(&self) -> bool {
         self.schema >= SUMS
+    }
+
+    /// Whether the rows beside the groups may have checksums.
+    pub(super) fn has_row_sums(&self) -> bool {
+        self.schema >= ROW_SUMS
+    }
+
+    /// What stands for a row's sum where rows are read.
+    pub(super) fn sum(&self) -> &'static str {
+        if self.has_row_sums() { "sum" } else { "NULL" }
+    }
+
+    /// Reads what a table's sum covers, and the sum behind that: for
+    /// [`intact`](super::reader::intact).
+    pub(super) fn select(&self, summed: &Summed, rest: &str) -> String {
+        let Summed { table, columns, .. } = summed;
+        format!("SELECT {columns}, {} FROM {table} {rest}", self.sum())
     }
 
     fn lend(&self) -> Result<Lent<'_>, StoreError> {

@@ -8,6 +8,7 @@ use host_model::ActorId;
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Row, params};
 
+use super::beside::{LETTER_ID, cast, letter, quarantined, timer, value};
 use super::pool::Pool;
 use super::{answers, outbox, pieces};
 use crate::error::StoreError;
@@ -18,16 +19,11 @@ use crate::store::{
     Copier, GroupRow, Inspect, Listed, Meta, Reader, SnapshotKey, SnapshotRow, TimerMark,
 };
 use crate::store::{listed_between, timers_behind};
+use crate::sums::{CASTS, QUARANTINE, TIMERS, VALUES};
 use crate::{
-    AnswerKey, CastId, CastRow, DeadLetter, DeadLetterKind, KeptAnswer, Letter, OutboxId,
-    OutboxRow, PieceId, Position, TimerRow,
+    AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, OutboxId, OutboxRow, PieceId, Position,
+    TimerRow,
 };
-
-/// What a timer is read from.
-const TIMER: &str = "actor, name, due_ms, set_at, version, payload";
-
-/// What a dead letter is read from.
-const LETTER: &str = "id, kind, actor, version, event, payload, reason, message, time_ms, origin";
 
 impl Reader for Pool {
     fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError> {
@@ -192,8 +188,10 @@ impl Reader for Pool {
         let (above, index) = after.map_or((-1, 0), |id| (id.position.0.cast_signed(), id.index));
         self.rows(
             "read casts",
-            "SELECT position, idx, sender, target, version, event, payload, hops FROM casts
-             WHERE (position, idx) > (?1, ?2) ORDER BY position, idx LIMIT ?3",
+            &self.select(
+                &CASTS,
+                "WHERE (position, idx) > (?1, ?2) ORDER BY position, idx LIMIT ?3",
+            ),
             params![above, index, rows_max(limit)],
             cast,
         )
@@ -208,10 +206,10 @@ impl Reader for Pool {
         let (due_ms, actor, name) = timers_behind(after);
         self.rows(
             "read timers",
-            &format!(
-                "SELECT {TIMER} FROM timers
-                 WHERE due_ms <= ?1 AND (due_ms, actor, name) > (?2, ?3, ?4)
-                 ORDER BY due_ms, actor, name LIMIT ?5"
+            &self.select(
+                &TIMERS,
+                "WHERE due_ms <= ?1 AND (due_ms, actor, name) > (?2, ?3, ?4)
+                 ORDER BY due_ms, actor, name LIMIT ?5",
             ),
             params![now_ms, due_ms, actor, name, rows_max(limit)],
             timer,
@@ -231,7 +229,7 @@ impl Reader for Pool {
     fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError> {
         self.rows(
             "read an actor's timers",
-            &format!("SELECT {TIMER} FROM timers WHERE actor = ?1 ORDER BY name"),
+            &self.select(&TIMERS, "WHERE actor = ?1 ORDER BY name"),
             [actor.as_str()],
             timer,
         )
@@ -252,16 +250,16 @@ impl Reader for Pool {
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
         self.rows(
             "read dead letters",
-            &format!("SELECT {LETTER} FROM dead_letters WHERE id > ?1 ORDER BY id LIMIT ?2"),
+            &self.letters("WHERE id > ?1 ORDER BY id LIMIT ?2"),
             params![i64::try_from(after).unwrap_or(i64::MAX), rows_max(limit)],
-            |row| Ok((unsigned(row, 0)?, letter(row)?)),
+            |row| Ok((unsigned(row, LETTER_ID)?, letter(row)?)),
         )
     }
 
     fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, StoreError> {
         self.row(
             "read a dead letter",
-            &format!("SELECT {LETTER} FROM dead_letters WHERE id = ?1"),
+            &self.letters("WHERE id = ?1"),
             [i64::try_from(id).unwrap_or(i64::MAX)],
             letter,
         )
@@ -299,37 +297,39 @@ impl Reader for Pool {
     fn quarantine(&self, actor: &ActorId) -> Result<Option<String>, StoreError> {
         self.row(
             "read an actor's quarantine",
-            "SELECT reason FROM quarantine WHERE actor = ?1",
+            &self.select(&QUARANTINE, "WHERE actor = ?1"),
             [actor.as_str()],
-            |row| row.get(0),
+            |row| Ok(quarantined(row)?.1),
         )
     }
 
     fn quarantined(&self) -> Result<Vec<(ActorId, String)>, StoreError> {
         self.rows(
             "read the quarantine",
-            "SELECT actor, reason FROM quarantine ORDER BY actor",
+            &self.select(&QUARANTINE, "ORDER BY actor"),
             [],
-            |row| Ok((parsed(row, 0)?, row.get(1)?)),
+            quarantined,
         )
     }
 
     fn value(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.row(
             "read a value",
-            "SELECT value FROM kv WHERE key = ?1",
+            &self.select(&VALUES, "WHERE key = ?1"),
             [key],
-            |row| bytes(row, 0),
+            |row| Ok(value(row)?.1),
         )
     }
 
     fn values(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError> {
         self.rows(
             "read values",
-            "SELECT key, value FROM kv
-             WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 ORDER BY key",
+            &self.select(
+                &VALUES,
+                "WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 ORDER BY key",
+            ),
             [prefix],
-            |row| Ok((row.get(0)?, bytes(row, 1)?)),
+            value,
         )
     }
 
@@ -378,57 +378,6 @@ pub(super) fn snapshot_key(row: &Row<'_>) -> rusqlite::Result<SnapshotKey> {
     })
 }
 
-fn cast(row: &Row<'_>) -> rusqlite::Result<CastRow> {
-    Ok(CastRow {
-        id: CastId {
-            position: position(row, 0)?,
-            index: row.get(1)?,
-        },
-        letter: Letter {
-            from: parsed(row, 2)?,
-            to: parsed(row, 3)?,
-            version: parsed(row, 4)?,
-            event: row.get(5)?,
-            payload: bytes(row, 6)?,
-            hops: row.get(7)?,
-        },
-    })
-}
-
-/// A timer from the columns of [`TIMER`].
-fn timer(row: &Row<'_>) -> rusqlite::Result<TimerRow> {
-    Ok(TimerRow {
-        actor: parsed(row, 0)?,
-        name: row.get(1)?,
-        due_ms: row.get(2)?,
-        set_at: position(row, 3)?,
-        version: parsed(row, 4)?,
-        payload: bytes(row, 5)?,
-    })
-}
-
-/// A dead letter from the columns of [`LETTER`].
-fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
-    let origin: String = row.get(9)?;
-    Ok(DeadLetter {
-        kind: kind(row, 1)?,
-        actor: parsed(row, 2)?,
-        version: parsed(row, 3)?,
-        event: row.get(4)?,
-        payload: bytes(row, 5)?,
-        reason: row.get(6)?,
-        message: row.get(7)?,
-        time_ms: row.get(8)?,
-        origin: serde_json::from_str(&origin).map_err(|e| unreadable(9, e.to_string()))?,
-    })
-}
-
-fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
-    let name: String = row.get(column)?;
-    DeadLetterKind::named(&name)
-        .ok_or_else(|| unreadable(column, format!("{name:?} is no kind of dead letter")))
-}
-
 pub(super) fn position(row: &Row<'_>, column: usize) -> rusqlite::Result<Position> {
     unsigned(row, column).map(Position)
 }
@@ -456,7 +405,7 @@ where
         .map_err(|error: T::Err| unreadable(column, error.to_string()))
 }
 
-fn unreadable(column: usize, problem: String) -> rusqlite::Error {
+pub(super) fn unreadable(column: usize, problem: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.into())
 }
 

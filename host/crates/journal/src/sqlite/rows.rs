@@ -3,12 +3,14 @@
 
 use host_model::limits::SNAPSHOTS_KEPT;
 use host_model::{ActorId, Version};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params, params_from_iter};
 
 use super::{answers, outbox, pieces};
 use crate::sealed::{Placed, Rest, SealedSnapshot};
 use crate::store::{FENCED, Group, Records};
-use crate::{Consumed, DeadLetter, OutboxId, Position, Rows, Tried};
+use crate::sums;
+use crate::tables::Value;
+use crate::{CastId, Consumed, DeadLetter, OutboxId, Position, Rows, Tried};
 
 /// A statement's failure within a group.
 pub(super) enum Failed {
@@ -188,22 +190,11 @@ impl Tables<'_> {
 
     fn write_casts(&self, position: Position, rows: &Rows) -> rusqlite::Result<()> {
         for (index, cast) in (0_u32..).zip(&rows.casts) {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO casts
-                     (position, idx, sender, target, version, event, payload, hops)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                )?
-                .execute(params![
-                    sql(position),
-                    index,
-                    cast.from.as_str(),
-                    cast.to.as_str(),
-                    cast.version.to_string(),
-                    cast.event,
-                    &cast.payload[..],
-                    cast.hops,
-                ])?;
+            let insert = "INSERT INTO casts
+                 (position, idx, sender, target, version, event, payload, hops, sum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            let row = sums::cast(CastId { position, index }, cast);
+            summed(self.connection, insert, &row)?;
         }
         Ok(())
     }
@@ -243,46 +234,22 @@ impl Tables<'_> {
         let returned = rows.timers_returned.iter();
         let returned = returned.map(|it| (&it.name, it.due_ms, &it.version, &it.payload));
         for (name, due_ms, version, payload) in set.chain(returned) {
-            self.connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO timers
-                     (actor, name, due_ms, set_at, version, payload)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute(params![
-                    actor.as_str(),
-                    name,
-                    due_ms,
-                    sql(position),
-                    version.to_string(),
-                    &payload[..],
-                ])?;
+            let insert = "INSERT OR REPLACE INTO timers
+                 (actor, name, due_ms, set_at, version, payload, sum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let row = sums::timer((actor, name), due_ms, position, version, payload);
+            summed(self.connection, insert, &row)?;
         }
         Ok(())
     }
 
     fn write_dead_letter(&self, position: Position, letter: &DeadLetter) -> Result<(), Failed> {
-        let origin = serde_json::to_string(&letter.origin)
-            .map_err(|error| Failed::Invariant(format!("a dead letter's origin: {error}")))?;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO dead_letters
-                 (position, kind, actor, version, event, payload, reason, message, time_ms,
-                  origin)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
-                sql(position),
-                letter.kind.name(),
-                letter.actor.as_str(),
-                letter.version.to_string(),
-                letter.event,
-                &letter.payload[..],
-                letter.reason,
-                letter.message,
-                letter.time_ms,
-                origin,
-            ])?;
+        let insert = "INSERT INTO dead_letters
+             (position, kind, actor, version, event, payload, reason, message, time_ms,
+              origin, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let row = sums::dead_letter(position, letter);
+        summed(self.connection, insert, &row)?;
         Ok(())
     }
 
@@ -315,14 +282,12 @@ impl Tables<'_> {
             self.write_dead_letter(position, letter)?;
         }
         match &rows.quarantine {
-            Some((actor, Some(reason))) => self
-                .connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO quarantine (actor, position, reason)
-                     VALUES (?1, ?2, ?3)",
-                )?
-                .execute(params![actor.as_str(), sql(position), reason])
-                .map(drop)?,
+            Some((actor, Some(reason))) => {
+                let insert = "INSERT OR REPLACE INTO quarantine (actor, position, reason, sum)
+                     VALUES (?1, ?2, ?3, ?4)";
+                let row = sums::quarantined(actor, position, reason);
+                summed(self.connection, insert, &row).map(drop)?;
+            }
             Some((actor, None)) => self
                 .connection
                 .prepare_cached("DELETE FROM quarantine WHERE actor = ?1")?
@@ -338,10 +303,7 @@ impl Tables<'_> {
         }
         for (key, value) in &rows.values {
             match value {
-                Some(value) => self
-                    .connection
-                    .prepare_cached("INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)")?
-                    .execute(params![key, &value[..]])?,
+                Some(value) => write_value(self.connection, key, value)?,
                 None => self
                     .connection
                     .prepare_cached("DELETE FROM kv WHERE key = ?1")?
@@ -350,6 +312,27 @@ impl Tables<'_> {
         }
         Ok(())
     }
+}
+
+/// One of the host's own values.
+pub(super) fn write_value(
+    connection: &Connection,
+    key: &str,
+    value: &[u8],
+) -> rusqlite::Result<usize> {
+    let insert = "INSERT OR REPLACE INTO kv (key, value, sum) VALUES (?1, ?2, ?3)";
+    summed(connection, insert, &sums::value(key, value))
+}
+
+/// Writes a row with the sum over its values, which comes last; how many there were.
+pub(super) fn summed(
+    connection: &Connection,
+    insert: &str,
+    row: &[Value<'_>],
+) -> rusqlite::Result<usize> {
+    let sum = Value::Number(sums::sum(row));
+    let values = params_from_iter(row.iter().chain([&sum]));
+    connection.prepare_cached(insert)?.execute(values)
 }
 
 pub(super) fn sql(position: Position) -> i64 {

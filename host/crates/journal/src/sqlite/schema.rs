@@ -6,13 +6,15 @@ use std::error::Error;
 use std::path::Path;
 
 use refinery::Target;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
+use super::reader::hash_of;
+use super::rows::write_value;
+use crate::Position;
 use crate::error::{OpenError, StoreError};
 use crate::migrations::{accepts, runner};
 use crate::store::Meta;
 use crate::timeline::{TIMELINES, Timelines};
-use crate::{Position, sqlite::reader::hash_of};
 
 /// "HOST": marks the file as ours.
 const APPLICATION_ID: i64 = 0x484f_5354;
@@ -22,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("journal", SCHEMA_1),
     ("answers", SCHEMA_2),
     ("sums", SCHEMA_3),
+    ("row_sums", SCHEMA_4),
 ];
 
 /// There is one owner, one epoch and one chain for a store, whatever its shards;
@@ -117,8 +120,13 @@ const SCHEMA_2: &str = include_str!("schema_2.sql");
 
 const SCHEMA_3: &str = include_str!("schema_3.sql");
 
-/// The schema from which on there are sums.
+const SCHEMA_4: &str = include_str!("schema_4.sql");
+
+/// The schema from which on the store's own row has a sum.
 pub(super) const SUMS: i64 = 3;
+
+/// The schema from which on the rows beside the groups have sums.
+pub(super) const ROW_SUMS: i64 = 4;
 
 /// What taking a store over gave.
 pub(super) struct Owner {
@@ -216,8 +224,7 @@ fn begin_timeline(
     let sql = "SELECT value FROM kv WHERE key = ?1";
     let value = transaction.query_row(sql, [TIMELINES], |row| row.get::<_, Vec<u8>>(0));
     let value = Timelines::open(value.optional()?.as_deref())?.begin_behind(last)?;
-    let sql = "INSERT OR REPLACE INTO kv (key, value) VALUES (?1, ?2)";
-    transaction.execute(sql, params![TIMELINES, &*value])?;
+    write_value(transaction, TIMELINES, &value)?;
     Ok(())
 }
 

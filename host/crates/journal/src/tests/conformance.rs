@@ -111,4 +111,7 @@ on_each_store! {
         the_whole_journal_is_verified_and_exported,
         close_commits_what_is_in_the_line_and_refuses_the_rest,
     }
+    sums {
+        a_changed_row_beside_the_groups_is_named_and_not_used,
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A key that PostgreSQL cannot store as a text.
-const ZERO: &str = "k\0\u{fffd}";
+pub(super) const ZERO: &str = "k\0\u{fffd}";
 
 fn archive(path: &Path) -> Archive {
     let path = path.to_owned();
@@ -57,7 +57,7 @@ fn dead_letter(message: &str) -> Rows {
 }
 
 /// Something in every table.
-fn fill_all(place: &dyn Place) {
+pub(super) fn fill_all(place: &dyn Place) {
     fill(place);
     let bench = Bench::open(place);
     let mut rows = of_record(record(&actor("ali"), 22));
@@ -414,7 +414,7 @@ fn what_only_a_newer_host_knows_is_neither_copied_nor_put_back() {
     let place = Postgres::new();
     fill(&place);
     let (_folder, file) = copy(&place);
-    place.sql("UPDATE host_schema_history SET version = 4 WHERE version = 3");
+    place.sql("UPDATE host_schema_history SET version = 5 WHERE version = 4");
     let (folder, to) = store();
     let reader = place.archive().unwrap().reader;
     let error = crate::backup::backup(&*reader, &to, describe).unwrap_err();
@@ -423,7 +423,7 @@ fn what_only_a_newer_host_knows_is_neither_copied_nor_put_back() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
     let connection = Connection::open(&file).unwrap();
-    connection.pragma_update(None, "user_version", 4).unwrap();
+    connection.pragma_update(None, "user_version", 5).unwrap();
     drop(connection);
     let empty = Postgres::new();
     let error = put_back(&empty.options.address, &file).unwrap_err();

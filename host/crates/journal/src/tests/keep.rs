@@ -196,7 +196,7 @@ pub(super) fn what_is_damaged_is_named(place: &dyn Place) {
         ),
         ("UPDATE timers SET actor = 'nobody'", "the timers", "nobody"),
         (
-            "UPDATE timers SET set_at = 999",
+            "UPDATE timers SET set_at = 999, sum = NULL",
             "the timer close of donations:ali",
             "end",
         ),

@@ -23,6 +23,7 @@ mod retention;
 mod rows;
 mod sealed;
 mod server;
+mod sums;
 mod witness;
 
 use std::path::{Path, PathBuf};

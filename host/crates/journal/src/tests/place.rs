@@ -44,6 +44,11 @@ pub(super) trait Place: Sync {
     /// Runs SQL that every store understands, past the journal.
     fn sql(&self, sql: &str);
 
+    /// The same, as a disk would do it: nothing of the store looks after it.
+    fn damage(&self, sql: &str) {
+        self.sql(sql);
+    }
+
     /// All that is in the store but its owner.
     fn dump(&self) -> Vec<String>;
 
@@ -235,6 +240,10 @@ impl Place for Postgres {
 
     fn sql(&self, sql: &str) {
         self.run(sql);
+    }
+
+    fn damage(&self, sql: &str) {
+        self.run(&format!("SET session_replication_role = replica; {sql}"));
     }
 
     fn dump(&self) -> Vec<String> {

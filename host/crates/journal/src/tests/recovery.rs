@@ -180,7 +180,7 @@ fn other_databases_and_newer_schemas_are_refused_by_postgres() {
              SELECT {schema}, 'later', applied_on, checksum FROM host_schema_history WHERE version = 1"
         ));
     };
-    let known = 3;
+    let known = 4;
     newer(known + 1);
     // The next schema only adds to this one.
     drop(Bench::open(place));
@@ -192,7 +192,10 @@ fn other_databases_and_newer_schemas_are_refused_by_postgres() {
     );
 }
 
-/// What makes schema 1 of an empty store of schema 3.
+/// Of schema 4, in PostgreSQL: they depend on columns.
+const WITHOUT_TRIGGERS: &str = "DROP FUNCTION host_forget_sum CASCADE";
+
+/// What makes schema 1 of an empty store of schema 4.
 const BACK_TO_1: &str = "
     DROP TABLE answers;
     DROP TABLE outbox;
@@ -205,29 +208,36 @@ const BACK_TO_1: &str = "
     ALTER TABLE store DROP COLUMN sum;
     ALTER TABLE store DROP COLUMN summed_epoch;
     ALTER TABLE groups DROP COLUMN exact;
+    ALTER TABLE casts DROP COLUMN sum;
+    ALTER TABLE timers DROP COLUMN sum;
+    ALTER TABLE dead_letters DROP COLUMN sum;
+    ALTER TABLE quarantine DROP COLUMN sum;
+    ALTER TABLE kv DROP COLUMN sum;
     DELETE FROM host_schema_history WHERE version >= 2;";
 
 #[test]
 fn a_store_of_schema_1_is_brought_up_to_date_and_used_on() {
-    let places: [(Box<dyn Place>, &[&str]); 3] = [
-        (Box::new(Postgres::new()), &[]),
-        (Box::new(Sqlite::new()), &["PRAGMA user_version = 1"]),
+    let places: [(Box<dyn Place>, &str, &[&str]); 3] = [
+        (Box::new(Postgres::new()), WITHOUT_TRIGGERS, &[]),
+        (Box::new(Sqlite::new()), "", &["PRAGMA user_version = 1"]),
         // As hosts left it that had no table of migrations.
         (
             Box::new(Sqlite::new()),
+            "",
             &["PRAGMA user_version = 1", "DROP TABLE host_schema_history"],
         ),
     ];
-    for (place, more) in places {
+    for (place, before, more) in places {
         let place = three_records(&*place);
+        place.sql(before);
         place.sql(BACK_TO_1);
         more.iter().for_each(|sql| place.sql(sql));
         // Beforehand, or by whoever opens it.
         if more.is_empty() {
             let migrated = place.migrate().unwrap();
-            assert_eq!((migrated.from, migrated.to), (1, 3));
+            assert_eq!((migrated.from, migrated.to), (1, 4));
             let migrated = place.migrate().unwrap();
-            assert_eq!((migrated.from, migrated.to), (3, 3));
+            assert_eq!((migrated.from, migrated.to), (4, 4));
         }
         let bench = Bench::open(&*place);
         assert_eq!(bench.seqs(&actor("ali")), (None, vec![1, 2, 3]));
@@ -239,20 +249,29 @@ fn a_store_of_schema_1_is_brought_up_to_date_and_used_on() {
 
 #[test]
 fn a_store_of_the_schema_before_is_read_as_it_is() {
-    for (place, more) in [
-        (Box::new(Postgres::new()) as Box<dyn Place>, ""),
-        (Box::new(Sqlite::new()), "PRAGMA user_version = 2"),
+    for (place, before, more) in [
+        (
+            Box::new(Postgres::new()) as Box<dyn Place>,
+            WITHOUT_TRIGGERS,
+            "",
+        ),
+        (Box::new(Sqlite::new()), "", "PRAGMA user_version = 3"),
     ] {
         let place = three_records(&*place);
+        place.sql(before);
         place.sql(
-            "ALTER TABLE store DROP COLUMN sum;
-             ALTER TABLE store DROP COLUMN summed_epoch;
-             ALTER TABLE groups DROP COLUMN exact;
-             DELETE FROM host_schema_history WHERE version = 3;",
+            "ALTER TABLE casts DROP COLUMN sum;
+             ALTER TABLE timers DROP COLUMN sum;
+             ALTER TABLE outbox DROP COLUMN sum;
+             ALTER TABLE answers DROP COLUMN sum;
+             ALTER TABLE dead_letters DROP COLUMN sum;
+             ALTER TABLE quarantine DROP COLUMN sum;
+             ALTER TABLE kv DROP COLUMN sum;
+             DELETE FROM host_schema_history WHERE version = 4;",
         );
         place.sql(more);
         let archive = place.archive().unwrap();
-        assert_eq!(archive.schema(), 2);
+        assert_eq!(archive.schema(), 3);
         assert_eq!(archive.check(|_, _| {}).unwrap().findings, []);
         let verified = archive.trail().verify(|_| ControlFlow::Continue(()));
         assert_eq!(verified.unwrap().records, 3);

@@ -170,7 +170,7 @@ fn a_chain_without_its_anchor_or_with_a_forged_one_does_not_hold() {
     std::fs::write(&path, &whole).unwrap();
     sql(
         &path,
-        "UPDATE kv SET value = CAST(replace(CAST(value AS TEXT), '\"groups\":90', '\"groups\":91') AS BLOB)
+        "UPDATE kv SET sum = NULL, value = CAST(replace(CAST(value AS TEXT), '\"groups\":90', '\"groups\":91') AS BLOB)
          WHERE key = 'audit/anchor'",
     );
     let error = verify().unwrap_err().to_string();
