@@ -41,6 +41,11 @@ pub(crate) fn audit(command: Audit, found: &Found, out: &mut Output<'_>) -> Resu
 }
 
 fn verify(archive: &Archive, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let attempted = "verify the audit trail";
+    let lost = archive.lost(&found.home.witness());
+    if let Some(why) = lost.map_err(|e| failed(attempted, e))? {
+        return Err(failed(attempted, anyhow::anyhow!("{why}")));
+    }
     let progress = Progress::new(out.is_json());
     let ended = host_control::verify(
         archive.trail(),
@@ -54,10 +59,7 @@ fn verify(archive: &Archive, found: &Found, out: &mut Output<'_>) -> Result<u8, 
         },
     );
     progress.done();
-    keep::verified(
-        &ended.map_err(|e| failed("verify the audit trail", e))?,
-        out,
-    )
+    keep::verified(&ended.map_err(|e| failed(attempted, e))?, out)
 }
 
 fn export(archive: &Archive, asked: &ExportQuery, out: &mut Output<'_>) -> Result<u8, Failure> {

@@ -240,6 +240,42 @@ fn a_damaged_store_is_named_and_left_as_it_is() {
 }
 
 #[test]
+fn a_store_that_is_an_older_state_of_itself_is_found_by_whoever_looks() {
+    let home = with_gifts();
+    home.stop().unwrap();
+    let older = fs::read(store(&home)).unwrap();
+    home.start().unwrap();
+    home.rpc("donations:c", "close", &json!({})).unwrap();
+    home.stop().unwrap();
+    for line in [&["store", "check"][..], &["audit", "verify"]] {
+        home.done(line).unwrap();
+    }
+    fs::write(store(&home), &older).unwrap();
+    for line in [&["store", "check"][..], &["audit", "verify"], &["start"]] {
+        let ran = home.host(line).unwrap().ends_with(5).unwrap();
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains("has lost"), "{line:?}: {said}");
+        assert_eq!(fs::read(store(&home)).unwrap(), older, "{line:?}");
+    }
+}
+
+#[test]
+fn an_export_that_meets_a_damaged_group_is_not_whole_and_says_so() {
+    let home = with_gifts();
+    let connection = rusqlite::Connection::open(store(&home)).unwrap();
+    let damage = "UPDATE groups SET epoch = epoch + 1 WHERE first_pos =
+        (SELECT max(first_pos) FROM groups)";
+    assert_eq!(connection.execute(damage, []).unwrap(), 1);
+    drop(connection);
+    let export = ["audit", "export"];
+    let running = home.host(&export).unwrap().ends_with(5).unwrap();
+    assert!(running.stderr.contains("audit"), "{running:?}");
+    home.stop().unwrap();
+    let stopped = home.host(&export).unwrap().ends_with(5).unwrap();
+    assert!(stopped.stderr.contains("hash"), "{stopped:?}");
+}
+
+#[test]
 fn what_a_restore_that_was_killed_has_left_is_of_no_account() {
     let home = with_gifts();
     // A log that is whole, of an earlier state of the same store.

@@ -289,6 +289,23 @@ fn a_paused_owner_writes_nothing_after_it_was_replaced_and_ends_with_5() {
 }
 
 #[test]
+fn a_host_whose_tables_are_dropped_ends_and_is_not_started_again() {
+    let address = shared().database().unwrap();
+    let home = home(&address);
+    home.start().unwrap();
+    let tables = "DROP TABLE store, groups, snapshots";
+    shared().sql(name(&address), tables).unwrap();
+    wait::until("the host and its keeper have ended", || {
+        (home.host_pid().is_none() && home.keeper_pid().is_none()).then_some(())
+    })
+    .unwrap();
+    let log = home.log();
+    assert!(log.contains("has not all tables of the store"), "{log}");
+    assert!(log.contains("the host has ended: exit code 5"), "{log}");
+    home.host(&["start"]).unwrap().ends_with(5).unwrap();
+}
+
+#[test]
 fn a_home_that_knows_its_store_is_not_started_on_another_database() {
     let home = home(&shared().database().unwrap());
     home.start().unwrap();

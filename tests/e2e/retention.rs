@@ -88,6 +88,22 @@ fn old_groups_go_but_what_a_pin_holds_and_the_rest_is_proven_from_a_signed_ancho
 }
 
 #[test]
+fn a_look_that_finds_only_what_the_last_one_wrote_writes_nothing() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    count(port, "a");
+    let end = || proof(&home)["position"].clone();
+    // Twice the same, further apart than two looks.
+    wait::until("nothing is written any more", || {
+        let before = end();
+        std::thread::sleep(std::time::Duration::from_millis(2_500));
+        (end() == before && anchored(&home) > 0).then_some(())
+    })
+    .unwrap();
+    home.stop().unwrap();
+}
+
+#[test]
 fn a_chain_whose_anchor_is_gone_or_forged_is_refused() {
     let home = home();
     let port = home.start().unwrap().port;

@@ -7,7 +7,7 @@ use host_cli::args::keep::Store as Command;
 use host_cli::{Client, Failure, Output, Progress, keep};
 use host_journal::store::Opened;
 use host_journal::{Archive, OpenError, Options, Outcome, postgres};
-use host_model::keep::{BackupManifest, BackupReport};
+use host_model::keep::{BackupManifest, BackupReport, DamageRow};
 use host_upgrade::{BACKUP, missing, read_backup};
 use serde_json::json;
 
@@ -95,6 +95,14 @@ fn check(
     // What cannot be read of it was found above.
     let anchor = host_control::anchor_problem(archive.trail(), id, &key);
     let mut report = host_control::report(checked, anchor.ok().flatten());
+    let lost = archive.lost(&found.home.witness());
+    if let Some(problem) = lost.map_err(|e| failed(&attempted, e))? {
+        report.ok = false;
+        report.damages.push(DamageRow {
+            what: "the end of the store".to_owned(),
+            problem,
+        });
+    }
     if replays && report.ok {
         let replayed = replay::replay(archive, found)?;
         report.ok = replayed.violations.is_empty();

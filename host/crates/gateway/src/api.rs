@@ -131,10 +131,19 @@ fn read_target(target: Target) -> Result<(ActorId, String), Problem> {
 }
 
 fn read_idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(key) = headers.get("idempotency-key") else {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else {
         return Ok(None);
     };
     match key.to_str() {
+        _ if keys.next().is_some() => {
+            let detail = "there is more than one header Idempotency-Key: send one";
+            Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad_idempotency_key",
+                detail,
+            ))
+        }
         Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
         _ => {
             let detail = format!(

@@ -2,12 +2,14 @@
 //! is stopped, and of a backup.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use crate::error::{OpenError, ReadError};
 use crate::named::{Named, Versions};
 use crate::store::Reader;
+use crate::witness::Witness;
 use crate::{CheckError, Checked, Life, Options, Position, Trail, check, lives, named, sqlite};
 
 /// Changes nothing, takes no lock and no epoch. A host may own the store meanwhile.
@@ -15,6 +17,9 @@ pub struct Archive {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) store_id: String,
     pub(crate) schema: i64,
+    /// The file beside the store with what was committed last, where that was not there,
+    /// or empty.
+    pub(crate) lacks_log: Option<PathBuf>,
 }
 
 impl Archive {
@@ -25,6 +30,26 @@ impl Archive {
     /// See [`OpenError`]; the journal's content is not looked at yet.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         sqlite::open_archive(&options.path)
+    }
+
+    /// What a home knew of its store, in the file `witness`, and this one has not: in a
+    /// sentence, in which a start would refuse it. None where all is there, or nothing was
+    /// known.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or the store.
+    pub fn lost(&self, witness: &Path) -> Result<Option<String>, OpenError> {
+        let Some(witness) = Witness::read(witness)? else {
+            return Ok(None);
+        };
+        let own = self.reader.own()?.ok_or_else(|| OpenError::OwnRow {
+            problem: "it is not there".to_owned(),
+        })?;
+        match witness.hold(&*self.reader, &own, self.lacks_log.as_deref()) {
+            Err(OpenError::Behind { why, .. }) => Ok(Some(why)),
+            other => other.map(|()| None),
+        }
     }
 
     /// The audit trail.

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::OpenError;
 use crate::group::Hash;
+use crate::own::OwnRow;
 use crate::process::Process;
-use crate::store::End;
+use crate::store::{End, Reader};
 use crate::{Position, files, hex};
 
 /// Who were about to own the store: of these one has it, if it is this home's.
@@ -85,26 +86,42 @@ impl Witness {
                 source,
             }
         };
-        let note = match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| OpenError::Witness {
-                path: path.to_owned(),
-                problem: error.to_string(),
-            })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let note = Note {
-                    home: random_name().map_err(failed("name a home for"))?,
-                    end: None,
-                    owners: Vec::new(),
-                };
-                write(path, &note).map_err(failed("write"))?;
-                note
-            }
-            Err(error) => return Err(failed("read")(error)),
+        if let Some(witness) = Self::read(path)? {
+            return Ok(witness);
+        }
+        let note = Note {
+            home: random_name().map_err(failed("name a home for"))?,
+            end: None,
+            owners: Vec::new(),
         };
+        write(path, &note).map_err(failed("write"))?;
         Ok(Self {
             path: path.to_owned(),
             note: Mutex::new(note),
         })
+    }
+
+    /// Reads the file, if there is one.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, OpenError> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(OpenError::File {
+                    attempted: "read",
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        };
+        let note = serde_json::from_slice(&bytes).map_err(|error| OpenError::Witness {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        Ok(Some(Self {
+            path: path.to_owned(),
+            note: Mutex::new(note),
+        }))
     }
 
     /// The home's name.
@@ -149,6 +166,33 @@ impl Witness {
         let note = self.note.lock();
         let last = note.owners.iter().find(|last| last.name == owner);
         last.is_some_and(|last| last.process.is_dead())
+    }
+
+    /// Holds a store, as it is read, against what was known. `log` is the file beside it
+    /// that should have what was committed last, where that is not there or empty.
+    pub(crate) fn hold(
+        &self,
+        reader: &dyn Reader,
+        own: &OwnRow,
+        log: Option<&Path>,
+    ) -> Result<(), OpenError> {
+        let then = match self.known(&own.store_id) {
+            Some(known) => reader.hash_before(Position(known.last.0 + 1))?,
+            None => None,
+        };
+        self.check(Found {
+            store_id: &own.store_id,
+            end: own.end(),
+            then,
+            epoch: own.epoch,
+        })?;
+        match log.filter(|_| self.knows_a_log(own.epoch)) {
+            Some(log) => self.refuse_if_known(&format!(
+                "{} is not there, or empty, and has what was committed last",
+                log.display()
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Holds a store against what was known.

@@ -64,6 +64,8 @@ pub struct Looked {
     pub through: Position,
     /// Old groups stay for the sake of a way back.
     pub held: Option<HeldForWayBack>,
+    /// What it has written itself, beside the snapshots that it asked for.
+    entries: u64,
 }
 
 /// A look did not come to its end. What it removed before is signed for.
@@ -88,6 +90,7 @@ impl Retention {
     pub async fn run(mut self) {
         let mut wait = FIRST_LOOK;
         let mut told = None;
+        let mut looked_at = None;
         loop {
             let wait_now = match *self.days.borrow() {
                 Some(0) => LOOK_WITHOUT_AGE_EVERY,
@@ -104,8 +107,16 @@ impl Retention {
             let Some(days) = *self.days.borrow() else {
                 continue;
             };
+            // What a look has written itself is no reason for another.
+            if days == 0 && looked_at == Some(self.upgrader.actors.journal().durable()) {
+                continue;
+            }
             let before_ms = unix_ms() - i64::from(days) * DAY_MS;
-            match self.look(before_ms).await {
+            let before = self.upgrader.actors.journal().durable();
+            let looked = self.look(before_ms).await;
+            let wrote = looked.as_ref().map_or(0, |looked| looked.entries);
+            looked_at = Some(Position(before.0 + wrote));
+            match looked {
                 Ok(looked) => {
                     if looked.groups > 0 {
                         let Looked {
@@ -185,9 +196,11 @@ impl Retention {
             if intent.is_none() {
                 let action = self.action(json!({"before_ms": before_ms}));
                 let position = actors.record_action(action.intended(unix_ms())).await?;
+                looked.entries += 1;
                 intent = Some((action, position));
             }
             actors.remove_groups(&step).await?;
+            looked.entries += 1;
             looked.groups += step.groups;
             looked.records += step.records;
             looked.through = step.anchor.position;
@@ -202,6 +215,7 @@ impl Retention {
             };
             let record = action.ended(unix_ms(), position, &outcome);
             actors.record_action(record).await?;
+            looked.entries += 1;
         }
         Ok(looked)
     }

@@ -16,8 +16,8 @@ use crate::witness::random_name;
 const SESSIONS: usize = 2;
 
 /// Opens the store at this address for reading: changes nothing, and takes neither the
-/// lease nor an epoch. What this home knows of the store's end is not compared: an
-/// operator reads here what is there.
+/// lease nor an epoch. What this home knows of the store's end is compared by
+/// [`Archive::lost`]: an operator reads here what is there.
 ///
 /// # Errors
 ///
@@ -54,5 +54,6 @@ pub fn archive(address: &Address) -> Result<Archive, OpenError> {
         reader: Box::new(pool),
         store_id,
         schema,
+        lacks_log: None,
     })
 }

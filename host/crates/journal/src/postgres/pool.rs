@@ -162,6 +162,10 @@ impl Shared {
             let trouble = match timeout(self.timing.answer, self.attempt(sql, params)).await {
                 Ok(Ok(rows)) => return Ok(rows),
                 Ok(Err(trouble @ Trouble::Broken(_))) => trouble,
+                Ok(Err(Trouble::Lost(why))) => {
+                    self.truth.lose(&why);
+                    return Err(Trouble::Lost(why));
+                }
                 Ok(Err(trouble)) => return Err(trouble),
                 Err(_) => Trouble::slow(),
             };

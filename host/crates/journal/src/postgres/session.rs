@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::timeout;
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -63,7 +63,7 @@ impl Purpose {
                  SET lock_timeout = '5s';
                  SET idle_in_transaction_session_timeout = '10s';
                  SELECT set_config('synchronous_commit', 'on', false)
-                 WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+                 WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
             }
             Self::Read => "SET default_transaction_read_only = on",
             // A replay thinks for minutes between two reads.
@@ -113,6 +113,11 @@ impl Trouble {
 impl From<tokio_postgres::Error> for Trouble {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
+            // Nobody of ours drops one: the store is not what it was.
+            Some(said) if *said.code() == SqlState::UNDEFINED_TABLE => Self::Lost(format!(
+                "the database has not all tables of the store any more: {}",
+                in_words(said)
+            )),
             Some(said) if said.parsed_severity() == Some(Severity::Error) => {
                 Self::Refused(in_words(said))
             }

@@ -21,6 +21,8 @@ pub(super) enum Failed {
     NotApplied(String),
     /// As `NotApplied`: the epoch in the store is another one.
     Fenced,
+    /// As `NotApplied`: the store is not what it was.
+    Lost(String),
     /// During COMMIT, or without an answer.
     Unknown(String),
 }
@@ -76,13 +78,17 @@ async fn alone(session: &Session, head: &Bound<'_>) -> Result<(), Failed> {
     match touched.map_err(Trouble::from) {
         Ok(touched) => held(head, touched),
         Err(Trouble::Refused(why)) => Err(Failed::NotApplied(why)),
+        Err(Trouble::Lost(why)) => Err(Failed::Lost(why)),
         Err(trouble) => Err(Failed::Unknown(trouble.text().to_owned())),
     }
 }
 
 /// Nothing was sent that could commit, but the session may be gone.
 fn before_commit(trouble: Trouble) -> Failed {
-    Failed::NotApplied(trouble.text().to_owned())
+    match trouble {
+        Trouble::Lost(why) => Failed::Lost(why),
+        trouble => Failed::NotApplied(trouble.text().to_owned()),
+    }
 }
 
 async fn together(session: &Session, all: &[Bound<'_>]) -> Result<(), Failed> {
@@ -133,6 +139,7 @@ impl From<Failed> for crate::store::AppendError {
         match failed {
             Failed::NotApplied(why) => Self::NotApplied(why),
             Failed::Fenced => Self::Fenced(FENCED.to_owned()),
+            Failed::Lost(why) => Self::Fenced(why),
             Failed::Unknown(why) => Self::Unknown(why),
         }
     }

@@ -67,8 +67,10 @@ impl Store for Writer {
                 Ok(())
             }
             Err(failed) => {
-                if matches!(failed, Failed::Unknown(_)) {
-                    self.session = None;
+                match &failed {
+                    Failed::Unknown(_) => self.session = None,
+                    Failed::Lost(why) => self.truth.lose(why),
+                    Failed::NotApplied(_) | Failed::Fenced => {}
                 }
                 Err(failed.into())
             }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags};
 
 use super::pool::Pool;
-use super::{connect, schema};
+use super::{connect, is_empty, schema};
 use crate::Archive;
 use crate::error::{OpenError, StoreError};
-use crate::files::resolved;
+use crate::files::{beside, resolved};
 
 /// Opens the database at `path` without a lock and without changing it.
 ///
@@ -37,6 +37,8 @@ pub(crate) fn open(path: &Path) -> Result<Archive, OpenError> {
             path: path.to_owned(),
         });
     }
+    let log = beside(path, "-wal");
+    let lacks_log = is_empty(&log).then_some(log);
     let connection = read_only(path)?;
     let schema = schema::readable(&connection, path)?;
     let store_id = connection
@@ -51,6 +53,7 @@ pub(crate) fn open(path: &Path) -> Result<Archive, OpenError> {
         reader: Box::new(Pool::new(path.to_owned(), file, schema)),
         store_id,
         schema,
+        lacks_log,
     })
 }
 

@@ -35,9 +35,9 @@ use crate::error::{OpenError, StoreError};
 use crate::files::{beside, resolved};
 use crate::heads::Heads;
 use crate::own::OwnRow;
+use crate::recover;
 use crate::store::{Meta, Opened, Reader};
-use crate::witness::{Found, Witness};
-use crate::{Position, recover};
+use crate::witness::Witness;
 
 pub(crate) use archive::open as open_archive;
 pub(crate) use copy::{Filling, Source, describe_copy};
@@ -180,10 +180,14 @@ impl Before {
     }
 }
 
+/// Whether a file is not there, or has nothing.
+fn is_empty(path: &Path) -> bool {
+    path.metadata().map_or(0, |file| file.len()) == 0
+}
+
 /// Looks whether the database is what this home had left.
 fn examine(path: &Path, witness: Option<&Witness>) -> Result<Examined, OpenError> {
     let log = beside(path, "-wal");
-    let is_empty = |path: &Path| path.metadata().map_or(0, |file| file.len()) == 0;
     let log_is_gone = is_empty(&log);
     // Whoever opens an empty file makes it a database, and throws away the log beside it.
     if is_empty(path) {
@@ -224,22 +228,7 @@ fn examine(path: &Path, witness: Option<&Witness>) -> Result<Examined, OpenError
         problem: "it is not there".to_owned(),
     })?;
     if let Some(witness) = witness {
-        let then = match witness.known(&own.store_id) {
-            Some(known) => pool.hash_before(Position(known.last.0 + 1))?,
-            None => None,
-        };
-        witness.check(Found {
-            store_id: &own.store_id,
-            end: own.end(),
-            then,
-            epoch: own.epoch,
-        })?;
-        if log_is_gone && witness.knows_a_log(own.epoch) {
-            witness.refuse_if_known(&format!(
-                "{} is not there, or empty, and has what was committed last",
-                log.display()
-            ))?;
-        }
+        witness.hold(&pool, &own, log_is_gone.then_some(&*log))?;
     }
     Ok(Examined {
         connection,

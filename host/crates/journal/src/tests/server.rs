@@ -373,3 +373,30 @@ fn a_home_that_knows_its_store_waits_for_a_server_that_is_away() {
         assert_eq!(opening.join().unwrap().seqs(&ali), (None, vec![1]));
     });
 }
+
+#[test]
+fn a_store_that_loses_a_table_under_its_host_must_be_looked_at() {
+    let uses: [(&str, fn(&Bench)); 3] = [
+        ("groups", |bench| {
+            bench.append(of_record(record(&actor("ali"), 2)), 0);
+        }),
+        ("casts", |bench| {
+            drop(bench.journal.casts(None, 9));
+        }),
+        // By the lease, while nobody uses anything.
+        ("lease", |_| {}),
+    ];
+    for (table, use_it) in uses {
+        let place = Postgres::new();
+        let bench = Bench::open(&place);
+        bench.commit(of_record(record(&actor("ali"), 1)));
+        assert!(!bench.journal.must_look());
+        place.run(&format!("DROP TABLE {table}"));
+        use_it(&bench);
+        let deadline = std::time::Instant::now() + DEADLINE;
+        while !bench.journal.must_look() {
+            assert!(std::time::Instant::now() < deadline, "{table}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

@@ -144,6 +144,11 @@ fn what_the_api_does_not_take_is_a_problem() {
             "400",
             "bad_idempotency_key",
         ),
+        (
+            "POST /api/v1/donations/a/donate HTTP/1.1\nIdempotency-Key: a\nIdempotency-Key: b\n\n",
+            "400",
+            "bad_idempotency_key",
+        ),
     ] {
         assert_problem(&host.ask(request), expected, reason);
     }
