@@ -52,7 +52,7 @@ fn hooks_run_around_the_switch_both_ways_and_the_plan_says_so() {
         "the hook `a` of faulty 0.2.0",
         "faulty: messages queue, handlers inside end",
         "release 0.2.0 rules, for all plugins at once",
-        "where it goes back: run `c` of faulty 0.2.0, switch to release 0.1.0, sweep faulty, run `d`",
+        "where it goes back: run `c` of faulty 0.2.0, switch to release 0.1.0, sweep faulty by down, or where that fails by downcast of the commands since, run `d`",
     ] {
         assert!(plan.contains(line), "{line:?} is not in\n{plan}");
     }

@@ -62,9 +62,23 @@ pub enum Change {
         from: Version,
         /// The version that shall run.
         to: Version,
-        /// The ways between, in order.
+        /// The steps between, in order, that a state without carries takes.
         hops: Vec<Hop>,
+        /// The ways of states that came down from a newer version, where the carries beside
+        /// them lead another way than `hops`.
+        #[serde(default)]
+        carried: Vec<CarriedWay>,
     },
+}
+
+/// The way of a state with carries beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedWay {
+    /// The versions whose `down` left the carries, the last one last.
+    pub carries: Vec<Version>,
+    /// The steps, in order. None where every way would strand a carry: such an actor stays
+    /// whole in its version, and the upgrade goes back.
+    pub hops: Option<Vec<Hop>>,
 }
 
 /// One step between two versions of a plugin.

@@ -17,7 +17,7 @@ use thiserror::Error;
 pub(crate) use ways::{Step, steps_between};
 
 use steps::{Hooks, Moved};
-use ways::{NoWay, way};
+use ways::{NoWay, carried_ways, way};
 
 /// Why there is no plan. Nothing has been done.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -117,6 +117,7 @@ pub fn plan(
                     from: old.clone(),
                     to: new.clone(),
                     hops: steps.iter().map(Step::hop).collect(),
+                    carried: carried_ways(name, old, new, &steps, appups),
                 }
             }
             (None, Some(new)) => {

@@ -219,6 +219,7 @@ mod tests {
             from: v(1),
             to: v(2),
             hops: vec![hop],
+            carried: Vec::new(),
         };
         Plan {
             from: v(1),

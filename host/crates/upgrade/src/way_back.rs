@@ -74,6 +74,7 @@ mod tests {
             from: v(1),
             to: v(2),
             hops: states.iter().map(hop).collect(),
+            carried: Vec::new(),
         };
         let plugin = |change| PluginPlan {
             plugin: "counter".to_owned(),

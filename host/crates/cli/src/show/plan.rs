@@ -1,7 +1,9 @@
 //! A plan as people read it: what changes, what is done in which order, and what takes it
 //! back.
 
-use host_model::plan::{Action, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo};
+use host_model::plan::{
+    Action, CarriedWay, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo,
+};
 
 use crate::duration::people;
 use crate::table::Table;
@@ -36,15 +38,23 @@ fn changes(plan: &Plan) -> Table {
             Change::Remove { version } => {
                 table.row([name, format!("remove {version}"), none(), none()]);
             }
-            Change::Move { hops, .. } => {
-                for hop in hops {
-                    let back = if hop.reversible { "yes" } else { "no" };
-                    table.row([
-                        name.clone(),
-                        format!("{} to {}", hop.from, hop.to),
-                        crossing(hop),
-                        back.to_owned(),
-                    ]);
+            Change::Move {
+                from,
+                hops,
+                carried,
+                ..
+            } => {
+                way(&mut table, &name, hops);
+                for CarriedWay { carries, hops } in carried {
+                    let carries: Vec<_> = carries.iter().map(ToString::to_string).collect();
+                    let whose = format!("{name} with carries of {}", carries.join(" and "));
+                    match hops {
+                        Some(hops) => way(&mut table, &whose, hops),
+                        None => {
+                            let stays = format!("stays in {from}: the upgrade goes back");
+                            table.row([whose, "NO WAY".to_owned(), stays, none()]);
+                        }
+                    }
                 }
             }
         }
@@ -52,11 +62,24 @@ fn changes(plan: &Plan) -> Table {
     table
 }
 
+/// A row for each step of a state's way.
+fn way(table: &mut Table, whose: &str, hops: &[Hop]) {
+    for hop in hops {
+        let back = if hop.reversible { "yes" } else { "no" };
+        table.row([
+            whose.to_owned(),
+            format!("{} to {}", hop.from, hop.to),
+            crossing(hop),
+            back.to_owned(),
+        ]);
+    }
+}
+
 /// How a state crosses, in a word or two.
 fn crossing(hop: &Hop) -> String {
     let state = match hop.state {
         StateChange::Up => "up",
-        StateChange::Down => "down",
+        StateChange::Down => "down, leaves a carry",
         StateChange::Same => "as it is",
     };
     match hop.restart {
@@ -158,12 +181,27 @@ fn way_back(plan: &Plan) -> String {
             hook,
         } => format!("run `{hook}` of {plugin} {version}"),
         Action::Switch => format!("switch to release {}", plan.from),
+        Action::Sweep { plugin } => format!("sweep {plugin}{}", by(plan, plugin)),
         action => match action.plugin() {
             Some(plugin) => format!("{} {plugin}", action.name()),
             None => action.name().to_owned(),
         },
     };
     plan.back.iter().map(step).collect::<Vec<_>>().join(", ")
+}
+
+/// How the states of a plugin go back; nothing where only its code does, or nothing can.
+fn by(plan: &Plan, plugin: &str) -> &'static str {
+    let hops = hops(plan, plugin);
+    let has = |state| hops.iter().any(|hop| hop.state == state);
+    if !hops.iter().all(|hop| hop.reversible) {
+        return "";
+    }
+    match (has(StateChange::Up), has(StateChange::Down)) {
+        (true, _) => " by down, or where that fails by downcast of the commands since",
+        (false, true) => " by up, with the carries",
+        (false, false) => "",
+    }
 }
 
 /// `250ms`, `5s`, `1m 30s`.

@@ -1,7 +1,9 @@
 //! Golden texts.
 
 use host_model::control::{ActorCounts, Quantiles, Readiness, SlowHandler, WayBack};
-use host_model::plan::{Action, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo};
+use host_model::plan::{
+    Action, CarriedWay, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo,
+};
 use host_model::{ActorId, Version};
 
 use super::*;
@@ -211,7 +213,29 @@ fn a_plan_says_what_is_done_in_which_order_and_what_takes_it_back() {
                 change: Change::Move {
                     from: v(1),
                     to: v(2),
-                    hops: vec![hop],
+                    hops: vec![hop.clone()],
+                    carried: vec![
+                        CarriedWay {
+                            carries: vec![v(4), v(3)],
+                            hops: Some(vec![
+                                Hop {
+                                    to: v(3),
+                                    reversible: true,
+                                    ..hop.clone()
+                                },
+                                Hop {
+                                    from: v(3),
+                                    state: StateChange::Down,
+                                    reversible: true,
+                                    ..hop
+                                },
+                            ]),
+                        },
+                        CarriedWay {
+                            carries: vec![v(5)],
+                            hops: None,
+                        },
+                    ],
                 },
                 probation: Default::default(),
             },
@@ -238,9 +262,12 @@ fn a_plan_says_what_is_done_in_which_order_and_what_takes_it_back() {
     let golden = "\
 release 0.1.0 to 0.2.0
 
-PLUGIN     CHANGE          STATE  BACK
-zakat      keep 0.1.0      -      -
-donations  0.1.0 to 0.2.0  up     no
+PLUGIN                                     CHANGE          STATE                                  BACK
+zakat                                      keep 0.1.0      -                                      -
+donations                                  0.1.0 to 0.2.0  up                                     no
+donations with carries of 0.4.0 and 0.3.0  0.1.0 to 0.3.0  up                                     yes
+donations with carries of 0.4.0 and 0.3.0  0.3.0 to 0.2.0  down, leaves a carry                   yes
+donations with carries of 0.5.0            NO WAY          stays in 0.1.0: the upgrade goes back  -
 
 STEP  DOES     WHAT                                                  AT MOST       UNDONE BY
 1     verify   all that it needs is there, and is what it should be  -             -

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use host_model::plan::{Action, StateChange};
+use host_model::plan::{Action, CarriedWay, StateChange};
 use host_model::release::{ReleasePlugin, Start};
 
 use super::*;
@@ -149,6 +149,45 @@ fn a_path_over_several_versions_is_found_both_ways() {
     golden_plan("three_hops", &up);
     let down = plan(&new, &old, &appups, false).unwrap();
     assert_eq!(versions(&down), ["0.3.0", "0.2.0", "0.1.0"]);
+}
+
+#[test]
+fn where_carries_lead_another_way_the_plan_shows_it() {
+    let mut known = chain(2..=3);
+    let direct = format!("{BOTH_WAYS}{}", BOTH_WAYS.replace("~0.1", "~0.2"));
+    known.extend(appups(&[("zakat", "0.3.0", &direct)]));
+    let release = |minor: u64| {
+        let version = format!("0.{minor}.0");
+        release(&version, &[("zakat", &version)])
+    };
+    let carried = |from, to, known: &Appups| {
+        let plan = plan(&release(from), &release(to), known, false).unwrap();
+        let Change::Move { carried, .. } = plan.plugins[0].change.clone() else {
+            panic!("{plan:?}");
+        };
+        let minors = |way: CarriedWay| {
+            let carries: Vec<u64> = way.carries.iter().map(|it| it.minor).collect();
+            let hops = way
+                .hops
+                .map(|hops| hops.iter().map(|hop| hop.to.minor).collect());
+            (carries, hops)
+        };
+        carried.into_iter().map(minors).collect::<Vec<_>>()
+    };
+    // From 0.3.0 a state came down at once: it takes up what that left, and goes down again.
+    assert_eq!(carried(1, 2, &known), [(vec![3], Some(vec![3, 2]))]);
+    // What came down from 0.2.0 goes over it, though others go at once.
+    assert_eq!(carried(1, 3, &known), [(vec![2], Some(vec![2, 3]))]);
+    assert_eq!(carried(2, 3, &known), []);
+    assert_eq!(carried(3, 1, &known), []);
+    golden_plan(
+        "carried",
+        &plan(&release(1), &release(2), &known, false).unwrap(),
+    );
+    // Nothing leads from 0.3.0 to 0.2.0.
+    let mut known = chain(2..=2);
+    known.extend(appups(&[("zakat", "0.3.0", BOTH_WAYS)]));
+    assert_eq!(carried(1, 2, &known), [(vec![3], None)]);
 }
 
 #[test]

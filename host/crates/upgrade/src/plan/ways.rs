@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use host_model::Version;
 use host_model::appup::{Appup, Instruction, Path};
-use host_model::plan::{Hop, StateChange};
+use host_model::plan::{CarriedWay, Hop, StateChange};
 use host_model::way::{self, Edge};
 
 use super::Appups;
@@ -173,6 +173,40 @@ pub(super) fn way<'a>(
             known: known(&all),
         }),
     }
+}
+
+/// The ways of states that came down to `from` from the newer versions that the appups know,
+/// where the carries beside them lead another way than `plain`.
+pub(super) fn carried_ways(
+    plugin: &str,
+    from: &Version,
+    to: &Version,
+    plain: &[Step<'_>],
+    appups: &Appups,
+) -> Vec<CarriedWay> {
+    let mut steps = steps_between(plugin, [from, to], appups);
+    steps.retain(|step| !step.needs_another_host());
+    let stacks: BTreeSet<Vec<&Version>> = steps
+        .iter()
+        .map(|step| step.from)
+        .filter(|newer| *newer > from)
+        .filter_map(|newer| way::way(&steps, Step::edge, newer, from, &[]))
+        .map(|down| {
+            let leaves = down.iter().filter(|step| step.state() == StateChange::Down);
+            leaves.map(|step| step.from).collect()
+        })
+        .collect();
+    let with = |carries: Vec<&Version>| {
+        let found = way::way(&steps, Step::edge, from, to, &carries);
+        let hops = found.map(|way| way.iter().map(|step| step.hop()).collect::<Vec<_>>());
+        CarriedWay {
+            carries: carries.into_iter().cloned().collect(),
+            hops,
+        }
+    };
+    let plain: Vec<Hop> = plain.iter().map(Step::hop).collect();
+    let ways = stacks.into_iter().map(with);
+    ways.filter(|it| it.hops.as_ref() != Some(&plain)).collect()
 }
 
 fn known(steps: &[Step<'_>]) -> String {

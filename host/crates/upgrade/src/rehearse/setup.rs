@@ -38,7 +38,7 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
     let mut plugins = Vec::new();
     let mut needed: BTreeSet<(&str, Version)> = BTreeSet::new();
     for plugin in &plan.plugins {
-        let Change::Move { from, to, hops } = &plugin.change else {
+        let Change::Move { from, to, hops, .. } = &plugin.change else {
             continue;
         };
         let name = plugin.plugin.as_str();
