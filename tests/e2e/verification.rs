@@ -186,13 +186,19 @@ fn with_trusted_keys_nothing_new_is_taken_of_a_release_on_the_way_that_nobody_vo
     home.configure("TRUSTED_KEYS=etc/ours.pub").unwrap();
     home.start().unwrap();
     ours.sign(&home.path().join("releases/0.3.0")).unwrap();
-    let ran = home.host(&["plan", "0.3.0", "--json"]).unwrap();
-    let said = ran.ends_with(1).unwrap();
-    let said = format!("{}{}", said.stdout, said.stderr);
-    assert!(
-        said.contains("nobody vouches for") || said.contains("no appup leads from"),
-        "{said}"
-    );
+    for line in [["plan", "0.3.0"], ["upgrade", "0.3.0"]] {
+        let ran = home.host(&line).unwrap().ends_with(1).unwrap();
+        for wanted in [
+            "leads from release 0.1.0 to 0.3.0",
+            "release 0.2.0: it is not signed",
+            "host release build --sign KEY",
+        ] {
+            assert!(ran.stderr.contains(wanted), "{line:?}: {}", ran.stderr);
+        }
+        let ran = home.host(&[line[0], line[1], "--json"]).unwrap();
+        assert_eq!(ran.ends_with(1).unwrap().reason().unwrap(), "untrusted");
+    }
+    assert_eq!(home.status().unwrap().version.to_string(), "0.1.0");
     ours.sign(&home.path().join("releases/0.2.0")).unwrap();
     // The release that runs may stay unsigned: what has run here is known by its bytes.
     let report = home.upgrade("0.3.0").unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use host_actors::Actors;
 use host_journal::unix_ms;
 use host_model::Version;
+use host_model::appup::Appup;
 use host_model::control::{
     ConfigChange, Extent, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
 };
@@ -21,13 +22,13 @@ use tokio::sync::broadcast;
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
 use crate::canary::ramp;
-use crate::plan::{PlanError, plan};
+use crate::plan::{Appups, PlanError, plan};
 use crate::refused::RefusedUpgrade;
 use crate::releases::{ReleasesError, Unpacked};
 use crate::run::{Run, Wish};
 use crate::running::Running;
 use crate::state::Upgrade;
-use crate::verify::Machine;
+use crate::verify::{Machine, used_of};
 use crate::wishes::Asked;
 
 /// Messages about an upgrade that a slow listener may be behind.
@@ -181,7 +182,38 @@ impl Upgrader {
             let key = (appup.plugin.clone(), appup.version.clone());
             appups.entry(key).or_insert(appup);
         }
-        Ok(plan(&from.manifest, &to.manifest, &appups, one_way)?)
+        let planned = plan(&from.manifest, &to.manifest, &appups, one_way);
+        planned.map_err(|error| match error {
+            PlanError::NoPath { .. } => self
+                .over_what_is_left_out(&from, &to, appups)
+                .unwrap_or_else(|| error.into()),
+            error => error.into(),
+        })
+    }
+
+    /// What there is to say where a way leads over releases that nobody vouches for, and
+    /// none over `appups`.
+    fn over_what_is_left_out(
+        &self,
+        from: &Unpacked,
+        to: &Unpacked,
+        mut appups: Appups,
+    ) -> Option<RefusedUpgrade> {
+        let releases = self.assembler.releases();
+        let key = |appup: &Appup| (appup.plugin.clone(), appup.version.clone());
+        let mut left_out = releases.appups_left_out();
+        left_out.retain(|(_, appup)| !appups.contains_key(&key(appup)));
+        appups.extend(left_out.iter().map(|(_, it)| (key(it), it.clone())));
+        let plan = plan(&from.manifest, &to.manifest, &appups, true).ok()?;
+        let left_out = used_of(&plan, &left_out).into_iter().filter_map(|release| {
+            let problem = releases.trusted_keys().problem(&release.dir)?;
+            Some((release.manifest.version, problem))
+        });
+        Some(RefusedUpgrade::Untrusted {
+            from: plan.from,
+            to: plan.to,
+            left_out: left_out.collect(),
+        })
     }
 
     /// Begins an upgrade. What is said while it goes on comes over the receiver; it

@@ -13,6 +13,18 @@ pub enum RefusedUpgrade {
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A way is there, over releases that nobody vouches for.
+    #[error("no appup that somebody vouches for leads from release {from} to {to}; a way leads over what is left out:{}",
+        left_out.iter().map(|(release, problem)| format!("\n  - release {release}: {problem}")).collect::<String>())]
+    Untrusted {
+        /// The release that runs.
+        from: Version,
+        /// The release that shall run.
+        to: Version,
+        /// The releases on the way, each with what is wrong with its signature and what to
+        /// do.
+        left_out: Vec<(Version, String)>,
+    },
     /// A release is not there, or broken.
     #[error(transparent)]
     Releases(#[from] ReleasesError),
@@ -110,6 +122,7 @@ impl RefusedUpgrade {
             Self::Plan(PlanError::OneWay { .. }) => "one_way",
             Self::Plan(PlanError::Circle(_)) => "circle",
             Self::Plan(PlanError::RestartHost { .. }) => "restart_host",
+            Self::Untrusted { .. } => "untrusted",
             Self::Releases(ReleasesError::Appup(_)) => "bad_appup",
             Self::Releases(ReleasesError::NotFound { .. }) => "not_installed",
             Self::Releases(ReleasesError::Broken { .. }) => "broken_release",

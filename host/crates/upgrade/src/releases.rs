@@ -278,9 +278,19 @@ impl Releases {
 
     /// As [`Releases::appups`], each with the release that it is of; the first counts.
     pub(crate) fn appups_with_their_releases(&self) -> Vec<(Unpacked, Appup)> {
+        self.appups_where(|release| self.is_vouched_for(release))
+    }
+
+    /// The appups of the releases that can be read and nobody vouches for, where somebody
+    /// has to.
+    pub(crate) fn appups_left_out(&self) -> Vec<(Unpacked, Appup)> {
+        self.appups_where(|release| self.trusted_keys.problem(&release.dir).is_some())
+    }
+
+    fn appups_where(&self, counts: impl Fn(&Unpacked) -> bool) -> Vec<(Unpacked, Appup)> {
         let mut appups = Vec::new();
         for release in self.readable() {
-            if !self.is_vouched_for(&release) {
+            if !counts(&release) {
                 continue;
             }
             match release.appups() {

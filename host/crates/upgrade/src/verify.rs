@@ -14,6 +14,7 @@ use std::sync::Arc;
 use host_journal::RESERVED;
 use host_loader::Digest;
 use host_model::Version;
+use host_model::appup::Appup;
 use host_model::control::ConfigChange;
 use host_model::error::chain;
 use host_model::plan::{Change, Plan};
@@ -117,7 +118,8 @@ impl Upgrader {
         let installed = self.assembler.usable();
         let libraries = libraries(plan, &release, &installed);
         let mut broken = of_files(&release, !keys.is_empty());
-        broken.extend(of_the_way(&libraries, &self.appups_of(plan), &release));
+        let appups = releases.appups_with_their_releases();
+        broken.extend(of_the_way(&libraries, &used_of(plan, &appups), &release));
         let is_whole = |file: &Path| !broken.iter().any(|(of, _)| of == file);
         let whole = |file: &Path| trusted && is_whole(&release.dir.join(file));
 
@@ -155,32 +157,6 @@ impl Upgrader {
             Vec::new()
         });
         Ok(Verified { problems, config })
-    }
-
-    /// The releases of which the plan has taken appups.
-    fn appups_of(&self, plan: &Plan) -> Vec<Unpacked> {
-        let all = self.assembler.releases().appups_with_their_releases();
-        let mut used: BTreeSet<(&str, &Version)> = BTreeSet::new();
-        for plugin in &plan.plugins {
-            let name = plugin.plugin.as_str();
-            match &plugin.change {
-                Change::Move { hops, .. } => {
-                    used.extend(hops.iter().map(|hop| (name, (&hop.from).max(&hop.to))));
-                }
-                Change::Keep { version } | Change::Add { version } | Change::Remove { version } => {
-                    used.insert((name, version));
-                }
-            }
-        }
-        // The first that has one counts.
-        let mut releases: Vec<Unpacked> = Vec::new();
-        for (release, appup) in &all {
-            if used.remove(&(appup.plugin.as_str(), &appup.version)) && !releases.contains(release)
-            {
-                releases.push(release.clone());
-            }
-        }
-        releases
     }
 
     /// Versions on the way that no release here has, or none of which anything may be used.
@@ -255,6 +231,29 @@ impl Assembler {
         }
         Ok(fs::metadata(&path).map_or(0, |file| file.len()))
     }
+}
+
+/// The releases of which the plan has taken appups, of these; the first that has one counts.
+pub(crate) fn used_of(plan: &Plan, appups: &[(Unpacked, Appup)]) -> Vec<Unpacked> {
+    let mut used: BTreeSet<(&str, &Version)> = BTreeSet::new();
+    for plugin in &plan.plugins {
+        let name = plugin.plugin.as_str();
+        match &plugin.change {
+            Change::Move { hops, .. } => {
+                used.extend(hops.iter().map(|hop| (name, (&hop.from).max(&hop.to))));
+            }
+            Change::Keep { version } | Change::Add { version } | Change::Remove { version } => {
+                used.insert((name, version));
+            }
+        }
+    }
+    let mut releases: Vec<Unpacked> = Vec::new();
+    for (release, appup) in appups {
+        if used.remove(&(appup.plugin.as_str(), &appup.version)) && !releases.contains(release) {
+            releases.push(release.clone());
+        }
+    }
+    releases
 }
 
 /// The libraries of the release, and those on the way to it.
