@@ -46,6 +46,8 @@ mod phoenix;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
 mod promises;
 #[cfg(test)]
 mod protocol;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::wait;
+use crate::{terminal, wait};
 
 /// A command that has ended.
 #[derive(Debug, Clone)]
@@ -39,15 +39,12 @@ impl Running {
     ///
     /// That it cannot be run.
     pub fn spawn(mut command: Command) -> Result<Self> {
-        let words = command.get_args().map(|a| a.to_string_lossy().into_owned());
-        let line = format!("host {}", words.collect::<Vec<_>>().join(" "));
+        let line = line(&command);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("run {}", command.get_program().display()))?;
+        let mut child = spawn(&mut command)?;
         let out = child.stdout.take().map(drain);
         let err = child.stderr.take().map(drain);
         Ok(Self {
@@ -55,6 +52,23 @@ impl Running {
             child,
             out,
             err,
+        })
+    }
+
+    /// Starts `command` on a terminal of its own: what that shows is its standard output.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be run.
+    pub fn on_a_terminal(mut command: Command) -> Result<Self> {
+        let line = line(&command);
+        let screen = terminal::attach(&mut command)?;
+        let child = spawn(&mut command)?;
+        Ok(Self {
+            line,
+            child,
+            out: Some(drain(screen)),
+            err: None,
         })
     }
 
@@ -90,6 +104,17 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The command as one would type it.
+fn line(command: &Command) -> String {
+    let words = command.get_args().map(|a| a.to_string_lossy().into_owned());
+    format!("host {}", words.collect::<Vec<_>>().join(" "))
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    let program = command.get_program().display().to_string();
+    command.spawn().with_context(|| format!("run {program}"))
 }
 
 fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {

@@ -22,6 +22,7 @@ pub mod package;
 pub mod release;
 pub mod signer;
 pub mod tally;
+pub mod terminal;
 pub mod variable;
 pub mod visits;
 pub mod wait;

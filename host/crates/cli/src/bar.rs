@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Of what nobody can say how long it takes.
+const UNCOUNTED: &str = "{spinner} {msg} ({elapsed})";
+
+/// Of what is counted.
+const COUNTED: &str = "{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}, {eta} left";
+
 /// Shows how far something is, on standard error; nothing where that is no terminal, or
 /// where programs read the answer.
 pub struct Progress(Option<ProgressBar>);
@@ -16,13 +22,7 @@ impl Progress {
         if json || !stderr().is_terminal() {
             return Self(None);
         }
-        let bar = ProgressBar::new(0);
-        bar.set_style(
-            ProgressStyle::with_template(
-                "{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}, {eta} left",
-            )
-            .expect("the template is a constant"),
-        );
+        let bar = ProgressBar::new(0).with_style(style(UNCOUNTED));
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(Some(bar))
     }
@@ -32,18 +32,23 @@ impl Progress {
         self.0.is_some()
     }
 
-    /// Shows how far it is.
+    /// Shows how far it is, and from that how long it will take.
     pub fn tell(&self, position: u64, of: u64) {
         if let Some(bar) = &self.0 {
+            bar.set_style(style(COUNTED));
             bar.set_length(of);
             bar.set_position(position);
         }
     }
 
-    /// Shows what is done.
+    /// Shows what is done. Something else than before is counted from its beginning.
     pub(crate) fn say(&self, message: impl Into<String>) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(message.into());
+        let message = message.into();
+        if let Some(bar) = self.0.as_ref().filter(|bar| bar.message() != message) {
+            bar.set_style(style(UNCOUNTED));
+            bar.set_message(message);
+            bar.set_position(0);
+            bar.reset_eta();
         }
     }
 
@@ -53,4 +58,8 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates are constants")
 }
