@@ -364,3 +364,29 @@ fn code_is_loaded_a_plugin_comes_and_goes_and_actors_restart() {
     assert_eq!(counting.end(port).unwrap(), 0, "nobody was refused");
     home.stop().unwrap();
 }
+
+#[test]
+fn plugins_that_wait_for_one_another_are_named_and_nothing_begins() {
+    let appup = |plugin: &str, on: &str| {
+        format!(
+            "plugin = {plugin:?}\nversion = \"0.2.0\"\ndepends_on = [{on:?}]\n\n[[path]]\nfrom = \"~0.1\"\n\
+             up = [{{ update = \"state\" }}]\ndown = [{{ update = \"state\" }}]\n"
+        )
+    };
+    let home = Home::new().unwrap();
+    let plugins = ["plugins/donations/0.2.0", "plugins/zakat/0.2.0"];
+    let (donations, zakat) = (appup("donations", "zakat"), appup("zakat", "donations"));
+    let appups = [
+        ("donations-0.2.0.toml", &*donations),
+        ("zakat-0.2.0.toml", &*zakat),
+    ];
+    release::assemble(&home, "0.2.0", &plugins, &appups).unwrap();
+    home.start().unwrap();
+    for line in [["plan", "0.2.0"], ["upgrade", "0.2.0"]] {
+        let ran = home.host(&line).unwrap().ends_with(1).unwrap();
+        let circle = "donations -> zakat -> donations";
+        assert!(ran.stderr.contains(circle), "{}", ran.stderr);
+    }
+    assert_eq!(home.status().unwrap().version.to_string(), "0.1.0");
+    home.stop().unwrap();
+}
