@@ -107,7 +107,7 @@ pub use error::{Done, Lost, OpenError, Overloaded, ReadError, Refused, RefusedRe
 pub use journal::{Journal, Options};
 pub use lives::Life;
 pub use migrate::{Migrated, migrate};
-pub use named::{Named, Versions};
+pub use named::{Named, Standing, Versions};
 pub use outbox::{BadOutboxId, OutboxChange, OutboxId, OutboxRow, Tried, Webhook};
 pub use pieces::{Piece, PieceId, Pieces, Whole};
 pub use reads::Pass;

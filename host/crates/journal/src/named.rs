@@ -1,12 +1,12 @@
 //! Which plugin versions a store names: whoever removes a library asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use host_model::Version;
+use host_model::{ActorId, Version};
 
 use crate::error::ReadError;
-use crate::store::{GROUPS_AT_ONCE, ROWS_AT_ONCE, Reader};
-use crate::{Position, Trail, pieces};
+use crate::store::{GROUPS_AT_ONCE, Listed, ROWS_AT_ONCE, Reader, SnapshotKey};
+use crate::{Position, Record, Snapshot, Trail, pieces};
 
 /// Names and versions of plugins.
 pub type Versions = BTreeSet<(String, Version)>;
@@ -21,63 +21,123 @@ pub struct Named {
     /// Those of all snapshots that are kept, also of the ones from before a change of
     /// version, which a way back by commands begins at.
     pub kept: Versions,
+    /// How many actors stand at each place.
+    pub standing: BTreeMap<Standing, u64>,
+}
+
+/// From where an actor comes over to another version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Standing {
+    /// Its plugin.
+    pub plugin: String,
+    /// The version of its state.
+    pub version: Version,
+    /// The versions that have left something beside it, the last one last.
+    pub carried: Vec<Version>,
 }
 
 /// Reads the whole store as it was at one moment.
 pub(crate) fn named(reader: &dyn Reader) -> Result<Named, ReadError> {
     let frozen = reader.inspect().frozen()?;
     let reader = &*frozen;
-    let mut named = Named {
-        needed: needed(reader)?,
-        ..Named::default()
-    };
-    let mut after = Position(0);
-    loop {
-        let page = reader.inspect().snapshot_keys(after, ROWS_AT_ONCE)?;
-        let Some(last) = page.last() else {
-            return Ok(named);
-        };
-        after = last.position;
-        for key in &page {
-            let body = reader.inspect().snapshot_body(key.position)?;
-            let opened = pieces::open(reader, &body)?;
-            let snapshot = opened.map_err(|problem| ReadError::Damaged {
-                what: format!(
-                    "the snapshot of {} at position {}",
-                    key.actor, key.position.0
-                ),
-                problem,
-            })?;
-            let plugin = snapshot.actor.plugin();
-            named.kept.insert((plugin.to_owned(), snapshot.version));
-            for carry in snapshot.carries {
-                named.carried.insert((plugin.to_owned(), carry.newer));
+    let mut named = Named::default();
+    // As many as a start knows, too: those with records behind their last snapshot.
+    let mut heads: HashMap<ActorId, (u64, Version)> = HashMap::new();
+    each_record(reader, |record| {
+        let plugin = record.actor.plugin().to_owned();
+        named.needed.insert((plugin, record.version.clone()));
+        heads.insert(record.actor, (record.seq, record.version));
+    })?;
+    each_listed(reader, |listed| {
+        let plugin = listed.id.plugin().to_owned();
+        let head = heads.remove(&listed.id);
+        let mut carried = Vec::new();
+        for (age, key) in reader.kept(&listed.id)?.iter().enumerate() {
+            let snapshot = read(reader, key)?;
+            let newer = snapshot.carries.into_iter().map(|carry| carry.newer);
+            let newer: Vec<Version> = newer.collect();
+            let of_plugin = newer.iter().map(|it| (plugin.clone(), it.clone()));
+            named.carried.extend(of_plugin);
+            named.kept.insert((plugin.clone(), snapshot.version));
+            if age == 0 {
+                carried = newer;
             }
         }
+        named.needed.insert((plugin, listed.version.clone()));
+        let behind = head.filter(|(seq, _)| *seq > listed.seq);
+        let version = behind.map_or(listed.version, |(_, version)| version);
+        named.stands(&listed.id, version, carried);
+        Ok(())
+    })?;
+    for (actor, (_, version)) in heads {
+        named.stands(&actor, version, Vec::new());
     }
+    Ok(named)
 }
 
 /// See [`Archive::versions`](crate::Archive::versions).
 pub(crate) fn needed(reader: &dyn Reader) -> Result<Versions, ReadError> {
     let mut versions = BTreeSet::new();
+    each_listed(reader, |it| {
+        versions.insert((it.id.plugin().to_owned(), it.version));
+        Ok(())
+    })?;
+    each_record(reader, |it| {
+        versions.insert((it.actor.plugin().to_owned(), it.version));
+    })?;
+    Ok(versions)
+}
+
+impl Named {
+    fn stands(&mut self, actor: &ActorId, version: Version, carried: Vec<Version>) {
+        let place = Standing {
+            plugin: actor.plugin().to_owned(),
+            version,
+            carried,
+        };
+        *self.standing.entry(place).or_default() += 1;
+    }
+}
+
+/// Each actor that has a snapshot.
+fn each_listed(
+    reader: &dyn Reader,
+    mut each: impl FnMut(Listed) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
     let mut after = None;
     loop {
         let page = reader.list("", after.as_ref(), ROWS_AT_ONCE)?;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
         after = Some(last.id.clone());
-        let states = page.iter();
-        versions.extend(states.map(|it| (it.id.plugin().to_owned(), it.version.clone())));
+        page.into_iter().try_for_each(&mut each)?;
     }
+}
+
+/// Each record of an actor that a start reads, in order.
+fn each_record(reader: &dyn Reader, mut each: impl FnMut(Record)) -> Result<(), ReadError> {
     let trail = Trail::new(reader);
     let mut behind = Position(trail.meta()?.tail_start.0.saturating_sub(1));
     loop {
         let page = trail.page(behind, GROUPS_AT_ONCE)?;
         let Some((last, _)) = page.last() else {
-            return Ok(versions);
+            return Ok(());
         };
         behind = *last;
         let records = page.into_iter().map(|(_, record)| record);
-        let of_actors = records.filter(|record| !record.is_action());
-        versions.extend(of_actors.map(|it| (it.actor.plugin().to_owned(), it.version)));
+        records.filter(|it| !it.is_action()).for_each(&mut each);
     }
+}
+
+fn read(reader: &dyn Reader, key: &SnapshotKey) -> Result<Snapshot, ReadError> {
+    let body = reader.inspect().snapshot_body(key.position)?;
+    let opened = pieces::open(reader, &body)?;
+    opened.map_err(|problem| ReadError::Damaged {
+        what: format!(
+            "the snapshot of {} at position {}",
+            key.actor, key.position.0
+        ),
+        problem,
+    })
 }

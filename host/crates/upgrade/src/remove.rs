@@ -1,13 +1,18 @@
-//! Whether a release may go from a home, and what of it is needed.
+//! Whether a release may go from a home, and what of it is needed: its libraries, and its
+//! appups and libraries as steps of ways.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use host_journal::{Archive, Named, ReadError, Versions};
 use host_model::Version;
+use host_model::appup::Appup;
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_package::InstallError;
 use thiserror::Error;
 
 use crate::book::{BookError, Booked};
 use crate::engine::Upgrader;
+use crate::plan::{Appups, leads};
 use crate::releases::{Releases, ReleasesError};
 
 /// A release that is not removed. It is there as before.
@@ -73,6 +78,9 @@ struct Asked<'a> {
     named: Option<&'a Named>,
     /// All that can be read.
     installed: &'a [ReleaseManifest],
+    /// All that may be used, each with the release that it is of; of two that are the same
+    /// the first counts.
+    appups: &'a [(Version, Appup)],
     /// Whether ways back are given up.
     no_way_back: bool,
 }
@@ -84,28 +92,36 @@ impl Upgrader {
     ///
     /// [`RemoveError`]
     pub fn remove(&self, version: &Version, no_way_back: bool) -> Result<(), RemoveError> {
-        let named = self.actors.journal().named()?;
-        // Held, so that no upgrade begins meanwhile that needs it.
-        let begun = self.lock_running();
-        if let Some(other) = begun.as_ref().filter(|it| !it.is_over()) {
-            return Err(RemoveError::Busy {
-                version: version.clone(),
-                why: other.busy().to_string(),
+        loop {
+            let last = self.booked.lock().last.clone();
+            // Of a large store this takes long, and whoever asks how the host is takes the
+            // same lock.
+            let named = self.actors.journal().named()?;
+            // Held, so that no upgrade begins meanwhile that needs it.
+            let begun = self.lock_running();
+            if let Some(other) = begun.as_ref().filter(|it| !it.is_over()) {
+                return Err(RemoveError::Busy {
+                    version: version.clone(),
+                    why: other.busy().to_string(),
+                });
+            }
+            let booked = self.booked.lock().clone();
+            if booked.last != last {
+                // One has come and gone since the store was read, and has left other states.
+                continue;
+            }
+            let current = self.actors.release().version.clone();
+            let releases = self.assembler.releases();
+            return releases.remove(&Asked {
+                version,
+                current: Some(&current),
+                booked: &booked,
+                named: Some(&named),
+                installed: &releases.manifests(),
+                appups: &releases.appups_by_release(),
+                no_way_back,
             });
         }
-        let booked = self.booked.lock().clone();
-        let current = self.actors.release().version.clone();
-        let releases = self.assembler.releases();
-        let removed = releases.remove(&Asked {
-            version,
-            current: Some(&current),
-            booked: &booked,
-            named: Some(&named),
-            installed: &releases.manifests(),
-            no_way_back,
-        });
-        drop(begun);
-        removed
     }
 }
 
@@ -135,6 +151,7 @@ impl Releases {
             booked: &booked,
             named: named.as_ref(),
             installed: &self.manifests(),
+            appups: &self.appups_by_release(),
             no_way_back,
         })
     }
@@ -142,6 +159,12 @@ impl Releases {
     fn manifests(&self) -> Vec<ReleaseManifest> {
         let all = self.readable().into_iter();
         all.map(|release| release.manifest).collect()
+    }
+
+    fn appups_by_release(&self) -> Vec<(Version, Appup)> {
+        let all = self.appups_with_their_releases().into_iter();
+        all.map(|(release, appup)| (release.manifest.version, appup))
+            .collect()
     }
 
     fn remove(&self, asked: &Asked<'_>) -> Result<(), RemoveError> {
@@ -209,7 +232,85 @@ fn needs(asked: &Asked<'_>) -> Vec<String> {
             say("(--no-way-back gives that up) a way back begins at snapshots of");
         }
     }
+    needs.extend(needed_on_the_way(asked, named, back));
     needs
+}
+
+/// Whose ways to the release that rules, or once a host runs will, lead over this one only;
+/// and the way back to `back`, if that does.
+fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -> Vec<String> {
+    let mut needs = Vec::new();
+    let release = |version: &Version| asked.installed.iter().find(|it| it.version == *version);
+    let ruling = asked.current.or(asked.booked.permanent.as_ref());
+    let Some(ruling) = ruling.and_then(release) else {
+        return needs;
+    };
+    let (with, without) = (Steps::of(asked, true), Steps::of(asked, false));
+    let only_over_it = |plugin: &str, from: (&Version, &[Version]), to: &Version| {
+        with.lead(plugin, from, to) && !without.lead(plugin, from, to)
+    };
+    let mut stranded: BTreeMap<(&str, &Version), u64> = BTreeMap::new();
+    for (place, actors) in &named.standing {
+        let (plugin, from) = (place.plugin.as_str(), &place.version);
+        if let Some(to) = ruling.plugin(plugin)
+            && only_over_it(plugin, (from, &place.carried), &to.version)
+        {
+            *stranded.entry((plugin, from)).or_default() += actors;
+        }
+    }
+    for ((plugin, from), actors) in stranded {
+        let to = ruling.plugin(plugin).map(|it| &it.version);
+        needs.push(format!(
+            "{actors} actors of {plugin} have {from} and come over to {} by way of it only: send each of them a message first, and see `host quarantine list` for those that take none",
+            to.unwrap_or(&ruling.version)
+        ));
+    }
+    let Some(back) = back.filter(|it| *it != asked.version && !asked.no_way_back) else {
+        return needs;
+    };
+    for to in release(back).into_iter().flat_map(|it| &it.plugins) {
+        let name = &to.name;
+        if let Some(from) = ruling.plugin(name)
+            && only_over_it(name, (&from.version, &[]), &to.version)
+        {
+            needs.push(format!(
+                "`host rollback` leads {name} from {} to {} by way of it only; say --no-way-back to give that up",
+                from.version, to.version
+            ));
+        }
+    }
+    needs
+}
+
+/// What ways can be made of.
+struct Steps<'a> {
+    /// By plugin.
+    libraries: BTreeMap<&'a str, BTreeSet<&'a Version>>,
+    appups: Appups,
+}
+
+impl<'a> Steps<'a> {
+    /// As it is now, or without the release that is to go.
+    fn of(asked: &Asked<'a>, with_it: bool) -> Self {
+        let stays = |release: &Version| with_it || release != asked.version;
+        let mut libraries: BTreeMap<&str, BTreeSet<&Version>> = BTreeMap::new();
+        let installed = asked.installed.iter().filter(|it| stays(&it.version));
+        for plugin in installed.flat_map(|it| &it.plugins) {
+            let versions = libraries.entry(&plugin.name).or_default();
+            versions.insert(&plugin.version);
+        }
+        let mut appups = Appups::new();
+        for (_, appup) in asked.appups.iter().filter(|(release, _)| stays(release)) {
+            let key = (appup.plugin.clone(), appup.version.clone());
+            appups.entry(key).or_insert_with(|| appup.clone());
+        }
+        Self { libraries, appups }
+    }
+
+    fn lead(&self, plugin: &str, from: (&Version, &[Version]), to: &Version) -> bool {
+        let libraries = self.libraries.get(plugin);
+        libraries.is_some_and(|it| leads(plugin, from, to, it, &self.appups))
+    }
 }
 
 /// Whether another release has the same library.
@@ -226,6 +327,7 @@ fn is_elsewhere(plugin: &ReleasePlugin, asked: &Asked<'_>) -> bool {
 mod tests {
     use std::path::PathBuf;
 
+    use host_journal::Standing;
     use host_model::release::Start;
 
     use super::*;
@@ -264,6 +366,7 @@ mod tests {
             needed: names(3),
             carried: names(4),
             kept: names(2),
+            ..Named::default()
         };
         // 0.6.0 has the library of 0.4.0, too, but for the last case.
         let all: Vec<_> = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 4)]
@@ -276,6 +379,7 @@ mod tests {
                 booked: &booked,
                 named: Some(&named),
                 installed,
+                appups: &[],
                 no_way_back,
             })
             .join("; ")
@@ -298,5 +402,60 @@ mod tests {
             "{carried}"
         );
         assert!(ask(5, true, &all).contains("it runs"));
+    }
+    #[test]
+    fn a_release_is_needed_that_the_way_of_an_actor_leads_over() {
+        let v = |minor| Version::new(0, minor, 0);
+        let appup = |minor: u64, from: &str| {
+            let text = format!(
+                "plugin = \"p\"\nversion = \"0.{minor}.0\"\n[[path]]\nfrom = \"{from}\"\n\
+                 up = [{{ update = \"state\" }}]\ndown = [{{ update = \"state\" }}]\n"
+            );
+            (v(minor), Appup::parse("p.toml", &text).unwrap())
+        };
+        let booked = Booked {
+            permanent: Some(v(3)),
+            before: [(v(3), v(1))].into(),
+            ..Booked::default()
+        };
+        let standing = |minor: u64, carried: &[u64]| Standing {
+            plugin: "p".to_owned(),
+            version: v(minor),
+            carried: carried.iter().copied().map(v).collect(),
+        };
+        let all: Vec<_> = [1, 2, 3].map(|minor| release(minor, minor)).into();
+        let by_way = [appup(2, "=0.1.0"), appup(3, "=0.2.0")];
+        let ask = |places: &[(Standing, u64)], appups: &[(Version, Appup)], no_way_back| {
+            let named = Named {
+                standing: places.iter().cloned().collect(),
+                ..Named::default()
+            };
+            needs(&Asked {
+                version: &v(2),
+                current: None,
+                booked: &booked,
+                named: Some(&named),
+                installed: &all,
+                appups,
+                no_way_back,
+            })
+            .join("; ")
+        };
+        let sleeping = [(standing(1, &[]), 3), (standing(1, &[2]), 2)];
+        let needed = ask(&sleeping, &by_way, true);
+        assert!(
+            needed.contains("5 actors of p have 0.1.0 and come over to 0.3.0 by way of it only"),
+            "{needed}"
+        );
+        assert_eq!(ask(&[(standing(3, &[]), 9)], &by_way, true), "");
+        let back = ask(&[], &by_way, false);
+        assert!(back.contains("leads p from 0.3.0 to 0.1.0"), "{back}");
+        // Where another way leads there, only those need it who hold what its version wrote.
+        let direct = [appup(2, "=0.1.0"), appup(3, "<0.3.0")];
+        let needed = ask(&sleeping, &direct, false);
+        assert!(
+            needed.starts_with("2 actors of p have 0.1.0") && !needed.contains(';'),
+            "{needed}"
+        );
     }
 }

@@ -104,6 +104,7 @@ on_each_store! {
         entries_end_in_order_and_are_read_back,
         a_snapshot_takes_the_place_of_the_records_it_includes,
         actors_are_listed_in_order_with_the_version_of_their_state,
+        where_actors_stand_is_counted,
         casts_are_used_up_once,
         timers_are_replaced_cancelled_and_used_up,
         what_a_group_writes_and_uses_up_itself_comes_to_nothing,

@@ -209,6 +209,22 @@ pub(super) fn carried_ways(
     ways.filter(|it| it.hops.as_ref() != Some(&plain)).collect()
 }
 
+/// Whether a state in `from`, beside which `carried` has left something, comes over to `to`
+/// where only these `libraries` of the plugin are installed. Also by steps that ask for
+/// another host, as a start takes them.
+pub(crate) fn leads<'a>(
+    plugin: &str,
+    (from, carried): (&Version, &[Version]),
+    to: &Version,
+    libraries: &BTreeSet<&'a Version>,
+    appups: &'a Appups,
+) -> bool {
+    let mut steps = steps_between(plugin, libraries.iter().copied(), appups);
+    steps.retain(|step| [step.from, step.to].iter().all(|it| libraries.contains(it)));
+    let carried: Vec<&Version> = carried.iter().collect();
+    way::way(&steps, Step::edge, from, to, &carried).is_some()
+}
+
 fn known(steps: &[Step<'_>]) -> String {
     let shown: BTreeSet<String> = steps
         .iter()
