@@ -51,6 +51,7 @@ pub(crate) fn run(file: &Path, global: &Global, out: &mut Output<'_>) -> Result<
         manifest,
         dir,
         was_there,
+        repaired,
     } = installed;
     let (name, version) = (&manifest.name, &manifest.version);
     let root = found.home.root.display();
@@ -61,12 +62,23 @@ pub(crate) fn run(file: &Path, global: &Global, out: &mut Output<'_>) -> Result<
         "home": found.home.root,
         "permanent": is_first,
         "was_there": was_there,
+        "repaired": repaired,
     });
     out.document(&document, |_| match (is_first, was_there) {
         (true, _) => format!(
             "{name} {version} is installed in {root}; look at {root}/etc/env, and start it with {root}/bin/host start"
         ),
-        (false, true) => format!("{name} {version} is installed already, the same"),
+        (false, true) if repaired.is_empty() => {
+            format!("{name} {version} is installed already, the same")
+        }
+        (false, true) => {
+            let files = repaired.iter().map(|file| file.display().to_string());
+            let files: Vec<_> = files.collect();
+            format!(
+                "{name} {version} was installed already, and is repaired: {}",
+                files.join(", ")
+            )
+        }
         (false, false) => {
             format!("{name} {version} is installed; go over to it with `host upgrade {version}`")
         }

@@ -94,6 +94,15 @@ fn whole(manifest: &ReleaseManifest) -> Vec<u8> {
     zst(&tar(&[file("manifest.json", &text), HOST, ENV, LIBRARY]))
 }
 
+/// The same with this signature of `signed`.
+fn whole_with_signature(pair: &minisign::KeyPair, signed: &[u8]) -> Vec<u8> {
+    let made = minisign::sign(None, &pair.sk, signed, Some("x"), None).unwrap();
+    let (text, made) = (json(&manifest()), made.into_string());
+    let signature = file("manifest.json.minisig", made.as_bytes());
+    let head = file("manifest.json", &text);
+    zst(&tar(&[head, signature, HOST, ENV, LIBRARY]))
+}
+
 impl Bench {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
@@ -110,7 +119,7 @@ impl Bench {
     }
 
     fn install_with(&self, bytes: &[u8], keys: &TrustedKeys) -> Result<Installed, InstallError> {
-        install(&self.put(bytes), &self.releases(), None, keys, &machine())
+        install(&self.put(bytes), &[self.releases()], None, keys, &machine())
     }
 
     fn install(&self, bytes: &[u8]) -> Result<Installed, InstallError> {
@@ -277,30 +286,76 @@ fn with_trusted_keys_a_package_must_be_signed_by_one() {
     fs::write(&key, pair.pk.to_box().unwrap().into_string()).unwrap();
     let keys = TrustedKeys::read(&key).unwrap();
     let text = json(&manifest());
-    let signed = |pair: &minisign::KeyPair, signed: &[u8]| {
-        let made = minisign::sign(None, &pair.sk, signed, Some("x"), None).unwrap();
-        let made = made.into_string();
-        let signature = file("manifest.json.minisig", made.as_bytes());
-        zst(&tar(&[
-            file("manifest.json", &text),
-            signature,
-            HOST,
-            ENV,
-            LIBRARY,
-        ]))
-    };
     for (package, wanted) in [
         (whole(&manifest()), "it is not signed"),
-        (signed(&stranger, &text), "not among the 1"),
-        (signed(&pair, b"{}"), "it was altered"),
+        (whole_with_signature(&stranger, &text), "not among the 1"),
+        (whole_with_signature(&pair, b"{}"), "it was altered"),
     ] {
         let error = bench.install_with(&package, &keys).unwrap_err();
         assert_eq!(error.reason(), "untrusted");
         assert!(error.to_string().contains(wanted), "{error}");
         assert!(!bench.releases().exists());
     }
-    let installed = bench.install_with(&signed(&pair, &text), &keys).unwrap();
+    let signed = whole_with_signature(&pair, &text);
+    let installed = bench.install_with(&signed, &keys).unwrap();
     assert_eq!(keys.problem(&installed.dir), None);
+}
+
+#[test]
+fn what_is_damaged_of_a_release_is_repaired_and_nothing_else_is_touched() {
+    let bench = Bench::new();
+    let dir = bench.install(&whole(&manifest())).unwrap().dir;
+    fs::write(dir.join("env"), "PORT=2\n").unwrap();
+    fs::remove_dir_all(dir.join("plugins")).unwrap();
+    fs::write(dir.join("notes"), "an operator's").unwrap();
+    let again = bench.install(&whole(&manifest())).unwrap();
+    assert!(again.was_there);
+    let files = ["plugins/p-0.2.0.so", "env"].map(PathBuf::from);
+    assert_eq!(again.repaired, files);
+    for (name, _, bytes) in [HOST, ENV, LIBRARY] {
+        assert_eq!(fs::read(dir.join(name)).unwrap(), bytes);
+    }
+    assert!(dir.join("notes").exists());
+    assert_eq!(fs::read_dir(bench.releases()).unwrap().count(), 1);
+    // What repairs it must be whole itself.
+    fs::write(dir.join("env"), "PORT=2\n").unwrap();
+    let package = whole(&manifest());
+    let error = bench.install(&package[..package.len() - 9]).unwrap_err();
+    assert_eq!(error.reason(), "damaged_package", "{error}");
+    assert_eq!(fs::read(dir.join("env")).unwrap(), b"PORT=2\n");
+    // A signature comes to what nobody has vouched for, and stays.
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let key = bench.0.path().join("key.pub");
+    fs::write(&key, pair.pk.to_box().unwrap().into_string()).unwrap();
+    let keys = TrustedKeys::read(&key).unwrap();
+    assert!(keys.problem(&dir).is_some());
+    let signed = whole_with_signature(&pair, &json(&manifest()));
+    let again = bench.install_with(&signed, &keys).unwrap();
+    let files = ["env", "manifest.json.minisig"].map(PathBuf::from);
+    assert_eq!(again.repaired, files);
+    assert_eq!(keys.problem(&dir), None);
+    let again = bench.install(&whole(&manifest())).unwrap();
+    assert_eq!(again.repaired, [PathBuf::new(); 0]);
+    assert_eq!(keys.problem(&dir), None);
+}
+
+#[test]
+fn a_release_of_the_home_is_not_installed_beside_it_again() {
+    let bench = Bench::new();
+    let package = bench.put(&whole(&manifest()));
+    let [home, data] = ["home", "data"].map(|name| bench.0.path().join(name));
+    let keys = TrustedKeys::default();
+    let put = |releases: &[PathBuf]| install(&package, releases, None, &keys, &machine());
+    put(std::slice::from_ref(&home)).unwrap();
+    let both = [home.clone(), data.clone()];
+    assert!(put(&both).unwrap().was_there);
+    // Where another build has the number, the new one would be hidden.
+    let mut other = manifest();
+    other.name = "other".to_owned();
+    fs::write(home.join("0.2.0/manifest.json"), json(&other)).unwrap();
+    let error = put(&both).unwrap_err();
+    assert_eq!(error.reason(), "installed_already", "{error}");
+    assert!(!data.exists());
 }
 
 #[test]
@@ -332,9 +387,9 @@ fn a_package_that_lies_where_its_release_belongs_stays_beside_it() {
     assert_eq!(lying(&releases, &version).unwrap(), Some(package.clone()));
     let keys = TrustedKeys::default();
     let wanted = Some(Version::new(0, 3, 0));
-    let error = install(&package, &releases[0], wanted.as_ref(), &keys, &machine());
+    let error = install(&package, &releases, wanted.as_ref(), &keys, &machine());
     assert_eq!(error.unwrap_err().reason(), "bad_package");
-    install(&package, &releases[0], Some(&version), &keys, &machine()).unwrap();
+    install(&package, &releases, Some(&version), &keys, &machine()).unwrap();
     assert!(package.is_file() && dir.join("bin/host").is_file());
     assert_eq!(lying(&releases, &version).unwrap(), None);
     assert_eq!(fs::read_dir(&releases[0]).unwrap().count(), 1);

@@ -37,7 +37,7 @@ pub(crate) struct Head {
     pub(crate) manifest: ReleaseManifest,
     /// Of which the signature is.
     pub(crate) text: Vec<u8>,
-    signature: Option<Vec<u8>>,
+    pub(crate) signature: Option<Vec<u8>>,
 }
 
 impl Package {
@@ -308,7 +308,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), InstallError> {
 }
 
 /// Makes the names in a folder, and in those in it, durable.
-fn sync_folders(folder: &Path) -> Result<(), InstallError> {
+pub(crate) fn sync_folders(folder: &Path) -> Result<(), InstallError> {
     let failed = |source| InstallError::Write {
         path: folder.to_owned(),
         source,

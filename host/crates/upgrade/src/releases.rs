@@ -130,12 +130,12 @@ impl Releases {
         }
     }
 
-    /// Installs the package `file` where releases are installed later, the last folder.
-    /// Blocking.
+    /// Installs the package `file` where releases are installed later, the last folder, or
+    /// repairs the release where it is. Blocking.
     ///
     /// # Errors
     ///
-    /// [`InstallError`]; then nothing has changed.
+    /// [`InstallError`]
     pub fn install(&self, file: &Path, machine: &Machine) -> Result<Installed, InstallError> {
         self.put(file, None, machine)
     }
@@ -159,10 +159,13 @@ impl Releases {
         wanted: Option<&Version>,
         machine: &Machine,
     ) -> Result<Installed, InstallError> {
-        let into = self.dirs.last().expect("releases have a folder");
-        let installed = install(file, into, wanted, &self.trusted_keys, machine)?;
+        let installed = install(file, &self.dirs, wanted, &self.trusted_keys, machine)?;
+        let release = &installed.manifest.version;
         if !installed.was_there {
-            tracing::info!(release = %installed.manifest.version, file = %file.display(), "a release was installed");
+            tracing::info!(%release, file = %file.display(), "a release was installed");
+        }
+        if !installed.repaired.is_empty() {
+            tracing::warn!(%release, files = ?installed.repaired, "a release was repaired");
         }
         Ok(installed)
     }
