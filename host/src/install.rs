@@ -124,15 +124,17 @@ fn first(file: &Path, found: &Found, keys: TrustedKeys) -> Result<Installed, Fai
         .map_err(|e| failed(&home.root, e))?;
     // In the home itself, also where all else is written to HOST_DATA.
     let installed = put(file, Releases::new(vec![releases]).trusting(keys))?;
-    undo.made(&installed.dir);
+    if !installed.was_there {
+        undo.made_release(&installed.dir);
+    }
     for folder in ["bin", "etc"].map(|name| home.root.join(name)) {
         undo.make_folder(&folder).map_err(|e| failed(&folder, e))?;
     }
     let data = home.data_dir();
     undo.make_folder(&data).map_err(|e| failed(&data, e))?;
     let program = home.root.join("bin/host");
-    let is_new = !program.exists();
-    if is_new {
+    // What lies there, a link that leads nowhere too, is not ours to take away.
+    if program.symlink_metadata().is_err() {
         undo.made(&program);
     }
     put_program(&installed.dir.join("bin/host"), &program).map_err(|e| failed(&program, e))?;
@@ -156,7 +158,7 @@ fn first(file: &Path, found: &Found, keys: TrustedKeys) -> Result<Installed, Fai
 }
 
 /// Makes `program` the same file as that of the release: no program is ever written to in
-/// place, so one file can have both names.
+/// place, so one file can have both names. Durable when it returns.
 fn put_program(of_release: &Path, program: &Path) -> io::Result<()> {
     let partial = files::beside(program, ".new");
     match fs::remove_file(&partial) {
@@ -164,7 +166,9 @@ fn put_program(of_release: &Path, program: &Path) -> io::Result<()> {
         _ => {}
     }
     match fs::hard_link(of_release, &partial) {
-        Ok(()) => fs::rename(&partial, program),
+        Ok(()) => files::rename(&partial, program).inspect_err(|_| {
+            let _gone = fs::remove_file(&partial);
+        }),
         Err(_) => files::replace(program, &fs::read(of_release)?, 0o755),
     }
 }
@@ -201,7 +205,8 @@ fn secretly(path: &Path, text: &str) -> io::Result<()> {
         .open(path)?;
     let written = file
         .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all());
+        .and_then(|()| file.sync_all())
+        .and_then(|()| files::sync_folder_of(path));
     written.inspect_err(|_| {
         // It is ours, and is not whole.
         let _gone = fs::remove_file(path);

@@ -78,7 +78,16 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = options.open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
+    rename(&temporary, path)
+}
+
+/// Gives a file, which is on the disk, its name, whatever has that. Durable when it returns.
+///
+/// # Errors
+///
+/// The system's; either may be there, then.
+pub fn rename(file: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(file, path)?;
     sync_folder_of(path)
 }
 
@@ -92,7 +101,12 @@ pub fn name(file: &Path, path: &Path) -> io::Result<()> {
     sync_folder_of(path)
 }
 
-fn sync_folder_of(path: &Path) -> io::Result<()> {
+/// Makes the name of a file, or that it has none any more, durable.
+///
+/// # Errors
+///
+/// The system's.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
