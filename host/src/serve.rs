@@ -281,12 +281,6 @@ async fn open(
         hear_last_words(home, &actors, upgrade).await?;
     }
     let ready = Arc::new(Ready::new(Arc::clone(&actors)));
-    let reloader = Arc::new(Reloader {
-        tuner: Arc::clone(&tuner),
-        releases,
-        ready: Arc::clone(&ready),
-        turn: Mutex::default(),
-    });
     let restart = Arc::new(AtomicBool::new(false));
     let upgrader = Upgrader::start(host_upgrade::Parts {
         actors: Arc::clone(&actors),
@@ -297,6 +291,13 @@ async fn open(
         recovered,
         control: Handle::current(),
         hooks: hooks::hooks(home, config, &tuner, &restart),
+    });
+    let reloader = Arc::new(Reloader {
+        tuner: Arc::clone(&tuner),
+        releases,
+        ready: Arc::clone(&ready),
+        upgrader: Arc::clone(&upgrader),
+        turn: Mutex::default(),
     });
     // On the data runtime: it waits for the disk. It ends with that.
     let retention = Retention {

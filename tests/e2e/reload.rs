@@ -4,7 +4,7 @@ use std::fs;
 
 use e2e::{Home, wait};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn hang_up(pid: u32) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
@@ -109,4 +109,28 @@ fn sighup_to_a_host_in_the_foreground_reloads() {
     assert_eq!(home.status().unwrap().pid, status.pid);
     home.stop().unwrap();
     host.end().unwrap().ok().unwrap();
+}
+
+#[test]
+fn a_reload_in_a_canary_stands_behind_the_switch() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let open = json!({"title": "a", "currency": "USD", "goal": "1"});
+    home.rpc("donations:a", "open", &open).unwrap();
+    let line = "upgrade 0.2.0 --no-rehearsal --canary 50% --probation 60s";
+    let line: Vec<_> = line.split(' ').collect();
+    let upgrade = home.begin(&line).unwrap();
+    wait::until("a share is ahead", || {
+        let upgrade = home.status().ok()?.upgrade?;
+        (upgrade.state == "canary").then_some(())
+    })
+    .unwrap();
+    home.configure("RUST_LOG=error").unwrap();
+    let answer: Value = home.answer(&["reload", "--json"]).unwrap();
+    assert_eq!(changes(&answer), ["RUST_LOG now"]);
+    home.done(&["commit"]).unwrap();
+    upgrade.end().unwrap().ok().unwrap();
+    // What is in force is what the files say: nothing is left to change.
+    let answer: Value = home.answer(&["reload", "--json"]).unwrap();
+    assert_eq!(changes(&answer), [""; 0]);
 }

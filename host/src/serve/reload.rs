@@ -6,7 +6,7 @@ use std::sync::Arc;
 use host_actors::Actors;
 use host_journal::Outcome;
 use host_model::control::{ConfigChange, Reloaded};
-use host_upgrade::Releases;
+use host_upgrade::{Releases, Upgrader};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::signal::unix::Signal;
@@ -22,6 +22,7 @@ pub(super) struct Reloader {
     pub(super) tuner: Arc<Tuner>,
     pub(super) releases: Releases,
     pub(super) ready: Arc<Ready>,
+    pub(super) upgrader: Arc<Upgrader>,
     /// One at a time: what was read last is to be what is in force.
     pub(super) turn: Mutex<()>,
 }
@@ -40,7 +41,10 @@ impl Reloader {
             return Err(vec![why.to_owned()]);
         }
         notify::reloading();
-        let reloaded = self.tuner.reload(&self.releases);
+        let upgrade = self.upgrader.status();
+        let toward = upgrade.filter(|it| it.state != "rolling_back");
+        let toward = toward.as_ref().map(|upgrade| &upgrade.to);
+        let reloaded = self.tuner.reload(&self.releases, toward);
         notify::ready();
         match &reloaded {
             Ok(changes) => tell(changes),

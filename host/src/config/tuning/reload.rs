@@ -11,30 +11,40 @@ use super::{Resolved, State, Tuner, Tuning};
 impl Tuner {
     /// Reads the configuration anew, whole, as a start does, and lets take effect what can
     /// while the host runs. What else is another than at the start is named each time.
-    /// Blocking.
+    /// `toward` is the release that an upgrade under way goes to: once it rules, what was
+    /// read anew is to be in force still. Blocking.
     ///
     /// # Errors
     ///
     /// Everything that is wrong. Then the old one is in force, whole.
-    pub(crate) fn reload(&self, releases: &Releases) -> Result<Vec<ConfigChange>, Vec<String>> {
-        let in_play = self.state.lock().in_play();
+    pub(crate) fn reload(
+        &self,
+        releases: &Releases,
+        toward: Option<&Version>,
+    ) -> Result<Vec<ConfigChange>, Vec<String>> {
+        let in_play = self.state.lock().in_play(toward);
         let mut read = BTreeMap::new();
-        let mut problems = Vec::new();
-        for version in &in_play {
-            let release = releases.read(version).map_err(|e| vec![e.to_string()]);
+        let mut problems: Vec<String> = Vec::new();
+        for version in in_play {
+            let release = releases.read(&version).map_err(|e| vec![e.to_string()]);
             match release.and_then(|release| self.read(&release)) {
-                Ok(found) => _ = read.insert(version.clone(), found),
-                Err(found) => problems.extend(found),
+                Ok(found) => _ = read.insert(version, found),
+                // What is wrong in the home's own files is so for each of them.
+                Err(mut found) => {
+                    found.retain(|problem| !problems.contains(problem));
+                    if toward == Some(&version) {
+                        let of_release = |it| format!("release {version}, which is to rule: {it}");
+                        found = found.into_iter().map(of_release).collect();
+                    }
+                    problems.extend(found);
+                }
             }
         }
-        // What is wrong in the home's own files is so for each of them.
-        problems.sort();
-        problems.dedup();
         if !problems.is_empty() {
             return Err(problems);
         }
         let mut state = self.state.lock();
-        if state.in_play() != in_play {
+        if !state.in_play(None).iter().all(|it| read.contains_key(it)) {
             let why = "another release rules since it was begun; reload again";
             return Err(vec![why.to_owned()]);
         }
@@ -47,10 +57,11 @@ impl Tuner {
 }
 
 impl State {
-    /// The releases whose configuration is in force, or may be again at once.
-    fn in_play(&self) -> Vec<Version> {
-        let back = self.back.iter().cloned();
-        std::iter::once(self.now.clone()).chain(back).collect()
+    /// The releases whose configuration is in force, or may be at once.
+    fn in_play(&self, toward: Option<&Version>) -> Vec<Version> {
+        let others = self.back.iter().chain(toward);
+        let others = others.filter(|it| **it != self.now).cloned();
+        std::iter::once(self.now.clone()).chain(others).collect()
     }
 
     /// Puts what was read in the place of what there was. Returns what is another than
@@ -108,7 +119,8 @@ mod tests {
             started: first.0.clone(),
             by_release: [(old.clone(), first.clone()), (new.clone(), first)].into(),
         };
-        assert_eq!(state.in_play(), [new.clone(), old.clone()]);
+        assert_eq!(state.in_play(None), [new.clone(), old.clone()]);
+        assert_eq!(state.in_play(Some(&new)), state.in_play(None));
         let then = read(&[("PORT", "2"), ("RUST_LOG", "debug")]);
         let all: BTreeMap<_, _> = [(old.clone(), then.clone()), (new, then.clone())].into();
         let (changes, tuning) = state.replace(all.clone());
@@ -119,5 +131,23 @@ mod tests {
         let (changes, tuning) = state.replace(all);
         assert_eq!(shown(&changes), ["PORT after a restart"]);
         assert_eq!(tuning, None);
+    }
+
+    #[test]
+    fn what_was_read_anew_before_a_switch_is_in_force_behind_it() {
+        let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
+        let first = read(&[("RUST_LOG", "info")]);
+        let mut state = State {
+            now: old.clone(),
+            back: None,
+            started: first.0.clone(),
+            // Both were looked at when the upgrade began.
+            by_release: [(old.clone(), first.clone()), (new.clone(), first)].into(),
+        };
+        let in_play = state.in_play(Some(&new)).into_iter();
+        let then = read(&[("RUST_LOG", "debug")]);
+        state.replace(in_play.map(|it| (it, then.clone())).collect());
+        state.go_to(&new);
+        assert_eq!(state.by_release[&state.now].1, then.1);
     }
 }
