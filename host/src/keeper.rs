@@ -5,6 +5,9 @@
 //! often. It has no state of its own: killed, it takes nothing with it, and the host
 //! serves on.
 
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram as Socket;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -238,6 +241,8 @@ impl<'a> Keeper<'a> {
     /// One life of a host, from its boot to its end.
     async fn run_once(&mut self, ears: &mut Ears) -> Result<Ended, Failure> {
         let is_first = !std::mem::replace(&mut self.has_booted, true);
+        forget_words(&ears.notify)
+            .map_err(|e| Failure::look("io", format!("listen to the host: {e}")))?;
         let mut child = match self.boot(is_first) {
             Ok(child) => child,
             Err(failure) => {
@@ -363,6 +368,15 @@ async fn hear_word(notify: &UnixDatagram) -> Heard {
             }
         }
     }
+}
+
+/// Forgets what a host has said that has ended: of the next one it is not true.
+fn forget_words(notify: &UnixDatagram) -> io::Result<()> {
+    // The system is asked, and not tokio, which may not know yet that there is something.
+    // It does not block, for it is the same socket.
+    let socket = Socket::from(notify.as_fd().try_clone_to_owned()?);
+    while socket.recv(&mut [0; 64]).is_ok() {}
+    Ok(())
 }
 
 fn signal_child(child: &Child, signal: ChildSignal) {

@@ -9,6 +9,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 /// The variable that names the socket to say it to.
 pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
@@ -22,16 +24,43 @@ pub(crate) const RESTART: &[u8] = b"RESTART=1";
 /// things to do.
 const SAY_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What this process has said so far.
+static SAID: Said = Said::new();
+
+/// Whether it stops is said: whatever was begun before and ends behind that, a reload, has
+/// nothing to say any more.
+struct Said(Mutex<bool>);
+
+impl Said {
+    const fn new() -> Self {
+        Self(Mutex::new(false))
+    }
+
+    fn unless_stopping(&self, say: impl FnOnce()) {
+        let stops = self.0.lock();
+        if !*stops {
+            say();
+        }
+    }
+
+    fn stopping(&self, say: impl FnOnce()) {
+        let mut stops = self.0.lock();
+        *stops = true;
+        say();
+    }
+}
+
 /// Tells whoever started this process that it is ready, if they asked.
 pub(crate) fn ready() {
-    say(READY);
+    SAID.unless_stopping(|| say(READY));
 }
 
 /// The configuration is read anew; [`ready`] follows. systemd wants to know since when.
 pub(crate) fn reloading() {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now_us = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-    say(format!("RELOADING=1\nMONOTONIC_USEC={now_us}").as_bytes());
+    let word = format!("RELOADING=1\nMONOTONIC_USEC={now_us}");
+    SAID.unless_stopping(|| say(word.as_bytes()));
 }
 
 /// How the host is, in a line for people.
@@ -62,7 +91,7 @@ pub(crate) fn watchdog_timeout() -> Option<Duration> {
 
 /// The host has begun to stop.
 pub(crate) fn stopping() {
-    say(b"STOPPING=1");
+    SAID.stopping(|| say(b"STOPPING=1"));
 }
 
 /// Tells the keeper that listens at `socket` to end its host and to boot it anew.
@@ -97,6 +126,16 @@ fn send(address: &str, message: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_stopping_nobody_is_told_that_the_host_is_ready() {
+        let said = Said::new();
+        let mut words = Vec::new();
+        said.unless_stopping(|| words.push("reloading"));
+        said.stopping(|| words.push("stopping"));
+        said.unless_stopping(|| words.push("ready"));
+        assert_eq!(words, ["reloading", "stopping"]);
+    }
 
     #[test]
     fn the_word_arrives_at_a_path_and_at_an_abstract_name() {

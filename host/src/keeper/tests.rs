@@ -176,3 +176,19 @@ async fn a_first_start_without_a_program_is_the_end() {
     let kept = Keeper::new(&found, false).keep().await;
     assert_eq!(kept, Ok(EXIT_REFUSED));
 }
+
+#[tokio::test]
+async fn what_a_host_said_that_has_ended_is_not_taken_for_the_next_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keeper.sock");
+    let notify = UnixDatagram::bind(&path).unwrap();
+    let host = Socket::unbound().unwrap();
+    for _ in 0..3 {
+        host.send_to(READY, &path).unwrap();
+    }
+    forget_words(&notify).unwrap();
+    let word = timeout(LAST_WORD, hear_word(&notify)).await;
+    assert!(word.is_err(), "{word:?}");
+    host.send_to(READY, &path).unwrap();
+    assert_eq!(hear_word(&notify).await, Heard::Ready);
+}
