@@ -40,7 +40,7 @@ mod reload;
 mod told;
 
 use readiness::Ready;
-use reload::Reloader;
+use reload::{HangUp, Reloader};
 
 /// Threads of the control runtime: it has little to do, and always has to do it.
 const CONTROL_THREADS: usize = 1;
@@ -111,7 +111,7 @@ pub(crate) fn serve(
     let code = control.block_on(async {
         let outside = Outside::listen(attempt)?;
         // From here on it ends nothing, and is answered once the host serves.
-        let hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+        let hang_up = HangUp::listen().context("listen for SIGHUP")?;
         let data = data.handle();
         let opened = open(boot, &outside, &config, take_over, data, set_log_filter).await;
         // One that has come up is not counted any more.

@@ -1,6 +1,7 @@
 //! The configuration read anew while the host runs.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use e2e::{Home, wait};
 use rustix::process::{Pid, Signal, kill_process};
@@ -133,4 +134,72 @@ fn a_reload_in_a_canary_stands_behind_the_switch() {
     // What is in force is what the files say: nothing is left to change.
     let answer: Value = home.answer(&["reload", "--json"]).unwrap();
     assert_eq!(changes(&answer), [""; 0]);
+}
+
+/// Says `line` in a terminal of its own, behind what comes before it, and takes the terminal
+/// away when the host is ready. Gives the host's process.
+fn without_its_terminal(home: &Home, before: &str, line: &[&str], behind: &str) -> u32 {
+    let host = home.command(line);
+    let words = std::iter::once(host.get_program()).chain(host.get_args());
+    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+    let said = format!("{before} {} {behind}", words.join(" "));
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["-qec", &said, "/dev/null"])
+        .env_clear()
+        .envs(
+            host.get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        )
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let mut terminal = terminal.spawn().unwrap();
+    let pid = home.settled().unwrap().pid;
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    pid
+}
+
+const FOREGROUND: [&str; 2] = ["start", "--foreground"];
+
+#[test]
+fn a_host_in_the_foreground_ends_with_its_terminal_unless_it_is_to_outlive_it() {
+    let home = Home::new().unwrap();
+    without_its_terminal(&home, "exec", &FOREGROUND, "");
+    wait::until("it has ended", || home.status().is_err().then_some(())).unwrap();
+    let pid = without_its_terminal(&home, "exec nohup", &FOREGROUND, "");
+    wait::until("it has heard of it", || {
+        let printed = fs::read_to_string(home.path().join("nohup.out")).ok()?;
+        printed.contains("goes on without it").then_some(())
+    })
+    .unwrap();
+    // What the signal means otherwise it means still.
+    home.configure("RETENTION=30").unwrap();
+    hang_up(pid);
+    wait::until("the reload is in the trail", || {
+        let line = ["audit", "export", "--actor", "host:operator"];
+        let trail = home.done(&line).ok()?.stdout;
+        trail.contains("SIGHUP").then_some(())
+    })
+    .unwrap();
+    assert_eq!(home.status().unwrap().pid, pid);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_host_in_the_background_outlives_the_terminal_that_it_was_started_from() {
+    for (before, line) in [("", "daemon"), ("", "start"), ("nohup", "start")] {
+        let home = Home::new().unwrap();
+        // The shell stays until its terminal goes.
+        let pid = without_its_terminal(&home, before, &[line], "; sleep 60");
+        home.rpc(
+            "donations:a",
+            "open",
+            &json!({"title": "a", "currency": "USD", "goal": "1"}),
+        )
+        .unwrap();
+        assert_eq!(home.status().unwrap().pid, pid, "{before} {line}");
+        home.stop().unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! Reading the configuration anew while the host runs, at an operator's word or at SIGHUP.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::sync::Arc;
 
 use host_actors::Actors;
@@ -9,7 +10,7 @@ use host_model::control::{ConfigChange, Reloaded};
 use host_upgrade::{Releases, Upgrader};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::signal::unix::Signal;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::acts;
@@ -74,16 +75,20 @@ fn tell(changes: &[ConfigChange]) {
 }
 
 /// Reloads at each SIGHUP, until the task is ended. One that comes because the terminal
-/// has gone that this process was started from rings `stop` instead.
+/// has gone that this process was started from rings `stop` instead, or nothing.
 pub(super) async fn at_sighup(
-    mut hang_up: Signal,
+    mut hang_up: HangUp,
     reloader: Arc<Reloader>,
     actors: Arc<Actors>,
     stop: Arc<Notify>,
 ) {
-    let had_terminal = has_terminal();
-    while hang_up.recv().await.is_some() {
-        if had_terminal && !has_terminal() {
+    while hang_up.signal.recv().await.is_some() {
+        if hang_up.had_terminal && !has_terminal() {
+            hang_up.had_terminal = false;
+            if hang_up.outlives_terminal {
+                tracing::info!("the terminal has gone, and the host goes on without it");
+                continue;
+            }
             tracing::info!("the terminal has gone, and the host ends with it");
             stop.notify_one();
             return;
@@ -112,7 +117,54 @@ pub(super) async fn at_sighup(
     }
 }
 
+/// SIGHUP, and what it may mean.
+pub(super) struct HangUp {
+    signal: Signal,
+    had_terminal: bool,
+    /// Whoever started this process had it ignore the signal, nohup(1) for one: it is not to
+    /// end with its terminal.
+    outlives_terminal: bool,
+}
+
+impl HangUp {
+    /// From now on the signal ends nothing by itself.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub(super) fn listen() -> io::Result<Self> {
+        // As it was before: whoever listens ignores it no more.
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Ok(Self {
+            outlives_terminal: ignores_sighup(&status),
+            had_terminal: has_terminal(),
+            signal: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// By a `/proc/PID/status`: proc_pid_status(5). The lowest bit is the first signal, SIGHUP.
+fn ignores_sighup(status: &str) -> bool {
+    let mut lines = status.lines();
+    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Whether this process is controlled by a terminal that is there.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_process_was_told_to_outlive_its_terminal() {
+        let status = |mask: &str| format!("Name:\thost\nSigBlk:\t0000000000000001\n{mask}");
+        assert!(ignores_sighup(&status("SigIgn:\t0000000000001001\n")));
+        assert!(!ignores_sighup(&status("SigIgn:\t0000000000001000\n")));
+        assert!(!ignores_sighup(&status("")));
+    }
 }
