@@ -251,7 +251,7 @@ async fn open(
     let first = booked.permanent.is_none();
 
     let hub = Hub::new();
-    let actors = Actors::start(host_actors::Parts {
+    let actors = Actors::open(host_actors::Parts {
         journal: Arc::clone(&journal),
         done,
         audience: Arc::clone(&hub) as _,
@@ -280,6 +280,8 @@ async fn open(
     if let Some(upgrade) = recovered.as_mut().filter(|upgrade| upgrade.goes_back()) {
         hear_last_words(home, &actors, upgrade).await?;
     }
+    // Whom a timer that is overdue wakes may go back at once: from here on it is named.
+    actors.begin();
     let ready = Arc::new(Ready::new(Arc::clone(&actors)));
     let restart = Arc::new(AtomicBool::new(false));
     let upgrader = Upgrader::start(host_upgrade::Parts {

@@ -157,7 +157,7 @@ impl std::fmt::Debug for Actors {
     }
 }
 
-/// What [`Actors::start`] needs.
+/// What [`Actors::open`] needs.
 pub struct Parts {
     /// The journal, and what it hands back.
     pub journal: Arc<Journal<Ticket>>,
@@ -178,13 +178,24 @@ pub struct Parts {
 }
 
 impl Actors {
-    /// Begins to serve: messages are handled, and casts and timers that waited in
-    /// the journal are delivered.
+    /// Serves from now on: see [`Actors::open`] and [`Actors::begin`].
     ///
     /// # Errors
     ///
     /// The journal cannot be read.
     pub fn start(parts: Parts) -> Result<Arc<Self>, host_journal::ReadError> {
+        let actors = Self::open(parts)?;
+        actors.begin();
+        Ok(actors)
+    }
+
+    /// Messages are handled, and nothing is done without one: until [`Actors::begin`] no
+    /// actor wakes, or goes to another version, by itself.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn open(parts: Parts) -> Result<Arc<Self>, host_journal::ReadError> {
         let quarantined = parts.journal.quarantined()?;
         let actors = Arc::new(Self {
             slots: Slots::new(),
@@ -221,12 +232,16 @@ impl Actors {
         parts
             .data
             .spawn(deliver::run(Arc::clone(&actors), parts.done));
-        parts.data.spawn(casts::run(Arc::clone(&actors)));
-        parts.data.spawn(timers::run(Arc::clone(&actors)));
-        parts.data.spawn(outbox::run(Arc::clone(&actors)));
         parts.data.spawn(rest::run(Arc::downgrade(&actors)));
         parts.data.spawn(watchdog::run(Arc::downgrade(&actors)));
         Ok(actors)
+    }
+
+    /// From now on casts, timers and webhooks that wait in the journal are delivered. Once.
+    pub fn begin(self: &Arc<Self>) {
+        self.data.spawn(casts::run(Arc::clone(self)));
+        self.data.spawn(timers::run(Arc::clone(self)));
+        self.data.spawn(outbox::run(Arc::clone(self)));
     }
 
     /// Sends a message and waits for the answer, which knows only what is durable.

@@ -411,7 +411,10 @@ mod tests {
                 "plugin = \"p\"\nversion = \"0.{minor}.0\"\n[[path]]\nfrom = \"{from}\"\n\
                  up = [{{ update = \"state\" }}]\ndown = [{{ update = \"state\" }}]\n"
             );
-            (v(minor), Appup::parse("p.toml", &text).unwrap())
+            (
+                v(minor),
+                Appup::parse(&format!("p-0.{minor}.0.toml"), &text).unwrap(),
+            )
         };
         let booked = Booked {
             permanent: Some(v(3)),

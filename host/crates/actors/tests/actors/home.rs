@@ -242,11 +242,23 @@ impl Home {
         limits: Limits,
         wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
     ) -> Host {
+        let host = self.open_on(minor, limits, wrap);
+        host.0.begin();
+        host
+    }
+
+    /// As [`Home::start_on`], and nothing is done without a message.
+    pub(crate) fn open_on(
+        &self,
+        minor: u64,
+        limits: Limits,
+        wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
+    ) -> Host {
         let (sender, done) = host_actors::channel();
         let mut opened = open_sqlite(&self.store, None).unwrap();
         opened.store = wrap(opened.store);
         let journal: Journal<Ticket> = Journal::start(opened, sender).unwrap();
-        let actors = Actors::start(Parts {
+        let actors = Actors::open(Parts {
             journal: Arc::new(journal),
             done,
             audience: Arc::clone(&self.heard) as _,

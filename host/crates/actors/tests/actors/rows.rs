@@ -1,5 +1,6 @@
 //! Casts and timers: once, whatever happens in between.
 
+use host_actors::Limits;
 use serde_json::{Value, json};
 
 use crate::home::{Home, until};
@@ -136,6 +137,29 @@ async fn a_timer_fires_once_also_after_a_restart() {
         host.ask("faulty:a", "summary", Value::Null).await["ticks"],
         2
     );
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overdue_timer_waits_until_the_actors_begin() {
+    let home = Home::new();
+    let host = home.start(1);
+    let timer = json!({ "name": "later", "in_ms": 100 });
+    host.ask("faulty:a", "set_timer", timer).await;
+    host.stop();
+    let host = home.open_on(1, Limits::default(), |store| store);
+    let due_ms = host.0.journal().next_timer().unwrap().expect("it waits");
+    until("it is due, and messages are handled", || async {
+        let summary = host.ask("faulty:a", "summary", Value::Null).await;
+        assert_eq!(summary["ticks"], 0);
+        host_journal::unix_ms() > due_ms + 50
+    })
+    .await;
+    host.0.begin();
+    until("it has fired", || async {
+        host.ask("faulty:a", "summary", Value::Null).await["ticks"] == 1
+    })
+    .await;
     host.stop();
 }
 
