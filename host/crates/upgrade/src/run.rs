@@ -16,7 +16,7 @@ use crate::flight::{Flight, read_flying};
 use crate::running::Running;
 use crate::state::{Event, Reason, State, Upgrade};
 use crate::trial::Baseline;
-use crate::way_back::may_need_the_journal;
+use crate::way_back::way_back;
 
 /// Before a transition that the store would not have is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -228,10 +228,7 @@ impl Run {
     /// Where a rollback leads once this is committed, and from where on it needs the
     /// journal.
     fn way_back(&self, booked: &Booked) -> (Option<Version>, Option<Position>) {
-        let plan = &self.upgrade.plan;
-        let before = booked.way_back(&plan.from, &plan.to);
-        let needs = may_need_the_journal(plan, before.as_ref());
-        (before, needs.then_some(self.tails_from))
+        way_back(booked, &self.upgrade.plan, self.tails_from)
     }
 
     /// What becomes of the release that is left by a commit.

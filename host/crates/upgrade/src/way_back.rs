@@ -9,6 +9,7 @@ use host_journal::Position;
 use host_model::Version;
 use host_model::plan::{Change, Hop, Plan, StateChange};
 
+use crate::book::Booked;
 use crate::engine::Upgrader;
 
 /// What stays in the journal, whatever its age, for a way back.
@@ -21,10 +22,30 @@ pub struct HeldForWayBack {
     pub from: Position,
 }
 
+/// Where a rollback leads once `plan` is committed, and from where on it needs the journal:
+/// on the way of the plan from `tails_from`, where the tails began.
+pub(crate) fn way_back(
+    booked: &Booked,
+    plan: &Plan,
+    tails_from: Position,
+) -> (Option<Version>, Option<Position>) {
+    let before = booked.way_back(&plan.from, &plan.to);
+    let needed = if may_need_the_journal(plan, before.as_ref()) {
+        Some(tails_from)
+    } else if before.as_ref() != Some(&plan.from) && before.as_ref() == booked.before.get(&plan.to)
+    {
+        // Back to where that way begins: what it has needed it needs still.
+        booked.needed.get(&plan.to).copied()
+    } else {
+        None
+    };
+    (before, needed)
+}
+
 /// Whether a rollback that leads to `before`, once `plan` is committed, may have to take
 /// actors back by their commands: where it goes the way of the plan, and some state with
 /// it by `down`.
-pub(crate) fn may_need_the_journal(plan: &Plan, before: Option<&Version>) -> bool {
+fn may_need_the_journal(plan: &Plan, before: Option<&Version>) -> bool {
     let comes_up = |hop: &Hop| hop.state == StateChange::Up;
     let changes = || plan.plugins.iter().map(|plugin| &plugin.change);
     before == Some(&plan.from)
@@ -103,5 +124,27 @@ mod tests {
         assert!(!needs(&[Up], false, Some(1)), "there is no way back");
         assert!(!needs(&[Up], true, None), "there is nothing before it");
         assert!(!needs(&[Up], true, Some(0)), "it leads elsewhere");
+    }
+
+    #[test]
+    fn a_rollback_keeps_what_the_way_further_back_needs() {
+        let mut booked = Booked::default();
+        let mut go = |from, to, states: &[StateChange], tails_from| {
+            let plan = Plan {
+                from: v(from),
+                to: v(to),
+                ..plan(states, true)
+            };
+            let (before, needed) = way_back(&booked, &plan, Position(tails_from));
+            booked.set_way_back(&plan.to, before.clone(), needed);
+            (before.map(|it| it.minor), needed.map(|it| it.0))
+        };
+        use StateChange::{Down, Up};
+        assert_eq!(go(1, 2, &[Up], 10), (Some(1), Some(10)));
+        assert_eq!(go(2, 3, &[Up], 20), (Some(2), Some(20)));
+        assert_eq!(go(3, 2, &[Down], 30), (Some(1), Some(10)));
+        assert_eq!(go(2, 1, &[Down], 40), (None, None));
+        // Come to anew, the new way is what counts.
+        assert_eq!(go(1, 2, &[Up], 50), (Some(1), Some(50)));
     }
 }
