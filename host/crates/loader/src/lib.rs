@@ -154,7 +154,8 @@ impl Loader {
         if self.inspector.is_none() {
             sys::check_layouts(&image, &table)?;
         }
-        let plugin = Arc::new(Plugin::start(table, found, library.len())?);
+        let bytes = stage::mapped_bytes(&image).unwrap_or(library.len());
+        let plugin = Arc::new(Plugin::start(table, found, bytes)?);
         self.opened.lock().insert(found, Arc::clone(&plugin));
         Ok(plugin)
     }

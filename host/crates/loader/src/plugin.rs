@@ -93,7 +93,7 @@ impl Plugin {
         self.digest
     }
 
-    /// Its library's size in bytes: about what it keeps mapped.
+    /// Bytes that its library keeps mapped; where the kernel does not say, its file's size.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes

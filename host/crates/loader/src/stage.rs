@@ -145,3 +145,41 @@ pub(crate) fn remove(image: &Path) {
         tracing::warn!(path = %image.display(), %error, "an old plugin image could not be removed");
     }
 }
+
+/// Bytes of the process's memory that are a view of this image: what of a file is never
+/// mapped, debug information for one, is not among them. None: the kernel does not say.
+pub(crate) fn mapped_bytes(image: &Path) -> Option<usize> {
+    let image = image.canonicalize().ok()?;
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    mapped(&maps, image.to_str()?)
+}
+
+/// By a `/proc/PID/maps`: proc_pid_maps(5).
+fn mapped(maps: &str, image: &str) -> Option<usize> {
+    let bytes = |line: &str| {
+        let (range, rest) = line.split_once(' ')?;
+        // What cannot be touched only keeps a gap free.
+        let is_used = rest.ends_with(image) && !rest.starts_with("---");
+        let (from, to) = range.split_once('-').filter(|_| is_used)?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        number(to)?.checked_sub(number(from)?)
+    };
+    Some(maps.lines().filter_map(bytes).sum()).filter(|bytes| *bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mapped_of_a_file_is_counted() {
+        let maps = "7f0000000000-7f0000002000 r-xp 00000000 08:01 42    /srv/images/liba.so\n\
+            7f0000002000-7f0000200000 ---p 00002000 08:01 42    /srv/images/liba.so\n\
+            7f0000200000-7f0000201000 rw-p 00002000 08:01 42    /srv/images/liba.so\n\
+            7f0000201000-7f0000209000 rw-p 00000000 00:00 0\n\
+            7f0000300000-7f0000301000 r--p 00000000 08:01 43    /srv/images/libb.so\n";
+        assert_eq!(mapped(maps, "/srv/images/liba.so"), Some(0x3000));
+        assert_eq!(mapped(maps, "/srv/images/libb.so"), Some(0x1000));
+        assert_eq!(mapped(maps, "/srv/images/libc.so"), None);
+    }
+}

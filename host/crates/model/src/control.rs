@@ -81,7 +81,7 @@ pub struct Status {
     pub plugins: Vec<PluginRow>,
     /// Plugin versions that are mapped into the process; only a restart unmaps them.
     pub resident_versions: u64,
-    /// Bytes of their libraries.
+    /// Bytes of their libraries that are mapped.
     pub resident_bytes: u64,
     /// Resident memory of the process.
     pub rss_bytes: u64,

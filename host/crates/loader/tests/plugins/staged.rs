@@ -114,4 +114,7 @@ fn copies_are_read_only_and_have_a_name_of_their_own() {
     );
     let mapped = fs::read_to_string("/proc/self/maps").unwrap();
     assert!(mapped.contains(&image.path().display().to_string()));
+    // Debug information is in the file, and is not mapped.
+    let of_file = usize::try_from(image.metadata().unwrap().len()).unwrap();
+    assert!((1..of_file).contains(&plugin.bytes()), "{}", plugin.bytes());
 }
