@@ -9,19 +9,18 @@ use crate::config::{Config, LogFormat};
 /// Log lines go to standard output: the log file, the journal of systemd, or a terminal.
 /// Who holds what is returned can say which lines there are from then on.
 pub(super) fn log(config: &Config) -> SetLogFilter {
-    let filter = EnvFilter::new(&config.log_filter);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(&config.log_filter));
     let (set, reload): (_, SetLogFilter) = match config.log_format {
         LogFormat::Pretty => {
             let lines = lines.with_ansi(false).with_filter_reloading();
             let handle = lines.reload_handle();
-            let reload = move |filter: &str| reloaded(handle.reload(EnvFilter::new(filter)));
+            let reload = move |lines: &str| reloaded(handle.reload(filter(lines)));
             (lines.try_init(), Box::new(reload))
         }
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true).with_filter_reloading();
             let handle = lines.reload_handle();
-            let reload = move |filter: &str| reloaded(handle.reload(EnvFilter::new(filter)));
+            let reload = move |lines: &str| reloaded(handle.reload(filter(lines)));
             (lines.try_init(), Box::new(reload))
         }
     };
@@ -31,8 +30,34 @@ pub(super) fn log(config: &Config) -> SetLogFilter {
     reload
 }
 
+/// Which lines there are. What the migrations of the store's tables tell step by step is for
+/// who asks for it: on a first start it would stand before all else.
+fn filter(lines: &str) -> EnvFilter {
+    let filter = EnvFilter::new(lines);
+    match lines.contains("refinery") {
+        true => filter,
+        false => {
+            let quiet = "refinery_core=warn".parse();
+            filter.add_directive(quiet.expect("it is a directive"))
+        }
+    }
+}
+
 fn reloaded(outcome: Result<(), Error>) {
     if let Err(error) = outcome {
         tracing::error!(%error, "RUST_LOG could not be changed; what was logged is logged");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_of_migrations_are_for_who_asks_for_them() {
+        let shown = |lines: &str| filter(lines).to_string();
+        assert!(shown("info").contains("refinery_core=warn"));
+        assert!(shown("info").contains("info"));
+        assert_eq!(shown("refinery_core=debug"), "refinery_core=debug");
     }
 }
