@@ -2,7 +2,9 @@
 //!
 //! What the host needs it keeps: a rehearsal's child installs a seccomp filter, lowers its
 //! own limits and its priority (`SCHED_IDLE`), and libraries are mapped executable from
-//! `images`. Users and processes are not hidden, for the audit trail names who asked.
+//! `images`. Users are those of the machine (no `PrivateUsers`), for the audit trail names who
+//! asked, by the kernel's word and `/etc/passwd`. Processes of others are hidden: nothing of
+//! theirs is read.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
