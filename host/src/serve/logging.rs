@@ -9,7 +9,10 @@ use crate::config::{Config, LogFormat};
 /// Log lines go to standard output: the log file, the journal of systemd, or a terminal.
 /// Who holds what is returned can say which lines there are from then on.
 pub(super) fn log(config: &Config) -> SetLogFilter {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(&config.log_filter));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter(&config.log_filter))
+        // A terminal that has gone takes no line, and who says so there panics.
+        .log_internal_errors(false);
     let (set, reload): (_, SetLogFilter) = match config.log_format {
         LogFormat::Pretty => {
             let lines = lines.with_ansi(false).with_filter_reloading();
