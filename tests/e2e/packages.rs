@@ -104,6 +104,19 @@ fn from_an_empty_folder_to_upgraded_and_back() {
     // Once more is nothing.
     let again: Value = bench.install("0.2.0").ok().unwrap().json().unwrap();
     assert_eq!(again["was_there"], true, "{again}");
+    assert_eq!(again["repaired"], json!([]), "{again}");
+    let script = bench
+        .release("0.2.0")
+        .join("upgrade-scripts/zakat-0.2.0.toml");
+    fs::write(&script, "plugin = ").unwrap();
+    let package = bench.package("0.2.0");
+    let line = ["install", package.to_str().unwrap()];
+    let said = home.done(&line).unwrap().stdout;
+    assert!(
+        said.contains("is repaired: upgrade-scripts/zakat"),
+        "{said}"
+    );
+    assert_eq!(home.upgrade("0.2.0").unwrap().outcome, Outcome::Committed);
     home.stop().unwrap();
 }
 
