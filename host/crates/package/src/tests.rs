@@ -335,7 +335,7 @@ fn what_is_damaged_of_a_release_is_repaired_and_nothing_else_is_touched() {
     assert_eq!(again.repaired, files);
     assert_eq!(keys.problem(&dir), None);
     let again = bench.install(&whole(&manifest())).unwrap();
-    assert_eq!(again.repaired, [PathBuf::new(); 0]);
+    assert!(again.repaired.is_empty(), "{:?}", again.repaired);
     assert_eq!(keys.problem(&dir), None);
 }
 
