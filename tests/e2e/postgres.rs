@@ -295,6 +295,8 @@ fn a_host_whose_tables_are_dropped_ends_and_is_not_started_again() {
     home.start().unwrap();
     let tables = "DROP TABLE store, groups, snapshots";
     shared().sql(name(&address), tables).unwrap();
+    let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
+    home.rpc("donations:x", "open", &open).unwrap_err();
     wait::until("the host and its keeper have ended", || {
         (home.host_pid().is_none() && home.keeper_pid().is_none()).then_some(())
     })

@@ -47,6 +47,9 @@ pub(crate) async fn export(
         let trail = trail.map_err(|e| failed(&e))?;
         match crate::export(trail, &query, to) {
             Ok(_) | Err(ExportError::Write(_)) => Ok(()),
+            Err(ExportError::Read(error @ (ReadError::Damaged { .. } | ReadError::Chain(_)))) => {
+                Err(Refusal::damaged("export the audit trail", &error))
+            }
             Err(ExportError::Read(error)) => Err(failed(&error)),
         }
     })

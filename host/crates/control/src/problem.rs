@@ -30,6 +30,16 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// What is stored does not hold, with exit code 5: an operator must look.
+    pub(crate) fn damaged(attempted: &str, error: &dyn std::error::Error) -> Self {
+        let mut refusal = Self::internal(attempted, error);
+        refusal.1.reason = "store".to_owned();
+        refusal.1.exit_code = 5;
+        refusal
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         // For the audit trail, which says why something was refused.

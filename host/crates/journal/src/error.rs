@@ -283,6 +283,12 @@ pub enum OpenError {
         /// The newest of this host.
         known: i64,
     },
+    /// The store is there in part.
+    #[error("{why}; restore the store from a backup")]
+    Incomplete {
+        /// What it has not, in a sentence.
+        why: String,
+    },
     /// The store refused a statement.
     #[error("the store could not be opened")]
     Store(#[from] StoreError),
@@ -299,6 +305,7 @@ impl OpenError {
             | Self::Torn { .. }
             | Self::OwnRow { .. }
             | Self::Timelines { .. }
+            | Self::Incomplete { .. }
             | Self::Damaged(_)
             | Self::Anchor { .. } => true,
             Self::Store(error) => error.is_damage(),

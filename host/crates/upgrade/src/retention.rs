@@ -114,8 +114,9 @@ impl Retention {
             let before_ms = unix_ms() - i64::from(days) * DAY_MS;
             let before = self.upgrader.actors.journal().durable();
             let looked = self.look(before_ms).await;
-            let wrote = looked.as_ref().map_or(0, |looked| looked.entries);
-            looked_at = Some(Position(before.0 + wrote));
+            // What holds groups may let go of them without a word in the journal.
+            let free = looked.as_ref().ok().filter(|looked| looked.held.is_none());
+            looked_at = free.map(|looked| Position(before.0 + looked.entries));
             match looked {
                 Ok(looked) => {
                     if looked.groups > 0 {

@@ -212,7 +212,10 @@ where
 
 /// As [`failed`].
 pub(super) fn failed_by(attempted: &'static str) -> impl FnOnce(Trouble) -> OpenError {
-    move |trouble| trouble.of(attempted).into()
+    move |trouble| match trouble {
+        Trouble::Lost(why) => OpenError::Incomplete { why },
+        trouble => trouble.of(attempted).into(),
+    }
 }
 
 /// Why no session came about.
