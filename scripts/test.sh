@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold, from formatting to kill -9: what `make test` runs.
 #
-# Needs Rust and a C compiler. Node, npm, PostgreSQL and systemd are installed through apt where
-# they are missing and the user may. Ends with a summary; the exit code is 0 only if all of it
+# Needs Rust and a C compiler. Node, npm, PostgreSQL, systemd and bubblewrap are installed through
+# apt where they are missing and the user may. Ends with a summary; the exit code is 0 only if all of it
 # passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -69,6 +69,16 @@ systemd() {
     fi
 }
 
+# The image of a release is run in namespaces, as a container engine would.
+bubblewrap() {
+    if ! command -v bwrap > /dev/null; then
+        apt_install bubblewrap || {
+            echo 'install bubblewrap: the image of a release is run by it' >&2
+            return 1
+        }
+    fi
+}
+
 # The tests of all crates. Their output is kept to be counted.
 tests() {
     E2E_HOME=$scratch/home cargo test --workspace --no-fail-fast 2>&1 | tee "$scratch/tests.log"
@@ -103,6 +113,7 @@ step 'format' cargo fmt --all --check
 step 'the JavaScript client' node_and_npm
 step 'PostgreSQL' postgresql
 step 'systemd' systemd
+step 'bubblewrap' bubblewrap
 if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
     step 'tests' tests
 fi

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, bail};
-use host_build::{Inputs, Recipe, Request, build, documents, pack, read_key};
+use host_build::{Image, Inputs, Recipe, Request, build, documents, image, pack, read_key};
 use host_cli::args::{Build, Release as ReleaseCommand};
 use host_cli::{Failure, Output};
 use host_journal::RESERVED;
 use host_model::Version;
 use host_model::manifest::PluginManifest;
 use host_model::release::ReleaseManifest;
+use host_package::MANIFEST;
 use serde_json::json;
 
 use crate::inspect;
@@ -21,6 +22,15 @@ pub(crate) fn run(command: ReleaseCommand, out: &mut Output<'_>) -> Result<u8, F
         ReleaseCommand::Build(asked) => {
             let attempted = format!("build the release of {}", asked.manifest.display());
             make(&asked, out).map_err(|e| failed(&attempted, &e))
+        }
+        ReleaseCommand::Image { dir, out: to } => {
+            let attempted = format!("make an image of {}", dir.display());
+            let made = image_of(&dir, &to).map_err(|e| failed(&attempted, &e))?;
+            out.document(&json!({"file": made.file, "bytes": made.bytes}), |_| {
+                let mib = made.bytes.div_ceil(1 << 20);
+                format!("{} ({mib} MiB)", made.file.display())
+            })?;
+            Ok(0)
         }
         ReleaseCommand::Assemble {
             manifest,
@@ -51,6 +61,15 @@ pub(crate) fn keys(file: &Path, out: &mut Output<'_>) -> Result<u8, Failure> {
         )
     })?;
     Ok(0)
+}
+
+fn image_of(dir: &Path, out: &Path) -> Result<Image> {
+    let file = dir.join(MANIFEST);
+    let manifest = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+    let manifest: ReleaseManifest =
+        serde_json::from_slice(&manifest).with_context(|| format!("read {}", file.display()))?;
+    fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
+    image(&manifest, dir, Path::new("/"), out)
 }
 
 fn make(asked: &Build, out: &mut Output<'_>) -> Result<u8> {
@@ -94,9 +113,14 @@ fn make(asked: &Build, out: &mut Output<'_>) -> Result<u8> {
         &dir,
     )?;
     let packed = pack(&release, &dir, &asked.out, key.as_ref())?;
+    let image = match asked.oci {
+        true => Some(image(&release, &dir, Path::new("/"), &asked.out).context("make the image")?),
+        false => None,
+    };
     let document = json!({
         "name": release.name,
         "version": release.version,
+        "image": image.as_ref().map(|it| json!({"file": it.file, "bytes": it.bytes})),
         "file": packed.file,
         "bytes": packed.bytes,
         "unpacked_bytes": packed.unpacked_bytes,
@@ -105,8 +129,12 @@ fn make(asked: &Build, out: &mut Output<'_>) -> Result<u8> {
         "signed": key.is_some(),
     });
     out.document(&document, |_| {
+        let image = image.as_ref().map_or_else(String::new, |it| {
+            let mib = it.bytes.div_ceil(1 << 20);
+            format!("\n{} ({mib} MiB) is an image of it", it.file.display())
+        });
         format!(
-            "{} ({} MiB, unpacked {} MiB) runs on {} with glibc {} or later",
+            "{} ({} MiB, unpacked {} MiB) runs on {} with glibc {} or later{image}",
             packed.file.display(),
             packed.bytes.div_ceil(1 << 20),
             packed.unpacked_bytes.div_ceil(1 << 20),

@@ -17,6 +17,7 @@ mod canary;
 mod cold;
 #[cfg(test)]
 mod configuration;
+mod container;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]

@@ -429,7 +429,11 @@ pub fn make_home(root: &Path, dir: &Path, profile: &str) -> Result<()> {
 
 /// Copies a home. Programs and libraries are large and never written to in place:
 /// they are linked where that can be.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+///
+/// # Errors
+///
+/// The system's.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

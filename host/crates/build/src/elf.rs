@@ -2,10 +2,11 @@
 //! only a debugger reads.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use object::elf::{FileHeader64, SHF_ALLOC, SHT_NOBITS, SectionHeader64, SymbolSection};
-use object::read::elf::{FileHeader, SectionHeader};
+use object::elf::{DT_NEEDED, FileHeader64, SHF_ALLOC, SHT_NOBITS, SectionHeader64, SymbolSection};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use object::{LittleEndian, U16, U32, U64, pod};
 
 type Header = FileHeader64<LittleEndian>;
@@ -64,6 +65,41 @@ pub(crate) fn glibc(bytes: &[u8]) -> Result<Glibc> {
         }
     }
     Ok(least)
+}
+
+/// What a program or a library asks for when it is loaded.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    /// The dynamic linker, of a program.
+    pub(crate) linker: Option<PathBuf>,
+    /// Shared libraries, by name.
+    pub(crate) libraries: Vec<String>,
+}
+
+/// See [`Needs`]. A file that is no code needs nothing.
+pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
+    let mut needs = Needs::default();
+    if !bytes.starts_with(MAGIC) {
+        return Ok(needs);
+    }
+    let e = LittleEndian;
+    let header = Header::parse(bytes)?;
+    for segment in header.program_headers(e, bytes)? {
+        if let Some(linker) = segment.interpreter(e, bytes)? {
+            needs.linker = Some(PathBuf::from(String::from_utf8_lossy(linker).as_ref()));
+        }
+    }
+    let sections = header.sections(e, bytes)?;
+    if let Some((dynamic, link)) = sections.dynamic(e, bytes)? {
+        let strings = sections.strings(e, bytes, link)?;
+        for entry in dynamic.iter().filter(|it| it.tag(e) == DT_NEEDED) {
+            let name = entry.string(e, strings)?;
+            needs
+                .libraries
+                .push(String::from_utf8_lossy(name).into_owned());
+        }
+    }
+    Ok(needs)
 }
 
 /// The file without its debug sections. What is loaded into memory stays where it is, byte
@@ -160,6 +196,19 @@ mod tests {
         assert!(ran.status.success());
         let text = String::from_utf8(ran.stdout).unwrap();
         assert!(text.contains("a_stripped_program"), "{text}");
+    }
+
+    #[test]
+    fn what_a_program_needs_is_its_linker_and_its_libraries() {
+        let own = fs::read(std::env::current_exe().unwrap()).unwrap();
+        let needs = needs(&own).unwrap();
+        let linker = needs.linker.unwrap();
+        assert!(linker.is_absolute() && linker.exists(), "{linker:?}");
+        let libraries = &needs.libraries;
+        assert!(
+            libraries.iter().any(|it| it == "libc.so.6"),
+            "{libraries:?}"
+        );
     }
 
     #[test]

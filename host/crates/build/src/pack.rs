@@ -99,7 +99,7 @@ fn header(name: &Path, bytes: u64) -> Result<Header> {
 }
 
 /// A temporary file is its maker's alone; a package is for whoever installs it.
-fn readable(file: &File) -> io::Result<()> {
+pub(crate) fn readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(0o644))
 }

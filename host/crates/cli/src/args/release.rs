@@ -29,6 +29,17 @@ pub enum Release {
         after_help = "Example:\n  host release build\n  host release build --manifest releases/0.2.0.toml --out dist --sign release.key\n\nPaths in the release file are relative to the workspace. The host in it is the\nworkspace's own, where it has one, and this program otherwise."
     )]
     Build(Build),
+    /// Make a container image of an unpacked release, NAME-VERSION.oci.tar, without an engine.
+    #[command(
+        after_help = "Example:\n  host release image releases/0.1.0\n  podman load -i giving-0.1.0.oci.tar\n\nThe shared libraries that it needs are taken from this machine."
+    )]
+    Image {
+        /// The release's folder, with its manifest.json.
+        dir: PathBuf,
+        /// The folder that the image goes into.
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Put built libraries together as an unpacked release.
     #[command(
         hide = true,
@@ -65,6 +76,9 @@ pub struct Build {
     /// The folder that the package goes into.
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub out: PathBuf,
+    /// Make a container image of it as well, NAME-VERSION.oci.tar, without an engine.
+    #[arg(long)]
+    pub oci: bool,
     /// Sign it with this secret key, of `host gen keys` or of minisign.
     #[arg(long, value_name = "KEYFILE")]
     pub sign: Option<PathBuf>,
