@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold, from formatting to kill -9: what `make test` runs.
 #
-# Needs Rust and a C compiler. Node, npm, PostgreSQL, systemd and bubblewrap are installed through
-# apt where they are missing and the user may. Ends with a summary; the exit code is 0 only if all of it
+# Needs Rust and a C compiler. Node, npm, PostgreSQL, systemd, bubblewrap and
+# Python's venv are installed through apt where they are missing and the user may. Ends with a summary; the exit code is 0 only if all of it
 # passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -79,6 +79,17 @@ bubblewrap() {
     fi
 }
 
+# The files that others' tools read are judged by them.
+deploy() {
+    if ! python3 -c 'import venv, ensurepip' 2> /dev/null; then
+        apt_install python3-venv || {
+            echo 'install Python 3 with venv: what lies in deploy is checked by tools in it' >&2
+            return 1
+        }
+    fi
+    scripts/deploy.sh
+}
+
 # The tests of all crates. Their output is kept to be counted.
 tests() {
     E2E_HOME=$scratch/home cargo test --workspace --no-fail-fast 2>&1 | tee "$scratch/tests.log"
@@ -114,6 +125,7 @@ step 'the JavaScript client' node_and_npm
 step 'PostgreSQL' postgresql
 step 'systemd' systemd
 step 'bubblewrap' bubblewrap
+step 'deploy' deploy
 if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
     step 'tests' tests
 fi
