@@ -71,6 +71,7 @@ mod service;
 #[cfg(test)]
 mod stuck;
 #[cfg(test)]
+mod systemd;
 mod two_steps;
 #[cfg(test)]
 mod unknown;

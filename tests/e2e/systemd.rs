@@ -1,0 +1,47 @@
+//! The units that the host writes, run by systemd itself: a manager of its own in namespaces
+//! of its own.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use e2e::Home;
+
+#[test]
+fn systemd_starts_reloads_watches_restarts_and_stops_a_host() {
+    let home = Home::new().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let unit = |name: &str, more: &[&str]| {
+        let line = [&["systemd", "unit"], more].concat();
+        let file = dir.path().join(name);
+        fs::write(&file, home.done(&line).unwrap().stdout).unwrap();
+        file
+    };
+    let (notify, forking) = (unit("notify", &[]), unit("forking", &["--forking"]));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/systemd.sh");
+    let mut command = Command::new(script);
+    command.arg(home.path()).arg(notify).arg(forking);
+    let ran = command.output().unwrap();
+    let (said, why) = (
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr),
+    );
+    let log = |name: &str| fs::read_to_string(home.path().join(name)).unwrap_or_default();
+    let logs = || format!("{}\n{}", log("manager.log"), log("service.log"));
+    assert!(ran.status.success(), "{said}{why}{}", logs());
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        [
+            "started: active: release 0.1.0 is permanent",
+            "reloaded: active",
+            "ended by the watchdog, and started again: active",
+            "killed, and started again: active",
+            "restarted: active",
+            "stopped: inactive, success",
+            "forking: active, its main process is the keeper",
+            "stopped: inactive, success",
+        ],
+        "{why}{}",
+        logs()
+    );
+}
