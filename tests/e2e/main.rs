@@ -72,6 +72,8 @@ mod service;
 mod stuck;
 #[cfg(test)]
 mod systemd;
+mod trace;
+#[cfg(test)]
 mod two_steps;
 #[cfg(test)]
 mod unknown;

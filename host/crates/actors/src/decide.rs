@@ -125,6 +125,7 @@ impl Actors {
         reply: Bytes,
         effects: Effects,
     ) {
+        claim.accepted(&reply);
         let id = claim.slot.id.clone();
         let Some(live) = claim.live.as_mut() else {
             return;
@@ -259,6 +260,7 @@ impl Actors {
         answer: Result<Answer, CallError>,
         responder: Option<Responder>,
     ) {
+        claim.answered(&answer);
         let token = match (responder, &source) {
             (Some(responder), None) => return self.hold(claim, answer, responder),
             (Some(responder), Some(_)) => Token::Answer(answer, responder),

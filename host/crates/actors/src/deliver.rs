@@ -105,6 +105,7 @@ impl Actors {
 
     fn accepted(self: &Arc<Self>, position: Position, accepted: Accepted) {
         let seq = accepted.seq;
+        self.trace_sent(position, &accepted);
         if let Some((reply, responder)) = accepted.reply {
             // A caller that has gone needs no answer.
             drop(responder.send(Ok(Answer::new(reply, seq))));

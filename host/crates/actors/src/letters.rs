@@ -35,6 +35,7 @@ impl Actors {
         by: Option<Version>,
         error: &CallError,
     ) {
+        claim.failed(error);
         if let Some(responder) = command.responder.take() {
             // What it says may come from a state that is not durable yet.
             self.hold(claim, Err(error.clone()), responder);
@@ -106,6 +107,10 @@ impl Actors {
             && self.waits_for_a_plugin(*id, &letter.to)
         {
             return;
+        }
+        if !message.is_from_outside() {
+            // What is refused, which the others are, is told of there.
+            self.trace_refused(&message, &error);
         }
         let command = |event, payload, shape, source| Command {
             event,

@@ -66,6 +66,7 @@ mod supervise;
 mod sweep;
 mod timers;
 mod token;
+mod trace;
 mod turn;
 mod wake;
 mod watchdog;
@@ -102,6 +103,7 @@ pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteEdge, RouteHop, Ruling};
 pub use sweep::SweepProgress;
 pub use token::Ticket;
+pub use trace::{Trace, TraceError};
 pub use watchdog::{Running, Work};
 
 use canary::Reign;
@@ -142,6 +144,7 @@ pub struct Actors {
     /// How looking up an idempotency key has run so far.
     looking: EventStats,
     refusals: Refusals,
+    tracers: trace::Tracers,
     door: door::Door,
     /// Messages that became dead letters.
     buried: AtomicU64,
@@ -224,6 +227,7 @@ impl Actors {
             migrating: Arc::new(EventStats::named(watchdog::MIGRATION)),
             looking: EventStats::default(),
             refusals: Refusals::default(),
+            tracers: trace::Tracers::default(),
             door: door::Door::default(),
             buried: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -394,6 +398,7 @@ impl Actors {
         self.casts.wake();
         self.timers.wake();
         self.outbox.wake();
+        self.tracers.end();
     }
 
     /// Told to, or because the journal takes no more: then the host is about to end,
@@ -477,6 +482,7 @@ impl Actors {
     /// Answers a message that will not be handled. A cast or a timer stays a row.
     pub(crate) fn refuse(&self, message: Message, error: CallError) {
         self.refusals.count(&error);
+        self.trace_refused(&message, &error);
         match message {
             Message::Request(_, responder) => drop(responder.send(Err(error))),
             Message::Inspect(responder) => drop(responder.send(Err(error))),
@@ -485,12 +491,6 @@ impl Actors {
             Message::DeadLetter(_, _, responder) => drop(responder.send(Err(error))),
             Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) | Message::Writing => {}
         }
-    }
-
-    /// What the process takes of its machine's memory, and may take.
-    #[must_use]
-    pub fn memory(&self) -> &dyn Memory {
-        &*self.memory
     }
 
     /// Seconds since the start at `now_ms` of the monotonic clock, for ages.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Actors;
+
 /// What the process takes of its machine's memory, and may take. It is asked once a
 /// second.
 pub trait Memory: fmt::Debug + Send + Sync {
@@ -13,6 +15,14 @@ pub trait Memory: fmt::Debug + Send + Sync {
 
     /// Returns to the system what was freed and is still held. May take a while.
     fn give_back(&self);
+}
+
+impl Actors {
+    /// What the process takes of its machine's memory, and may take.
+    #[must_use]
+    pub fn memory(&self) -> &dyn Memory {
+        &*self.memory
+    }
 }
 
 /// Takes nothing, and may take everything: for hosts that are not to make room, and tests.

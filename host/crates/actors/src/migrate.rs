@@ -145,6 +145,8 @@ impl Actors {
                     true => tokio::task::block_in_place(|| over.settle(live)),
                     false => over.settle(live),
                 };
+                let way = (&from, live.code().version());
+                self.trace_migrated(&claim.slot.id, way, since, None);
                 if let Some(state) = exported {
                     let switch = Switch {
                         release: &release.version,
@@ -165,6 +167,8 @@ impl Actors {
             Err(why) => {
                 claim.at.generation = generation;
                 let from = live.code().version().clone();
+                let way = (&from, ruling.code.version());
+                self.trace_migrated(&claim.slot.id, way, since, Some(&why));
                 self.migration_failed(&claim.slot.id, generation, from, why);
             }
         }

@@ -74,6 +74,8 @@ impl Actors {
         let fits = version.is_none_or(|version| version == live.code().version())
             && claim.at.generation == self.generation()
             && !self.gates.any()
+            // The long way tells who looks.
+            && !self.tracers.has(&claim.slot.id)
             && stats.is_proven_fast();
         if !fits {
             return None;

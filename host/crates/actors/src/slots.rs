@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::live::Live;
 use crate::message::Message;
+use crate::trace::Span;
 
 /// Locks on the map: far above the number of threads, so that two seldom meet.
 const SHARDS: usize = 256;
@@ -105,6 +106,8 @@ pub(crate) struct Claim {
     pub(crate) slot: Arc<Slot>,
     pub(crate) live: Option<Box<Live>>,
     pub(crate) at: At,
+    /// The message that it is in, where somebody traces the actor.
+    pub(crate) span: Option<Box<Span>>,
     given_back: bool,
 }
 
@@ -412,6 +415,7 @@ impl Claim {
             slot,
             live,
             at,
+            span: None,
             given_back: false,
         }
     }

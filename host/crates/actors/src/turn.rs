@@ -194,9 +194,11 @@ impl Actors {
             Some(Known::New(keyed)) => Some(keyed),
             Some(Known::Wait) => return self.wait_for_journal(claim, message),
             Some(Known::Answered(answer)) => {
+                self.begin_span(claim, &message);
                 if let Message::Request(_, responder) = message {
                     self.hold(claim, answer, responder);
                 }
+                self.end_span(claim);
                 return Flow::Next;
             }
         };
@@ -259,6 +261,7 @@ impl Actors {
         stats: &Arc<EventStats>,
     ) {
         let slot = Arc::clone(&claim.slot);
+        self.begin_span(claim, &message);
         watchdog::watch(&slot, stats, monotonic_ms(), || match message {
             Message::Request(request, responder) => {
                 self.request(claim, *request, keyed, responder, stats);
@@ -270,6 +273,7 @@ impl Actors {
             }
             _ => {}
         });
+        self.end_span(claim);
     }
 
     fn request(
@@ -340,6 +344,7 @@ impl Actors {
         answer: Result<Answer, CallError>,
         responder: Responder,
     ) {
+        claim.answered(&answer);
         match self.settled(claim) {
             Settled::Durable => drop(responder.send(answer)),
             Settled::Lost => {

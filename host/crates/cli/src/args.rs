@@ -265,6 +265,21 @@ pub enum Remote {
         #[arg(long)]
         export: bool,
     },
+    /// Show what an actor handles while it does: calls, casts and timers with what came of
+    /// them, events and casts that it sent, migrations. Until Ctrl-C, or the host stops.
+    #[command(
+        after_help = "Example:\n  host trace donations:ramadan-2026\n  host trace donations:ramadan-2026 --for 30s --json\n\nThe actor does not wait for who looks: lines that are not read in time are left out, and\nhow many is told. Long payloads are cut."
+    )]
+    Trace {
+        /// Whose, `plugin:key`; it need not be in memory.
+        actor: ActorId,
+        /// End after so long: 30s, 2m.
+        #[arg(long = "for", value_name = "D", value_parser = whole_seconds)]
+        for_s: Option<u64>,
+        /// End after so many messages.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+    },
     /// List the actors.
     #[command(after_help = "Example:\n  host actors --plugin donations")]
     Actors {

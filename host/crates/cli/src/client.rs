@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,7 +75,25 @@ impl Client {
     ///
     /// As [`Client::get`], where the host refuses before anything begins.
     pub async fn follow(&self, path: &str, body: &impl Serialize) -> Result<Events, Failure> {
-        let (response, connection) = self.request(Method::POST, path, json(body)).await?;
+        self.events(Method::POST, path, json(body)).await
+    }
+
+    /// What happens, as `GET path` tells it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`], where the host refuses before anything is told.
+    pub(crate) async fn listen<T>(&self, path: &str) -> Result<Events<T>, Failure> {
+        self.events(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn events<T>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Events<T>, Failure> {
+        let (response, connection) = self.request(method, path, body).await?;
         if !response.status().is_success() {
             return Err(problem(response).await);
         }
@@ -83,6 +102,7 @@ impl Client {
             parser: Parser::default(),
             ready: VecDeque::new(),
             _connection: connection,
+            _of: PhantomData,
         })
     }
 
@@ -240,25 +260,26 @@ impl Drop for Connection {
     }
 }
 
-/// Progress as it is made.
-pub struct Events {
+/// What is told as it happens, event by event.
+pub struct Events<T = Progress> {
     body: Incoming,
     parser: Parser,
     ready: VecDeque<String>,
     _connection: Connection,
+    _of: PhantomData<fn() -> T>,
 }
 
-impl Events {
+impl<T: DeserializeOwned> Events<T> {
     /// The next report; none when the host has closed the stream.
     ///
     /// # Errors
     ///
     /// The stream broke, or is not of this version. What it told of goes on.
-    pub async fn next(&mut self) -> Result<Option<Progress>, Failure> {
+    pub async fn next(&mut self) -> Result<Option<T>, Failure> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return serde_json::from_str(&event).map(Some).map_err(|e| {
-                    strange(format!("it reports {event:?}, which is no progress: {e}"))
+                    strange(format!("it reports {event:?}, which this program does not know ({e}); is it of another version than the host?"))
                 });
             }
             let frame = match self.body.frame().await {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{Pace, Remote, Upgrade};
 use crate::client::query;
 use crate::failure::EXIT_REFUSED;
-use crate::{Client, Failure, Output, flight, follow, repair, show, verified};
+use crate::{Client, Failure, Output, flight, follow, repair, show, trace, verified};
 
 /// Carries out `command`, and says what to exit with.
 ///
@@ -56,6 +56,11 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let state: ActorState = client.get(&format!("/v1/state{path}")).await?;
             out.document(&state, show::state)?;
         }
+        Remote::Trace {
+            actor,
+            for_s,
+            count,
+        } => return trace::trace(&actor, for_s, count, client, out).await,
         Remote::Actors {
             plugin,
             after,

@@ -28,6 +28,7 @@ mod repair;
 mod show;
 mod sse;
 mod table;
+mod trace;
 mod verified;
 
 pub use bar::Progress;

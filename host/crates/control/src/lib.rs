@@ -30,6 +30,7 @@ mod shown;
 mod status;
 mod store;
 mod stream;
+mod trace;
 mod upgrades;
 mod who;
 mod work;

@@ -21,8 +21,8 @@ use tokio::task::JoinHandle;
 use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
 use crate::{
-    Control, Peer, actions, actors, audit, extract, metrics, pins, repair, status, store, upgrades,
-    work,
+    Control, Peer, actions, actors, audit, extract, metrics, pins, repair, status, store, trace,
+    upgrades, work,
 };
 
 /// Serves the control API until it is dropped.
@@ -96,6 +96,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/commit", post(upgrades::commit))
         .route("/v1/actors", get(actors::list))
         .route("/v1/state", get(actors::state))
+        .route("/v1/trace", get(trace::trace))
         .route("/v1/rpc", post(actors::rpc))
         .route("/v1/quarantine", get(actors::quarantine))
         .route("/v1/quarantine/release", post(actors::quarantine_release))

@@ -18,6 +18,7 @@
 //! | `POST /v1/upgrade/resume` | | [`UpgradeStatus`] |
 //! | `GET /v1/actors?plugin=P&after=ID&limit=N` | | list of [`ActorRow`] |
 //! | `GET /v1/state?actor=ID` | | [`ActorState`] |
+//! | `GET /v1/trace?actor=ID` | | server-sent events: [`Traced`] |
 //! | `POST /v1/rpc` | [`RpcRequest`] | the reply itself |
 //! | `GET /v1/quarantine` | | list of [`QuarantineRow`] |
 //! | `POST /v1/quarantine/release` | [`ReleaseRequest`] | `{}` |
@@ -52,10 +53,12 @@ use crate::share::Share;
 
 pub mod rehearsal;
 pub mod repair;
+pub mod trace;
 mod verified;
 
 pub use rehearsal::*;
 pub use repair::*;
+pub use trace::*;
 pub use verified::{Applies, ConfigChange, ConfigValue, PlanReport, Reloaded};
 
 /// What `host status` shows.

@@ -327,3 +327,13 @@ pub const REHEARSAL_CHUNK_ACTORS: usize = 262_144;
 
 /// Fields and actors that a rehearsal's report names of a kind; others are counted.
 pub const REHEARSAL_NAMED_MAX: usize = 50;
+
+/// Bytes of a payload or an answer that a trace shows: enough to see what it is about.
+pub const TRACE_PAYLOAD_BYTES_MAX: usize = 1024;
+
+/// Lines of a trace that wait for who reads it; what comes beyond is counted, and told
+/// where it is missing. A few MiB, for the longest lines.
+pub const TRACE_BEHIND_MAX: usize = 1024;
+
+/// Traces under way at once: each is one operator who looks.
+pub const TRACES_MAX: usize = 32;

@@ -22,6 +22,7 @@ mod repair;
 mod rows;
 mod sleep;
 mod store;
+mod trace;
 mod way_back;
 mod ways;
 
