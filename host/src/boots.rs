@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_journal::files;
@@ -165,7 +165,9 @@ impl Attempt {
             return;
         }
         if let Err(error) = self.home.take_attempt_back(release) {
-            eprintln!("an attempt to start {release} could not be taken back: {error}");
+            // A full disk may not take the line either.
+            let line = format!("an attempt to start {release} could not be taken back: {error}");
+            drop(writeln!(io::stderr(), "{line}"));
         }
     }
 }

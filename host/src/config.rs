@@ -16,10 +16,12 @@ use crate::settings::Settings;
 
 mod command;
 mod defaults;
+mod log;
 pub(crate) mod resolved;
 pub(crate) mod tuning;
 
 pub(crate) use command::run;
+pub(crate) use log::LogBounds;
 
 /// Characters of `SECRET_KEY_BASE` at least.
 pub(crate) const SECRET_CHARS_MIN: usize = 64;
@@ -75,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) trusted_keys: TrustedKeys,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
+    /// How large the log of a host in the background may grow.
+    pub(crate) log_bounds: LogBounds,
     /// Which log lines there are, in the grammar of `RUST_LOG`.
     pub(crate) log_filter: String,
     /// What the host takes of its machine.
@@ -249,6 +253,7 @@ impl Config {
                     TrustedKeys::read(&home.root.join(path)).map_err(|e| e.to_string())
                 })
                 .unwrap_or_default(),
+            log_bounds: reader.log_bounds(),
             log_filter: reader.log_filter(),
             runtime: reader.runtime(),
             warnings: settings.warnings().to_vec(),

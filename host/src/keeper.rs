@@ -5,7 +5,7 @@
 //! often. It has no state of its own: killed, it takes nothing with it, and the host
 //! serves on.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram as Socket;
 use std::os::unix::process::ExitStatusExt;
@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::boots::{Attempt, COUNTED, counted};
 use crate::exit;
 use crate::launcher::Found;
+use crate::logfile;
 use crate::notify::{NOTIFY_SOCKET, READY, RESTART};
 use crate::pidfile::PidFile;
 
@@ -290,6 +291,7 @@ impl<'a> Keeper<'a> {
             was_ready = word == Heard::Ready;
         }
         let status = status.map_err(|e| Failure::look("io", format!("wait for the host: {e}")))?;
+        self.follow_log();
         if asked == Asked::Run {
             say(&format!("the host has ended: {}", how(status)));
         }
@@ -312,9 +314,18 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Has the next line, and the next host, go to the log of its name: it may have been
+    /// moved since.
+    fn follow_log(&self) {
+        if let Err(error) = logfile::follow(&self.found.home.log()) {
+            say(&format!("the log cannot be opened anew: {error}"));
+        }
+    }
+
     /// Starts the host of the release that boots now.
     fn boot(&self, is_first: bool) -> Result<Child, Failure> {
         let home = &self.found.home;
+        self.follow_log();
         // The first one may have been counted by who started this keeper.
         let counted = counted().filter(|_| is_first);
         let booting = home.booting(counted.as_ref());
@@ -397,7 +408,8 @@ fn how(status: ExitStatus) -> String {
 
 /// A line of the keeper's in the host's log.
 fn say(message: &str) {
-    eprintln!("keeper: {message}");
+    // A full disk takes none, and is no reason to end.
+    drop(writeln!(io::stderr(), "keeper: {message}"));
 }
 
 #[cfg(test)]

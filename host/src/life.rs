@@ -1,6 +1,5 @@
 //! Life and death of the host: start, stop, restart.
 
-use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::boots::{Attempt, counted};
 use crate::home::Home;
 use crate::launcher::{Found, home_failure};
 use crate::pidfile::{PidFile, holder, is_held};
-use crate::{checks, heap, logs, notify, serve};
+use crate::{checks, heap, logfile, logs, notify, serve};
 
 /// How long a start may take: plugins opened, journal checked.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -116,8 +115,7 @@ pub(crate) async fn start(
         Failure::refused("io", format!("start the host: {}: {e}", what.display()))
     };
     let path = home.log();
-    let log = OpenOptions::new().create(true).append(true).open(&path);
-    let log = log.map_err(|e| failed(&path, e))?;
+    let log = logfile::open(&path).map_err(|e| failed(&path, e))?;
     let from = log.metadata().map_err(|e| failed(&path, e))?.len();
     let program = std::env::current_exe().map_err(|e| failed(Path::new("this program"), e))?;
     let mut keeper = Command::new(&program)

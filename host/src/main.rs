@@ -17,6 +17,7 @@ mod keep;
 mod keeper;
 mod launcher;
 mod life;
+mod logfile;
 mod logs;
 mod notify;
 mod pidfile;

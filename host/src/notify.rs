@@ -3,7 +3,7 @@
 //! One language for both: systemd, and the keeper of a host in the background. What the
 //! keeper alone is told is said in it, too.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
@@ -109,7 +109,10 @@ fn say(message: &[u8]) {
     {
         // The host serves all the same; who waits for a word gives up in time.
         let message = String::from_utf8_lossy(message);
-        eprintln!("tell {address} {message:?}: {error}");
+        drop(writeln!(
+            io::stderr(),
+            "tell {address} {message:?}: {error}"
+        ));
     }
 }
 

@@ -27,6 +27,7 @@ use crate::exit;
 use crate::heap::Heap;
 use crate::home::Home;
 use crate::launcher::Found;
+use crate::logfile::LogFile;
 use crate::notify;
 
 mod acts;
@@ -100,7 +101,9 @@ pub(crate) fn serve(
     take_over: bool,
     ready: impl FnOnce(),
 ) -> Result<u8> {
-    let set_log_filter = logging::log(&config);
+    let log = LogFile::new(&boot.found.home.log(), config.log_bounds);
+    let log = log.context("write to standard output")?;
+    let set_log_filter = logging::log(&config, log.clone());
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -113,7 +116,8 @@ pub(crate) fn serve(
         // From here on it ends nothing, and is answered once the host serves.
         let hang_up = HangUp::listen().context("listen for SIGHUP")?;
         let data = data.handle();
-        let opened = open(boot, &outside, &config, take_over, data, set_log_filter).await;
+        let logging = (set_log_filter, log);
+        let opened = open(boot, &outside, &config, take_over, data, logging).await;
         // One that has come up is not counted any more.
         outside.attempt.end();
         let layers = match opened? {
@@ -212,7 +216,7 @@ async fn open(
     config: &Config,
     take_over: bool,
     data: &Handle,
-    set_log_filter: SetLogFilter,
+    (set_log_filter, log_file): (SetLogFilter, LogFile),
 ) -> Result<Opening> {
     let home = &boot.found.home;
     cold::check(home, config, boot.release, boot.why)?;
@@ -299,6 +303,7 @@ async fn open(
         releases,
         ready: Arc::clone(&ready),
         upgrader: Arc::clone(&upgrader),
+        log: log_file,
         turn: Mutex::default(),
     });
     // On the data runtime: it waits for the disk. It ends with that.

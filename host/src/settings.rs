@@ -13,7 +13,7 @@ use host_model::suggest::nearest;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 23] = [
+pub(crate) const KEYS: [&str; 25] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -22,7 +22,9 @@ pub(crate) const KEYS: [&str; 23] = [
     "HOST_DATA",
     "HOST_ENV",
     "HOST_HOME",
+    "LOG_FILES",
     "LOG_FORMAT",
+    "LOG_MAX_BYTES",
     "PHX_HOST",
     "POOL_SIZE",
     "PORT",

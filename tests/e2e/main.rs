@@ -33,6 +33,8 @@ mod keep;
 #[cfg(test)]
 mod large;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod model;

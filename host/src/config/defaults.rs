@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 use host_actors::Limits;
 use host_actors::Memory as _;
 
-use super::{Environment, LogFormat};
+use super::{Environment, LogBounds, LogFormat};
 use crate::heap::Heap;
 use crate::home::Home;
 
@@ -46,6 +46,8 @@ pub(super) fn default(key: &str, environment: Environment, home: &Home) -> Optio
         "HOST" if environment == Environment::Dev => HOST.to_owned(),
         "HOST_DATA" | "HOST_HOME" => home.root.display().to_string(),
         "HOST_ENV" => "prod".to_owned(),
+        "LOG_FILES" => LogBounds::default().files.to_string(),
+        "LOG_MAX_BYTES" => LogBounds::default().bytes_max.to_string(),
         "LOG_FORMAT" => match log_format(environment) {
             LogFormat::Json => "json".to_owned(),
             LogFormat::Pretty => "pretty".to_owned(),

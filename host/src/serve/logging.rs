@@ -5,12 +5,14 @@ use tracing_subscriber::reload::Error;
 
 use crate::config::tuning::SetLogFilter;
 use crate::config::{Config, LogFormat};
+use crate::logfile::LogFile;
 
-/// Log lines go to standard output: the log file, the journal of systemd, or a terminal.
-/// Who holds what is returned can say which lines there are from then on.
-pub(super) fn log(config: &Config) -> SetLogFilter {
+/// Log lines go to `file`, which is standard output: the log, the journal of systemd, or a
+/// terminal. Who holds what is returned can say which lines there are from then on.
+pub(super) fn log(config: &Config, file: LogFile) -> SetLogFilter {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(&config.log_filter))
+        .with_writer(file)
         // A terminal that has gone takes no line, and who says so there panics.
         .log_internal_errors(false);
     let (set, reload): (_, SetLogFilter) = match config.log_format {

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::acts;
 use super::readiness::Ready;
 use crate::config::tuning::Tuner;
+use crate::logfile::LogFile;
 use crate::notify;
 
 /// Reads the configuration anew.
@@ -24,6 +25,7 @@ pub(super) struct Reloader {
     pub(super) releases: Releases,
     pub(super) ready: Arc<Ready>,
     pub(super) upgrader: Arc<Upgrader>,
+    pub(super) log: LogFile,
     /// One at a time: what was read last is to be what is in force.
     pub(super) turn: Mutex<()>,
 }
@@ -36,6 +38,8 @@ impl Reloader {
     /// Everything that is wrong; then nothing has changed.
     pub(super) fn reload(&self) -> Result<Reloaded, Vec<String>> {
         let _turn = self.turn.lock();
+        // Also where the configuration is wrong: who moved the log wants a new one.
+        self.log.reopen();
         if !self.ready.is_serving() {
             // To say that it is ready again, it would have to be.
             let why = "the host starts or stops; ask again when it is ready";

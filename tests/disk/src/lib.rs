@@ -58,10 +58,10 @@ fn strike(call: Call, fd: c_int, bytes: &[u8]) -> Option<Strike> {
     let path = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
     let file = path.file_name()?.to_str()?;
     let is_plugin = path.extension().is_some_and(|it| it == "so");
-    let is_store = ["host.db", "backup.db"]
+    let is_ours = ["host.db", "backup.db", "host.log"]
         .iter()
         .any(|it| file.starts_with(it));
-    if !is_store && !is_plugin {
+    if !is_ours && !is_plugin {
         return None;
     }
     let strike = rules::strike(call, file, bytes)?;
