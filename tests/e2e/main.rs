@@ -71,6 +71,8 @@ mod server;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod socket;
+#[cfg(test)]
 mod stuck;
 #[cfg(test)]
 mod systemd;

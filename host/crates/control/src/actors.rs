@@ -10,7 +10,7 @@ use bytes::Bytes;
 use host_actors::{Only, Request};
 use host_model::ActorId;
 use host_model::control::{
-    ActorRow, ActorState, DeadLetterRow, QuarantineRow, ReleaseRequest, RpcRequest,
+    ActorRow, ActorState, DeadLetterRow, EventsRow, QuarantineRow, ReleaseRequest, RpcRequest,
 };
 use host_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use serde::Deserialize;
@@ -52,6 +52,21 @@ pub(crate) async fn list(
         version: listed.version,
     };
     Ok(Json(listed.into_iter().map(row).collect()))
+}
+
+/// What may be sent to actors, in the release that rules.
+pub(crate) async fn events(State(control): State<Arc<Control>>) -> Json<Vec<EventsRow>> {
+    let release = control.actors.release();
+    let row = |(plugin, ruling): (&String, &host_actors::Ruling)| {
+        let manifest = ruling.code.plugin().manifest();
+        EventsRow {
+            plugin: plugin.clone(),
+            version: ruling.code.version().clone(),
+            commands: manifest.commands.clone(),
+            queries: manifest.queries.clone(),
+        }
+    };
+    Json(release.plugins.iter().map(row).collect())
 }
 
 #[derive(Deserialize)]

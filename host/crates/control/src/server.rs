@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -22,7 +22,7 @@ use crate::actions::{Intent, Later};
 use crate::problem::Refusal;
 use crate::{
     Control, Peer, actions, actors, audit, extract, metrics, pins, repair, status, store, trace,
-    upgrades, work,
+    upgrades, who, work,
 };
 
 /// Serves the control API until it is dropped.
@@ -41,8 +41,9 @@ pub struct ListenError {
 }
 
 impl ControlServer {
-    /// Listens on the Unix socket `path`, which only its owner may open. A socket of a
-    /// host that is gone is replaced: whoever calls this owns the home's store.
+    /// Listens on the Unix socket `path`, which only its owner may open; whoever got hold
+    /// of it otherwise is told so. A socket of a host that is gone is replaced: whoever
+    /// calls this owns the home's store.
     ///
     /// # Errors
     ///
@@ -95,6 +96,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/rollback", post(upgrades::rollback))
         .route("/v1/commit", post(upgrades::commit))
         .route("/v1/actors", get(actors::list))
+        .route("/v1/events", get(actors::events))
         .route("/v1/state", get(actors::state))
         .route("/v1/trace", get(trace::trace))
         .route("/v1/rpc", post(actors::rpc))
@@ -121,6 +123,8 @@ fn router(control: Arc<Control>) -> Router {
         // What is recorded is read whole before, and bounded there.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&control), actions::recorded))
+        // Before anything is read, and recorded.
+        .layer(from_fn(who::only_ours))
         .with_state(control)
 }
 

@@ -1,9 +1,15 @@
 //! Who asks: the user behind a process, as the kernel and `/etc/passwd` name it.
 
-use axum::extract::connect_info::Connected;
+use axum::extract::Request;
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
+
+use crate::problem::Refusal;
 
 /// The process at the other end of the control socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,6 +40,12 @@ impl Peer {
         }
     }
 
+    /// Whether it may ask: root, and the user that this process runs as. The socket's mode
+    /// says the same; this holds also where somebody has changed that.
+    fn may_ask(&self, own: u32) -> bool {
+        self.uid.is_some_and(|uid| uid == 0 || uid == own)
+    }
+
     /// `operator:ali`; the user's number where it has no name here.
     #[must_use]
     pub fn principal(&self) -> String {
@@ -55,6 +67,25 @@ impl Peer {
     }
 }
 
+/// Around every request: none of another user is carried out.
+pub(crate) async fn only_ours(request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let peer = peer.map_or_else(Peer::default, |it| it.0);
+    let own = rustix::process::geteuid().as_raw();
+    if peer.may_ask(own) {
+        return next.run(request).await;
+    }
+    tracing::warn!(uid = ?peer.uid, pid = ?peer.pid, "another user asked at the control socket, and was refused");
+    let asks = match peer.uid {
+        Some(uid) => format!("user {uid} asks"),
+        None => "the kernel does not say who asks".to_owned(),
+    };
+    let message = format!(
+        "ask the host: {asks}, and it answers root and its own user {own} only; run this as that user"
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message).into_response()
+}
+
 /// The user's name in the text of a `/etc/passwd`.
 fn name(users: &str, uid: u32) -> Option<&str> {
     users.lines().find_map(|line| {
@@ -67,6 +98,17 @@ fn name(users: &str, uid: u32) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_asks_but_root_and_the_hosts_own_user() {
+        let peer = |uid| Peer { uid, pid: Some(1) };
+        assert!(peer(Some(0)).may_ask(1000));
+        assert!(peer(Some(1000)).may_ask(1000));
+        assert!(!peer(Some(1001)).may_ask(1000));
+        // Not even to a host that runs as root.
+        assert!(!peer(Some(1000)).may_ask(0));
+        assert!(!peer(None).may_ask(0));
+    }
 
     #[test]
     fn a_user_is_named_if_it_has_a_name() {
