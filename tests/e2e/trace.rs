@@ -118,7 +118,7 @@ fn nobody_waits_for_who_does_not_read() {
     let path = "/api/v1/donations/a/donate";
     let note = "x".repeat(2_000);
     for id in 0..2_000 {
-        let gift = json!({"donation_id": format!("d{id}"), "amount": "1.00", "currency": "USD", "donor": note});
+        let gift = json!({"donation_id": format!("d{id}"), "amount": "1.00", "currency": "USD", "note": note});
         let answer = e2e::http::request(port, "POST", path, &gift.to_string()).unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
     }
