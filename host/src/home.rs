@@ -106,6 +106,12 @@ impl Home {
         self.data.join("log/host.log")
     }
 
+    /// What was typed at prompts.
+    #[must_use]
+    pub(crate) fn history(&self) -> PathBuf {
+        self.data_dir().join("prompt.history")
+    }
+
     /// Copies of plugins that are opened.
     #[must_use]
     pub(crate) fn images(&self) -> PathBuf {

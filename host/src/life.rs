@@ -9,7 +9,7 @@ use host_cli::{Client, Failure, Output};
 use host_model::Version;
 use host_model::control::Status;
 use host_model::limits::{ATTEMPTS_MAX, STOP_TIMEOUT};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +20,7 @@ use crate::pidfile::{PidFile, holder, is_held};
 use crate::{checks, heap, logfile, logs, notify, serve};
 
 /// How long a start may take: plugins opened, journal checked.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a stop may take before it is given up: the host's own time, the
 /// keeper's patience, and room.
@@ -36,6 +36,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Lines of the log that are shown when a start fails.
 const LAST_WORDS_LINES: usize = 20;
 
+/// Set for a host that belongs to a console, and ends with it.
+pub(crate) const CONSOLE: &str = "HOST_CONSOLE";
+
 /// Whether `start` stays in the foreground by itself: as process 1 of a container,
 /// and where systemd waits for a word.
 pub(crate) fn is_foreground() -> bool {
@@ -45,6 +48,11 @@ pub(crate) fn is_foreground() -> bool {
 /// `host serve`: is the host until it ends.
 pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
     heap::bound();
+    if std::env::var_os(CONSOLE).is_some() {
+        // Also where the console is killed: nobody else would know of this process.
+        set_parent_process_death_signal(Some(Signal::TERM))
+            .map_err(|e| Failure::refused("io", format!("be tied to the console: {e}")))?;
+    }
     let attempt = Attempt::inherited(&found.home);
     let config = checks::checked(found)?;
     let (release, why) = found
@@ -235,7 +243,7 @@ pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, F
 }
 
 /// Waits until a host that `is_wanted` is ready, as long as it is `alive`.
-async fn ready(
+pub(crate) async fn ready(
     home: &Home,
     deadline: Duration,
     is_wanted: impl Fn(&Status) -> bool,
@@ -279,7 +287,7 @@ fn told(status: &Status, out: &mut Output<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn refuse_second(home: &Home) -> Result<(), Failure> {
+pub(crate) fn refuse_second(home: &Home) -> Result<(), Failure> {
     for file in [home.pid_file(), home.keeper_pid_file()] {
         if is_held(&file) {
             let pid = holder(&file).map_or_else(|| "?".to_owned(), |pid| pid.to_string());
@@ -322,7 +330,7 @@ fn last_words(home: &Home, attempted: &str, from: u64, code: Option<i32>) -> Fai
     Failure::new("start_failed", exit_code, message)
 }
 
-fn signal(pid: u32, signal: Signal) -> Result<(), Failure> {
+pub(crate) fn signal(pid: u32, signal: Signal) -> Result<(), Failure> {
     let failed = |e: &dyn std::fmt::Display| {
         Failure::refused("signal", format!("signal process {pid}: {e}"))
     };

@@ -19,8 +19,10 @@ mod launcher;
 mod life;
 mod logfile;
 mod logs;
+mod manual;
 mod notify;
 mod pidfile;
+mod prompt;
 mod release;
 mod secret;
 mod serve;
@@ -132,6 +134,14 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
             found.become_release(true)?;
             on_runtime(life::start(&found, false, out))
         }
+        Local::Console { allow } => {
+            let found = Found::home(global)?.allowing(allow);
+            found.become_release(true)?;
+            prompt::console(&found, out)
+        }
+        Local::Prompt => prompt::remote(&Found::home(global)?, out),
+        Local::Completions { shell } => manual::completions(shell, out),
+        Local::Man { dir } => manual::man(&dir, out),
         Local::Stop => on_runtime(life::stop(&Found::home(global)?.home, out)),
         Local::Restart => {
             let found = Found::home(global)?;

@@ -55,6 +55,8 @@ mod progress;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
+mod prompt;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod refusals;

@@ -8,16 +8,18 @@ pub mod keep;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use host_model::{ActorId, Share, Version, control};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use host_model::{ActorId, Version};
 
 use crate::duration::whole_seconds;
 
 mod release;
 mod repair;
+mod upgrade;
 
 pub use release::{Build, Gen, Release};
 pub use repair::{DeadLetters, Outbox, Quarantine};
+pub use upgrade::{Extent, Pace, Upgrade};
 
 /// Hot code upgrades for a service that keeps its state and its connections.
 #[derive(Debug, Parser)]
@@ -83,6 +85,23 @@ pub enum Local {
         #[command(flatten)]
         allow: Allow,
     },
+    /// Be the host in the foreground, with a prompt on it; its log is shown above the prompt.
+    #[command(
+        visible_alias = "start_iex",
+        after_help = "Example:\n  host console\n\nIt is a prompt as of `host remote`. Leaving it stops the host in order, and so does closing\nthe terminal; when the host stops, it ends."
+    )]
+    Console {
+        /// What is refused otherwise.
+        #[command(flatten)]
+        allow: Allow,
+    },
+    /// A prompt on the running host: every command, without `host` before it.
+    #[command(
+        name = "remote",
+        visible_alias = "remote_console",
+        after_help = "Example:\n  host remote\n  echo 'status' | host remote --json\n\nTab completes commands, releases, actors and events; `help` lists the commands. Ctrl-C\ncancels the line, or the command that runs; Ctrl-D or `exit` leaves, and the host runs on.\nWhere its input is no terminal it reads one command a line, and ends with the exit code of\nthe last one that failed."
+    )]
+    Prompt,
     /// Stop the host in order; returns when it is gone.
     #[command(after_help = "Example:\n  host stop")]
     Stop,
@@ -153,6 +172,22 @@ pub enum Local {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Print what makes a shell complete this program's commands.
+    #[command(
+        after_help = "Example:\n  host completions bash > /usr/share/bash-completion/completions/host"
+    )]
+    Completions {
+        /// Which shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write a man page for each command into a folder.
+    #[command(after_help = "Example:\n  host man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it is made if it is not there.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Keep a host alive. Started by `start`.
     #[command(hide = true)]
     Keeper {
@@ -168,6 +203,16 @@ pub enum Local {
         #[arg(long)]
         take_over: bool,
     },
+}
+
+/// A shell that completes what is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Zsh,
 }
 
 /// What a start in production refuses, unless it is told otherwise.
@@ -382,76 +427,6 @@ pub enum Remote {
     /// Webhooks that wait to be taken.
     #[command(subcommand, after_help = "Example:\n  host outbox list")]
     Outbox(Outbox),
-}
-
-/// `host upgrade V`
-#[derive(Debug, Clone, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct Upgrade {
-    /// Of the upgrade that is under way.
-    #[command(subcommand)]
-    pub pace: Option<Pace>,
-    /// The release to upgrade to.
-    #[arg(value_name = "V", required = true)]
-    pub version: Option<Version>,
-    /// Watch it for so long before it becomes permanent, and each step of a canary: 30s,
-    /// 2m, 0s [default: the plan's].
-    #[arg(long, value_name = "D", value_parser = whole_seconds)]
-    pub probation: Option<u64>,
-    /// Let this share of the actors go first, always the same ones, and watch them: 5%.
-    #[arg(long, value_name = "P")]
-    pub canary: Option<Share>,
-    /// Then these shares, each watched like the first: 25%,100%.
-    #[arg(long, value_name = "P,P", value_delimiter = ',', requires = "canary")]
-    pub ramp: Vec<Share>,
-    /// Return once the new release rules; the host watches and commits alone.
-    #[arg(long)]
-    pub detach: bool,
-    /// Go on even if a step has no way back.
-    #[arg(long)]
-    pub one_way: bool,
-    /// Try a release again that was rolled back before.
-    #[arg(long)]
-    pub retry_failed: bool,
-    /// Switch without a rehearsal: what it would do to the actors is then not known.
-    #[arg(long, conflicts_with_all = ["sample", "all"])]
-    pub no_rehearsal: bool,
-    /// Whom to rehearse.
-    #[command(flatten)]
-    pub extent: Extent,
-    /// Go back if one actor is busy for so long: 30s, 2m [default: 30s, or more where an
-    /// appup asks for it].
-    #[arg(long, value_name = "D", value_parser = whole_seconds)]
-    pub deadline: Option<u64>,
-}
-
-/// Whom to rehearse.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct Extent {
-    /// Rehearse so many actors, taken by chance [default: 46050, or all if there are fewer].
-    #[arg(long, value_name = "N", conflicts_with = "all")]
-    pub sample: Option<u64>,
-    /// Rehearse all actors, however many.
-    #[arg(long)]
-    pub all: bool,
-}
-
-impl From<Extent> for control::Extent {
-    fn from(Extent { sample, all }: Extent) -> Self {
-        Self { sample, all }
-    }
-}
-
-/// `host upgrade pause`, `host upgrade resume`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum Pace {
-    /// Stop the sweep, the ramp and the clock of probation. Who has come over stays;
-    /// others still come at their next message.
-    #[command(after_help = "Example:\n  host upgrade pause")]
-    Pause,
-    /// Go on.
-    #[command(after_help = "Example:\n  host upgrade resume")]
-    Resume,
 }
 
 fn payload(text: &str) -> Result<serde_json::Value, String> {

@@ -350,7 +350,8 @@ impl Chunks {
 }
 
 /// `name=value&...` for a query string; values may be any text.
-pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
+#[must_use]
+pub fn query(pairs: &[(&str, Option<String>)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
         let Some(value) = value else { continue };

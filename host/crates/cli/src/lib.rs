@@ -32,7 +32,7 @@ mod trace;
 mod verified;
 
 pub use bar::Progress;
-pub use client::{Client, Events};
+pub use client::{Client, Events, query};
 pub use commands::{releases, removed, run};
 pub use duration::whole_seconds;
 pub use failure::Failure;
