@@ -79,6 +79,9 @@ enum Heard {
     Asked(Asked),
     /// The configuration is to be read anew (SIGHUP): by the host itself.
     Reload,
+    /// The log was moved (SIGUSR1). The host looks by itself: one of an older release would
+    /// be ended by the signal.
+    Moved,
 }
 
 /// What comes after a run.
@@ -181,6 +184,7 @@ struct Orders {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user1: Signal,
 }
 
 impl<'a> Keeper<'a> {
@@ -235,6 +239,7 @@ impl<'a> Keeper<'a> {
                 terminate: signal(SignalKind::terminate()).map_err(io)?,
                 interrupt: signal(SignalKind::interrupt()).map_err(io)?,
                 hang_up: signal(SignalKind::hangup()).map_err(io)?,
+                user1: signal(SignalKind::user_defined1()).map_err(io)?,
             },
         })
     }
@@ -269,6 +274,7 @@ impl<'a> Keeper<'a> {
                     Heard::Reload if was_ready => signal_child(&child, ChildSignal::HUP),
                     // It may have read its configuration already, and not hear it yet.
                     Heard::Reload => reload_then = true,
+                    Heard::Moved => self.follow_log(),
                     Heard::Asked(wanted) => {
                         if asked == Asked::Run {
                             kill_at = Instant::now() + KILL_AFTER;
@@ -359,6 +365,7 @@ impl Ears {
             _ = self.orders.terminate.recv() => Heard::Asked(Asked::Stop),
             _ = self.orders.interrupt.recv() => Heard::Asked(Asked::Stop),
             _ = self.orders.hang_up.recv() => Heard::Reload,
+            _ = self.orders.user1.recv() => Heard::Moved,
             word = hear_word(&self.notify) => word,
         }
     }

@@ -116,6 +116,7 @@ pub(crate) fn serve(
         // From here on it ends nothing, and is answered once the host serves.
         let hang_up = HangUp::listen().context("listen for SIGHUP")?;
         let data = data.handle();
+        logging::reopen_at_sigusr1(log.clone()).context("listen for SIGUSR1")?;
         let logging = (set_log_filter, log);
         let opened = open(boot, &outside, &config, take_over, data, logging).await;
         // One that has come up is not counted any more.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use e2e::disk::Disk;
 use e2e::{Home, Talk, wait};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// What a reload says.
 const READ_ANEW: &str = "the configuration was read anew";
@@ -92,6 +93,20 @@ fn it_may_be_moved_or_cut_by_others() {
         text(&log)
     );
     assert!(text(&log).contains("the host is ready"), "{}", text(&log));
+    // By a new name, and the signal for it: nobody ends by that.
+    fs::rename(&log, &moved).unwrap();
+    let processes = [home.keeper_pid().unwrap(), home.host_pid().unwrap()];
+    for pid in processes {
+        let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::USR1).unwrap();
+    }
+    wait::until("the keeper has a new log", || log.exists().then_some(())).unwrap();
+    home.done(&["reload"]).unwrap();
+    assert_eq!(count(&log), 1);
+    assert_eq!(
+        processes,
+        [home.keeper_pid().unwrap(), home.host_pid().unwrap()]
+    );
     // In its place.
     fs::File::options()
         .write(true)

@@ -1,5 +1,8 @@
 //! Log lines: how they look, and which there are.
 
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::reload::Error;
 
@@ -33,6 +36,23 @@ pub(super) fn log(config: &Config, file: LogFile) -> SetLogFilter {
         eprintln!("log lines are not shown: {error}");
     }
     reload
+}
+
+/// From now on the next line goes to a new file at SIGUSR1, if the log was moved; it would
+/// end the process otherwise.
+///
+/// # Errors
+///
+/// The system's.
+pub(super) fn reopen_at_sigusr1(file: LogFile) -> io::Result<()> {
+    let mut word = signal(SignalKind::user_defined1())?;
+    // Until the runtime ends.
+    tokio::spawn(async move {
+        while word.recv().await.is_some() {
+            file.reopen();
+        }
+    });
+    Ok(())
 }
 
 /// Which lines there are. What the migrations of the store's tables tell step by step is for
