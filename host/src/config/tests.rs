@@ -34,6 +34,7 @@ fn a_developer_needs_nothing() {
             secret_key_base: None,
             ssl_cert_file: None,
             log_format: LogFormat::Pretty,
+            log_bounds: LogBounds::default(),
             log_filter: "info".to_owned(),
             retention_days: None,
             trusted_keys: TrustedKeys::default(),
