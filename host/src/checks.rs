@@ -2,6 +2,7 @@
 //!
 //! What is found is read by [`facts`]; what it means is decided here, by a pure function.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use host_cli::Failure;
@@ -39,6 +40,12 @@ pub(crate) struct Facts {
     /// Connections that these leave room for.
     connections: usize,
     pool: Pool,
+    /// Addresses to listen on that this machine has not.
+    addresses_missing: Vec<SocketAddr>,
+    /// What there is to know of the certificate for clients.
+    certificate: Vec<String>,
+    /// Whether everyone on the machine may read its key.
+    key_is_open: bool,
     /// Where copies of plugins go.
     images: PathBuf,
     /// Whether nothing there may be executed.
@@ -85,6 +92,14 @@ fn judge(facts: &Facts) -> Findings {
             facts.images.display()
         ),
     );
+    for address in &facts.addresses_missing {
+        refuse(
+            true,
+            format!(
+                "LISTEN has {address}, and this machine has no such address: correct LISTEN, or leave it out for all addresses"
+            ),
+        );
+    }
     let mut warn = |is: bool, why: String| findings.warnings.extend(is.then_some(why));
     match &facts.pool {
         Pool::Asked { size, max } => warn(
@@ -111,6 +126,13 @@ fn judge(facts: &Facts) -> Findings {
             ),
         );
     }
+    for warning in &facts.certificate {
+        warn(true, format!("TLS_CERT_FILE: {warning}"));
+    }
+    warn(
+        facts.key_is_open,
+        "TLS_KEY_FILE may be read by everyone on this machine: `chmod o= FILE`".to_owned(),
+    );
     warn(
         prod && facts.group_memory_bytes.is_none(),
         "the control group has no limit of memory: what else runs on this machine suffers from a host that grows; set MemoryMax= in the unit, or the container's limit".to_owned(),

@@ -1,10 +1,12 @@
 //! The configuration of one start, checked as a whole.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use host_gateway::TlsFiles;
 use host_journal::postgres::{self, Address, POOL_SIZE_MIN, SslMode, Timing};
 use host_journal::store::Opened;
 use host_journal::{OpenError, open_sqlite};
@@ -16,6 +18,7 @@ use crate::settings::Settings;
 
 mod command;
 mod defaults;
+mod listening;
 mod log;
 pub(crate) mod resolved;
 pub(crate) mod tuning;
@@ -63,6 +66,10 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// Port of the clients' listener; 0 is any free one.
     pub(crate) port: u16,
+    /// Addresses of it and their ports; all of both families on `port` where there is none.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Certificate and key, where it speaks TLS.
+    pub(crate) tls: Option<TlsFiles>,
     /// Port of the operators' listener, on loopback; 0 is any free one.
     pub(crate) admin_port: u16,
     /// Days that the journal is kept at least; none: for ever; 0: for no time.
@@ -232,6 +239,7 @@ impl Config {
                 pool_size,
             })
         };
+        let port = reader.port("PORT", defaults::PORT);
         let config = Self {
             environment,
             allow_root: reader.yes("HOST_ALLOW_ROOT"),
@@ -239,7 +247,9 @@ impl Config {
             store: reader
                 .with("DATABASE_URL", |url| store(url, home, postgres))
                 .unwrap_or(default),
-            port: reader.port("PORT", defaults::PORT),
+            port,
+            listen: reader.addresses(port),
+            tls: reader.tls(home),
             admin_port: reader.port("ADMIN_PORT", defaults::ADMIN_PORT),
             retention_days: reader.retention_days(environment),
             host: reader.host(prod),
@@ -259,10 +269,15 @@ impl Config {
             warnings: settings.warnings().to_vec(),
         };
         reader.sockets(home);
-        if config.port != 0 && config.port == config.admin_port {
+        let is_admin = |port: u16| port != 0 && port == config.admin_port;
+        if config.listen.is_empty() && is_admin(config.port) {
             reader.faults.push(format!(
-                "PORT and ADMIN_PORT are both {}: give them different ports",
-                config.port
+                "PORT and ADMIN_PORT are both {port}: give them different ports"
+            ));
+        }
+        if let Some(both) = config.listen.iter().find(|it| is_admin(it.port())) {
+            reader.faults.push(format!(
+                "LISTEN has {both}, and ADMIN_PORT is the same: give them different ports"
             ));
         }
         if reader.faults.is_empty() {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use host_actors::{Actors, Ticket};
 use host_cli::Failure;
 use host_control::{Control, ControlServer, GatewayStatus};
-use host_gateway::{Gateway, Hub, Webhooks};
+use host_gateway::{Gateway, Hub, Tls, Webhooks};
 use host_journal::{Done, Journal, OpenError};
 use host_loader::Loader;
 use host_model::Version;
@@ -299,7 +299,10 @@ async fn open(
         control: Handle::current(),
         hooks: hooks::hooks(home, config, &tuner, &restart),
     });
+    let tls = config.tls.clone().map(Tls::open).transpose();
+    let tls = tls.context("read the certificate for clients")?;
     let reloader = Arc::new(Reloader {
+        tls: tls.clone(),
         tuner: Arc::clone(&tuner),
         releases,
         ready: Arc::clone(&ready),
@@ -358,8 +361,9 @@ async fn open(
     }
     let gateway = Gateway::start(
         host_gateway::Config {
-            address: None,
+            addresses: config.listen.clone(),
             port: config.port,
+            tls,
         },
         &Handle::current(),
         data.clone(),
@@ -373,7 +377,9 @@ async fn open(
     let gateway = Arc::new(gateway);
     let _first = gateway_there.set(Arc::clone(&gateway));
     ready.started();
-    tracing::info!(release = %boot.release, port = gateway.port(), "the host is ready");
+    let (port, addresses) = (gateway.port(), gateway.addresses());
+    let tls = gateway.tls().map(|tls| tls.identity().shown());
+    tracing::info!(release = %boot.release, port, ?addresses, tls, "the host is ready");
     unserved.0 = None;
     Ok(Opening::Ready(Box::new(Layers {
         journal,
@@ -410,7 +416,16 @@ fn gateway_status(gateway: &Gateway) -> GatewayStatus {
     GatewayStatus {
         connections: gateway.connections() as u64,
         port: gateway.port(),
-        counters: gateway.counters().all(),
+        counters: {
+            let ends = gateway
+                .tls()
+                .map(|tls| tls.identity().not_after_ms() / 1_000);
+            let ends = ends.and_then(|seconds| u64::try_from(seconds).ok());
+            let ends = ("tls_certificate_ends_seconds", ends.unwrap_or(0));
+            let mut counters = gateway.counters().all();
+            counters.push(ends);
+            counters
+        },
     }
 }
 

@@ -13,7 +13,7 @@ use host_model::suggest::nearest;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 25] = [
+pub(crate) const KEYS: [&str; 28] = [
     "ADMIN_PORT",
     "DATABASE_URL",
     "HOST",
@@ -22,6 +22,7 @@ pub(crate) const KEYS: [&str; 25] = [
     "HOST_DATA",
     "HOST_ENV",
     "HOST_HOME",
+    "LISTEN",
     "LOG_FILES",
     "LOG_FORMAT",
     "LOG_MAX_BYTES",
@@ -38,12 +39,14 @@ pub(crate) const KEYS: [&str; 25] = [
     "RUST_LOG",
     "SECRET_KEY_BASE",
     "SSL_CERT_FILE",
+    "TLS_CERT_FILE",
+    "TLS_KEY_FILE",
     "TRUSTED_KEYS",
 ];
 
-/// Names that operators of such systems know, and that would be missed: of TLS for
-/// clients, and of the address that they see.
-const NOT_YET: [&str; 4] = ["TLS_CERT_FILE", "TLS_KEY_FILE", "URL_PORT", "URL_SCHEME"];
+/// Names that operators of such systems know, and that would be missed: of the address that
+/// clients see.
+const NOT_YET: [&str; 2] = ["URL_PORT", "URL_SCHEME"];
 
 /// Tables of the TOML files, each with those around it before it.
 const TABLES: [&str; 2] = ["runtime", "runtime_limits"];
@@ -322,13 +325,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir_all(home.path().join("etc")).unwrap();
         fs::write(home.path().join("etc/env"), "PORT=1\nPROT=2\n").unwrap();
-        let environment = [("PATH", "/bin"), ("TLS_CERT_FILE", "x.pem")];
+        let environment = [("PATH", "/bin"), ("URL_SCHEME", "https")];
         let environment = environment.map(|(k, v)| (k.into(), v.into()));
         let settings = Settings::read(home.path(), None, environment);
-        let [tls, warning] = settings.warnings() else {
+        let [scheme, warning] = settings.warnings() else {
             panic!("{:?}", settings.warnings());
         };
-        assert!(tls.contains("TLS_CERT_FILE"), "{tls}");
+        assert!(scheme.contains("URL_SCHEME"), "{scheme}");
         let wanted = "etc/env: PROT is no setting that the host reads there; did you mean PORT?";
         assert!(warning.ends_with(wanted), "{warning}");
         assert_eq!(settings.faults(), [] as [&str; 0]);

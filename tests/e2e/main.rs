@@ -34,6 +34,7 @@ mod keep;
 mod large;
 #[cfg(test)]
 mod log;
+mod listen;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
@@ -79,6 +80,7 @@ mod stuck;
 #[cfg(test)]
 mod systemd;
 mod trace;
+mod tls;
 #[cfg(test)]
 mod two_steps;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use e2e::tls::Certificate;
 use e2e::{Home, Tally};
 use host_model::control::Outcome;
 use rust_decimal::Decimal;
@@ -20,6 +21,11 @@ struct Node {
 
 impl Node {
     fn run(script: &str, arguments: &Value) -> Self {
+        Self::trusting(None, script, arguments)
+    }
+
+    /// As [`Node::run`], with one more certificate to trust.
+    fn trusting(certificate: Option<&Path>, script: &str, arguments: &Value) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("js");
         assert!(
             folder.join("node_modules").is_dir(),
@@ -30,6 +36,7 @@ impl Node {
             .current_dir(folder)
             .arg(script)
             .arg(arguments.to_string())
+            .envs(certificate.map(|file| ("NODE_EXTRA_CA_CERTS", file)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -97,7 +104,24 @@ impl Seen {
 fn the_real_client_finds_the_protocol_it_knows() {
     let home = Home::new().unwrap();
     let port = home.start().unwrap().port;
-    let mut node = Node::run("conformance.mjs", &json!({ "port": port }));
+    conforms(
+        &home,
+        Node::run("conformance.mjs", &json!({ "port": port })),
+    );
+}
+
+#[test]
+fn the_real_client_finds_it_inside_tls_too() {
+    let home = Home::new().unwrap();
+    let certificate = Certificate::issue(home.path(), "localhost", 2000..4000).unwrap();
+    certificate.configure(&home).unwrap();
+    let port = home.start().unwrap().port;
+    let arguments = json!({ "port": port, "tls": true });
+    let node = Node::trusting(Some(&certificate.file), "conformance.mjs", &arguments);
+    conforms(&home, node);
+}
+
+fn conforms(home: &Home, mut node: Node) {
     let passed = loop {
         let line = node.line();
         if line["do"] == "restart" {

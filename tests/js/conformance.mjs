@@ -1,6 +1,7 @@
 // What a browser's client relies on, told step by step.
 //
 //   node conformance.mjs '{"port": 4000}'
+//   NODE_EXTRA_CA_CERTS=cert.pem node conformance.mjs '{"port": 4000, "tls": true}'
 //
 // Ends with 0 and prints {"passed": [...]}; a step that fails ends it with 1 and says
 // which. A line on standard output that asks {"do": "restart"} wants the host
@@ -12,8 +13,8 @@ import { createInterface } from "node:readline";
 import { Socket } from "phoenix";
 import WebSocket from "ws";
 
-const { port } = JSON.parse(process.argv[2]);
-const url = `ws://127.0.0.1:${port}/socket`;
+const { port, tls } = JSON.parse(process.argv[2]);
+const url = tls ? `wss://localhost:${port}/socket` : `ws://127.0.0.1:${port}/socket`;
 const DEADLINE_MS = 30_000;
 const passed = [];
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();

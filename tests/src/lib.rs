@@ -24,6 +24,7 @@ pub mod signer;
 pub mod talk;
 pub mod tally;
 pub mod terminal;
+pub mod tls;
 pub mod variable;
 pub mod visits;
 pub mod wait;

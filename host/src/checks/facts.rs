@@ -40,6 +40,17 @@ impl Facts {
                     Err(error) => Pool::Unknown(format!("{:#}", anyhow::Error::from(error))),
                 },
             },
+            addresses_missing: {
+                let missing = config.listen.iter().copied();
+                missing
+                    .filter(|it| !host_gateway::has_address(it.ip()))
+                    .collect()
+            },
+            certificate: {
+                let identity = config.tls.as_ref().and_then(|files| files.identity().ok());
+                identity.map_or_else(Vec::new, |it| it.warnings(&config.host))
+            },
+            key_is_open: config.tls.as_ref().is_some_and(|files| files.is_key_open()),
             images_noexec: mount
                 .is_some_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC)),
             images,

@@ -16,6 +16,9 @@ fn sound() -> Facts {
         files: 65_536,
         connections: 65_000,
         pool: Pool::Asked { size: 10, max: 97 },
+        addresses_missing: Vec::new(),
+        certificate: Vec::new(),
+        key_is_open: false,
         images: "/srv/giving/images".into(),
         images_noexec: false,
     }
@@ -128,4 +131,23 @@ fn images_that_may_not_be_executed_are_named() {
     facts.images_noexec = true;
     refused(&facts, "/srv/giving/images is on a file system");
     refused(&dev(facts), "noexec");
+}
+
+#[test]
+fn an_address_that_the_machine_has_not_is_refused() {
+    let mut facts = sound();
+    facts.addresses_missing = vec!["192.0.2.1:4000".parse().unwrap()];
+    refused(&facts, "LISTEN has 192.0.2.1:4000");
+    refused(&dev(facts), "no such address");
+}
+
+#[test]
+fn what_is_odd_about_a_certificate_is_warned_of() {
+    let mut facts = sound();
+    facts.certificate = vec!["the certificate was valid until then".to_owned()];
+    warned(&facts, "TLS_CERT_FILE: the certificate was valid");
+    warned(&dev(facts), "valid until");
+    let mut facts = sound();
+    facts.key_is_open = true;
+    warned(&facts, "TLS_KEY_FILE may be read by everyone");
 }

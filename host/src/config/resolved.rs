@@ -84,6 +84,16 @@ impl Resolved {
         }
     }
 
+    /// Whether both name the same certificate and key.
+    pub(super) fn names_the_same(&self, other: &Self) -> bool {
+        let path = |of: &Self, key| {
+            let row = of.settings.iter().find(|row| row.key == key)?;
+            Some(row.value.clone())
+        };
+        let mut keys = ["TLS_CERT_FILE", "TLS_KEY_FILE"].into_iter();
+        keys.all(|key| path(self, key) == path(other, key))
+    }
+
     /// What is another in `then`.
     pub(crate) fn changes(&self, then: &Self) -> Vec<ConfigChange> {
         let rows = |of: &Self| -> BTreeMap<String, Row> {

@@ -29,6 +29,8 @@ fn a_developer_needs_nothing() {
                 default: true
             },
             port: 4000,
+            listen: Vec::new(),
+            tls: None,
             admin_port: 4001,
             host: "localhost".to_owned(),
             secret_key_base: None,
@@ -258,6 +260,7 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("HOST_ALLOW_ROOT", "1", "yes or no"),
         ("HOST_DATA", &long, "set HOST_DATA to a shorter folder"),
         ("HOST_ENV", "production", "prod or dev"),
+        ("LISTEN", "localhost:4000", "[::1]:4000"),
         ("LOG_FORMAT", "xml", "pretty or json"),
         ("PHX_HOST", "a host", "give.example.org"),
         ("POOL_SIZE", "2", "connections, 3 to 1000"),
@@ -272,6 +275,8 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("RUST_LOG", "host=loud=er", "filter of log lines"),
         ("SECRET_KEY_BASE", "hunter2", "at least 64"),
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "certificates in PEM"),
+        ("TLS_CERT_FILE", "/nowhere/cert.pem", "cannot be read"),
+        ("TLS_KEY_FILE", "/nowhere/key.pem", "cannot be read"),
         ("TRUSTED_KEYS", "/nowhere/keys", "public key"),
     ];
     let dir = tempfile::tempdir().unwrap();

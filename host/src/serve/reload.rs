@@ -5,8 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use host_actors::Actors;
+use host_gateway::{Renewal, Tls};
 use host_journal::Outcome;
-use host_model::control::{ConfigChange, Reloaded};
+use host_model::control::{Applies, ConfigChange, ConfigValue, Reloaded};
 use host_upgrade::{Releases, Upgrader};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -26,6 +27,8 @@ pub(super) struct Reloader {
     pub(super) ready: Arc<Ready>,
     pub(super) upgrader: Arc<Upgrader>,
     pub(super) log: LogFile,
+    /// The certificate for clients, if the port speaks TLS.
+    pub(super) tls: Option<Arc<Tls>>,
     /// One at a time: what was read last is to be what is in force.
     pub(super) turn: Mutex<()>,
 }
@@ -49,7 +52,15 @@ impl Reloader {
         let upgrade = self.upgrader.status();
         let toward = upgrade.filter(|it| it.state != "rolling_back");
         let toward = toward.as_ref().map(|upgrade| &upgrade.to);
-        let reloaded = self.tuner.reload(&self.releases, toward);
+        let prepare = || match &self.tls {
+            Some(tls) => tls.read().map(Some).map_err(|it| it.to_string()),
+            None => Ok(None),
+        };
+        let reloaded = self.tuner.reload(&self.releases, toward, prepare);
+        let reloaded = reloaded.map(|(mut changes, renewal)| {
+            changes.extend(self.renew(renewal));
+            changes
+        });
         notify::ready();
         match &reloaded {
             Ok(changes) => tell(changes),
@@ -61,6 +72,22 @@ impl Reloader {
             }
         }
         reloaded.map(|config| Reloaded { config })
+    }
+
+    /// Lets new handshakes have the certificate that was read, and names it if it is another.
+    fn renew(&self, renewal: Option<Renewal>) -> Option<ConfigChange> {
+        let tls = self.tls.as_ref()?;
+        let replaced = tls.replace(renewal?)?;
+        let value = |value| {
+            let from = tls.files().cert.display().to_string();
+            Some(ConfigValue { value, from })
+        };
+        Some(ConfigChange {
+            key: "TLS_CERT_FILE".to_owned(),
+            before: value(replaced.before),
+            after: value(replaced.after),
+            applies: Applies::Now,
+        })
     }
 }
 

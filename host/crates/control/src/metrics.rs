@@ -23,7 +23,7 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 /// The metrics without labels, `host_` before each: how it moves, and what it says.
-const METRICS: [(&str, Kind, &str); 32] = [
+const METRICS: [(&str, Kind, &str); 36] = [
     ("ready", Gauge, "1 if clients are served"),
     ("uptime_seconds", Gauge, "Since the host became ready"),
     ("rss_bytes", Gauge, "Resident memory"),
@@ -48,6 +48,26 @@ const METRICS: [(&str, Kind, &str); 32] = [
         "requests_over_limit",
         Counter,
         "Requests and calls refused for a bound of their connection",
+    ),
+    (
+        "tls_handshakes",
+        Counter,
+        "Handshakes of TLS that were done",
+    ),
+    (
+        "tls_handshakes_failed",
+        Counter,
+        "Handshakes of TLS that failed by what the client sent or refused",
+    ),
+    (
+        "tls_handshakes_slow",
+        Counter,
+        "Handshakes of TLS given up for their time or their number",
+    ),
+    (
+        "tls_certificate_ends_seconds",
+        Gauge,
+        "When the certificate for clients ends, in Unix time; 0 without one",
     ),
     ("actors_awake", Gauge, "Actors in memory"),
     ("actors_known", Gauge, "Actors in the journal"),

@@ -13,7 +13,6 @@
 use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::io::ErrorKind;
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -22,8 +21,6 @@ use bytes::Bytes;
 use host_actors::Actors;
 use host_model::ActorId;
 use host_model::limits::IDLE_TIMEOUT;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
@@ -36,6 +33,7 @@ use crate::outbound::{Delivery, Outbound, Signals};
 use crate::registry::Registry;
 use crate::server::Admitted;
 use crate::session::{Action, Ruling, Session};
+use crate::transport::{Detached, Transport};
 use crate::ws::{CloseCode, Codec, Limits, Message};
 
 thread_local! {
@@ -60,7 +58,7 @@ pub(crate) struct Shared {
 
 /// A connection and all that belongs to it.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     codec: Codec,
     session: Session,
     lanes: Lanes,
@@ -102,12 +100,12 @@ impl Connection {
     /// Serves a client whose opening handshake is done, until the connection's
     /// end; `read_ahead` came behind the handshake. To be run on the data runtime.
     pub(crate) async fn serve(
-        stream: std::net::TcpStream,
+        stream: Detached,
         read_ahead: Bytes,
         shared: Arc<Shared>,
         _admitted: Admitted,
     ) {
-        let mut connection = match TcpStream::from_std(stream) {
+        let mut connection = match Transport::attach(stream) {
             Ok(stream) => Self::new(stream, &read_ahead, Arc::clone(&shared)),
             Err(error) => {
                 tracing::warn!(%error, "a new WebSocket could not enter the data runtime");
@@ -124,7 +122,7 @@ impl Connection {
         }
     }
 
-    fn new(stream: TcpStream, read_ahead: &[u8], shared: Arc<Shared>) -> Self {
+    fn new(stream: Transport, read_ahead: &[u8], shared: Arc<Shared>) -> Self {
         count(&shared.counters.opened);
         let mut codec = Codec::new(Limits::default());
         codec.receive(read_ahead);
@@ -153,7 +151,7 @@ impl Connection {
                 readable: self.stream.poll_read_ready(cx).is_ready(),
                 expired: self.timer.as_mut().poll(cx).is_ready(),
             };
-            let blocked = !self.codec.output().is_empty();
+            let blocked = !self.codec.output().is_empty() || self.stream.has_unsent();
             let writable = blocked && self.stream.poll_write_ready(cx).is_ready();
             let told = self.outbound.poll_ready(cx, self.known, !blocked);
             if due.readable || due.expired || writable || told.is_ready() {
@@ -297,6 +295,14 @@ impl Connection {
     /// Writes all that waits, as far as the client takes it.
     fn flush(&mut self, actions: &mut Vec<Action>) {
         while self.phase != Phase::Gone {
+            match self.stream.flush() {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.phase = Phase::Gone;
+                    break;
+                }
+            }
             self.take_deliveries(actions);
             if self.has_finished() {
                 self.close(
@@ -314,7 +320,10 @@ impl Connection {
             }
         }
         match self.phase {
-            Phase::Closed => self.phase = Phase::Gone,
+            Phase::Closed => {
+                self.stream.say_end();
+                self.phase = Phase::Gone;
+            }
             Phase::Closing if self.codec.is_closed() => self.linger(),
             _ => {}
         }
@@ -378,8 +387,7 @@ impl Connection {
     }
 
     fn linger(&mut self) {
-        // Fails only where the client was quicker; the next read tells.
-        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+        self.stream.shut_sending();
         self.begin_end(Phase::Lingering);
     }
 

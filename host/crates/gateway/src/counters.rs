@@ -10,6 +10,12 @@ pub struct Counters {
     /// Requests and calls that were refused because they, or what else comes over
     /// their connection, are over a bound.
     pub over_limit: AtomicU64,
+    /// Handshakes of TLS that were done.
+    pub handshakes: AtomicU64,
+    /// Handshakes of TLS that failed by what the client sent or refused.
+    pub handshakes_failed: AtomicU64,
+    /// Handshakes of TLS that were given up, for they took too long or too much room.
+    pub handshakes_slow: AtomicU64,
     /// WebSockets opened.
     pub opened: AtomicU64,
     /// WebSockets closed because their client read too slowly.
@@ -26,6 +32,9 @@ impl Counters {
         vec![
             ("connections_refused", read(&self.refused)),
             ("requests_over_limit", read(&self.over_limit)),
+            ("tls_handshakes", read(&self.handshakes)),
+            ("tls_handshakes_failed", read(&self.handshakes_failed)),
+            ("tls_handshakes_slow", read(&self.handshakes_slow)),
             ("websockets_opened", read(&self.opened)),
             ("websockets_slow", read(&self.slow_clients)),
             ("websockets_malformed", read(&self.malformed)),

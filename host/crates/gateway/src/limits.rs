@@ -76,3 +76,50 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that the system holds until they are accepted.
 pub const LISTEN_BACKLOG: i32 = 4_096;
+
+/// How long the handshake of TLS may take, from the connection on.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Handshakes of TLS under way at once; of few connections at most a half. Beyond it the
+/// oldest is given up.
+pub const HANDSHAKES_MAX: usize = 1_024;
+
+/// Bytes of a file with a certificate or a key. A chain has a few thousand.
+pub const PEM_BYTES_MAX: u64 = 1 << 20;
+
+/// Between two looks at whether the certificate was renewed in place.
+pub const RENEWAL_LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Before its end a certificate is warned of: who renews by themselves has by then.
+pub const RENEWAL_WARNING: Duration = Duration::from_secs(14 * 24 * 3_600);
+
+/// Requests that one connection of HTTP/2 has under way at once. Beyond it the client
+/// waits, as it was told, or its stream is refused.
+pub const H2_STREAMS_MAX: u32 = 100;
+
+/// Bytes of a body that a client of HTTP/2 may send before it is read, for each request.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 64 << 10;
+
+/// The same for all requests of a connection.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+
+/// Bytes of the bodies of the requests that one connection of HTTP/2 has under way. Beyond
+/// it the next request waits for those before it.
+pub const H2_BODY_BYTES_MAX: usize = CALL_BYTES_MAX;
+
+/// Bytes of a frame: the least that the protocol allows to allow.
+pub const H2_FRAME_BYTES_MAX: u32 = 16 << 10;
+
+/// Bytes of an answer that wait for a client of HTTP/2 to take them, for each request.
+pub const H2_SEND_BYTES_MAX: usize = 256 << 10;
+
+/// Streams that a client has opened and reset before they were looked at. Beyond it the
+/// connection is closed: "rapid reset", CVE-2023-44487.
+pub const H2_PENDING_RESETS_MAX: usize = 20;
+
+/// Streams that the host itself has reset because of what the client did. Beyond it the
+/// connection is closed: "MadeYouReset", CVE-2025-8671.
+pub const H2_OWN_RESETS_MAX: usize = 128;
+
+/// Between two pings of a client of HTTP/2, and how long its answer may take.
+pub const H2_PING_EVERY: Duration = Duration::from_secs(30);

@@ -1,35 +1,27 @@
 //! The port: accepting connections, and ending them in order.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
 use host_actors::Actors;
-use host_model::limits::HEADER_READ_TIMEOUT;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
 use crate::connection::Shared;
 use crate::counters::{Counters, count};
 use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
-use crate::limits::{
-    ACCEPT_PAUSE, FILES_RESERVED, HEAD_BYTES_MAX, HEADERS_MAX, HEALTH_CONNECTIONS_MAX,
-};
+use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, HEALTH_CONNECTIONS_MAX};
 use crate::listen::{self, ListenError};
 use crate::registry::Registry;
-use crate::routes;
+use crate::tls::{Handshakes, Spoken, Tls};
+use crate::{http, routes};
 
 /// How long connections that were killed may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,13 +30,15 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Where to listen.
-#[derive(Debug, Clone, Copy, Default)]
+/// Where to listen, and for whom.
+#[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// One address; all addresses of IPv6 and IPv4 if none is given.
-    pub address: Option<IpAddr>,
+    /// Addresses and their ports; all addresses of IPv6 and IPv4 on `port` if none is given.
+    pub addresses: Vec<SocketAddr>,
     /// The port; 0 for any free one.
     pub port: u16,
+    /// The certificate; without one the port does not speak TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The open port and everyone connected to it.
@@ -53,7 +47,8 @@ pub struct Config {
 /// WebSocket moves to the data runtime once it is open, and so does each call.
 #[derive(Debug)]
 pub struct Gateway {
-    port: u16,
+    addresses: Vec<SocketAddr>,
+    tls: Option<Arc<Tls>>,
     app: Arc<App>,
 }
 
@@ -95,6 +90,8 @@ pub(crate) struct Admitted {
 struct Doors {
     full: Door,
     health_only: Door,
+    /// None, where the port does not speak TLS.
+    handshakes: Option<Arc<Handshakes>>,
 }
 
 struct Door {
@@ -140,18 +137,34 @@ impl Gateway {
         app: Arc<App>,
         connections_max: usize,
     ) -> Result<Self, ListenError> {
-        let socket = listen::listen(config.address, config.port)?;
-        let (port, listener) = {
+        let sockets = listen::listen(&config.addresses, config.port)?;
+        let listeners = {
             let _control = control.enter();
-            listen::register(socket)?
+            let registered = sockets.into_iter().map(listen::register);
+            registered.collect::<Result<Vec<_>, _>>()?
         };
-        let doors = Doors {
+        let tls = config.tls;
+        let handshakes = tls.as_ref().map(|tls| {
+            let stop = app.stop.clone();
+            app.http.spawn_on(Arc::clone(tls).follow(stop), control);
+            Arc::new(Handshakes::new(Arc::clone(tls), connections_max))
+        });
+        let doors = Arc::new(Doors {
             full: Door::new(connections_max, routes::all(&app)),
             health_only: Door::new(HEALTH_CONNECTIONS_MAX, routes::health_only(&app)),
-        };
-        let accept = accept(listener, doors, Arc::clone(&app));
-        app.http.spawn_on(accept, control);
-        Ok(Self { port, app })
+            handshakes,
+        });
+        let mut addresses = Vec::new();
+        for (address, listener) in listeners {
+            let accept = accept(listener, Arc::clone(&doors), Arc::clone(&app));
+            app.http.spawn_on(accept, control);
+            addresses.push(address);
+        }
+        Ok(Self {
+            addresses,
+            tls,
+            app,
+        })
     }
 
     /// Whether the data runtime takes up work; false after a second without. Asked on the
@@ -160,10 +173,22 @@ impl Gateway {
         self.app.pulse.beats().await
     }
 
-    /// The port that is open.
+    /// The port that is open; the first one, where there are several.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.addresses[0].port()
+    }
+
+    /// The addresses that are open, with their ports; at least one.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The certificate, where the port speaks TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// WebSocket connections there are.
@@ -231,7 +256,7 @@ impl Door {
     }
 }
 
-async fn accept(listener: TcpListener, doors: Doors, app: Arc<App>) {
+async fn accept(listener: TcpListener, doors: Arc<Doors>, app: Arc<App>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -247,37 +272,47 @@ async fn accept(listener: TcpListener, doors: Doors, app: Arc<App>) {
         };
         let Some((router, admitted)) = doors.admit() else {
             count(&app.shared.counters.refused);
-            // As much as its empty buffer takes, which is all.
-            let _ = stream.try_write(NO_ROOM);
+            if doors.handshakes.is_none() {
+                // As much as its empty buffer takes, which is all.
+                let _ = stream.try_write(NO_ROOM);
+            }
             continue;
         };
         // Replies are small and someone waits for each.
         let _ = stream.set_nodelay(true);
-        app.http
-            .spawn(serve(stream, router, admitted, app.stop.clone()));
+        let handshakes = doors.handshakes.clone();
+        app.http.spawn(serve(
+            stream,
+            handshakes,
+            router,
+            admitted,
+            Arc::clone(&app),
+        ));
     }
 }
 
-/// Serves the requests of one connection, until it ends or becomes a WebSocket.
-async fn serve(stream: TcpStream, router: Router, admitted: Admitted, stop: CancellationToken) {
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(admitted.clone());
-        router.clone().oneshot(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    // A connection's own failure is its client's doing and ends nothing else.
-    tokio::select! {
-        _ = &mut connection => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+/// Serves one connection, until it ends or becomes a WebSocket.
+async fn serve(
+    stream: TcpStream,
+    handshakes: Option<Arc<Handshakes>>,
+    router: Router,
+    admitted: Admitted,
+    app: Arc<App>,
+) {
+    let Some(handshakes) = handshakes else {
+        let Some(is_h2) = http::begins_as_h2(&stream, &app.stop).await else {
+            return;
+        };
+        return http::serve(stream, is_h2, router, admitted, app.stop.clone()).await;
+    };
+    let opened = tokio::select! {
+        opened = handshakes.open(stream, &app.shared.counters) => opened,
+        () = app.stop.cancelled() => return,
+    };
+    drop(handshakes);
+    if let Some(Spoken { stream, is_h2 }) = opened {
+        http::serve(stream, is_h2, router, admitted, app.stop.clone()).await;
     }
-    let _ = connection.await;
 }
 
 /// Connections that are taken at once: as many as there are files for, with some left for

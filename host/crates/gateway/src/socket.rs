@@ -1,19 +1,23 @@
 //! `/socket/websocket`: a request becomes a WebSocket and moves to the data runtime.
 
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::connection::Connection;
 use crate::phoenix;
 use crate::problem::Problem;
 use crate::server::{Admitted, App};
+use crate::transport::Detached;
 use crate::ws::Handshake;
 
 /// The subprotocol that the client of Phoenix offers when it sends a token with it.
@@ -73,9 +77,29 @@ async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, admitted: Admitted) {
     }
 }
 
-fn take_apart(upgraded: Upgraded) -> std::io::Result<(std::net::TcpStream, bytes::Bytes)> {
+fn take_apart(upgraded: Upgraded) -> io::Result<(Detached, Bytes)> {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let stream = parts.io.into_inner().into_std()?;
+            let session = None;
+            return Ok((Detached { stream, session }, parts.read_buf));
+        }
+        Err(upgraded) => upgraded,
+    };
     let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
-        .expect("the server serves nothing but TCP streams");
-    Ok((parts.io.into_inner().into_std()?, parts.read_buf))
+        .downcast::<TokioIo<TlsStream<TcpStream>>>()
+        .expect("the server serves nothing but TCP streams, with TLS inside or without");
+    let (stream, mut session) = parts.io.into_inner().into_inner();
+    // What is decrypted already comes behind what was read.
+    let mut read_ahead = parts.read_buf.to_vec();
+    match session.reader().read_to_end(&mut read_ahead) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    let detached = Detached {
+        stream: stream.into_std()?,
+        session: Some(Box::new(session)),
+    };
+    Ok((detached, read_ahead.into()))
 }

@@ -12,16 +12,18 @@ impl Tuner {
     /// Reads the configuration anew, whole, as a start does, and lets take effect what can
     /// while the host runs. What else is another than at the start is named each time.
     /// `toward` is the release that an upgrade under way goes to: once it rules, what was
-    /// read anew is to be in force still. Blocking.
+    /// read anew is to be in force still. `prepare` is for what a setting only names, and
+    /// is done if nothing else is wrong and those settings are the same. Blocking.
     ///
     /// # Errors
     ///
     /// Everything that is wrong. Then the old one is in force, whole.
-    pub(crate) fn reload(
+    pub(crate) fn reload<T>(
         &self,
         releases: &Releases,
         toward: Option<&Version>,
-    ) -> Result<Vec<ConfigChange>, Vec<String>> {
+        prepare: impl FnOnce() -> Result<Option<T>, String>,
+    ) -> Result<(Vec<ConfigChange>, Option<T>), Vec<String>> {
         let in_play = self.state.lock().in_play(toward);
         let mut read = BTreeMap::new();
         let mut problems: Vec<String> = Vec::new();
@@ -48,11 +50,17 @@ impl Tuner {
             let why = "another release rules since it was begun; reload again";
             return Err(vec![why.to_owned()]);
         }
+        let prepared = match read.get(&state.now) {
+            Some((now, _)) if state.started.names_the_same(now) => {
+                prepare().map_err(|problem| vec![problem])?
+            }
+            _ => None,
+        };
         let (changes, tuning) = state.replace(read);
         if let Some(tuning) = tuning {
             self.apply(&tuning);
         }
-        Ok(changes)
+        Ok((changes, prepared))
     }
 }
 

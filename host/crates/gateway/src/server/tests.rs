@@ -1,7 +1,10 @@
 //! A gateway over loopback, with actors that have no plugin.
 
+mod addresses;
 mod http;
+mod http2;
 mod socket;
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -18,10 +21,12 @@ use super::*;
 /// More than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const ON_LOOPBACK: Config = Config {
-    address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-    port: 0,
-};
+fn on_loopback() -> Config {
+    Config {
+        addresses: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+        ..Config::default()
+    }
+}
 
 struct Host {
     gateway: Gateway,
@@ -36,6 +41,10 @@ impl Host {
     }
 
     fn with(connections_max: usize, not_ready: Vec<String>) -> Self {
+        Self::listening(on_loopback(), connections_max, not_ready)
+    }
+
+    fn listening(config: Config, connections_max: usize, not_ready: Vec<String>) -> Self {
         let runtime = || {
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(1).enable_all().build().unwrap()
@@ -79,7 +88,7 @@ impl Host {
             http: TaskTracker::new(),
         };
         let app = Arc::new(app);
-        let gateway = Gateway::serve(ON_LOOPBACK, control.handle(), app, connections_max);
+        let gateway = Gateway::serve(config, control.handle(), app, connections_max);
         Self {
             gateway: gateway.unwrap(),
             control,

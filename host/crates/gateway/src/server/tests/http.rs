@@ -1,6 +1,7 @@
 //! Requests of the API and of health.
 
 use super::*;
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or(answer)
@@ -22,20 +23,21 @@ fn assert_problem(answer: &str, expected: &str, reason: &str) {
 #[test]
 fn a_port_in_use_is_named() {
     let host = Host::start();
+    let port = host.gateway.port();
     let config = Config {
-        port: host.gateway.port(),
-        ..ON_LOOPBACK
+        addresses: vec![(Ipv4Addr::LOCALHOST, port).into()],
+        ..Config::default()
     };
     let app = Arc::clone(&host.gateway.app);
     let error = Gateway::serve(config, host.control.handle(), app, 1).unwrap_err();
-    let expected = format!("port {}: another program listens there", config.port);
+    let expected = format!("port {port}: another program listens there");
     assert!(error.to_string().contains(&expected), "{error}");
 }
 
 #[test]
 fn an_address_of_another_machine_is_named() {
-    let address = Some("192.0.2.1".parse().unwrap());
-    let error = listen::listen(address, 0).unwrap_err();
+    let address = "192.0.2.1:0".parse().unwrap();
+    let error = listen::listen(&[address], 0).unwrap_err();
     assert!(error.to_string().contains("192.0.2.1"), "{error}");
 }
 
@@ -193,9 +195,5 @@ fn a_stopped_gateway_frees_its_port() {
     let idle = host.connect();
     assert_eq!(host.stop(), None);
     drop(idle);
-    let config = Config {
-        port: host.gateway.port(),
-        ..ON_LOOPBACK
-    };
-    listen::listen(config.address, config.port).unwrap();
+    listen::listen(host.gateway.addresses(), 0).unwrap();
 }
