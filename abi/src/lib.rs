@@ -46,7 +46,7 @@ pub const ABI_MAJOR: u32 = 1;
 
 /// Counts the fields added to the tables within a major. Informative: what may
 /// be read is decided by a table's `size`.
-pub const ABI_MINOR: u32 = 1;
+pub const ABI_MINOR: u32 = 2;
 
 /// The one symbol a plugin exports; its type is [`EntryFn`].
 pub const ENTRY_SYMBOL: &str = "host_plugin_entry";

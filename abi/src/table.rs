@@ -120,7 +120,8 @@ pub struct PluginVt {
     /// Sample commands that only this version knows, for a state: the seed, then
     /// how many. A DOCUMENT: JSON array of `{"event","payload"}`.
     pub samples: unsafe extern "C" fn(*const State, u64, u32, *const Sink) -> Status,
-    /// What can be configured (DOCUMENT: JSON), or ABSENT. Callable before `init`.
+    /// What can be configured (DOCUMENT: JSON array of settings), or ABSENT. Callable before
+    /// `init`.
     pub config: unsafe extern "C" fn(*const Sink) -> Status,
     /// Frees a state.
     pub drop: unsafe extern "C" fn(*mut State),
@@ -131,6 +132,11 @@ pub struct PluginVt {
     /// REJECTION, for a hook that is not known too. It may block, and is run again
     /// where an upgrade is.
     pub run: unsafe extern "C" fn(*const Call, *const Sink) -> Status,
+    /// Since minor 2. What to work with from now on: a JSON object with a member for each
+    /// setting of `config` that has a value. Called before the plugin's release rules and
+    /// whenever a value has changed; a call under way may have the one before. OK, or a
+    /// REJECTION, and then the one before stays.
+    pub configure: unsafe extern "C" fn(Bytes, *const Sink) -> Status,
 }
 
 /// This crate's description of a table, for [`PluginVt::type_layout`] and for

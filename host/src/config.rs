@@ -20,6 +20,7 @@ mod command;
 mod defaults;
 mod listening;
 mod log;
+pub(crate) mod plugins;
 pub(crate) mod resolved;
 pub(crate) mod tuning;
 
@@ -266,9 +267,10 @@ impl Config {
             log_bounds: reader.log_bounds(),
             log_filter: reader.log_filter(),
             runtime: reader.runtime(),
-            warnings: settings.warnings().to_vec(),
+            warnings: settings.warnings(),
         };
         reader.sockets(home);
+        reader.faults.extend(plugins::faults(settings));
         let is_admin = |port: u16| port != 0 && port == config.admin_port;
         if config.listen.is_empty() && is_admin(config.port) {
             reader.faults.push(format!(

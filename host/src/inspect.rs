@@ -67,7 +67,9 @@ pub(crate) fn manifest_by(program: &Path, file: &Path) -> Result<PluginManifest,
     let images = tempfile::tempdir().map_err(|e| failed(e.into()))?;
     let loader = Loader::new(images.path(), inspector_by(program.to_owned()))
         .map_err(|e| failed(e.into()))?;
-    loader.inspect(file, None).map_err(|e| failed(e.into()))
+    loader
+        .inspect(file, None, None)
+        .map_err(|e| failed(e.into()))
 }
 
 /// `host replay`: the child of a proof, which says on standard input what to replay.
@@ -99,12 +101,23 @@ fn text(manifest: &PluginManifest) -> String {
     table.fact("commands", list(&manifest.commands));
     table.fact("queries", list(&manifest.queries));
     table.fact("idempotency keys", list(&keys));
+    let settings = manifest.settings.iter();
+    let settings = settings.map(|setting| {
+        let default = match (&setting.default, setting.required) {
+            (Some(default), _) => format!("={default}"),
+            (None, true) => " (required)".to_owned(),
+            (None, false) => String::new(),
+        };
+        format!("{}{default}", setting.key(&manifest.name))
+    });
+    table.fact("settings", list(&settings.collect::<Vec<_>>()));
     table.text()
 }
 
 #[cfg(test)]
 mod tests {
     use host_model::Version;
+    use host_model::setting::{PluginSetting, SettingKind};
 
     use super::*;
 
@@ -119,6 +132,14 @@ mod tests {
             queries: Vec::new(),
             idempotency: [("donate".to_owned(), "donation_id".to_owned())].into(),
             migrates_from: Some("~0.1".parse().unwrap()),
+            settings: vec![PluginSetting {
+                name: "largest_gift".to_owned(),
+                kind: SettingKind::Decimal,
+                default: Some("1000000".to_owned()),
+                required: false,
+                secret: false,
+                about: "beyond it a gift is refused".to_owned(),
+            }],
         };
         assert_eq!(
             text(&manifest),
@@ -130,6 +151,7 @@ migrates from     ~0.1
 commands          open, donate
 queries           none
 idempotency keys  donate.donation_id
+settings          DONATIONS_LARGEST_GIFT=1000000
 "
         );
     }

@@ -74,15 +74,13 @@ impl Found {
             })?),
             None => None,
         };
-        let environment = env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let mut settings = Settings::read(root, env_file.as_deref(), environment);
+        let mut settings = Settings::read(root, env_file.as_deref(), environment());
         let home = Home::new(root, &settings);
         let own = settings.clone();
         // A home that cannot boot is told of by what needs to boot it.
         if let Ok((release, _)) = home.booting(counted().as_ref()) {
             settings.add_release(&release.dir);
+            settings.declare(&release.manifest.plugins);
         }
         Ok(Self {
             home,
@@ -104,11 +102,23 @@ impl Found {
             .map_err(|e| Failure::refused("bad_config", e.to_string()))
     }
 
-    /// The settings, with those of the release in the folder `dir`.
-    pub(crate) fn settings_of(&self, dir: &Path) -> Settings {
+    /// The settings, with those of `release`.
+    pub(crate) fn settings_of(&self, release: &Unpacked) -> Settings {
         let mut settings = self.own.clone();
-        settings.add_release(dir);
+        settings.add_release(&release.dir);
+        settings.declare(&release.manifest.plugins);
         settings
+    }
+
+    /// The same, read anew each time.
+    pub(crate) fn settings_anew(&self) -> impl Fn(&Unpacked) -> Settings + Send + Sync + 'static {
+        let (root, env_file) = (self.home.root.clone(), self.env_file.clone());
+        move |release| {
+            let mut settings = Settings::read(&root, env_file.as_deref(), environment());
+            settings.add_release(&release.dir);
+            settings.declare(&release.manifest.plugins);
+            settings
+        }
     }
 
     /// The release that boots.
@@ -158,6 +168,12 @@ impl Found {
             ),
         ))
     }
+}
+
+/// The environment, as far as it is text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The root of a home: what is `named`, by what, else where `program` lies.

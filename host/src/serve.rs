@@ -249,7 +249,7 @@ async fn open(
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
     let releases = home.releases().trusting(config.trusted_keys.clone());
     let assembler = Assembler::new(Arc::clone(&loader), releases.clone(), booked.clone());
-    let assembler = Arc::new(assembler);
+    let assembler = Arc::new(assembler.configuring(hooks::plugins(boot.found)));
     let attempt = &outside.attempt;
     attempt.blame(true);
     let release = assembler.assemble(&assembler.releases().read(&recovery.boot)?)?;
@@ -302,6 +302,7 @@ async fn open(
     let tls = config.tls.clone().map(Tls::open).transpose();
     let tls = tls.context("read the certificate for clients")?;
     let reloader = Arc::new(Reloader {
+        actors: Arc::clone(&actors),
         tls: tls.clone(),
         tuner: Arc::clone(&tuner),
         releases,

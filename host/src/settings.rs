@@ -2,12 +2,17 @@
 //!
 //! The environment, `etc/env`, `etc/host.toml`, then the release's own `env` and
 //! `host.toml`. The TOML files use the environment's names in lower case; a name within
-//! a table goes on the table's: `threads` of `[runtime]` is `RUNTIME_THREADS`.
+//! a table goes on the table's: `threads` of `[runtime]` is `RUNTIME_THREADS`. What plugins
+//! can be configured by is in the manifest of a release: `nisab_grams` of `[plugins.zakat]`
+//! is `ZAKAT_NISAB_GRAMS`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use host_model::release::ReleasePlugin;
+use host_model::setting::{self, PluginSetting};
 use host_model::suggest::nearest;
 
 use crate::env_file;
@@ -51,17 +56,49 @@ const NOT_YET: [&str; 2] = ["URL_PORT", "URL_SCHEME"];
 /// Tables of the TOML files, each with those around it before it.
 const TABLES: [&str; 2] = ["runtime", "runtime_limits"];
 
+/// The table in which those of plugins have one each.
+const PLUGINS: &str = "plugins";
+
 /// The layers, the strongest first, and what is wrong with them.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
     layers: Vec<Layer>,
     faults: Vec<String>,
     warnings: Vec<String>,
+    /// What is no setting of the host, and may be one of a plugin.
+    others: Vec<Other>,
+    /// What the plugins of the release declare, by its name in the environment.
+    declared: BTreeMap<String, Declared>,
     unread: bool,
 }
 
-/// One source of settings.
+/// A setting of a plugin of the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pub(crate) plugin: String,
+    pub(crate) setting: PluginSetting,
+}
+
+/// A name that stands in a file.
 #[derive(Debug, Clone)]
+struct Other {
+    file: String,
+    key: String,
+    /// As it is written there.
+    written: String,
+}
+
+/// Values may be secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers: Vec<_> = self.layers.iter().map(|layer| &layer.name).collect();
+        let mut shown = f.debug_struct("Settings");
+        shown.field("layers", &layers).finish_non_exhaustive()
+    }
+}
+
+/// One source of settings.
+#[derive(Clone)]
 struct Layer {
     name: String,
     values: BTreeMap<String, String>,
@@ -82,15 +119,15 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
         let mut settings = Self::default();
-        let (known, others): (Vec<_>, Vec<_>) =
-            (environment.into_iter()).partition(|(name, _)| is_setting(name));
-        for (name, _) in others {
+        // Any of them may be a plugin's.
+        let environment: Vec<_> = environment.into_iter().collect();
+        for (name, _) in &environment {
             if NOT_YET.contains(&name.as_str()) {
                 let warning = format!("the environment: this host does not read {name} yet");
                 settings.warnings.push(warning);
             }
         }
-        settings.push("the environment", known);
+        settings.push("the environment", environment);
         match env_file {
             Some(file) => settings.env(file, true),
             None => settings.env(&root.join("etc/env"), false),
@@ -103,6 +140,32 @@ impl Settings {
     pub(crate) fn add_release(&mut self, dir: &Path) {
         self.env(&dir.join("env"), false);
         self.toml(&dir.join("host.toml"));
+    }
+
+    /// Says what the plugins of the release can be configured by.
+    pub(crate) fn declare(&mut self, plugins: &[ReleasePlugin]) {
+        for plugin in plugins {
+            for setting in &plugin.settings {
+                let declared = Declared {
+                    plugin: plugin.name.clone(),
+                    setting: setting.clone(),
+                };
+                let key = setting.key(&plugin.name);
+                if is_setting(&key) || self.declared.contains_key(&key) {
+                    self.faults.push(format!(
+                        "the plugin {} calls a setting {}, which would be {key}, and that is another's already: it needs another name",
+                        plugin.name, setting.name
+                    ));
+                    continue;
+                }
+                self.declared.insert(key, declared);
+            }
+        }
+    }
+
+    /// What the plugins of the release can be configured by, by its name in the environment.
+    pub(crate) fn declared(&self) -> &BTreeMap<String, Declared> {
+        &self.declared
     }
 
     /// Settings that another process has resolved: name, value, and where it is from.
@@ -137,8 +200,17 @@ impl Settings {
     }
 
     /// What stands in the files and is read by nobody.
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let others = self.others.iter();
+        let others = others.filter(|other| !self.declared.contains_key(&other.key));
+        let others = others.map(|Other { file, key, written }| {
+            let declared = self.declared.keys().map(String::as_str);
+            let known = KEYS.into_iter().filter(|known| *known != "HOST_HOME");
+            let meant = nearest(&key.to_uppercase(), known.chain(declared));
+            let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it}?"));
+            format!("{file}: {written} is no setting that the host reads there{meant}")
+        });
+        self.warnings.iter().cloned().chain(others).collect()
     }
 
     fn push(&mut self, name: &str, values: impl IntoIterator<Item = (String, String)>) {
@@ -157,11 +229,11 @@ impl Settings {
             // No fault: systemd may read the same file for others.
             let unread = |key: &str| !is_setting(key) || key == "HOST_HOME";
             let unread = read.values.iter().filter(|(key, _)| unread(key));
-            let unread = unread.map(|(key, _)| {
-                let meant = meant(key, |known| known.to_owned());
-                format!("{name}: {key} is no setting that the host reads there{meant}")
-            });
-            self.warnings.extend(unread);
+            self.others.extend(unread.map(|(key, _)| Other {
+                file: name.clone(),
+                key: key.clone(),
+                written: key.clone(),
+            }));
             self.push(&name, read.values);
         }
     }
@@ -198,6 +270,10 @@ impl Settings {
             };
             let known = key.to_uppercase();
             let value = match value {
+                toml::Value::Table(inner) if key == PLUGINS => {
+                    self.plugins(name, inner, values);
+                    continue;
+                }
                 toml::Value::Table(inner) if TABLES.contains(&key.as_str()) => {
                     self.table(name, &key, inner, values);
                     continue;
@@ -221,6 +297,42 @@ impl Settings {
                     .faults
                     .push(format!("{name}: {key} is a text or a whole number")),
                 Some(value) => values.push((known, value)),
+            }
+        }
+    }
+
+    /// Those of plugins, which one release knows and another may not: what nobody reads is
+    /// no fault, for it may be there for the release to come.
+    fn plugins(&mut self, file: &str, plugins: toml::Table, values: &mut Vec<(String, String)>) {
+        for (plugin, table) in plugins {
+            let toml::Value::Table(table) = table else {
+                self.faults.push(format!(
+                    "{file}: {plugin} in [plugins] is a table of settings"
+                ));
+                continue;
+            };
+            for (name, value) in table {
+                let written = format!("{name} in [plugins.{plugin}]");
+                let value = match value {
+                    toml::Value::String(text) => text,
+                    toml::Value::Integer(number) => number.to_string(),
+                    toml::Value::Boolean(true) => "yes".to_owned(),
+                    toml::Value::Boolean(false) => "no".to_owned(),
+                    // A decimal as a text is kept as it is written.
+                    _ => {
+                        self.faults.push(format!(
+                            "{file}: {written} is a text, a whole number, true or false"
+                        ));
+                        continue;
+                    }
+                };
+                let key = setting::key(&plugin, &name);
+                self.others.push(Other {
+                    file: file.to_owned(),
+                    key: key.clone(),
+                    written,
+                });
+                values.push((key, value));
             }
         }
     }
@@ -328,7 +440,7 @@ mod tests {
         let environment = [("PATH", "/bin"), ("URL_SCHEME", "https")];
         let environment = environment.map(|(k, v)| (k.into(), v.into()));
         let settings = Settings::read(home.path(), None, environment);
-        let [scheme, warning] = settings.warnings() else {
+        let [scheme, warning] = &settings.warnings()[..] else {
             panic!("{:?}", settings.warnings());
         };
         assert!(scheme.contains("URL_SCHEME"), "{scheme}");

@@ -50,6 +50,8 @@ mod paused;
 #[cfg(test)]
 mod phoenix;
 #[cfg(test)]
+mod plugin_settings;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod progress;

@@ -16,7 +16,7 @@ pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Resu
         Command::Resolve { release } => return resolved::resolve(found, &release, out),
     }
     for warning in found.settings.warnings() {
-        out.warn(warning);
+        out.warn(&warning);
     }
     Ok(0)
 }
@@ -58,7 +58,17 @@ fn show(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
             json!({ "key": key, "value": value, "from": "default" })
         }
     };
-    let rows: Vec<_> = KEYS.iter().map(row).collect();
+    let of_plugins = found.settings.declared().iter().map(|(key, declared)| {
+        let default = || declared.setting.default.as_deref();
+        let (value, from) = match found.settings.get(key) {
+            Some(_) if declared.setting.secret => (Some(resolved::SECRET), None),
+            Some(setting) => (Some(setting.value), None),
+            None => (default(), Some("default")),
+        };
+        let from = from.or_else(|| found.settings.get(key).map(|setting| setting.from));
+        json!({ "key": key, "value": value, "from": from })
+    });
+    let rows: Vec<_> = KEYS.iter().map(row).chain(of_plugins).collect();
     out.document(&rows, |rows| {
         let mut table = Table::new(&["setting", "value", "from"]);
         for row in rows {

@@ -52,16 +52,22 @@ pub(crate) struct Row {
     /// As it may be shown.
     pub(crate) value: String,
     pub(crate) from: String,
+    /// Whether it is a plugin's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_plugins: bool,
     /// Of the salt and the true value.
     digest: String,
 }
 
-/// As a value may be shown.
+/// What stands for a value that is not shown.
+pub(super) const SECRET: &str = "<secret>";
+
+/// As a value of the host's own may be shown.
 pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     match key {
-        "SECRET_KEY_BASE" => "<secret>",
+        "SECRET_KEY_BASE" => SECRET,
         // It may hold a password.
-        "DATABASE_URL" if !value.starts_with("sqlite:") => "<secret>",
+        "DATABASE_URL" if !value.starts_with("sqlite:") => SECRET,
         _ => value,
     }
 }
@@ -69,17 +75,25 @@ pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
 impl Resolved {
     /// What `settings` have, under a salt.
     pub(crate) fn of(settings: &Settings, salt: &str) -> Self {
-        let row = |key: &str| {
+        let row = |key: &str, is_secret: bool, is_plugins: bool| {
             let setting = settings.get(key)?;
+            let value = match is_secret {
+                true => SECRET,
+                false => shown(key, setting.value),
+            };
             Some(Row {
                 key: key.to_owned(),
-                value: shown(key, setting.value).to_owned(),
+                value: value.to_owned(),
                 from: setting.from.to_owned(),
+                is_plugins,
                 digest: Digest::of(format!("{salt}{}", setting.value).as_bytes()).to_string(),
             })
         };
+        let own = KEYS.iter().filter_map(|key| row(key, false, false));
+        let of_plugins = settings.declared().iter();
+        let of_plugins = of_plugins.filter_map(|(key, it)| row(key, it.setting.secret, true));
         Self {
-            settings: KEYS.iter().filter_map(|key| row(key)).collect(),
+            settings: own.chain(of_plugins).collect(),
             faults: Vec::new(),
         }
     }
@@ -118,7 +132,9 @@ impl Resolved {
                     key: key.clone(),
                     before: before.map(value),
                     after: after.map(value),
-                    applies: match AT_THE_SWITCH.contains(&key.as_str()) {
+                    applies: match AT_THE_SWITCH.contains(&key.as_str())
+                        || before.or(after).is_some_and(|row| row.is_plugins)
+                    {
                         true => Applies::AtTheSwitch,
                         false => Applies::AfterARestart,
                     },
@@ -137,7 +153,7 @@ pub(super) fn resolve(
 ) -> Result<u8, Failure> {
     let release = found.home.releases().read(version);
     let release = release.map_err(|e| Failure::refused("not_installed", e.to_string()))?;
-    let settings = found.settings_of(&release.dir);
+    let settings = found.settings_of(&release);
     let salt = std::env::var(SALT).unwrap_or_default();
     let mut resolved = Resolved::of(&settings, &salt);
     if let Err(faults) = Config::resolve(&settings, &found.home) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_model::Version;
-use host_upgrade::{Hooks, Machine};
+use host_upgrade::{Hooks, Machine, PluginConfig};
 
 use crate::config::tuning::Tuner;
-use crate::config::{Config, Environment, Store};
+use crate::config::{Config, Environment, Store, plugins};
 use crate::home::Home;
+use crate::launcher::Found;
 
 /// What releases are held against here.
 pub(super) fn machine(home: &Home, config: &Config) -> Machine {
@@ -72,6 +73,12 @@ pub(super) fn hooks(
             Box::new(move || restart.store(true, Ordering::SeqCst))
         },
     }
+}
+
+/// What the plugins of a release are to work with, read anew each time.
+pub(super) fn plugins(found: &Found) -> Box<PluginConfig> {
+    let settings_of = found.settings_anew();
+    Box::new(move |release, plugin| plugins::of(&settings_of(release), plugin))
 }
 
 /// In development, the state of an upgrade behind which the host kills itself: how

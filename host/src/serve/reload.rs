@@ -27,6 +27,7 @@ pub(super) struct Reloader {
     pub(super) ready: Arc<Ready>,
     pub(super) upgrader: Arc<Upgrader>,
     pub(super) log: LogFile,
+    pub(super) actors: Arc<Actors>,
     /// The certificate for clients, if the port speaks TLS.
     pub(super) tls: Option<Arc<Tls>>,
     /// One at a time: what was read last is to be what is in force.
@@ -52,9 +53,15 @@ impl Reloader {
         let upgrade = self.upgrader.status();
         let toward = upgrade.filter(|it| it.state != "rolling_back");
         let toward = toward.as_ref().map(|upgrade| &upgrade.to);
-        let prepare = || match &self.tls {
-            Some(tls) => tls.read().map(Some).map_err(|it| it.to_string()),
-            None => Ok(None),
+        let prepare = |is_same| {
+            let tls = self.tls.as_ref().filter(|_| is_same);
+            let renewal = tls.map(|tls| tls.read()).transpose();
+            let renewal = renewal.map_err(|error| vec![error.to_string()])?;
+            let ruling = self.actors.release().version.clone();
+            for version in toward.into_iter().chain([&ruling]) {
+                self.upgrader.assembler().reconfigure(version)?;
+            }
+            Ok(renewal)
         };
         let reloaded = self.tuner.reload(&self.releases, toward, prepare);
         let reloaded = reloaded.map(|(mut changes, renewal)| {

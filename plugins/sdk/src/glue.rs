@@ -27,10 +27,13 @@ use crate::panics::Panicked;
 use crate::plugin::Plugin;
 use crate::{log, message, panics};
 
+mod configuration;
 mod migrations;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use configuration::Configuration;
+pub use configuration::Configured;
 pub use migrations::Migrating;
 
 /// A plugin, with or without migrations: what a table is made of.
@@ -41,6 +44,8 @@ pub trait Shape: 'static {
     const MIGRATES_FROM: Option<&'static str>;
     /// The migrating functions of the table.
     const MIGRATIONS: Migrations;
+    /// The functions of the table that are about its configuration.
+    const CONFIGURATION: Configuration = configuration::ABSENT;
 }
 
 /// The part of the table that differs between [`Plain`] and [`Migrating`].
@@ -67,6 +72,7 @@ impl<P: Plugin> Shape for Plain<P> {
 #[must_use]
 pub const fn table<S: Shape>() -> PluginVt {
     let migrations = S::MIGRATIONS;
+    let configuration = S::CONFIGURATION;
     PluginVt {
         size: size_of::<PluginVt>(),
         abi_major: host_abi::ABI_MAJOR,
@@ -90,10 +96,11 @@ pub const fn table<S: Shape>() -> PluginVt {
         check: check::<S::Plugin>,
         health: health::<S::Plugin>,
         samples: migrations.samples,
-        config,
+        config: configuration.config,
         drop: drop_state::<S::Plugin>,
         shutdown,
         run: run_hook::<S::Plugin>,
+        configure: configuration.configure,
     }
 }
 
@@ -463,10 +470,6 @@ unsafe extern "C" fn run_hook<P: Plugin>(call: *const Call, sink: *const Sink) -
             Ok(P::run(cx.event(), &cx)?)
         })
     }
-}
-
-unsafe extern "C" fn config(_sink: *const Sink) -> Status {
-    Status::ABSENT
 }
 
 unsafe extern "C" fn drop_state<P: Plugin>(state: *mut State) {

@@ -3,7 +3,8 @@
 //! A plugin is the logic of one kind of actor. Its author writes four plain
 //! serde types (state, commands, queries, events), implements [`Plugin`] for
 //! the state, and names it to [`export_plugin!`]. A version that changes the
-//! shape of the state also implements [`Migrate`].
+//! shape of the state also implements [`Migrate`], and one that an operator configures
+//! [`Configure`].
 //!
 //! A whole plugin. As `src/lib.rs` of a package it opens with a `//!` that says what
 //! one actor is; what else a package needs is in `docs/plugins.md`:
@@ -94,6 +95,7 @@
 //!
 //! This crate must not know anything of the host but the ABI.
 
+mod configure;
 mod cx;
 mod decision;
 mod glue;
@@ -104,6 +106,7 @@ mod message;
 mod panics;
 mod plugin;
 
+pub use crate::configure::{Configure, Setting};
 pub use crate::cx::{Caller, Cx, Random};
 pub use crate::decision::{Decision, Effect, Rejection, Reply};
 pub use crate::message::Message;
@@ -112,7 +115,7 @@ pub use crate::plugin::{Migrate, Migrated, MigrationError, Plugin, Violation};
 /// What [`export_plugin!`] expands to needs these names; nothing else should use them.
 #[doc(hidden)]
 pub mod __export {
-    pub use crate::glue::{Migrating, Plain, table};
+    pub use crate::glue::{Configured, Migrating, Plain, table};
     pub use host_abi::PluginVt;
 }
 
@@ -120,7 +123,8 @@ pub mod __export {
 ///
 /// `export_plugin!(State)` for a first version, or for one whose state has the
 /// shape of the version before; `export_plugin!(State: Migrate)` where
-/// [`Migrate`] is implemented. Once per library, in a crate whose `crate-type`
+/// [`Migrate`] is implemented; `: Configure` and `: Migrate + Configure` where [`Configure`]
+/// is. Once per library, in a crate whose `crate-type`
 /// has `cdylib`.
 #[macro_export]
 macro_rules! export_plugin {
@@ -129,6 +133,12 @@ macro_rules! export_plugin {
     };
     ($state:ty: Migrate) => {
         $crate::export_plugin!(@ $crate::__export::Migrating<$state>);
+    };
+    ($state:ty: Configure) => {
+        $crate::export_plugin!(@ $crate::__export::Configured<$crate::__export::Plain<$state>>);
+    };
+    ($state:ty: Migrate + Configure) => {
+        $crate::export_plugin!(@ $crate::__export::Configured<$crate::__export::Migrating<$state>>);
     };
     (@ $shape:ty) => {
         const _: () = {

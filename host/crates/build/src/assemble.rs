@@ -10,6 +10,7 @@ use host_model::Version;
 use host_model::appup::Appup;
 use host_model::manifest::PluginManifest;
 use host_model::release::{PROGRAM, ReleaseFile, ReleaseManifest, ReleasePlugin};
+use host_model::setting::PluginSetting;
 use host_package::bytes_max;
 
 use crate::recipe::Recipe;
@@ -83,7 +84,12 @@ impl Inputs<'_> {
         let mut plugins = Vec::new();
         let mut upgrade_scripts = Vec::new();
         for (part, library) in recipe.plugins.iter().zip(self.libraries) {
-            let PluginManifest { name, version, .. } = (self.ask)(library)?;
+            let PluginManifest {
+                name,
+                version,
+                settings,
+                ..
+            } = (self.ask)(library)?;
             let wanted = format!("{name}/{version}");
             // A workspace of one version each may lie as its author likes.
             let says_a_version = part
@@ -101,6 +107,10 @@ impl Inputs<'_> {
                 "{} is called {name}, which is kept for the host's own records; call it otherwise",
                 library.display()
             );
+            let sound = settings.iter().try_for_each(PluginSetting::check);
+            if let Err(problem) = sound {
+                bail!("{}: {problem}", library.display());
+            }
             let file = PathBuf::from(format!("plugins/{name}-{version}.so"));
             let appup = format!("{name}-{version}.toml");
             plugins.push(ReleasePlugin {
@@ -109,6 +119,7 @@ impl Inputs<'_> {
                 version,
                 file,
                 start: part.start,
+                settings,
             });
             // The first version of a plugin has none.
             let script = self.base.join(&recipe.upgrade_scripts).join(&appup);

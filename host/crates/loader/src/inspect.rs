@@ -19,6 +19,9 @@ use thiserror::Error;
 use crate::plugin::Plugin;
 use crate::{Digest, sys};
 
+/// Bytes of what a plugin is to work with: no more than a pipe takes at once.
+const CONFIG_BYTES_MAX: u64 = 64 << 10;
+
 /// How the child is started: a program, and the arguments before the file's name.
 /// For the host it is itself, with `inspect --in-process`.
 #[derive(Debug, Clone)]
@@ -73,11 +76,13 @@ enum Report {
 }
 
 impl Inspector {
-    /// Inspects the copy `image` of the library that people know as `path`.
+    /// Inspects the copy `image` of the library that people know as `path`, and asks it
+    /// whether it takes `config`.
     pub(crate) fn inspect(
         &self,
         image: &Path,
         path: &Path,
+        config: Option<&[u8]>,
     ) -> Result<PluginManifest, InspectError> {
         let failed = |source| InspectError::Start {
             program: self.program.clone(),
@@ -87,11 +92,19 @@ impl Inspector {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .arg(image)
-            .stdin(Stdio::null())
+            .stdin(match config {
+                Some(_) => Stdio::piped(),
+                None => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
+        if let (Some(mut stdin), Some(config)) = (child.stdin.take(), config) {
+            // One that has ended before it has read it is told of below. Secrets may be in
+            // it, so it is no argument.
+            let _ = stdin.write_all(config);
+        }
         let mut stdout = child.stdout.take().expect("it was asked for");
         // A report is a few hundred bytes; no more than its bound is read.
         let reader = std::thread::spawn(move || {
@@ -165,7 +178,19 @@ pub fn inspect_main(path: &Path) -> i32 {
         .and_then(|table| sys::check_layouts(path, &table).map(|()| table))
         .map_err(|e| e.to_string())
         .and_then(|table| {
-            Plugin::start(table, Digest::of(&[]), 0).map_err(|e| format!("{}: {e}", path.display()))
+            let config = config().map_err(|e| format!("read what it is to work with: {e}"))?;
+            let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+            let plugin = Plugin::start(table, Digest::of(&[]), 0).map_err(|e| told(&e))?;
+            if !config.is_empty() {
+                let taken = plugin.configure(&config).map_err(|e| told(&e))?;
+                taken.map_err(|refused| {
+                    let message = &refused.message;
+                    told(&format!(
+                        "it does not take what it is configured by: {message}"
+                    ))
+                })?;
+            }
+            Ok(plugin)
         });
     let (report, code) = match checked {
         Ok(plugin) => (Report::Plugin(plugin.manifest().clone()), 0),
@@ -174,6 +199,15 @@ pub fn inspect_main(path: &Path) -> i32 {
     let line = serde_json::to_string(&report).expect("a report is JSON");
     // Without a reader there is nobody to tell.
     writeln!(out, "{line}").map_or(1, |()| code)
+}
+
+/// What the plugin is to work with, on standard input; empty where nobody says.
+fn config() -> io::Result<Vec<u8>> {
+    let mut config = Vec::new();
+    io::stdin()
+        .take(CONFIG_BYTES_MAX)
+        .read_to_end(&mut config)?;
+    Ok(config)
 }
 
 /// Standard output, closed to whatever this process starts; its place is taken by

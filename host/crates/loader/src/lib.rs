@@ -144,7 +144,7 @@ impl Loader {
         }
         let image = stage::copy(&self.images, path, &library, found)?;
         if let Some(inspector) = &self.inspector
-            && let Err(refused) = inspector.inspect(&image, path)
+            && let Err(refused) = inspector.inspect(&image, path, None)
         {
             // This process never had it open.
             stage::remove(&image);
@@ -167,7 +167,7 @@ impl Loader {
 
     /// What `host inspect` finds in the library at `path`, which must have the digest
     /// `expected` where one is known, without opening it here, but for a loader
-    /// [`in_a_child`](Self::in_a_child).
+    /// [`in_a_child`](Self::in_a_child). It must take `config`, where one is given.
     ///
     /// # Errors
     ///
@@ -176,13 +176,14 @@ impl Loader {
         &self,
         path: &Path,
         expected: Option<Digest>,
+        config: Option<&[u8]>,
     ) -> Result<PluginManifest, LoadError> {
         let Some(inspector) = &self.inspector else {
             return Ok(self.load(path, expected)?.manifest().clone());
         };
         let (library, digest) = read(path, expected)?;
         let image = stage::copy(&self.images, path, &library, digest)?;
-        let manifest = inspector.inspect(&image, path);
+        let manifest = inspector.inspect(&image, path, config);
         stage::remove(&image);
         Ok(manifest?)
     }

@@ -13,6 +13,7 @@ use host_abi::{Bytes as Borrowed, Migration, Part, Status};
 use host_model::Version;
 use host_model::effect::Rejection;
 use host_model::manifest::PluginManifest;
+use host_model::setting::PluginSetting;
 use serde::de::DeserializeOwned;
 
 use crate::output::Output;
@@ -54,6 +55,7 @@ impl Plugin {
             "manifest",
             "its manifest",
         )?;
+        plugin.manifest.settings = plugin.settings()?;
         let identity = Box::leak(Box::new(Identity {
             name: plugin.manifest.name.clone(),
             version: plugin.manifest.version.clone(),
@@ -67,6 +69,37 @@ impl Plugin {
         });
         plugin.ended(status, &mut out, "init")?;
         Ok(plugin)
+    }
+
+    /// What it can be configured by, which may be asked before `init`.
+    fn settings(&self) -> Result<Vec<PluginSetting>, Box<Fault>> {
+        let mut out = Output::new();
+        // SAFETY: `config` may be called before `init`; the sink is valid for the call.
+        let status = out.collect(|sink| unsafe { (self.table.config)(sink) });
+        if status == Status::ABSENT {
+            return Ok(Vec::new());
+        }
+        self.ended(status, &mut out, "config")?;
+        let document = out.take(Part::DOCUMENT);
+        self.json(document.as_deref(), "config", "its settings")
+    }
+
+    /// Gives it what to work with from now on: a JSON object with a member for each setting
+    /// that has a value. One that has no settings is not asked.
+    ///
+    /// # Errors
+    ///
+    /// The plugin's [`Fault`], also where it declares settings and takes none; inside, its
+    /// [`Rejection`], and then it works with what it had before.
+    pub fn configure(&self, config: &[u8]) -> Result<Result<(), Rejection>, Box<Fault>> {
+        if self.manifest.settings.is_empty() {
+            return Ok(Ok(()));
+        }
+        let mut out = Output::new();
+        // SAFETY: the bytes and the sink are valid for the call.
+        let status =
+            out.collect(|sink| unsafe { (self.table.configure)(Borrowed::new(config), sink) });
+        self.said(status, &mut out, "configure")
     }
 
     /// What it says of itself.
@@ -370,5 +403,6 @@ fn unknown() -> PluginManifest {
         queries: Vec::new(),
         idempotency: Default::default(),
         migrates_from: None,
+        settings: Vec::new(),
     }
 }

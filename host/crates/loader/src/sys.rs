@@ -14,7 +14,7 @@ use std::ptr::{self, NonNull};
 use host_abi::abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use host_abi::abi_stable::type_layout::TypeLayout;
 use host_abi::{
-    ABI_MAJOR, Call, ENTRY_SYMBOL, EntryFn, HostApi, LAYOUT_HASH, PluginVt, Sink, Status,
+    ABI_MAJOR, Bytes, Call, ENTRY_SYMBOL, EntryFn, HostApi, LAYOUT_HASH, PluginVt, Sink, Status,
     TABLE_HOST_API, TABLE_PLUGIN_VT,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -178,16 +178,21 @@ unsafe fn read(table: *const PluginVt, size: usize) -> PluginVt {
     unsafe extern "C" fn no_hooks(_: *const Call, _: *const Sink) -> Status {
         Status::ABSENT
     }
-    let has_run = size >= offset_of!(PluginVt, run) + size_of::<usize>();
-    let covered = match has_run {
-        true => size_of::<PluginVt>(),
-        false => offset_of!(PluginVt, run),
-    };
+    unsafe extern "C" fn no_configuration(_: Bytes, _: *const Sink) -> Status {
+        Status::ABSENT
+    }
+    // Where each field that came later ends, the last one first.
+    let ends = [offset_of!(PluginVt, configure), offset_of!(PluginVt, run)];
+    let ends = ends.map(|offset| offset + size_of::<usize>());
+    let covered = ends.into_iter().find(|end| *end <= size);
+    let covered = covered.unwrap_or(offset_of!(PluginVt, run));
     let mut read = MaybeUninit::<PluginVt>::uninit();
     // SAFETY: `covered` bytes are there to be read, by the caller's word and by `size`,
-    // and there is room for as many; with `run` every field has been written.
+    // and there is room for as many; with the two that came later every field has been
+    // written.
     unsafe {
         (&raw mut (*read.as_mut_ptr()).run).write(no_hooks);
+        (&raw mut (*read.as_mut_ptr()).configure).write(no_configuration);
         ptr::copy_nonoverlapping(table.cast::<u8>(), read.as_mut_ptr().cast(), covered);
         read.assume_init()
     }

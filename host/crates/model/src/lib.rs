@@ -23,6 +23,7 @@ pub mod limits;
 pub mod manifest;
 pub mod plan;
 pub mod release;
+pub mod setting;
 pub mod share;
 pub mod suggest;
 pub mod way;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use crate::setting::PluginSetting;
+
 /// A plugin's manifest, as its library gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginManifest {
@@ -29,6 +31,9 @@ pub struct PluginManifest {
     /// The older versions that its `up` and `down` know.
     #[serde(default)]
     pub migrates_from: Option<VersionReq>,
+    /// What it can be configured by.
+    #[serde(default)]
+    pub settings: Vec<PluginSetting>,
 }
 
 impl PluginManifest {

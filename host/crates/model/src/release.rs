@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::setting::PluginSetting;
+
 /// The host of a release, relative to its folder.
 pub const PROGRAM: &str = "bin/host";
 
@@ -50,6 +52,9 @@ pub struct ReleasePlugin {
     /// What its failure means for the host.
     #[serde(default)]
     pub start: Start,
+    /// What it can be configured by, as its library says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<PluginSetting>,
 }
 
 /// A file of a release.

@@ -40,6 +40,7 @@ fn manifest() -> ReleaseManifest {
             file: PathBuf::from("plugins/p-0.2.0.so"),
             sha256: Digest::of(b"a library").to_string(),
             start: Start::Permanent,
+            settings: Vec::new(),
         }],
         upgrade_scripts: Vec::new(),
         config: vec![file("env", b"PORT=1\n")],

@@ -28,6 +28,7 @@ mod parent;
 mod shadow;
 mod ways;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -45,6 +46,9 @@ pub use parent::{Answered, Ended, Rehearser, Stage, StartError};
 pub struct Setup {
     /// The libraries of all versions on the ways, with their digests.
     pub libraries: Vec<(PathBuf, String)>,
+    /// What those of them that are configured work with, by digest, as JSON.
+    #[serde(default)]
+    pub configs: BTreeMap<String, String>,
     /// The plugins that move.
     pub plugins: Vec<Moved>,
     /// Commands that are made up for each actor.

@@ -16,18 +16,19 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::book::Booked;
+use crate::configure::PluginConfig;
 use crate::plan::{self, Appups, steps_between};
 use crate::releases::{Releases, ReleasesError, Unpacked};
 
 /// Opens plugins and puts releases together. One for the life of the process, for
 /// what is known of how a plugin runs stays with its code.
-#[derive(Debug)]
 pub struct Assembler {
     loader: Arc<Loader>,
     releases: Releases,
     /// What this home has known under the same version numbers before.
     booked: Mutex<Booked>,
     codes: Mutex<HashMap<Digest, Arc<Code>>>,
+    pub(crate) config: Option<Box<PluginConfig>>,
 }
 
 /// Why a release cannot rule. Nothing has changed but what is mapped.
@@ -67,6 +68,16 @@ pub enum AssembleError {
         /// The library.
         path: PathBuf,
     },
+    /// What a plugin is to work with is not what it takes.
+    #[error("configure {plugin} {version}: {}", problems.join("; "))]
+    Configure {
+        /// The plugin.
+        plugin: String,
+        /// Its version.
+        version: Version,
+        /// A sentence each.
+        problems: Vec<String>,
+    },
     /// A library says that it is another plugin than the manifest does.
     #[error("{} is {found}, and the manifest of its release says {wanted}; build the release again", path.display())]
     OtherPlugin {
@@ -88,6 +99,7 @@ impl Assembler {
             releases,
             booked: Mutex::new(booked),
             codes: Mutex::default(),
+            config: None,
         }
     }
 
@@ -96,10 +108,10 @@ impl Assembler {
         self.booked.lock().know(release);
     }
 
-    /// Whether this process has opened the library with this digest.
-    pub(crate) fn is_open(&self, sha256: &str) -> bool {
-        let digest: Result<Digest, _> = sha256.parse();
-        digest.is_ok_and(|digest| self.codes.lock().contains_key(&digest))
+    /// What this process has opened of the library with this digest.
+    pub(crate) fn opened(&self, sha256: &str) -> Option<Arc<Code>> {
+        let digest: Digest = sha256.parse().ok()?;
+        self.codes.lock().get(&digest).cloned()
     }
 
     pub(crate) fn loader(&self) -> &Loader {
@@ -150,6 +162,11 @@ impl Assembler {
         let mut plugins = BTreeMap::new();
         for plugin in &to.manifest.plugins {
             let code = self.open(to, plugin)?;
+            // One that rules already gets what is new when the other release rules.
+            let is_ruling = before.and_then(|before| before.manifest.plugin(&plugin.name));
+            if is_ruling.is_none_or(|ruling| ruling.sha256 != plugin.sha256) {
+                self.configure(to, plugin, &code)?;
+            }
             let readable = self.readable(plugin, before, &installed, needed)?;
             let edges = edges(&code, &readable, &appups);
             let ruling = Ruling {
@@ -207,7 +224,13 @@ impl Assembler {
                 continue;
             }
             match self.open(release, other) {
-                Ok(code) => readable.push(code),
+                Ok(code) => {
+                    // It may decide again on a way back; until then it need not be in order.
+                    if let Err(error) = self.configure(release, other, &code) {
+                        tracing::debug!(error = chain(&error), "a plugin of another release");
+                    }
+                    readable.push(code);
+                }
                 Err(error) if before == Some(release) => return Err(error),
                 Err(error) => {
                     tracing::warn!(
@@ -389,6 +412,7 @@ mod tests {
                 file: PathBuf::from("p.so"),
                 sha256: byte.repeat(32),
                 start: Start::Permanent,
+                settings: Vec::new(),
             }],
             upgrade_scripts: Vec::new(),
             config: Vec::new(),

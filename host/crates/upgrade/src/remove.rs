@@ -346,6 +346,7 @@ mod tests {
                 file: PathBuf::from("plugins/p.so"),
                 sha256: format!("{plugin:064x}"),
                 start: Start::Permanent,
+                settings: Vec::new(),
             }],
             upgrade_scripts: Vec::new(),
             config: Vec::new(),

@@ -190,6 +190,11 @@ impl Run {
         let version = release.version.clone();
         self.upgrader.actors.install(release);
         (self.upgrader.hooks.rules)(&version);
+        // It was in order when it was looked at; what has become wrong since changes nothing.
+        if let Err(problems) = self.upgrader.assembler.reconfigure(&version) {
+            let problems = problems.join("; ");
+            tracing::error!(%version, problems, "its plugins keep the configuration that they had");
+        }
     }
 
     /// Watches the new release for its time, or longer where too little is seen, and brings

@@ -24,6 +24,7 @@ use thiserror::Error;
 
 use crate::assemble::{Assembler, versions_on_the_way};
 use crate::book::Booked;
+use crate::configure::without_secrets;
 use crate::engine::Upgrader;
 use crate::releases::{ReleasesError, Unpacked};
 
@@ -136,7 +137,8 @@ impl Upgrader {
             if !may_run || !inspected.insert(&plugin.sha256) {
                 continue;
             }
-            match self.assembler.inspect(of, plugin) {
+            let will_rule = of.dir == release.dir;
+            match self.assembler.inspect(of, plugin, will_rule) {
                 Ok(bytes) => image_bytes += bytes,
                 Err(problem) => found.push(problem),
             }
@@ -208,17 +210,29 @@ impl Upgrader {
 }
 
 impl Assembler {
-    /// Opens a library in a child, if this process has not opened it already. How many
-    /// bytes its copy will take, or what is wrong with it.
-    fn inspect(&self, release: &Unpacked, plugin: &ReleasePlugin) -> Result<u64, String> {
-        if self.is_open(&plugin.sha256) {
+    /// Opens a library in a child, if this process has not opened it already, and has it look
+    /// at what it is to work with, if it will rule. How many bytes its copy will take, or what
+    /// is wrong with it.
+    fn inspect(
+        &self,
+        release: &Unpacked,
+        plugin: &ReleasePlugin,
+        will_rule: bool,
+    ) -> Result<u64, String> {
+        if self.opened(&plugin.sha256).is_some() {
             return Ok(0);
         }
         let path = release.dir.join(&plugin.file);
         let digest: Result<Digest, _> = plugin.sha256.parse();
         let digest = digest.map_err(|e| format!("{}: {e}", path.display()))?;
-        let manifest = self.loader().inspect(&path, Some(digest));
-        let manifest = manifest.map_err(|e| chain(&e))?;
+        // What is wrong with it by its declaration, the release's own program says.
+        let config = self.config_of(release, plugin).and_then(Result::ok);
+        let config = config.filter(|_| will_rule);
+        let manifest = (self.loader()).inspect(&path, Some(digest), config.as_deref());
+        let manifest = manifest.map_err(|error| {
+            let config = config.as_deref().unwrap_or_default();
+            without_secrets(chain(&error), plugin, config)
+        })?;
         if manifest.name != plugin.name || manifest.version != plugin.version {
             return Err(format!(
                 "{} is {} {}, and the manifest of its release says {} {}; build the release again",
@@ -227,6 +241,12 @@ impl Assembler {
                 manifest.version,
                 plugin.name,
                 plugin.version
+            ));
+        }
+        if manifest.settings != plugin.settings {
+            return Err(format!(
+                "{} has other settings than the manifest of its release says; build the release again",
+                path.display()
             ));
         }
         Ok(fs::metadata(&path).map_or(0, |file| file.len()))

@@ -12,8 +12,9 @@ impl Tuner {
     /// Reads the configuration anew, whole, as a start does, and lets take effect what can
     /// while the host runs. What else is another than at the start is named each time.
     /// `toward` is the release that an upgrade under way goes to: once it rules, what was
-    /// read anew is to be in force still. `prepare` is for what a setting only names, and
-    /// is done if nothing else is wrong and those settings are the same. Blocking.
+    /// read anew is to be in force still. `prepare` is for what lies elsewhere, and is done if
+    /// nothing else is wrong; it is told whether certificate and key are named as at the
+    /// start. Blocking.
     ///
     /// # Errors
     ///
@@ -22,8 +23,8 @@ impl Tuner {
         &self,
         releases: &Releases,
         toward: Option<&Version>,
-        prepare: impl FnOnce() -> Result<Option<T>, String>,
-    ) -> Result<(Vec<ConfigChange>, Option<T>), Vec<String>> {
+        prepare: impl FnOnce(bool) -> Result<T, Vec<String>>,
+    ) -> Result<(Vec<ConfigChange>, T), Vec<String>> {
         let in_play = self.state.lock().in_play(toward);
         let mut read = BTreeMap::new();
         let mut problems: Vec<String> = Vec::new();
@@ -50,12 +51,9 @@ impl Tuner {
             let why = "another release rules since it was begun; reload again";
             return Err(vec![why.to_owned()]);
         }
-        let prepared = match read.get(&state.now) {
-            Some((now, _)) if state.started.names_the_same(now) => {
-                prepare().map_err(|problem| vec![problem])?
-            }
-            _ => None,
-        };
+        let now = read.get(&state.now);
+        let is_same = now.is_some_and(|(now, _)| state.started.names_the_same(now));
+        let prepared = prepare(is_same)?;
         let (changes, tuning) = state.replace(read);
         if let Some(tuning) = tuning {
             self.apply(&tuning);

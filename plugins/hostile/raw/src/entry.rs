@@ -38,6 +38,7 @@ const TABLE: PluginVt = PluginVt {
     drop: functions::drop_state,
     shutdown: functions::shutdown,
     run: functions::run,
+    configure: functions::configure,
 };
 
 /// A table of a minor that this host does not know: more functions behind the
@@ -65,6 +66,12 @@ extern "C" fn host_plugin_entry() -> *const PluginVt {
         "minor_0_table" => PluginVt {
             size: offset_of!(PluginVt, run),
             abi_minor: 0,
+            ..TABLE
+        },
+        // As it was before there was a configuration.
+        "minor_1_table" => PluginVt {
+            size: offset_of!(PluginVt, configure),
+            abi_minor: 1,
             ..TABLE
         },
         "longer_table" => return longer(),

@@ -152,3 +152,7 @@ pub(crate) unsafe extern "C" fn shutdown(_: *const Sink) -> Status {
 pub(crate) unsafe extern "C" fn run(_: *const Call, _: *const Sink) -> Status {
     Status::OK
 }
+
+pub(crate) unsafe extern "C" fn configure(_: Bytes, _: *const Sink) -> Status {
+    Status::OK
+}

@@ -1,5 +1,6 @@
 //! The table's functions, called as a host calls them.
 
+mod configuration;
 mod faults;
 mod init;
 mod migrations;

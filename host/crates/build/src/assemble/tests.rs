@@ -67,6 +67,7 @@ impl Bench {
                     queries: Vec::new(),
                     idempotency: Default::default(),
                     migrates_from: None,
+                    settings: Vec::new(),
                 })
             },
         };

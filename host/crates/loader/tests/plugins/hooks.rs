@@ -55,3 +55,14 @@ fn a_plugin_that_was_built_before_there_were_hooks_says_so() {
     let newer = bench.open_raw("fine").unwrap();
     assert_eq!(newer.run(&call("before")).unwrap(), Ok(()));
 }
+
+#[test]
+fn a_plugin_has_its_hooks_whether_it_was_built_before_there_was_a_configuration_or_not() {
+    let bench = Bench::new();
+    for behaviour in ["minor_1_table", "longer_table"] {
+        let plugin = bench.open_raw(behaviour).unwrap();
+        assert_eq!(plugin.run(&call("before")).unwrap(), Ok(()));
+        // It declares no settings, and is not asked.
+        assert_eq!(plugin.configure(b"{}").unwrap(), Ok(()));
+    }
+}

@@ -104,7 +104,13 @@ fn the_file_that_was_loaded_may_be_overwritten_and_cut() {
 #[test]
 fn a_shorter_a_longer_table_or_a_higher_minor_is_another_minors() {
     // The first is an older one's: what it does not have is not read.
-    for behaviour in ["minor_0_table", "longer_table", "other_minor", "fine"] {
+    for behaviour in [
+        "minor_0_table",
+        "minor_1_table",
+        "longer_table",
+        "other_minor",
+        "fine",
+    ] {
         let bench = Bench::new();
         let plugin = bench.open_raw(behaviour).unwrap();
         assert_eq!(plugin.name(), "raw");

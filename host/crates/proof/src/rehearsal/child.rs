@@ -73,8 +73,17 @@ fn begin(setup: &Setup, images: &Path) -> Result<Judge, String> {
     jail::shut_in().map_err(shut)?;
     let loader = Loader::in_a_child(images).map_err(|e| chain(&e))?;
     let open = |(path, digest): &(std::path::PathBuf, String)| -> Result<Arc<Plugin>, String> {
+        let config = setup.configs.get(digest);
         let digest = digest.parse().map_err(|e| format!("{e}"))?;
-        loader.load(path, Some(digest)).map_err(|e| chain(&e))
+        let plugin = loader.load(path, Some(digest)).map_err(|e| chain(&e))?;
+        if let Some(config) = config {
+            let taken = plugin.configure(config.as_bytes());
+            let taken = taken.map_err(|fault| fault.to_string())?;
+            taken.map_err(|rejection| {
+                format!("configure {}: {}", plugin.name(), rejection.reason)
+            })?;
+        }
+        Ok(plugin)
     };
     let plugins = setup.libraries.iter().map(open);
     let judge = Judge::new(setup, plugins.collect::<Result<_, _>>()?)?;

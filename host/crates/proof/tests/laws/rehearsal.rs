@@ -61,6 +61,7 @@ impl Bench {
             (path.clone(), digest)
         });
         Setup {
+            configs: Default::default(),
             libraries: libraries.collect(),
             plugins,
             samples: 5,

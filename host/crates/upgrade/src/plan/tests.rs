@@ -24,6 +24,7 @@ fn release(version: &str, plugins: &[(&str, &str)]) -> ReleaseManifest {
                 file: Default::default(),
                 sha256: String::new(),
                 start: Start::Permanent,
+                settings: Vec::new(),
             })
             .collect(),
         upgrade_scripts: Vec::new(),

@@ -66,10 +66,16 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
         });
     }
-    let library = |(name, version): (&str, Version)| {
+    let mut configs = BTreeMap::new();
+    let mut library = |(name, version): (&str, Version)| {
         let found = installed.iter().find_map(|release| {
             let plugin = release.manifest.plugin(name)?;
             (plugin.version == version).then(|| {
+                // Without one it may still tell its way; where it decides, it says so.
+                if let Some(Ok(config)) = rehearsal.assembler.config_of(release, plugin) {
+                    let config = String::from_utf8_lossy(&config).into_owned();
+                    configs.insert(plugin.sha256.clone(), config);
+                }
                 let path = release.dir.join(&plugin.file);
                 (path, plugin.sha256.clone())
             })
@@ -78,8 +84,13 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
             format!("{name} {version} is needed for the rehearsal, and no installed release has it")
         })
     };
+    let libraries = needed
+        .into_iter()
+        .map(&mut library)
+        .collect::<Result<_, _>>()?;
     let setup = Setup {
-        libraries: needed.into_iter().map(library).collect::<Result<_, _>>()?,
+        libraries,
+        configs,
         plugins,
         samples: REHEARSAL_SAMPLES,
     };

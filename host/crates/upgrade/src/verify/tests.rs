@@ -28,6 +28,7 @@ fn manifest() -> ReleaseManifest {
             file: PathBuf::from("p.so"),
             sha256: Digest::of(b"p").to_string(),
             start: Start::Permanent,
+            settings: Vec::new(),
         }],
         upgrade_scripts: Vec::new(),
         config: Vec::new(),
