@@ -27,6 +27,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod keep;

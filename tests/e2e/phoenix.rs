@@ -13,19 +13,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// A script of `tests/js` that runs. Killed when dropped.
-struct Node {
+pub(crate) struct Node {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Node {
-    fn run(script: &str, arguments: &Value) -> Self {
+    pub(crate) fn run(script: &str, arguments: &Value) -> Self {
         Self::trusting(None, script, arguments)
     }
 
     /// As [`Node::run`], with one more certificate to trust.
-    fn trusting(certificate: Option<&Path>, script: &str, arguments: &Value) -> Self {
+    pub(crate) fn trusting(certificate: Option<&Path>, script: &str, arguments: &Value) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("js");
         assert!(
             folder.join("node_modules").is_dir(),
@@ -52,7 +52,7 @@ impl Node {
 
     /// The next line that it prints, which is JSON. The script's own deadlines bound
     /// the waiting.
-    fn line(&mut self) -> Value {
+    pub(crate) fn line(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("the script printed {line:?}: {e}"))

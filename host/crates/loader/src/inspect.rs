@@ -89,6 +89,13 @@ impl Inspector {
             path: path.to_owned(),
             source,
         };
+        if config.is_some_and(|config| config.len() as u64 > CONFIG_BYTES_MAX) {
+            let message = format!(
+                "what {} is configured by has over {CONFIG_BYTES_MAX} bytes: use shorter values",
+                path.display()
+            );
+            return Err(InspectError::Refused { message });
+        }
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .arg(image)

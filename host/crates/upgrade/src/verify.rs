@@ -210,8 +210,8 @@ impl Upgrader {
 }
 
 impl Assembler {
-    /// Opens a library in a child, if this process has not opened it already, and has it look
-    /// at what it is to work with, if it will rule. How many bytes its copy will take, or what
+    /// Opens a library in a child, if this process has not opened it already, or it will rule
+    /// and is to look there at what it will work with. How many bytes its copy will take, or what
     /// is wrong with it.
     fn inspect(
         &self,
@@ -219,15 +219,16 @@ impl Assembler {
         plugin: &ReleasePlugin,
         will_rule: bool,
     ) -> Result<u64, String> {
-        if self.opened(&plugin.sha256).is_some() {
+        // What is wrong with it by its declaration, the release's own program says.
+        let config = self.config_of(release, plugin).and_then(Result::ok);
+        let config = config.filter(|_| will_rule);
+        let is_open = self.opened(&plugin.sha256).is_some();
+        if is_open && config.is_none() {
             return Ok(0);
         }
         let path = release.dir.join(&plugin.file);
         let digest: Result<Digest, _> = plugin.sha256.parse();
         let digest = digest.map_err(|e| format!("{}: {e}", path.display()))?;
-        // What is wrong with it by its declaration, the release's own program says.
-        let config = self.config_of(release, plugin).and_then(Result::ok);
-        let config = config.filter(|_| will_rule);
         let manifest = (self.loader()).inspect(&path, Some(digest), config.as_deref());
         let manifest = manifest.map_err(|error| {
             let config = config.as_deref().unwrap_or_default();
@@ -249,7 +250,10 @@ impl Assembler {
                 path.display()
             ));
         }
-        Ok(fs::metadata(&path).map_or(0, |file| file.len()))
+        match is_open {
+            true => Ok(0),
+            false => Ok(fs::metadata(&path).map_or(0, |file| file.len())),
+        }
     }
 }
 
