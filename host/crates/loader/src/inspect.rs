@@ -71,7 +71,7 @@ pub enum InspectError {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Report {
-    Plugin(PluginManifest),
+    Plugin(Box<PluginManifest>),
     Refused { message: String },
 }
 
@@ -133,7 +133,7 @@ impl Inspector {
             .last()
             .and_then(|line| serde_json::from_str(line).ok());
         match report {
-            Some(Report::Plugin(manifest)) if status.success() => Ok(manifest),
+            Some(Report::Plugin(manifest)) if status.success() => Ok(*manifest),
             Some(Report::Refused { message }) => Err(InspectError::Refused {
                 message: message.replace(&image.display().to_string(), &path.display().to_string()),
             }),
@@ -200,7 +200,7 @@ pub fn inspect_main(path: &Path) -> i32 {
             Ok(plugin)
         });
     let (report, code) = match checked {
-        Ok(plugin) => (Report::Plugin(plugin.manifest().clone()), 0),
+        Ok(plugin) => (Report::Plugin(Box::new(plugin.manifest().clone())), 0),
         Err(message) => (Report::Refused { message }, 1),
     };
     let line = serde_json::to_string(&report).expect("a report is JSON");

@@ -61,7 +61,7 @@ fn a_library_that_is_only_inspected() {
     let bench = Bench::new();
     let library = built::library("donations-v0-2-0");
     let digest = Digest::of(&std::fs::read(&library).unwrap());
-    let manifest = bench.loader.inspect(&library, Some(digest)).unwrap();
+    let manifest = bench.loader.inspect(&library, Some(digest), None).unwrap();
     assert_eq!(manifest.name, "donations");
     assert_eq!(manifest.version.to_string(), "0.2.0");
     assert!(manifest.has_command("donate") && manifest.has_query("summary"));
@@ -87,7 +87,7 @@ fn another_library_than_the_expected_one_is_not_even_inspected() {
     let loader = Loader::new(&bench.folder.path().join("others"), inspector).unwrap();
     let library = built::library("donations-v0-2-0");
     let error = loader
-        .inspect(&library, Some(Digest::of(b"another")))
+        .inspect(&library, Some(Digest::of(b"another")), None)
         .unwrap_err();
     assert!(matches!(error, LoadError::Digest { .. }), "{error:?}");
     assert!(!ran.exists(), "a child has opened it");

@@ -81,7 +81,7 @@ fn what_is_no_file_is_not_waited_for() {
     let made = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(made.unwrap().success());
     for path in [fifo.as_path(), Path::new("/dev/zero")] {
-        let error = bench.loader.inspect(path, None).unwrap_err();
+        let error = bench.loader.inspect(path, None, None).unwrap_err();
         let LoadError::Stage(StageError::Read { source, .. }) = error else {
             panic!("{error:?}");
         };
@@ -121,7 +121,7 @@ fn a_library_that_was_cut_short() {
             bench.loader.load(&cut, None).unwrap_err(),
             bench
                 .loader
-                .inspect(&cut, Some(Digest::of(&whole[..len])))
+                .inspect(&cut, Some(Digest::of(&whole[..len])), None)
                 .unwrap_err(),
         ] {
             assert!(
