@@ -34,9 +34,9 @@ mod inspect;
 mod keep;
 #[cfg(test)]
 mod large;
+mod listen;
 #[cfg(test)]
 mod log;
-mod listen;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
@@ -83,8 +83,8 @@ mod socket;
 mod stuck;
 #[cfg(test)]
 mod systemd;
-mod trace;
 mod tls;
+mod trace;
 #[cfg(test)]
 mod two_steps;
 #[cfg(test)]

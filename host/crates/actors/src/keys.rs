@@ -160,10 +160,12 @@ impl Actors {
             Ok(kept) => kept.map(|kept| keyed.again(&kept)),
             // The first command's outcome may be what is not known.
             Err(ReadError::Closed) => Some(Err(CallError::OutcomeUnknown)),
-            Err(error) => Some(Err(CallError::NotApplied(format!(
-                "its idempotency key could not be looked up: {}",
-                chain(&error)
-            )))),
+            // Nor is it known whether the command was taken before.
+            Err(error) => {
+                tracing::error!(error = chain(&error), actor = %keyed.key.actor,
+                    "an idempotency key could not be looked up");
+                Some(Err(CallError::OutcomeUnknown))
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use host_journal::{
     Consumed, DeadLetter, DeadLetterKind, Origin, OutboxChange, OutboxId, OutboxRow, ReadError,
     Rows, Tried,
 };
+use host_model::error::chain;
 use host_model::limits::{
     OUTBOX_ATTEMPTS_MAX, OUTBOX_IN_FLIGHT_MAX, OUTBOX_PER_SERVER_MAX, OUTBOX_TIMEOUT,
     OUTBOX_WAIT_MAX, OUTBOX_WAIT_MIN,
@@ -288,7 +289,7 @@ impl Actors {
         let (row, body) = match read {
             Ok(Some((row, body))) if row.tried.due_ms <= unix_ms() => (row, body),
             Ok(_) => return,
-            Err(error) => return tracing::error!(%error, %id, "a webhook could not be read"),
+            Err(error) => return tracing::error!(error = chain(&error), %id, "a webhook could not be read"),
         };
         let attempt = self.courier.deliver(Delivery {
             url: row.url.clone(),
@@ -330,7 +331,7 @@ pub(crate) async fn run(actors: Arc<Actors>) {
     while !actors.is_stopping() {
         let look = tokio::task::block_in_place(|| actors.send_due(&mut behind));
         let wait = look.unwrap_or_else(|error| {
-            tracing::error!(%error, "the outbox could not be read; it will be tried again");
+            tracing::error!(error = chain(&error), "the outbox could not be read; it will be tried again");
             RETRY_AFTER
         });
         // Woken early when a webhook has come, or one under way has ended.

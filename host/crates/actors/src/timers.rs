@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{TimerMark, TimerRow};
+use host_model::error::chain;
 use host_model::ActorId;
 use host_model::limits::SLOW_HANDLERS_MAX;
 use parking_lot::Mutex;
@@ -136,7 +137,7 @@ impl Actors {
                     .any(|row| row.name == timer.name && row.set_at == timer.set_at),
             ),
             Err(error) => {
-                tracing::error!(%error, actor = %timer.actor, "a timer could not be read; it will be tried again");
+                tracing::error!(error = chain(&error), actor = %timer.actor, "a timer could not be read; it will be tried again");
                 Some(false)
             }
         }
@@ -196,7 +197,7 @@ pub(crate) async fn run(actors: Arc<Actors>) {
     while !actors.is_stopping() {
         let look = tokio::task::block_in_place(|| actors.fire(&mut behind));
         let wait = look.unwrap_or_else(|error| {
-            tracing::error!(%error, "timers could not be read; they will be tried again");
+            tracing::error!(error = chain(&error), "timers could not be read; they will be tried again");
             RETRY_AFTER
         });
         // Woken early when a timer was set that is due sooner.

@@ -100,17 +100,20 @@ impl StoreError {
     }
 
     /// Whether SQLite says that the file is no whole database, or a value is none of ours.
-    fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         if self.source.is::<BadSum>() {
             return true;
         }
         let Some(error) = self.source.downcast_ref::<rusqlite::Error>() else {
             return false;
         };
-        let unreadable = matches!(
-            error,
-            rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
-        );
+        let unreadable = match error {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..) => true,
+            rusqlite::Error::SqliteFailure(_, Some(said))
+            | rusqlite::Error::SqlInputError { msg: said, .. } => said.contains("no such table"),
+            _ => false,
+        };
         let code = error.sqlite_error_code();
         unreadable
             || matches!(

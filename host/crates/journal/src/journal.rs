@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, ThreadId};
 
@@ -72,6 +72,8 @@ pub struct Journal<T> {
     epoch: u64,
     writer: Mutex<Option<JoinHandle<()>>>,
     writer_id: ThreadId,
+    /// A row that the host would have acted on was not what was written.
+    pub(crate) damaged: OnceLock<Arc<str>>,
 }
 
 impl<T: Send + 'static> Journal<T> {
@@ -148,6 +150,7 @@ impl<T: Send + 'static> Journal<T> {
             epoch,
             writer_id: writer.thread().id(),
             writer: Mutex::new(Some(writer)),
+            damaged: OnceLock::new(),
         })
     }
 
@@ -280,13 +283,18 @@ impl<T> Journal<T> {
     /// Why the journal closed by itself, or must be closed, if that is so. The host
     /// must then stop: the next start looks at what is really there.
     pub fn poisoned(&self) -> Option<Arc<str>> {
-        self.shared.queue.poisoned().or_else(|| self.reader.lost())
+        let poisoned = self.shared.queue.poisoned();
+        poisoned
+            .or_else(|| self.reader.lost())
+            .or_else(|| self.damaged.get().cloned())
     }
 
     /// Whether an operator must look before the next start: another host has taken
-    /// the store over, or it has lost what it had.
+    /// the store over, or it has lost what it had, or is damaged.
     pub fn must_look(&self) -> bool {
-        self.shared.must_look.load(Ordering::Acquire) || self.reader.lost().is_some()
+        self.shared.must_look.load(Ordering::Acquire)
+            || self.reader.lost().is_some()
+            || self.damaged.get().is_some()
     }
 
     /// Refuses further entries, commits those in the line, leaves the store in

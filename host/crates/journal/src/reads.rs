@@ -100,7 +100,7 @@ impl<T> Journal<T> {
     ///
     /// See [`read`](Self::read).
     pub fn casts(&self, after: Option<CastId>, limit: usize) -> Result<Vec<CastRow>, ReadError> {
-        Ok(self.reader()?.casts(after, limit)?)
+        self.acted_on(self.reader()?.casts(after, limit))
     }
 
     /// Up to `limit` timers due by `now_ms` (Unix milliseconds, UTC) and behind
@@ -115,7 +115,7 @@ impl<T> Journal<T> {
         after: Option<&TimerMark>,
         limit: usize,
     ) -> Result<Vec<TimerRow>, ReadError> {
-        Ok(self.reader()?.timers_due(now_ms, after, limit)?)
+        self.acted_on(self.reader()?.timers_due(now_ms, after, limit))
     }
 
     /// When the next timer is due, Unix milliseconds, UTC.
@@ -133,7 +133,7 @@ impl<T> Journal<T> {
     ///
     /// See [`read`](Self::read).
     pub fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, ReadError> {
-        Ok(self.reader()?.timers_of(actor)?)
+        self.acted_on(self.reader()?.timers_of(actor))
     }
 
     /// Which of these actors have timers, and how far the journal had come at least when
@@ -177,7 +177,7 @@ impl<T> Journal<T> {
     ///
     /// See [`read`](Self::read).
     pub fn quarantined(&self) -> Result<Vec<(ActorId, String)>, ReadError> {
-        Ok(self.reader()?.quarantined()?)
+        self.acted_on(self.reader()?.quarantined())
     }
 
     /// A durable value of the host.
@@ -186,7 +186,7 @@ impl<T> Journal<T> {
     ///
     /// See [`read`](Self::read).
     pub fn value(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
-        Ok(self.reader()?.value(key)?)
+        self.acted_on(self.reader()?.value(key))
     }
 
     /// Bytes of all snapshots, which is about what a switch of all actors writes; none
@@ -205,7 +205,7 @@ impl<T> Journal<T> {
     ///
     /// See [`read`](Self::read).
     pub fn values(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, ReadError> {
-        Ok(self.reader()?.values(prefix)?)
+        self.acted_on(self.reader()?.values(prefix))
     }
 
     /// The records of up to `limit` groups (of at most some MiB each) behind the
@@ -271,6 +271,18 @@ impl<T> Journal<T> {
     /// The store's, or that something in it is damaged.
     pub fn named(&self) -> Result<Named, ReadError> {
         named::named(self.reader()?)
+    }
+
+    /// For what the host acts on by itself: where it is damaged, an operator must look
+    /// before anything else is done.
+    pub(crate) fn acted_on<R>(&self, read: Result<R, StoreError>) -> Result<R, ReadError> {
+        if let Err(error) = &read
+            && error.is_damage()
+        {
+            let why = error.in_full();
+            let _ = self.damaged.set(why.into());
+        }
+        Ok(read?)
     }
 
     pub(crate) fn reader(&self) -> Result<&dyn Reader, ReadError> {

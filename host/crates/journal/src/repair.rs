@@ -50,7 +50,7 @@ impl<T> Journal<T> {
         after: Option<(i64, OutboxId)>,
         limit: usize,
     ) -> Result<Vec<OutboxRow>, ReadError> {
-        Ok(self.reader()?.outbox_due(now_ms, after, limit)?)
+        self.acted_on(self.reader()?.outbox_due(now_ms, after, limit))
     }
 
     /// A webhook that waits, with its body.
@@ -59,7 +59,7 @@ impl<T> Journal<T> {
     ///
     /// See [`Journal::read`].
     pub fn outbox_row(&self, id: OutboxId) -> Result<Option<(OutboxRow, Bytes)>, ReadError> {
-        Ok(self.reader()?.outbox_row(id)?)
+        self.acted_on(self.reader()?.outbox_row(id))
     }
 
     /// When the next webhook is due, Unix milliseconds, UTC.

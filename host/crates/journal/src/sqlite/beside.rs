@@ -88,9 +88,10 @@ fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
 
 /// Holds the values in these columns against the sum in the next, if there is one.
 pub(super) fn intact(row: &Row<'_>, columns: Range<usize>) -> rusqlite::Result<()> {
-    let end = columns.end;
     let (values, sum) = summed(row, columns)?;
-    sums::check(&values, sum).map_err(|bad| unreadable(end, bad.to_string()))
+    // Taken out again by the pool.
+    sums::check(&values, sum)
+        .map_err(|bad| rusqlite::Error::ToSqlConversionFailure(Box::new(bad)))
 }
 
 /// The values in these columns, and the sum in the next.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
 use super::connect;
 use super::schema::{ROW_SUMS, SUMS};
 use crate::error::StoreError;
-use crate::sums::Summed;
+use crate::sums::{BadSum, Summed};
 
 /// Connections that read at once; more callers wait. Waking actors is limited
 /// by the disk and the processor long before this.
@@ -131,7 +131,7 @@ impl Pool {
             let rows = statement.query_map(params, row)?;
             rows.collect::<Result<_, _>>()
         };
-        read().map_err(StoreError::of::<rusqlite::Error>(attempted))
+        read().map_err(failed(attempted))
     }
 
     /// The first row of one statement, if it gives any.
@@ -149,7 +149,7 @@ impl Pool {
                 .query_row(params, row)
                 .optional()
         };
-        read().map_err(StoreError::of::<rusqlite::Error>(attempted))
+        read().map_err(failed(attempted))
     }
 }
 
@@ -169,5 +169,15 @@ impl Drop for Lent<'_> {
             .connections
             .extend(self.connection.take());
         self.pool.returned.notify_one();
+    }
+}
+
+/// For `map_err`. A row that is not what was written is named in its own words.
+fn failed(attempted: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |error| match error {
+        rusqlite::Error::ToSqlConversionFailure(bad) if bad.is::<BadSum>() => {
+            StoreError::of(attempted)(bad)
+        }
+        error => StoreError::of(attempted)(error),
     }
 }
