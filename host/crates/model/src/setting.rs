@@ -187,8 +187,7 @@ mod tests {
             (SettingKind::Boolean, "true"),
             (choice(), "tin"),
         ] {
-            let wanted = of(kind).read(text).unwrap_err();
-            assert!(!wanted.contains(text), "{text}: {wanted}");
+            assert!(of(kind).read(text).is_err(), "{text}");
         }
     }
 

@@ -9,7 +9,10 @@ use crate::glue::{Configured, Plain, table};
 use crate::{Configure, Setting};
 
 #[derive(Debug, PartialEq, Deserialize)]
-#[allow(unreachable_pub, reason = "the type of a public trait is as public as that")]
+#[allow(
+    unreachable_pub,
+    reason = "the type of a public trait is as public as that"
+)]
 pub struct Config {
     most: u8,
     word: Option<String>,
