@@ -93,10 +93,12 @@ fn a_look_that_finds_only_what_the_last_one_wrote_writes_nothing() {
     let port = home.start().unwrap().port;
     count(port, "a");
     let end = || proof(&home)["position"].clone();
+    let uptime_s = || home.status().unwrap().uptime_s;
     // Twice the same, further apart than two looks.
     wait::until("nothing is written any more", || {
-        let before = end();
-        std::thread::sleep(std::time::Duration::from_millis(2_500));
+        let (before, since) = (end(), uptime_s());
+        let passed = || (uptime_s() > since + 2).then_some(());
+        wait::until("two looks have passed", passed).unwrap();
         (end() == before && anchored(&home) > 0).then_some(())
     })
     .unwrap();

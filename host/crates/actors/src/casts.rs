@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_journal::{CastId, CastRow};
+use host_model::error::chain;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -168,7 +169,10 @@ pub(crate) async fn run(actors: Arc<Actors>) {
             let read = tokio::task::block_in_place(|| actors.deliver_left_behind());
             actors.casts.end_reading();
             if let Err(error) = read {
-                tracing::error!(error = chain(&error), "casts that wait could not be read; they will be tried again");
+                tracing::error!(
+                    error = chain(&error),
+                    "casts that wait could not be read; they will be tried again"
+                );
                 actors.casts.left_behind.store(true, Ordering::SeqCst);
             }
             // Also gives those that were put off time to find their target ready.

@@ -289,7 +289,9 @@ impl Actors {
         let (row, body) = match read {
             Ok(Some((row, body))) if row.tried.due_ms <= unix_ms() => (row, body),
             Ok(_) => return,
-            Err(error) => return tracing::error!(error = chain(&error), %id, "a webhook could not be read"),
+            Err(error) => {
+                return tracing::error!(error = chain(&error), %id, "a webhook could not be read");
+            }
         };
         let attempt = self.courier.deliver(Delivery {
             url: row.url.clone(),
@@ -331,7 +333,10 @@ pub(crate) async fn run(actors: Arc<Actors>) {
     while !actors.is_stopping() {
         let look = tokio::task::block_in_place(|| actors.send_due(&mut behind));
         let wait = look.unwrap_or_else(|error| {
-            tracing::error!(error = chain(&error), "the outbox could not be read; it will be tried again");
+            tracing::error!(
+                error = chain(&error),
+                "the outbox could not be read; it will be tried again"
+            );
             RETRY_AFTER
         });
         // Woken early when a webhook has come, or one under way has ended.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{TimerMark, TimerRow};
-use host_model::error::chain;
 use host_model::ActorId;
+use host_model::error::chain;
 use host_model::limits::SLOW_HANDLERS_MAX;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -197,7 +197,10 @@ pub(crate) async fn run(actors: Arc<Actors>) {
     while !actors.is_stopping() {
         let look = tokio::task::block_in_place(|| actors.fire(&mut behind));
         let wait = look.unwrap_or_else(|error| {
-            tracing::error!(error = chain(&error), "timers could not be read; they will be tried again");
+            tracing::error!(
+                error = chain(&error),
+                "timers could not be read; they will be tried again"
+            );
             RETRY_AFTER
         });
         // Woken early when a timer was set that is due sooner.

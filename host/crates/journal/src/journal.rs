@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
 
 use host_model::ActorId;
@@ -116,6 +116,7 @@ impl<T: Send + 'static> Journal<T> {
             Some(heads) => heads,
             None => recover::recover(&*reader, &meta)?,
         };
+        look_beside(&*reader)?;
         let timelines = reader.value(TIMELINES)?;
         let timelines = Timelines::open(timelines.as_deref())
             .map_err(|problem| OpenError::Timelines { problem })?;
@@ -277,6 +278,27 @@ impl<T: Send + 'static> Journal<T> {
     pub fn stats(&self) -> Stats {
         self.shared.stats(self.reader.bytes())
     }
+}
+
+/// Looks at what a start needs beside the groups and snapshots: that every table is there,
+/// and the host's values and the quarantine are what was written.
+fn look_beside(reader: &dyn Reader) -> Result<(), OpenError> {
+    let look = || -> Result<(), StoreError> {
+        reader.values("")?;
+        reader.quarantined()?;
+        reader.casts(None, 0)?;
+        reader.next_timer()?;
+        reader.next_outbox()?;
+        reader.oldest_answer()?;
+        reader.dead_letters(0, 0)?;
+        reader.stray_pieces(Position(0), 0).map(drop)
+    };
+    look().map_err(|error| match reader.lost() {
+        Some(why) => OpenError::Incomplete {
+            why: why.to_string(),
+        },
+        None => error.into(),
+    })
 }
 
 impl<T> Journal<T> {

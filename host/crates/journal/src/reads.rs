@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use host_model::{ActorId, Version};
 
-use crate::error::ReadError;
+use crate::error::{ReadError, StoreError};
 use crate::heads::Heads;
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{

@@ -90,8 +90,7 @@ fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<DeadLetterKind> {
 pub(super) fn intact(row: &Row<'_>, columns: Range<usize>) -> rusqlite::Result<()> {
     let (values, sum) = summed(row, columns)?;
     // Taken out again by the pool.
-    sums::check(&values, sum)
-        .map_err(|bad| rusqlite::Error::ToSqlConversionFailure(Box::new(bad)))
+    sums::check(&values, sum).map_err(|bad| rusqlite::Error::ToSqlConversionFailure(Box::new(bad)))
 }
 
 /// The values in these columns, and the sum in the next.
