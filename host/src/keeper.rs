@@ -164,6 +164,8 @@ pub(crate) fn run(found: &Found, take_over: bool) -> Result<u8, Failure> {
 /// A keeper at work.
 struct Keeper<'a> {
     found: &'a Found,
+    /// The log, if that is what this process prints to.
+    log: Option<PathBuf>,
     history: History,
     began: Instant,
     /// The operator's word for the first boot: a later one that took over again would
@@ -189,8 +191,10 @@ struct Orders {
 
 impl<'a> Keeper<'a> {
     fn new(found: &'a Found, take_over: bool) -> Self {
+        let log = found.home.log();
         Self {
             found,
+            log: logfile::is_standard_output(&log).then_some(log),
             history: History::default(),
             began: Instant::now(),
             take_over,
@@ -323,7 +327,7 @@ impl<'a> Keeper<'a> {
     /// Has the next line, and the next host, go to the log of its name: it may have been
     /// moved since.
     fn follow_log(&self) {
-        if let Err(error) = logfile::follow(&self.found.home.log()) {
+        if let Some(Err(error)) = self.log.as_deref().map(logfile::follow) {
             say(&format!("the log cannot be opened anew: {error}"));
         }
     }

@@ -148,7 +148,7 @@ impl Inner {
 }
 
 /// Whether standard output is the log `path`, or what that was before it was moved.
-fn is_standard_output(path: &Path) -> bool {
+pub(crate) fn is_standard_output(path: &Path) -> bool {
     let Ok(open) = fs::read_link("/proc/self/fd/1") else {
         return false;
     };
