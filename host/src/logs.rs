@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         }
         assert_eq!(tail(&path, 4, 100).unwrap()[0], "two");
-        assert!(tail(&path, 24, 100).unwrap().is_empty());
+        assert!(tail(&path, 25, 100).unwrap().is_empty());
         assert_eq!(
             tail(&path, 999, 100).unwrap().len(),
             3,
