@@ -6,16 +6,18 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use host_cli::args::Global;
-use host_cli::{Failure, Output};
+use host_cli::{Client, Failure, Output, note_installed};
 use host_journal::files;
+use host_model::control::InstalledNote;
 use host_model::error::chain;
 use host_package::{Installed, Machine, Undo};
 use host_upgrade::{Releases, TrustedKeys};
 use serde_json::json;
 
+use crate::keep::is_running;
 use crate::launcher::{Found, home_failure};
 use crate::release::{absolute, host_version, target};
-use crate::{heap, secret};
+use crate::{heap, on_runtime, secret};
 
 /// What may lie in a folder that is to be a home: parts of one, and how a disk begins.
 const PARTS: [&str; 8] = [
@@ -55,6 +57,23 @@ pub(crate) fn run(file: &Path, global: &Global, out: &mut Output<'_>) -> Result<
     } = installed;
     let (name, version) = (&manifest.name, &manifest.version);
     let root = found.home.root.display();
+    let has_changed = !was_there || !repaired.is_empty();
+    if has_changed && is_running(&found) {
+        let note = InstalledNote {
+            version: version.clone(),
+            file,
+            repaired: repaired.clone(),
+        };
+        let client = Client::new(&found.home.socket());
+        let noted = on_runtime(note_installed(&note, &client));
+        noted.map_err(|failure| {
+            let why = &failure.problem().message;
+            let message = format!(
+                "{name} {version} is installed, and is not in the audit trail of the running host: {why}"
+            );
+            Failure::new("not_recorded", failure.exit_code(), message)
+        })?;
+    }
     let document = json!({
         "name": name,
         "version": version,

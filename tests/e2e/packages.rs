@@ -116,8 +116,22 @@ fn from_an_empty_folder_to_upgraded_and_back() {
         said.contains("is repaired: upgrade-scripts/zakat"),
         "{said}"
     );
+    let trail = trail(home);
+    let noted = trail
+        .lines()
+        .find(|line| line.contains("releases/installed"));
+    assert!(
+        noted.is_some_and(|it| it.contains("zakat-0.2.0.toml")),
+        "{trail}"
+    );
     assert_eq!(home.upgrade("0.2.0").unwrap().outcome, Outcome::Committed);
     home.stop().unwrap();
+}
+
+/// What operators did, as the audit trail has it.
+fn trail(home: &Home) -> String {
+    let line = ["audit", "export", "--actor", "host:operator"];
+    home.done(&line).unwrap().stdout
 }
 
 #[test]
@@ -256,6 +270,14 @@ fn a_release_is_removed_when_nothing_needs_it() {
     home.stop().unwrap();
     refused("0.2.0", &["--no-way-back"], "donations 0.2.0");
     refused("0.1.0", &["--no-way-back"], "it is permanent");
+    // On a stopped home, too, it is known who has asked for what, and what came of it.
+    let trail = trail(&home);
+    let asked: Vec<_> = trail
+        .lines()
+        .filter(|it| it.contains("releases/remove"))
+        .collect();
+    assert_eq!(asked.len(), 14, "{trail}");
+    assert!(asked[13].contains("it is permanent"), "{trail}");
     let rows: Value = home.answer(&["releases", "--json"]).unwrap();
     let statuses: Vec<_> = rows.as_array().unwrap().iter().collect();
     assert_eq!(statuses.len(), 2, "{rows}");

@@ -1,13 +1,15 @@
 //! The releases of a home in which no host runs.
 
 use host_cli::{Failure, Output};
-use host_journal::Archive;
+use host_journal::{Archive, Outcome};
 use host_model::Version;
 use host_model::control::RemoveReport;
 use host_model::error::chain;
 use host_upgrade::Booked;
+use serde_json::json;
 
-use super::store::alone;
+use super::offline::Offline;
+use super::store::{alone, opened};
 use super::{archive, failed, knows_a_store};
 use crate::config::Store;
 use crate::launcher::{Found, home_failure};
@@ -34,14 +36,43 @@ pub(crate) fn remove(
     found: &Found,
     out: &mut Output<'_>,
 ) -> Result<u8, Failure> {
-    let _alone = alone(found, "remove a release")?;
+    let attempted = "remove a release";
+    let _alone = alone(found, attempted)?;
     let permanent = found.home.booked_permanent().map_err(home_failure)?;
     let releases = found.home.releases();
     let store = store(found)?;
+    let action = match &store {
+        Some(_) => Some(begin(&version, no_way_back, found, attempted)?),
+        None => None,
+    };
     let removed = releases.remove_offline(&version, store.as_ref(), permanent, no_way_back);
+    if let Some(action) = action {
+        let outcome = match &removed {
+            Ok(()) => Outcome::done(),
+            Err(error) => Outcome {
+                outcome: error.reason().to_owned(),
+                message: chain(error),
+            },
+        };
+        action.end(&outcome).map_err(|e| failed(attempted, e))?;
+    }
     removed.map_err(|error| Failure::refused(error.reason(), chain(&error)))?;
     host_cli::removed(&RemoveReport { version }, out)?;
     Ok(0)
+}
+
+/// Writes into the audit trail of this home's store what is about to be done.
+fn begin(
+    version: &Version,
+    no_way_back: bool,
+    found: &Found,
+    attempted: &str,
+) -> Result<Offline, Failure> {
+    let arguments = json!({"version": version, "no_way_back": no_way_back});
+    let release = found.booting()?.manifest.version;
+    let opened = opened(found, attempted)?;
+    let begun = Offline::begin(opened, "releases/remove", arguments, &release);
+    begun.map_err(|e| failed(attempted, e))
 }
 
 /// The store, unless this home has never had one.

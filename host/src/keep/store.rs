@@ -188,7 +188,7 @@ fn migrate(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
 }
 
 /// The store of this home, which this process owns from now on.
-fn opened(found: &Found, attempted: &str) -> Result<Opened, Failure> {
+pub(super) fn opened(found: &Found, attempted: &str) -> Result<Opened, Failure> {
     let opened = found.config()?.store.open(&found.home, false);
     opened.map_err(|e| unopened(attempted, e))
 }

@@ -1,8 +1,8 @@
 //! The commands that a running host answers: one request and one text each.
 
 use host_model::control::{
-    ActorRow, ActorState, HistoryRow, PlanReport, RehearsalRequest, ReleaseRow, Reloaded,
-    RemoveReport, RemoveRequest, RollbackRequest, RpcRequest, Status, UpgradeRequest,
+    ActorRow, ActorState, HistoryRow, InstalledNote, PlanReport, RehearsalRequest, ReleaseRow,
+    Reloaded, RemoveReport, RemoveRequest, RollbackRequest, RpcRequest, Status, UpgradeRequest,
     UpgradeStatus,
 };
 use host_model::flight::FlightRecord;
@@ -12,6 +12,16 @@ use crate::args::{Pace, Remote, Upgrade};
 use crate::client::query;
 use crate::failure::EXIT_REFUSED;
 use crate::{Client, Failure, Output, flight, follow, repair, show, trace, verified};
+
+/// Tells a running host what `host install` has done, so that its audit trail has it.
+///
+/// # Errors
+///
+/// The host's refusal, or that it cannot be reached.
+pub async fn note_installed(note: &InstalledNote, client: &Client) -> Result<u8, Failure> {
+    let _: Value = client.post("/v1/releases/installed", note).await?;
+    Ok(0)
+}
 
 /// Carries out `command`, and says what to exit with.
 ///

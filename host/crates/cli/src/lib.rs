@@ -33,7 +33,7 @@ mod verified;
 
 pub use bar::Progress;
 pub use client::{Client, Events, query};
-pub use commands::{releases, removed, run};
+pub use commands::{note_installed, releases, removed, run};
 pub use duration::whole_seconds;
 pub use failure::Failure;
 pub use output::Output;

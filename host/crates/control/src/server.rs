@@ -86,6 +86,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/status", get(status::show))
         .route("/v1/releases", get(upgrades::releases))
         .route("/v1/releases/remove", post(upgrades::remove))
+        .route("/v1/releases/installed", post(upgrades::installed))
         .route("/v1/plan", get(upgrades::plan))
         .route("/v1/history", get(upgrades::history))
         .route("/v1/flight", get(upgrades::flight))

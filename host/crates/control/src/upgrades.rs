@@ -12,14 +12,15 @@ use futures_util::{Stream, stream};
 use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
-    HistoryRow, PlanReport, Progress, RehearsalOutcome, RehearsalReport, RehearsalRequest,
-    ReleaseRow, RemoveReport, RemoveRequest, RollbackRequest, UpgradeReport, UpgradeRequest,
-    UpgradeStatus,
+    HistoryRow, InstalledNote, PlanReport, Progress, RehearsalOutcome, RehearsalReport,
+    RehearsalRequest, ReleaseRow, RemoveReport, RemoveRequest, RollbackRequest, UpgradeReport,
+    UpgradeRequest, UpgradeStatus,
 };
 use host_model::error::chain;
 use host_model::flight::FlightRecord;
 use host_upgrade::{RefusedUpgrade, RemoveError, Upgrader, Verified, read_flight, read_history};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 
@@ -85,6 +86,21 @@ pub(crate) async fn remove(
         Refusal::new(status, error.reason(), chain(&error))
     })?;
     Ok(Json(removed))
+}
+
+/// Says that a release was installed, which is in the audit trail by that.
+pub(crate) async fn installed(
+    State(control): State<Arc<Control>>,
+    Body(note): Body<InstalledNote>,
+) -> Result<Json<Value>, Refusal> {
+    let rows = blocking(&control, |upgrader| Ok(upgrader.releases()?)).await?;
+    match rows.iter().any(|row| row.version == note.version) {
+        true => Ok(Json(json!({}))),
+        false => {
+            let message = format!("release {} is not installed here", note.version);
+            Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", message))
+        }
+    }
 }
 
 #[derive(Deserialize)]

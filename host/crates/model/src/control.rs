@@ -10,6 +10,7 @@
 //! | `GET /v1/history?limit=N` | | list of [`HistoryRow`] |
 //! | `GET /v1/flight?id=N` | | [`FlightRecord`](crate::flight::FlightRecord) |
 //! | `POST /v1/releases/remove` | [`RemoveRequest`] | [`RemoveReport`] |
+//! | `POST /v1/releases/installed` | [`InstalledNote`] | `{}` |
 //! | `POST /v1/upgrade` | [`UpgradeRequest`] | server-sent events: [`Progress`], the last one [`Progress::Ended`] |
 //! | `POST /v1/rehearse` | [`RehearsalRequest`] | server-sent events: [`Progress`], the last one [`Progress::Rehearsal`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
@@ -41,6 +42,8 @@
 //! | `POST /v1/store/unpin` | [`UnpinRequest`](crate::keep::UnpinRequest) | [`PinRow`](crate::keep::PinRow) |
 //!
 //! An error is a 4xx or 5xx with a [`Problem`].
+
+use std::path::PathBuf;
 
 use std::collections::BTreeMap;
 
@@ -202,6 +205,17 @@ pub struct RemoveRequest {
     /// Remove it even if a rollback would lead to it.
     #[serde(default)]
     pub no_way_back: bool,
+}
+
+/// What `host install FILE` has done, for the audit trail: it needs no host that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledNote {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub file: PathBuf,
+    /// The files that were damaged or missing of it, where it was there.
+    pub repaired: Vec<PathBuf>,
 }
 
 /// What `host remove V` has removed.
