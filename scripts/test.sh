@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that must hold, from formatting to kill -9: what `make test` runs.
 #
-# Needs Rust and a C compiler. Node, npm, PostgreSQL, systemd, bubblewrap and
-# Python's venv are installed through apt where they are missing and the user may. Ends with a summary; the exit code is 0 only if all of it
-# passed.
+# Needs Rust and a C compiler. Node, npm, PostgreSQL, systemd, bubblewrap, zstd and Python's venv
+# are installed through apt where they are missing and the user may. Ends with a summary; the exit
+# code is 0 only if all of it passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -79,6 +79,16 @@ bubblewrap() {
     fi
 }
 
+# Packages are unpacked by what every distribution has.
+zstd() {
+    if ! command -v zstd > /dev/null; then
+        apt_install zstd || {
+            echo 'install zstd: the guide unpacks a package with tar --zstd' >&2
+            return 1
+        }
+    fi
+}
+
 # The files that others' tools read are judged by them.
 deploy() {
     if ! python3 -c 'import venv, ensurepip' 2> /dev/null; then
@@ -125,6 +135,7 @@ step 'the JavaScript client' node_and_npm
 step 'PostgreSQL' postgresql
 step 'systemd' systemd
 step 'bubblewrap' bubblewrap
+step 'zstd' zstd
 step 'deploy' deploy
 if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
     step 'tests' tests

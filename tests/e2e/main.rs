@@ -25,6 +25,7 @@ mod donations;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod guide;
 mod hostile;
 #[cfg(test)]
 mod http2;

@@ -42,10 +42,7 @@ fn every_path_of_the_control_api_is_described() {
 #[test]
 fn every_setting_is_described() {
     let keys = part("host/src/settings.rs", "const KEYS", "];");
-    none(
-        &missing("docs/operations.md", &quoted(&keys)),
-        "describe it",
-    );
+    none(&missing("docs/operate.md", &quoted(&keys)), "describe it");
 }
 
 #[test]
@@ -55,7 +52,7 @@ fn every_metric_is_described() {
     let names = quoted(&metrics).into_iter().filter(is_name);
     let names: Vec<String> = names.map(|name| format!("host_{name}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    none(&missing("docs/operations.md", &names), "describe it");
+    none(&missing("docs/operate.md", &names), "describe it");
 }
 
 #[test]

@@ -234,7 +234,7 @@ impl Model {
     }
 }
 
-/// Whether the actor is of a canary's share, as docs/operations.md says that it is chosen.
+/// Whether the actor is of a canary's share, as docs/operate.md says that it is chosen.
 fn is_ahead(actor: usize) -> bool {
     let key = digest(&SHA256, actor.to_string().as_bytes());
     let first = key.as_ref().first_chunk().expect("a digest has 32 bytes");
