@@ -397,3 +397,32 @@ fn a_stop_in_an_upgrade_says_what_becomes_of_it() {
     assert_eq!(history[0]["outcome"], "rolled_back");
     home.done(&["audit", "verify"]).unwrap();
 }
+
+#[test]
+fn top_shows_what_is_called_a_second_and_ends_by_itself() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
+    home.rpc("donations:c", "open", &open).unwrap();
+    let shown = home.done(&["top", "--count", "1"]).unwrap().stdout;
+    for word in ["release", "0.1.0", "CALLS/S", "donations 0.1.0", "open"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    assert!(
+        !shown.contains('\x1b'),
+        "no terminal, no signs for one: {shown}"
+    );
+    let frames = home
+        .done(&["top", "--count", "2", "--json"])
+        .unwrap()
+        .stdout;
+    let frames: Vec<Value> = frames
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(frames.len(), 2);
+    let events = frames[1]["events"].as_array().unwrap();
+    let opened = events.iter().find(|it| it["event"] == "open").unwrap();
+    assert_eq!(opened["calls"], 0.0, "nothing was called since: {opened}");
+    home.stop().unwrap();
+}

@@ -325,6 +325,16 @@ pub enum Remote {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
     },
+    /// Show what the host does right now, every second: calls, commits, memory. Until Ctrl-C.
+    #[command(after_help = "Example:\n  host top\n  host top --every 5s --count 1 --json")]
+    Top {
+        /// How long between two looks.
+        #[arg(long, default_value = "1s", value_name = "D", value_parser = whole_seconds)]
+        every: u64,
+        /// End after so many.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+    },
     /// List the actors.
     #[command(after_help = "Example:\n  host actors --plugin donations")]
     Actors {

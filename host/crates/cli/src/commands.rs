@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{Pace, Remote, Upgrade};
 use crate::client::query;
 use crate::failure::EXIT_REFUSED;
-use crate::{Client, Failure, Output, flight, follow, repair, show, trace, verified};
+use crate::{Client, Failure, Output, flight, follow, repair, show, top, trace, verified};
 
 /// Tells a running host what `host install` has done, so that its audit trail has it.
 ///
@@ -71,6 +71,7 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             for_s,
             count,
         } => return trace::trace(&actor, for_s, count, client, out).await,
+        Remote::Top { every, count } => return top::top(every, count, client, out).await,
         Remote::Actors {
             plugin,
             after,

@@ -28,6 +28,7 @@ mod repair;
 mod show;
 mod sse;
 mod table;
+mod top;
 mod trace;
 mod verified;
 

@@ -6,8 +6,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use host_actors::EventStats;
-use host_model::control::Status;
+use axum::Json;
+use axum::extract::State;
+use host_journal::unix_ms;
+use host_model::control::{Activity, CallWaits, EventActivity, Status};
 
 use crate::Control;
 use crate::status::status;
@@ -216,11 +218,27 @@ fn value(status: &Status, name: &str) -> u64 {
 }
 
 /// What a family takes of an event's counters.
-type Pick = fn(&EventStats) -> u64;
+type Pick = fn(&EventActivity) -> u64;
+
+/// What the host does, for `host top`.
+pub(crate) async fn activity(State(control): State<Arc<Control>>) -> Json<Activity> {
+    let waits = control.actors.waits();
+    let us = |part| waits.quantile(part).div_ceil(1_000);
+    Json(Activity {
+        at_ms: unix_ms(),
+        status: status(&control),
+        waits: CallWaits {
+            p50_us: us(0.5),
+            p99_us: us(0.99),
+            max_us: us(1.0),
+        },
+        events: counted(&control),
+    })
+}
 
 /// Calls, faults and rejections of each event of the plugins that rule, and in a canary
 /// of those that are ahead.
-fn events(control: &Control, text: &mut String) {
+fn counted(control: &Control) -> Vec<EventActivity> {
     let release = control.actors.release();
     let canary = control.actors.canary();
     let ahead = canary.iter().flat_map(|canary| &canary.release.plugins);
@@ -229,34 +247,43 @@ fn events(control: &Control, text: &mut String) {
         let same = release.plugins.get(*plugin);
         same.is_none_or(|same| !Arc::ptr_eq(&same.code, &ruling.code))
     });
-    let plugins: Vec<_> = release.plugins.iter().chain(ahead).collect();
+    let plugins = release.plugins.iter().chain(ahead);
+    let events = plugins.flat_map(|(plugin, ruling)| {
+        ruling.code.stats().map(|stats| EventActivity {
+            plugin: plugin.clone(),
+            version: ruling.code.version().clone(),
+            event: stats.name.to_string(),
+            calls: stats.calls.load(Ordering::Relaxed),
+            faults: stats.faults.load(Ordering::Relaxed),
+            rejections: stats.rejections.load(Ordering::Relaxed),
+        })
+    });
+    events.collect()
+}
+
+fn events(control: &Control, text: &mut String) {
+    let counted = counted(control);
     let families: [(&str, &str, Pick); 3] = [
-        ("event_calls_total", "Runs of a handler", |stats| {
-            stats.calls.load(Ordering::Relaxed)
+        ("event_calls_total", "Runs of a handler", |it| it.calls),
+        ("event_faults_total", "Runs that ended in a fault", |it| {
+            it.faults
         }),
-        (
-            "event_faults_total",
-            "Runs that ended in a fault",
-            |stats| stats.faults.load(Ordering::Relaxed),
-        ),
         (
             "event_rejections_total",
             "Runs that ended in a rejection",
-            |stats| stats.rejections.load(Ordering::Relaxed),
+            |it| it.rejections,
         ),
     ];
     for (name, help, pick) in families {
         family(text, name, Counter, help);
-        for (plugin, ruling) in &plugins {
-            let version = ruling.code.version().to_string();
-            for stats in ruling.code.stats() {
-                let labels = [
-                    ("plugin", plugin.as_str()),
-                    ("version", &version),
-                    ("event", &stats.name),
-                ];
-                line(text, name, &labels, pick(stats));
-            }
+        for it in &counted {
+            let version = it.version.to_string();
+            let labels = [
+                ("plugin", it.plugin.as_str()),
+                ("version", &version),
+                ("event", &it.event),
+            ];
+            line(text, name, &labels, pick(it));
         }
     }
 }

@@ -98,6 +98,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/commit", post(upgrades::commit))
         .route("/v1/actors", get(actors::list))
         .route("/v1/events", get(actors::events))
+        .route("/v1/activity", get(metrics::activity))
         .route("/v1/state", get(actors::state))
         .route("/v1/trace", get(trace::trace))
         .route("/v1/rpc", post(actors::rpc))

@@ -18,6 +18,7 @@
 //! | `POST /v1/upgrade/pause` | | [`UpgradeStatus`] |
 //! | `POST /v1/upgrade/resume` | | [`UpgradeStatus`] |
 //! | `GET /v1/actors?plugin=P&after=ID&limit=N` | | list of [`ActorRow`] |
+//! | `GET /v1/activity` | | [`Activity`] |
 //! | `GET /v1/events` | | list of [`EventsRow`] |
 //! | `GET /v1/state?actor=ID` | | [`ActorState`] |
 //! | `GET /v1/trace?actor=ID` | | server-sent events: [`Traced`] |
@@ -55,12 +56,14 @@ use crate::id::ActorId;
 use crate::release::ReleaseStatus;
 use crate::share::Share;
 
+pub mod activity;
 pub mod events;
 pub mod rehearsal;
 pub mod repair;
 pub mod trace;
 mod verified;
 
+pub use activity::{Activity, CallWaits, EventActivity};
 pub use events::EventsRow;
 pub use rehearsal::*;
 pub use repair::*;
