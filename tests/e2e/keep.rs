@@ -308,8 +308,6 @@ fn a_host_that_would_act_on_a_changed_row_ends_and_names_it() {
 
 #[test]
 fn a_start_on_a_store_whose_values_were_changed_or_that_lacks_a_table_ends_with_5() {
-    let home = with_a_webhook();
-    let whole = fs::read(store(&home)).unwrap();
     for (sql, named) in [
         (
             "UPDATE kv SET value = CAST('7' AS BLOB) WHERE key LIKE 'plugin/digest/%'",
@@ -318,13 +316,11 @@ fn a_start_on_a_store_whose_values_were_changed_or_that_lacks_a_table_ends_with_
         ("DROP TABLE casts", "no such table: casts"),
         ("DROP TABLE answers", "no such table: answers"),
     ] {
+        let home = with_a_webhook();
         damage(&home, sql);
         let ran = home.host(&["start"]).unwrap().ends_with(5).unwrap();
         assert!(ran.stderr.contains(named), "{sql}: {}", ran.stderr);
-        fs::write(store(&home), &whole).unwrap();
     }
-    home.start().unwrap();
-    home.stop().unwrap();
 }
 
 #[test]
