@@ -25,7 +25,7 @@ pub(crate) mod resolved;
 pub(crate) mod tuning;
 
 pub(crate) use command::run;
-pub(crate) use log::LogBounds;
+pub(crate) use log::{LogBounds, LogFormat};
 
 /// Characters of `SECRET_KEY_BASE` at least.
 pub(crate) const SECRET_CHARS_MIN: usize = 64;
@@ -164,15 +164,6 @@ impl Store {
     }
 }
 
-/// `LOG_FORMAT`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// Lines for people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
-}
-
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
@@ -257,7 +248,7 @@ impl Config {
             secret_key_base: reader.secret(prod),
             ssl_cert_file,
             log_format: reader
-                .read("LOG_FORMAT", "pretty or json", log_format)
+                .read("LOG_FORMAT", "pretty or json", log::log_format)
                 .unwrap_or(defaults::log_format(environment)),
             trusted_keys: reader
                 .with("TRUSTED_KEYS", |path| {
@@ -466,14 +457,6 @@ fn readable(path: &str, home: &Home) -> Result<PathBuf, String> {
 
 fn days(text: &str) -> Option<u32> {
     text.parse().ok().filter(|days| *days > 0)
-}
-
-fn log_format(text: &str) -> Option<LogFormat> {
-    match text {
-        "pretty" => Some(LogFormat::Pretty),
-        "json" => Some(LogFormat::Json),
-        _ => None,
-    }
 }
 
 /// The address may hold a password, so it is never repeated.

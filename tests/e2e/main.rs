@@ -21,6 +21,7 @@ mod container;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod damage;
 mod donations;
 #[cfg(test)]
 mod faults;

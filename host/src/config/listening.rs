@@ -49,9 +49,11 @@ impl Reader<'_> {
             ),
         };
         if self.is_missing(missing) {
-            self.faults.push(format!(
-                "{missing} is not set, and {is} is: it is to name the file of {what}, in PEM"
-            ));
+            self.with(is, |_| {
+                Err::<(), _>(format!(
+                    "it is alone: {missing} is to name the file of {what}, in PEM"
+                ))
+            });
         }
         None
     }

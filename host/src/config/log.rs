@@ -1,4 +1,4 @@
-//! How large the log may grow.
+//! How the log looks, and how large it may grow.
 
 use std::ops::RangeInclusive;
 
@@ -9,6 +9,15 @@ const LOG_BYTES: RangeInclusive<u64> = 4 << 10..=1 << 40;
 
 /// Older files beside it.
 const LOG_FILES: RangeInclusive<usize> = 0..=1_000;
+
+/// `LOG_FORMAT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Bounds of the log of a host in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,5 +46,13 @@ impl Reader<'_> {
             bytes_max: bytes_max.unwrap_or(default.bytes_max),
             files: files.unwrap_or(default.files),
         }
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Option<LogFormat> {
+    match text {
+        "pretty" => Some(LogFormat::Pretty),
+        "json" => Some(LogFormat::Json),
+        _ => None,
     }
 }

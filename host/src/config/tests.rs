@@ -277,8 +277,16 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("RUST_LOG", "host=loud=er", "filter of log lines"),
         ("SECRET_KEY_BASE", "hunter2", "at least 64"),
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "certificates in PEM"),
-        ("TLS_CERT_FILE", "/nowhere/cert.pem", "cannot be read"),
-        ("TLS_KEY_FILE", "/nowhere/key.pem", "cannot be read"),
+        (
+            "TLS_CERT_FILE",
+            "/nowhere/cert.pem",
+            "TLS_KEY_FILE is to name the file",
+        ),
+        (
+            "TLS_KEY_FILE",
+            "/nowhere/key.pem",
+            "TLS_CERT_FILE is to name the file",
+        ),
         ("TRUSTED_KEYS", "/nowhere/keys", "public key"),
     ];
     let dir = tempfile::tempdir().unwrap();
