@@ -81,9 +81,19 @@ pub(super) fn a_changed_row_beside_the_groups_is_named_and_not_used(place: &dyn 
         assert_eq!(found.len(), 1, "{damage}: {found:?}");
         assert_eq!(found[0].what, what, "{damage}");
         assert!(found[0].problem.contains(problem), "{damage}: {found:?}");
-        let bench = Bench::open(place);
-        let error = read(&bench.journal).unwrap_err();
-        let said = format!("{:#}", anyhow::Error::from(error));
+        // What a start needs refuses it; what the host would act on later ends it then.
+        let said = match Bench::try_open(place) {
+            Ok(bench) => {
+                let error = anyhow::Error::from(read(&bench.journal).unwrap_err());
+                let acts_on_it = !matches!(what, "the kept answers" | "the dead letters");
+                assert_eq!(bench.journal.must_look(), acts_on_it, "{damage}");
+                format!("{error:#}")
+            }
+            Err(error) => {
+                assert!(error.must_look(), "{damage}");
+                format!("{:#}", anyhow::Error::from(error))
+            }
+        };
         assert!(said.contains(problem), "{damage}: {said}");
     }
 }
