@@ -17,16 +17,19 @@ mod canary;
 mod cold;
 #[cfg(test)]
 mod configuration;
+#[cfg(test)]
 mod container;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
 mod donations;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod guide;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod http2;
@@ -36,6 +39,7 @@ mod inspect;
 mod keep;
 #[cfg(test)]
 mod large;
+#[cfg(test)]
 mod listen;
 #[cfg(test)]
 mod log;
@@ -85,7 +89,9 @@ mod socket;
 mod stuck;
 #[cfg(test)]
 mod systemd;
+#[cfg(test)]
 mod tls;
+#[cfg(test)]
 mod trace;
 #[cfg(test)]
 mod two_steps;
