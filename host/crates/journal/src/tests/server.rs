@@ -376,7 +376,8 @@ fn a_home_that_knows_its_store_waits_for_a_server_that_is_away() {
 
 #[test]
 fn a_store_that_loses_a_table_under_its_host_must_be_looked_at() {
-    let uses: [(&str, fn(&Bench)); 3] = [
+    type Use = fn(&Bench);
+    let uses: [(&str, Use); 3] = [
         ("groups", |bench| {
             bench.append(of_record(record(&actor("ali"), 2)), 0);
         }),
