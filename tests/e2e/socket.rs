@@ -5,7 +5,8 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
-use e2e::{Home, home::kill};
+use e2e::home::kill;
+use e2e::{Home, wait};
 
 /// A user that is nobody's, for what only root can try.
 const STRANGER: &str = "65534";
@@ -57,6 +58,10 @@ fn what_a_dead_host_has_left_is_no_host_and_is_replaced() {
     let home = Home::new().unwrap();
     let first = home.start().unwrap().pid;
     kill(home.keeper_pid().unwrap());
+    wait::until("the keeper is gone", || {
+        home.keeper_pid().is_none().then_some(())
+    })
+    .unwrap();
     home.kill_host().unwrap();
     let run = |name: &str| home.path().join("run").join(name);
     assert!(run("host.sock").exists() && run("host.pid").exists());

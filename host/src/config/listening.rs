@@ -49,9 +49,9 @@ impl Reader<'_> {
             ),
         };
         if self.is_missing(missing) {
-            self.with(is, |_| {
+            self.with(is, |found| {
                 Err::<(), _>(format!(
-                    "it is alone: {missing} is to name the file of {what}, in PEM"
+                    "{found:?} is alone: {missing} is not set, and is to name the file of {what}, in PEM"
                 ))
             });
         }

@@ -280,12 +280,12 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         (
             "TLS_CERT_FILE",
             "/nowhere/cert.pem",
-            "TLS_KEY_FILE is to name the file",
+            "TLS_KEY_FILE is not set",
         ),
         (
             "TLS_KEY_FILE",
             "/nowhere/key.pem",
-            "TLS_CERT_FILE is to name the file",
+            "TLS_CERT_FILE is not set",
         ),
         ("TRUSTED_KEYS", "/nowhere/keys", "public key"),
     ];

@@ -44,8 +44,6 @@
 //!
 //! An error is a 4xx or 5xx with a [`Problem`].
 
-use std::path::PathBuf;
-
 use std::collections::BTreeMap;
 
 use semver::Version;
@@ -59,6 +57,7 @@ use crate::share::Share;
 pub mod activity;
 pub mod events;
 pub mod rehearsal;
+pub mod releases;
 pub mod repair;
 pub mod trace;
 mod verified;
@@ -66,6 +65,7 @@ mod verified;
 pub use activity::{Activity, CallWaits, EventActivity};
 pub use events::EventsRow;
 pub use rehearsal::*;
+pub use releases::{InstalledNote, RemoveReport, RemoveRequest};
 pub use repair::*;
 pub use trace::*;
 pub use verified::{Applies, ConfigChange, ConfigValue, PlanReport, Reloaded};
@@ -198,34 +198,6 @@ pub struct ReleaseRow {
     /// Why it cannot be read, in a sentence; absent where it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
-}
-
-/// `host remove V`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemoveRequest {
-    /// The release to remove.
-    pub version: Version,
-    /// Remove it even if a rollback would lead to it.
-    #[serde(default)]
-    pub no_way_back: bool,
-}
-
-/// What `host install FILE` has done, for the audit trail: it needs no host that runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstalledNote {
-    /// The release.
-    pub version: Version,
-    /// The package.
-    pub file: PathBuf,
-    /// The files that were damaged or missing of it, where it was there.
-    pub repaired: Vec<PathBuf>,
-}
-
-/// What `host remove V` has removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemoveReport {
-    /// The release.
-    pub version: Version,
 }
 
 /// `host upgrade V`.
