@@ -126,7 +126,10 @@ pub(crate) fn serve(
             Opening::Ended(code) => return Ok(code),
         };
         boot.found.home.came_up(boot.release)?;
+        // In this order: who sees that it is ready may kill it at once, and its keeper must
+        // know that it had come up.
         ready();
+        layers.ready.started();
         let reloads = tokio::spawn(reload::at_sighup(
             hang_up,
             Arc::clone(&layers.reloader),
@@ -377,7 +380,6 @@ async fn open(
     )?;
     let gateway = Arc::new(gateway);
     let _first = gateway_there.set(Arc::clone(&gateway));
-    ready.started();
     let (port, addresses) = (gateway.port(), gateway.addresses());
     let tls = gateway.tls().map(|tls| tls.identity().shown());
     tracing::info!(release = %boot.release, port, ?addresses, tls, "the host is ready");

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use e2e::Home;
+use e2e::{Home, wait};
 
 /// How long any word may take.
 const WORD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -57,5 +57,31 @@ fn a_service_manager_hears_of_start_life_upgrade_reload_and_stop() {
     assert!(reloading.contains("\nMONOTONIC_USEC="), "{reloading}");
     home.stop().unwrap();
     hear(&socket, "STOPPING=1");
+    host.end().unwrap().ok().unwrap();
+}
+
+/// Who sees it ready may kill it at once: a keeper that has not heard of it by then takes it
+/// for one that never came up.
+#[test]
+fn a_host_is_ready_for_clients_only_when_whoever_started_it_was_told() {
+    let mut home = Home::new().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    home.set("NOTIFY_SOCKET", Some(path.to_str().unwrap()));
+    let host = home.begin(&["start"]).unwrap();
+    wait::until("it says that it is ready", || {
+        home.status().ok()?.ready.ready.then_some(())
+    })
+    .unwrap();
+    // All that was said by then lies there.
+    let mut word = [0; 1_024];
+    let mut was_told = false;
+    while let Ok(n) = socket.recv(&mut word) {
+        was_told |= word[..n].starts_with(b"READY=1");
+    }
+    assert!(was_told);
+    home.stop().unwrap();
     host.end().unwrap().ok().unwrap();
 }
