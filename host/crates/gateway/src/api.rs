@@ -66,7 +66,7 @@ pub(crate) async fn get(
 
 /// Calls the actor on the data runtime. The call goes on if the client leaves.
 async fn call(app: &App, request: host_actors::Request) -> Result<Response, Problem> {
-    let actors = Arc::clone(&app.shared.actors);
+    let actors = Arc::clone(&app.actors);
     let task = async move { actors.call(request).await };
     let task = app.shared.tasks.spawn_on(task, &app.data);
     match tokio::time::timeout(CALL_TIMEOUT + CALL_GRACE, task).await {

@@ -1,10 +1,10 @@
 //! One WebSocket connection: a task on the data runtime that waits, takes the
-//! gate, and makes one turn.
+//! gate, and makes one turn. What its messages mean is for its [`Dialogue`] to know.
 //!
 //! # Invariants
 //!
 //! - State changes in [`Connection::turn`] only, which does not await: between
-//!   two turns codec and session are whole, and could go on in another process.
+//!   two turns codec and dialogue are whole, and could go on in another process.
 //! - A turn begins with the gate, so whoever holds the gate's other side knows
 //!   that no connection is in a turn.
 //! - What is to be sent passes the bounded [`Outbound`], so a client that does
@@ -18,23 +18,18 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use host_actors::Actors;
-use host_model::ActorId;
 use host_model::limits::IDLE_TIMEOUT;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use crate::counters::{Counters, count};
-use crate::hub::Hub;
-use crate::lane::Lanes;
 use crate::limits::{CLOSE_TIMEOUT, READ_BUFFER_BYTES, READS_PER_TURN, WRITE_BYTES};
 use crate::outbound::{Delivery, Outbound, Signals};
 use crate::registry::Registry;
 use crate::server::Admitted;
-use crate::session::{Action, Ruling, Session};
 use crate::transport::{Detached, Transport};
-use crate::ws::{CloseCode, Codec, Limits, Message};
+use crate::ws::{CloseCode, Codec, Encoded, Limits, Message};
 
 thread_local! {
     /// What was just read, until the codec has it. Shared, because thousands of
@@ -43,10 +38,8 @@ thread_local! {
 }
 
 /// What all connections share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Shared {
-    pub(crate) actors: Arc<Actors>,
-    pub(crate) hub: Arc<Hub>,
     pub(crate) registry: Registry,
     /// Taken for reading once a turn. Taken for writing, it stops every connection
     /// between two turns.
@@ -56,12 +49,39 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
 }
 
+/// What is spoken over a connection. It waits for nothing: what is to be sent goes into
+/// the connection's [`Outbound`], and so does what comes of a call, when it comes.
+pub(crate) trait Dialogue: Send {
+    /// Takes a message of the client.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], if the connection is to end for it.
+    fn on_message(&mut self, message: Message, outbound: &Arc<Outbound>) -> Result<(), Refused>;
+
+    /// Takes what was in `outbound`, and gives the frame to send, if it is one already.
+    fn on_delivery(&mut self, delivery: Delivery, outbound: &Arc<Outbound>) -> Option<Encoded>;
+
+    /// Whether nothing is under way that the client waits for.
+    fn is_at_rest(&self) -> bool;
+
+    /// Ends it; once for all, and again if need be.
+    fn end(&mut self, outbound: &Outbound);
+}
+
+/// Why a connection has to end.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) code: CloseCode,
+    /// At most 123 bytes of it are sent.
+    pub(crate) reason: String,
+}
+
 /// A connection and all that belongs to it.
-pub(crate) struct Connection {
+pub(crate) struct Connection<D: Dialogue> {
     stream: Transport,
     codec: Codec,
-    session: Session,
-    lanes: Lanes,
+    dialogue: D,
     outbound: Arc<Outbound>,
     /// The signals that have been heeded.
     known: Signals,
@@ -96,17 +116,18 @@ struct Due {
     expired: bool,
 }
 
-impl Connection {
+impl<D: Dialogue> Connection<D> {
     /// Serves a client whose opening handshake is done, until the connection's
     /// end; `read_ahead` came behind the handshake. To be run on the data runtime.
     pub(crate) async fn serve(
         stream: Detached,
         read_ahead: Bytes,
+        dialogue: D,
         shared: Arc<Shared>,
         _admitted: Admitted,
     ) {
         let mut connection = match Transport::attach(stream) {
-            Ok(stream) => Self::new(stream, &read_ahead, Arc::clone(&shared)),
+            Ok(stream) => Self::new(stream, &read_ahead, dialogue, Arc::clone(&shared)),
             Err(error) => {
                 tracing::warn!(%error, "a new WebSocket could not enter the data runtime");
                 return;
@@ -122,7 +143,7 @@ impl Connection {
         }
     }
 
-    fn new(stream: Transport, read_ahead: &[u8], shared: Arc<Shared>) -> Self {
+    fn new(stream: Transport, read_ahead: &[u8], dialogue: D, shared: Arc<Shared>) -> Self {
         count(&shared.counters.opened);
         let mut codec = Codec::new(Limits::default());
         codec.receive(read_ahead);
@@ -130,8 +151,7 @@ impl Connection {
         Self {
             stream,
             codec,
-            session: Session::default(),
-            lanes: Lanes::default(),
+            dialogue,
             outbound: shared.registry.enter(),
             known: Signals::default(),
             phase: Phase::Open,
@@ -164,17 +184,16 @@ impl Connection {
     }
 
     fn turn(&mut self, due: &Due) {
-        let mut actions = Vec::new();
         self.heed_signals();
         if due.readable {
-            self.read(&mut actions);
+            self.read();
         } else {
-            self.take_messages(&mut actions);
+            self.take_messages();
         }
         if due.expired {
             self.expire();
         }
-        self.flush(&mut actions);
+        self.flush();
     }
 
     fn heed_signals(&mut self) {
@@ -199,7 +218,7 @@ impl Connection {
     }
 
     /// Reads what has come, and does what it asks for.
-    fn read(&mut self, actions: &mut Vec<Action>) {
+    fn read(&mut self) {
         for _ in 0..READS_PER_TURN {
             let read = READ_BUFFER.with_borrow_mut(|buffer| {
                 let read = self.stream.try_read(buffer);
@@ -212,7 +231,7 @@ impl Connection {
                 Ok(0) => self.phase = Phase::Gone,
                 Ok(count) => {
                     self.heard_at = Instant::now();
-                    self.take_messages(actions);
+                    self.take_messages();
                     if count == READ_BUFFER_BYTES {
                         continue;
                     }
@@ -224,20 +243,15 @@ impl Connection {
         }
     }
 
-    fn take_messages(&mut self, actions: &mut Vec<Action>) {
+    fn take_messages(&mut self) {
         loop {
             match self.codec.next_message() {
-                Ok(Some(Message::Text(text))) if self.phase == Phase::Open => {
-                    self.take_text(&text, actions);
-                }
-                Ok(Some(Message::Binary(_))) if self.phase == Phase::Open => {
-                    count(&self.shared.counters.malformed);
-                    self.close(
-                        CloseCode::UNSUPPORTED,
-                        "messages are texts; binary is not taken",
-                    );
-                }
                 Ok(Some(Message::Close { .. })) => self.begin_end(Phase::Closed),
+                Ok(Some(message)) if self.phase == Phase::Open => {
+                    if let Err(refused) = self.dialogue.on_message(message, &self.outbound) {
+                        self.close(refused.code, &refused.reason);
+                    }
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(_) => {
@@ -251,49 +265,8 @@ impl Connection {
         }
     }
 
-    fn take_text(&mut self, text: &str, actions: &mut Vec<Action>) {
-        let actors = &self.shared.actors;
-        let ruling = |topic: &ActorId| {
-            let release = actors.release_of(topic);
-            let plugin = release.plugins.get(topic.plugin())?.code.plugin();
-            Some(Ruling {
-                version: plugin.version().clone(),
-                has_summary: plugin.manifest().has_query("summary"),
-            })
-        };
-        match self.session.on_text(text, ruling, actions) {
-            Ok(()) => self.perform(actions),
-            Err(malformed) => {
-                count(&self.shared.counters.malformed);
-                self.close(CloseCode::INVALID_PAYLOAD, &malformed.to_string());
-            }
-        }
-    }
-
-    fn perform(&mut self, actions: &mut Vec<Action>) {
-        let Shared {
-            hub,
-            tasks,
-            actors,
-            counters,
-            ..
-        } = &*self.shared;
-        for action in actions.drain(..) {
-            match action {
-                Action::Send(frame) => self.outbound.push(Delivery::Frame(frame)),
-                Action::Refuse(frame) => {
-                    count(&counters.over_limit);
-                    self.outbound.push(Delivery::Frame(frame));
-                }
-                Action::Subscribe(topic) => hub.subscribe(&topic, &self.outbound),
-                Action::Unsubscribe(topic) => hub.unsubscribe(&topic, self.outbound.id),
-                Action::Call(call) => self.lanes.add(call, actors, &self.outbound, tasks),
-            }
-        }
-    }
-
     /// Writes all that waits, as far as the client takes it.
-    fn flush(&mut self, actions: &mut Vec<Action>) {
+    fn flush(&mut self) {
         while self.phase != Phase::Gone {
             match self.stream.flush() {
                 Ok(()) => {}
@@ -303,7 +276,7 @@ impl Connection {
                     break;
                 }
             }
-            self.take_deliveries(actions);
+            self.take_deliveries();
             if self.has_finished() {
                 self.close(
                     CloseCode::RESTART,
@@ -330,28 +303,16 @@ impl Connection {
     }
 
     /// Moves what waits into the codec's output, until that is worth a write.
-    fn take_deliveries(&mut self, actions: &mut Vec<Action>) {
+    fn take_deliveries(&mut self) {
         while self.codec.is_open()
             && self.codec.output().len() < WRITE_BYTES
             && let Some(delivery) = self.outbound.pop()
         {
-            match delivery {
-                Delivery::Frame(frame) => {
-                    self.codec
-                        .send_encoded(&frame)
-                        .expect("the codec was asked whether it is open");
-                }
-                Delivery::Crashed { topic, reason } => {
-                    self.session.on_crash(&topic, &reason, actions);
-                }
-                Delivery::Answered(answered) => {
-                    self.session.on_answer(*answered, actions);
-                    if self.session.calls() == 0 {
-                        self.lanes.clear();
-                    }
-                }
+            if let Some(frame) = self.dialogue.on_delivery(delivery, &self.outbound) {
+                self.codec
+                    .send_encoded(&frame)
+                    .expect("the codec was asked whether it is open");
             }
-            self.perform(actions);
         }
     }
 
@@ -376,7 +337,7 @@ impl Connection {
 
     /// Whether the host stops and all that was under way has been sent.
     fn has_finished(&self) -> bool {
-        self.phase == Phase::Finishing && self.session.calls() == 0 && self.outbound.bytes() == 0
+        self.phase == Phase::Finishing && self.dialogue.is_at_rest() && self.outbound.bytes() == 0
     }
 
     /// Begins the closing handshake; what waits in the queue is dropped.
@@ -393,22 +354,20 @@ impl Connection {
 
     /// Enters one of the last phases, each with its deadline.
     fn begin_end(&mut self, phase: Phase) {
-        self.end_session();
+        self.end_dialogue();
         self.phase = phase;
         self.timer.as_mut().reset(Instant::now() + CLOSE_TIMEOUT);
     }
 
-    fn end_session(&mut self) {
+    fn end_dialogue(&mut self) {
         self.outbound.shut();
-        for topic in self.session.end() {
-            self.shared.hub.unsubscribe(&topic, self.outbound.id);
-        }
+        self.dialogue.end(&self.outbound);
     }
 }
 
-impl Drop for Connection {
+impl<D: Dialogue> Drop for Connection<D> {
     fn drop(&mut self) {
-        self.end_session();
+        self.end_dialogue();
         self.shared.registry.leave(self.outbound.id);
     }
 }

@@ -9,6 +9,8 @@ use std::task::{Context, Waker};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use host_actors::Actors;
 use host_model::ActorId;
 use parking_lot::Mutex;
@@ -20,7 +22,15 @@ use crate::session::{Answered, Call};
 
 /// A connection's lanes: one for each topic with calls under way, none otherwise.
 #[derive(Debug, Default)]
-pub(crate) struct Lanes(Vec<(ActorId, Arc<Lane>)>);
+pub(crate) struct Lanes(HashMap<ActorId, Open, foldhash::fast::RandomState>);
+
+/// A lane that is in use.
+#[derive(Debug, Default)]
+struct Open {
+    lane: Arc<Lane>,
+    /// Its calls whose end the connection has not seen.
+    calls: usize,
+}
 
 /// The calls to one topic, and whether a task works on them.
 #[derive(Debug, Default)]
@@ -45,22 +55,33 @@ impl Lanes {
         outbound: &Arc<Outbound>,
         tasks: &TaskTracker,
     ) {
-        let topic = &call.request.actor;
-        let index = self.0.iter().position(|(of, _)| of == topic);
-        let index = index.unwrap_or_else(|| {
-            self.0.push((topic.clone(), Arc::default()));
-            self.0.len() - 1
-        });
-        let lane = &self.0[index].1;
+        let lane = self.begin(&call.request.actor);
         if lane.add(call) {
             let lane = Arc::clone(lane);
             tasks.spawn(lane.run(Arc::clone(actors), Arc::clone(outbound)));
         }
     }
 
-    /// Frees the lanes, when every call has been answered.
-    pub(crate) fn clear(&mut self) {
-        self.0 = Vec::new();
+    /// Counts a call to `topic`, and gives its lane.
+    fn begin(&mut self, topic: &ActorId) -> &Arc<Lane> {
+        let open = self.0.entry(topic.clone()).or_default();
+        open.calls += 1;
+        &open.lane
+    }
+
+    /// Takes the end of a call to `topic`. A lane goes with the last one, and all memory
+    /// with the last lane: a connection may always have calls under way, and visit ever
+    /// more topics.
+    pub(crate) fn answered(&mut self, topic: &ActorId) {
+        if let Entry::Occupied(mut entry) = self.0.entry(topic.clone()) {
+            entry.get_mut().calls -= 1;
+            if entry.get().calls == 0 {
+                entry.remove();
+            }
+        }
+        if self.0.is_empty() {
+            self.0 = HashMap::default();
+        }
     }
 }
 
@@ -124,5 +145,28 @@ struct Unfinished<'a>(&'a Outbound);
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         self.0.signal(|signals| signals.broken = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that is never without a call under way, over ever more topics.
+    #[test]
+    fn a_lane_goes_with_its_last_call() {
+        let mut lanes = Lanes::default();
+        let topic = |number: u32| -> ActorId { format!("donations:{number}").parse().unwrap() };
+        lanes.begin(&topic(0));
+        lanes.begin(&topic(0));
+        lanes.answered(&topic(0));
+        assert_eq!(lanes.0.len(), 1, "one call to it is under way still");
+        for number in 1..1_000 {
+            lanes.begin(&topic(number));
+            lanes.answered(&topic(number - 1));
+        }
+        assert_eq!(lanes.0.len(), 1);
+        lanes.answered(&topic(999));
+        assert_eq!(lanes.0.capacity(), 0, "nothing under way costs nothing");
     }
 }

@@ -22,6 +22,7 @@
 
 mod api;
 mod arguments;
+mod client;
 mod connection;
 mod counters;
 mod health;

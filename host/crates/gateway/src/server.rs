@@ -9,7 +9,7 @@ use host_actors::Actors;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,7 +19,6 @@ use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
 use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, HEALTH_CONNECTIONS_MAX};
 use crate::listen::{self, ListenError};
-use crate::registry::Registry;
 use crate::tls::{Handshakes, Spoken, Tls};
 use crate::{http, routes};
 
@@ -64,6 +63,8 @@ pub struct Left {
 /// What every request can reach.
 pub(crate) struct App {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) actors: Arc<Actors>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) data: Handle,
     pub(crate) pulse: Pulse,
     pub(crate) readiness: Arc<Readiness>,
@@ -114,14 +115,9 @@ impl Gateway {
         readiness: Arc<Readiness>,
     ) -> Result<Self, ListenError> {
         let app = App {
-            shared: Arc::new(Shared {
-                actors,
-                hub,
-                registry: Registry::default(),
-                gate: RwLock::new(()),
-                tasks: TaskTracker::new(),
-                counters: Counters::default(),
-            }),
+            shared: Arc::default(),
+            actors,
+            hub,
             pulse: Pulse::new(data.clone()),
             data,
             readiness,

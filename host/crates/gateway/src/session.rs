@@ -82,6 +82,10 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
+    pub(crate) fn topic(&self) -> &ActorId {
+        &self.ticket.topic
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.result.as_ref().map_or(0, |answer| answer.reply.len())
     }

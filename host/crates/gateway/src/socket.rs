@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::client::Client;
 use crate::connection::Connection;
 use crate::phoenix;
 use crate::problem::Problem;
@@ -70,7 +71,9 @@ async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, admitted: Admitted) {
     match take_apart(upgraded) {
         Ok((stream, read_ahead)) => {
             let shared = Arc::clone(&app.shared);
-            let serve = Connection::serve(stream, read_ahead, shared, admitted);
+            let (actors, hub) = (Arc::clone(&app.actors), Arc::clone(&app.hub));
+            let client = Client::new(actors, hub, Arc::clone(&shared));
+            let serve = Connection::serve(stream, read_ahead, client, shared, admitted);
             app.shared.tasks.spawn_on(serve, &app.data);
         }
         Err(error) => tracing::warn!(%error, "a new WebSocket could not leave its runtime"),

@@ -73,14 +73,9 @@ impl Host {
             data: data.handle().clone(),
         });
         let app = App {
-            shared: Arc::new(Shared {
-                actors: actors.unwrap(),
-                hub,
-                registry: Registry::default(),
-                gate: RwLock::new(()),
-                tasks: TaskTracker::new(),
-                counters: Counters::default(),
-            }),
+            shared: Arc::default(),
+            actors: actors.unwrap(),
+            hub,
             pulse: Pulse::new(data.handle().clone()),
             data: data.handle().clone(),
             readiness: Arc::new(move || not_ready.clone()),

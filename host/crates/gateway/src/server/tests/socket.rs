@@ -7,6 +7,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
 use super::*;
+use crate::client::Client;
 use crate::connection::Connection;
 use crate::limits::{CLOSE_TIMEOUT, MESSAGE_BYTES_MAX};
 
@@ -225,9 +226,9 @@ fn a_client_that_ignores_a_stop_is_cut_off() {
 
 #[test]
 fn an_idle_connection_is_small() {
-    fn size_of_future<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+    fn size_of_future<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
-    let bytes = size_of_future(Connection::serve);
+    let bytes = size_of_future(Connection::<Client>::serve);
     assert!(bytes <= 1_024, "the task of a connection has {bytes} bytes");
 }

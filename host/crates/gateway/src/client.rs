@@ -1,0 +1,120 @@
+//! A client of channels: its session, the calls it waits for, and what its messages do
+//! to both. Whatever transport it is on gives it messages and deliveries, one at a time.
+
+use std::sync::Arc;
+
+use host_actors::Actors;
+use host_model::ActorId;
+
+use crate::connection::{Dialogue, Refused, Shared};
+use crate::counters::count;
+use crate::hub::Hub;
+use crate::lane::Lanes;
+use crate::outbound::{Delivery, Outbound};
+use crate::session::{Action, Ruling, Session};
+use crate::ws::{CloseCode, Encoded, Message};
+
+/// One client's side of the channels.
+pub(crate) struct Client {
+    session: Session,
+    lanes: Lanes,
+    actors: Arc<Actors>,
+    hub: Arc<Hub>,
+    shared: Arc<Shared>,
+}
+
+impl Client {
+    pub(crate) fn new(actors: Arc<Actors>, hub: Arc<Hub>, shared: Arc<Shared>) -> Self {
+        Self {
+            session: Session::default(),
+            lanes: Lanes::default(),
+            actors,
+            hub,
+            shared,
+        }
+    }
+
+    fn on_text(&mut self, text: &str, outbound: &Arc<Outbound>) -> Result<(), Refused> {
+        let mut actions = Vec::new();
+        let actors = &self.actors;
+        let ruling = |topic: &ActorId| {
+            let release = actors.release_of(topic);
+            let plugin = release.plugins.get(topic.plugin())?.code.plugin();
+            Some(Ruling {
+                version: plugin.version().clone(),
+                has_summary: plugin.manifest().has_query("summary"),
+            })
+        };
+        self.session
+            .on_text(text, ruling, &mut actions)
+            .map_err(|malformed| {
+                count(&self.shared.counters.malformed);
+                Refused {
+                    code: CloseCode::INVALID_PAYLOAD,
+                    reason: malformed.to_string(),
+                }
+            })?;
+        self.perform(actions, outbound);
+        Ok(())
+    }
+
+    fn perform(&mut self, actions: Vec<Action>, outbound: &Arc<Outbound>) {
+        let Shared {
+            tasks, counters, ..
+        } = &*self.shared;
+        for action in actions {
+            match action {
+                Action::Send(frame) => outbound.push(Delivery::Frame(frame)),
+                Action::Refuse(frame) => {
+                    count(&counters.over_limit);
+                    outbound.push(Delivery::Frame(frame));
+                }
+                Action::Subscribe(topic) => self.hub.subscribe(&topic, outbound),
+                Action::Unsubscribe(topic) => self.hub.unsubscribe(&topic, outbound.id),
+                Action::Call(call) => self.lanes.add(call, &self.actors, outbound, tasks),
+            }
+        }
+    }
+}
+
+impl Dialogue for Client {
+    fn on_message(&mut self, message: Message, outbound: &Arc<Outbound>) -> Result<(), Refused> {
+        match message {
+            Message::Text(text) => self.on_text(&text, outbound),
+            Message::Binary(_) => {
+                count(&self.shared.counters.malformed);
+                Err(Refused {
+                    code: CloseCode::UNSUPPORTED,
+                    reason: "messages are texts; binary is not taken".to_owned(),
+                })
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Close { .. } => Ok(()),
+        }
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery, outbound: &Arc<Outbound>) -> Option<Encoded> {
+        let mut actions = Vec::new();
+        match delivery {
+            Delivery::Frame(frame) => return Some(frame),
+            Delivery::Crashed { topic, reason } => {
+                self.session.on_crash(&topic, &reason, &mut actions);
+            }
+            Delivery::Answered(answered) => {
+                self.lanes.answered(answered.topic());
+                self.session.on_answer(*answered, &mut actions);
+            }
+        }
+        self.perform(actions, outbound);
+        None
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.session.calls() == 0
+    }
+
+    fn end(&mut self, outbound: &Outbound) {
+        for topic in self.session.end() {
+            self.hub.unsubscribe(&topic, outbound.id);
+        }
+    }
+}
