@@ -2,8 +2,9 @@
 //! needs, checks each against its checksum and the chain, and rebuilds the heads.
 //! It writes nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
 use host_model::ActorId;
 
 use crate::anchor::{ANCHOR, Anchor};
@@ -24,7 +25,7 @@ pub(crate) fn recover(reader: &dyn Reader, meta: &Meta) -> Result<Heads, OpenErr
     let mut recovery = Recovery {
         reader,
         heads: Heads::default(),
-        snapshots: HashMap::new(),
+        covering: HashMap::default(),
     };
     let mut chain = Chain::default();
     let mut from = meta.tail_start;
@@ -32,16 +33,35 @@ pub(crate) fn recover(reader: &dyn Reader, meta: &Meta) -> Result<Heads, OpenErr
         let groups = reader.groups(from, GROUPS_AT_ONCE)?;
         let Some(last) = groups.last() else { break };
         from = Position(last.last.0 + 1);
+        let mut opened = Vec::with_capacity(groups.len());
         for group in &groups {
             if !chain.is_begun() {
                 chain = Chain::behind(hash_before(reader, group.first)?, Position(0));
             }
-            let frames = chain.check(group)?;
-            recovery.replay(group, &frames)?;
+            opened.push((group, open(group, chain.check(group)?)?));
+        }
+        recovery.look_up(&opened)?;
+        for (group, records) in opened {
+            recovery.replay(group, &records)?;
         }
     }
     chain.ends_with(meta)?;
     Ok(recovery.heads)
+}
+
+/// The records of a group that belong to actors.
+fn open<'a>(
+    group: &GroupRow,
+    frames: Vec<Frame<'a>>,
+) -> Result<Vec<(Frame<'a>, Record)>, OpenError> {
+    let mut records = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let record = open_record(frame.record).map_err(|problem| Damage::of(group, problem))?;
+        if !record.is_action() {
+            records.push((frame, record));
+        }
+    }
+    Ok(records)
 }
 
 /// Of the group before the first that is read: the store has it, or its anchor, or
@@ -60,29 +80,51 @@ fn hash_before(reader: &dyn Reader, first: Position) -> Result<Hash, OpenError> 
 struct Recovery<'a> {
     reader: &'a dyn Reader,
     heads: Heads,
-    /// Sequence of the last snapshot of each actor seen, 0 without one.
-    snapshots: HashMap<ActorId, u64>,
+    /// Sequence of the last snapshot of actors that have one, until their tail has begun.
+    covering: HashMap<ActorId, u64, foldhash::fast::RandomState>,
 }
 
 impl Recovery<'_> {
-    fn replay(&mut self, group: &GroupRow, frames: &[Frame<'_>]) -> Result<(), OpenError> {
+    /// Asks for the snapshots of actors that are new in these groups: all at once, for a
+    /// million questions would take longer than all the rest.
+    fn look_up(
+        &mut self,
+        opened: &[(&GroupRow, Vec<(Frame<'_>, Record)>)],
+    ) -> Result<(), OpenError> {
+        let records = opened.iter().flat_map(|(_, records)| records);
+        let actors = records.map(|(_, record)| &record.actor);
+        let unknown = actors
+            .filter(|actor| !self.covering.contains_key(*actor) && self.heads.get(actor).is_none());
+        let unknown: BTreeSet<_> = unknown.map(ActorId::as_str).collect();
+        if !unknown.is_empty() {
+            let unknown: Vec<_> = unknown.into_iter().collect();
+            self.covering.extend(self.reader.snapshot_seqs(&unknown)?);
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &mut self,
+        group: &GroupRow,
+        records: &[(Frame<'_>, Record)],
+    ) -> Result<(), OpenError> {
         let mut changes = Changes::default();
-        for frame in frames {
-            let record = open_record(frame.record).map_err(|problem| Damage::of(group, problem))?;
-            if record.is_action() {
-                continue;
-            }
-            let covered = self.covered(&record.actor)?;
-            if record.seq <= covered {
-                continue;
-            }
+        for (frame, record) in records {
             let hash = self.heads.hash(&record.actor);
             let before = match changes.get(hash, &record.actor) {
                 Some(changed) => changed.clone(),
                 None => self.heads.get_hashed(hash, &record.actor),
             };
-            let follows = covered + 1 == record.seq || before.is_some();
-            let head = next_head(before, frame, &record).filter(|_| follows);
+            let mut follows = before.is_some();
+            if !follows {
+                let covered = self.covering.get(&record.actor).copied().unwrap_or(0);
+                if record.seq <= covered {
+                    continue;
+                }
+                follows = covered + 1 == record.seq;
+                self.covering.remove(&record.actor);
+            }
+            let head = next_head(before, frame, record).filter(|_| follows);
             let head = head.ok_or_else(|| {
                 Damage::of(
                     group,
@@ -96,15 +138,6 @@ impl Recovery<'_> {
         }
         self.heads.apply(changes, group.body.len());
         Ok(())
-    }
-
-    fn covered(&mut self, actor: &ActorId) -> Result<u64, OpenError> {
-        if let Some(seq) = self.snapshots.get(actor) {
-            return Ok(*seq);
-        }
-        let seq = self.reader.snapshot_seq(actor)?.unwrap_or(0);
-        self.snapshots.insert(actor.clone(), seq);
-        Ok(seq)
     }
 }
 

@@ -235,8 +235,8 @@ pub trait Reader: Send + Sync {
     /// before `through`, in order.
     fn stray_pieces(&self, through: Position, limit: usize) -> Result<Vec<PieceId>, StoreError>;
 
-    /// Sequence of the actor's last snapshot.
-    fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError>;
+    /// Sequence of the last snapshot of each of these actors that has one.
+    fn snapshot_seqs(&self, actors: &[&str]) -> Result<Vec<(ActorId, u64)>, StoreError>;
 
     /// Up to `limit` groups with records, from the one that holds `position` or,
     /// if none does, the next one.

@@ -75,12 +75,14 @@ impl Reader for Pool {
         pieces::stray(self, through, limit)
     }
 
-    fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError> {
-        self.row(
-            "read a snapshot's sequence",
-            "SELECT seq FROM snapshots WHERE actor = $1 ORDER BY position DESC LIMIT 1",
-            vec![Box::new(actor.as_str().to_owned())],
-            |row| unsigned(row, 0),
+    fn snapshot_seqs(&self, actors: &[&str]) -> Result<Vec<(ActorId, u64)>, StoreError> {
+        let actors: Vec<_> = actors.iter().map(|&actor| actor.to_owned()).collect();
+        self.rows(
+            "read the sequences of snapshots",
+            "SELECT DISTINCT ON (actor) actor, seq FROM snapshots
+             WHERE actor = ANY($1) ORDER BY actor, position DESC",
+            vec![Box::new(actors)],
+            |row| Ok((parsed(row, 0)?, unsigned(row, 1)?)),
         )
     }
 

@@ -50,12 +50,16 @@ impl Reader for Pool {
         pieces::stray(self, through, limit)
     }
 
-    fn snapshot_seq(&self, actor: &ActorId) -> Result<Option<u64>, StoreError> {
-        self.row(
-            "read a snapshot's sequence",
-            "SELECT seq FROM snapshots WHERE actor = ?1 ORDER BY position DESC LIMIT 1",
-            [actor.as_str()],
-            |row| unsigned(row, 0),
+    fn snapshot_seqs(&self, actors: &[&str]) -> Result<Vec<(ActorId, u64)>, StoreError> {
+        let actors = serde_json::to_string(actors).expect("text is plain data");
+        // The sequence is of the row with the highest position: SQLite, "Bare columns in an
+        // aggregate query".
+        self.rows(
+            "read the sequences of snapshots",
+            "SELECT actor, seq, max(position) FROM snapshots
+             WHERE actor IN (SELECT value FROM json_each(?1)) GROUP BY actor",
+            [actors],
+            |row| Ok((parsed(row, 0)?, unsigned(row, 1)?)),
         )
     }
 
