@@ -264,11 +264,13 @@ pub(crate) async fn run(actors: Weak<Actors>) {
             done = done.and(tokio::time::timeout(PATIENCE, room.quiet()).await.ok());
             tokio::task::block_in_place(|| actors.memory.give_back());
         }
+        // At each look: commands to ever new actors lengthen it faster than one of ten
+        // would shorten it.
+        done = done.and(actors.shorten_tail(&room).await);
         actors.call_to_desk();
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_FOR_IDLE) {
             done = done.and(actors.put_idle_to_sleep(&room).await);
-            done = done.and(actors.shorten_tail(&room).await);
             actors.forget_answers().await;
             actors.tidy_pieces().await;
         }
