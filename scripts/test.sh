@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that must hold, from formatting to kill -9: what `make test` runs.
 #
-# Needs Rust and a C compiler. Node, npm, PostgreSQL, systemd, bubblewrap, zstd and Python's venv
-# are installed through apt where they are missing and the user may. Ends with a summary; the exit
-# code is 0 only if all of it passed.
+# Needs Rust and a C compiler. Node, npm, PostgreSQL, systemd, bubblewrap, zstd, Chromium and
+# Python's venv are installed through apt where they are missing and the user may. Ends with a
+# summary; the exit code is 0 only if all of it passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -89,15 +89,29 @@ zstd() {
     fi
 }
 
-# The files that others' tools read are judged by them.
-deploy() {
+python() {
     if ! python3 -c 'import venv, ensurepip' 2> /dev/null; then
         apt_install python3-venv || {
-            echo 'install Python 3 with venv: what lies in deploy is checked by tools in it' >&2
+            echo 'install Python 3 with venv: Autobahn and the checks of deploy are tools in it' >&2
             return 1
         }
     fi
-    scripts/deploy.sh
+}
+
+# The browser in whose page the client stays.
+chromium() {
+    if ! command -v chromium > /dev/null; then
+        apt_install chromium || {
+            echo 'install Chromium: a page of it stays connected through upgrades' >&2
+            return 1
+        }
+    fi
+}
+
+# The codec and the loop of a connection, asked what every WebSocket server is asked.
+autobahn() {
+    cargo build --workspace --example echo --locked &&
+        scripts/autobahn.sh "${CARGO_TARGET_DIR:-target}/debug"
 }
 
 # The tests of all crates. Their output is kept to be counted.
@@ -136,9 +150,12 @@ step 'PostgreSQL' postgresql
 step 'systemd' systemd
 step 'bubblewrap' bubblewrap
 step 'zstd' zstd
-step 'deploy' deploy
+step 'Python' python
+step 'Chromium' chromium
+step 'deploy' scripts/deploy.sh
 if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
     step 'tests' tests
+    step 'Autobahn' autobahn
 fi
 step 'clippy, warnings denied' cargo clippy --workspace --all-targets --locked -- -D warnings
 step 'targets of the fuzzer' fuzz_targets

@@ -10,6 +10,8 @@ mod appups;
 #[cfg(test)]
 mod better_than_otp;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod builds;
 #[cfg(test)]
 mod canary;

@@ -58,7 +58,7 @@ impl Node {
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("the script printed {line:?}: {e}"))
     }
 
-    fn tell(&mut self) {
+    pub(crate) fn tell(&mut self) {
         writeln!(self.input).unwrap();
     }
 }

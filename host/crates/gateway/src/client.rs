@@ -12,7 +12,7 @@ use crate::hub::Hub;
 use crate::lane::Lanes;
 use crate::outbound::{Delivery, Outbound};
 use crate::session::{Action, Ruling, Session};
-use crate::ws::{CloseCode, Encoded, Message};
+use crate::ws::{CloseCode, Encoded, Limits, Message};
 
 /// One client's side of the channels.
 pub(crate) struct Client {
@@ -78,6 +78,8 @@ impl Client {
 }
 
 impl Dialogue for Client {
+    const LIMITS: Limits = Limits::CHANNELS;
+
     fn on_message(&mut self, message: Message, outbound: &Arc<Outbound>) -> Result<(), Refused> {
         match message {
             Message::Text(text) => self.on_text(&text, outbound),

@@ -52,6 +52,9 @@ pub(crate) struct Shared {
 /// What is spoken over a connection. It waits for nothing: what is to be sent goes into
 /// the connection's [`Outbound`], and so does what comes of a call, when it comes.
 pub(crate) trait Dialogue: Send {
+    /// What the codec takes from the client.
+    const LIMITS: Limits;
+
     /// Takes a message of the client.
     ///
     /// # Errors
@@ -145,7 +148,7 @@ impl<D: Dialogue> Connection<D> {
 
     fn new(stream: Transport, read_ahead: &[u8], dialogue: D, shared: Arc<Shared>) -> Self {
         count(&shared.counters.opened);
-        let mut codec = Codec::new(Limits::default());
+        let mut codec = Codec::new(D::LIMITS);
         codec.receive(read_ahead);
         let now = Instant::now();
         Self {

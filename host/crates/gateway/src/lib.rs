@@ -25,6 +25,7 @@ mod arguments;
 mod client;
 mod connection;
 mod counters;
+mod echo;
 mod health;
 mod http;
 mod hub;
@@ -45,6 +46,7 @@ mod webhooks;
 pub mod ws;
 
 pub use counters::Counters;
+pub use echo::echo;
 pub use health::Readiness;
 pub use hub::Hub;
 pub use listen::{ListenError, has_address};

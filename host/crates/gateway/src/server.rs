@@ -87,6 +87,14 @@ pub(crate) struct Admitted {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
+impl Admitted {
+    pub(crate) fn with(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: Arc::new(permit),
+        }
+    }
+}
+
 /// How many connections are taken, and what they may ask for.
 struct Doors {
     full: Door,
@@ -245,10 +253,7 @@ impl Door {
 
     fn admit(&self) -> Option<(Router, Admitted)> {
         let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        let admitted = Admitted {
-            _permit: Arc::new(permit),
-        };
-        Some((self.router.clone(), admitted))
+        Some((self.router.clone(), Admitted::with(permit)))
     }
 }
 

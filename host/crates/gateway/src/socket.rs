@@ -80,7 +80,8 @@ async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, admitted: Admitted) {
     }
 }
 
-fn take_apart(upgraded: Upgraded) -> io::Result<(Detached, Bytes)> {
+/// The socket of a request that was answered with 101, and what was read behind it.
+pub(crate) fn take_apart(upgraded: Upgraded) -> io::Result<(Detached, Bytes)> {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let stream = parts.io.into_inner().into_std()?;

@@ -36,11 +36,16 @@ pub struct Limits {
     pub pong_output_bytes_max: usize,
 }
 
+impl Limits {
+    /// Those of the channels.
+    pub const CHANNELS: Self = Self {
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        pong_output_bytes_max: PONG_OUTPUT_BYTES_MAX,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            pong_output_bytes_max: PONG_OUTPUT_BYTES_MAX,
-        }
+        Self::CHANNELS
     }
 }
