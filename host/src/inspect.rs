@@ -140,6 +140,7 @@ mod tests {
                 secret: false,
                 about: "beyond it a gift is refused".to_owned(),
             }],
+            schemas: Default::default(),
         };
         assert_eq!(
             text(&manifest),

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 const TALLY: &str = r#"//! Counts.
 
 use host_sdk::{Cx, Decision, Plugin, Rejection, Reply, export_plugin};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many.
@@ -22,14 +23,14 @@ pub struct Tally {
 }
 
 /// One more.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     Add {},
 }
 
 /// How many.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     Count {},
@@ -94,7 +95,7 @@ fn workspace(dir: &Path, root: &Path) {
             "[package]\nname = \"tally\"\nversion = \"0.1.0\"\nedition = \"2024\"\nlicense = \"MIT\"\n\
              [lib]\ncrate-type = [\"cdylib\"]\n\
              [dependencies]\nhost-sdk = {{ path = \"{}\" }}\n\
-             serde = {{ version = \"1\", features = [\"derive\"] }}\n",
+             schemars = \"1\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
             sdk.display()
         ),
     );

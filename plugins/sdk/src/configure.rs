@@ -25,8 +25,8 @@ use crate::Plugin;
 /// # use host_sdk::{Cx, Decision, Plugin, Rejection, Reply};
 /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
 /// # struct Zakat {}
-/// # #[derive(serde::Deserialize)] #[serde(rename_all = "snake_case")] enum Command { Pay {} }
-/// # #[derive(serde::Deserialize)] #[serde(rename_all = "snake_case")] enum Query { Summary {} }
+/// # #[derive(serde::Deserialize, schemars::JsonSchema)] #[serde(rename_all = "snake_case")] enum Command { Pay {} }
+/// # #[derive(serde::Deserialize, schemars::JsonSchema)] #[serde(rename_all = "snake_case")] enum Query { Summary {} }
 /// # impl Plugin for Zakat {
 /// #     const NAME: &'static str = "zakat";
 /// #     const VERSION: &'static str = "0.1.0";

@@ -1,7 +1,8 @@
 //! What the author of a plugin sees.
 //!
 //! A plugin is the logic of one kind of actor. Its author writes four plain
-//! serde types (state, commands, queries, events), implements [`Plugin`] for
+//! serde types (state, commands, queries, events; commands and queries also derive
+//! `schemars::JsonSchema`, from which clients are told their shapes), implements [`Plugin`] for
 //! the state, and names it to [`export_plugin!`]. A version that changes the
 //! shape of the state also implements [`Migrate`], and one that an operator configures
 //! [`Configure`].
@@ -11,6 +12,7 @@
 //!
 //! ```
 //! use host_sdk::{Cx, Decision, Plugin, Rejection, Reply, export_plugin};
+//! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
 //! /// The state of one actor: what an event can change, and nothing else.
@@ -20,15 +22,17 @@
 //! }
 //!
 //! /// `counter:lobby` understands the command `add` with `{"by": 2}`.
-//! #[derive(Deserialize)]
+//! #[derive(Deserialize, JsonSchema)]
 //! #[serde(rename_all = "snake_case")]
 //! enum Command {
+//!     /// Adds to the total. Clients read this line in the description of the API.
 //!     Add { by: i64 },
 //! }
 //!
-//! #[derive(Deserialize)]
+//! #[derive(Deserialize, JsonSchema)]
 //! #[serde(rename_all = "snake_case")]
 //! enum Query {
+//!     /// The total.
 //!     Summary {},
 //! }
 //!
@@ -105,6 +109,7 @@ mod manifest;
 mod message;
 mod panics;
 mod plugin;
+mod schemas;
 
 pub use crate::configure::{Configure, Setting};
 pub use crate::cx::{Caller, Cx, Random};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::message;
 use crate::plugin::Plugin;
+use crate::schemas::Schemas;
 
 /// Written as JSON when the host asks, before `init`. The host's side of this
 /// shape is its own: fields may be added on either side without the other.
@@ -21,6 +22,8 @@ pub(crate) struct Manifest {
     idempotency: BTreeMap<&'static str, &'static str>,
     /// Semver requirement on the version that `up` and `down` know, if any.
     migrates_from: Option<&'static str>,
+    /// What commands and queries look like.
+    schemas: Schemas,
 }
 
 impl Manifest {
@@ -34,6 +37,7 @@ impl Manifest {
             queries: message::names::<P::Query>(),
             idempotency: P::IDEMPOTENCY.iter().copied().collect(),
             migrates_from,
+            schemas: Schemas::of::<P>(),
         }
     }
 }

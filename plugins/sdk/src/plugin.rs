@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -27,10 +28,12 @@ pub trait Plugin: Serialize + DeserializeOwned + Send + 'static {
     const IDEMPOTENCY: &'static [(&'static str, &'static str)] = &[];
 
     /// What may be asked to change: an enum, one variant a command, in snake case.
-    /// A payload's unknown fields are ignored.
-    type Command: DeserializeOwned;
-    /// What may be asked to know: an enum, one variant a query, in snake case.
-    type Query: DeserializeOwned;
+    /// A payload's unknown fields are ignored. What its doc comments say of commands and
+    /// of fields is what clients read in the description of the HTTP API.
+    type Command: DeserializeOwned + JsonSchema;
+    /// What may be asked to know: an enum, one variant a query, in snake case; described
+    /// to clients as commands are.
+    type Query: DeserializeOwned + JsonSchema;
     /// What has happened. Written to the journal as JSON, so name it and its
     /// fields as a book-keeper would.
     type Event: Serialize + DeserializeOwned;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use host_model::limits::INSPECT_TIMEOUT;
+use host_model::limits::{INSPECT_TIMEOUT, MANIFEST_BYTES_MAX};
 use host_model::manifest::PluginManifest;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -113,10 +113,13 @@ impl Inspector {
             let _ = stdin.write_all(config);
         }
         let mut stdout = child.stdout.take().expect("it was asked for");
-        // A report is a few hundred bytes; no more than its bound is read.
+        // A manifest within its bound, and what stands around it; no more is read.
         let reader = std::thread::spawn(move || {
             let mut text = String::new();
-            let read = stdout.by_ref().take(1 << 20).read_to_string(&mut text);
+            let read = stdout
+                .by_ref()
+                .take(2 * MANIFEST_BYTES_MAX as u64)
+                .read_to_string(&mut text);
             read.map(|_| text)
         });
         let Some(status) = wait(&mut child).map_err(failed)? else {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use host_abi::{Bytes as Borrowed, Migration, Part, Status};
 use host_model::Version;
 use host_model::effect::Rejection;
+use host_model::limits::MANIFEST_BYTES_MAX;
 use host_model::manifest::PluginManifest;
 use host_model::setting::PluginSetting;
 use serde::de::DeserializeOwned;
@@ -50,11 +51,15 @@ impl Plugin {
         // SAFETY: `manifest` may be called before `init`; the sink is valid for the call.
         let status = out.collect(|sink| unsafe { (plugin.table.manifest)(sink) });
         plugin.ended(status, &mut out, "manifest")?;
-        plugin.manifest = plugin.json(
-            out.take(Part::DOCUMENT).as_deref(),
-            "manifest",
-            "its manifest",
-        )?;
+        let document = out.take(Part::DOCUMENT).unwrap_or_default();
+        if document.len() > MANIFEST_BYTES_MAX {
+            let why = format!(
+                "it has {} bytes, and {MANIFEST_BYTES_MAX} are allowed: describe its commands in fewer words",
+                document.len()
+            );
+            return Err(plugin.fault("manifest", why));
+        }
+        plugin.manifest = plugin.json(Some(&document), "manifest", "its manifest")?;
         plugin.manifest.settings = plugin.settings()?;
         let identity = Box::leak(Box::new(Identity {
             name: plugin.manifest.name.clone(),
@@ -404,5 +409,6 @@ fn unknown() -> PluginManifest {
         idempotency: Default::default(),
         migrates_from: None,
         settings: Vec::new(),
+        schemas: Default::default(),
     }
 }

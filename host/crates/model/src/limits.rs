@@ -207,6 +207,10 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(9);
 /// Bytes of a plugin library; more is taken for a mistake.
 pub const PLUGIN_BYTES_MAX: u64 = 256 << 20;
 
+/// Bytes of what a plugin says of itself; with what its doc comments say of commands it
+/// has a few thousand, and all of them are in memory.
+pub const MANIFEST_BYTES_MAX: usize = 512 << 10;
+
 /// Bytes of a host's program; more is taken for a mistake.
 pub const PROGRAM_BYTES_MAX: u64 = 512 << 20;
 

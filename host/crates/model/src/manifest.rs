@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::setting::PluginSetting;
 
@@ -34,6 +35,23 @@ pub struct PluginManifest {
     /// What it can be configured by.
     #[serde(default)]
     pub settings: Vec<PluginSetting>,
+    /// What its commands and queries look like; nothing of one that was built with an SDK
+    /// that did not say so yet.
+    #[serde(default)]
+    pub schemas: EventSchemas,
+}
+
+/// JSON Schemas (draft 2020-12) of payloads. They refer to the definitions as
+/// `#/$defs/NAME`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventSchemas {
+    /// Command name to its payload's schema.
+    pub commands: BTreeMap<String, Value>,
+    /// Query name to its payload's schema.
+    pub queries: BTreeMap<String, Value>,
+    /// Types that they refer to, by name.
+    pub definitions: BTreeMap<String, Value>,
 }
 
 impl PluginManifest {

@@ -1,9 +1,10 @@
 //! What a client may ask a campaign.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What may be asked to change.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Opens the campaign. Once.
@@ -51,7 +52,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// The campaign as its page shows it.

@@ -1,11 +1,12 @@
 //! What a client may ask a campaign.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::day::Day;
 
 /// What may be asked to change.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Opens the campaign. Once.
@@ -92,7 +93,7 @@ pub enum Command {
 }
 
 /// Gifts at regular dates.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Subscribe {
     /// The giver's own name for them, 1 to 100 bytes. The gift of the third date has
     /// the donation id `{subscription_id}/3`.
@@ -117,7 +118,7 @@ pub struct Subscribe {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// The campaign as its page shows it.

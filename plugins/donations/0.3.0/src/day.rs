@@ -8,6 +8,7 @@ use host_sdk::Rejection;
 use icu_calendar::options::{DateAddOptions, Overflow};
 use icu_calendar::types::{DateDuration, RataDie};
 use icu_calendar::{Date, Iso};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const DAY_MS: i64 = 86_400_000;
@@ -17,8 +18,11 @@ const UNIX_EPOCH: i64 = 719_163;
 const YEARS: RangeInclusive<i32> = 1970..=9999;
 
 /// A day of the civil calendar, in UTC: `2026-03-31`, of the years 1970 to 9999.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("format" = "date"))]
 pub struct Day {
     since_1970: i32,
 }

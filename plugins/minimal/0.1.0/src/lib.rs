@@ -2,6 +2,7 @@
 //! the sequence, and a query of eight bytes. The benches measure the host by it.
 
 use host_sdk::{Cx, Decision, Plugin, Rejection, Reply, Violation, export_plugin};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// No state at all.
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Minimal {}
 
 /// What may be asked to change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Happens.
@@ -17,7 +18,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// Eight bytes, as they are.

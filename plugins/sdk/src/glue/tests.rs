@@ -10,6 +10,7 @@ use std::ffi::c_void;
 use std::panic::panic_any;
 
 use host_abi::{Bytes, Call, Fault, FaultKind, Part, PluginVt, Sink, State, Status};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,10 +27,13 @@ pub(super) struct Counter {
     notes: BTreeMap<String, i64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Command {
-    Add { by: i64 },
+    /// Adds.
+    Add {
+        by: i64,
+    },
     Nothing {},
     PanicInDecide {},
     PanicInApply {},
@@ -38,7 +42,7 @@ pub(super) enum Command {
     NoJson {},
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Query {
     Summary {},
@@ -398,6 +402,9 @@ fn the_manifest_says_what_the_plugin_offers() {
     );
     assert_eq!(manifest["commands"][0], "add");
     assert_eq!(manifest["queries"], json!(["summary", "refused", "panic"]));
+    let add = &manifest["schemas"]["commands"]["add"];
+    assert_eq!(add["description"], "Adds.");
+    assert_eq!(add["properties"]["by"]["type"], "integer");
     assert_eq!(manifest["idempotency"], json!({ "add": "id" }));
     assert_eq!(manifest["migrates_from"], Value::Null);
 }

@@ -2,6 +2,7 @@
 
 use host_sdk::{Decision, Rejection};
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
 
@@ -10,7 +11,7 @@ use crate::state::{ASSETS_MAX, PAYMENTS_MAX, room};
 use crate::{Asset, Event, Holding, Id, Payment, Purity, Question, Zakat};
 
 /// What may be asked to change.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Says that something is owned; replaces what was declared by that id.
@@ -38,7 +39,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// What is due, at given prices.
@@ -52,7 +53,7 @@ pub enum Query {
 }
 
 /// What `declare` says of an asset, as it came in.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Declaration {
     /// `cash`, `gold`, `silver`, `trade_goods` or `receivables`.
     pub kind: String,
@@ -69,7 +70,7 @@ pub struct Declaration {
 }
 
 /// A ratio. Unlike money it may also be a JSON number, as in `"karat": 22`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Figure {
     /// `"0.916"`

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use host_sdk::Rejection;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::money::{Fraction, Money, exact, ratio};
@@ -110,7 +111,7 @@ pub struct Payment {
 }
 
 /// The name of an asset or a payment, chosen by the client: 1 to 256 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub struct Id(String);
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use host_sdk::Rejection;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{Market, Nisab, Prices};
@@ -12,7 +13,7 @@ use crate::seasonal::{self, CropShare, FindShare, Period};
 use crate::{Asset, Day, Year, Zakat};
 
 /// What `assess` is asked.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Question {
     /// The currency of the answer, ISO 4217.
     pub currency: String,

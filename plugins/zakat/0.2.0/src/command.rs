@@ -2,6 +2,7 @@
 
 use host_sdk::Rejection;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 
@@ -10,7 +11,7 @@ use crate::state::CROP_LEN_MAX;
 use crate::{Day, Harvest, Holding, Id, Purity, Question, Watering, Year};
 
 /// What may be asked to change.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Says that something is owned; replaces what was declared by that id.
@@ -48,6 +49,7 @@ pub enum Command {
     SetAnniversary {
         /// When that year began; null to go by each asset's own year again.
         #[serde(deserialize_with = "given")]
+        #[schemars(required)]
         date: Option<Day>,
     },
     /// Says which year the rate is for.
@@ -93,7 +95,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// What is due, at given prices.
@@ -107,7 +109,7 @@ pub enum Query {
 }
 
 /// What `declare` says of an asset, as it came in.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Declaration {
     /// `cash`, `gold`, `silver`, `trade_goods` or `receivables`.
     pub kind: String,
@@ -124,7 +126,7 @@ pub struct Declaration {
 }
 
 /// What `crops` says, as it came in.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct HarvestStated {
     /// Its name, such as `wheat`; case and space around it do not matter.
     pub crop: String,
@@ -141,7 +143,7 @@ pub struct HarvestStated {
 }
 
 /// A ratio. Unlike money it may also be a JSON number, as in `"karat": 22`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Figure {
     /// `"0.916"`

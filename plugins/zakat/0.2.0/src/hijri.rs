@@ -7,6 +7,7 @@ use icu_calendar::cal::Hijri;
 use icu_calendar::options::{DateAddOptions, Overflow};
 use icu_calendar::types::{DateDuration, RataDie};
 use icu_calendar::{Date, Iso};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const DAY_MS: i64 = 86_400_000;
@@ -17,8 +18,11 @@ const UNIX_EPOCH: i64 = 719_163;
 const YEARS: std::ops::RangeInclusive<i32> = 1900..=2170;
 
 /// A day of the civil calendar: `2024-03-11`, of the years 1900 to 2170.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("format" = "date"))]
 pub struct Day {
     since_1970: i32,
 }

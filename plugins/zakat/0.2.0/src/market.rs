@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use host_sdk::Rejection;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::money::{Currency, Fraction, Money, exact, figure, ratio};
@@ -14,7 +15,7 @@ const GOLD_NISAB_GRAMS: i64 = 85;
 const SILVER_NISAB_GRAMS: i64 = 595;
 
 /// The metal whose price sets the threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Nisab {
     /// 85 grams of gold.
@@ -24,7 +25,7 @@ pub enum Nisab {
 }
 
 /// Prices as decimals. Only those that the answer needs have to be there.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Prices {
     /// Of one gram of pure gold.
     pub gold_gram: Option<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use host_sdk::Rejection;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Day;
@@ -135,7 +136,7 @@ pub struct Payment {
 
 /// The year that a payer reckons by. It sets the rate; the year that an asset
 /// must be held stays lunar either way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Year {
     /// 2.5 %.
@@ -173,7 +174,7 @@ pub struct Harvest {
 }
 
 /// How a crop was watered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Watering {
     /// By rain, rivers or springs: 10 %.
@@ -194,7 +195,7 @@ pub struct Find {
 }
 
 /// The name of an asset, a payment, a debt and so on, chosen by the client: 1 to 256 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub struct Id(String);
 

@@ -68,6 +68,7 @@ impl Bench {
                     idempotency: Default::default(),
                     migrates_from: None,
                     settings: Vec::new(),
+                    schemas: Default::default(),
                 })
             },
         };

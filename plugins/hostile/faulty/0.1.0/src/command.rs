@@ -1,5 +1,6 @@
 //! What the counter can be told.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use crate::Trouble;
 
 /// What may be asked to change. Those without a note record [`Event::Noted`],
 /// which changes nothing, and reply `{}`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Counts. Replies the count, and broadcasts it as `added`. The field `id` is
@@ -130,7 +131,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// Count, ticks, size, version.

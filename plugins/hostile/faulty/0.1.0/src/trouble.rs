@@ -1,9 +1,10 @@
 //! What is to go wrong at the next change of version.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A mark in the state. 0.1.0 only keeps it; 0.2.0 acts on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trouble {
     /// All goes well, both ways.

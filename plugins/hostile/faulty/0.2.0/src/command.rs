@@ -1,12 +1,13 @@
 //! What the counter can be told.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Trouble;
 
 /// What may be asked to change; all but `note` as in 0.1.0.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Counts. Replies the count, and broadcasts it as `added`.
@@ -66,7 +67,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// Count, ticks, size, notes, version, and the hooks that have run.

@@ -1,6 +1,7 @@
 //! The way from 0.1.0 and back, and what goes wrong on it.
 
 use host_sdk::{Message, Migrate, Migrated, MigrationError, Random, Rejection};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -24,7 +25,7 @@ pub struct Old {
 }
 
 /// A mark in the state, as 0.1.0 keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trouble {
     /// All goes well, both ways.

@@ -7,6 +7,7 @@
 mod migrate;
 
 use host_sdk::{Cx, Decision, Effect, Plugin, Rejection, Reply, export_plugin};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ pub struct Faulty {
 }
 
 /// What may be asked to change.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Counts. Replies the count.
@@ -63,7 +64,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// Count, ticks, notes, tags, version.

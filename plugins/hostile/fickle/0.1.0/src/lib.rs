@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use host_sdk::{Cx, Decision, Plugin, Rejection, Reply, Violation, export_plugin};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[expect(
@@ -33,7 +34,7 @@ pub struct Fickle {
 }
 
 /// What may be asked to change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Counts.
@@ -52,7 +53,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// How often it counted.

@@ -1,6 +1,7 @@
 //! A counter whose steps an operator bounds, with a default for all that can be set.
 
 use host_sdk::{Configure, Cx, Decision, Plugin, Rejection, Reply, Setting, export_plugin};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,7 +21,7 @@ pub struct Config {
 }
 
 /// What may be asked to change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Counts on.
@@ -31,7 +32,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// The total, and what is set.

@@ -5,6 +5,7 @@ use host_sdk::{
     Configure, Cx, Decision, Message, Migrate, Migrated, MigrationError, Plugin, Random, Rejection,
     Reply, Setting, export_plugin,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -54,7 +55,7 @@ impl TryFrom<Written> for Config {
 }
 
 /// What may be asked to change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Counts on.
@@ -65,7 +66,7 @@ pub enum Command {
 }
 
 /// What may be asked to know.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
     /// The total, and what is set.
