@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use host_gateway::TlsFiles;
+use host_gateway::{CorsRules, TlsFiles};
 use host_journal::postgres::{self, Address, POOL_SIZE_MIN, SslMode, Timing};
 use host_journal::store::Opened;
 use host_journal::{OpenError, open_sqlite};
@@ -17,15 +17,18 @@ use crate::home::Home;
 use crate::settings::Settings;
 
 mod command;
+mod cors;
 mod defaults;
 mod listening;
 mod log;
 pub(crate) mod plugins;
 pub(crate) mod resolved;
+mod runtime;
 pub(crate) mod tuning;
 
 pub(crate) use command::run;
 pub(crate) use log::{LogBounds, LogFormat};
+pub(crate) use runtime::Runtime;
 
 /// Characters of `SECRET_KEY_BASE` at least.
 pub(crate) const SECRET_CHARS_MIN: usize = 64;
@@ -35,24 +38,6 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Above it PostgreSQL itself needs a pooler in front, and the host nothing more.
 const POOL_SIZE_MAX: usize = 1_000;
-
-/// Threads that run handlers: more than any machine has cores is a slip.
-const THREADS: RangeInclusive<usize> = 1..=1_024;
-
-/// Bytes of their stacks: from what the host itself needs, to what is no stack any more.
-const STACK_BYTES: RangeInclusive<usize> = 512 << 10..=1 << 30;
-
-/// Actors in memory: from more than a machine's threads hold at once, to more than fit.
-const AWAKE_ACTORS: RangeInclusive<usize> = 2_048..=100_000_000;
-
-/// Resident bytes: from less than a host needs by itself, to more than there is.
-const MEMORY_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 50;
-
-/// Messages that wait for one actor.
-const MAILBOX_MESSAGES: RangeInclusive<usize> = 1..=1_000_000;
-
-/// Seconds that an idle actor stays in memory: up to 30 days.
-const IDLE_S: RangeInclusive<u64> = 1..=30 * 24 * 3_600;
 
 /// What the host runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) port: u16,
     /// Addresses of it and their ports; all of both families on `port` where there is none.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Which pages of other origins may read its answers.
+    pub(crate) cors: CorsRules,
     /// Certificate and key, where it speaks TLS.
     pub(crate) tls: Option<TlsFiles>,
     /// Port of the operators' listener, on loopback; 0 is any free one.
@@ -93,23 +80,6 @@ pub(crate) struct Config {
     pub(crate) runtime: Runtime,
     /// What was set and is read by nobody, a sentence each.
     pub(crate) warnings: Vec<String>,
-}
-
-/// `[runtime]`. None: as the host has it by itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Runtime {
-    /// Threads that run handlers.
-    pub(crate) threads: Option<usize>,
-    /// Bytes of the stack of each.
-    pub(crate) stack_bytes: Option<usize>,
-    /// Actors in memory at once.
-    pub(crate) awake_actors: Option<usize>,
-    /// Bytes that the process may take before actors make room.
-    pub(crate) memory_bytes: Option<u64>,
-    /// Messages that wait for one actor.
-    pub(crate) mailbox_messages: Option<usize>,
-    /// Seconds after which an idle actor may leave memory.
-    pub(crate) idle_s: Option<u64>,
 }
 
 /// `HOST_ENV`.
@@ -241,6 +211,7 @@ impl Config {
                 .unwrap_or(default),
             port,
             listen: reader.addresses(port),
+            cors: reader.cors(),
             tls: reader.tls(home),
             admin_port: reader.port("ADMIN_PORT", defaults::ADMIN_PORT),
             retention_days: reader.retention_days(environment),
@@ -365,21 +336,6 @@ impl Reader<'_> {
         let allowed = POOL_SIZE_MIN..=POOL_SIZE_MAX;
         self.number("POOL_SIZE", "connections", allowed)
             .unwrap_or(defaults::POOL_SIZE)
-    }
-
-    fn runtime(&mut self) -> Runtime {
-        Runtime {
-            threads: self.number("RUNTIME_THREADS", "threads", THREADS),
-            stack_bytes: self.number("RUNTIME_STACK_BYTES", "bytes", STACK_BYTES),
-            awake_actors: self.number("RUNTIME_LIMITS_AWAKE_ACTORS", "actors", AWAKE_ACTORS),
-            memory_bytes: self.number("RUNTIME_LIMITS_MEMORY_BYTES", "bytes", MEMORY_BYTES),
-            mailbox_messages: self.number(
-                "RUNTIME_LIMITS_MAILBOX_MESSAGES",
-                "messages",
-                MAILBOX_MESSAGES,
-            ),
-            idle_s: self.number("RUNTIME_LIMITS_IDLE_S", "seconds", IDLE_S),
-        }
     }
 
     fn host(&mut self, prod: bool) -> String {

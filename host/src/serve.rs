@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use host_actors::{Actors, Ticket};
 use host_cli::Failure;
 use host_control::{Control, ControlServer, GatewayStatus};
-use host_gateway::{Gateway, Hub, Tls, Webhooks};
+use host_gateway::{Cors, Gateway, Hub, Tls, Webhooks};
 use host_journal::{Done, Journal, OpenError};
 use host_loader::Loader;
 use host_model::Version;
@@ -236,6 +236,7 @@ async fn open(
         return Ok(Opening::Ended(exit::AGAIN));
     }
     let heap = Arc::new(Heap::new(config.runtime.memory_bytes));
+    let cors = Arc::new(Cors::new(config.cors.clone()));
     let (retention, retention_days) = watch::channel(config.retention_days);
     let tuner = Arc::new(Tuner::new(
         boot.release.clone(),
@@ -246,6 +247,7 @@ async fn open(
             log: set_log_filter,
             heap: Arc::clone(&heap),
             retention,
+            cors: Arc::clone(&cors),
         },
     )?);
     let inspector = crate::inspect::inspector().context("find this program")?;
@@ -368,6 +370,7 @@ async fn open(
             addresses: config.listen.clone(),
             port: config.port,
             tls,
+            cors,
         },
         &Handle::current(),
         data.clone(),

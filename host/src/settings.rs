@@ -18,8 +18,10 @@ use host_model::suggest::nearest;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 28] = [
+pub(crate) const KEYS: [&str; 31] = [
     "ADMIN_PORT",
+    "CORS_CREDENTIALS",
+    "CORS_ORIGINS",
     "DATABASE_URL",
     "HOST",
     "HOST_ALLOW_DEBUG",
@@ -36,6 +38,7 @@ pub(crate) const KEYS: [&str; 28] = [
     "PORT",
     "RETENTION",
     "RUNTIME_LIMITS_AWAKE_ACTORS",
+    "RUNTIME_LIMITS_CALLS_UNDER_WAY",
     "RUNTIME_LIMITS_IDLE_S",
     "RUNTIME_LIMITS_MAILBOX_MESSAGES",
     "RUNTIME_LIMITS_MEMORY_BYTES",

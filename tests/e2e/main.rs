@@ -6,6 +6,8 @@
 //! `npm ci` in `tests/js`, both of which `make test` sees to.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod appups;
 #[cfg(test)]
 mod better_than_otp;

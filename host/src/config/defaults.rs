@@ -42,7 +42,7 @@ pub(super) fn default(key: &str, environment: Environment, home: &Home) -> Optio
     Some(match key {
         "ADMIN_PORT" => ADMIN_PORT.to_string(),
         "DATABASE_URL" => "sqlite:data/host.db".to_owned(),
-        "HOST_ALLOW_DEBUG" | "HOST_ALLOW_ROOT" => "no".to_owned(),
+        "CORS_CREDENTIALS" | "HOST_ALLOW_DEBUG" | "HOST_ALLOW_ROOT" => "no".to_owned(),
         "HOST" if environment == Environment::Dev => HOST.to_owned(),
         "HOST_DATA" | "HOST_HOME" => home.root.display().to_string(),
         "HOST_ENV" => "prod".to_owned(),
@@ -55,6 +55,7 @@ pub(super) fn default(key: &str, environment: Environment, home: &Home) -> Optio
         "POOL_SIZE" => POOL_SIZE.to_string(),
         "PORT" => PORT.to_string(),
         "RUNTIME_LIMITS_AWAKE_ACTORS" => limits.awake_max.to_string(),
+        "RUNTIME_LIMITS_CALLS_UNDER_WAY" => limits.calls_max.to_string(),
         "RUNTIME_LIMITS_IDLE_S" => limits.idle.as_secs().to_string(),
         "RUNTIME_LIMITS_MAILBOX_MESSAGES" => limits.mailbox_max.to_string(),
         "RUNTIME_LIMITS_MEMORY_BYTES" => Heap::new(None).most_bytes().to_string(),

@@ -30,6 +30,7 @@ fn a_developer_needs_nothing() {
             },
             port: 4000,
             listen: Vec::new(),
+            cors: CorsRules::default(),
             tls: None,
             admin_port: 4001,
             host: "localhost".to_owned(),
@@ -113,6 +114,7 @@ fn what_the_host_takes_of_its_machine_is_bounded() {
         ("RUNTIME_STACK_BYTES", "64k"),
         ("RUNTIME_LIMITS_AWAKE_ACTORS", "1"),
         ("RUNTIME_LIMITS_MAILBOX_MESSAGES", "-1"),
+        ("RUNTIME_LIMITS_CALLS_UNDER_WAY", "0"),
         ("RUNTIME_LIMITS_IDLE_S", "0.5"),
     ] {
         let error = resolve(&[dev, (key, wrong)]).unwrap_err().to_string();
@@ -250,6 +252,12 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
     // What was found is shown, but for a secret's; the last is what is wanted.
     let rows = [
         ("ADMIN_PORT", "70000", "a port, 0 to 65535"),
+        ("CORS_CREDENTIALS", "true", "yes or no"),
+        (
+            "CORS_ORIGINS",
+            "give.example.org",
+            "https://give.example.org",
+        ),
         (
             "DATABASE_URL",
             "mysql://u:hunter2@db/x",
@@ -269,6 +277,7 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("PORT", "http", "a port, 0 to 65535"),
         ("RETENTION", "soon", "a number of days"),
         ("RUNTIME_LIMITS_AWAKE_ACTORS", "1", "actors, 2048 to"),
+        ("RUNTIME_LIMITS_CALLS_UNDER_WAY", "0", "calls, 1 to"),
         ("RUNTIME_LIMITS_IDLE_S", "0.5", "seconds, 1 to"),
         ("RUNTIME_LIMITS_MAILBOX_MESSAGES", "-1", "messages, 1 to"),
         ("RUNTIME_LIMITS_MEMORY_BYTES", "1G", "bytes, 16777216 to"),
@@ -316,4 +325,21 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         .iter()
         .filter(|key| !told.contains(key));
     assert_eq!(missing.collect::<Vec<_>>(), [&"HOST_HOME"]);
+}
+
+#[test]
+fn pages_of_other_origins_are_nobody_everyone_or_named() {
+    let dev = ("HOST_ENV", "dev");
+    assert_eq!(resolve(&[dev]).unwrap().cors, CorsRules::default());
+    let one = ("CORS_ORIGINS", "https://give.example.org");
+    let cors = resolve(&[dev, one, ("CORS_CREDENTIALS", "yes")])
+        .unwrap()
+        .cors;
+    assert!(cors.credentials);
+    let everyone = ("CORS_ORIGINS", "*");
+    assert!(!resolve(&[dev, everyone]).unwrap().cors.credentials);
+    let faults = resolve(&[dev, everyone, ("CORS_CREDENTIALS", "yes")]).unwrap_err();
+    assert!(faults.0[0].starts_with("CORS_CREDENTIALS"), "{faults}");
+    let faults = resolve(&[dev, ("CORS_ORIGINS", "give.example.org")]).unwrap_err();
+    assert!(faults.0[0].starts_with("CORS_ORIGINS"), "{faults}");
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::{Actors, Limits};
+use host_gateway::{Cors, CorsRules};
 use host_model::Version;
 use host_model::control::ConfigChange;
 use host_upgrade::Unpacked;
@@ -23,9 +24,12 @@ use crate::settings::Settings;
 mod reload;
 
 /// The settings of [`Tuning`], by name.
-pub(crate) const AT_THE_SWITCH: [&str; 6] = [
+pub(crate) const AT_THE_SWITCH: [&str; 9] = [
+    "CORS_CREDENTIALS",
+    "CORS_ORIGINS",
     "RETENTION",
     "RUNTIME_LIMITS_AWAKE_ACTORS",
+    "RUNTIME_LIMITS_CALLS_UNDER_WAY",
     "RUNTIME_LIMITS_IDLE_S",
     "RUNTIME_LIMITS_MAILBOX_MESSAGES",
     "RUNTIME_LIMITS_MEMORY_BYTES",
@@ -37,8 +41,10 @@ pub(crate) const AT_THE_SWITCH: [&str; 6] = [
 pub(crate) struct Tuning {
     log_filter: String,
     retention_days: Option<u32>,
+    cors: CorsRules,
     awake_actors: Option<usize>,
     memory_bytes: Option<u64>,
+    calls_under_way: Option<usize>,
     mailbox_messages: Option<usize>,
     idle_s: Option<u64>,
 }
@@ -48,8 +54,10 @@ impl Tuning {
         Self {
             log_filter: config.log_filter.clone(),
             retention_days: config.retention_days,
+            cors: config.cors.clone(),
             awake_actors: config.runtime.awake_actors,
             memory_bytes: config.runtime.memory_bytes,
+            calls_under_way: config.runtime.calls_under_way,
             mailbox_messages: config.runtime.mailbox_messages,
             idle_s: config.runtime.idle_s,
         }
@@ -71,8 +79,10 @@ impl Tuning {
             log_filter: reader.log_filter(),
             // What it may be in which environment, the release has looked at.
             retention_days: reader.retention_days(Environment::Dev),
+            cors: reader.cors(),
             awake_actors: runtime.awake_actors,
             memory_bytes: runtime.memory_bytes,
+            calls_under_way: runtime.calls_under_way,
             mailbox_messages: runtime.mailbox_messages,
             idle_s: runtime.idle_s,
         };
@@ -87,6 +97,7 @@ impl Tuning {
         let default = Limits::default();
         Limits {
             awake_max: self.awake_actors.unwrap_or(default.awake_max),
+            calls_max: self.calls_under_way.unwrap_or(default.calls_max),
             mailbox_max: self.mailbox_messages.unwrap_or(default.mailbox_max),
             idle: self.idle_s.map_or(default.idle, Duration::from_secs),
             ..default
@@ -102,6 +113,7 @@ pub(crate) struct Dials {
     pub(crate) log: SetLogFilter,
     pub(crate) heap: Arc<Heap>,
     pub(crate) retention: watch::Sender<Option<u32>>,
+    pub(crate) cors: Arc<Cors>,
 }
 
 /// Knows what each release makes of the configuration, and applies it.
@@ -216,6 +228,7 @@ impl Tuner {
         (self.dials.log)(&tuning.log_filter);
         self.dials.heap.set_most(tuning.memory_bytes);
         self.dials.retention.send_replace(tuning.retention_days);
+        self.dials.cors.set(tuning.cors.clone());
         if let Some(actors) = &*self.actors.lock() {
             actors.set_limits(tuning.limits());
         }
@@ -249,6 +262,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use host_gateway::CorsOrigins;
+
     use super::*;
 
     #[test]
@@ -257,8 +272,10 @@ mod tests {
             assert!(crate::settings::KEYS.contains(&key), "{key}");
         }
         let rows = [
+            ("CORS_ORIGINS", "*"),
             ("RETENTION", "30"),
             ("RUNTIME_LIMITS_AWAKE_ACTORS", "5000"),
+            ("RUNTIME_LIMITS_CALLS_UNDER_WAY", "9"),
             ("RUNTIME_LIMITS_IDLE_S", "60"),
             ("RUNTIME_LIMITS_MAILBOX_MESSAGES", "7"),
             ("RUNTIME_LIMITS_MEMORY_BYTES", "100000000"),
@@ -274,6 +291,8 @@ mod tests {
         let tuning = Tuning::of_resolved(&resolved).unwrap();
         let limits = tuning.limits();
         assert_eq!((limits.awake_max, limits.mailbox_max), (5_000, 7));
+        assert_eq!(limits.calls_max, 9);
+        assert_eq!(tuning.cors.origins, CorsOrigins::Any);
         assert_eq!(limits.idle, Duration::from_secs(60));
         assert_eq!(tuning.memory_bytes, Some(100_000_000));
         assert_eq!(tuning.retention_days, Some(30));

@@ -50,6 +50,7 @@ mod message;
 mod migrate;
 mod outbox;
 mod over;
+mod places;
 mod query;
 mod rebuild;
 mod redeliver;
@@ -98,6 +99,7 @@ pub use limits::Limits;
 pub use memory::{Boundless, Memory};
 pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use outbox::{Attempt, Attempts, Courier, Delivery, NoCourier, Patience};
+pub use places::Place;
 pub use redeliver::{RedeliverError, Redelivered};
 pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteEdge, RouteHop, Ruling};
@@ -146,6 +148,7 @@ pub struct Actors {
     refusals: Refusals,
     tracers: trace::Tracers,
     door: door::Door,
+    places: Arc<places::Places>,
     /// Messages that became dead letters.
     buried: AtomicU64,
     stopping: AtomicBool,
@@ -229,6 +232,7 @@ impl Actors {
             refusals: Refusals::default(),
             tracers: trace::Tracers::default(),
             door: door::Door::default(),
+            places: Arc::default(),
             buried: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             started_ms: clock::monotonic_ms(),
@@ -305,12 +309,6 @@ impl Actors {
                 Err(error)
             }
         }
-    }
-
-    /// How often a limit was reached, by its reason.
-    #[must_use]
-    pub fn refusals(&self) -> &Refusals {
-        &self.refusals
     }
 
     /// Shows an actor's state. None for an actor that has accepted nothing yet.

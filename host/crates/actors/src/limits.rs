@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use host_model::limits::{AWAKE_ACTORS_MAX, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
+use host_model::limits::{
+    AWAKE_ACTORS_MAX, CALLS_UNDER_WAY_MAX, MAILBOX_MESSAGES_MAX, PAYLOAD_BYTES_MAX,
+};
 
 use crate::outbox::Patience;
 
@@ -12,6 +14,8 @@ use crate::outbox::Patience;
 pub struct Limits {
     /// Actors in memory.
     pub awake_max: usize,
+    /// Calls of clients under way at once.
+    pub calls_max: usize,
     /// Messages that wait for one actor.
     pub mailbox_max: usize,
     /// Bytes of a payload.
@@ -26,6 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             awake_max: AWAKE_ACTORS_MAX,
+            calls_max: CALLS_UNDER_WAY_MAX,
             mailbox_max: MAILBOX_MESSAGES_MAX,
             payload_bytes_max: PAYLOAD_BYTES_MAX,
             idle: Duration::from_secs(600),
@@ -38,6 +43,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(crate) struct Bounds {
     awake_max: AtomicUsize,
+    calls_max: AtomicUsize,
     mailbox_max: AtomicUsize,
     idle_s: AtomicU64,
     pub(crate) payload_bytes_max: usize,
@@ -48,6 +54,7 @@ impl Bounds {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             awake_max: AtomicUsize::new(limits.awake_max),
+            calls_max: AtomicUsize::new(limits.calls_max),
             mailbox_max: AtomicUsize::new(limits.mailbox_max),
             idle_s: AtomicU64::new(limits.idle.as_secs()),
             payload_bytes_max: limits.payload_bytes_max,
@@ -57,6 +64,7 @@ impl Bounds {
 
     pub(crate) fn set(&self, limits: Limits) {
         self.awake_max.store(limits.awake_max, Ordering::Relaxed);
+        self.calls_max.store(limits.calls_max, Ordering::Relaxed);
         self.mailbox_max
             .store(limits.mailbox_max, Ordering::Relaxed);
         self.idle_s.store(limits.idle.as_secs(), Ordering::Relaxed);
@@ -65,6 +73,11 @@ impl Bounds {
     #[inline]
     pub(crate) fn awake_max(&self) -> usize {
         self.awake_max.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn calls_max(&self) -> usize {
+        self.calls_max.load(Ordering::Relaxed)
     }
 
     #[inline]

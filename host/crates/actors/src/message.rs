@@ -1,10 +1,12 @@
 //! What is asked of an actor, and what comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use host_journal::{CastId, DeadLetter, Letter, Lost, TimerRow};
 use host_model::effect::Rejection;
+use host_model::limits::RETRY_AFTER;
 use host_model::{ActorId, Version};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -121,6 +123,16 @@ pub enum CallError {
     /// The journal has as much to write as it may have.
     #[error("the journal is behind with writing; try again later")]
     Overloaded,
+    /// As many calls of clients are under way in the host as may be.
+    #[error(
+        "{calls} calls with {bytes} bytes of payload are under way in this host, and it takes no more at once; try again later"
+    )]
+    Busy {
+        /// How many are under way.
+        calls: usize,
+        /// Bytes of their payloads.
+        bytes: usize,
+    },
     /// The plugin broke, and the actor was rebuilt. Nothing has changed.
     #[error("the actor crashed on this message and was rebuilt; nothing has changed: {0}")]
     Crashed(String),
@@ -160,7 +172,7 @@ impl CallError {
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::MailboxFull { .. } => "mailbox_full",
             Self::TooManyActors { .. } => "too_many_actors",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded | Self::Busy { .. } => "overloaded",
             Self::Crashed(_) => "actor_crashed",
             Self::Quarantined(_) => "quarantined",
             Self::NotWoken(_) => "not_woken",
@@ -169,6 +181,32 @@ impl CallError {
             Self::Timeout { .. } => "timeout",
             Self::Stopping => "stopping",
         }
+    }
+}
+
+impl CallError {
+    /// How long to wait before the same is tried again; none where the host has not refused
+    /// it for a moment only.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let is_for_a_moment = match self {
+            Self::MailboxFull { .. }
+            | Self::TooManyActors { .. }
+            | Self::Overloaded
+            | Self::Busy { .. }
+            | Self::Quarantined(_)
+            | Self::NotWoken(_)
+            | Self::NotApplied(_)
+            | Self::Stopping => true,
+            Self::Rejected(_)
+            | Self::UnknownPlugin { .. }
+            | Self::NotAQuery { .. }
+            | Self::PayloadTooLarge { .. }
+            | Self::Crashed(_)
+            | Self::OutcomeUnknown
+            | Self::Timeout { .. } => false,
+        };
+        is_for_a_moment.then_some(RETRY_AFTER)
     }
 }
 

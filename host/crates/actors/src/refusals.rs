@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use crate::CallError;
+use crate::{Actors, CallError};
 
 /// Counts of messages that were refused by the host, not by a plugin: each limit
 /// that was reached has its reason here. Counted on cold paths only.
@@ -23,5 +23,13 @@ impl Refusals {
             .iter()
             .map(|(reason, n)| (reason.clone(), *n))
             .collect()
+    }
+}
+
+impl Actors {
+    /// How often a limit was reached, by its reason.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 }

@@ -182,6 +182,10 @@ pub fn render(control: &Control) -> String {
         let us = waits.quantile(part).div_ceil(1_000);
         line(&mut text, "call_wait_us", &[("quantile", quantile)], us);
     }
+    let help = "Calls of clients that are under way";
+    family(&mut text, "calls_under_way", Gauge, help);
+    let calls = control.actors.calls_under_way() as u64;
+    line(&mut text, "calls_under_way", &[], calls);
     let help = "Messages that the host itself refused";
     family(&mut text, "refusals_total", Counter, help);
     for (reason, count) in control.actors.refusals().all() {

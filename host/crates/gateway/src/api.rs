@@ -11,14 +11,15 @@ use std::time::Duration;
 use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest as _, Path, Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse as _, Response};
-use host_actors::{CallError, Only};
+use axum::response::Response;
+use host_actors::{Actors, CallError, Only};
 use host_model::ActorId;
 use host_model::id::is_plugin_name;
 use host_model::limits::{CALL_TIMEOUT, IDEMPOTENCY_KEY_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
+use crate::answer::Wanted;
 use crate::arguments;
 use crate::counters::count;
 use crate::limits::{BODY_READ_TIMEOUT, EVENT_BYTES_MAX};
@@ -33,7 +34,10 @@ const CALL_GRACE: Duration = Duration::from_secs(1);
 const OVER_LIMIT: [StatusCode; 2] = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
 
 /// Marks the first answer under an idempotency key that is given again.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Names a command, so that its repetition is known.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 type Target = Result<Path<(String, String, String)>, PathRejection>;
 
@@ -44,6 +48,8 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let (actor, event) = read_target(target)?;
     let idempotency_key = read_idempotency_key(request.headers())?;
+    let wanted = Wanted::read(request.headers());
+    refuse_coded(request.headers())?;
     let payload = read_body(request).await.inspect_err(|problem| {
         if OVER_LIMIT.contains(&problem.status) {
             count(&app.shared.counters.over_limit);
@@ -51,7 +57,7 @@ pub(crate) async fn post(
     })?;
     let mut request = call_of(actor, event, payload, Only::Either);
     request.idempotency_key = idempotency_key;
-    call(&app, request).await
+    call(&app, request, wanted).await
 }
 
 pub(crate) async fn get(
@@ -61,27 +67,38 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let (actor, event) = read_target(target)?;
     let payload = read_arguments(&request)?;
-    call(&app, call_of(actor, event, payload, Only::Query)).await
+    let wanted = Wanted::read(request.headers());
+    let call_of = call_of(actor, event, payload, Only::Query);
+    call(&app, call_of, wanted).await
 }
 
-/// Calls the actor on the data runtime. The call goes on if the client leaves.
-async fn call(app: &App, request: host_actors::Request) -> Result<Response, Problem> {
+/// Calls the actor on the data runtime, where its answer is packed as well. The call goes on
+/// if the client leaves.
+async fn call(
+    app: &App,
+    request: host_actors::Request,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
     let actors = Arc::clone(&app.actors);
-    let task = async move { actors.call(request).await };
+    let place = actors.admit(request.payload.len())?;
+    let is_query = request.only == Only::Query || is_query(&actors, &request);
+    let task = async move {
+        let answer = actors.call(request).await;
+        drop(place);
+        let answer = answer?;
+        let mut response = match is_query {
+            true => wanted.kept(&answer.reply),
+            false => wanted.once(answer.reply),
+        };
+        if answer.replayed {
+            let headers = response.headers_mut();
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        Ok::<_, CallError>(response)
+    };
     let task = app.shared.tasks.spawn_on(task, &app.data);
     match tokio::time::timeout(CALL_TIMEOUT + CALL_GRACE, task).await {
-        Ok(Ok(Ok(answer))) => {
-            let headers = [
-                (CONTENT_TYPE, "application/json"),
-                (CACHE_CONTROL, "no-store"),
-            ];
-            let mut response = (headers, answer.reply).into_response();
-            if answer.replayed {
-                let headers = response.headers_mut();
-                headers.insert(REPLAYED, HeaderValue::from_static("true"));
-            }
-            Ok(response)
-        }
+        Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(Err(_)) => {
             let detail = "the call has failed inside the host; the host's log says why";
@@ -96,6 +113,13 @@ async fn call(app: &App, request: host_actors::Request) -> Result<Response, Prob
             Err(CallError::Timeout { seconds }.into())
         }
     }
+}
+
+/// Whether the release that rules the actor has a query of this name.
+fn is_query(actors: &Actors, request: &host_actors::Request) -> bool {
+    let release = actors.release_of(&request.actor);
+    let ruling = release.plugins.get(request.actor.plugin());
+    ruling.is_some_and(|it| it.code.plugin().manifest().has_query(&request.event))
 }
 
 fn call_of(actor: ActorId, event: String, payload: Bytes, only: Only) -> host_actors::Request {
@@ -131,7 +155,7 @@ fn read_target(target: Target) -> Result<(ActorId, String), Problem> {
 }
 
 fn read_idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut keys = headers.get_all("idempotency-key").iter();
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else {
         return Ok(None);
     };
@@ -157,6 +181,22 @@ fn read_idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> 
             ))
         }
     }
+}
+
+/// A body is taken as it is: what a few bytes unpack to has no bound that a client would
+/// keep by itself.
+fn refuse_coded(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let coded = codings.find(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let Some(coding) = coded else {
+        return Ok(());
+    };
+    let detail = format!(
+        "the body is coded ({}); send it as it is, without Content-Encoding",
+        String::from_utf8_lossy(coding.as_bytes())
+    );
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Problem::new(status, "unsupported_encoding", detail))
 }
 
 /// The body: a JSON object or nothing. Whether it is valid JSON is the plugin's

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use host_actors::Actors;
+use host_actors::{Actors, Place};
 use host_model::ActorId;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
@@ -40,14 +40,14 @@ struct Lane {
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: VecDeque<Box<Call>>,
+    waiting: VecDeque<(Box<Call>, Place)>,
     running: bool,
     waker: Option<Waker>,
 }
 
 impl Lanes {
-    /// Adds a call behind those to the same topic. To be called on the data
-    /// runtime; the tasks are the tracker's.
+    /// Adds a call behind those to the same topic, or answers it at once where the host has
+    /// no place for it. To be called on the data runtime; the tasks are the tracker's.
     pub(crate) fn add(
         &mut self,
         call: Box<Call>,
@@ -56,7 +56,14 @@ impl Lanes {
         tasks: &TaskTracker,
     ) {
         let lane = self.begin(&call.request.actor);
-        if lane.add(call) {
+        let place = match actors.admit(call.request.payload.len()) {
+            Ok(place) => place,
+            Err(busy) => {
+                let (ticket, result) = (call.ticket, Err(busy));
+                return outbound.push(Delivery::Answered(Box::new(Answered { ticket, result })));
+            }
+        };
+        if lane.add((call, place)) {
             let lane = Arc::clone(lane);
             tasks.spawn(lane.run(Arc::clone(actors), Arc::clone(outbound)));
         }
@@ -87,7 +94,7 @@ impl Lanes {
 
 impl Lane {
     /// Queues the call; true if a task must be started for it.
-    fn add(&self, call: Box<Call>) -> bool {
+    fn add(&self, call: (Box<Call>, Place)) -> bool {
         let mut inner = self.inner.lock();
         inner.waiting.push_back(call);
         let waker = inner.waker.take();
@@ -121,7 +128,7 @@ impl Lane {
 
     /// The next call. Without one, the lane ends if nothing is under way, and
     /// remembers whom to wake otherwise.
-    fn next(&self, cx: &Context<'_>, last: bool) -> Option<Box<Call>> {
+    fn next(&self, cx: &Context<'_>, last: bool) -> Option<(Box<Call>, Place)> {
         let mut inner = self.inner.lock();
         let call = inner.waiting.pop_front();
         if call.is_none() {
@@ -132,7 +139,7 @@ impl Lane {
     }
 }
 
-async fn perform(actors: &Arc<Actors>, call: Box<Call>) -> Box<Answered> {
+async fn perform(actors: &Arc<Actors>, (call, _place): (Box<Call>, Place)) -> Box<Answered> {
     let Call { request, ticket } = *call;
     let result = actors.call(request).await;
     Box::new(Answered { ticket, result })

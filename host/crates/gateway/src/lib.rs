@@ -20,10 +20,13 @@
 //!
 //! This crate must not know plugins beyond their manifest, the journal, or upgrades.
 
+mod answer;
 mod api;
 mod arguments;
 mod client;
+mod coding;
 mod connection;
+mod cors;
 mod counters;
 mod echo;
 mod health;
@@ -32,10 +35,12 @@ mod hub;
 mod lane;
 pub mod limits;
 mod listen;
+mod openapi;
 mod outbound;
 mod phoenix;
 mod problem;
 mod registry;
+mod request_id;
 mod routes;
 mod server;
 mod session;
@@ -45,6 +50,7 @@ mod transport;
 mod webhooks;
 pub mod ws;
 
+pub use cors::{Cors, CorsOrigins, CorsRules};
 pub use counters::Counters;
 pub use echo::echo;
 pub use health::Readiness;

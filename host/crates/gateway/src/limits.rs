@@ -53,6 +53,13 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How long a request's body may take to arrive. Beyond it: status 408.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of a request's id that a client may choose.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Bytes of an answer from which it is packed for a client that takes it so: what is shorter
+/// goes in one packet anyway.
+pub const PACKED_BYTES_MIN: usize = 1 << 10;
+
 /// Levels of `a[b][c]=` in a query string.
 pub const QUERY_DEPTH_MAX: usize = 8;
 

@@ -5,7 +5,9 @@
 //! number. The payload is not looked into: it is the plugin that parses it.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use host_actors::CallError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -122,11 +124,38 @@ pub(crate) fn reply_error(
     reason: &str,
     text: &str,
 ) -> Encoded {
+    reply_refused(join_ref, message_ref, topic, reason, text, None)
+}
+
+/// As [`reply_error`], of a call, with when to try it again where that is the host's advice.
+pub(crate) fn reply_failed(
+    join_ref: &Ref,
+    message_ref: &Ref,
+    topic: &str,
+    error: &CallError,
+) -> Encoded {
+    let (reason, text) = (error.reason(), error.to_string());
+    let retry_after = error.retry_after();
+    reply_refused(join_ref, message_ref, topic, reason, &text, retry_after)
+}
+
+fn reply_refused(
+    join_ref: &Ref,
+    message_ref: &Ref,
+    topic: &str,
+    reason: &str,
+    text: &str,
+    retry_after: Option<Duration>,
+) -> Encoded {
     let mut payload = br#"{"status":"error","response":{"reason":"#.to_vec();
     append_string(&mut payload, reason);
     if !text.is_empty() {
         payload.extend_from_slice(br#","message":"#);
         append_string(&mut payload, text);
+    }
+    if let Some(retry_after) = retry_after {
+        let member = format!(r#","retry_after_ms":{}"#, retry_after.as_millis());
+        payload.extend_from_slice(member.as_bytes());
     }
     payload.extend_from_slice(b"}}");
     message(join_ref, message_ref, topic, "phx_reply", &[&payload])

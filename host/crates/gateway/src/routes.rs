@@ -5,29 +5,41 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn;
 use axum::routing::{any, get};
 use host_model::limits::PAYLOAD_BYTES_MAX;
 
+use crate::cors::Cors;
 use crate::problem::Problem;
+use crate::request_id::identify;
 use crate::server::App;
-use crate::{api, health, socket};
+use crate::{api, health, openapi, socket};
 
 /// Everything.
-pub(crate) fn all(app: &Arc<App>) -> Router {
+pub(crate) fn all(app: &Arc<App>, cors: &Arc<Cors>) -> Router {
     let call = get(api::get).post(api::post);
-    Router::new()
+    let api = Router::new()
         .route("/api/v1/{plugin}/{key}/{event}", call)
+        .route("/api/openapi.json", get(openapi::get))
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(PAYLOAD_BYTES_MAX))
+        .layer(cors.layer());
+    Router::new()
+        .merge(api)
         .route("/socket/websocket", any(socket::open))
         .merge(health())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn(identify))
         .with_state(Arc::clone(app))
 }
 
 /// How the host is, for connections beyond the limit.
 pub(crate) fn health_only(app: &Arc<App>) -> Router {
-    health().fallback(no_room).with_state(Arc::clone(app))
+    health()
+        .fallback(no_room)
+        .layer(from_fn(identify))
+        .with_state(Arc::clone(app))
 }
 
 fn health() -> Router<Arc<App>> {
@@ -39,7 +51,7 @@ fn health() -> Router<Arc<App>> {
 async fn not_found(uri: Uri) -> Problem {
     let detail = format!(
         "nothing is served at {}; there are /socket/websocket, /api/v1/{{plugin}}/{{key}}/{{event}}, \
-         /healthz and /readyz",
+         /api/openapi.json, /healthz and /readyz",
         uri.path()
     );
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)

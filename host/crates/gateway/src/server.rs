@@ -14,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::Shared;
+use crate::cors::Cors;
 use crate::counters::{Counters, count};
 use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
 use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, HEALTH_CONNECTIONS_MAX};
 use crate::listen::{self, ListenError};
+use crate::openapi::Documents;
 use crate::tls::{Handshakes, Spoken, Tls};
 use crate::{http, routes};
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub port: u16,
     /// The certificate; without one the port does not speak TLS.
     pub tls: Option<Arc<Tls>>,
+    /// Which pages of other origins may read the API's answers.
+    pub cors: Arc<Cors>,
 }
 
 /// The open port and everyone connected to it.
@@ -68,6 +72,7 @@ pub(crate) struct App {
     pub(crate) data: Handle,
     pub(crate) pulse: Pulse,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) documents: Documents,
     pub(crate) stop: CancellationToken,
     /// The accept loop and the connections that are not yet WebSockets.
     pub(crate) http: TaskTracker,
@@ -129,6 +134,7 @@ impl Gateway {
             pulse: Pulse::new(data.clone()),
             data,
             readiness,
+            documents: Documents::default(),
             stop: CancellationToken::new(),
             http: TaskTracker::new(),
         };
@@ -154,7 +160,7 @@ impl Gateway {
             Arc::new(Handshakes::new(Arc::clone(tls), connections_max))
         });
         let doors = Arc::new(Doors {
-            full: Door::new(connections_max, routes::all(&app)),
+            full: Door::new(connections_max, routes::all(&app, &config.cors)),
             health_only: Door::new(HEALTH_CONNECTIONS_MAX, routes::health_only(&app)),
             handshakes,
         });

@@ -124,13 +124,8 @@ impl Session {
             phoenix::reply_ok(&ticket.join_ref, &ticket.message_ref, topic, response)
         };
         let error = |error: &CallError| {
-            phoenix::reply_error(
-                &ticket.join_ref,
-                &ticket.message_ref,
-                ticket.topic.as_str(),
-                error.reason(),
-                &error.to_string(),
-            )
+            let topic = ticket.topic.as_str();
+            phoenix::reply_failed(&ticket.join_ref, &ticket.message_ref, topic, error)
         };
         match (&ticket.purpose, &result) {
             (Purpose::Push, Ok(answer)) => actions.push(Action::Send(ok(&answer.reply))),

@@ -18,6 +18,18 @@ pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// and timers stay rows instead.
 pub const MAILBOX_MESSAGES_MAX: usize = 1_024;
 
+/// Calls of clients that are under way in the host at once, over WebSockets and HTTP
+/// together: what the host does in about a tenth of a second, and more than that waiting
+/// helps nobody. Error `overloaded`.
+pub const CALLS_UNDER_WAY_MAX: usize = 16_384;
+
+/// Bytes of payload of those calls: they are in memory until they are answered. Error
+/// `overloaded`.
+pub const CALLS_UNDER_WAY_BYTES_MAX: usize = 256 << 20;
+
+/// How long a caller is told to wait who was refused for want of room.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Actors in memory at once. At a few hundred bytes and up for each; beyond it
 /// the least recently used are put to sleep, and `too_many_actors` is the error
 /// where none can be.

@@ -79,6 +79,7 @@ impl Host {
             pulse: Pulse::new(data.handle().clone()),
             data: data.handle().clone(),
             readiness: Arc::new(move || not_ready.clone()),
+            documents: Documents::default(),
             stop: CancellationToken::new(),
             http: TaskTracker::new(),
         };
