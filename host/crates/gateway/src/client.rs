@@ -10,7 +10,10 @@ use crate::connection::{Dialogue, Refused, Shared};
 use crate::counters::count;
 use crate::hub::Hub;
 use crate::lane::Lanes;
+use crate::offered::Offered;
 use crate::outbound::{Delivery, Outbound};
+use crate::phoenix::{Incoming, Malformed};
+use crate::server::App;
 use crate::session::{Action, Ruling, Session};
 use crate::ws::{CloseCode, Encoded, Limits, Message};
 
@@ -24,17 +27,35 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(actors: Arc<Actors>, hub: Arc<Hub>, shared: Arc<Shared>) -> Self {
+    /// A client that has come, with what it offers to prove who it is.
+    pub(crate) fn new(app: &App, offered: &Offered) -> Self {
+        tracing::debug!(with_token = offered.token.is_some(), "a client has come");
         Self {
             session: Session::default(),
             lanes: Lanes::default(),
-            actors,
-            hub,
-            shared,
+            actors: Arc::clone(&app.actors),
+            hub: Arc::clone(&app.hub),
+            shared: Arc::clone(&app.shared),
         }
     }
 
-    fn on_text(&mut self, text: &str, outbound: &Arc<Outbound>) -> Result<(), Refused> {
+    /// Takes a message that the transport has found, or what is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: the client is to be sent away.
+    pub(crate) fn take(
+        &mut self,
+        message: Result<Incoming<'_>, Malformed>,
+        outbound: &Arc<Outbound>,
+    ) -> Result<(), Refused> {
+        let message = message.map_err(|malformed| {
+            count(&self.shared.counters.malformed);
+            Refused {
+                code: CloseCode::INVALID_PAYLOAD,
+                reason: malformed.to_string(),
+            }
+        })?;
         let mut actions = Vec::new();
         let actors = &self.actors;
         let ruling = |topic: &ActorId| {
@@ -45,15 +66,7 @@ impl Client {
                 has_summary: plugin.manifest().has_query("summary"),
             })
         };
-        self.session
-            .on_text(text, ruling, &mut actions)
-            .map_err(|malformed| {
-                count(&self.shared.counters.malformed);
-                Refused {
-                    code: CloseCode::INVALID_PAYLOAD,
-                    reason: malformed.to_string(),
-                }
-            })?;
+        self.session.on_message(&message, ruling, &mut actions);
         self.perform(actions, outbound);
         Ok(())
     }
@@ -82,14 +95,8 @@ impl Dialogue for Client {
 
     fn on_message(&mut self, message: Message, outbound: &Arc<Outbound>) -> Result<(), Refused> {
         match message {
-            Message::Text(text) => self.on_text(&text, outbound),
-            Message::Binary(_) => {
-                count(&self.shared.counters.malformed);
-                Err(Refused {
-                    code: CloseCode::UNSUPPORTED,
-                    reason: "messages are texts; binary is not taken".to_owned(),
-                })
-            }
+            Message::Text(text) => self.take(Incoming::parse(&text), outbound),
+            Message::Binary(bytes) => self.take(Incoming::parse_binary(&bytes), outbound),
             Message::Ping(_) | Message::Pong(_) | Message::Close { .. } => Ok(()),
         }
     }

@@ -18,9 +18,11 @@ pub struct Counters {
     pub handshakes_slow: AtomicU64,
     /// WebSockets opened.
     pub opened: AtomicU64,
-    /// WebSockets closed because their client read too slowly.
+    /// Sessions of long polls opened.
+    pub polls_opened: AtomicU64,
+    /// Clients sent away because they read too slowly.
     pub slow_clients: AtomicU64,
-    /// WebSockets closed because of what their client sent.
+    /// Clients sent away because of what they sent.
     pub malformed: AtomicU64,
 }
 
@@ -36,6 +38,7 @@ impl Counters {
             ("tls_handshakes_failed", read(&self.handshakes_failed)),
             ("tls_handshakes_slow", read(&self.handshakes_slow)),
             ("websockets_opened", read(&self.opened)),
+            ("longpolls_opened", read(&self.polls_opened)),
             ("websockets_slow", read(&self.slow_clients)),
             ("websockets_malformed", read(&self.malformed)),
         ]

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 use crate::limits::{
     H2_BODY_BYTES_MAX, H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_OWN_RESETS_MAX,
     H2_PENDING_RESETS_MAX, H2_PING_EVERY, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
-    H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADERS_MAX,
+    H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADERS_MAX, POLL_BODY_BYTES_MAX,
 };
 use crate::server::Admitted;
 
@@ -145,10 +145,11 @@ where
 /// What a request's body takes of a connection's room; as much as one may have, where it
 /// does not say.
 fn body_bytes(request: &Request<Incoming>) -> u32 {
+    let most = match request.uri().path() {
+        "/socket/longpoll" => POLL_BODY_BYTES_MAX,
+        _ => PAYLOAD_BYTES_MAX,
+    };
     let hint = request.body().size_hint();
-    let bytes = hint
-        .upper()
-        .unwrap_or(u64::MAX)
-        .min(PAYLOAD_BYTES_MAX as u64);
+    let bytes = hint.upper().unwrap_or(u64::MAX).min(most as u64);
     u32::try_from(bytes).expect("a payload's bound fits")
 }

@@ -35,6 +35,8 @@ mod hub;
 mod lane;
 pub mod limits;
 mod listen;
+mod longpoll;
+mod offered;
 mod openapi;
 mod outbound;
 mod phoenix;

@@ -44,6 +44,26 @@ pub const WRITE_BYTES: usize = 64 << 10;
 /// connection after it.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a poll waits for messages. Proxies give up after half a minute or more, the
+/// client of Phoenix after 20 s.
+pub const POLL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages in one POST of a client that polls, as many as the client of Phoenix sends.
+pub const POLL_LINES_MAX: usize = 100;
+
+/// Bytes of one POST of a client that polls. Beyond it its session ends, for the client
+/// would send the same again.
+pub const POLL_BODY_BYTES_MAX: usize = CALL_BYTES_MAX;
+
+/// Bytes of messages from which a poll is answered, and the rest left to the next one.
+pub const POLL_MESSAGES_BYTES: usize = 256 << 10;
+
+/// Sessions of clients that poll. Each may have as much waiting as a connection.
+pub const POLL_SESSIONS_MAX: usize = 10_000;
+
+/// Between two looks at which of them are silent.
+pub const POLL_LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// Headers of a request.
 pub const HEADERS_MAX: usize = 64;
 

@@ -115,6 +115,11 @@ impl Outbound {
         inner.signals
     }
 
+    /// The signals as they are.
+    pub(crate) fn signals(&self) -> Signals {
+        self.inner.lock().signals
+    }
+
     /// Ready when the signals are not those that are `known`, or when something
     /// waits and `hungry` asks for it.
     pub(crate) fn poll_ready(

@@ -1,8 +1,11 @@
-//! Phoenix Channels V2: text messages in and out, without IO.
+//! Phoenix Channels V2: messages in and out, without IO.
 //!
 //! A message is `[join_ref, ref, topic, event, payload]`. The refs are the
 //! client's own and are given back as they stood, so a number comes back as a
-//! number. The payload is not looked into: it is the plugin that parses it.
+//! number. The payload is not looked into: it is the plugin that parses it. A client
+//! whose payload is an `ArrayBuffer` sends the same in a binary frame, see `binary`.
+
+mod binary;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -28,15 +31,30 @@ pub(crate) struct Ref(Option<Box<str>>);
 /// A message of the client.
 #[derive(Debug)]
 pub(crate) struct Incoming<'a> {
-    pub(crate) join_ref: Ref,
-    pub(crate) message_ref: Ref,
+    pub(crate) asked: Asked,
     pub(crate) topic: Cow<'a, str>,
     pub(crate) event: Cow<'a, str>,
-    /// Any JSON value.
+    /// Any JSON value; empty where binary data is none.
     pub(crate) payload: &'a str,
 }
 
-/// A text that is no message. The connection is closed with the text of this
+/// What a reply has to give back of the message that it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) join_ref: Ref,
+    pub(crate) message_ref: Ref,
+    /// The form of the reply.
+    pub(crate) form: Form,
+}
+
+/// How a payload is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Text,
+    Binary,
+}
+
+/// A message that is none. The connection is closed with the text of this
 /// error as its reason: there is no `ref` to answer to, and a client that sends
 /// such a thing is broken as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -47,6 +65,8 @@ pub(crate) enum Malformed {
     Ref,
     #[error("the name of an event has over {EVENT_BYTES_MAX} bytes")]
     Event,
+    #[error("a binary message is not 0, four lengths, join_ref, ref, topic, event, data")]
+    Binary,
 }
 
 /// The five elements, each as it stands.
@@ -73,12 +93,26 @@ impl<'a> Incoming<'a> {
             return Err(Malformed::Event);
         }
         Ok(Self {
-            join_ref: Ref::parse(envelope.0)?,
-            message_ref: Ref::parse(envelope.1)?,
+            asked: Asked {
+                join_ref: Ref::parse(envelope.0)?,
+                message_ref: Ref::parse(envelope.1)?,
+                form: Form::Text,
+            },
             topic: envelope.2,
             event: envelope.3,
             payload: envelope.4.get(),
         })
+    }
+
+    /// The same, to be answered in another form.
+    pub(crate) fn answered_in(mut self, form: Form) -> Self {
+        self.asked.form = form;
+        self
+    }
+
+    /// Reads a binary message. Its data is to be JSON, as every payload is.
+    pub(crate) fn parse_binary(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        binary::parse(bytes)
     }
 }
 
@@ -101,64 +135,66 @@ impl Ref {
     fn as_json(&self) -> &str {
         self.0.as_deref().unwrap_or("null")
     }
+
+    /// As text, where it is not JSON: without quotes, and empty for null.
+    fn as_text(&self) -> Cow<'_, str> {
+        let Some(json) = self.0.as_deref() else {
+            return Cow::Borrowed("");
+        };
+        serde_json::from_str(json).unwrap_or(Cow::Borrowed(json))
+    }
 }
 
 /// `phx_reply` with status `ok`; `response` is JSON and stands in it as it is.
-pub(crate) fn reply_ok(join_ref: &Ref, message_ref: &Ref, topic: &str, response: &[u8]) -> Encoded {
+pub(crate) fn reply_ok(asked: &Asked, topic: &str, response: &[u8]) -> Encoded {
     let response = if response.is_empty() { b"{}" } else { response };
-    let head = br#"{"status":"ok","response":"#;
-    message(
-        join_ref,
-        message_ref,
-        topic,
-        "phx_reply",
-        &[head, response, b"}"],
-    )
+    reply(asked, topic, "ok", response)
 }
 
 /// `phx_reply` with status `error`.
-pub(crate) fn reply_error(
-    join_ref: &Ref,
-    message_ref: &Ref,
-    topic: &str,
-    reason: &str,
-    text: &str,
-) -> Encoded {
-    reply_refused(join_ref, message_ref, topic, reason, text, None)
+pub(crate) fn reply_error(asked: &Asked, topic: &str, reason: &str, text: &str) -> Encoded {
+    reply_refused(asked, topic, reason, text, None)
 }
 
 /// As [`reply_error`], of a call, with when to try it again where that is the host's advice.
-pub(crate) fn reply_failed(
-    join_ref: &Ref,
-    message_ref: &Ref,
-    topic: &str,
-    error: &CallError,
-) -> Encoded {
+pub(crate) fn reply_failed(asked: &Asked, topic: &str, error: &CallError) -> Encoded {
     let (reason, text) = (error.reason(), error.to_string());
-    let retry_after = error.retry_after();
-    reply_refused(join_ref, message_ref, topic, reason, &text, retry_after)
+    reply_refused(asked, topic, reason, &text, error.retry_after())
 }
 
 fn reply_refused(
-    join_ref: &Ref,
-    message_ref: &Ref,
+    asked: &Asked,
     topic: &str,
     reason: &str,
     text: &str,
     retry_after: Option<Duration>,
 ) -> Encoded {
-    let mut payload = br#"{"status":"error","response":{"reason":"#.to_vec();
-    append_string(&mut payload, reason);
+    let mut response = br#"{"reason":"#.to_vec();
+    append_string(&mut response, reason);
     if !text.is_empty() {
-        payload.extend_from_slice(br#","message":"#);
-        append_string(&mut payload, text);
+        response.extend_from_slice(br#","message":"#);
+        append_string(&mut response, text);
     }
     if let Some(retry_after) = retry_after {
         let member = format!(r#","retry_after_ms":{}"#, retry_after.as_millis());
-        payload.extend_from_slice(member.as_bytes());
+        response.extend_from_slice(member.as_bytes());
     }
-    payload.extend_from_slice(b"}}");
-    message(join_ref, message_ref, topic, "phx_reply", &[&payload])
+    response.push(b'}');
+    reply(asked, topic, "error", &response)
+}
+
+fn reply(asked: &Asked, topic: &str, status: &str, response: &[u8]) -> Encoded {
+    if asked.form == Form::Binary {
+        return binary::reply(asked, topic, status, response);
+    }
+    let head = format!(r#"{{"status":"{status}","response":"#);
+    message(
+        &asked.join_ref,
+        &asked.message_ref,
+        topic,
+        "phx_reply",
+        &[head.as_bytes(), response, b"}"],
+    )
 }
 
 /// The response to a join. `summary` is JSON; each is null where it is not known.

@@ -13,7 +13,7 @@ use crate::cors::Cors;
 use crate::problem::Problem;
 use crate::request_id::identify;
 use crate::server::App;
-use crate::{api, health, openapi, socket};
+use crate::{api, health, longpoll, openapi, socket};
 
 /// Everything.
 pub(crate) fn all(app: &Arc<App>, cors: &Arc<Cors>) -> Router {
@@ -27,6 +27,7 @@ pub(crate) fn all(app: &Arc<App>, cors: &Arc<Cors>) -> Router {
     Router::new()
         .merge(api)
         .route("/socket/websocket", any(socket::open))
+        .route("/socket/longpoll", get(longpoll::poll).post(longpoll::post))
         .merge(health())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
@@ -37,6 +38,7 @@ pub(crate) fn all(app: &Arc<App>, cors: &Arc<Cors>) -> Router {
 /// How the host is, for connections beyond the limit.
 pub(crate) fn health_only(app: &Arc<App>) -> Router {
     health()
+        .route("/socket/longpoll", any(longpoll::no_room))
         .fallback(no_room)
         .layer(from_fn(identify))
         .with_state(Arc::clone(app))
@@ -50,8 +52,8 @@ fn health() -> Router<Arc<App>> {
 
 async fn not_found(uri: Uri) -> Problem {
     let detail = format!(
-        "nothing is served at {}; there are /socket/websocket, /api/v1/{{plugin}}/{{key}}/{{event}}, \
-         /api/openapi.json, /healthz and /readyz",
+        "nothing is served at {}; there are /socket/websocket, /socket/longpoll, \
+         /api/v1/{{plugin}}/{{key}}/{{event}}, /api/openapi.json, /healthz and /readyz",
         uri.path()
     );
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)

@@ -20,6 +20,7 @@ use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
 use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, HEALTH_CONNECTIONS_MAX};
 use crate::listen::{self, ListenError};
+use crate::longpoll::Sessions;
 use crate::openapi::Documents;
 use crate::tls::{Handshakes, Spoken, Tls};
 use crate::{http, routes};
@@ -76,6 +77,8 @@ pub(crate) struct App {
     pub(crate) stop: CancellationToken,
     /// The accept loop and the connections that are not yet WebSockets.
     pub(crate) http: TaskTracker,
+    /// Those who poll.
+    pub(crate) polls: Arc<Sessions>,
 }
 
 impl std::fmt::Debug for App {
@@ -127,8 +130,10 @@ impl Gateway {
         hub: Arc<Hub>,
         readiness: Arc<Readiness>,
     ) -> Result<Self, ListenError> {
+        let shared = Arc::<Shared>::default();
         let app = App {
-            shared: Arc::default(),
+            polls: Arc::new(Sessions::new(Arc::clone(&shared))),
+            shared,
             actors,
             hub,
             pulse: Pulse::new(data.clone()),
@@ -153,6 +158,8 @@ impl Gateway {
             let registered = sockets.into_iter().map(listen::register);
             registered.collect::<Result<Vec<_>, _>>()?
         };
+        let polls = Arc::clone(&app.polls).look_after(app.stop.clone());
+        app.http.spawn_on(polls, control);
         let tls = config.tls;
         let handshakes = tls.as_ref().map(|tls| {
             let stop = app.stop.clone();
@@ -201,7 +208,7 @@ impl Gateway {
         self.tls.as_ref()
     }
 
-    /// WebSocket connections there are.
+    /// WebSocket connections and sessions of long polls there are.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.app.shared.registry.len()

@@ -7,7 +7,7 @@ use host_model::limits::{CHANNELS_MAX, PAYLOAD_BYTES_MAX};
 use host_model::{ActorId, Version};
 
 use crate::limits::{CALL_BYTES_MAX, CALLS_MAX};
-use crate::phoenix::{self, CONNECTION_TOPIC, Incoming, Malformed, Ref, UNMATCHED_TOPIC};
+use crate::phoenix::{self, Asked, CONNECTION_TOPIC, Incoming, Ref, UNMATCHED_TOPIC};
 use crate::ws::Encoded;
 
 /// The query whose answer a join gives.
@@ -59,8 +59,7 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     topic: ActorId,
-    join_ref: Ref,
-    message_ref: Ref,
+    asked: Asked,
     purpose: Purpose,
     payload_bytes: usize,
 }
@@ -97,21 +96,19 @@ impl Session {
         self.calls
     }
 
-    /// Takes a text message. `ruling` tells of a topic's plugin.
-    pub(crate) fn on_text(
+    /// Takes a message. `ruling` tells of a topic's plugin.
+    pub(crate) fn on_message(
         &mut self,
-        text: &str,
+        message: &Incoming<'_>,
         ruling: impl FnOnce(&ActorId) -> Option<Ruling>,
         actions: &mut Vec<Action>,
-    ) -> Result<(), Malformed> {
-        let message = Incoming::parse(text)?;
+    ) {
         match (&*message.topic, &*message.event) {
-            (CONNECTION_TOPIC, "heartbeat") => actions.push(ok(&message, b"{}")),
-            (_, "phx_join") => self.join(&message, ruling, actions),
-            (_, "phx_leave") => self.leave(&message, actions),
-            _ => self.push(&message, actions),
+            (CONNECTION_TOPIC, "heartbeat") => actions.push(ok(message, b"{}")),
+            (_, "phx_join") => self.join(message, ruling, actions),
+            (_, "phx_leave") => self.leave(message, actions),
+            _ => self.push(message, actions),
         }
-        Ok(())
     }
 
     /// Takes the end of a call.
@@ -121,12 +118,10 @@ impl Session {
         self.call_bytes -= ticket.payload_bytes;
         let ok = |response: &[u8]| {
             let topic = ticket.topic.as_str();
-            phoenix::reply_ok(&ticket.join_ref, &ticket.message_ref, topic, response)
+            phoenix::reply_ok(&ticket.asked, topic, response)
         };
-        let error = |error: &CallError| {
-            let topic = ticket.topic.as_str();
-            phoenix::reply_failed(&ticket.join_ref, &ticket.message_ref, topic, error)
-        };
+        let error =
+            |error: &CallError| phoenix::reply_failed(&ticket.asked, ticket.topic.as_str(), error);
         match (&ticket.purpose, &result) {
             (Purpose::Push, Ok(answer)) => actions.push(Action::Send(ok(&answer.reply))),
             (Purpose::Push, Err(why)) => actions.push(Action::Send(error(why))),
@@ -142,7 +137,7 @@ impl Session {
             (Purpose::Join { .. }, Err(why)) => {
                 actions.push(Action::Send(error(why)));
                 let is_ended =
-                    |c: &Channel| c.topic == ticket.topic && c.join_ref == ticket.join_ref;
+                    |c: &Channel| c.topic == ticket.topic && c.join_ref == ticket.asked.join_ref;
                 if let Some(index) = self.channels.iter().position(is_ended) {
                     self.remove(index, actions);
                 }
@@ -191,7 +186,7 @@ impl Session {
         }
         let channel = Channel {
             topic: topic.clone(),
-            join_ref: message.join_ref.clone(),
+            join_ref: message.asked.join_ref.clone(),
             stamp: ruling.version.clone(),
         };
         let mut replaced = None;
@@ -225,7 +220,11 @@ impl Session {
         let Some(index) = self.position(&message.topic) else {
             return actions.push(ok(message, b"{}"));
         };
-        if message.join_ref.belongs_to(&self.channels[index].join_ref) {
+        if message
+            .asked
+            .join_ref
+            .belongs_to(&self.channels[index].join_ref)
+        {
             let channel = self.remove(index, actions);
             actions.push(ok(message, b"{}"));
             let closed = phoenix::close(&channel.join_ref, &message.topic);
@@ -239,7 +238,7 @@ impl Session {
             return actions.push(refusal(message, UNMATCHED_TOPIC, text));
         };
         let channel = &self.channels[index];
-        if !message.join_ref.belongs_to(&channel.join_ref) {
+        if !message.asked.join_ref.belongs_to(&channel.join_ref) {
             return; // Of a channel that has been joined anew since.
         }
         if !message.payload.starts_with('{') {
@@ -293,8 +292,7 @@ impl Session {
         Box::new(Call {
             ticket: Ticket {
                 topic: topic.clone(),
-                join_ref: message.join_ref.clone(),
-                message_ref: message.message_ref.clone(),
+                asked: message.asked.clone(),
                 payload_bytes: payload.len(),
                 purpose,
             },
@@ -328,13 +326,7 @@ impl Session {
 }
 
 fn ok(message: &Incoming<'_>, response: &[u8]) -> Action {
-    let (join_ref, message_ref) = (&message.join_ref, &message.message_ref);
-    Action::Send(phoenix::reply_ok(
-        join_ref,
-        message_ref,
-        &message.topic,
-        response,
-    ))
+    Action::Send(phoenix::reply_ok(&message.asked, &message.topic, response))
 }
 
 fn refusal(message: &Incoming<'_>, reason: &str, text: &str) -> Action {
@@ -346,8 +338,7 @@ fn over_limit(message: &Incoming<'_>, reason: &str, text: &str) -> Action {
 }
 
 fn error(message: &Incoming<'_>, reason: &str, text: &str) -> Encoded {
-    let (join_ref, message_ref) = (&message.join_ref, &message.message_ref);
-    phoenix::reply_error(join_ref, message_ref, &message.topic, reason, text)
+    phoenix::reply_error(&message.asked, &message.topic, reason, text)
 }
 
 #[cfg(test)]

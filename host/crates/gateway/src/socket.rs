@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,14 +15,11 @@ use tokio_rustls::server::TlsStream;
 
 use crate::client::Client;
 use crate::connection::Connection;
-use crate::phoenix;
+use crate::offered::{Offered, PROTOCOL};
 use crate::problem::Problem;
 use crate::server::{Admitted, App};
 use crate::transport::Detached;
 use crate::ws::Handshake;
-
-/// The subprotocol that the client of Phoenix offers when it sends a token with it.
-const PROTOCOL: &str = "phoenix";
 
 /// Answers the opening handshake.
 pub(crate) async fn open(
@@ -38,7 +35,8 @@ pub(crate) async fn open(
             return (headers, problem).into_response();
         }
     };
-    if !speaks_our_version(&request) {
+    let offered = Offered::read(request.uri(), request.headers(), handshake.protocols());
+    if !offered.speaks_our_version() {
         let detail = "this host speaks version 2.0.0 of the channels' protocol; connect with \
                       `vsn=2.0.0` in the query (without it, the version is 1.0.0)";
         return Problem::new(StatusCode::FORBIDDEN, "bad_vsn", detail).into_response();
@@ -49,30 +47,21 @@ pub(crate) async fn open(
     }
     let upgrade = hyper::upgrade::on(&mut request);
     app.http
-        .spawn(hand_over(upgrade, Arc::clone(&app), admitted));
+        .spawn(hand_over(upgrade, Arc::clone(&app), offered, admitted));
     let headers = handshake.accept(Some(PROTOCOL));
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
-fn speaks_our_version(request: &Request) -> bool {
-    let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
-    query.is_ok_and(|Query(pairs)| {
-        let vsn = pairs.iter().rev().find(|(name, _)| name == "vsn");
-        vsn.is_some_and(|(_, vsn)| phoenix::speaks(vsn))
-    })
-}
-
 /// Takes the socket out of the HTTP server, once the answer is written, and lets
 /// the data runtime serve it.
-async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, admitted: Admitted) {
+async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, offered: Offered, admitted: Admitted) {
     let Ok(upgraded) = upgrade.await else {
         return; // The client was gone before the answer was written.
     };
     match take_apart(upgraded) {
         Ok((stream, read_ahead)) => {
             let shared = Arc::clone(&app.shared);
-            let (actors, hub) = (Arc::clone(&app.actors), Arc::clone(&app.hub));
-            let client = Client::new(actors, hub, Arc::clone(&shared));
+            let client = Client::new(&app, &offered);
             let serve = Connection::serve(stream, read_ahead, client, shared, admitted);
             app.shared.tasks.spawn_on(serve, &app.data);
         }

@@ -6,13 +6,8 @@ use super::*;
 
 /// The text of a frame without its header.
 pub(crate) fn text(frame: &Encoded) -> String {
-    let bytes = frame.as_bytes();
-    let head = match bytes[1] {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    String::from_utf8(bytes[head..].to_vec()).unwrap()
+    assert!(frame.is_text());
+    String::from_utf8(frame.payload().to_vec()).unwrap()
 }
 
 fn json_of(frame: &Encoded) -> Value {
@@ -23,9 +18,8 @@ fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap()
 }
 
-fn refs(text: &str) -> (Ref, Ref) {
-    let message = Incoming::parse(text).unwrap();
-    (message.join_ref, message.message_ref)
+fn asked(text: &str) -> Asked {
+    Incoming::parse(text).unwrap().asked
 }
 
 #[test]
@@ -34,7 +28,7 @@ fn a_message_is_read_and_its_payload_left_as_it_is() {
     let message = Incoming::parse(text).unwrap();
     assert_eq!((&*message.topic, &*message.event), ("room:1", "new\nmsg"));
     assert_eq!(message.payload, r#"{"a" : 1.10}"#);
-    assert_eq!(message.message_ref.as_json(), "\"5\"");
+    assert_eq!(message.asked.message_ref.as_json(), "\"5\"");
 }
 
 #[test]
@@ -62,8 +56,8 @@ fn what_is_no_message_is_refused() {
 
 #[test]
 fn refs_come_back_as_they_stood() {
-    let (join_ref, message_ref) = refs(r#"[7,"a\"b","t","e",{}]"#);
-    let frame = reply_ok(&join_ref, &message_ref, "t", br#"{"n":1}"#);
+    let asked = asked(r#"[7,"a\"b","t","e",{}]"#);
+    let frame = reply_ok(&asked, "t", br#"{"n":1}"#);
     assert_eq!(
         text(&frame),
         r#"[7,"a\"b","t","phx_reply",{"status":"ok","response":{"n":1}}]"#
@@ -72,26 +66,27 @@ fn refs_come_back_as_they_stood() {
 
 #[test]
 fn frames_are_those_of_phoenix() {
-    let (jr, r) = refs(r#"["1","2","t","e",{}]"#);
+    let asked = asked(r#"["1","2","t","e",{}]"#);
+    let jr = &asked.join_ref;
     assert_eq!(
-        json_of(&reply_ok(&jr, &r, "t", b"")),
+        json_of(&reply_ok(&asked, "t", b"")),
         json!(["1", "2", "t", "phx_reply", {"status": "ok", "response": {}}])
     );
     assert_eq!(
-        json_of(&reply_error(&jr, &r, "t", UNMATCHED_TOPIC, "")),
+        json_of(&reply_error(&asked, "t", UNMATCHED_TOPIC, "")),
         json!(["1", "2", "t", "phx_reply", {"status": "error", "response": {"reason": "unmatched topic"}}])
     );
     assert_eq!(
-        json_of(&reply_error(&jr, &r, "t", "bad", "say \"please\"")),
+        json_of(&reply_error(&asked, "t", "bad", "say \"please\"")),
         json!(["1", "2", "t", "phx_reply",
             {"status": "error", "response": {"reason": "bad", "message": "say \"please\""}}])
     );
     assert_eq!(
-        json_of(&close(&jr, "t")),
+        json_of(&close(jr, "t")),
         json!(["1", "1", "t", "phx_close", {}])
     );
     assert_eq!(
-        json_of(&error(&jr, "t", "why")),
+        json_of(&error(jr, "t", "why")),
         json!(["1", "1", "t", "phx_error", {"reason": "why"}])
     );
     let (v1, v2) = ("0.1.0".parse().unwrap(), "0.2.0".parse().unwrap());
@@ -122,5 +117,61 @@ fn only_version_two_is_spoken() {
     assert!(speaks("2.0.0") && speaks("2.0.7"));
     for vsn in ["", "1.0.0", "2.1.0", "2", "3.0.0", "2.0.0-rc.1", "x"] {
         assert!(!speaks(vsn), "{vsn}");
+    }
+}
+
+fn binary(fields: [&str; 4], data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0];
+    bytes.extend(fields.map(|field| field.len() as u8));
+    bytes.extend(fields.concat().as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+#[test]
+fn a_binary_push_is_the_same_message_and_is_answered_in_binary() {
+    let bytes = binary(["3", "7", "room:ü", "new"], b" {\"a\":1} ");
+    let message = Incoming::parse_binary(&bytes).unwrap();
+    assert_eq!((&*message.topic, &*message.event), ("room:ü", "new"));
+    assert_eq!(message.payload, "{\"a\":1}");
+    let text = asked(r#"["3","7","room:ü","new",{}]"#);
+    assert_eq!(message.asked.join_ref, text.join_ref);
+    let reply = reply_ok(&message.asked, "room:ü", b"[1]");
+    assert!(!reply.is_text());
+    assert_eq!(reply.payload(), b"\x01\x01\x01\x07\x0237room:\xc3\xbcok[1]");
+    let reply = reply_error(&message.asked, "r", "bad", "");
+    assert_eq!(
+        reply.payload(),
+        b"\x01\x01\x01\x01\x0537rerror{\"reason\":\"bad\"}"
+    );
+}
+
+#[test]
+fn binary_data_that_is_no_json_is_no_payload_and_a_frame_may_end_anywhere() {
+    let bytes = binary(["", "7", "t", "e"], b"{\"a\":\xff}");
+    let message = Incoming::parse_binary(&bytes).unwrap();
+    assert_eq!((message.payload, message.asked.join_ref), ("", Ref(None)));
+    let whole = binary(["1", "2", "topic", "event"], b"");
+    for end in 0..whole.len() {
+        assert_eq!(
+            Incoming::parse_binary(&whole[..end]).unwrap_err(),
+            Malformed::Binary
+        );
+    }
+    let long = "1".repeat(REF_BYTES_MAX);
+    for (bytes, expected) in [
+        (vec![1, 0, 0, 0, 0], Malformed::Binary),
+        (b"\0\0\0\x01\0\xff".to_vec(), Malformed::Binary),
+        (binary([&long, "", "t", "e"], b"{}"), Malformed::Ref),
+        (
+            binary(["", "", "t", &"e".repeat(EVENT_BYTES_MAX + 1)], b"{}"),
+            Malformed::Event,
+        ),
+    ] {
+        assert_eq!(
+            Incoming::parse_binary(&bytes).unwrap_err(),
+            expected,
+            "{bytes:?}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 mod addresses;
 mod http;
 mod http2;
+mod longpoll;
 mod socket;
 mod tls;
 
@@ -29,6 +30,7 @@ fn on_loopback() -> Config {
 }
 
 struct Host {
+    app: Arc<App>,
     gateway: Gateway,
     control: Runtime,
     data: Runtime,
@@ -72,8 +74,10 @@ impl Host {
             limits: Limits::default(),
             data: data.handle().clone(),
         });
+        let shared = Arc::<Shared>::default();
         let app = App {
-            shared: Arc::default(),
+            polls: Arc::new(Sessions::new(Arc::clone(&shared))),
+            shared,
             actors: actors.unwrap(),
             hub,
             pulse: Pulse::new(data.handle().clone()),
@@ -84,8 +88,9 @@ impl Host {
             http: TaskTracker::new(),
         };
         let app = Arc::new(app);
-        let gateway = Gateway::serve(config, control.handle(), app, connections_max);
+        let gateway = Gateway::serve(config, control.handle(), Arc::clone(&app), connections_max);
         Self {
+            app,
             gateway: gateway.unwrap(),
             control,
             data,

@@ -41,9 +41,9 @@ fn ruling(topic: &ActorId) -> Option<Ruling> {
 impl Client {
     fn says(&mut self, message: Value) -> Vec<Seen> {
         let mut actions = Vec::new();
-        self.session
-            .on_text(&message.to_string(), ruling, &mut actions)
-            .unwrap();
+        let text = message.to_string();
+        let message = Incoming::parse(&text).unwrap();
+        self.session.on_message(&message, ruling, &mut actions);
         self.see(actions)
     }
 

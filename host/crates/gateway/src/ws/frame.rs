@@ -157,6 +157,15 @@ pub(super) fn head(opcode: Opcode, payload_bytes: usize) -> Head {
     Head { bytes, len }
 }
 
+/// Bytes of the header that [`head`] wrote at the front of `frame`.
+pub(super) fn head_bytes(frame: &[u8]) -> usize {
+    match frame[1] {
+        LENGTH_IN_2 => 4,
+        LENGTH_IN_8 => 10,
+        _ => 2,
+    }
+}
+
 /// Removes (or applies) `mask`, whose first byte belongs to the first of `payload`.
 ///
 /// Eight bytes at a time: the byte order does not matter to an exclusive or

@@ -64,6 +64,18 @@ impl Encoded {
         &self.0
     }
 
+    /// The message itself, without the frame's header.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.0[frame::head_bytes(&self.0)..]
+    }
+
+    /// Whether it is a text message.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.0[0] & 0x0f == Opcode::Text as u8
+    }
+
     fn frame(opcode: Opcode, payload: &[u8]) -> Self {
         let head = frame::head(opcode, payload.len());
         Self([head.as_slice(), payload].concat().into())

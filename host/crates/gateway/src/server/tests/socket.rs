@@ -152,7 +152,7 @@ fn who_sends_nonsense_is_closed_alone() {
         (Message::text("nonsense"), CloseCode::Invalid),
         (Message::text("[]"), CloseCode::Invalid),
         (Message::text(r#"[null,{},"t","e",{}]"#), CloseCode::Invalid),
-        (Message::binary(&b"\0"[..]), CloseCode::Unsupported),
+        (Message::binary(&b"\0"[..]), CloseCode::Invalid),
         (Message::text(too_long), CloseCode::Size),
     ] {
         let mut socket = open(&host);
