@@ -178,9 +178,14 @@ pub trait Migrate: Plugin {
 
     /// A message of this version in the old version's shape. Unchanged by default.
     ///
+    /// Broadcasts come here as well, under their names, for clients that joined under the
+    /// old version; [`Migrate::upcast`] gets those of the old version for clients of this
+    /// one. So a broadcast is not called like a command that has another payload.
+    ///
     /// # Errors
     ///
-    /// A [`Rejection`] where the old version has nothing like it.
+    /// A [`Rejection`] where the old version has nothing like it. Of a broadcast the
+    /// clients of the old version are not told then.
     fn downcast(message: Message) -> Result<Message, Rejection> {
         Ok(message)
     }

@@ -21,6 +21,12 @@ pub(crate) fn upcast(mut message: Message) -> Message {
         };
         payload.retain(|name, value| is_fine(name, value));
     }
+    // What 0.1.0 tells of is sadaqah, as it is in its state.
+    if message.event == "donation_received"
+        && let Value::Object(payload) = &mut message.payload
+    {
+        payload.insert("fund".to_owned(), "sadaqah".into());
+    }
     message
 }
 
@@ -30,10 +36,11 @@ pub(crate) fn upcast(mut message: Message) -> Message {
 /// another fund keeps its fund: 0.1.0 then refuses it by name (`bad_fund`)
 /// unless the `donation_id` was taken before the way back, in which case the
 /// repeat gets its receipt. This side of the boundary cannot know which it is.
-/// Money that leaves a fund is unknown there.
+/// Money that leaves a fund is unknown there, so clients of 0.1.0 are not told of it; of a
+/// gift they are, without its fund.
 pub(crate) fn downcast(mut message: Message) -> Result<Message, Rejection> {
     match message.event.as_str() {
-        "refund" | "allocate" => Err(Rejection::new(
+        "refund" | "allocate" | "donation_refunded" | "funds_allocated" => Err(Rejection::new(
             "unknown_event",
             format!(
                 "{:?} came with donations {}; this campaign is back on 0.1.0",
@@ -47,6 +54,12 @@ pub(crate) fn downcast(mut message: Message) -> Result<Message, Rejection> {
                 if payload.get("fund").is_some_and(|fund| fund == "sadaqah") {
                     payload.remove("fund");
                 }
+            }
+            Ok(message)
+        }
+        "donation_received" => {
+            if let Value::Object(payload) = &mut message.payload {
+                payload.remove("fund");
             }
             Ok(message)
         }

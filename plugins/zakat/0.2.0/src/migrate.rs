@@ -159,13 +159,13 @@ impl Migrate for Zakat {
     /// What 0.1.0 knows, without what it cannot hold.
     fn downcast(mut message: Message) -> Result<Message, Rejection> {
         match message.event.as_str() {
-            "declare" => {
+            "declare" | "assets_changed" => {
                 if let Value::Object(fields) = &mut message.payload {
                     fields.remove("held_since");
                 }
                 Ok(message)
             }
-            "remove" | "pay" | "assess" | "summary" => Ok(message),
+            "remove" | "pay" | "assess" | "summary" | "payment_received" => Ok(message),
             event => Err(Rejection::new(
                 "unknown_event",
                 format!("zakat 0.1.0 has nothing like {event:?}"),

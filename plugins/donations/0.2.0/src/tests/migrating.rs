@@ -142,7 +142,7 @@ fn a_donate_of_0_1_0_is_one_of_this_version() {
 
 #[test]
 fn what_0_1_0_does_not_know_is_refused_by_name() {
-    for event in ["refund", "allocate"] {
+    for event in ["refund", "allocate", "donation_refunded", "funds_allocated"] {
         let refused = Donations::downcast(Message::new(event, &json!({}))).unwrap_err();
         assert_eq!(refused.reason, "unknown_event");
         assert!(refused.message.contains(event));
@@ -157,6 +157,16 @@ fn sadaqah_goes_back_as_0_1_0_would_say_it() {
     newer["payer"] = json!("ali");
     let older = Donations::downcast(Message::new("donate", &newer));
     assert_eq!(older, Ok(Message::new("donate", &gift)));
+}
+
+#[test]
+fn clients_of_0_1_0_are_told_of_a_gift_as_0_1_0_tells_it() {
+    let gift = json!({ "receipt_no": 1, "donation_id": "d1", "total": "5", "count": 1 });
+    let mut newer = gift.clone();
+    newer["fund"] = json!("sadaqah");
+    let [older, newer] = [gift, newer].map(|it| Message::new("donation_received", &it));
+    assert_eq!(Donations::downcast(newer.clone()), Ok(older.clone()));
+    assert_eq!(Donations::upcast(older), Ok(newer));
 }
 
 /// 0.1.0 refuses it by its fund, or answers a repeat; its own tests show both.
