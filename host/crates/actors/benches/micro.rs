@@ -290,7 +290,7 @@ fn start(
 struct Nobody;
 
 impl Audience for Nobody {
-    fn broadcast(&self, _: &ActorId, _: u64, _: &str, _: &serde_json::value::RawValue) {}
+    fn broadcast(&self, _: host_actors::News) {}
     fn switched(&self, _: &ActorId, _: &Version, _: &Version) {}
     fn crashed(&self, _: &ActorId, _: &str) {}
     fn topics(&self, _: &str) -> Vec<ActorId> {

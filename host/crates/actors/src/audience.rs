@@ -1,13 +1,14 @@
 //! Who listens to actors.
 
 use host_model::{ActorId, Version};
-use serde_json::value::RawValue;
+
+use crate::News;
 
 /// What the actors tell those who listen. Called on the data runtime, in order
 /// for each actor, when what is told is durable. Must not block.
 pub trait Audience: Send + Sync + 'static {
     /// An event for everyone who has joined the actor's topic.
-    fn broadcast(&self, actor: &ActorId, seq: u64, event: &str, payload: &RawValue);
+    fn broadcast(&self, news: News);
 
     /// The actor has come over to `plugin`'s version, under `release`.
     fn switched(&self, actor: &ActorId, release: &Version, plugin: &Version);

@@ -162,6 +162,7 @@ impl Actors {
         let token = Token::Accepted(Box::new(Accepted {
             actor: id,
             seq: live.seq,
+            version: live.code().version().clone(),
             reply: command.responder.map(|responder| (reply, responder)),
             source: command.source.as_ref().and_then(Source::of),
             broadcasts: effects.broadcasts,

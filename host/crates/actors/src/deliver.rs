@@ -5,10 +5,10 @@ use std::sync::Arc;
 use host_journal::{CastId, CastRow, Done, Lost, Outcome, Position, RefusedReason};
 use tokio::sync::mpsc;
 
-use crate::Actors;
 use crate::message::{Answer, CallError};
 use crate::release::Release;
 use crate::token::{Accepted, Source, Ticket, Token};
+use crate::{Actors, News};
 
 /// Entries that were decided together.
 type Group = Vec<Done<Ticket>>;
@@ -110,9 +110,14 @@ impl Actors {
             // A caller that has gone needs no answer.
             drop(responder.send(Ok(Answer::new(reply, seq))));
         }
-        for (event, payload) in &accepted.broadcasts {
-            self.audience
-                .broadcast(&accepted.actor, seq, event, payload);
+        for (event, payload) in accepted.broadcasts {
+            self.audience.broadcast(News {
+                actor: accepted.actor.clone(),
+                seq,
+                version: accepted.version.clone(),
+                event,
+                payload,
+            });
         }
         if let Some(source) = &accepted.source {
             self.used_up(source);

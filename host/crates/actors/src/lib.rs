@@ -48,6 +48,7 @@ mod live;
 mod memory;
 mod message;
 mod migrate;
+mod news;
 mod outbox;
 mod over;
 mod places;
@@ -98,6 +99,7 @@ pub use ledger::{FailedMigration, Migrations};
 pub use limits::Limits;
 pub use memory::{Boundless, Memory};
 pub use message::{Answer, CallError, Inspection, Only, Request};
+pub use news::{Missed, News, NotResumed, UnknownShape};
 pub use outbox::{Attempt, Attempts, Courier, Delivery, NoCourier, Patience};
 pub use places::Place;
 pub use redeliver::{RedeliverError, Redelivered};
@@ -475,20 +477,6 @@ impl Actors {
             }
         }
         Ok(false)
-    }
-
-    /// Answers a message that will not be handled. A cast or a timer stays a row.
-    pub(crate) fn refuse(&self, message: Message, error: CallError) {
-        self.refusals.count(&error);
-        self.trace_refused(&message, &error);
-        match message {
-            Message::Request(_, responder) => drop(responder.send(Err(error))),
-            Message::Inspect(responder) => drop(responder.send(Err(error))),
-            Message::Cast(id, _) => self.casts.put_off(id),
-            Message::Timer(timer) => self.timers.put_off(&timer.actor, &timer.name),
-            Message::DeadLetter(_, _, responder) => drop(responder.send(Err(error))),
-            Message::Migrate(_) | Message::Sleep(_) | Message::Snapshot(_) | Message::Writing => {}
-        }
     }
 
     /// Seconds since the start at `now_ms` of the monotonic clock, for ages.

@@ -81,6 +81,8 @@ pub(crate) struct Accepted {
     pub(crate) actor: ActorId,
     /// Its sequence.
     pub(crate) seq: u64,
+    /// The version that decided it.
+    pub(crate) version: Version,
     /// For whom the reply is, if anyone waits.
     pub(crate) reply: Option<(Bytes, Responder)>,
     /// What led to it, if it was a cast or a timer.

@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use host_actors::Actors;
-use host_model::ActorId;
+use host_model::{ActorId, Version};
 
 use crate::connection::{Dialogue, Refused, Shared};
 use crate::counters::count;
 use crate::hub::Hub;
 use crate::lane::Lanes;
+use crate::limits::PRESENT_MAX;
 use crate::offered::Offered;
 use crate::outbound::{Delivery, Outbound};
-use crate::phoenix::{Incoming, Malformed};
+use crate::phoenix::{self, Incoming, Malformed, Ref};
 use crate::server::App;
-use crate::session::{Action, Ruling, Session};
+use crate::session::{Action, Resume, Ruling, Session};
 use crate::ws::{CloseCode, Encoded, Limits, Message};
 
 /// One client's side of the channels.
@@ -71,6 +72,26 @@ impl Client {
         Ok(())
     }
 
+    /// Shows the client to the others on a topic, where there is room.
+    fn enter(&self, topic: &ActorId, stamp: Version, join_ref: &Ref, outbound: &Arc<Outbound>) {
+        let presences = &self.hub.presences;
+        if !presences.enter(&self.hub, topic, stamp, None, outbound) {
+            count(&self.shared.counters.over_limit);
+            let most = format!(r#"{{"most":{PRESENT_MAX}}}"#);
+            let full = phoenix::push(
+                join_ref,
+                topic.as_str(),
+                "host:presence_full",
+                most.as_bytes(),
+            );
+            outbound.push(Delivery::Frame(full));
+        }
+    }
+
+    fn leave(&self, topic: &ActorId, outbound: &Outbound) {
+        self.hub.presences.leave(&self.hub, topic, outbound.id);
+    }
+
     fn perform(&mut self, actions: Vec<Action>, outbound: &Arc<Outbound>) {
         let Shared {
             tasks, counters, ..
@@ -82,12 +103,33 @@ impl Client {
                     count(&counters.over_limit);
                     outbound.push(Delivery::Frame(frame));
                 }
-                Action::Subscribe(topic) => self.hub.subscribe(&topic, outbound),
+                Action::Subscribe(topic, stamp) => self.hub.subscribe(&topic, &stamp, outbound),
                 Action::Unsubscribe(topic) => self.hub.unsubscribe(&topic, outbound.id),
                 Action::Call(call) => self.lanes.add(call, &self.actors, outbound, tasks),
+                Action::Resume(resume) => {
+                    let resumed = resumed(*resume, Arc::clone(&self.actors), Arc::clone(outbound));
+                    tasks.spawn(resumed);
+                }
+                Action::Enter(topic, stamp, join_ref) => {
+                    self.enter(&topic, stamp, &join_ref, outbound);
+                }
+                Action::Leave(topic) => self.leave(&topic, outbound),
             }
         }
     }
+}
+
+/// Reads what a client has missed.
+async fn resumed(resume: Resume, actors: Arc<Actors>, outbound: Arc<Outbound>) {
+    let Resume {
+        topic,
+        after,
+        until,
+        stamp,
+        ..
+    } = &resume;
+    let missed = actors.missed(topic, *after, *until, stamp).await;
+    outbound.push(Delivery::Resumed(resume.with(missed)));
 }
 
 impl Dialogue for Client {
@@ -105,9 +147,13 @@ impl Dialogue for Client {
         let mut actions = Vec::new();
         match delivery {
             Delivery::Frame(frame) => return Some(frame),
-            Delivery::Crashed { topic, reason } => {
-                self.session.on_crash(&topic, &reason, &mut actions);
+            Delivery::Live(live) => {
+                let frame = self.session.on_live(&live, &mut actions);
+                if frame.is_some() {
+                    return frame;
+                }
             }
+            Delivery::Resumed(resumed) => self.session.on_resumed(*resumed, &mut actions),
             Delivery::Answered(answered) => {
                 self.lanes.answered(answered.topic());
                 self.session.on_answer(*answered, &mut actions);
@@ -122,7 +168,10 @@ impl Dialogue for Client {
     }
 
     fn end(&mut self, outbound: &Outbound) {
-        for topic in self.session.end() {
+        for (topic, is_present) in self.session.end() {
+            if is_present {
+                self.leave(&topic, outbound);
+            }
             self.hub.unsubscribe(&topic, outbound.id);
         }
     }

@@ -40,6 +40,7 @@ mod offered;
 mod openapi;
 mod outbound;
 mod phoenix;
+mod presence;
 mod problem;
 mod registry;
 mod request_id;

@@ -27,6 +27,25 @@ pub const CALL_BYTES_MAX: usize = 4 << 20;
 /// to share a group commit, few enough to leave the mailbox to others.
 pub const PIPELINED_MAX: usize = 64;
 
+/// Bytes of what is told on a topic while its join is answered, which takes a call's time
+/// at most. Beyond it the topic is to be joined again.
+pub const HELD_BYTES_MAX: usize = 1 << 20;
+
+/// Subscribers of a topic that are told at once, by whoever tells: some microseconds. More
+/// are told by a task.
+pub const TOLD_AT_ONCE_MAX: usize = 32;
+
+/// Subscribers that such a task tells before others have their turn. Each of them writes
+/// then, so a call waits for as many writes: less than a millisecond.
+pub const FAN_OUT_PORTION: usize = 64;
+
+/// Clients that are shown to each other on one topic: a list of about 100 KB. Who comes
+/// beyond it is told `host:presence_full`.
+pub const PRESENT_MAX: usize = 1_000;
+
+/// Between two messages of who has come and gone on a topic.
+pub const PRESENCE_EVERY: Duration = Duration::from_millis(500);
+
 /// What one item in the outbound queue costs beyond the bytes of its frame.
 pub const DELIVERY_OVERHEAD_BYTES: usize = 64;
 

@@ -10,7 +10,7 @@ use host_model::limits::OUTBOUND_BYTES_MAX;
 use parking_lot::Mutex;
 
 use crate::limits::DELIVERY_OVERHEAD_BYTES;
-use crate::session::Answered;
+use crate::session::{Answered, Resumed};
 use crate::ws::Encoded;
 
 /// Names a connection for the life of the process.
@@ -27,12 +27,31 @@ pub(crate) struct Outbound {
 /// What comes to a connection from within.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// A frame, the same for every subscriber.
+    /// A frame for this client.
     Frame(Encoded),
-    /// The actor of a topic has crashed.
-    Crashed { topic: ActorId, reason: Arc<str> },
+    /// What is told to everyone on a topic.
+    Live(Arc<Live>),
     /// A call has ended.
     Answered(Box<Answered>),
+    /// What a client has missed has been read.
+    Resumed(Box<Resumed>),
+}
+
+/// Told on a topic: the same for every subscriber, who shares its bytes.
+#[derive(Debug)]
+pub(crate) enum Live {
+    /// An actor's broadcast.
+    News {
+        topic: ActorId,
+        seq: u64,
+        frame: Encoded,
+    },
+    /// Something else of the actor's.
+    Frame { topic: ActorId, frame: Encoded },
+    /// Who is there, or comes and goes.
+    Presence { topic: ActorId, frame: Encoded },
+    /// The topic has ended for all, and is to be joined again.
+    Crashed { topic: ActorId, reason: Arc<str> },
 }
 
 /// What a connection is told beside the queue, so that a full queue cannot hide it.
@@ -69,17 +88,14 @@ impl Outbound {
     /// Queues a delivery. One that does not fit drops all that waits and marks the
     /// connection for its end; one alone may be of any size.
     pub(crate) fn push(&self, delivery: Delivery) {
-        let bytes = delivery.bytes();
+        self.push_all([delivery]);
+    }
+
+    /// Queues deliveries, each as [`push`](Self::push) does, and wakes once.
+    pub(crate) fn push_all(&self, deliveries: impl IntoIterator<Item = Delivery>) {
         let mut inner = self.inner.lock();
-        if inner.shut {
-            return;
-        }
-        if inner.deliveries.is_empty() || inner.bytes + bytes <= OUTBOUND_BYTES_MAX {
-            inner.bytes += bytes;
-            inner.deliveries.push_back(delivery);
-        } else {
-            inner.signals.overflowed = true;
-            inner.shut();
+        for delivery in deliveries {
+            inner.push(delivery);
         }
         inner.wake();
     }
@@ -145,6 +161,20 @@ impl Outbound {
 }
 
 impl Inner {
+    fn push(&mut self, delivery: Delivery) {
+        let bytes = delivery.bytes();
+        if self.shut {
+            return;
+        }
+        if self.deliveries.is_empty() || self.bytes + bytes <= OUTBOUND_BYTES_MAX {
+            self.bytes += bytes;
+            self.deliveries.push_back(delivery);
+        } else {
+            self.signals.overflowed = true;
+            self.shut();
+        }
+    }
+
     fn shut(&mut self) {
         self.shut = true;
         self.deliveries = VecDeque::new();
@@ -164,8 +194,29 @@ impl Delivery {
         DELIVERY_OVERHEAD_BYTES
             + match self {
                 Self::Frame(frame) => frame.as_bytes().len(),
-                Self::Crashed { reason, .. } => reason.len(),
+                Self::Live(live) => live.bytes(),
                 Self::Answered(answered) => answered.bytes(),
+                Self::Resumed(resumed) => resumed.bytes(),
             }
+    }
+}
+
+impl Live {
+    pub(crate) fn topic(&self) -> &ActorId {
+        match self {
+            Self::News { topic, .. }
+            | Self::Frame { topic, .. }
+            | Self::Presence { topic, .. }
+            | Self::Crashed { topic, .. } => topic,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::News { frame, .. } | Self::Frame { frame, .. } | Self::Presence { frame, .. } => {
+                frame.as_bytes().len()
+            }
+            Self::Crashed { reason, .. } => reason.len(),
+        }
     }
 }

@@ -10,7 +10,7 @@ mod binary;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use host_actors::CallError;
+use host_actors::{CallError, News, NotResumed};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -132,6 +132,11 @@ impl Ref {
         self.0.is_none() || self == current
     }
 
+    /// Of a message that belongs to no join.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     fn as_json(&self) -> &str {
         self.0.as_deref().unwrap_or("null")
     }
@@ -198,12 +203,23 @@ fn reply(asked: &Asked, topic: &str, status: &str, response: &[u8]) -> Encoded {
 }
 
 /// The response to a join. `summary` is JSON; each is null where it is not known.
-pub(crate) fn join_response(summary: Option<&[u8]>, seq: Option<u64>) -> Vec<u8> {
+/// `replayed`: how many broadcasts follow that were missed, or why none do, where the
+/// client has asked.
+pub(crate) fn join_response(
+    summary: Option<&[u8]>,
+    seq: Option<u64>,
+    replayed: Option<Result<usize, NotResumed>>,
+) -> Vec<u8> {
     let mut response = br#"{"summary":"#.to_vec();
     response.extend_from_slice(summary.unwrap_or(b"null"));
     response.extend_from_slice(br#","seq":"#);
     let seq = seq.map_or_else(|| "null".to_owned(), |seq| seq.to_string());
     response.extend_from_slice(seq.as_bytes());
+    let replayed = replayed.map_or_else(String::new, |replayed| match replayed {
+        Ok(count) => format!(r#","resumed":true,"replayed":{count}"#),
+        Err(why) => format!(r#","resumed":false,"replayed":0,"reason":"{why}""#),
+    });
+    response.extend_from_slice(replayed.as_bytes());
     response.push(b'}');
     response
 }
@@ -221,11 +237,12 @@ pub(crate) fn error(join_ref: &Ref, topic: &str, reason: &str) -> Encoded {
     message(join_ref, join_ref, topic, "phx_error", &[&payload])
 }
 
-/// A message to everyone who has joined, with `seq` in the payload. A payload
-/// that is no object, which the protocol does not know, becomes its `value`.
-pub(crate) fn broadcast(topic: &str, seq: u64, event: &str, payload: &RawValue) -> Encoded {
-    let text = payload.get();
-    let seq = format!("\"seq\":{seq}}}");
+/// A broadcast, with `seq` in the payload: to everyone who has joined, or to one of them
+/// by its `join_ref`. A payload that is no object, which the protocol does not know,
+/// becomes its `value`.
+pub(crate) fn news(join_ref: &Ref, news: &News) -> Encoded {
+    let text = news.payload.get();
+    let seq = format!("\"seq\":{}}}", news.seq);
     let fields = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'));
     let (head, fields) = match fields.map(str::trim) {
         Some("") => ("{", ""),
@@ -234,7 +251,18 @@ pub(crate) fn broadcast(topic: &str, seq: u64, event: &str, payload: &RawValue) 
     };
     let comma = if fields.is_empty() { "" } else { "," };
     let parts = [head, fields, comma, &seq].map(str::as_bytes);
-    message(&Ref(None), &Ref(None), topic, event, &parts)
+    let topic = news.actor.as_str();
+    message(join_ref, &Ref(None), topic, &news.event, &parts)
+}
+
+/// A message to everyone who has joined; `payload` is a JSON object.
+pub(crate) fn to_all(topic: &str, event: &str, payload: &[u8]) -> Encoded {
+    message(&Ref(None), &Ref(None), topic, event, &[payload])
+}
+
+/// A message of the host's own to one who has joined.
+pub(crate) fn push(join_ref: &Ref, topic: &str, event: &str, payload: &[u8]) -> Encoded {
+    message(join_ref, &Ref(None), topic, event, &[payload])
 }
 
 /// `host:release`: the topic's actor has come over to another version.
@@ -244,13 +272,7 @@ pub(crate) fn release(
     plugin: &host_model::Version,
 ) -> Encoded {
     let payload = format!(r#"{{"version":"{release}","plugin":"{plugin}"}}"#);
-    message(
-        &Ref(None),
-        &Ref(None),
-        topic,
-        "host:release",
-        &[payload.as_bytes()],
-    )
+    to_all(topic, "host:release", payload.as_bytes())
 }
 
 fn message(

@@ -158,6 +158,7 @@ impl Gateway {
             let registered = sockets.into_iter().map(listen::register);
             registered.collect::<Result<Vec<_>, _>>()?
         };
+        app.hub.attach(&app);
         let polls = Arc::clone(&app.polls).look_after(app.stop.clone());
         app.http.spawn_on(polls, control);
         let tls = config.tls;

@@ -1,22 +1,30 @@
 //! What a client has joined and waits for: plain data, and what is to be done
 //! for each message. No IO, no actors.
+//!
+//! A join is answered first, then comes what was missed, then what is told: so what is told
+//! while a join is under way is held until then, and what the answer includes is left out.
+
+mod join;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use host_actors::{Answer, CallError, Only, Request};
-use host_model::limits::{CHANNELS_MAX, PAYLOAD_BYTES_MAX};
+use host_model::limits::PAYLOAD_BYTES_MAX;
 use host_model::{ActorId, Version};
 
 use crate::limits::{CALL_BYTES_MAX, CALLS_MAX};
+use crate::outbound::Live;
 use crate::phoenix::{self, Asked, CONNECTION_TOPIC, Incoming, Ref, UNMATCHED_TOPIC};
 use crate::ws::Encoded;
 
-/// The query whose answer a join gives.
-const SUMMARY: &str = "summary";
+use join::{Joining, Wishes};
+pub(crate) use join::{Resume, Resumed};
 
 /// One client's channels, and how many of its calls are under way.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    /// At most [`CHANNELS_MAX`], so that looking through them is quick.
+    /// At most [`CHANNELS_MAX`](host_model::limits::CHANNELS_MAX), so that looking through them is quick.
     channels: Vec<Channel>,
     calls: usize,
     call_bytes: usize,
@@ -28,6 +36,12 @@ struct Channel {
     join_ref: Ref,
     /// The plugin version that ruled at the join: the shape of the client's messages.
     stamp: Version,
+    /// There until the join is answered.
+    joining: Option<Box<Joining>>,
+    /// What was told up to here the client knows from the answer to its join.
+    seq: u64,
+    /// Whether it is shown to others who are there.
+    is_present: bool,
 }
 
 /// What a session has to know of a plugin of the release that rules.
@@ -43,9 +57,16 @@ pub(crate) enum Action {
     Send(Encoded),
     /// As `Send`: that a bound of the connection was reached.
     Refuse(Encoded),
-    Subscribe(ActorId),
+    /// From now on, or anew: under this version.
+    Subscribe(ActorId, Version),
     Unsubscribe(ActorId),
     Call(Box<Call>),
+    /// Read what was missed.
+    Resume(Box<Resume>),
+    /// The client is there; with the `join_ref` of whom to tell if there is no room.
+    Enter(ActorId, Version, Ref),
+    /// It is there no more.
+    Leave(ActorId),
 }
 
 /// A call of an actor, and to what its answer is an answer.
@@ -67,9 +88,10 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 enum Purpose {
     Push,
-    /// With the `join_ref` of the channel in whose place it comes.
     Join {
+        /// The `join_ref` of the channel in whose place it comes.
         replaced: Option<Ref>,
+        wishes: Wishes,
     },
 }
 
@@ -116,39 +138,22 @@ impl Session {
         let Answered { ticket, result } = answered;
         self.calls -= 1;
         self.call_bytes -= ticket.payload_bytes;
-        let ok = |response: &[u8]| {
-            let topic = ticket.topic.as_str();
-            phoenix::reply_ok(&ticket.asked, topic, response)
-        };
-        let error =
-            |error: &CallError| phoenix::reply_failed(&ticket.asked, ticket.topic.as_str(), error);
-        match (&ticket.purpose, &result) {
-            (Purpose::Push, Ok(answer)) => actions.push(Action::Send(ok(&answer.reply))),
-            (Purpose::Push, Err(why)) => actions.push(Action::Send(error(why))),
-            (Purpose::Join { .. }, Ok(answer)) => {
-                let response = phoenix::join_response(Some(&answer.reply), Some(answer.seq));
-                actions.push(Action::Send(ok(&response)));
-            }
+        match (&ticket.purpose, result) {
+            (Purpose::Push, Ok(answer)) => actions.push(ticket.ok(&answer.reply)),
+            (Purpose::Push, Err(why)) => actions.push(ticket.error(&why)),
+            (Purpose::Join { .. }, Ok(answer)) => self.on_summary(ticket, Some(answer), actions),
             // The plugin has nothing to show of this actor, which is no reason
             // to keep a client from sending the command that changes it.
             (Purpose::Join { .. }, Err(CallError::Rejected(_))) => {
-                actions.push(Action::Send(ok(&phoenix::join_response(None, None))));
+                self.on_summary(ticket, None, actions);
             }
-            (Purpose::Join { .. }, Err(why)) => {
-                actions.push(Action::Send(error(why)));
-                let is_ended =
-                    |c: &Channel| c.topic == ticket.topic && c.join_ref == ticket.asked.join_ref;
-                if let Some(index) = self.channels.iter().position(is_ended) {
+            (Purpose::Join { replaced, .. }, Err(why)) => {
+                actions.push(ticket.error(&why));
+                if let Some(index) = self.of(&ticket) {
                     self.remove(index, actions);
                 }
+                ticket.close(replaced.as_ref(), actions);
             }
-        }
-        if let Purpose::Join {
-            replaced: Some(old),
-        } = &ticket.purpose
-        {
-            let closed = phoenix::close(old, ticket.topic.as_str());
-            actions.push(Action::Send(closed));
         }
     }
 
@@ -162,58 +167,34 @@ impl Session {
         }
     }
 
-    /// Ends every channel, and gives the topics that were joined.
-    pub(crate) fn end(&mut self) -> impl Iterator<Item = ActorId> {
-        std::mem::take(&mut self.channels)
-            .into_iter()
-            .map(|channel| channel.topic)
+    /// Takes what is told on a topic; gives the frame to be sent now, if there is one.
+    pub(crate) fn on_live(
+        &mut self,
+        live: &Arc<Live>,
+        actions: &mut Vec<Action>,
+    ) -> Option<Encoded> {
+        if let Live::Crashed { topic, reason } = &**live {
+            self.on_crash(topic, reason, actions);
+            return None;
+        }
+        let index = self.position(live.topic().as_str())?;
+        let channel = &mut self.channels[index];
+        if let Some(joining) = &mut channel.joining {
+            if !joining.hold(live) {
+                let why = "more has happened than could be held during the join";
+                self.on_crash(live.topic(), why, actions);
+            }
+            return None;
+        }
+        channel.hears(live)
     }
 
-    fn join(
-        &mut self,
-        message: &Incoming<'_>,
-        ruling: impl FnOnce(&ActorId) -> Option<Ruling>,
-        actions: &mut Vec<Action>,
-    ) {
-        let topic = message.topic.parse::<ActorId>().ok();
-        let known = topic.and_then(|topic| Some((ruling(&topic)?, topic)));
-        let Some((ruling, topic)) = known else {
-            let text = "no plugin that runs serves this topic; topics are plugin:key";
-            return actions.push(refusal(message, UNMATCHED_TOPIC, text));
-        };
-        if let Err(full) = self.has_room(message) {
-            return actions.push(full);
-        }
-        let channel = Channel {
-            topic: topic.clone(),
-            join_ref: message.asked.join_ref.clone(),
-            stamp: ruling.version.clone(),
-        };
-        let mut replaced = None;
-        if let Some(index) = self.position(topic.as_str()) {
-            let old = std::mem::replace(&mut self.channels[index], channel);
-            replaced = Some(old.join_ref);
-        } else if self.channels.len() >= CHANNELS_MAX {
-            let text = format!(
-                "{CHANNELS_MAX} channels are joined over this connection already; leave one first"
-            );
-            return actions.push(over_limit(message, "too_many_channels", &text));
-        } else {
-            self.channels.push(channel);
-            // Before the summary is asked for, so that no broadcast is missed
-            // between the two.
-            actions.push(Action::Subscribe(topic.clone()));
-        }
-        if ruling.has_summary {
-            let event = SUMMARY.to_owned();
-            let purpose = Purpose::Join { replaced };
-            let call = self.call(message, topic, event, Bytes::new(), ruling.version, purpose);
-            actions.push(Action::Call(call));
-        } else {
-            actions.push(ok(message, &phoenix::join_response(None, None)));
-            let closed = replaced.map(|old| phoenix::close(&old, topic.as_str()));
-            actions.extend(closed.map(Action::Send));
-        }
+    /// Ends every channel, and gives the topics that were joined, and whether the client
+    /// was shown there.
+    pub(crate) fn end(&mut self) -> impl Iterator<Item = (ActorId, bool)> + use<> {
+        std::mem::take(&mut self.channels)
+            .into_iter()
+            .map(|channel| (channel.topic, channel.is_present))
     }
 
     fn leave(&mut self, message: &Incoming<'_>, actions: &mut Vec<Action>) {
@@ -320,8 +301,41 @@ impl Session {
         if self.channels.is_empty() {
             self.channels = Vec::new();
         }
+        if channel.is_present {
+            actions.push(Action::Leave(channel.topic.clone()));
+        }
         actions.push(Action::Unsubscribe(channel.topic.clone()));
         channel
+    }
+}
+
+impl Channel {
+    /// What is told, if the answer to the join does not include it.
+    fn hears(&self, live: &Live) -> Option<Encoded> {
+        match live {
+            Live::News { seq, frame, .. } => (*seq > self.seq).then(|| frame.clone()),
+            Live::Frame { frame, .. } => Some(frame.clone()),
+            Live::Presence { frame, .. } => self.is_present.then(|| frame.clone()),
+            Live::Crashed { .. } => None,
+        }
+    }
+}
+
+impl Ticket {
+    fn ok(&self, response: &[u8]) -> Action {
+        let topic = self.topic.as_str();
+        Action::Send(phoenix::reply_ok(&self.asked, topic, response))
+    }
+
+    fn error(&self, why: &CallError) -> Action {
+        let topic = self.topic.as_str();
+        Action::Send(phoenix::reply_failed(&self.asked, topic, why))
+    }
+
+    /// Closes the channel in whose place another has come.
+    fn close(&self, replaced: Option<&Ref>, actions: &mut Vec<Action>) {
+        let closed = replaced.map(|old| phoenix::close(old, self.topic.as_str()));
+        actions.extend(closed.map(Action::Send));
     }
 }
 

@@ -66,6 +66,7 @@ pub(crate) fn before(
             None => Next::Below(behind_last.unwrap_or_default()),
         },
         searched_bytes: 0,
+        searched_bytes_max: BEFORE_BYTES_MAX,
         records: Vec::new(),
     };
     if head.is_some() {
@@ -95,7 +96,7 @@ fn open(reader: &dyn Reader, key: &SnapshotKey) -> Result<Snapshot, BeforeError>
 
 /// Where the next record is, on the way back.
 #[derive(Clone, Copy)]
-enum Next {
+pub(crate) enum Next {
     /// Here.
     At(Position),
     /// Somewhere before this.
@@ -103,23 +104,25 @@ enum Next {
 }
 
 /// A way back through the groups.
-struct Walk<'a> {
-    reader: &'a dyn Reader,
-    actor: &'a ActorId,
+pub(crate) struct Walk<'a> {
+    pub(crate) reader: &'a dyn Reader,
+    pub(crate) actor: &'a ActorId,
     /// What is wanted stands behind this, and behind this sequence.
-    begin: Position,
-    covered: u64,
+    pub(crate) begin: Position,
+    pub(crate) covered: u64,
     /// The sequence of the next record; of the first one, none.
-    wanted: u64,
-    next: Next,
-    searched_bytes: u64,
+    pub(crate) wanted: u64,
+    pub(crate) next: Next,
+    /// Of groups without a word of the actor, and how many there may be.
+    pub(crate) searched_bytes: u64,
+    pub(crate) searched_bytes_max: u64,
     /// The last one first.
-    records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
 }
 
 impl Walk<'_> {
     /// Looks into one more group, and takes what it has.
-    fn step(&mut self) -> Result<(), BeforeError> {
+    pub(crate) fn step(&mut self) -> Result<(), BeforeError> {
         let group = match self.next {
             Next::At(position) => {
                 let group = self.reader.groups(position, 1)?.pop();
@@ -137,7 +140,7 @@ impl Walk<'_> {
             if below <= self.begin {
                 return Err(BeforeError::Removed(self.wanted));
             }
-            if self.searched_bytes > BEFORE_BYTES_MAX {
+            if self.searched_bytes > self.searched_bytes_max {
                 return Err(BeforeError::Far(self.wanted));
             }
         }

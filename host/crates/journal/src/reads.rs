@@ -12,8 +12,8 @@ use crate::heads::Heads;
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
     Archive, BackupError, Before, BeforeError, CastId, CastRow, CheckError, Checked, Copied,
-    DeadLetter, Journal, Named, PieceId, Position, Record, Stored, TimerRow, Trail, Verified,
-    backup, before, check, named, walk,
+    DeadLetter, Journal, Named, PieceId, Position, Record, Since, Stored, TimerRow, Trail,
+    Verified, backup, before, check, named, since, walk,
 };
 
 /// All wait for the disk; some for another reader first.
@@ -45,6 +45,18 @@ impl<T> Journal<T> {
         let reader = self.reader()?;
         let head = self.shared.heads.read().get(actor);
         before::before(reader, actor, head.map(|head| head.position), version)
+    }
+
+    /// The records of an actor behind the sequence `after`, within the bounds of a resume;
+    /// see [`RESUME_COMMANDS_MAX`](host_model::limits::RESUME_COMMANDS_MAX).
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn since(&self, actor: &ActorId, after: u64) -> Result<Since, ReadError> {
+        let reader = self.reader()?;
+        let head = self.shared.heads.read().get(actor);
+        since::since(reader, actor, head, after)
     }
 
     /// Up to `limit` actors of a plugin (of all, if it is empty) that exist

@@ -103,6 +103,20 @@ pub const SNAPSHOTS_KEPT: usize = 2;
 /// back but by its commands: a few seconds' worth, in which that actor waits.
 pub const BEFORE_BYTES_MAX: u64 = 1 << 30;
 
+/// Commands that a client may have missed, to be told of all that they broadcast when it
+/// comes back: about what a page works off without a pause. Of more it gets a summary.
+pub const RESUME_COMMANDS_MAX: u64 = 1_000;
+
+/// Bytes of these commands' records: a quarter of what may wait for one client.
+pub const RESUME_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of the journal that are searched for them: some tens of milliseconds' worth.
+pub const RESUME_SEARCH_BYTES_MAX: u64 = 64 << 20;
+
+/// Clients for whom the journal is read at once: the rest of a crowd that comes back
+/// waits, and commands do not wait for it.
+pub const RESUMES_AT_ONCE_MAX: usize = 4;
+
 /// Bytes of a snapshot that shares one group with commands. A larger one is written in
 /// pieces of at most this, one behind the other: nobody waits for more of it than one
 /// piece, a few milliseconds.

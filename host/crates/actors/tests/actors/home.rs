@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use host_actors::{
-    Actors, Answer, Attempt, Audience, CallError, Code, Courier, Delivery, Limits, Only, Parts,
-    Release, Request, Route, RouteHop, Ruling, Ticket,
+    Actors, Answer, Attempt, Audience, CallError, Code, Courier, Delivery, Limits, News, Only,
+    Parts, Release, Request, Route, RouteHop, Ruling, Ticket,
 };
 use host_journal::store::Store;
 use host_journal::{Done, Entry, Journal, Options, Rows, open_sqlite};
@@ -79,14 +79,15 @@ impl Courier for Server {
 }
 
 impl Audience for Heard {
-    fn broadcast(
-        &self,
-        id: &ActorId,
-        seq: u64,
-        event: &str,
-        payload: &serde_json::value::RawValue,
-    ) {
-        self.hear(format!("{id} {event} {payload} at {seq}"));
+    fn broadcast(&self, news: News) {
+        let News {
+            actor,
+            event,
+            payload,
+            seq,
+            ..
+        } = news;
+        self.hear(format!("{actor} {event} {payload} at {seq}"));
     }
     fn switched(&self, id: &ActorId, release: &Version, plugin: &Version) {
         self.hear(format!("{id} switched to {plugin} of {release}"));

@@ -15,6 +15,7 @@ mod keys;
 mod large;
 mod messages;
 mod migrations;
+mod news;
 mod outbox;
 mod random;
 mod redeliver;

@@ -14,8 +14,14 @@ fn json_of(frame: &Encoded) -> Value {
     serde_json::from_str(&text(frame)).unwrap()
 }
 
-fn raw(text: &str) -> Box<RawValue> {
-    RawValue::from_string(text.to_owned()).unwrap()
+fn news_of(payload: &str) -> News {
+    News {
+        actor: "d:ü".parse().unwrap(),
+        seq: 7,
+        version: "0.1.0".parse().unwrap(),
+        event: "got".into(),
+        payload: RawValue::from_string(payload.to_owned()).unwrap(),
+    }
 }
 
 fn asked(text: &str) -> Asked {
@@ -104,7 +110,7 @@ fn a_broadcast_carries_its_sequence_in_the_payload() {
         ("{\"a\":{\"b\":[]} \n}", r#"{"a":{"b":[]},"seq":7}"#),
         ("[1,2]", r#"{"value":[1,2],"seq":7}"#),
     ] {
-        let frame = broadcast("d:ü", 7, "got", &raw(payload));
+        let frame = news(&Ref::none(), &news_of(payload));
         assert_eq!(
             text(&frame),
             format!(r#"[null,null,"d:ü","got",{expected}]"#)

@@ -1,7 +1,11 @@
 //! What a session does for each message, without a socket.
 
+mod joins;
+
+use host_actors::{Missed, News, NotResumed};
 use host_model::ActorId;
 use host_model::effect::Rejection;
+use host_model::limits::CHANNELS_MAX;
 use serde_json::{Value, json};
 
 use super::*;
@@ -13,6 +17,10 @@ enum Seen {
     Sent(Value),
     Subscribed(String),
     Unsubscribed(String),
+    /// Topic, after, until, version.
+    Resumes(String, u64, Option<u64>, String),
+    Entered(String),
+    Left(String),
     /// Topic, event, payload, version; whether it must be a query.
     Called(String, String, String, String, bool),
 }
@@ -21,6 +29,7 @@ enum Seen {
 struct Client {
     session: Session,
     tickets: Vec<Ticket>,
+    resumes: Vec<Resume>,
     /// How often a bound was reached.
     refused: usize,
 }
@@ -63,6 +72,30 @@ impl Client {
         self.see(actions)
     }
 
+    /// Has the journal give what was missed.
+    fn resumed(&mut self, through: u64, news: Result<Vec<News>, NotResumed>) -> Vec<Seen> {
+        let missed = Missed { through, news };
+        let resumed = self.resumes.remove(0).with(missed);
+        let mut actions = Vec::new();
+        self.session.on_resumed(*resumed, &mut actions);
+        self.see(actions)
+    }
+
+    /// Has something told on donations:a; what is sent of it.
+    fn told(&mut self, seq: u64) -> Vec<Seen> {
+        let news = news(seq);
+        let live = Arc::new(Live::News {
+            topic: news.actor.clone(),
+            seq,
+            frame: phoenix::news(&Ref::none(), &news),
+        });
+        let mut actions = Vec::new();
+        let frame = self.session.on_live(&live, &mut actions);
+        let mut seen = self.see(actions);
+        seen.extend(frame.iter().map(read_back));
+        seen
+    }
+
     fn joined(topic: &str) -> Self {
         let mut client = Self::default();
         client.says(json!(["1", "1", topic, "phx_join", {}]));
@@ -77,7 +110,21 @@ impl Client {
                 self.refused += 1;
                 read_back(&frame)
             }
-            Action::Subscribe(topic) => Seen::Subscribed(topic.to_string()),
+            Action::Subscribe(topic, _) => Seen::Subscribed(topic.to_string()),
+            Action::Enter(topic, ..) => Seen::Entered(topic.to_string()),
+            Action::Leave(topic) => Seen::Left(topic.to_string()),
+            Action::Resume(resume) => {
+                let Resume {
+                    topic,
+                    after,
+                    until,
+                    stamp,
+                    ..
+                } = &*resume;
+                let seen = Seen::Resumes(topic.to_string(), *after, *until, stamp.to_string());
+                self.resumes.push(*resume);
+                seen
+            }
             Action::Unsubscribe(topic) => Seen::Unsubscribed(topic.to_string()),
             Action::Call(call) => {
                 let Call { request, ticket } = *call;
@@ -93,6 +140,20 @@ impl Client {
         });
         seen.collect()
     }
+}
+
+fn news(seq: u64) -> News {
+    News {
+        actor: "donations:a".parse().unwrap(),
+        seq,
+        version: Version::new(0, 2, 0),
+        event: "got".into(),
+        payload: serde_json::value::RawValue::from_string("{}".into()).unwrap(),
+    }
+}
+
+fn got(join_ref: Option<&str>, seq: u64) -> Seen {
+    sent(json!([join_ref, null, "donations:a", "got", {"seq": seq}]))
 }
 
 fn read_back(frame: &Encoded) -> Seen {
@@ -231,7 +292,10 @@ fn a_second_join_takes_the_place_of_the_first_after_its_own_reply() {
     let mut client = Client::joined("donations:a");
     assert_eq!(
         client.says(json!(["5", "5", "donations:a", "phx_join", {}])),
-        [called("summary", "", true)]
+        [
+            Seen::Subscribed("donations:a".into()),
+            called("summary", "", true)
+        ]
     );
     let stale = json!(["1", "6", "donations:a", "donate", {}]);
     assert_eq!(client.says(stale), []);

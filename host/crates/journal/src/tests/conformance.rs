@@ -112,6 +112,10 @@ on_each_store! {
         the_whole_journal_is_verified_and_exported,
         close_commits_what_is_in_the_line_and_refuses_the_rest,
     }
+    since {
+        records_are_had_over_snapshots_and_a_start,
+        too_many_are_too_many_and_so_are_too_large_ones,
+    }
     sums {
         a_changed_row_beside_the_groups_is_named_and_not_used,
     }

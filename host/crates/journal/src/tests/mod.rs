@@ -23,6 +23,7 @@ mod retention;
 mod rows;
 mod sealed;
 mod server;
+mod since;
 mod sums;
 mod witness;
 

@@ -171,7 +171,14 @@ fn messages_go_down_without_what_is_new() {
     assert_eq!(Zakat::upcast(odd).unwrap(), plain);
     let plain = Message::new("declare", &cash("a", "1", "USD"));
     assert_eq!(Zakat::downcast(declare).unwrap(), plain);
-    for event in ["remove", "pay", "assess", "summary", "payment_received", "assets_changed"] {
+    for event in [
+        "remove",
+        "pay",
+        "assess",
+        "summary",
+        "payment_received",
+        "assets_changed",
+    ] {
         let message = Message::new(event, &json!({ "asset_id": "a" }));
         assert_eq!(Zakat::downcast(message.clone()).unwrap(), message);
     }
