@@ -90,6 +90,8 @@ mod service;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]
+mod stay;
+#[cfg(test)]
 mod stuck;
 #[cfg(test)]
 mod systemd;

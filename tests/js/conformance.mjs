@@ -98,6 +98,20 @@ await step("a query over a push", async () => {
   assert.equal(response.title, "Água");
 });
 
+await step("a binary push is JSON in an ArrayBuffer, and so is its reply", async () => {
+  const bytes = (value) => new TextEncoder().encode(value).buffer;
+  const read = (buffer) => JSON.parse(new TextDecoder().decode(buffer));
+  const again = await answer(channel.push("donate", bytes(JSON.stringify(gift("d1")))));
+  assert.equal(again.status, "ok");
+  assert.ok(again.response instanceof ArrayBuffer);
+  assert.equal(read(again.response).duplicate, true);
+  for (const data of ["", "\u0000", "{", "[1]", "\"x\""]) {
+    const refused = await answer(channel.push("donate", bytes(data)));
+    assert.equal(refused.status, "error", data);
+    assert.equal(read(refused.response).reason, "bad_payload");
+  }
+});
+
 await step("an error has a reason and a message", async () => {
   for (const [event, payload, reason] of [
     ["donate", gift("d2", "-1.00"), "bad_amount"],
@@ -211,6 +225,34 @@ await step("a client joins again by itself after a restart of the host", async (
   const { response } = await answer(channel.push("donate", gift("d4")));
   assert.equal(response.duplicate, true);
   assert.equal(closes, 0, "the channel itself was never closed");
+});
+
+await step("who cannot open a WebSocket falls back to long polls", async () => {
+  class Stalled {
+    readyState = 0;
+    close() {}
+  }
+  const kept = new Map();
+  const sessionStorage = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, value),
+  };
+  const options = { transport: Stalled, longPollFallbackMs: 100, sessionStorage };
+  const fallen = await connected({ ...options, params: { token: "of its own" } });
+  const theirs = fallen.channel("donations:js", {});
+  assert.equal((await answer(theirs.join())).status, "ok");
+  const both = [heard(channel, "donation_received"), heard(theirs, "donation_received")];
+  // A burst is one request.
+  const pushes = ["d5", "d6", "d7"].map((id) => answer(theirs.push("donate", gift(id))));
+  for (const { status } of await Promise.all(pushes)) assert.equal(status, "ok");
+  const [one, other] = await Promise.all(both);
+  assert.deepEqual(one, other);
+  const bytes = new TextEncoder().encode(JSON.stringify(gift("d5"))).buffer;
+  const { response } = await answer(theirs.push("donate", bytes));
+  assert.equal(response.duplicate, true, "over long polls every reply is text");
+  assert.equal((await answer(theirs.push("donate", { amount: 1 }))).response.reason, "bad_payload");
+  assert.equal((await answer(theirs.leave())).status, "ok");
+  fallen.disconnect();
 });
 
 await step("version 1 of the protocol is refused", async () => {
