@@ -12,6 +12,8 @@
 #   rehearsal actors that are rehearsed in a second, the host and its child on one core;
 #           and what clients wait beside it
 #   sleepers memory and time of a start with a million actors asleep
+#   gateway memory of an idle connection; calls a second over WebSockets beside a bare
+#           echo of axum; messages a second to many subscribers
 #   cycles  memory over BENCH_CYCLES (1000) upgrades up and down under load
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
@@ -22,7 +24,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=$PWD/target/bench
-parts=${BENCH_PARTS:-stall otp sizes micro journal rehearsal sleepers cycles}
+parts=${BENCH_PARTS:-stall otp sizes micro journal rehearsal sleepers gateway cycles}
 # One seed for all parts, so that a run can be repeated.
 BENCH_SEED=${BENCH_SEED:-$(date +%s)}
 export BENCH_SEED
@@ -93,6 +95,11 @@ sleepers() {
     TMPDIR=$out E2E_HOME=$out/home run sleepers target/release/sleepers
 }
 
+gateway() {
+    title "gateway: connections"
+    TMPDIR=$out E2E_HOME=$out/home run gateway target/release/gateway
+}
+
 cycles() {
     title "cycles: memory over upgrades up and down"
     TMPDIR=$out E2E_HOME=$out/home ROUNDS=0 CYCLES=${BENCH_CYCLES:-1000} \
@@ -113,7 +120,7 @@ of the same length after it. stall: the longest time in which no call completed.
 The host's calls come over a WebSocket and are durable when they complete. The peer's
 are made inside its node, and nothing is written to a disk.
 NOTE
-    for part in sizes rehearsal rehearsal-load; do
+    for part in sizes rehearsal rehearsal-load gateway; do
         if has "${part%-load}"; then sed -n 's/^bar /  &/p' "$out/$part.txt"; fi
     done
     [ -z "$failed" ] || echo "failed:$failed"
@@ -121,7 +128,7 @@ NOTE
 
 measure() {
     machine
-    for part in stall otp sizes micro journal rehearsal sleepers cycles; do
+    for part in stall otp sizes micro journal rehearsal sleepers gateway cycles; do
         if has $part; then $part; fi
     done
     table
@@ -129,10 +136,11 @@ measure() {
 }
 
 mkdir -p "$out"
-if has stall || has sizes || has rehearsal || has sleepers || has cycles; then
+if has stall || has sizes || has rehearsal || has sleepers || has gateway || has cycles; then
     rm -rf "$out/home"
     make --silent home DIR="$out/home" PROFILE=release >&2
-    cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers --bin soak >&2
+    cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers --bin soak --bin gateway \
+        --example bare_echo >&2
 fi
 if has cycles; then
     cargo build --release -p e2e-disk -p faulty-v0-1-0 -p faulty-v0-2-0 -p raw-v0-1-0 >&2
