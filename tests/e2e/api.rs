@@ -44,10 +44,10 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 
 fn metric(home: &Home, name: &str) -> Option<u64> {
     let env = std::fs::read_to_string(home.path().join("etc/env")).unwrap();
-    let ports = env
+    let mut ports = env
         .lines()
         .filter_map(|line| line.strip_prefix("ADMIN_PORT="));
-    let port = ports.last().unwrap().parse().unwrap();
+    let port = ports.next_back().unwrap().parse().unwrap();
     let metrics = request(port, "GET", "/metrics", "").unwrap().body;
     let mut lines = metrics.lines();
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
