@@ -98,6 +98,7 @@ impl EventStats {
     pub(crate) fn turned_away(&self, error: &CallError) {
         match error {
             CallError::Rejected(rejection) => self.rejected(&rejection.reason),
+            CallError::Forbidden(_) => self.rejected(error.reason()),
             CallError::Crashed(why) => self.faulted(why),
             _ => {}
         }

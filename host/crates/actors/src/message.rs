@@ -1,6 +1,7 @@
 //! What is asked of an actor, and what comes back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,9 +26,11 @@ pub struct Request {
     pub payload: Bytes,
     /// Whether a command will do, too.
     pub only: Only,
-    /// Verified claims of the caller (JSON object), or empty.
+    /// Verified claims of the caller: a JSON object, `{}` of one without a token. The plugin
+    /// is asked whether they may do this. Empty: it is not, for authentication is off or an
+    /// operator asks.
     pub claims: Bytes,
-    /// Who the caller is, for the journal; empty where authentication is off.
+    /// Who the caller is, for the journal; empty where nobody knows.
     pub principal: String,
     /// The plugin version in whose shape the message is; the actor's own if absent.
     pub version: Option<Version>,
@@ -36,13 +39,42 @@ pub struct Request {
 }
 
 /// See [`Request::only`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Only {
     /// A query, nothing else.
     Query,
     /// A query or a command, whichever has this name.
     Either,
+    /// To join the actor's topic, for which the caller needs leave, and a query as well: its
+    /// answer, or an empty one where the plugin has no such query.
+    Join(Leave),
 }
+
+/// Whether somebody may listen to an actor: granted in the actor's turn, before its query
+/// is asked, so that whoever listens from then on misses nothing that the answer lacks.
+#[derive(Debug, Clone, Default)]
+pub struct Leave(Arc<AtomicBool>);
+
+impl Leave {
+    /// Whether it has been granted.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn grant(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Of the same join.
+impl PartialEq for Leave {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Leave {}
 
 /// What an actor answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +116,9 @@ pub enum CallError {
     /// The plugin says no. The caller is to blame.
     #[error("{}", .0.message)]
     Rejected(Rejection),
+    /// The plugin does not let this caller do it; what it says of why.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such plugin in the release that rules.
     #[error("no plugin of this release is called {plugin:?}; there are: {known}")]
     UnknownPlugin {
@@ -167,6 +202,7 @@ impl CallError {
     pub fn reason(&self) -> &str {
         match self {
             Self::Rejected(rejection) => &rejection.reason,
+            Self::Forbidden(_) => "forbidden",
             Self::UnknownPlugin { .. } => "unknown_plugin",
             Self::NotAQuery { .. } => "unknown_query",
             Self::PayloadTooLarge { .. } => "payload_too_large",

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use host_loader::{Call, Caller, Fault};
-use host_model::effect::Rejection;
 
 use crate::Actors;
+use crate::authority;
 use crate::clock::{monotonic_ms, unix_ms_at};
 use crate::live::Live;
 use crate::message::{Answer, CallError, Request};
@@ -29,10 +29,9 @@ impl Actors {
     ) -> Result<Answer, CallError> {
         let seq = live.seq;
         match self.ask(live, slot, request, monotonic_ms()) {
-            Ok(Ok(reply)) => Ok(Answer::new(reply, seq)),
-            Ok(Err(rejection)) => {
-                stats.rejected(&rejection.reason);
-                Err(CallError::Rejected(rejection))
+            Ok(answer) => {
+                let answer = answer.map(|reply| Answer::new(reply, seq));
+                answer.inspect_err(|refused| stats.turned_away(refused))
             }
             Err(fault) => {
                 let why = fault.to_string();
@@ -84,9 +83,9 @@ impl Actors {
         watchdog::watch(&claim.slot, stats, began_ms, || {
             match self.ask(live, &claim.slot, request, began_ms) {
                 Ok(Ok(reply)) => Some(Ok(Answer::new(reply, seq))),
-                Ok(Err(rejection)) => {
-                    stats.rejected(&rejection.reason);
-                    Some(Err(CallError::Rejected(rejection)))
+                Ok(Err(refused)) => {
+                    stats.turned_away(&refused);
+                    Some(Err(refused))
                 }
                 // The long way meets it again, and sees to it.
                 Err(_) => None,
@@ -101,8 +100,8 @@ impl Actors {
         slot: &Slot,
         request: &Request,
         began_ms: u64,
-    ) -> Result<Result<bytes::Bytes, Rejection>, Box<Fault>> {
-        live.state.query(&Call {
+    ) -> Result<Result<bytes::Bytes, CallError>, Box<Fault>> {
+        let call = Call {
             key: slot.id.key(),
             event: &request.event,
             payload: &request.payload,
@@ -112,6 +111,11 @@ impl Actors {
             seq: live.seq,
             caller: Caller::CLIENT,
             hops: 0,
-        })
+        };
+        if let Err(refused) = authority::ask(live.code().plugin(), &call, &request.only)? {
+            return Ok(Err(refused));
+        }
+        let answer = live.state.query(&call)?;
+        Ok(answer.map_err(CallError::Rejected))
     }
 }

@@ -195,8 +195,14 @@ impl Actors {
             Some(Known::Wait) => return self.wait_for_journal(claim, message),
             Some(Known::Answered(answer)) => {
                 self.begin_span(claim, &message);
-                if let Message::Request(_, responder) = message {
-                    self.hold(claim, answer, responder);
+                if let Message::Request(request, responder) = message {
+                    let may = match entered {
+                        Entered::Slow(_room) => tokio::task::block_in_place(|| {
+                            self.may_have_again(claim, &request, &stats)
+                        }),
+                        _ => self.may_have_again(claim, &request, &stats),
+                    };
+                    self.hold(claim, may.and(answer), responder);
                 }
                 self.end_span(claim);
                 return Flow::Next;
@@ -306,6 +312,9 @@ impl Actors {
             }
             return self.hold(claim, answer, responder);
         }
+        if let Only::Join(_) = request.only {
+            return self.join_without_query(claim, &request, responder, stats);
+        }
         let only = request.only;
         let mut command = Command {
             event: request.event,
@@ -330,7 +339,10 @@ impl Actors {
                 known: live.code().plugin().manifest().queries.join(", "),
                 event: command.event,
             },
-            Ok(()) => return self.decide(claim, command, stats),
+            Ok(()) => match self.may_do(claim, &command, stats) {
+                Ok(()) => return self.decide(claim, command, stats),
+                Err(refused) => refused,
+            },
         };
         if let Some(responder) = command.responder {
             self.hold(claim, Err(refused), responder);

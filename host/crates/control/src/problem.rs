@@ -63,6 +63,7 @@ impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
         let status = match error {
             CallError::Rejected(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            CallError::Forbidden(_) => StatusCode::FORBIDDEN,
             CallError::UnknownPlugin { .. } | CallError::NotAQuery { .. } => StatusCode::NOT_FOUND,
             CallError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             CallError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,

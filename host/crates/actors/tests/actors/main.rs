@@ -6,6 +6,7 @@
     reason = "a test that unwraps nothing fails where it should"
 )]
 
+mod authority;
 mod canary;
 mod faults;
 mod gates;

@@ -47,6 +47,11 @@ pub struct Faulty {
     pub broken: bool,
 }
 
+#[derive(Deserialize)]
+struct Claims {
+    may: String,
+}
+
 impl Plugin for Faulty {
     const NAME: &'static str = "faulty";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
@@ -116,6 +121,22 @@ impl Plugin for Faulty {
             Some(every) => ticked.set_timer(name, cx.now_ms() + every, &payload),
             None => ticked,
         })
+    }
+
+    /// What the token's `may` says: `panic` and `sleep` do so, else it is the one event that
+    /// its bearer may have.
+    fn authorize(cx: &Cx<'_>) -> Result<(), Rejection> {
+        let Some(Claims { may }) = cx.claims() else {
+            return Ok(());
+        };
+        assert!(may != "panic", "authorize panics, as it was told to");
+        if may == "sleep" {
+            decide::sleep(200);
+        } else if may != cx.event() {
+            let why = format!("it may {may:?}, and not {:?}", cx.event());
+            return Err(Rejection::new("refused", why));
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Violation> {
