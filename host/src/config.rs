@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::home::Home;
 use crate::settings::Settings;
 
+pub(crate) mod clients;
 mod command;
 mod cors;
 mod defaults;
@@ -26,6 +27,7 @@ pub(crate) mod resolved;
 mod runtime;
 pub(crate) mod tuning;
 
+pub(crate) use clients::Clients;
 pub(crate) use command::run;
 pub(crate) use log::{LogBounds, LogFormat};
 pub(crate) use runtime::Runtime;
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) host: String,
     /// What tokens are signed with; always there in production.
     pub(crate) secret_key_base: Option<Secret>,
+    /// Whom the host lets in, and what they may do.
+    pub(crate) clients: Clients,
     /// Certificate authorities for outgoing TLS; the system's if absent.
     pub(crate) ssl_cert_file: Option<PathBuf>,
     /// Who may vouch for a release; nobody has to where there is no key.
@@ -141,7 +145,6 @@ pub(crate) struct Secret(String);
 impl Secret {
     /// The text, for the one who needs it.
     #[must_use]
-    #[cfg(test)]
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -202,6 +205,7 @@ impl Config {
             })
         };
         let port = reader.port("PORT", defaults::PORT);
+        let host = reader.host(prod);
         let config = Self {
             environment,
             allow_root: reader.yes("HOST_ALLOW_ROOT"),
@@ -215,7 +219,8 @@ impl Config {
             tls: reader.tls(home),
             admin_port: reader.port("ADMIN_PORT", defaults::ADMIN_PORT),
             retention_days: reader.retention_days(environment),
-            host: reader.host(prod),
+            clients: reader.clients(environment, home, &host, port),
+            host,
             secret_key_base: reader.secret(prod),
             ssl_cert_file,
             log_format: reader
@@ -362,12 +367,7 @@ impl Reader<'_> {
     }
 
     fn secret(&mut self, prod: bool) -> Option<Secret> {
-        let secret = self.with("SECRET_KEY_BASE", |value| match value.chars().count() {
-            n if n < SECRET_CHARS_MIN => Err(format!(
-                "it has {n} characters and needs at least {SECRET_CHARS_MIN}: `host gen secret` makes one"
-            )),
-            _ => Ok(Secret(value.to_owned())),
-        });
+        let secret = self.with("SECRET_KEY_BASE", secret);
         if prod && self.is_missing("SECRET_KEY_BASE") {
             self.faults.push(format!(
                 "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `host gen secret` makes one"
@@ -390,6 +390,15 @@ impl Reader<'_> {
                 ));
             }
         }
+    }
+}
+
+fn secret(value: &str) -> Result<Secret, String> {
+    match value.chars().count() {
+        n if n < SECRET_CHARS_MIN => Err(format!(
+            "it has {n} characters and needs at least {SECRET_CHARS_MIN}: `host gen secret` makes one"
+        )),
+        _ => Ok(Secret(value.to_owned())),
     }
 }
 

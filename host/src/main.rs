@@ -28,6 +28,7 @@ mod secret;
 mod serve;
 mod settings;
 mod systemd;
+mod token;
 
 use std::process::ExitCode;
 
@@ -96,6 +97,7 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
         Local::Release(command) => release::run(command, out),
         Local::Install { file } => install::run(&file, global, out),
         Local::Gen(Gen::Secret) => secret::generate(out),
+        Local::Gen(Gen::Token(token)) => token::generate(&token, global, out),
         Local::Gen(Gen::Keys { file }) => release::keys(&file, out),
         Local::Version => launcher::version(global, out),
         Local::Logs { follow, lines } => {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use host_actors::{Actors, Ticket};
 use host_cli::Failure;
-use host_control::{Control, ControlServer, GatewayStatus};
+use host_control::{Control, ControlServer};
 use host_gateway::{Cors, Gateway, Hub, Tls, Webhooks};
 use host_journal::{Done, Journal, OpenError};
 use host_loader::Loader;
@@ -31,6 +31,7 @@ use crate::logfile::LogFile;
 use crate::notify;
 
 mod acts;
+mod clients;
 mod cold;
 mod end;
 mod hooks;
@@ -238,6 +239,7 @@ async fn open(
     let heap = Arc::new(Heap::new(config.runtime.memory_bytes));
     let cors = Arc::new(Cors::new(config.cors.clone()));
     let (retention, retention_days) = watch::channel(config.retention_days);
+    let guard = clients::guard(config).context("read the keys that tokens are verified by")?;
     let tuner = Arc::new(Tuner::new(
         boot.release.clone(),
         &boot.found.settings,
@@ -248,6 +250,7 @@ async fn open(
             heap: Arc::clone(&heap),
             retention,
             cors: Arc::clone(&cors),
+            addresses: Arc::clone(&guard.addresses),
         },
     )?);
     let inspector = crate::inspect::inspector().context("find this program")?;
@@ -309,6 +312,7 @@ async fn open(
     let reloader = Arc::new(Reloader {
         actors: Arc::clone(&actors),
         tls: tls.clone(),
+        tokens: guard.tokens.clone(),
         tuner: Arc::clone(&tuner),
         releases,
         ready: Arc::clone(&ready),
@@ -334,8 +338,8 @@ async fn open(
             let gateway = Arc::clone(&gateway_there);
             let port = config.port;
             Box::new(move || match gateway.get() {
-                Some(gateway) => gateway_status(gateway),
-                None => no_gateway(port),
+                Some(gateway) => clients::status(gateway),
+                None => clients::no_status(port),
             })
         },
         readiness: {
@@ -371,6 +375,7 @@ async fn open(
             port: config.port,
             tls,
             cors,
+            guard,
         },
         &Handle::current(),
         data.clone(),
@@ -416,32 +421,6 @@ async fn hear_last_words(home: &Home, actors: &Actors, upgrade: &mut Upgrade) ->
     }
     let listening = actors.listen_for_last_words(&file);
     listening.context("note whose way back the host is in")
-}
-
-fn gateway_status(gateway: &Gateway) -> GatewayStatus {
-    GatewayStatus {
-        connections: gateway.connections() as u64,
-        port: gateway.port(),
-        counters: {
-            let ends = gateway
-                .tls()
-                .map(|tls| tls.identity().not_after_ms() / 1_000);
-            let ends = ends.and_then(|seconds| u64::try_from(seconds).ok());
-            let ends = ("tls_certificate_ends_seconds", ends.unwrap_or(0));
-            let mut counters = gateway.counters().all();
-            counters.push(ends);
-            counters
-        },
-    }
-}
-
-/// Of a host whose clients are not served yet.
-fn no_gateway(port: u16) -> GatewayStatus {
-    GatewayStatus {
-        connections: 0,
-        port,
-        counters: Default::default(),
-    }
 }
 
 /// The store, without secrets.

@@ -18,8 +18,10 @@ use host_model::suggest::nearest;
 use crate::env_file;
 
 /// Every setting there is, by its name in the environment.
-pub(crate) const KEYS: [&str; 31] = [
+pub(crate) const KEYS: [&str; 47] = [
     "ADMIN_PORT",
+    "ALLOWED_ORIGINS",
+    "AUTH",
     "CORS_CREDENTIALS",
     "CORS_ORIGINS",
     "DATABASE_URL",
@@ -29,6 +31,13 @@ pub(crate) const KEYS: [&str; 31] = [
     "HOST_DATA",
     "HOST_ENV",
     "HOST_HOME",
+    "LIMITS_ADDRESS_BYTES",
+    "LIMITS_ADDRESS_CONNECTIONS",
+    "LIMITS_ADDRESS_JOINS",
+    "LIMITS_ADDRESS_MESSAGES",
+    "LIMITS_CONNECTION_BYTES",
+    "LIMITS_CONNECTION_JOINS",
+    "LIMITS_CONNECTION_MESSAGES",
     "LISTEN",
     "LOG_FILES",
     "LOG_FORMAT",
@@ -36,6 +45,7 @@ pub(crate) const KEYS: [&str; 31] = [
     "PHX_HOST",
     "POOL_SIZE",
     "PORT",
+    "PROXY_HEADER",
     "RETENTION",
     "RUNTIME_LIMITS_AWAKE_ACTORS",
     "RUNTIME_LIMITS_CALLS_UNDER_WAY",
@@ -46,18 +56,20 @@ pub(crate) const KEYS: [&str; 31] = [
     "RUNTIME_THREADS",
     "RUST_LOG",
     "SECRET_KEY_BASE",
+    "SECRET_KEY_BASE_OLD",
     "SSL_CERT_FILE",
     "TLS_CERT_FILE",
     "TLS_KEY_FILE",
+    "TOKEN_AUDIENCE",
+    "TOKEN_KEYS_FILE",
     "TRUSTED_KEYS",
+    "TRUSTED_PROXIES",
+    "URL_PORT",
+    "URL_SCHEME",
 ];
 
-/// Names that operators of such systems know, and that would be missed: of the address that
-/// clients see.
-const NOT_YET: [&str; 2] = ["URL_PORT", "URL_SCHEME"];
-
 /// Tables of the TOML files, each with those around it before it.
-const TABLES: [&str; 2] = ["runtime", "runtime_limits"];
+const TABLES: [&str; 3] = ["limits", "runtime", "runtime_limits"];
 
 /// The table in which those of plugins have one each.
 const PLUGINS: &str = "plugins";
@@ -67,7 +79,6 @@ const PLUGINS: &str = "plugins";
 pub(crate) struct Settings {
     layers: Vec<Layer>,
     faults: Vec<String>,
-    warnings: Vec<String>,
     /// What is no setting of the host, and may be one of a plugin.
     others: Vec<Other>,
     /// What the plugins of the release declare, by its name in the environment.
@@ -124,12 +135,6 @@ impl Settings {
         let mut settings = Self::default();
         // Any of them may be a plugin's.
         let environment: Vec<_> = environment.into_iter().collect();
-        for (name, _) in &environment {
-            if NOT_YET.contains(&name.as_str()) {
-                let warning = format!("the environment: this host does not read {name} yet");
-                settings.warnings.push(warning);
-            }
-        }
         settings.push("the environment", environment);
         match env_file {
             Some(file) => settings.env(file, true),
@@ -213,7 +218,7 @@ impl Settings {
             let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it}?"));
             format!("{file}: {written} is no setting that the host reads there{meant}")
         });
-        self.warnings.iter().cloned().chain(others).collect()
+        others.collect()
     }
 
     fn push(&mut self, name: &str, values: impl IntoIterator<Item = (String, String)>) {
@@ -371,12 +376,14 @@ fn in_toml(key: &str) -> String {
     let table = match key {
         key if key.starts_with("RUNTIME_LIMITS_") => "RUNTIME_LIMITS_",
         key if key.starts_with("RUNTIME_") => "RUNTIME_",
+        key if key.starts_with("LIMITS_") => "LIMITS_",
         _ => "",
     };
     let name = key[table.len()..].to_lowercase();
     match table {
         "RUNTIME_LIMITS_" => format!("{name} in [runtime.limits]"),
         "RUNTIME_" => format!("{name} in [runtime]"),
+        "LIMITS_" => format!("{name} in [limits]"),
         _ => name,
     }
 }
@@ -433,7 +440,10 @@ mod tests {
             faults.contains("\"runtime_thread\" is no setting; did you mean threads in [runtime]?"),
             "{faults}"
         );
-        assert!(faults.contains("\"limits\" is no setting"), "{faults}");
+        assert!(
+            faults.contains("\"limits_idle_s\" is no setting"),
+            "{faults}"
+        );
     }
 
     #[test]
@@ -441,13 +451,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir_all(home.path().join("etc")).unwrap();
         fs::write(home.path().join("etc/env"), "PORT=1\nPROT=2\n").unwrap();
-        let environment = [("PATH", "/bin"), ("URL_SCHEME", "https")];
-        let environment = environment.map(|(k, v)| (k.into(), v.into()));
+        let environment = [("PATH", "/bin")].map(|(k, v)| (k.into(), v.into()));
         let settings = Settings::read(home.path(), None, environment);
-        let [scheme, warning] = &settings.warnings()[..] else {
+        let [warning] = &settings.warnings()[..] else {
             panic!("{:?}", settings.warnings());
         };
-        assert!(scheme.contains("URL_SCHEME"), "{scheme}");
         let wanted = "etc/env: PROT is no setting that the host reads there; did you mean PORT?";
         assert!(warning.ends_with(wanted), "{warning}");
         assert_eq!(settings.faults(), [] as [&str; 0]);

@@ -38,6 +38,8 @@ mod hostile;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod keep;

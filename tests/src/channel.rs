@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use tungstenite::client::IntoClientRequest as _;
 use tungstenite::protocol::WebSocket;
+use tungstenite::{Error, HandshakeError};
 
 use crate::wait::DEADLINE;
 
@@ -19,6 +21,15 @@ pub struct Client {
     /// The `join_ref` of each topic that is joined.
     joined: BTreeMap<String, String>,
     heard: VecDeque<Message>,
+}
+
+/// The answer of a host that opens no WebSocket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// Its status.
+    pub status: u16,
+    /// Its body, as far as it came; null where that is no JSON.
+    pub problem: Value,
 }
 
 /// What the server sent: a broadcast, a push, the end of a channel.
@@ -83,18 +94,61 @@ impl Client {
     ///
     /// That it is not there, or does not speak.
     pub fn connect(port: u16) -> Result<Self> {
+        match Self::ask(port, "", &[])? {
+            Ok(client) => Ok(client),
+            Err(answer) => bail!("open a WebSocket on port {port}: {answer:?}"),
+        }
+    }
+
+    /// Connects with a token.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connect`].
+    pub fn with_token(port: u16, token: &str) -> Result<Self> {
+        match Self::ask(port, &format!("&token={token}"), &[])? {
+            Ok(client) => Ok(client),
+            Err(answer) => bail!("open a WebSocket on port {port}: {answer:?}"),
+        }
+    }
+
+    /// Asks to connect with more in the query, and with these headers; gives the answer of a
+    /// host that refuses it.
+    ///
+    /// # Errors
+    ///
+    /// That the host is not there, or does not speak.
+    pub fn ask(
+        port: u16,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Result<Self, Refusal>> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
-        let url = format!("ws://127.0.0.1:{port}/socket/websocket?vsn=2.0.0");
-        let (socket, _response) = tungstenite::client(url, stream)
-            .map_err(|e| anyhow::anyhow!("open a WebSocket on port {port}: {e}"))?;
-        Ok(Self {
+        let url = format!("ws://127.0.0.1:{port}/socket/websocket?vsn=2.0.0{query}");
+        let mut request = url.into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse()?);
+        }
+        let (socket, _response) = match tungstenite::client(request, stream) {
+            Ok(opened) => opened,
+            Err(HandshakeError::Failure(Error::Http(answer))) => {
+                let body = answer.body().as_deref().unwrap_or_default();
+                let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+                return Ok(Err(Refusal {
+                    status: answer.status().as_u16(),
+                    problem,
+                }));
+            }
+            Err(e) => bail!("open a WebSocket on port {port}: {e}"),
+        };
+        Ok(Ok(Self {
             socket,
             next_ref: 0,
             joined: BTreeMap::new(),
             heard: VecDeque::new(),
-        })
+        }))
     }
 
     /// Joins a topic.

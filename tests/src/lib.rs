@@ -16,6 +16,7 @@ pub mod disk;
 pub mod faulty;
 pub mod home;
 pub mod http;
+pub mod keys;
 pub mod load;
 pub mod matrix;
 pub mod package;

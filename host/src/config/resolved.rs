@@ -65,7 +65,7 @@ pub(super) const SECRET: &str = "<secret>";
 /// As a value of the host's own may be shown.
 pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     match key {
-        "SECRET_KEY_BASE" => SECRET,
+        "SECRET_KEY_BASE" | "SECRET_KEY_BASE_OLD" => SECRET,
         // It may hold a password.
         "DATABASE_URL" if !value.starts_with("sqlite:") => SECRET,
         _ => value,
@@ -98,14 +98,13 @@ impl Resolved {
         }
     }
 
-    /// Whether both name the same certificate and key.
-    pub(super) fn names_the_same(&self, other: &Self) -> bool {
-        let path = |of: &Self, key| {
+    /// Whether both name the same files by the settings `keys`.
+    pub(super) fn names_the_same(&self, other: &Self, keys: &[&str]) -> bool {
+        let path = |of: &Self, key: &str| {
             let row = of.settings.iter().find(|row| row.key == key)?;
             Some(row.value.clone())
         };
-        let mut keys = ["TLS_CERT_FILE", "TLS_KEY_FILE"].into_iter();
-        keys.all(|key| path(self, key) == path(other, key))
+        keys.iter().all(|key| path(self, key) == path(other, key))
     }
 
     /// What is another in `then`.

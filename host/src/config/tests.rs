@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use host_gateway::{ClientLimits, Origins, Proxies};
+
 use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -33,6 +35,15 @@ fn a_developer_needs_nothing() {
             cors: CorsRules::default(),
             tls: None,
             admin_port: 4001,
+            clients: Clients {
+                auth: false,
+                secret_key_base_old: None,
+                token_keys_file: None,
+                audience: "localhost".to_owned(),
+                origins: Origins::new("http", "localhost", 4000, "", true).ok(),
+                proxies: Proxies::default(),
+                limits: ClientLimits::default(),
+            },
             host: "localhost".to_owned(),
             secret_key_base: None,
             ssl_cert_file: None,

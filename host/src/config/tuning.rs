@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::{Actors, Limits};
-use host_gateway::{Cors, CorsRules};
+use host_gateway::{Addresses, ClientLimits, Cors, CorsRules};
 use host_model::Version;
 use host_model::control::ConfigChange;
 use host_upgrade::Unpacked;
@@ -24,9 +24,16 @@ use crate::settings::Settings;
 mod reload;
 
 /// The settings of [`Tuning`], by name.
-pub(crate) const AT_THE_SWITCH: [&str; 9] = [
+pub(crate) const AT_THE_SWITCH: [&str; 16] = [
     "CORS_CREDENTIALS",
     "CORS_ORIGINS",
+    "LIMITS_ADDRESS_BYTES",
+    "LIMITS_ADDRESS_CONNECTIONS",
+    "LIMITS_ADDRESS_JOINS",
+    "LIMITS_ADDRESS_MESSAGES",
+    "LIMITS_CONNECTION_BYTES",
+    "LIMITS_CONNECTION_JOINS",
+    "LIMITS_CONNECTION_MESSAGES",
     "RETENTION",
     "RUNTIME_LIMITS_AWAKE_ACTORS",
     "RUNTIME_LIMITS_CALLS_UNDER_WAY",
@@ -47,6 +54,7 @@ pub(crate) struct Tuning {
     calls_under_way: Option<usize>,
     mailbox_messages: Option<usize>,
     idle_s: Option<u64>,
+    clients: ClientLimits,
 }
 
 impl Tuning {
@@ -60,6 +68,7 @@ impl Tuning {
             calls_under_way: config.runtime.calls_under_way,
             mailbox_messages: config.runtime.mailbox_messages,
             idle_s: config.runtime.idle_s,
+            clients: config.clients.limits,
         }
     }
 
@@ -85,6 +94,7 @@ impl Tuning {
             calls_under_way: runtime.calls_under_way,
             mailbox_messages: runtime.mailbox_messages,
             idle_s: runtime.idle_s,
+            clients: reader.client_limits(),
         };
         match reader.faults.is_empty() {
             true => Ok(tuning),
@@ -114,6 +124,7 @@ pub(crate) struct Dials {
     pub(crate) heap: Arc<Heap>,
     pub(crate) retention: watch::Sender<Option<u32>>,
     pub(crate) cors: Arc<Cors>,
+    pub(crate) addresses: Arc<Addresses>,
 }
 
 /// Knows what each release makes of the configuration, and applies it.
@@ -229,6 +240,7 @@ impl Tuner {
         self.dials.heap.set_most(tuning.memory_bytes);
         self.dials.retention.send_replace(tuning.retention_days);
         self.dials.cors.set(tuning.cors.clone());
+        self.dials.addresses.set_limits(tuning.clients);
         if let Some(actors) = &*self.actors.lock() {
             actors.set_limits(tuning.limits());
         }
@@ -273,6 +285,7 @@ mod tests {
         }
         let rows = [
             ("CORS_ORIGINS", "*"),
+            ("LIMITS_ADDRESS_JOINS", "9"),
             ("RETENTION", "30"),
             ("RUNTIME_LIMITS_AWAKE_ACTORS", "5000"),
             ("RUNTIME_LIMITS_CALLS_UNDER_WAY", "9"),
@@ -296,6 +309,7 @@ mod tests {
         assert_eq!(limits.idle, Duration::from_secs(60));
         assert_eq!(tuning.memory_bytes, Some(100_000_000));
         assert_eq!(tuning.retention_days, Some(30));
+        assert_eq!(tuning.clients.address.joins, 9);
         assert_eq!(tuning.log_filter, "debug");
         let resolved = Resolved::of(&settings(&[("RETENTION", "soon")]), "");
         assert!(Tuning::of_resolved(&resolved).is_err());

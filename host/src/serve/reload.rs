@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use host_actors::Actors;
-use host_gateway::{Renewal, Tls};
+use host_gateway::{KeyRing, Renewal, Tls, Tokens};
 use host_journal::Outcome;
 use host_model::control::{Applies, ConfigChange, ConfigValue, Reloaded};
 use host_upgrade::{Releases, Upgrader};
@@ -20,6 +20,9 @@ use crate::config::tuning::Tuner;
 use crate::logfile::LogFile;
 use crate::notify;
 
+/// The setting that names a file of keys, which is read anew.
+const TOKEN_KEYS_FILE: &str = "TOKEN_KEYS_FILE";
+
 /// Reads the configuration anew.
 pub(super) struct Reloader {
     pub(super) tuner: Arc<Tuner>,
@@ -30,6 +33,8 @@ pub(super) struct Reloader {
     pub(super) actors: Arc<Actors>,
     /// The certificate for clients, if the port speaks TLS.
     pub(super) tls: Option<Arc<Tls>>,
+    /// What verifies tokens, if anybody is asked for one.
+    pub(super) tokens: Option<Arc<Tokens>>,
     /// One at a time: what was read last is to be what is in force.
     pub(super) turn: Mutex<()>,
 }
@@ -53,19 +58,25 @@ impl Reloader {
         let upgrade = self.upgrader.status();
         let toward = upgrade.filter(|it| it.state != "rolling_back");
         let toward = toward.as_ref().map(|upgrade| &upgrade.to);
-        let prepare = |is_same| {
-            let tls = self.tls.as_ref().filter(|_| is_same);
+        let prepare = |is_same: &dyn Fn(&[&str]) -> bool| {
+            let tls = self.tls.as_ref();
+            let tls = tls.filter(|_| is_same(&["TLS_CERT_FILE", "TLS_KEY_FILE"]));
+            let tokens = self.tokens.as_ref();
+            let tokens = tokens.filter(|_| is_same(&[TOKEN_KEYS_FILE]));
+            let keys = tokens.map(|tokens| tokens.read()).transpose();
+            let keys = keys.map_err(|error| vec![format!("{TOKEN_KEYS_FILE}: {error}")])?;
             let renewal = tls.map(|tls| tls.read()).transpose();
             let renewal = renewal.map_err(|error| vec![error.to_string()])?;
             let ruling = self.actors.release().version.clone();
             for version in toward.into_iter().chain([&ruling]) {
                 self.upgrader.assembler().reconfigure(version)?;
             }
-            Ok(renewal)
+            Ok((renewal, keys))
         };
         let reloaded = self.tuner.reload(&self.releases, toward, prepare);
-        let reloaded = reloaded.map(|(mut changes, renewal)| {
+        let reloaded = reloaded.map(|(mut changes, (renewal, keys))| {
             changes.extend(self.renew(renewal));
+            changes.extend(self.rekey(keys));
             changes
         });
         notify::ready();
@@ -93,6 +104,28 @@ impl Reloader {
             key: "TLS_CERT_FILE".to_owned(),
             before: value(replaced.before),
             after: value(replaced.after),
+            applies: Applies::Now,
+        })
+    }
+}
+
+impl Reloader {
+    /// Verifies tokens by the keys that were read, and names them if they are others.
+    fn rekey(&self, keys: Option<KeyRing>) -> Option<ConfigChange> {
+        let tokens = self.tokens.as_ref()?;
+        let before = tokens.replace(keys?)?;
+        let file = tokens.source().file.as_ref();
+        let from = file.map_or_else(String::new, |file| file.display().to_string());
+        let value = |keys: &KeyRing| {
+            Some(ConfigValue {
+                value: keys.shown(),
+                from: from.clone(),
+            })
+        };
+        Some(ConfigChange {
+            key: TOKEN_KEYS_FILE.to_owned(),
+            before: value(&before),
+            after: value(&tokens.keys()),
             applies: Applies::Now,
         })
     }

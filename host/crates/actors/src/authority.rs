@@ -32,27 +32,20 @@ pub(crate) fn ask(
     call: &Call<'_>,
     only: &Only,
 ) -> Result<Result<(), CallError>, Box<Fault>> {
-    let Only::Join(leave) = only else {
-        if call.claims.is_empty() {
-            return Ok(Ok(()));
-        }
+    if call.claims.is_empty() {
+        return Ok(Ok(()));
+    }
+    if *only != Only::Join {
         let said = plugin.authorize(call)?;
         return Ok(said.map_err(forbidden));
-    };
-    if call.claims.is_empty() {
-        leave.grant();
-        return Ok(Ok(()));
     }
     let joining = Call {
         event: JOIN,
         ..*call
     };
-    if let Err(rejection) = plugin.authorize(&joining)? {
-        return Ok(Err(forbidden(rejection)));
-    }
-    leave.grant();
-    if call.event == JOIN {
-        return Ok(Ok(()));
+    let said = plugin.authorize(&joining)?;
+    if said.is_err() || call.event == JOIN {
+        return Ok(said.map_err(forbidden));
     }
     // Who may listen and not look is shown nothing, and has joined.
     let said = plugin.authorize(call)?;

@@ -99,7 +99,7 @@ pub use last_words::last_words;
 pub use ledger::{FailedMigration, Migrations};
 pub use limits::Limits;
 pub use memory::{Boundless, Memory};
-pub use message::{Answer, CallError, Inspection, Leave, Only, Request};
+pub use message::{Answer, CallError, Inspection, Only, Request};
 pub use news::{Missed, News, NotResumed, UnknownShape};
 pub use outbox::{Attempt, Attempts, Courier, Delivery, NoCourier, Patience};
 pub use places::Place;

@@ -1,7 +1,6 @@
 //! What is asked of an actor, and what comes back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,42 +38,16 @@ pub struct Request {
 }
 
 /// See [`Request::only`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
     /// A query, nothing else.
     Query,
     /// A query or a command, whichever has this name.
     Either,
-    /// To join the actor's topic, for which the caller needs leave, and a query as well: its
-    /// answer, or an empty one where the plugin has no such query.
-    Join(Leave),
+    /// To join the actor's topic, which is asked first whether the caller may, and then a
+    /// query: its answer, or an empty one where the plugin has no such query.
+    Join,
 }
-
-/// Whether somebody may listen to an actor: granted in the actor's turn, before its query
-/// is asked, so that whoever listens from then on misses nothing that the answer lacks.
-#[derive(Debug, Clone, Default)]
-pub struct Leave(Arc<AtomicBool>);
-
-impl Leave {
-    /// Whether it has been granted.
-    #[must_use]
-    pub fn is_granted(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn grant(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-/// Of the same join.
-impl PartialEq for Leave {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Leave {}
 
 /// What an actor answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,6 +213,7 @@ impl CallError {
             | Self::PayloadTooLarge { .. }
             | Self::Crashed(_)
             | Self::OutcomeUnknown
+            | Self::Forbidden(_)
             | Self::Timeout { .. } => false,
         };
         is_for_a_moment.then_some(RETRY_AFTER)

@@ -312,7 +312,7 @@ impl Actors {
             }
             return self.hold(claim, answer, responder);
         }
-        if let Only::Join(_) = request.only {
+        if request.only == Only::Join {
             return self.join_without_query(claim, &request, responder, stats);
         }
         let only = request.only;

@@ -17,7 +17,7 @@ mod release;
 mod repair;
 mod upgrade;
 
-pub use release::{Build, Gen, Release};
+pub use release::{Build, Gen, Release, Token};
 pub use repair::{DeadLetters, Outbox, Quarantine};
 pub use upgrade::{Extent, Pace, Upgrade};
 

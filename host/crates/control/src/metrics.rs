@@ -25,7 +25,7 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 /// The metrics without labels, `host_` before each: how it moves, and what it says.
-const METRICS: [(&str, Kind, &str); 36] = [
+const METRICS: [(&str, Kind, &str); 43] = [
     ("ready", Gauge, "1 if clients are served"),
     ("uptime_seconds", Gauge, "Since the host became ready"),
     ("rss_bytes", Gauge, "Resident memory"),
@@ -40,6 +40,33 @@ const METRICS: [(&str, Kind, &str); 36] = [
         "websockets_malformed",
         Counter,
         "WebSockets closed because of what their client sent",
+    ),
+    (
+        "websockets_flooded",
+        Counter,
+        "WebSockets closed because their client did not heed rate_limited",
+    ),
+    ("tokens_refused", Counter, "Tokens that were not taken"),
+    (
+        "origins_refused",
+        Counter,
+        "WebSockets that a page of another origin wanted to open",
+    ),
+    (
+        "limited_connections",
+        Counter,
+        "Connections refused for the limit of their address",
+    ),
+    ("limited_joins", Counter, "Joins refused for a rate"),
+    (
+        "limited_messages",
+        Counter,
+        "Messages and requests refused for a rate",
+    ),
+    (
+        "limited_bytes",
+        Counter,
+        "Messages and requests refused for the rate of their bytes",
     ),
     (
         "connections_refused",

@@ -22,9 +22,10 @@ use host_model::limits::{CALL_TIMEOUT, IDEMPOTENCY_KEY_BYTES_MAX, PAYLOAD_BYTES_
 use crate::answer::Wanted;
 use crate::arguments;
 use crate::counters::count;
+use crate::guard::{Caller, Guard};
 use crate::limits::{BODY_READ_TIMEOUT, EVENT_BYTES_MAX};
 use crate::problem::Problem;
-use crate::server::App;
+use crate::server::{Admitted, App};
 
 /// What the data runtime may take beyond the time of a call: it has the clock of
 /// the call, and it may be stuck.
@@ -46,6 +47,7 @@ pub(crate) async fn post(
     target: Target,
     request: Request,
 ) -> Result<Response, Problem> {
+    let caller = caller(&app, &request)?;
     let (actor, event) = read_target(target)?;
     let idempotency_key = read_idempotency_key(request.headers())?;
     let wanted = Wanted::read(request.headers());
@@ -55,7 +57,7 @@ pub(crate) async fn post(
             count(&app.shared.counters.over_limit);
         }
     })?;
-    let mut request = call_of(actor, event, payload, Only::Either);
+    let mut request = call_of(actor, event, payload, Only::Either, caller);
     request.idempotency_key = idempotency_key;
     call(&app, request, wanted).await
 }
@@ -65,11 +67,20 @@ pub(crate) async fn get(
     target: Target,
     request: Request,
 ) -> Result<Response, Problem> {
+    let caller = caller(&app, &request)?;
     let (actor, event) = read_target(target)?;
     let payload = read_arguments(&request)?;
     let wanted = Wanted::read(request.headers());
-    let call_of = call_of(actor, event, payload, Only::Query);
+    let call_of = call_of(actor, event, payload, Only::Query, caller);
     call(&app, call_of, wanted).await
+}
+
+/// Who asks, and whether they may right now.
+fn caller(app: &App, request: &Request) -> Result<Caller, Problem> {
+    let admitted = request.extensions().get::<Admitted>();
+    let admitted = admitted.expect("the server adds it to every request");
+    let bytes = request.body().size_hint().lower();
+    Guard::ask(&app.shared, request.headers(), admitted, bytes)
 }
 
 /// Calls the actor on the data runtime, where its answer is packed as well. The call goes on
@@ -122,14 +133,20 @@ fn is_query(actors: &Actors, request: &host_actors::Request) -> bool {
     ruling.is_some_and(|it| it.code.plugin().manifest().has_query(&request.event))
 }
 
-fn call_of(actor: ActorId, event: String, payload: Bytes, only: Only) -> host_actors::Request {
+fn call_of(
+    actor: ActorId,
+    event: String,
+    payload: Bytes,
+    only: Only,
+    caller: Caller,
+) -> host_actors::Request {
     host_actors::Request {
         actor,
         event,
         payload,
         only,
-        claims: Bytes::new(),
-        principal: String::new(),
+        claims: caller.claims,
+        principal: caller.principal,
         version: None,
         idempotency_key: None,
     }

@@ -2,16 +2,17 @@
 //! to both. Whatever transport it is on gives it messages and deliveries, one at a time.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use host_actors::Actors;
 use host_model::{ActorId, Version};
 
 use crate::connection::{Dialogue, Refused, Shared};
 use crate::counters::count;
+use crate::guard::Entered;
 use crate::hub::Hub;
 use crate::lane::Lanes;
 use crate::limits::PRESENT_MAX;
-use crate::offered::Offered;
 use crate::outbound::{Delivery, Outbound};
 use crate::phoenix::{self, Incoming, Malformed, Ref};
 use crate::server::App;
@@ -28,11 +29,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client that has come, with what it offers to prove who it is.
-    pub(crate) fn new(app: &App, offered: &Offered) -> Self {
-        tracing::debug!(with_token = offered.token.is_some(), "a client has come");
+    /// A client that has been let in.
+    pub(crate) fn new(app: &App, entered: Entered) -> Self {
         Self {
-            session: Session::default(),
+            session: Session::new(entered),
             lanes: Lanes::default(),
             actors: Arc::clone(&app.actors),
             hub: Arc::clone(&app.hub),
@@ -67,8 +67,17 @@ impl Client {
                 has_summary: plugin.manifest().has_query("summary"),
             })
         };
-        self.session.on_message(&message, ruling, &mut actions);
+        self.session
+            .on_message(&message, Instant::now(), ruling, &mut actions);
         self.perform(actions, outbound);
+        if self.session.is_flooded() {
+            count(&self.shared.counters.flooded);
+            return Err(Refused {
+                code: CloseCode::POLICY,
+                reason: "far more is sent than may be, and on and on; heed retry_after_ms"
+                    .to_owned(),
+            });
+        }
         Ok(())
     }
 
@@ -94,13 +103,28 @@ impl Client {
 
     fn perform(&mut self, actions: Vec<Action>, outbound: &Arc<Outbound>) {
         let Shared {
-            tasks, counters, ..
+            tasks,
+            counters,
+            guard,
+            ..
         } = &*self.shared;
         for action in actions {
             match action {
                 Action::Send(frame) => outbound.push(Delivery::Frame(frame)),
                 Action::Refuse(frame) => {
                     count(&counters.over_limit);
+                    outbound.push(Delivery::Frame(frame));
+                }
+                Action::Limit(frame, limited) => {
+                    count(limited.counter(counters));
+                    outbound.push(Delivery::Frame(frame));
+                }
+                Action::Renew { token, asked } => {
+                    let renewed = guard.identify(Some(&token), self.session.address());
+                    if renewed.is_err() {
+                        count(&counters.tokens_refused);
+                    }
+                    let frame = self.session.on_token(renewed, &asked);
                     outbound.push(Delivery::Frame(frame));
                 }
                 Action::Subscribe(topic, stamp) => self.hub.subscribe(&topic, &stamp, outbound),

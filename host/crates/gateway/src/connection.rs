@@ -24,6 +24,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use crate::counters::{Counters, count};
+use crate::guard::Guard;
 use crate::limits::{CLOSE_TIMEOUT, READ_BUFFER_BYTES, READS_PER_TURN, WRITE_BYTES};
 use crate::outbound::{Delivery, Outbound, Signals};
 use crate::registry::Registry;
@@ -40,6 +41,7 @@ thread_local! {
 /// What all connections share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
+    pub(crate) guard: Guard,
     pub(crate) registry: Registry,
     /// Taken for reading once a turn. Taken for writing, it stops every connection
     /// between two turns.

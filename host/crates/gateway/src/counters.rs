@@ -24,6 +24,20 @@ pub struct Counters {
     pub slow_clients: AtomicU64,
     /// Clients sent away because of what they sent.
     pub malformed: AtomicU64,
+    /// Tokens that were not taken.
+    pub tokens_refused: AtomicU64,
+    /// WebSockets that a page of somewhere else wanted to open.
+    pub origins_refused: AtomicU64,
+    /// Connections turned away because their address has too many.
+    pub limited_connections: AtomicU64,
+    /// Joins refused for the rate of a connection or an address.
+    pub limited_joins: AtomicU64,
+    /// Messages and requests refused for it.
+    pub limited_messages: AtomicU64,
+    /// Messages and requests refused for the rate of their bytes.
+    pub limited_bytes: AtomicU64,
+    /// WebSockets closed because their client did not heed those answers.
+    pub flooded: AtomicU64,
 }
 
 impl Counters {
@@ -41,6 +55,13 @@ impl Counters {
             ("longpolls_opened", read(&self.polls_opened)),
             ("websockets_slow", read(&self.slow_clients)),
             ("websockets_malformed", read(&self.malformed)),
+            ("websockets_flooded", read(&self.flooded)),
+            ("tokens_refused", read(&self.tokens_refused)),
+            ("origins_refused", read(&self.origins_refused)),
+            ("limited_connections", read(&self.limited_connections)),
+            ("limited_joins", read(&self.limited_joins)),
+            ("limited_messages", read(&self.limited_messages)),
+            ("limited_bytes", read(&self.limited_bytes)),
         ]
     }
 }

@@ -67,8 +67,9 @@ pub async fn echo(listener: TcpListener) -> std::io::Result<()> {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let permit = Arc::clone(&room).acquire_owned().await;
-        let admitted = Admitted::with(permit.expect("it is never closed"));
-        let (stream, _) = listener.accept().await?;
+        let permit = permit.expect("it is never closed");
+        let (stream, peer) = listener.accept().await?;
+        let admitted = Admitted::new(permit, peer.ip(), None);
         stream.set_nodelay(true)?;
         tokio::spawn(serve(stream, Arc::clone(&shared), admitted));
     }

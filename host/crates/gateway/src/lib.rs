@@ -7,6 +7,8 @@
 //!
 //! # Invariants
 //!
+//! - **Nothing is done for a client before [`Guard`] has let it in,** and what it may do, its
+//!   plugin decides by what a key vouches for. No header is believed but of a trusted proxy.
 //! - **Nothing a client does costs more than its bounds:** what it may join, ask
 //!   at once, leave unread, and how long it may take to do any of it.
 //! - **Heartbeats and health never wait for an actor.** The first are answered by
@@ -29,6 +31,7 @@ mod connection;
 mod cors;
 mod counters;
 mod echo;
+mod guard;
 mod health;
 mod http;
 mod hub;
@@ -49,6 +52,7 @@ mod server;
 mod session;
 mod socket;
 mod tls;
+mod tokens;
 mod transport;
 mod webhooks;
 pub mod ws;
@@ -56,9 +60,13 @@ pub mod ws;
 pub use cors::{Cors, CorsOrigins, CorsRules};
 pub use counters::Counters;
 pub use echo::echo;
+pub use guard::{
+    Addresses, ClientLimits, Guard, Origins, OriginsError, Proxies, ProxyHeader, Rates,
+};
 pub use health::Readiness;
 pub use hub::Hub;
 pub use listen::{ListenError, has_address};
 pub use server::{Config, Gateway, Left, connections_max};
 pub use tls::{Identity, Renewal, Replaced, Tls, TlsError, TlsFile, TlsFiles};
+pub use tokens::{Grant, KeyRing, KeysError, SigningKey, TokenSource, Tokens};
 pub use webhooks::{AuthoritiesError, Webhooks};

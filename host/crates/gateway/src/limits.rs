@@ -169,3 +169,29 @@ pub const H2_OWN_RESETS_MAX: usize = 128;
 
 /// Between two pings of a client of HTTP/2, and how long its answer may take.
 pub const H2_PING_EVERY: Duration = Duration::from_secs(30);
+
+/// Bytes of a token; one of many roles has a few thousand. Error `bad_token`.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of a token's `sub`, which stands in every record that it leads to. Error `bad_token`.
+pub const SUBJECT_BYTES_MAX: usize = 255;
+
+/// How far the clock of whoever issues tokens may be from ours.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+
+/// Public keys in a file: a rotation has two or three, and each may be tried for a token.
+pub const TOKEN_KEYS_MAX: usize = 16;
+
+/// How many seconds' worth a client may do at once of what it may do a second.
+pub const BURST: Duration = Duration::from_secs(10);
+
+/// Messages refused in a row for a rate, after which the connection is closed with 1008: who
+/// does not heed an answer costs less without one.
+pub const REFUSED_IN_A_ROW_MAX: u32 = 1_000;
+
+/// Addresses that are remembered although nobody is connected from them. Beyond it those at
+/// rest are forgotten, then the others.
+pub const ADDRESSES_MAX: usize = 65_536;
+
+/// Proxies between a client and the host that are looked through.
+pub const PROXIES_MAX: usize = 16;

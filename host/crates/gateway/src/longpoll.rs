@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -27,9 +28,10 @@ use serde::Serialize;
 
 use crate::client::Client;
 use crate::counters::count;
+use crate::guard::Guard;
 use crate::limits::{BODY_READ_TIMEOUT, POLL_BODY_BYTES_MAX, POLL_SESSIONS_MAX};
 use crate::offered::Offered;
-use crate::server::App;
+use crate::server::{Admitted, App};
 use crate::ws::Encoded;
 
 use session::Session;
@@ -104,7 +106,7 @@ pub(crate) async fn poll(State(app): State<Arc<App>>, request: Request) -> Answe
         );
     }
     let Some(token) = &offered.session else {
-        return open(&app, &offered);
+        return open(&app, &request, &offered);
     };
     let Some(session) = app.polls.find(token) else {
         return Answer::gone("this session has ended; the client opens a new one");
@@ -154,11 +156,24 @@ pub(crate) async fn post(State(app): State<Arc<App>>, request: Request) -> Answe
     )
 }
 
-fn open(app: &Arc<App>, offered: &Offered) -> Answer {
+fn open(app: &Arc<App>, request: &Request, offered: &Offered) -> Answer {
     if app.stop.is_cancelled() {
         return Answer::refused(500, "the host is stopping; try again in a moment");
     }
-    let client = Client::new(app, offered);
+    let admitted = request.extensions().get::<Admitted>();
+    let mut admitted = admitted
+        .cloned()
+        .expect("the server adds it to every request");
+    let token = offered.token.as_deref();
+    let entered = match Guard::enter(&app.shared, request.headers(), &mut admitted, token) {
+        Ok(entered) => entered,
+        // What is no 403 the client of Phoenix does not know, and tries again after a 500.
+        Err(problem) if problem.status == StatusCode::FORBIDDEN => {
+            return Answer::refused(403, problem.detail);
+        }
+        Err(problem) => return Answer::refused(500, problem.detail),
+    };
+    let client = Client::new(app, entered);
     let Some(token) = app.polls.open(client, &app.shared) else {
         count(&app.shared.counters.over_limit);
         let why = format!("{POLL_SESSIONS_MAX} sessions of long polls are open; try again later");

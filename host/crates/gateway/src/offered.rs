@@ -52,7 +52,7 @@ impl Offered {
             match &*name {
                 "vsn" => offered.vsn = Some(value),
                 "token" if value.starts_with(POLL_TOKEN) => offered.session = Some(value),
-                "token" | "params[token]" => offered.token = Some(value),
+                "token" | "params[token]" if !value.is_empty() => offered.token = Some(value),
                 _ => {}
             }
         }
@@ -102,6 +102,7 @@ mod tests {
     fn a_token_is_a_parameter_or_a_subprotocol_or_a_header() {
         assert_eq!(token(&read("/s?vsn=2.0.0", &[], &["phoenix"])), None);
         assert_eq!(token(&read("/s?token=a%20b", &[], &[])), Some("a b"));
+        assert_eq!(token(&read("/s?token=", &[], &[])), None);
         assert_eq!(token(&read("/s?params%5Btoken%5D=x", &[], &[])), Some("x"));
         let offer = ["phoenix", "base64url.bearer.phx.Pz8/"];
         assert_eq!(token(&read("/s?token=less", &[], &offer)), Some("???"));

@@ -36,6 +36,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) event: Cow<'a, str>,
     /// Any JSON value; empty where binary data is none.
     pub(crate) payload: &'a str,
+    /// Of the whole message.
+    pub(crate) bytes: usize,
 }
 
 /// What a reply has to give back of the message that it answers.
@@ -101,6 +103,7 @@ impl<'a> Incoming<'a> {
             topic: envelope.2,
             event: envelope.3,
             payload: envelope.4.get(),
+            bytes: text.len(),
         })
     }
 
@@ -167,7 +170,8 @@ pub(crate) fn reply_failed(asked: &Asked, topic: &str, error: &CallError) -> Enc
     reply_refused(asked, topic, reason, &text, error.retry_after())
 }
 
-fn reply_refused(
+/// The same, with how long to wait before it is worth trying again.
+pub(crate) fn reply_refused(
     asked: &Asked,
     topic: &str,
     reason: &str,

@@ -1,6 +1,8 @@
 //! Errors over HTTP: problem details (RFC 9457), and the status of each reason.
 
-use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
+use std::time::Duration;
+
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use host_actors::CallError;
@@ -15,6 +17,8 @@ pub(crate) struct Problem {
     pub(crate) reason: String,
     /// A sentence for people.
     pub(crate) detail: String,
+    /// When it is worth trying again, if that is known.
+    retry_after: Option<Duration>,
 }
 
 /// What may be answered instead of a reply, by status.
@@ -35,6 +39,18 @@ pub(crate) const FAILURES: &[Failure] = &[
         name: "BadRequest",
         description: "The request does not say what it is to say.",
         reasons: &["bad_payload", "bad_path", "bad_idempotency_key"],
+    },
+    Failure {
+        status: 401,
+        name: "Unauthorized",
+        description: "The token that was sent is not taken.",
+        reasons: &["bad_token", "token_expired"],
+    },
+    Failure {
+        status: 403,
+        name: "Forbidden",
+        description: "The plugin does not let this caller do it.",
+        reasons: &["forbidden"],
     },
     Failure {
         status: 404,
@@ -65,6 +81,12 @@ pub(crate) const FAILURES: &[Failure] = &[
         name: "Rejected",
         description: "The plugin says no, and nothing has changed; `reason` is its own.",
         reasons: &["conflict"],
+    },
+    Failure {
+        status: 429,
+        name: "TooManyRequests",
+        description: "More than this address may do right now.",
+        reasons: &["rate_limited", "too_many_connections"],
     },
     Failure {
         status: 500,
@@ -115,6 +137,15 @@ impl Problem {
             status,
             reason: reason.to_owned(),
             detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    /// The same, and when it is worth trying again.
+    pub(crate) fn retry_after(self, after: Duration) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..self
         }
     }
 
@@ -127,14 +158,16 @@ impl Problem {
             detail: &self.detail,
             reason: &self.reason,
             request_id,
-            retry_after_ms: self.invites_again().then(|| RETRY_AFTER.as_millis()),
+            retry_after_ms: self.when_again().map(|after| after.as_millis()),
         };
         serde_json::to_vec(&body).expect("texts and numbers are JSON")
     }
 
-    /// Whether it is refused for a moment only.
-    fn invites_again(&self) -> bool {
-        self.status == StatusCode::SERVICE_UNAVAILABLE
+    /// When it is worth trying again: as it was said, or in a moment, if it is refused for a
+    /// moment only.
+    fn when_again(&self) -> Option<Duration> {
+        let for_a_moment = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        self.retry_after.or(for_a_moment.then_some(RETRY_AFTER))
     }
 }
 
@@ -156,12 +189,25 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        if self.invites_again() {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, challenge(&self.detail));
+        }
+        if let Some(after) = self.when_again() {
+            let seconds = after.as_millis().div_ceil(1_000).max(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
         }
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// What is wrong with a token that was sent (RFC 6750, section 3).
+fn challenge(detail: &str) -> HeaderValue {
+    let detail: String = detail.chars().filter(|it| *it != '"').collect();
+    let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{detail}\"");
+    // A sentence of ours that is no header could only be one with somebody else's name in it.
+    let bare = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+    challenge.try_into().unwrap_or(bare)
 }
 
 /// 4xx blames the client, 503 invites to try again, 504 and 500 leave it open
@@ -173,6 +219,7 @@ fn status(error: &CallError) -> StatusCode {
             "unknown_event" => StatusCode::NOT_FOUND,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         },
+        CallError::Forbidden(_) => StatusCode::FORBIDDEN,
         CallError::UnknownPlugin { .. } | CallError::NotAQuery { .. } => StatusCode::NOT_FOUND,
         CallError::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CallError::MailboxFull { .. }
@@ -207,6 +254,7 @@ mod tests {
             (rejected("unknown_event"), 404),
             (rejected("conflict"), 422),
             (rejected("insufficient_funds"), 422),
+            (CallError::Forbidden("no".into()), 403),
             (CallError::Overloaded, 503),
             (CallError::Busy { calls: 1, bytes: 2 }, 503),
             (CallError::Stopping, 503),
@@ -217,7 +265,7 @@ mod tests {
             assert_eq!(problem.status, status, "{error}");
             assert_eq!(
                 error.retry_after().is_some(),
-                problem.invites_again(),
+                problem.when_again().is_some(),
                 "{error}"
             );
         }

@@ -61,6 +61,7 @@ fn tell(id: &str, method: &Method, path: &str, problem: &Problem) {
         status,
         reason,
         detail,
+        ..
     } = problem;
     let status = *status;
     if [

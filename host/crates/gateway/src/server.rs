@@ -1,6 +1,6 @@
 //! The port: accepting connections, and ending them in order.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::connection::Shared;
 use crate::cors::Cors;
 use crate::counters::{Counters, count};
+use crate::guard::{Guard, Place};
 use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
 use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, HEALTH_CONNECTIONS_MAX};
@@ -32,6 +33,10 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
 
+/// What goes to a connection from an address that has too many.
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\n\
+    Content-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// Where to listen, and for whom.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -43,6 +48,8 @@ pub struct Config {
     pub tls: Option<Arc<Tls>>,
     /// Which pages of other origins may read the API's answers.
     pub cors: Arc<Cors>,
+    /// Who is let in.
+    pub guard: Guard,
 }
 
 /// The open port and everyone connected to it.
@@ -89,16 +96,22 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// A connection's share of the limit, kept as long as its socket.
+/// A connection's share of the limits, kept as long as its socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     _permit: Arc<OwnedSemaphorePermit>,
+    /// Who has connected: the client, or a proxy.
+    pub(crate) peer: IpAddr,
+    /// Its place among those of its address, where these are counted.
+    pub(crate) place: Option<Place>,
 }
 
 impl Admitted {
-    pub(crate) fn with(permit: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, peer: IpAddr, place: Option<Place>) -> Self {
         Self {
             _permit: Arc::new(permit),
+            peer,
+            place,
         }
     }
 }
@@ -130,7 +143,10 @@ impl Gateway {
         hub: Arc<Hub>,
         readiness: Arc<Readiness>,
     ) -> Result<Self, ListenError> {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared {
+            guard: config.guard.clone(),
+            ..Shared::default()
+        });
         let app = App {
             polls: Arc::new(Sessions::new(Arc::clone(&shared))),
             shared,
@@ -252,8 +268,10 @@ impl Gateway {
 
 impl Doors {
     /// Lets a connection in where there is room.
-    fn admit(&self) -> Option<(Router, Admitted)> {
-        self.full.admit().or_else(|| self.health_only.admit())
+    fn admit(&self, peer: IpAddr, place: Option<Place>) -> Option<(Router, Admitted)> {
+        let doors = [&self.full, &self.health_only];
+        let (door, permit) = doors.iter().find_map(|door| Some((door, door.permit()?)))?;
+        Some((door.router.clone(), Admitted::new(permit, peer, place)))
     }
 }
 
@@ -265,9 +283,8 @@ impl Door {
         }
     }
 
-    fn admit(&self) -> Option<(Router, Admitted)> {
-        let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        Some((self.router.clone(), Admitted::with(permit)))
+    fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
     }
 }
 
@@ -277,20 +294,28 @@ async fn accept(listener: TcpListener, doors: Arc<Doors>, app: Arc<App>) {
             accepted = listener.accept() => accepted,
             () = app.stop.cancelled() => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted; trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Some((router, admitted)) = doors.admit() else {
-            count(&app.shared.counters.refused);
+        let refuse = |answer| {
             if doors.handshakes.is_none() {
                 // As much as its empty buffer takes, which is all.
-                let _ = stream.try_write(NO_ROOM);
+                let _ = stream.try_write(answer);
             }
+        };
+        let Ok(place) = app.shared.guard.accept(peer) else {
+            count(&app.shared.counters.limited_connections);
+            refuse(TOO_MANY);
+            continue;
+        };
+        let Some((router, admitted)) = doors.admit(peer, place) else {
+            count(&app.shared.counters.refused);
+            refuse(NO_ROOM);
             continue;
         };
         // Replies are small and someone waits for each.

@@ -5,14 +5,18 @@
 //! while a join is under way is held until then, and what the answer includes is left out.
 
 mod join;
+mod renewal;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use host_actors::{Answer, CallError, Only, Request};
 use host_model::limits::PAYLOAD_BYTES_MAX;
 use host_model::{ActorId, Version};
 
+use crate::guard::{Caller, Entered, Limited, Limiter};
 use crate::limits::{CALL_BYTES_MAX, CALLS_MAX};
 use crate::outbound::Live;
 use crate::phoenix::{self, Asked, CONNECTION_TOPIC, Incoming, Ref, UNMATCHED_TOPIC};
@@ -22,9 +26,13 @@ use join::{Joining, Wishes};
 pub(crate) use join::{Resume, Resumed};
 
 /// One client's channels, and how many of its calls are under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Session {
-    /// At most [`CHANNELS_MAX`](host_model::limits::CHANNELS_MAX), so that looking through them is quick.
+    caller: Caller,
+    /// None, where the client may do as it likes.
+    limiter: Option<Limiter>,
+    /// At most [`CHANNELS_MAX`](host_model::limits::CHANNELS_MAX), so that looking through
+    /// them is quick.
     channels: Vec<Channel>,
     calls: usize,
     call_bytes: usize,
@@ -57,6 +65,13 @@ pub(crate) enum Action {
     Send(Encoded),
     /// As `Send`: that a bound of the connection was reached.
     Refuse(Encoded),
+    /// As `Send`: that the client does more than its rates allow.
+    Limit(Encoded, Limited),
+    /// The client sends another token.
+    Renew {
+        token: String,
+        asked: Asked,
+    },
     /// From now on, or anew: under this version.
     Subscribe(ActorId, Version),
     Unsubscribe(ActorId),
@@ -113,20 +128,58 @@ impl Answered {
 }
 
 impl Session {
+    /// One without channels yet.
+    pub(crate) fn new(entered: Entered) -> Self {
+        Self {
+            caller: entered.caller,
+            limiter: entered.limiter,
+            channels: Vec::new(),
+            calls: 0,
+            call_bytes: 0,
+        }
+    }
+
+    /// Where the client is.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.caller.address
+    }
+
+    /// Whether plugins are asked what the client may do.
+    fn is_asked(&self) -> bool {
+        !self.caller.claims.is_empty()
+    }
+
+    /// Whether it goes on although it is told to wait.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.limiter.as_ref().is_some_and(Limiter::is_flooded)
+    }
+
     /// Calls that have not been answered.
     pub(crate) fn calls(&self) -> usize {
         self.calls
     }
 
-    /// Takes a message. `ruling` tells of a topic's plugin.
+    /// Takes a message at the time `now`. `ruling` tells of a topic's plugin.
     pub(crate) fn on_message(
         &mut self,
         message: &Incoming<'_>,
+        now: Instant,
         ruling: impl FnOnce(&ActorId) -> Option<Ruling>,
         actions: &mut Vec<Action>,
     ) {
+        let is_join = message.event == "phx_join";
+        if let Some(limiter) = &mut self.limiter
+            && let Err(limited) = limiter.allow(now, is_join, message.bytes)
+        {
+            return actions.push(Action::Limit(later(message, &limited), limited));
+        }
+        let does_something = message.topic != CONNECTION_TOPIC && message.event != "phx_leave";
+        if does_something && self.caller.has_expired(now) {
+            return actions.push(renewal::ended(message));
+        }
         match (&*message.topic, &*message.event) {
             (CONNECTION_TOPIC, "heartbeat") => actions.push(ok(message, b"{}")),
+            (CONNECTION_TOPIC, renewal::EVENT) => renewal::ask(message, actions),
             (_, "phx_join") => self.join(message, ruling, actions),
             (_, "phx_leave") => self.leave(message, actions),
             _ => self.push(message, actions),
@@ -266,9 +319,9 @@ impl Session {
     ) -> Box<Call> {
         self.calls += 1;
         self.call_bytes += payload.len();
-        let only = match purpose {
+        let only = match &purpose {
             Purpose::Push => Only::Either,
-            Purpose::Join { .. } => Only::Query,
+            Purpose::Join { .. } => Only::Join,
         };
         Box::new(Call {
             ticket: Ticket {
@@ -282,8 +335,8 @@ impl Session {
                 event,
                 payload,
                 only,
-                claims: Bytes::new(),
-                principal: String::new(),
+                claims: self.caller.claims.clone(),
+                principal: self.caller.principal.clone(),
                 version: Some(stamp),
                 idempotency_key: None,
             },
@@ -341,6 +394,16 @@ impl Ticket {
 
 fn ok(message: &Incoming<'_>, response: &[u8]) -> Action {
     Action::Send(phoenix::reply_ok(&message.asked, &message.topic, response))
+}
+
+fn later(message: &Incoming<'_>, limited: &Limited) -> Encoded {
+    phoenix::reply_refused(
+        &message.asked,
+        &message.topic,
+        Limited::REASON,
+        &limited.to_string(),
+        Some(limited.retry_after),
+    )
 }
 
 fn refusal(message: &Incoming<'_>, reason: &str, text: &str) -> Action {

@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::client::Client;
 use crate::connection::Connection;
+use crate::guard::{Entered, Guard};
 use crate::offered::{Offered, PROTOCOL};
 use crate::problem::Problem;
 use crate::server::{Admitted, App};
@@ -24,7 +25,7 @@ use crate::ws::Handshake;
 /// Answers the opening handshake.
 pub(crate) async fn open(
     State(app): State<Arc<App>>,
-    Extension(admitted): Extension<Admitted>,
+    Extension(mut admitted): Extension<Admitted>,
     mut request: Request,
 ) -> Response {
     let handshake = match Handshake::read(request.method(), request.headers()) {
@@ -41,27 +42,33 @@ pub(crate) async fn open(
                       `vsn=2.0.0` in the query (without it, the version is 1.0.0)";
         return Problem::new(StatusCode::FORBIDDEN, "bad_vsn", detail).into_response();
     }
+    let token = offered.token.as_deref();
+    let entered = Guard::enter(&app.shared, request.headers(), &mut admitted, token);
+    let entered = match entered {
+        Ok(entered) => entered,
+        Err(problem) => return problem.into_response(),
+    };
     if app.stop.is_cancelled() {
         let detail = "the host is stopping; try again in a moment";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).into_response();
     }
     let upgrade = hyper::upgrade::on(&mut request);
     app.http
-        .spawn(hand_over(upgrade, Arc::clone(&app), offered, admitted));
+        .spawn(hand_over(upgrade, Arc::clone(&app), admitted, entered));
     let headers = handshake.accept(Some(PROTOCOL));
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// Takes the socket out of the HTTP server, once the answer is written, and lets
 /// the data runtime serve it.
-async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, offered: Offered, admitted: Admitted) {
+async fn hand_over(upgrade: OnUpgrade, app: Arc<App>, admitted: Admitted, entered: Entered) {
     let Ok(upgraded) = upgrade.await else {
         return; // The client was gone before the answer was written.
     };
     match take_apart(upgraded) {
         Ok((stream, read_ahead)) => {
             let shared = Arc::clone(&app.shared);
-            let client = Client::new(&app, &offered);
+            let client = Client::new(&app, entered);
             let serve = Connection::serve(stream, read_ahead, client, shared, admitted);
             app.shared.tasks.spawn_on(serve, &app.data);
         }

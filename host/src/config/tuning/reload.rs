@@ -13,7 +13,7 @@ impl Tuner {
     /// while the host runs. What else is another than at the start is named each time.
     /// `toward` is the release that an upgrade under way goes to: once it rules, what was
     /// read anew is to be in force still. `prepare` is for what lies elsewhere, and is done if
-    /// nothing else is wrong; it is told whether certificate and key are named as at the
+    /// nothing else is wrong; it can ask whether the files that settings name are those of the
     /// start. Blocking.
     ///
     /// # Errors
@@ -23,7 +23,7 @@ impl Tuner {
         &self,
         releases: &Releases,
         toward: Option<&Version>,
-        prepare: impl FnOnce(bool) -> Result<T, Vec<String>>,
+        prepare: impl FnOnce(&dyn Fn(&[&str]) -> bool) -> Result<T, Vec<String>>,
     ) -> Result<(Vec<ConfigChange>, T), Vec<String>> {
         let in_play = self.state.lock().in_play(toward);
         let mut read = BTreeMap::new();
@@ -52,8 +52,9 @@ impl Tuner {
             return Err(vec![why.to_owned()]);
         }
         let now = read.get(&state.now);
-        let is_same = now.is_some_and(|(now, _)| state.started.names_the_same(now));
-        let prepared = prepare(is_same)?;
+        let is_same =
+            |keys: &[&str]| now.is_some_and(|(now, _)| state.started.names_the_same(now, keys));
+        let prepared = prepare(&is_same)?;
         let (changes, tuning) = state.replace(read);
         if let Some(tuning) = tuning {
             self.apply(&tuning);

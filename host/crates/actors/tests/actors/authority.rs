@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use host_actors::{CallError, Leave, Only, Request};
+use host_actors::{CallError, Only, Request};
 use serde_json::{Value, json};
 
 use crate::home::{Home, request};
@@ -64,33 +64,32 @@ async fn a_kept_answer_is_given_again_to_who_may_still_have_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_joins_has_leave_before_the_answer_or_never() {
+async fn who_joins_needs_leave_for_that_and_for_what_it_is_shown() {
     let home = Home::new();
     let host = home.start(1);
     host.ask("faulty:a", "add", by(7)).await;
     let join = async |may: &str| {
-        let leave = Leave::default();
         let mut request = of(may, "summary", Value::Null);
-        request.only = Only::Join(leave.clone());
-        (host.0.call(request).await, leave.is_granted())
+        request.only = Only::Join;
+        host.0.call(request).await
     };
-    let (refused, granted) = join("summary").await;
+    let refused = join("summary").await;
     assert_eq!(refused.unwrap_err().reason(), "forbidden");
-    assert!(!granted);
     // It may listen; what it may not look at, it is not shown.
-    let (blind, granted) = join("phx_join").await;
+    let blind = join("phx_join").await;
     assert!(matches!(blind, Err(CallError::Rejected(_))), "{blind:?}");
-    assert!(granted);
-    let (shown, granted) = join("sleep").await;
-    let shown: Value = serde_json::from_slice(&shown.unwrap().reply).unwrap();
-    assert_eq!((shown["count"].clone(), granted), (json!(7), true));
+    let shown = join("sleep").await.unwrap();
+    let shown: Value = serde_json::from_slice(&shown.reply).unwrap();
+    assert_eq!(shown["count"], json!(7));
     // A plugin that has nothing to show is asked as well.
-    let leave = Leave::default();
     let mut request = of("phx_join", "no_such_query", Value::Null);
-    request.only = Only::Join(leave.clone());
+    request.only = Only::Join;
     let answer = host.0.call(request).await.unwrap();
     assert_eq!((&answer.reply[..], answer.seq), (&b""[..], 1));
-    assert!(leave.is_granted());
+    let mut request = of("nothing", "no_such_query", Value::Null);
+    request.only = Only::Join;
+    let refused = host.0.call(request).await;
+    assert_eq!(refused.unwrap_err().reason(), "forbidden");
     host.stop();
 }
 

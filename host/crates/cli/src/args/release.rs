@@ -4,12 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::duration::whole_seconds;
+
 /// `host gen ...`
 #[derive(Debug, Clone, Subcommand)]
 pub enum Gen {
     /// Print a new value for SECRET_KEY_BASE.
     #[command(after_help = "Example:\n  echo SECRET_KEY_BASE=$(host gen secret) >> etc/env")]
     Secret,
+    /// Print a token for a client: who bears it, and as what.
+    #[command(
+        after_help = "Example:\n  host gen token --sub ali --role treasurer --ttl 8h\n  host gen token --sub ali --aud give.example.org --key token.pem --kid 2026\n\nIt is a JWT, signed by a key derived of SECRET_KEY_BASE, or by the private key in a file;\nTOKEN_KEYS_FILE then has the public one."
+    )]
+    Token(Token),
     /// Make a pair of keys to sign releases with: FILE, which is secret, and FILE.pub.
     #[command(
         after_help = "Example:\n  host gen keys release.key\n\nFILE.pub goes to every home, and TRUSTED_KEYS names it there."
@@ -19,6 +26,29 @@ pub enum Gen {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+}
+
+/// `host gen token`
+#[derive(Debug, Clone, Args)]
+pub struct Token {
+    /// Who bears it: the principal that records name.
+    #[arg(long, value_name = "NAME")]
+    pub sub: String,
+    /// A role that plugins know; may be given more than once.
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// How long it is valid: 30s, 8h, 30d at most.
+    #[arg(long, default_value = "1h", value_name = "D", value_parser = whole_seconds)]
+    pub ttl: u64,
+    /// For which host it is [default: TOKEN_AUDIENCE, else HOST].
+    #[arg(long, value_name = "NAME")]
+    pub aud: Option<String>,
+    /// Sign it with this private key, in PEM (PKCS #8): Ed25519, P-256 or RSA.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// What the key is called among those of TOKEN_KEYS_FILE.
+    #[arg(long, value_name = "NAME", requires = "key")]
+    pub kid: Option<String>,
 }
 
 /// `host release ...`

@@ -48,6 +48,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Incoming<'_>, Malformed> {
         topic: Cow::Borrowed(topic),
         event: Cow::Borrowed(event),
         payload,
+        bytes: bytes.len(),
     })
 }
 

@@ -131,7 +131,7 @@ impl Session {
         let stamp = ruling.version.clone();
         actions.push(Action::Subscribe(topic.clone(), stamp));
         let purpose = Purpose::Join { replaced, wishes };
-        if ruling.has_summary {
+        if ruling.has_summary || self.is_asked() {
             let (event, stamp) = (SUMMARY.to_owned(), ruling.version);
             let call = self.call(message, topic, event, Bytes::new(), stamp, purpose);
             actions.push(Action::Call(call));
@@ -193,7 +193,9 @@ impl Session {
         let seq = summary.map(|answer| answer.seq);
         let seq = seq.or_else(|| missed.map(|missed| missed.through));
         let replayed = missed.map(|missed| missed.news.as_ref().map(Vec::len).map_err(|why| *why));
+        // Empty, where the plugin has nothing to show.
         let reply = summary.map(|answer| &*answer.reply);
+        let reply = reply.filter(|reply| !reply.is_empty());
         actions.push(ticket.ok(&phoenix::join_response(reply, seq, replayed)));
         if let Purpose::Join { replaced, .. } = &ticket.purpose {
             ticket.close(replaced.as_ref(), actions);

@@ -1,5 +1,6 @@
 //! What a session does for each message, without a socket.
 
+mod identity;
 mod joins;
 
 use host_actors::{Missed, News, NotResumed};
@@ -21,17 +22,24 @@ enum Seen {
     Resumes(String, u64, Option<u64>, String),
     Entered(String),
     Left(String),
+    Renewed(String),
     /// Topic, event, payload, version; whether it must be a query.
     Called(String, String, String, String, bool),
 }
 
-#[derive(Default)]
 struct Client {
     session: Session,
     tickets: Vec<Ticket>,
     resumes: Vec<Resume>,
     /// How often a bound was reached.
     refused: usize,
+    now: Instant,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::of(Caller::unasked(), None)
+    }
 }
 
 fn ruling(topic: &ActorId) -> Option<Ruling> {
@@ -48,11 +56,22 @@ fn ruling(topic: &ActorId) -> Option<Ruling> {
 }
 
 impl Client {
+    fn of(caller: Caller, limiter: Option<Limiter>) -> Self {
+        Self {
+            session: Session::new(Entered { caller, limiter }),
+            tickets: Vec::new(),
+            resumes: Vec::new(),
+            refused: 0,
+            now: Instant::now(),
+        }
+    }
+
     fn says(&mut self, message: Value) -> Vec<Seen> {
         let mut actions = Vec::new();
         let text = message.to_string();
         let message = Incoming::parse(&text).unwrap();
-        self.session.on_message(&message, ruling, &mut actions);
+        self.session
+            .on_message(&message, self.now, ruling, &mut actions);
         self.see(actions)
     }
 
@@ -111,6 +130,11 @@ impl Client {
                 read_back(&frame)
             }
             Action::Subscribe(topic, _) => Seen::Subscribed(topic.to_string()),
+            Action::Limit(frame, _) => {
+                self.refused += 1;
+                read_back(&frame)
+            }
+            Action::Renew { token, .. } => Seen::Renewed(token),
             Action::Enter(topic, ..) => Seen::Entered(topic.to_string()),
             Action::Leave(topic) => Seen::Left(topic.to_string()),
             Action::Resume(resume) => {
@@ -134,7 +158,7 @@ impl Client {
                     request.event,
                     String::from_utf8(request.payload.to_vec()).unwrap(),
                     request.version.unwrap().to_string(),
-                    request.only == Only::Query,
+                    request.only != Only::Either,
                 )
             }
         });

@@ -160,7 +160,11 @@ fn sessions_are_bounded() {
 }
 
 fn open_one(host: &Host) -> bool {
-    let client = crate::client::Client::new(&host.app, &Default::default());
+    let entered = crate::guard::Entered {
+        caller: crate::guard::Caller::unasked(),
+        limiter: None,
+    };
+    let client = crate::client::Client::new(&host.app, entered);
     host.app.polls.open(client, &host.app.shared).is_some()
 }
 
