@@ -288,7 +288,7 @@ mod tests {
         let limited = other.allow(now, false, 1).unwrap_err();
         assert_eq!(limited.what, What::Messages);
         assert!(limited.to_string().contains("from this address"));
-        for _ in 0..REFUSED_IN_A_ROW_MAX {
+        for _ in 2..=REFUSED_IN_A_ROW_MAX {
             assert!(!other.is_flooded());
             other.allow(now, false, 1).unwrap_err();
         }

@@ -5,6 +5,7 @@ use host_model::limits::OUTBOUND_BYTES_MAX;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::limits::FAN_OUT_PORTION;
 use crate::phoenix::tests::text;
 use crate::ws::Encoded;
 
@@ -139,12 +140,12 @@ fn one_delivery_alone_may_be_of_any_size() {
 }
 
 /// A hub with the shapes of nobody, and a runtime.
-fn with_tasks(hub: &Hub, data: &tokio::runtime::Runtime) -> TaskTracker {
+fn with_tasks(hub: &Hub, data: &Handle) -> TaskTracker {
     let tasks = TaskTracker::new();
     let attached = Attached {
         actors: Weak::new(),
         tasks: tasks.clone(),
-        data: data.handle().clone(),
+        data: data.clone(),
         stop: CancellationToken::new(),
     };
     hub.attached.set(attached).unwrap();
@@ -159,7 +160,7 @@ fn many_are_told_by_a_task_all_of_it_in_order_and_each_once() {
         .build()
         .unwrap();
     let hub = Hub::new();
-    let tasks = with_tasks(&hub, &data);
+    let tasks = with_tasks(&hub, data.handle());
     let many = TOLD_AT_ONCE_MAX as u64 * 20;
     let connections: Vec<_> = (0..many).map(Outbound::new).collect();
     for (connection, stamp) in connections.iter().zip(["0.1.0", "0.2.0"].iter().cycle()) {
@@ -204,4 +205,33 @@ fn what_nobody_could_take_has_all_join_again() {
         hub.shard(&topic("a")).lock().is_empty(),
         "nothing is left behind"
     );
+}
+
+/// What a call waits for, while a crowd is told: never for more than a portion.
+#[test]
+fn others_have_their_turn_between_two_portions() {
+    let data = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let hub = Hub::new();
+    let tasks = with_tasks(&hub, data.handle());
+    let connections: Vec<_> = (0..10_000).map(Outbound::new).collect();
+    for connection in &connections {
+        hub.subscribe(&topic("a"), &v("0.1.0"), connection);
+    }
+    hub.broadcast(news("a", 1, "x", "{}"));
+    let told = || connections.iter().filter(|it| it.bytes() > 0).count();
+    assert_eq!(told(), 0, "who tells waits for nobody");
+    let most = data.block_on(async {
+        let (mut before, mut most) = (0, 0);
+        while before < connections.len() {
+            tokio::task::yield_now().await;
+            let now = told();
+            most = most.max(now - before);
+            before = now;
+        }
+        most
+    });
+    assert!((1..=FAN_OUT_PORTION).contains(&most), "{most} at once");
+    data.block_on(tasks.wait());
 }
