@@ -14,6 +14,9 @@ const COUNT_MAX: u64 = 1_000_000_000;
 /// Bytes a second: more than a machine can take.
 const BYTES_MAX: u64 = 1 << 40;
 
+/// Bytes of the name that tokens are for: a name of a host, or an address.
+const AUDIENCE_BYTES_MAX: usize = 255;
+
 /// Who may come, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Clients {
@@ -116,8 +119,15 @@ impl Reader<'_> {
     }
 
     fn audience(&mut self, host: &str) -> String {
-        let audience = self.settings.get("TOKEN_AUDIENCE");
-        audience.map_or(host, |setting| setting.value).to_owned()
+        let audience = self.with("TOKEN_AUDIENCE", |value| {
+            match value.len() > AUDIENCE_BYTES_MAX || value.contains(char::is_whitespace) {
+                true => Err(format!(
+                    "{value:?} is no audience such as give.example.org: at most {AUDIENCE_BYTES_MAX} bytes without a space"
+                )),
+                false => Ok(value.to_owned()),
+            }
+        });
+        audience.unwrap_or_else(|| host.to_owned())
     }
 
     fn origins(&mut self, environment: Environment, host: &str, port: u16) -> Option<Origins> {

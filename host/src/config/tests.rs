@@ -263,6 +263,8 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
     // What was found is shown, but for a secret's; the last is what is wanted.
     let rows = [
         ("ADMIN_PORT", "70000", "a port, 0 to 65535"),
+        ("ALLOWED_ORIGINS", "example.org", "https://app.example.org"),
+        ("AUTH", "yes", "on or off"),
         ("CORS_CREDENTIALS", "true", "yes or no"),
         (
             "CORS_ORIGINS",
@@ -279,6 +281,13 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("HOST_ALLOW_ROOT", "1", "yes or no"),
         ("HOST_DATA", &long, "set HOST_DATA to a shorter folder"),
         ("HOST_ENV", "production", "prod or dev"),
+        ("LIMITS_ADDRESS_BYTES", "2M", "bytes, 0 to"),
+        ("LIMITS_ADDRESS_CONNECTIONS", "-1", "connections, 0 to"),
+        ("LIMITS_ADDRESS_JOINS", "many", "joins, 0 to"),
+        ("LIMITS_ADDRESS_MESSAGES", "1/s", "messages, 0 to"),
+        ("LIMITS_CONNECTION_BYTES", "1e9", "bytes, 0 to"),
+        ("LIMITS_CONNECTION_JOINS", "0.5", "joins, 0 to"),
+        ("LIMITS_CONNECTION_MESSAGES", "no", "messages, 0 to"),
         ("LISTEN", "localhost:4000", "[::1]:4000"),
         ("LOG_FILES", "many", "files, 0 to 1000"),
         ("LOG_FORMAT", "xml", "pretty or json"),
@@ -286,6 +295,7 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("PHX_HOST", "a host", "give.example.org"),
         ("POOL_SIZE", "2", "connections, 3 to 1000"),
         ("PORT", "http", "a port, 0 to 65535"),
+        ("PROXY_HEADER", "x-real-ip", "x-forwarded-for or forwarded"),
         ("RETENTION", "soon", "a number of days"),
         ("RUNTIME_LIMITS_AWAKE_ACTORS", "1", "actors, 2048 to"),
         ("RUNTIME_LIMITS_CALLS_UNDER_WAY", "0", "calls, 1 to"),
@@ -296,6 +306,7 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("RUNTIME_THREADS", "0", "threads, 1 to"),
         ("RUST_LOG", "host=loud=er", "filter of log lines"),
         ("SECRET_KEY_BASE", "hunter2", "at least 64"),
+        ("SECRET_KEY_BASE_OLD", "hunter2", "at least 64"),
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "certificates in PEM"),
         (
             "TLS_CERT_FILE",
@@ -307,7 +318,12 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
             "/nowhere/key.pem",
             "TLS_CERT_FILE is not set",
         ),
+        ("TOKEN_AUDIENCE", "a host", "give.example.org"),
+        ("TOKEN_KEYS_FILE", "/nowhere/keys", "cannot be read"),
         ("TRUSTED_KEYS", "/nowhere/keys", "public key"),
+        ("TRUSTED_PROXIES", "10.0.0.0/99", "such as 10.0.0.0/8"),
+        ("URL_PORT", "http", "a port, 0 to 65535"),
+        ("URL_SCHEME", "ftp", "http or https"),
     ];
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("etc")).unwrap();

@@ -263,11 +263,9 @@ impl Actors {
     /// [`CallError`]; all but `Timeout`, `OutcomeUnknown` mean that nothing has changed.
     pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, CallError> {
         let most = self.limits.payload_bytes_max;
-        if request.payload.len() > most {
-            let error = CallError::PayloadTooLarge {
-                found: request.payload.len(),
-                most,
-            };
+        let found = request.payload.len();
+        if found > most {
+            let error = CallError::PayloadTooLarge { found, most };
             self.refusals.count(&error);
             return Err(error);
         }

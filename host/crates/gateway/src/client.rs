@@ -84,7 +84,8 @@ impl Client {
     /// Shows the client to the others on a topic, where there is room.
     fn enter(&self, topic: &ActorId, stamp: Version, join_ref: &Ref, outbound: &Arc<Outbound>) {
         let presences = &self.hub.presences;
-        if !presences.enter(&self.hub, topic, stamp, None, outbound) {
+        let principal = self.session.principal();
+        if !presences.enter(&self.hub, topic, stamp, principal, outbound) {
             count(&self.shared.counters.over_limit);
             let most = format!(r#"{{"most":{PRESENT_MAX}}}"#);
             let full = phoenix::push(

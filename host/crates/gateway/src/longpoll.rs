@@ -118,9 +118,11 @@ pub(crate) async fn poll(State(app): State<Arc<App>>, request: Request) -> Answe
     let task = async move { polled.poll(&shared).await };
     let answer = app.shared.tasks.spawn_on(task, &app.data).await;
     std::mem::forget(leaves);
-    let answer = answer.unwrap_or_else(|_| Answer::refused(500, "the poll has failed"));
-    if session.is_over() {
-        app.polls.end(token);
+    let mut answer = answer.unwrap_or_else(|_| Answer::refused(500, "the poll has failed"));
+    match session.is_over() {
+        true => app.polls.end(token),
+        // The client goes on with the token of the last answer.
+        false => answer.token = offered.session,
     }
     answer
 }

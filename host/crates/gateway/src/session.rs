@@ -144,6 +144,11 @@ impl Session {
         self.caller.address
     }
 
+    /// Who the client is, if anybody knows.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        Some(&*self.caller.principal).filter(|principal| !principal.is_empty())
+    }
+
     /// Whether plugins are asked what the client may do.
     fn is_asked(&self) -> bool {
         !self.caller.claims.is_empty()

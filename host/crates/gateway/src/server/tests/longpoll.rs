@@ -52,6 +52,10 @@ fn a_session_is_opened_and_gives_back_what_comes() {
     let polled = host.polls(&token);
     assert_eq!(polled["status"], 200);
     assert_eq!(polled["messages"], json!([ANSWER, ANSWER]));
+    assert_eq!(
+        polled["token"], *token,
+        "the client goes on with what it was told last"
+    );
     assert_eq!(host.stop(), None);
 }
 
