@@ -1,7 +1,7 @@
 //! Clients that stay for weeks, in short: the npm client's own reconnection, resume and
 //! presence, through all that becomes of a host.
 
-use e2e::{Home, wait};
+use e2e::Home;
 use host_model::control::Outcome;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -76,14 +76,7 @@ fn watch(home: &Home, longpoll: bool) -> Node {
     node
 }
 
-/// Ends the page behind a few gifts more.
-fn end(home: &Home, node: &mut Node) -> Seen {
-    let commands = || Some(home.status().ok()?.counters["journal_records"]);
-    let before = wait::until("the host tells its figures", commands).unwrap();
-    wait::until("more is given", || {
-        commands().filter(|now| *now >= before + 10)
-    })
-    .unwrap();
+fn end(node: &mut Node) -> Seen {
     node.tell();
     let line: Value = node.line();
     serde_json::from_value(line).unwrap()
@@ -103,7 +96,7 @@ fn switches_are_not_noticed_and_the_shapes_stay_those_of_the_join() {
     let mut node = watch(&home, false);
     switch(&home);
     home.upgrade("0.2.0").unwrap();
-    let seen = end(&home, &mut node);
+    let seen = end(&mut node);
     seen.heard_each_once();
     seen.see_each_other();
     assert_eq!(seen.resumes(), (0, 0), "nobody had to join again");
@@ -132,12 +125,10 @@ fn through_kills(longpoll: bool) {
     let old = home.kill_host().unwrap();
     home.rebooted(old).unwrap();
     home.rollback().unwrap();
-    let seen = end(&home, &mut node);
+    let seen = end(&mut node);
     seen.heard_each_once();
     seen.see_each_other();
     let (joins, _) = seen.resumes();
-    assert!(
-        joins >= 3 * WATCHERS,
-        "each went through three ends: {joins}"
-    );
+    // The second and the third end may come before anyone is back.
+    assert!(joins >= 2 * WATCHERS, "each came back twice: {joins}");
 }
