@@ -191,7 +191,7 @@ fn messages_that_are_none_close_with_a_reason() {
         assert!(!reason.is_empty(), "{code} for {text:.40}");
     }
     let (code, reason) = Raw::open(scene.port).closed_after(&frame(0x82, b"\x00\x01"));
-    assert_eq!(code, 1003, "{reason}");
+    assert_eq!(code, 1007, "{reason}");
     scene.still_serves();
 }
 

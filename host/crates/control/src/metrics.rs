@@ -25,21 +25,26 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 /// The metrics without labels, `host_` before each: how it moves, and what it says.
-const METRICS: [(&str, Kind, &str); 43] = [
+const METRICS: [(&str, Kind, &str); 44] = [
     ("ready", Gauge, "1 if clients are served"),
     ("uptime_seconds", Gauge, "Since the host became ready"),
     ("rss_bytes", Gauge, "Resident memory"),
-    ("connections", Gauge, "Open WebSocket connections"),
+    (
+        "connections",
+        Gauge,
+        "Open WebSockets and sessions of long polls",
+    ),
     ("websockets_opened", Counter, "WebSockets opened"),
+    ("longpolls_opened", Counter, "Sessions of long polls opened"),
     (
         "websockets_slow",
         Counter,
-        "WebSockets closed because their client read too slowly",
+        "Clients sent away because they read too slowly",
     ),
     (
         "websockets_malformed",
         Counter,
-        "WebSockets closed because of what their client sent",
+        "Clients sent away because of what they sent",
     ),
     (
         "websockets_flooded",
