@@ -6,6 +6,7 @@ use std::io::Read as _;
 use axum::Router;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::routing::any;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
 fn main() -> std::io::Result<()> {
@@ -16,6 +17,10 @@ fn main() -> std::io::Result<()> {
     println!("{}", listener.local_addr()?.port());
     let open = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) };
     let router = Router::new().route("/", any(open));
+    // As the host does: without it, one answer waits until the one before has arrived.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
     runtime.spawn(async { axum::serve(listener, router).await });
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
