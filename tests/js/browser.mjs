@@ -33,7 +33,13 @@ const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   // As root, in a container, a browser has no sandbox of its own.
   chromiumSandbox: process.getuid() !== 0,
-  args: ["--disable-quic", "--disable-background-networking", "--disable-component-update"],
+  args: [
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    // A container's /dev/shm is small.
+    "--disable-dev-shm-usage",
+  ],
 });
 try {
   const page = await browser.newPage();
