@@ -13,31 +13,12 @@ import { createInterface } from "node:readline";
 import { Socket } from "phoenix";
 import WebSocket from "ws";
 
+import { answer, within } from "./wait.mjs";
+
 const { port, tls } = JSON.parse(process.argv[2]);
 const url = tls ? `wss://localhost:${port}/socket` : `ws://127.0.0.1:${port}/socket`;
-const DEADLINE_MS = 30_000;
 const passed = [];
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-
-function within(what, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), DEADLINE_MS);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-// The first of a client's promises to be kept.
-function answer(push) {
-  return within(
-    "an answer",
-    new Promise((resolve) => {
-      for (const status of ["ok", "error", "timeout"]) {
-        push.receive(status, (response) => resolve({ status, response }));
-      }
-    }),
-  );
-}
 
 const heard = (channel, event) =>
   within(

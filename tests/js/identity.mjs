@@ -10,29 +10,11 @@ import assert from "node:assert/strict";
 import { Socket } from "phoenix";
 import WebSocket from "ws";
 
+import { answer, within } from "./wait.mjs";
+
 const { port, ali, later, sara } = JSON.parse(process.argv[2]);
 const url = `ws://127.0.0.1:${port}/socket`;
-const DEADLINE_MS = 30_000;
 const passed = [];
-
-function within(what, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), DEADLINE_MS);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-function answer(push) {
-  return within(
-    "an answer",
-    new Promise((resolve) => {
-      for (const status of ["ok", "error", "timeout"]) {
-        push.receive(status, (response) => resolve({ status, response }));
-      }
-    }),
-  );
-}
 
 function connected(options = {}) {
   const socket = new Socket(url, { transport: WebSocket, ...options });
