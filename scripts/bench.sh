@@ -11,7 +11,8 @@
 #           on a PostgreSQL server, where it is installed: apt-get install postgresql
 #   rehearsal actors that are rehearsed in a second, the host and its child on one core;
 #           and what clients wait beside it
-#   sleepers memory and time of a start with a million actors asleep
+#   sleepers time of a start in an empty home, beside a bare server of axum; memory and
+#           time of a start with a million actors asleep
 #   gateway memory of an idle connection; calls a second over WebSockets beside a bare
 #           echo of axum; messages a second to many subscribers
 #   cycles  memory over BENCH_CYCLES (1000) upgrades up and down under load
@@ -120,7 +121,7 @@ of the same length after it. stall: the longest time in which no call completed.
 The host's calls come over a WebSocket and are durable when they complete. The peer's
 are made inside its node, and nothing is written to a disk.
 NOTE
-    for part in sizes rehearsal rehearsal-load gateway; do
+    for part in sizes rehearsal rehearsal-load sleepers gateway; do
         if has "${part%-load}"; then sed -n 's/^bar /  &/p' "$out/$part.txt"; fi
     done
     [ -z "$failed" ] || echo "failed:$failed"

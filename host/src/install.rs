@@ -14,7 +14,7 @@ use host_package::{Installed, Machine, Undo};
 use host_upgrade::{Releases, TrustedKeys};
 use serde_json::json;
 
-use crate::keep::is_running;
+use crate::keep::{self, is_running};
 use crate::launcher::{Found, home_failure};
 use crate::release::{absolute, host_version, target};
 use crate::{heap, on_runtime, secret};
@@ -58,19 +58,16 @@ pub(crate) fn run(file: &Path, global: &Global, out: &mut Output<'_>) -> Result<
     let (name, version) = (&manifest.name, &manifest.version);
     let root = found.home.root.display();
     let has_changed = !was_there || !repaired.is_empty();
-    if has_changed && is_running(&found) {
+    if has_changed {
         let note = InstalledNote {
             version: version.clone(),
             file,
             repaired: repaired.clone(),
         };
-        let client = Client::new(&found.home.socket());
-        let noted = on_runtime(note_installed(&note, &client));
-        noted.map_err(|failure| {
+        record(&note, global).map_err(|failure| {
             let why = &failure.problem().message;
-            let message = format!(
-                "{name} {version} is installed, and is not in the audit trail of the running host: {why}"
-            );
+            let message =
+                format!("{name} {version} is installed, and is not in the audit trail: {why}");
             Failure::new("not_recorded", failure.exit_code(), message)
         })?;
     }
@@ -103,6 +100,20 @@ pub(crate) fn run(file: &Path, global: &Global, out: &mut Output<'_>) -> Result<
         }
     })?;
     Ok(0)
+}
+
+/// Has it in the audit trail, if there is one yet: by the host that runs here, or by this
+/// process.
+fn record(note: &InstalledNote, global: &Global) -> Result<(), Failure> {
+    // As it is now, with the settings that a new home begins with.
+    let found = Found::place(global)?;
+    match is_running(&found) {
+        true => {
+            let client = Client::new(&found.home.socket());
+            on_runtime(note_installed(note, &client)).map(drop)
+        }
+        false => keep::record_installed(note, &found),
+    }
 }
 
 fn put(file: &Path, releases: Releases) -> Result<Installed, Failure> {

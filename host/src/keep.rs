@@ -21,7 +21,7 @@ use crate::launcher::Found;
 use crate::on_runtime;
 use crate::pidfile::is_held;
 
-pub(crate) use releases::{releases, remove};
+pub(crate) use releases::{record_installed, releases, remove};
 pub(crate) use store::store;
 
 /// `host audit ...`

@@ -144,6 +144,9 @@ pub(crate) fn serve(
         });
         let code = end::until_told(&layers, &config).await?;
         notify::stopping();
+        if let Some(signal) = outside.signal.get() {
+            acts::record_stop(&layers.actors, signal).await;
+        }
         watch.abort();
         reloads.abort();
         let patience = match layers.restart.load(Ordering::SeqCst) {
@@ -177,6 +180,8 @@ struct Outside {
     stop: Arc<Notify>,
     /// Whether somebody looks at `stop`.
     is_heard: Arc<AtomicBool>,
+    /// The signal that came, by its name.
+    signal: Arc<OnceLock<&'static str>>,
     attempt: Arc<Attempt>,
 }
 
@@ -190,22 +195,24 @@ impl Outside {
         let outside = Self {
             stop: Arc::default(),
             is_heard: Arc::default(),
+            signal: Arc::default(),
             attempt: Arc::new(attempt),
         };
         let (stop, is_heard) = (Arc::clone(&outside.stop), Arc::clone(&outside.is_heard));
-        let attempt = Arc::clone(&outside.attempt);
+        let (came, attempt) = (Arc::clone(&outside.signal), Arc::clone(&outside.attempt));
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    Some(()) = term.recv() => {}
-                    Some(()) = interrupt.recv() => {}
+                let name = tokio::select! {
+                    Some(()) = term.recv() => "SIGTERM",
+                    Some(()) = interrupt.recv() => "SIGINT",
                     else => return,
-                }
+                };
                 if !is_heard.load(Ordering::SeqCst) {
                     tracing::info!("the host ends before it is ready, as it was told");
                     attempt.end();
                     std::process::exit(0);
                 }
+                let _first = came.set(name);
                 stop.notify_one();
             }
         });
@@ -283,9 +290,7 @@ async fn open(
         let book = Book::new().permanent(&recovery.boot, None);
         book.digests(&manifest).write(&actors).await?;
     }
-    if take_over {
-        acts::record_take_over(&actors, &recovery.boot).await?;
-    }
+    acts::record_start(&actors, boot, &recovery.boot, take_over).await?;
     // Where the store was used by another home, the file knows nothing of it.
     home.set_permanent(&recovery.boot)?;
     let booked = Booked::read(&journal)?;

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use e2e::home::signal;
 use e2e::load::Load;
 use e2e::{Home, release, wait};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn lines(text: &str) -> Vec<Value> {
@@ -370,18 +372,49 @@ fn a_host_that_was_killed_does_not_start_without_its_log() {
 }
 
 #[test]
-fn a_restart_is_in_the_trail_with_who_asked_for_it() {
+fn every_start_and_every_end_is_in_the_trail_with_who_asked_for_it() {
     let home = with_gifts();
-    let old = home.status().unwrap().pid;
     home.done(&["restart"]).unwrap();
-    assert_ne!(home.status().unwrap().pid, old);
+    let old = home.kill_host().unwrap();
+    wait::until("the keeper has booted it again", || {
+        home.status().ok().filter(|it| it.pid != old)
+    })
+    .unwrap();
+    let host = home.host_pid().unwrap();
+    assert!(signal(host, Signal::TERM));
+    wait::until("it has stopped", || {
+        home.keeper_pid().is_none().then_some(())
+    })
+    .unwrap();
     let actions = exported(&home, &["--actor", "host:operator"]);
-    let phases: Vec<_> = actions
+    let intents = actions
         .iter()
-        .filter(|it| it["event"] == "restart")
-        .map(|it| it["fields"]["phase"].as_str().unwrap())
+        .filter(|it| it["fields"]["phase"] == "intended");
+    let seen: Vec<_> = intents
+        .filter(|it| ["start", "restart", "stop"].contains(&it["event"].as_str().unwrap()))
+        .map(|it| {
+            let by = it["principal"].as_str().unwrap();
+            let by = by.split(':').next().unwrap();
+            (
+                it["event"].as_str().unwrap(),
+                by,
+                &it["fields"]["arguments"],
+            )
+        })
         .collect();
-    assert_eq!(phases, ["intended", "ended"]);
+    let (permanent, signal) = (json!({"why": "permanent"}), json!({"signal": "SIGTERM"}));
+    let asked = json!({});
+    let wanted = [
+        ("start", "operator", &permanent),
+        ("restart", "operator", &asked),
+        // The keeper's word for it.
+        ("stop", "operator", &signal),
+        ("start", "host", &permanent),
+        // Behind the kill.
+        ("start", "host", &permanent),
+        ("stop", "operator", &signal),
+    ];
+    assert_eq!(seen, wanted);
 }
 
 #[test]

@@ -352,8 +352,13 @@ fn lives(pid: u32) -> bool {
 
 /// `kill -9` of a process. False if there was none.
 pub fn kill(pid: u32) -> bool {
+    signal(pid, Signal::KILL)
+}
+
+/// Sends a process a signal. False if there was none.
+pub fn signal(pid: u32, signal: Signal) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
 }
 
 /// A port that is free now, and that no client's side of a connection is given: a

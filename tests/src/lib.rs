@@ -8,12 +8,14 @@
 //! it. Nothing is ever waited for without a deadline. An acknowledged donation is
 //! looked for in the state by its id, never only in a sum.
 
+pub mod bare_echo;
 pub mod channel;
 pub mod command;
 pub mod crash;
 pub mod cycles;
 pub mod disk;
 pub mod faulty;
+pub mod figures;
 pub mod home;
 pub mod http;
 pub mod keys;

@@ -36,14 +36,7 @@ impl Offline {
             }
         };
         let journal = Journal::start(opened, tell).context("open the store")?;
-        let peer = Peer::this_process();
-        let action = Action {
-            name: name.to_owned(),
-            principal: peer.principal(),
-            peer: peer.facts(),
-            arguments,
-            release: release.clone(),
-        };
+        let action = Peer::this_process().action(name, arguments, release);
         let intent = write(&journal, action.intended(unix_ms()))?;
         Ok(Self {
             journal,

@@ -3,7 +3,7 @@
 use host_cli::{Failure, Output};
 use host_journal::{Archive, Outcome};
 use host_model::Version;
-use host_model::control::RemoveReport;
+use host_model::control::{InstalledNote, RemoveReport};
 use host_model::error::chain;
 use host_upgrade::Booked;
 use serde_json::json;
@@ -59,6 +59,26 @@ pub(crate) fn remove(
     removed.map_err(|error| Failure::refused(error.reason(), chain(&error)))?;
     host_cli::removed(&RemoveReport { version }, out)?;
     Ok(0)
+}
+
+/// Has the audit trail know what `host install` has done. A home that never had a store has
+/// no trail: its first `start` begins one.
+pub(crate) fn record_installed(note: &InstalledNote, found: &Found) -> Result<(), Failure> {
+    if !knows_a_store(&found.home) {
+        return Ok(());
+    }
+    let attempted = "record it in the store";
+    let _alone = alone(found, attempted)?;
+    let release = found.booting()?.manifest.version;
+    let arguments = json!(note);
+    Offline::begin(
+        opened(found, attempted)?,
+        "releases/installed",
+        arguments,
+        &release,
+    )
+    .and_then(|action| action.end(&Outcome::done()))
+    .map_err(|e| failed(attempted, e))
 }
 
 /// Writes into the audit trail of this home's store what is about to be done.

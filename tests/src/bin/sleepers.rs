@@ -1,5 +1,6 @@
-//! What sleeping actors cost: memory, and the time of a start, with few and with a
-//! million of them, and with some awake.
+//! What a start takes in an empty home, beside a bare server; and what sleeping actors
+//! cost: memory, and the time of a start, with few and with a million of them, and with
+//! some awake.
 //!
 //! | variable | default | |
 //! |---|---|---|
@@ -10,15 +11,16 @@
 //! the keeper after a kill -9. `make bench` runs it with a home of the profile
 //! `release`.
 
-use std::env;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::Home;
+use e2e::bare_echo::BareEcho;
+use e2e::figures::{bar, median};
 use e2e::visits::everywhere;
 use e2e::wire::{Answer, Asked};
+use e2e::{Home, variable};
 use host_model::control::Status;
 use host_model::limits::TAIL_SPAN_MAX;
 
@@ -31,15 +33,22 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(300);
 /// Starts measured of each kind; the median counts.
 const STARTS: usize = 3;
 
+/// Starts in an empty home, and of the bare server.
+const EMPTY_STARTS: usize = 11;
+
+/// What a start in an empty home may take: a restart is not to be noticed.
+const EMPTY_START_MAX: Duration = Duration::from_millis(300);
+
 fn main() -> Result<()> {
     let (sleepers, awake) = (
-        number("BENCH_SLEEPERS", 1_000_000)?,
-        number("BENCH_AWAKE", 100_000)?,
+        variable::read("BENCH_SLEEPERS", 1_000_000)?,
+        variable::read("BENCH_AWAKE", 100_000)?,
     );
     ensure!(
         (FEW..=sleepers).contains(&awake),
         "from {FEW} to BENCH_SLEEPERS actors can be awake"
     );
+    let empty = empty()?;
     let home = Home::new()?;
     println!(
         "actors         awake   memory MiB   store MiB   tail MiB   start ms   after kill -9 ms"
@@ -66,7 +75,35 @@ fn main() -> Result<()> {
         took.as_secs_f64(),
         f64::from(awake) / took.as_secs_f64()
     );
-    home.stop()
+    home.stop()?;
+    println!("{empty}");
+    Ok(())
+}
+
+/// What a start takes where nothing is, and a server of axum that only listens.
+fn empty() -> Result<String> {
+    let (mut of_host, mut of_peer) = (Vec::new(), Vec::new());
+    for _ in 0..EMPTY_STARTS {
+        let home = Home::new()?;
+        let began = Instant::now();
+        home.start()?;
+        of_host.push(began.elapsed());
+        home.stop()?;
+        let began = Instant::now();
+        let peer = BareEcho::start()?;
+        of_peer.push(began.elapsed());
+        drop(peer);
+    }
+    let (host, peer) = (median(of_host), median(of_peer));
+    println!(
+        "start in an empty home: {:.0} ms, of a bare server {:.1} ms: {:.0} times",
+        host.as_secs_f64() * 1e3,
+        peer.as_secs_f64() * 1e3,
+        host.as_secs_f64() / peer.as_secs_f64()
+    );
+    let wanted = format!("at most {} ms", EMPTY_START_MAX.as_millis());
+    let found = format!("{} ms", host.as_millis());
+    Ok(bar("start", &wanted, &found, host <= EMPTY_START_MAX))
 }
 
 /// Starts the host again and again, and says what it took and what it costs.
@@ -164,18 +201,4 @@ fn wake(port: u16, actors: u32) -> Result<()> {
     })
     .context("wake the campaigns")
     .map(drop)
-}
-
-fn median(mut of: Vec<Duration>) -> Duration {
-    of.sort_unstable();
-    of[of.len() / 2]
-}
-
-fn number(name: &str, default: u32) -> Result<u32> {
-    match env::var(name) {
-        Ok(text) => text
-            .parse()
-            .with_context(|| format!("{name} is {text:?}, which is no number")),
-        Err(_) => Ok(default),
-    }
 }

@@ -103,14 +103,9 @@ async fn begin(control: &Arc<Control>, request: Request) -> Result<(Intent, Requ
     })?;
     let peer = parts.extensions.get::<ConnectInfo<Peer>>();
     let peer = peer.map_or_else(Peer::default, |it| it.0);
-    let action = Action {
-        principal: peer.principal(),
-        peer: peer.facts(),
-        // What is no JSON is refused further on; that it was tried is recorded.
-        arguments: serde_json::from_slice(&body).unwrap_or(Value::Null),
-        release: control.actors.release().version.clone(),
-        name,
-    };
+    // What is no JSON is refused further on; that it was tried is recorded.
+    let arguments = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let action = peer.action(&name, arguments, &control.actors.release().version);
     let intended = write_intent(&control.actors, &action).await;
     let position = match intended {
         Ok(position) => Some(position),

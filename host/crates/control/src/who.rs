@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
+use host_journal::Action;
+use host_model::Version;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 
@@ -57,6 +59,18 @@ impl Peer {
         match name(&users, uid) {
             Some(name) => format!("operator:{name}"),
             None => format!("operator:{uid}"),
+        }
+    }
+
+    /// What it asks for, as it stands in the audit trail. `release` is the one that rules.
+    #[must_use]
+    pub fn action(&self, name: &str, arguments: Value, release: &Version) -> Action {
+        Action {
+            name: name.to_owned(),
+            principal: self.principal(),
+            peer: self.facts(),
+            arguments,
+            release: release.clone(),
         }
     }
 

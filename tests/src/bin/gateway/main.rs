@@ -13,11 +13,11 @@
 mod client;
 mod speed;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use e2e::bare_echo::BareEcho;
+use e2e::figures::{bar, median};
 use e2e::load::campaign;
 use e2e::{Home, variable};
 
@@ -48,11 +48,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn bar(name: &str, wanted: &str, found: &str, met: bool) -> String {
-    let met = if met { "met" } else { "NOT MET" };
-    format!("bar {name}: {wanted}, {found} found: {met}")
-}
-
 /// Memory that the host has more with many idle connections than without.
 fn memory(home: &Home, port: u16) -> Result<String> {
     let many = variable::read("BENCH_CONNECTIONS", 10_000_usize)?;
@@ -78,7 +73,7 @@ fn memory(home: &Home, port: u16) -> Result<String> {
 /// Queries and durable commands a second, and what of the bare echo the queries are.
 fn speeds(port: u16) -> Result<Vec<String>> {
     let runs = variable::read("BENCH_RUNS", 5_usize)?.max(1);
-    let peer = Peer::start()?;
+    let peer = BareEcho::start()?;
     let topic = |number: usize| campaign(number);
     let open = |number: usize| {
         let topic = topic(number);
@@ -98,7 +93,7 @@ fn speeds(port: u16) -> Result<Vec<String>> {
         clients.collect()
     };
     let bare = || -> Result<Vec<_>> {
-        let clients = (0..CONNECTIONS).map(|_| Client::connect(peer.port, "/"));
+        let clients = (0..CONNECTIONS).map(|_| Client::connect(peer.port(), "/"));
         clients.collect()
     };
     let mut bars = Vec::new();
@@ -164,43 +159,4 @@ fn fan_out(port: u16) -> Result<()> {
     let rate = (many * GIFTS) as f64 / began.elapsed().as_secs_f64();
     println!("broadcasts: {GIFTS} to {many} subscribers, {rate:.0} messages a second");
     Ok(())
-}
-
-/// The bare echo, as a process of its own.
-struct Peer {
-    child: Child,
-    /// It ends with this.
-    _input: Option<ChildStdin>,
-    port: u16,
-}
-
-impl Peer {
-    fn start() -> Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("examples/bare_echo");
-        let mut child = Command::new(&program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
-        let mut line = String::new();
-        let output = child.stdout.take().context("it is piped")?;
-        BufReader::new(output).read_line(&mut line)?;
-        Ok(Self {
-            _input: child.stdin.take(),
-            port: line.trim().parse().context("the peer says its port")?,
-            child,
-        })
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_unstable_by(f64::total_cmp);
-    of[of.len() / 2]
 }
