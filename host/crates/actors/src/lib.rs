@@ -269,14 +269,10 @@ impl Actors {
             self.refusals.count(&error);
             return Err(error);
         }
-        let entered = self.door.enter();
         if let Some(answer) = self.query_now(&request) {
-            if let Some(entered) = entered {
-                self.door.left_quickly(entered);
-            }
             return answer;
         }
-        let entered = entered.unwrap_or_else(Instant::now);
+        let entered = Instant::now();
         let (responder, receiver) = oneshot::channel();
         let id = request.actor.clone();
         self.send(&id, Message::Request(Box::new(request), responder));

@@ -43,8 +43,9 @@ impl Actors {
 
     /// The short way for a query: the actor is idle, awake, has come over and has
     /// nothing under way, and the query is proven fast. None: [`Actors::call`] answers
-    /// it, on the long way.
+    /// it, on the long way. Does not wait; must be called on the data runtime.
     pub fn query_now(self: &Arc<Self>, request: &Request) -> Option<Result<Answer, CallError>> {
+        let entered = self.door.enter();
         let claim = self.slots.get(&request.actor)?.try_claim_live()?;
         let began_ms = monotonic_ms();
         let answer = self.query_claimed(&claim, request, began_ms);
@@ -52,6 +53,9 @@ impl Actors {
             After::Done => {}
             After::Next(claim, message) => self.turn(claim, Some(message)),
             After::Empty(slot) => self.forget_if_empty(&slot),
+        }
+        if let (Some(entered), Some(_)) = (entered, &answer) {
+            self.door.left_quickly(entered);
         }
         answer
     }

@@ -12,11 +12,11 @@ use crate::counters::count;
 use crate::guard::Entered;
 use crate::hub::Hub;
 use crate::lane::Lanes;
-use crate::limits::PRESENT_MAX;
+use crate::limits::{PRESENT_MAX, WRITE_BYTES};
 use crate::outbound::{Delivery, Outbound};
 use crate::phoenix::{self, Incoming, Malformed, Ref};
 use crate::server::App;
-use crate::session::{Action, Resume, Ruling, Session};
+use crate::session::{Action, Answered, Call, Resume, Ruling, Session};
 use crate::ws::{CloseCode, Encoded, Limits, Message};
 
 /// One client's side of the channels.
@@ -102,13 +102,30 @@ impl Client {
         self.hub.presences.leave(&self.hub, topic, outbound.id);
     }
 
+    /// Answers a query that need not wait, unless it has to stay behind others or much waits
+    /// to be sent already. A lane's task would cost more than that takes.
+    fn answer_now(&mut self, call: Box<Call>, outbound: &Arc<Outbound>) -> Option<Box<Call>> {
+        let is_first = self.lanes.has_none(&call.request.actor);
+        let now = is_first && outbound.bytes() < WRITE_BYTES;
+        let Some(result) = now.then(|| self.actors.query_now(&call.request)).flatten() else {
+            return Some(call);
+        };
+        let ticket = call.ticket;
+        let mut actions = Vec::new();
+        let answered = Answered { ticket, result };
+        self.session.on_answer(answered, &mut actions);
+        self.perform(actions, outbound);
+        None
+    }
+
     fn perform(&mut self, actions: Vec<Action>, outbound: &Arc<Outbound>) {
+        let shared = Arc::clone(&self.shared);
         let Shared {
             tasks,
             counters,
             guard,
             ..
-        } = &*self.shared;
+        } = &*shared;
         for action in actions {
             match action {
                 Action::Send(frame) => outbound.push(Delivery::Frame(frame)),
@@ -130,7 +147,11 @@ impl Client {
                 }
                 Action::Subscribe(topic, stamp) => self.hub.subscribe(&topic, &stamp, outbound),
                 Action::Unsubscribe(topic) => self.hub.unsubscribe(&topic, outbound.id),
-                Action::Call(call) => self.lanes.add(call, &self.actors, outbound, tasks),
+                Action::Call(call) => {
+                    if let Some(call) = self.answer_now(call, outbound) {
+                        self.lanes.add(call, &self.actors, outbound, tasks);
+                    }
+                }
                 Action::Resume(resume) => {
                     let resumed = resumed(*resume, Arc::clone(&self.actors), Arc::clone(outbound));
                     tasks.spawn(resumed);

@@ -69,6 +69,11 @@ impl Lanes {
         }
     }
 
+    /// Whether a call to `topic` would be the only one.
+    pub(crate) fn has_none(&self, topic: &ActorId) -> bool {
+        !self.0.contains_key(topic)
+    }
+
     /// Counts a call to `topic`, and gives its lane.
     fn begin(&mut self, topic: &ActorId) -> &Arc<Lane> {
         let open = self.0.entry(topic.clone()).or_default();
