@@ -14,7 +14,8 @@
 #   sleepers time of a start in an empty home, beside a bare server of axum; memory and
 #           time of a start with a million actors asleep
 #   gateway memory of an idle connection; calls a second over WebSockets beside a bare
-#           echo of axum; messages a second to many subscribers
+#           echo of axum, durable ones beside a bare loop on the same disk; messages a second
+#           to many subscribers
 #   cycles  memory over BENCH_CYCLES (1000) upgrades up and down under load
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in

@@ -1,5 +1,6 @@
-//! What connections cost: memory of an idle one, calls a second beside a bare echo of
-//! axum, and messages a second to many subscribers.
+//! What connections cost: memory of an idle one, calls a second beside a bare echo of axum,
+//! durable commands a second beside a bare loop that stores as many bytes, and messages a
+//! second to many subscribers.
 //!
 //! | variable | default | |
 //! |---|---|---|
@@ -11,6 +12,7 @@
 //! bench` runs it with a home of the profile `release`.
 
 mod client;
+mod durable;
 mod speed;
 
 use std::time::{Duration, Instant};
@@ -38,8 +40,11 @@ const GIFTS: usize = 200;
 fn main() -> Result<()> {
     let home = Home::new()?;
     let port = home.start()?.port;
+    let runs = variable::read("BENCH_RUNS", 5_usize)?.max(1);
     let mut bars = vec![memory(&home, port)?];
-    bars.extend(speeds(port)?);
+    open(port)?;
+    bars.extend(queries(port, runs)?);
+    bars.extend(durable::compare(&home, port, runs)?);
     fan_out(port)?;
     home.stop()?;
     for bar in bars {
@@ -70,27 +75,29 @@ fn memory(home: &Home, port: u16) -> Result<String> {
     ))
 }
 
-/// Queries and durable commands a second, and what of the bare echo the queries are.
-fn speeds(port: u16) -> Result<Vec<String>> {
-    let runs = variable::read("BENCH_RUNS", 5_usize)?.max(1);
-    let peer = BareEcho::start()?;
-    let topic = |number: usize| campaign(number);
-    let open = |number: usize| {
-        let topic = topic(number);
-        let payload = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
-        format!(r#"["1","2","{topic}","open",{payload}]"#)
-    };
+/// Opens the campaigns that are asked about and given to.
+fn open(port: u16) -> Result<()> {
     for number in 0..CONNECTIONS {
-        let mut client = Client::join(port, &topic(number))?;
-        client.send(&frame(&open(number)))?;
+        let topic = campaign(number);
+        let mut client = Client::join(port, &topic)?;
+        let payload = r#"{"title":"A campaign","currency":"USD","goal":"1000000.00"}"#;
+        client.send(&frame(&format!(r#"["1","2","{topic}","open",{payload}]"#)))?;
         client.text()?;
     }
+    Ok(())
+}
+
+/// A connection to each of them.
+fn joined(port: u16) -> Result<Vec<Client>> {
+    let clients = (0..CONNECTIONS).map(|number| Client::join(port, &campaign(number)));
+    clients.collect()
+}
+
+/// Queries a second, and what of the bare echo they are.
+fn queries(port: u16, runs: usize) -> Result<Vec<String>> {
+    let peer = BareEcho::start()?;
     let query = |number: usize, asked: usize| {
-        format!(r#"["1","{asked}","{}","summary",{{}}]"#, topic(number))
-    };
-    let joined = || -> Result<Vec<_>> {
-        let clients = (0..CONNECTIONS).map(|number| Client::join(port, &topic(number)));
-        clients.collect()
+        format!(r#"["1","{asked}","{}","summary",{{}}]"#, campaign(number))
     };
     let bare = || -> Result<Vec<_>> {
         let clients = (0..CONNECTIONS).map(|_| Client::connect(peer.port(), "/"));
@@ -101,7 +108,7 @@ fn speeds(port: u16) -> Result<Vec<String>> {
     for (depth, wanted) in RATIOS {
         let (mut of_host, mut of_peer) = (Vec::new(), Vec::new());
         for _ in 0..runs {
-            of_host.push(measure(joined()?, depth, 1, &query)?);
+            of_host.push(measure(joined(port)?, depth, 1, &query)?);
             of_peer.push(measure(bare()?, depth, 1, &query)?);
         }
         let (host, peer) = (median(of_host), median(of_peer));
@@ -115,17 +122,6 @@ fn speeds(port: u16) -> Result<Vec<String>> {
             &format!("{ratio:.2}"),
             ratio >= wanted,
         ));
-    }
-    println!("depth   durable commands a second");
-    for (round, depth) in [1, 16].into_iter().enumerate() {
-        // Its answer, and the broadcast to whoever has joined, which is the donor alone.
-        let gift = |number: usize, asked: usize| {
-            let topic = topic(number);
-            format!(
-                r#"["1","{asked}","{topic}","donate",{{"donation_id":"{round}-{number}-{asked}","amount":"1.00","currency":"USD"}}]"#
-            )
-        };
-        println!("{depth:<8}{:>16.0}", measure(joined()?, depth, 2, &gift)?);
     }
     Ok(bars)
 }

@@ -7,18 +7,17 @@
 //! and commits: with the same SQLite, the same pragmas and on the same disk, or on the
 //! same PostgreSQL server.
 
-mod bare;
 mod callers;
 mod stores;
 
 use std::sync::mpsc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use bare_loop::{Bare, Durable, run};
 use host_journal::{Done, Entry, Journal, Rows};
 use test_postgres::Server;
 
-use crate::bare::Bare;
-use crate::callers::{Caller, Durable, bytes, record, run};
+use crate::callers::{Caller, bytes, record};
 use crate::stores::{Postgres, Sqlite, Store};
 
 /// Of each of the two at each number of callers; the median counts.
@@ -32,7 +31,8 @@ fn main() -> Result<()> {
     if !std::env::args().any(|arg| arg == "--bench") {
         return Ok(());
     }
-    let bytes = bytes(&record(&callers::first(0)?)).len();
+    let one = Caller::all(1)?.pop().context("there is one")?;
+    let bytes = bytes(&record(&one.next())).len();
     println!("median of {RUNS} runs each, in turn; records of {bytes} bytes");
     measure(&Sqlite)?;
     match test_postgres::is_installed() {
@@ -71,12 +71,16 @@ fn bare(callers: usize, store: &dyn Store) -> Result<f64> {
     let folder = tempfile::tempdir()?;
     let (sender, done) = mpsc::channel();
     let bare = Bare::start(store.bare(folder.path())?, sender);
-    run(callers, &done, |caller| bare.append(caller))
+    run(Caller::all(callers)?, &done, |caller| {
+        let caller = caller.next();
+        let bytes = bytes(&record(&caller));
+        bare.append(caller, bytes)
+    })
 }
 
 fn journal(callers: usize, store: &dyn Store) -> Result<f64> {
     let folder = tempfile::tempdir()?;
-    let (sender, done) = mpsc::channel::<Durable>();
+    let (sender, done) = mpsc::channel::<Durable<Caller>>();
     let tell = move |entries: Vec<Done<Caller>>| {
         let durable = entries.into_iter().map(|entry| match entry.result {
             Ok(()) => Ok(entry.token),
@@ -86,7 +90,8 @@ fn journal(callers: usize, store: &dyn Store) -> Result<f64> {
         drop(sender.send(durable.collect()));
     };
     let journal = Journal::start(store.journal(folder.path())?, tell)?;
-    run(callers, &done, |caller: Caller| {
+    run(Caller::all(callers)?, &done, |caller: Caller| {
+        let caller = caller.next();
         let rows = Rows {
             record: Some(record(&caller)),
             ..Rows::default()

@@ -3,14 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
+use bare_loop::Commit;
 use host_journal::postgres::{self, Address, SslMode, Timing};
 use host_journal::store::Opened;
-use rusqlite::Connection;
 use test_postgres::Server;
 use tokio::runtime::Builder;
 use tokio_postgres::NoTls;
-
-use crate::bare::Commit;
 
 /// A kind of store. What is in `folder` is of one run.
 pub(crate) trait Store {
@@ -24,7 +22,7 @@ pub(crate) trait Store {
     fn journal(&self, folder: &Path) -> Result<Opened>;
 }
 
-/// The embedded one. Its bare loop never checkpoints: that is the most that SQLite gives.
+/// The embedded one.
 pub(crate) struct Sqlite;
 
 impl Store for Sqlite {
@@ -37,25 +35,7 @@ impl Store for Sqlite {
     }
 
     fn bare(&self, folder: &Path) -> Result<Commit> {
-        let connection = Connection::open(folder.join("bare.db"))?;
-        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.execute_batch("CREATE TABLE groups (id INTEGER PRIMARY KEY, body BLOB)")?;
-        Ok(Box::new(move |group| {
-            for (sql, body) in [
-                ("BEGIN IMMEDIATE", None),
-                ("INSERT INTO groups (body) VALUES (?1)", Some(group)),
-                ("COMMIT", None),
-            ] {
-                let mut statement = connection.prepare_cached(sql)?;
-                match body {
-                    Some(body) => statement.execute([body])?,
-                    None => statement.execute([])?,
-                };
-            }
-            Ok(())
-        }))
+        bare_loop::sqlite(folder)
     }
 
     fn journal(&self, folder: &Path) -> Result<Opened> {
