@@ -25,7 +25,7 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 /// The metrics without labels, `host_` before each: how it moves, and what it says.
-const METRICS: [(&str, Kind, &str); 44] = [
+const METRICS: [(&str, Kind, &str); 46] = [
     ("ready", Gauge, "1 if clients are served"),
     ("uptime_seconds", Gauge, "Since the host became ready"),
     ("rss_bytes", Gauge, "Resident memory"),
@@ -40,6 +40,11 @@ const METRICS: [(&str, Kind, &str); 44] = [
         "websockets_slow",
         Counter,
         "Clients sent away because they read too slowly",
+    ),
+    (
+        "websockets_idle",
+        Counter,
+        "WebSockets closed because nothing was heard of their client",
     ),
     (
         "websockets_malformed",
@@ -77,6 +82,11 @@ const METRICS: [(&str, Kind, &str); 44] = [
         "connections_refused",
         Counter,
         "Connections turned away for want of room",
+    ),
+    (
+        "connections_slow",
+        Counter,
+        "Connections given up: no first request came, or an answer was not taken",
     ),
     (
         "requests_over_limit",

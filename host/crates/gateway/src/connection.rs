@@ -330,6 +330,7 @@ impl<D: Dialogue> Connection<D> {
                 self.timer.as_mut().reset(idle_at);
             }
             Phase::Open | Phase::Finishing => {
+                count(&self.shared.counters.idle);
                 let seconds = IDLE_TIMEOUT.as_secs();
                 let reason = format!("nothing was heard for {seconds} s; send heartbeats");
                 self.close(CloseCode::GOING_AWAY, &reason);

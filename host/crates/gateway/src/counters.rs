@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// TCP connections that were turned away because there are too many.
     pub refused: AtomicU64,
+    /// TCP connections that were given up: no first request came over them in time, or what
+    /// was answered was not taken.
+    pub connections_slow: AtomicU64,
     /// Requests and calls that were refused because they, or what else comes over
     /// their connection, are over a bound.
     pub over_limit: AtomicU64,
@@ -22,6 +25,8 @@ pub struct Counters {
     pub polls_opened: AtomicU64,
     /// Clients sent away because they read too slowly.
     pub slow_clients: AtomicU64,
+    /// WebSockets closed because nothing was heard of their client.
+    pub idle: AtomicU64,
     /// Clients sent away because of what they sent.
     pub malformed: AtomicU64,
     /// Tokens that were not taken.
@@ -47,6 +52,7 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         vec![
             ("connections_refused", read(&self.refused)),
+            ("connections_slow", read(&self.connections_slow)),
             ("requests_over_limit", read(&self.over_limit)),
             ("tls_handshakes", read(&self.handshakes)),
             ("tls_handshakes_failed", read(&self.handshakes_failed)),
@@ -54,6 +60,7 @@ impl Counters {
             ("websockets_opened", read(&self.opened)),
             ("longpolls_opened", read(&self.polls_opened)),
             ("websockets_slow", read(&self.slow_clients)),
+            ("websockets_idle", read(&self.idle)),
             ("websockets_malformed", read(&self.malformed)),
             ("websockets_flooded", read(&self.flooded)),
             ("tokens_refused", read(&self.tokens_refused)),

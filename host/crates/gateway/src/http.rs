@@ -4,8 +4,10 @@
 //! on ("prior knowledge", RFC 9113, section 3.3), or else it speaks HTTP/1.1. WebSockets
 //! are opened in HTTP/1.1.
 
+use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::http::Request;
@@ -18,54 +20,55 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval_at, timeout};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::counters::{Counters, count};
 use crate::limits::{
     H2_BODY_BYTES_MAX, H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_OWN_RESETS_MAX,
     H2_PENDING_RESETS_MAX, H2_PING_EVERY, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
     H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADERS_MAX, POLL_BODY_BYTES_MAX,
 };
-use crate::server::Admitted;
+use crate::server::{Admitted, App};
 
 /// How a client of HTTP/2 begins; no method of HTTP/1.1 is called so.
 const H2_BEGINNING: &[u8] = b"PRI ";
 
 /// Whether the client begins as one of HTTP/2 does; none if it says nothing in time, or the
 /// host stops.
-pub(crate) async fn begins_as_h2(stream: &TcpStream, stop: &CancellationToken) -> Option<bool> {
+pub(crate) async fn begins_as_h2(stream: &TcpStream, app: &App) -> Option<bool> {
     let mut first = [0; H2_BEGINNING.len()];
     let peeked = tokio::select! {
         peeked = timeout(HEADER_READ_TIMEOUT, stream.peek(&mut first)) => peeked,
-        () = stop.cancelled() => return None,
+        () = app.stop.cancelled() => return None,
+    };
+    let Ok(peeked) = peeked else {
+        count(&app.shared.counters.connections_slow);
+        return None;
     };
     // A beginning in pieces is taken for HTTP/1.1: nobody writes so few bytes at once.
-    peeked.ok()?.ok().map(|_| first == H2_BEGINNING)
+    peeked.ok().map(|_| first == H2_BEGINNING)
 }
 
 /// Serves the requests of one connection, until it ends or becomes a WebSocket. When the
 /// host stops, those under way are answered and no more are taken.
-pub(crate) async fn serve<S>(
-    stream: S,
-    is_h2: bool,
-    router: Router,
-    admitted: Admitted,
-    stop: CancellationToken,
-) where
+pub(crate) async fn serve<S>(stream: S, is_h2: bool, router: Router, admitted: Admitted, app: &App)
+where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     match is_h2 {
         // Apart, for it is several times as large.
-        true => Box::pin(serve_h2(stream, router, admitted, stop)).await,
-        false => serve_h1(stream, router, admitted, stop).await,
+        true => Box::pin(serve_h2(stream, router, admitted, app)).await,
+        false => serve_h1(stream, router, admitted, app).await,
     }
 }
 
-async fn serve_h1<S>(stream: S, router: Router, admitted: Admitted, stop: CancellationToken)
+async fn serve_h1<S>(stream: S, router: Router, admitted: Admitted, app: &App)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let has_asked = AtomicBool::new(false);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(admitted.clone());
         router.clone().oneshot(request)
     });
@@ -77,15 +80,19 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    // A connection's own failure is its client's doing and ends nothing else.
-    tokio::select! {
-        _ = &mut connection => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = app.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        count_end(&error, has_asked.into_inner(), &app.shared.counters);
     }
-    let _ = connection.await;
 }
 
-async fn serve_h2<S>(stream: S, router: Router, admitted: Admitted, stop: CancellationToken)
+async fn serve_h2<S>(stream: S, router: Router, admitted: Admitted, app: &App)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -122,8 +129,13 @@ where
     let mut heard = 0;
     loop {
         tokio::select! {
-            _ = &mut connection => return,
-            () = stop.cancelled() => {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    count_end(&error, begun.load(Ordering::Relaxed) > 0, &app.shared.counters);
+                }
+                return;
+            }
+            () = app.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 // Bounded by whoever stops the host.
                 let _ = connection.await;
@@ -139,6 +151,19 @@ where
                 }
             }
         }
+    }
+}
+
+/// Counts a connection that has failed, which is its client's doing and ends nothing else.
+fn count_end(error: &hyper::Error, has_asked: bool, counters: &Counters) {
+    let broke = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+    // The system gives up a client that takes nothing.
+    let is_unread = broke.is_some_and(|it| it.kind() == io::ErrorKind::TimedOut);
+    if error.is_parse_too_large() {
+        count(&counters.over_limit);
+    } else if is_unread || (error.is_timeout() && !has_asked) {
+        // One that has asked before had nothing more to ask.
+        count(&counters.connections_slow);
     }
 }
 

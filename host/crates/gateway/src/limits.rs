@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use host_model::limits::PAYLOAD_BYTES_MAX;
+use host_model::limits::{IDLE_TIMEOUT, PAYLOAD_BYTES_MAX};
 
 /// Bytes of one WebSocket message: a payload at its limit and its envelope. What
 /// is longer closes the connection with 1009.
@@ -62,6 +62,10 @@ pub const WRITE_BYTES: usize = 64 << 10;
 /// How long a client may take to answer a close frame, and to end the
 /// connection after it.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take no byte of what was sent to it: as long as it may be silent. A
+/// connection over HTTP would wait for one that does not read for as long as it stays.
+pub const UNREAD_TIMEOUT_MS: u32 = IDLE_TIMEOUT.as_millis() as u32;
 
 /// How long a poll waits for messages. Proxies give up after half a minute or more, the
 /// client of Phoenix after 20 s.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use host_actors::Actors;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -19,7 +20,7 @@ use crate::counters::{Counters, count};
 use crate::guard::{Guard, Place};
 use crate::health::{Pulse, Readiness};
 use crate::hub::Hub;
-use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, HEALTH_CONNECTIONS_MAX};
+use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, HEALTH_CONNECTIONS_MAX, UNREAD_TIMEOUT_MS};
 use crate::listen::{self, ListenError};
 use crate::longpoll::Sessions;
 use crate::openapi::Documents;
@@ -320,6 +321,8 @@ async fn accept(listener: TcpListener, doors: Arc<Doors>, app: Arc<App>) {
         };
         // Replies are small and someone waits for each.
         let _ = stream.set_nodelay(true);
+        // Whoever takes no byte of an answer for so long is cut off by the system.
+        let _ = set_tcp_user_timeout(&stream, UNREAD_TIMEOUT_MS);
         let handshakes = doors.handshakes.clone();
         app.http.spawn(serve(
             stream,
@@ -340,10 +343,10 @@ async fn serve(
     app: Arc<App>,
 ) {
     let Some(handshakes) = handshakes else {
-        let Some(is_h2) = http::begins_as_h2(&stream, &app.stop).await else {
+        let Some(is_h2) = http::begins_as_h2(&stream, &app).await else {
             return;
         };
-        return http::serve(stream, is_h2, router, admitted, app.stop.clone()).await;
+        return http::serve(stream, is_h2, router, admitted, &app).await;
     };
     let opened = tokio::select! {
         opened = handshakes.open(stream, &app.shared.counters) => opened,
@@ -351,7 +354,7 @@ async fn serve(
     };
     drop(handshakes);
     if let Some(Spoken { stream, is_h2 }) = opened {
-        http::serve(stream, is_h2, router, admitted, app.stop.clone()).await;
+        http::serve(stream, is_h2, router, admitted, &app).await;
     }
 }
 
