@@ -42,17 +42,6 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     })
 }
 
-fn metric(home: &Home, name: &str) -> Option<u64> {
-    let env = std::fs::read_to_string(home.path().join("etc/env")).unwrap();
-    let mut ports = env
-        .lines()
-        .filter_map(|line| line.strip_prefix("ADMIN_PORT="));
-    let port = ports.next_back().unwrap().parse().unwrap();
-    let metrics = request(port, "GET", "/metrics", "").unwrap().body;
-    let mut lines = metrics.lines();
-    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-}
-
 #[test]
 fn the_description_is_valid_true_and_that_of_the_release_that_rules() {
     let home = Home::new().unwrap();
@@ -299,7 +288,7 @@ fn calls_beyond_those_that_the_host_has_room_for_are_told_when_to_come_back() {
         .into_iter()
         .map(|key| thread::spawn(move || hostile::post(port, key, "sleep", &json!({"ms": 3_000}))))
         .collect();
-    let under_way = || metric(&home, "host_calls_under_way").unwrap();
+    let under_way = || home.metric("calls_under_way").unwrap();
     wait::until_is("both are under way", &2, under_way).unwrap();
 
     let refused = request(port, "GET", "/api/v1/faulty/c/summary", "").unwrap();
@@ -325,8 +314,8 @@ fn calls_beyond_those_that_the_host_has_room_for_are_told_when_to_come_back() {
     // Operators come through, and health is answered.
     home.rpc("faulty:c", "add", &json!({"by": 1})).unwrap();
     assert_eq!(get(port, "/healthz", "").status, 200);
-    let counted = metric(&home, "host_refusals_total{reason=\"overloaded\"}");
-    assert_eq!(counted, Some(3));
+    let counted = home.metric("refusals_total{reason=\"overloaded\"}");
+    assert_eq!(counted.unwrap(), 3);
 
     home.configure("RUNTIME_LIMITS_CALLS_UNDER_WAY=3").unwrap();
     let answer: Value = home.answer(&["reload", "--json"]).unwrap();

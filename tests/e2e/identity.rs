@@ -12,31 +12,31 @@ use crate::phoenix::Node;
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A home where authentication is on, not started.
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = Home::new().unwrap();
     home.configure(&format!("AUTH=on\nSECRET_KEY_BASE={SECRET}"))
         .unwrap();
     home
 }
 
-fn token(home: &Home, sub: &str, roles: &[&str]) -> String {
+pub(crate) fn token(home: &Home, sub: &str, roles: &[&str]) -> String {
     let mut line = vec!["gen", "token", "--sub", sub];
     line.extend(roles.iter().flat_map(|role| ["--role", *role]));
     home.done(&line).unwrap().stdout.trim().to_owned()
 }
 
-fn post(port: u16, token: Option<&str>, path: &str, body: &Value) -> http::Answer {
+pub(crate) fn post(port: u16, token: Option<&str>, path: &str, body: &Value) -> http::Answer {
     let headers = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
     let headers = headers.unwrap_or_default();
     let path = format!("/api/v1/{path}");
     http::request_with(port, "POST", &path, &headers, &body.to_string()).unwrap()
 }
 
-fn campaign() -> Value {
+pub(crate) fn campaign() -> Value {
     json!({"title": "Ramadan", "currency": "USD", "goal": "1000"})
 }
 
-fn gift(id: &str) -> Value {
+pub(crate) fn gift(id: &str) -> Value {
     json!({"donation_id": id, "amount": "5.00", "currency": "USD"})
 }
 
@@ -211,7 +211,7 @@ fn a_wrong_token_is_refused_at_the_door_with_the_reason() {
         let detail = answer.json().unwrap()["detail"].to_string();
         assert!(detail.replace("\\\"", "\"").contains(why), "{detail}");
     }
-    let metrics = metrics(&home);
+    let metrics = home.metrics().unwrap();
     assert!(metrics.contains("\nhost_tokens_refused 4\n"), "{metrics}");
     // With authentication off, which it is by itself here, nobody looks at it.
     let open = Home::new().unwrap();
@@ -219,16 +219,6 @@ fn a_wrong_token_is_refused_at_the_door_with_the_reason() {
     Client::with_token(port, "x.y.z").unwrap();
     let answer = post(port, Some("x.y.z"), "donations/a/open", &campaign());
     assert_eq!(answer.status, 200, "{}", answer.body);
-}
-
-fn metrics(home: &Home) -> String {
-    let port = fs::read_to_string(home.path().join("etc/env")).unwrap();
-    let ports = port.lines().rev();
-    let port = ports
-        .filter_map(|line| line.strip_prefix("ADMIN_PORT="))
-        .next();
-    let port = port.unwrap().parse().unwrap();
-    http::request(port, "GET", "/metrics", "").unwrap().body
 }
 
 #[test]
@@ -329,7 +319,7 @@ fn a_page_of_somewhere_else_opens_no_websocket() {
     let detail = refused.problem["detail"].as_str().unwrap();
     assert!(detail.contains("https://*.example.org"), "{detail}");
     assert!(detail.contains("ALLOWED_ORIGINS"), "{detail}");
-    let metrics = metrics(&home);
+    let metrics = home.metrics().unwrap();
     assert!(metrics.contains("\nhost_origins_refused 1\n"), "{metrics}");
 }
 
@@ -389,7 +379,7 @@ fn limits_are_told_counted_and_changed_while_the_host_runs() {
     );
     assert!(limited.json().unwrap()["retry_after_ms"].as_u64().unwrap() > 0);
     assert_eq!(of("192.0.2.3").status, 200);
-    let metrics = metrics(&home);
+    let metrics = home.metrics().unwrap();
     for name in ["limited_connections", "limited_joins", "limited_messages"] {
         assert!(
             !metrics.contains(&format!("\nhost_{name} 0\n")),
@@ -425,7 +415,7 @@ fn who_goes_on_and_on_is_sent_away() {
         end.contains("retry_after_ms") || end.contains("reset"),
         "{end}"
     );
-    let metrics = metrics(&home);
+    let metrics = home.metrics().unwrap();
     assert!(
         metrics.contains("\nhost_websockets_flooded 1\n"),
         "{metrics}"

@@ -6,11 +6,15 @@
 //! `npm ci` in `tests/js`, both of which `make test` sees to.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod appups;
 #[cfg(test)]
 mod better_than_otp;
+#[cfg(test)]
+mod bombs;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
@@ -67,6 +71,8 @@ mod phoenix;
 mod plugin_settings;
 #[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod present;
 #[cfg(test)]
 mod progress;
 #[cfg(test)]

@@ -4,92 +4,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use e2e::raw::{BINARY, PING, Raw, TEXT, frame};
 use e2e::{Client, Home, http, wait};
 use host_model::limits::PAYLOAD_BYTES_MAX;
 use serde_json::{Value, json};
-
-const TEXT: u8 = 0x81;
-const PING: u8 = 0x89;
-
-/// An open WebSocket on which anything can be sent.
-struct Raw(TcpStream);
-
-impl Raw {
-    fn open(port: u16) -> Self {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
-        let request = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: localhost\r\n\
-            Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).unwrap();
-        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        // The accept key of RFC 6455's own example.
-        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        Self(stream)
-    }
-
-    /// Sends `bytes`, and reads up to the close frame: its code and reason.
-    fn closed_after(mut self, bytes: &[u8]) -> (u16, String) {
-        // A host that has seen enough may end the connection before it has read all.
-        let _ = self.0.write_all(bytes);
-        loop {
-            let (opcode, payload) = self.frame();
-            if opcode == 0x8 {
-                let code = u16::from_be_bytes([payload[0], payload[1]]);
-                return (code, String::from_utf8(payload[2..].to_vec()).unwrap());
-            }
-        }
-    }
-
-    /// A frame of the server's: none is masked, fragmented, or longer than 64 KiB.
-    fn frame(&mut self) -> (u8, Vec<u8>) {
-        let mut head = [0; 2];
-        self.0.read_exact(&mut head).unwrap();
-        assert_eq!(head[0] & 0xf0, 0x80, "one whole frame without extensions");
-        assert_eq!(head[1] & 0x80, 0, "a server masks no frame");
-        let mut length = u64::from(head[1]);
-        if length == 126 {
-            let mut long = [0; 2];
-            self.0.read_exact(&mut long).unwrap();
-            length = u64::from(u16::from_be_bytes(long));
-        }
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        self.0.read_exact(&mut payload).unwrap();
-        (head[0] & 0x0f, payload)
-    }
-}
-
-/// A client's frame, masked.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut frame = vec![first];
-    match payload.len() {
-        n @ 0..=125 => frame.push(0x80 | n as u8),
-        n @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((n as u16).to_be_bytes());
-        }
-        n => {
-            frame.push(0x80 | 127);
-            frame.extend((n as u64).to_be_bytes());
-        }
-    }
-    frame.extend(MASK);
-    frame.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
-    frame
-}
 
 /// A home that runs, with an open campaign and a client that has joined it.
 struct Scene {
@@ -163,7 +81,7 @@ fn frames_that_break_the_protocol_close_with_a_reason() {
         ("a terabyte", huge, 1009, "limit"),
     ];
     for (what, bytes, code, word) in cases {
-        let (found, reason) = Raw::open(scene.port).closed_after(&bytes);
+        let (found, reason) = Raw::open(scene.port).unwrap().closed_after(&bytes).unwrap();
         assert_eq!(found, code, "{what}: {reason}");
         assert!(reason.contains(word), "{what}: {reason}");
     }
@@ -186,11 +104,14 @@ fn messages_that_are_none_close_with_a_reason() {
         &nested,
     ] {
         let bytes = frame(TEXT, text.as_bytes());
-        let (code, reason) = Raw::open(scene.port).closed_after(&bytes);
+        let (code, reason) = Raw::open(scene.port).unwrap().closed_after(&bytes).unwrap();
         assert_ne!(code, 1000, "a client would not come back");
         assert!(!reason.is_empty(), "{code} for {text:.40}");
     }
-    let (code, reason) = Raw::open(scene.port).closed_after(&frame(0x82, b"\x00\x01"));
+    let (code, reason) = Raw::open(scene.port)
+        .unwrap()
+        .closed_after(&frame(BINARY, b"\x00\x01"))
+        .unwrap();
     assert_eq!(code, 1007, "{reason}");
     scene.still_serves();
 }
@@ -236,7 +157,7 @@ fn a_payload_above_the_limit_is_refused_and_a_message_far_above_it_closes() {
     let reply = scene.bystander.push("donations:c", "open", &text).unwrap();
     assert_eq!(reply.reason().unwrap(), "payload_too_large");
     let bytes = frame(TEXT, &vec![b' '; PAYLOAD_BYTES_MAX * 2]);
-    let (code, reason) = Raw::open(scene.port).closed_after(&bytes);
+    let (code, reason) = Raw::open(scene.port).unwrap().closed_after(&bytes).unwrap();
     assert_eq!(code, 1009, "{reason}");
     scene.still_serves();
 }

@@ -157,9 +157,18 @@ impl Client {
     ///
     /// That the connection is gone, or no answer comes in time.
     pub fn join(&mut self, topic: &str) -> Result<Reply> {
+        self.join_with(topic, &json!({}))
+    }
+
+    /// Joins a topic with what it wants to be told beyond the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::join`].
+    pub fn join_with(&mut self, topic: &str, wishes: &Value) -> Result<Reply> {
         let join_ref = (self.next_ref + 1).to_string();
         self.joined.insert(topic.to_owned(), join_ref);
-        self.push(topic, "phx_join", &json!({}))
+        self.push(topic, "phx_join", wishes)
     }
 
     /// Pushes a command or a query, and waits for its answer.

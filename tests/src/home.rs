@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Ran, Running};
-use crate::wait;
+use crate::{http, wait};
 
 /// Names a home that is made already, with what is built now.
 pub const PREPARED: &str = "E2E_HOME";
@@ -309,6 +309,37 @@ impl Home {
     pub fn log(&self) -> String {
         let bytes = fs::read(self.data().join("log/host.log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What `/metrics` of the host that runs says.
+    ///
+    /// # Errors
+    ///
+    /// That nobody answers.
+    pub fn metrics(&self) -> Result<String> {
+        let file = fs::read_to_string(self.path().join("etc/env"))?;
+        let mut lines = file.lines().rev();
+        let port = lines.find_map(|line| line.strip_prefix("ADMIN_PORT="));
+        let port = port.context("a home has an ADMIN_PORT")?.parse()?;
+        Ok(http::request(port, "GET", "/metrics", "")?.body)
+    }
+
+    /// One of them that has no labels, without its `host_`.
+    ///
+    /// # Errors
+    ///
+    /// That nobody answers, or there is none of this name.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let metrics = self.metrics()?;
+        let of = |line: &str| {
+            line.strip_prefix("host_")?
+                .strip_prefix(name)?
+                .strip_prefix(' ')?
+                .parse()
+                .ok()
+        };
+        let found = metrics.lines().find_map(of);
+        found.with_context(|| format!("there is no host_{name} in {metrics}"))
     }
 
     /// The process in a pid file, while it lives and is of this home: ids are used

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod load;
 pub mod matrix;
 pub mod package;
+pub mod raw;
 pub mod release;
 pub mod signer;
 pub mod talk;
