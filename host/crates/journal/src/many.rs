@@ -9,8 +9,12 @@ use crate::chain::Damage;
 use crate::error::ReadError;
 use crate::group;
 use crate::store::GroupRow;
-use crate::walk::{behind, covered, last_snapshot, missing, take};
+use crate::walk::{behind, covered, missing, opened, take};
 use crate::{Journal, Position, Record, Stored};
+
+/// Actors that are looked up at once: commits wait meanwhile, and these take them about a
+/// tenth of a millisecond.
+const PLACED_AT_ONCE: usize = 512;
 
 /// An actor whose records are being gone back through.
 #[derive(Default)]
@@ -44,14 +48,18 @@ impl<T> Journal<T> {
                 .collect()
         };
         let quarantined: BTreeMap<_, _> = reader.quarantined()?.into_iter().collect();
+        let rows = reader.snapshots(actors, bytes_max)?;
         let mut bytes = 0_usize;
         let mut walks = Vec::with_capacity(actors.len());
         let mut next = BinaryHeap::new();
-        for (at, (actor, head)) in actors.iter().zip(heads).enumerate() {
+        for (at, ((actor, head), row)) in actors.iter().zip(heads).zip(rows).enumerate() {
             if bytes >= bytes_max && at > 0 {
                 break;
             }
-            let last = last_snapshot(reader, actor)?;
+            let last = match row {
+                Some(row) => opened(reader, actor, &row)?,
+                None => None,
+            };
             let (head, tail_bytes) = head.unzip();
             bytes += last.as_ref().map_or(0, |(_, snapshot)| snapshot.bytes());
             bytes += usize::try_from(tail_bytes.unwrap_or(0)).unwrap_or(usize::MAX);
@@ -83,13 +91,19 @@ impl<T> Journal<T> {
     /// The actors in the order in which [`read_many`](Self::read_many) reads a group
     /// for many of them: by where their last records stand, then those without any.
     #[must_use]
-    pub fn in_line(&self, mut actors: Vec<ActorId>) -> Vec<ActorId> {
-        let heads = self.shared.heads.read();
-        actors.sort_by_cached_key(|actor| {
-            let head = heads.get(actor).map(|head| head.position);
-            (head.is_none(), head, head.is_none().then(|| actor.clone()))
+    pub fn in_line(&self, actors: Vec<ActorId>) -> Vec<ActorId> {
+        let mut placed = Vec::with_capacity(actors.len());
+        let mut rest = actors.into_iter().peekable();
+        while rest.peek().is_some() {
+            let heads = self.shared.heads.read();
+            let some = rest.by_ref().take(PLACED_AT_ONCE);
+            placed.extend(some.map(|actor| (heads.get(&actor).map(|it| it.position), actor)));
+        }
+        placed.sort_unstable_by(|(a, actor), (b, other)| {
+            let behind = a.is_none().cmp(&b.is_none());
+            behind.then(a.cmp(b)).then_with(|| actor.cmp(other))
         });
-        actors
+        placed.into_iter().map(|(_, actor)| actor).collect()
     }
 }
 

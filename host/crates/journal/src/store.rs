@@ -228,6 +228,27 @@ pub trait Reader: Send + Sync {
     /// The store's, here and below.
     fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError>;
 
+    /// The last snapshots of the first of these actors, in their order, none for one that
+    /// has none: of at least one actor, and of no more when their rows have `bytes_max`
+    /// bytes. Each is as it was at some moment of the call.
+    fn snapshots(
+        &self,
+        actors: &[ActorId],
+        bytes_max: usize,
+    ) -> Result<Vec<Option<SnapshotRow>>, StoreError> {
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for actor in actors {
+            let row = self.snapshot(actor)?;
+            bytes += row.as_ref().map_or(0, |row| row.body.len());
+            found.push(row);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// A piece of a snapshot, as it is stored.
     fn piece(&self, id: PieceId) -> Result<Option<Vec<u8>>, StoreError>;
 

@@ -7,7 +7,7 @@ use crate::chain::Damage;
 use crate::error::ReadError;
 use crate::group::{self, Frame};
 use crate::sealed::open_record;
-use crate::store::{GroupRow, Reader};
+use crate::store::{GroupRow, Reader, SnapshotRow};
 use crate::{Position, Record, Snapshot, Stored, pieces};
 
 /// The actor as the store has it, or none if it does not exist. `head` is the
@@ -60,6 +60,19 @@ pub(crate) fn last_snapshot(
             // there is a later one.
             Err(_) => looked = Some(row.position),
         }
+    }
+}
+
+/// The actor's last snapshot from its row, as it was read, and where it stands.
+pub(crate) fn opened(
+    reader: &dyn Reader,
+    actor: &ActorId,
+    row: &SnapshotRow,
+) -> Result<Option<(Position, Snapshot)>, ReadError> {
+    match pieces::open(reader, &row.body)? {
+        Ok(snapshot) => Ok(Some((row.position, snapshot))),
+        // It has been replaced meanwhile, or it is damaged.
+        Err(_) => last_snapshot(reader, actor),
     }
 }
 

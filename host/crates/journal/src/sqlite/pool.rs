@@ -134,6 +134,33 @@ impl Pool {
         read().map_err(failed(attempted))
     }
 
+    /// As [`Pool::rows`], up to the first row that is the last one wanted.
+    pub(super) fn rows_until<T>(
+        &self,
+        attempted: &'static str,
+        sql: &str,
+        params: impl Params,
+        mut row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        mut is_last: impl FnMut(&T) -> bool,
+    ) -> Result<Vec<T>, StoreError> {
+        let connection = self.lend()?;
+        let read = || {
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            let mut found = Vec::new();
+            while let Some(next) = rows.next()? {
+                let next = row(next)?;
+                let is_last = is_last(&next);
+                found.push(next);
+                if is_last {
+                    break;
+                }
+            }
+            Ok(found)
+        };
+        read().map_err(failed(attempted))
+    }
+
     /// The first row of one statement, if it gives any.
     pub(super) fn row<T>(
         &self,

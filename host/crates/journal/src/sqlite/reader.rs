@@ -42,6 +42,45 @@ impl Reader for Pool {
         )
     }
 
+    fn snapshots(
+        &self,
+        actors: &[ActorId],
+        bytes_max: usize,
+    ) -> Result<Vec<Option<SnapshotRow>>, StoreError> {
+        let named: Vec<_> = actors.iter().map(ActorId::as_str).collect();
+        let named = serde_json::to_string(&named).expect("text is plain data");
+        let mut bytes = 0;
+        let rows = self.rows_until(
+            "read snapshots",
+            "SELECT wanted.key, position, seq, body FROM json_each(?1) AS wanted
+             CROSS JOIN snapshots ON position =
+                 (SELECT max(position) FROM snapshots WHERE actor = wanted.value)",
+            [named],
+            |row| {
+                let found = SnapshotRow {
+                    position: position(row, 1)?,
+                    seq: unsigned(row, 2)?,
+                    body: row.get(3)?,
+                };
+                Ok((row.get::<_, u32>(0)? as usize, found))
+            },
+            |(_, found)| {
+                bytes += found.body.len();
+                bytes >= bytes_max
+            },
+        )?;
+        let read = match rows.last() {
+            Some((at, _)) if bytes >= bytes_max => at + 1,
+            _ => actors.len(),
+        };
+        let mut found = Vec::new();
+        found.resize_with(read, || None);
+        for (at, row) in rows {
+            found[at] = Some(row);
+        }
+        Ok(found)
+    }
+
     fn piece(&self, id: PieceId) -> Result<Option<Vec<u8>>, StoreError> {
         pieces::read(self, id)
     }
