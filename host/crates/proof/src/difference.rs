@@ -39,7 +39,7 @@ impl fmt::Display for Difference {
     }
 }
 
-fn first(field: &str, one: &Value, other: &Value) -> Option<Difference> {
+fn first(field: &str, one: &Value<'_>, other: &Value<'_>) -> Option<Difference> {
     if one == other {
         return None;
     }
@@ -50,23 +50,23 @@ fn first(field: &str, one: &Value, other: &Value) -> Option<Difference> {
             let found = pairs
                 .filter_map(|(at, (one, other))| first(&format!("{field}[{at}]"), one, other))
                 .next();
-            let count = |list: &[Value]| format!("{} items", list.len());
+            let count = |list: &[Value<'_>]| format!("{} items", list.len());
             found.or_else(|| of(field, count(one), count(other)))
         }
         _ => of(field, one.to_string(), other.to_string()),
     }
 }
 
-type Entries = [(Value, Value)];
+type Entries<'a> = [(Value<'a>, Value<'a>)];
 
-fn first_entry(field: &str, one: &Entries, other: &Entries) -> Option<Difference> {
+fn first_entry(field: &str, one: &Entries<'_>, other: &Entries<'_>) -> Option<Difference> {
     for ((key, one_value), (other_key, other_value)) in one.iter().zip(other) {
         if key != other_key {
-            let named = |key: &Value| format!("{key} next in its order");
+            let named = |key: &Value<'_>| format!("{key} next in its order");
             return of(field, named(key), named(other_key));
         }
         let name = match key {
-            Value::Text(name) if field.is_empty() => name.clone(),
+            Value::Text(name) if field.is_empty() => name.clone().into_owned(),
             Value::Text(name) => format!("{field}.{name}"),
             key => format!("{field}[{key}]"),
         };
@@ -74,7 +74,7 @@ fn first_entry(field: &str, one: &Entries, other: &Entries) -> Option<Difference
             return Some(found);
         }
     }
-    let count = |entries: &Entries| format!("{} entries", entries.len());
+    let count = |entries: &Entries<'_>| format!("{} entries", entries.len());
     match one.len() == other.len() {
         // Floats that are no numbers are not even equal to themselves.
         true => None,

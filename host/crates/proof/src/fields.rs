@@ -1,6 +1,8 @@
 //! All fields in which two values differ, be they MessagePack or JSON.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use crate::difference::Difference;
 use crate::value::Value;
@@ -8,13 +10,53 @@ use crate::value::Value;
 /// The fields in which `other` differs from `one`: of each subtree that differs, the
 /// places furthest down. `field` stands before each of them. At most `max`, and at
 /// least one where the two differ.
-pub(crate) fn differing(field: &str, one: &Value, other: &Value, max: usize) -> Vec<Difference> {
+pub(crate) fn differing(
+    field: &str,
+    one: &Value<'_>,
+    other: &Value<'_>,
+    max: usize,
+) -> Vec<Difference> {
+    undeclared(field, one, other, max, &mut Declared::default())
+}
+
+/// As [`differing`], without the fields that may differ: of these, `declared` takes the
+/// names. What they have on either side is not put into words.
+pub(crate) fn undeclared(
+    field: &str,
+    one: &Value<'_>,
+    other: &Value<'_>,
+    max: usize,
+    declared: &mut Declared<'_>,
+) -> Vec<Difference> {
     let mut found = Found {
         list: Vec::new(),
         max,
+        declared,
     };
-    compare(field, one, other, &mut found);
+    if one != other {
+        compare(field, one, other, &mut found);
+    }
     found.list
+}
+
+/// Fields that may differ, and do.
+#[derive(Debug, Default)]
+pub(crate) struct Declared<'a> {
+    /// Which may; those below them, too.
+    pub(crate) may: &'a [String],
+    /// Which do, each once.
+    pub(crate) found: Vec<String>,
+}
+
+impl Declared<'_> {
+    /// Whether it may differ. That it does is taken down, for about `max` fields.
+    pub(crate) fn takes(&mut self, field: &str, max: usize) -> bool {
+        let takes = is_below(field, self.may);
+        if takes && self.found.len() < max && !self.found.iter().any(|it| it == field) {
+            self.found.push(field.to_owned());
+        }
+        takes
+    }
 }
 
 /// A field without the places in lists: `ledger[].amount` for `ledger[3].amount`.
@@ -47,39 +89,45 @@ pub(crate) fn is_below(field: &str, named: &[String]) -> bool {
 /// How a side is told that has nothing there; a text has quotes.
 pub(crate) const NOTHING: &str = "nothing";
 
-struct Found {
+struct Found<'a, 'd> {
     list: Vec<Difference>,
     max: usize,
+    declared: &'a mut Declared<'d>,
 }
 
-impl Found {
-    fn add(&mut self, field: &str, one: String, other: String) {
-        if self.list.len() < self.max {
+impl Found<'_, '_> {
+    fn is_full(&self) -> bool {
+        self.list.len() >= self.max
+    }
+
+    fn add(&mut self, field: &str, one: &dyn fmt::Display, other: &dyn fmt::Display) {
+        if !self.is_full() && !self.declared.takes(field, self.max) {
             self.list.push(Difference {
                 field: field.to_owned(),
-                one,
-                other,
+                one: one.to_string(),
+                other: other.to_string(),
             });
         }
     }
 }
 
-fn compare(field: &str, one: &Value, other: &Value, found: &mut Found) {
-    if found.list.len() >= found.max || one == other {
+/// Names the places in which two values differ that do.
+fn compare(field: &str, one: &Value<'_>, other: &Value<'_>, found: &mut Found<'_, '_>) {
+    if found.is_full() {
         return;
     }
     match (one, other) {
         (Value::Map(ones), Value::Map(others)) => {
-            let before = found.list.len();
-            entries(field, ones, others, found);
-            if found.list.len() == before {
-                // The same entries in another order, or numbers that are none.
-                found.add(field, one.to_string(), other.to_string());
+            if !entries(field, ones, others, found) {
+                // The same entries in another order.
+                found.add(field, one, other);
             }
         }
         (Value::List(ones), Value::List(others)) => {
             for (at, (one, other)) in ones.iter().zip(others).enumerate() {
-                compare(&format!("{field}[{at}]"), one, other, found);
+                if one != other {
+                    compare(&format!("{field}[{at}]"), one, other, found);
+                }
             }
             let shared = ones.len().min(others.len());
             let more = ones[shared..].iter().map(|it| (Some(it), None));
@@ -88,60 +136,97 @@ fn compare(field: &str, one: &Value, other: &Value, found: &mut Found) {
                 told(&format!("{field}[{}]", shared + at), one, other, found);
             }
         }
-        _ => found.add(field, one.to_string(), other.to_string()),
+        _ => found.add(field, one, other),
     }
 }
 
-type Entries = [(Value, Value)];
+type Entries<'a> = [(Value<'a>, Value<'a>)];
 
-fn entries(field: &str, ones: &Entries, others: &Entries, found: &mut Found) {
+/// Gives whether an entry differs.
+fn entries(
+    field: &str,
+    ones: &Entries<'_>,
+    others: &Entries<'_>,
+    found: &mut Found<'_, '_>,
+) -> bool {
+    let mut differs = false;
     let in_line =
         ones.len() == others.len() && ones.iter().zip(others).all(|(one, other)| one.0 == other.0);
     if in_line {
         for ((key, one), (_, other)) in ones.iter().zip(others) {
-            compare(&below(field, key), one, other, found);
+            if one != other {
+                differs = true;
+                compare(&below(field, key), one, other, found);
+            }
         }
-        return;
+        return differs;
     }
     // Not in step: by key. Maps here are small, or differ by little.
-    let index: HashMap<String, &Value> = others
-        .iter()
-        .map(|(key, value)| (key.to_string(), value))
-        .collect();
+    let index: HashMap<_, _> = others.iter().map(|(key, it)| (named(key), it)).collect();
     let mut seen = HashSet::new();
     for (key, one) in ones {
-        let named = key.to_string();
-        match index.get(&named) {
-            Some(other) => compare(&below(field, key), one, other, found),
-            None => told(&below(field, key), Some(one), None, found),
+        let other = index.get(&named(key)).copied();
+        if other.is_none_or(|other| one != other) {
+            differs = true;
+            match other {
+                Some(other) => compare(&below(field, key), one, other, found),
+                None => told(&below(field, key), Some(one), None, found),
+            }
         }
-        seen.insert(named);
+        seen.insert(named(key));
     }
     for (key, other) in others {
-        if !seen.contains(&key.to_string()) {
+        if !seen.contains(&named(key)) {
+            differs = true;
             told(&below(field, key), None, Some(other), found);
         }
     }
+    differs
 }
 
-fn below(field: &str, key: &Value) -> String {
+/// What a key is found again by: whether it is a text, for `1` is not `"1"`, and what it
+/// says.
+fn named<'a>(key: &'a Value<'_>) -> (bool, Cow<'a, str>) {
     match key {
-        Value::Text(name) if field.is_empty() => name.clone(),
+        Value::Text(text) => (true, Cow::Borrowed(text)),
+        key => (false, Cow::Owned(key.to_string())),
+    }
+}
+
+fn below(field: &str, key: &Value<'_>) -> String {
+    match key {
+        Value::Text(name) if field.is_empty() => name.clone().into_owned(),
         Value::Text(name) => format!("{field}.{name}"),
         key => format!("{field}[{key}]"),
     }
 }
 
-fn told(field: &str, one: Option<&Value>, other: Option<&Value>, found: &mut Found) {
-    let text = |value: Option<&Value>| value.map_or_else(|| NOTHING.to_owned(), Value::to_string);
-    found.add(field, text(one), text(other));
+fn told(
+    field: &str,
+    one: Option<&Value<'_>>,
+    other: Option<&Value<'_>>,
+    found: &mut Found<'_, '_>,
+) {
+    found.add(field, &Side(one), &Side(other));
+}
+
+/// What one of two has, or has not.
+struct Side<'a>(Option<&'a Value<'a>>);
+
+impl fmt::Display for Side<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str(NOTHING),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn value(json: &str) -> Value {
+    fn value(json: &str) -> Value<'_> {
         serde_json::from_str(json).unwrap()
     }
 

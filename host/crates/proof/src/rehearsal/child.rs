@@ -52,6 +52,9 @@ pub fn rehearsal_main(images: &Path) -> i32 {
     ) {
         return 1;
     }
+    // The first look at the clock finds out how to have it without a call into the kernel,
+    // and later no file can be opened.
+    Heard::now();
     let mut buffer = Vec::new();
     let first = frames::read(&mut socket, &mut buffer);
     let judge = match first {

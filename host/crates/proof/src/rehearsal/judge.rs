@@ -13,7 +13,7 @@ use super::ways::{Opened, Way, Ways};
 use super::{By, Judged, Law, PROBLEMS_MAX, Problem, Said, Setup, Subject};
 use crate::crossing::{Crossing, Hop, Stuck};
 use crate::difference::Difference;
-use crate::fields::{differing, is_below};
+use crate::fields::differing;
 use crate::value::decode;
 
 /// A pause above this is measured again, for the child runs when nobody else wants to;
@@ -392,12 +392,6 @@ impl Case<'_> {
 
     pub(super) fn differs(&mut self, law: Law, difference: &Difference) {
         let Difference { field, one, other } = difference;
-        if law == Law::Shadow && is_below(field, &self.way.declared) {
-            if !self.found.declared.contains(field) {
-                self.found.declared.push(field.clone());
-            }
-            return;
-        }
         let text = match law {
             Law::Shadow => format!("{one} in the old version, {other} in the new one"),
             _ => format!("{one} before, {other} after"),

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
+use std::{mem, thread, vec};
 
 use host_model::ActorId;
 use host_model::limits::{
@@ -104,7 +104,10 @@ pub struct Stage {
     child: Child,
     socket: UnixStream,
     out: Vec<u8>,
-    answers: Receiver<Answer>,
+    /// As many at once as have come together.
+    answers: Receiver<Vec<Answer>>,
+    /// Those that have come and are not taken yet.
+    ready: vec::IntoIter<Answer>,
     errors: Receiver<String>,
     /// See [`Moved::deadline_ms`], by plugin.
     deadlines: HashMap<String, Duration>,
@@ -146,7 +149,6 @@ impl Rehearser {
             Ended::Cancelled => StartError::Cancelled,
             Ended::Over { why, .. } => StartError::Ended(why),
         };
-        stage.flush().map_err(ended)?;
         match stage.next().map_err(ended)? {
             Answer::Ready => Ok(stage),
             Answer::Failed(why) => Err(StartError::Failed(why)),
@@ -177,23 +179,18 @@ impl Rehearser {
             // Nobody may want to hear it.
             let _ = last.send(last_words(stderr));
         });
-        let (sender, answers) = sync_channel(REHEARSAL_IN_FLIGHT_MAX * 2);
-        let mut from = io::BufReader::with_capacity(WRITE_BYTES, socket.try_clone()?);
-        // It ends with the child, whose end of the socket closes.
-        thread::spawn(move || {
-            let mut buffer = Vec::new();
-            while let Ok(Some(answer)) = frames::read::<Answer>(&mut from, &mut buffer) {
-                if sender.send(answer).is_err() {
-                    return;
-                }
-            }
-        });
+        let (sender, answers) = sync_channel(2);
+        let from = io::BufReader::with_capacity(WRITE_BYTES, socket.try_clone()?);
+        // It ends with the child, whose end of the socket closes. As nice as the thread that
+        // starts it: Linux hands that on.
+        thread::spawn(move || receive(from, &sender));
         Ok(Stage {
             clock: Watch::over(&child, INSPECT_TIMEOUT),
             child,
             socket,
             out: Vec::new(),
             answers,
+            ready: Vec::new().into_iter(),
             errors,
             deadlines: HashMap::new(),
             asked: VecDeque::new(),
@@ -255,7 +252,6 @@ impl Stage {
     ///
     /// [`Ended`]
     pub fn answer(&mut self) -> Result<Answered, Ended> {
-        self.flush()?;
         loop {
             match self.next()? {
                 Answer::Judged(judged) => {
@@ -300,6 +296,11 @@ impl Stage {
     }
 
     fn flush(&mut self) -> Result<(), Ended> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        // What has waited here is not the child's time.
+        self.clock.restart();
         let mut sent = 0;
         while sent < self.out.len() {
             match self.socket.write(&self.out[sent..]) {
@@ -320,8 +321,13 @@ impl Stage {
         loop {
             // First of all: answers may come for as long as there are actors.
             self.unless_cancelled()?;
+            if let Some(answer) = self.ready.next() {
+                return Ok(answer);
+            }
+            // Only before it would wait: what is written together wakes the child once.
+            self.flush()?;
             match self.answers.recv_timeout(LOOK_EVERY) {
-                Ok(answer) => return Ok(answer),
+                Ok(answers) => self.ready = answers.into_iter(),
                 Err(RecvTimeoutError::Timeout) => self.look()?,
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
             }
@@ -392,6 +398,24 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Hands on what the child says until nobody listens, or it ends: together what has come
+/// together, for each time that it is handed on wakes a thread.
+fn receive(mut from: io::BufReader<UnixStream>, to: &SyncSender<Vec<Answer>>) {
+    let mut buffer = Vec::new();
+    let mut answers = Vec::new();
+    while let Ok(Some(answer)) = frames::read::<Answer>(&mut from, &mut buffer) {
+        answers.push(answer);
+        let would_wait = from.buffer().is_empty();
+        if (would_wait || answers.len() >= REHEARSAL_IN_FLIGHT_MAX)
+            && to.send(mem::take(&mut answers)).is_err()
+        {
+            return;
+        }
+    }
+    // The end may have come in the middle of a frame. Who does not listen does not miss it.
+    let _ = to.send(answers);
 }
 
 /// How long a child has had for its next answer.

@@ -1,6 +1,7 @@
 //! Commands and queries in both versions, side by side.
 
 use std::collections::BTreeSet;
+use std::mem;
 
 use bytes::Bytes;
 use host_loader::{Call, Caller, State, Verdict, convert};
@@ -10,7 +11,7 @@ use super::judge::{Case, Stopped, under};
 use super::{By, Law, PROBLEMS_MAX, Said};
 use crate::crossing::{Crossing, Stuck};
 use crate::difference::Difference;
-use crate::fields::{NOTHING, differing};
+use crate::fields::{Declared, NOTHING, differing, undeclared};
 use crate::value::{Value, decode};
 
 /// Times that commands which only one version takes are left out and the rest is tried
@@ -55,12 +56,12 @@ impl Case<'_> {
         old.bytes = old.state.export().map_err(Stuck::from).map_err(&here)?;
         new.bytes = new.state.export().map_err(Stuck::from).map_err(&here)?;
         if let Some(returned) = self.back_of(&new).map_err(&here)? {
-            let differ = match old.bytes == returned.bytes {
-                true => Vec::new(),
-                false => states("state", &old.bytes, &returned.bytes, PROBLEMS_MAX),
-            };
-            for difference in differ {
-                self.differs(Law::Shadow, &difference);
+            if old.bytes != returned.bytes
+                && let (Some(one), Some(other)) = (decode(&old.bytes), decode(&returned.bytes))
+            {
+                self.undeclared(|declared| {
+                    undeclared("state", &one, &other, PROBLEMS_MAX, declared)
+                });
             }
         }
         Ok(())
@@ -197,15 +198,23 @@ impl Case<'_> {
     }
 
     fn words(&mut self, event: &str, one: &Word, other: &Word) {
-        let differ = match (one, other) {
-            (Word::Accepted(one, _), Word::Accepted(other, _)) => replies(event, one, other),
+        self.undeclared(|declared| match (one, other) {
+            (Word::Accepted(one, _), Word::Accepted(other, _)) => {
+                replies(event, one, other, declared)
+            }
             (Word::Refused(one), Word::Refused(other)) if one.reason == other.reason => Vec::new(),
-            (one, other) => vec![Difference {
-                field: event.to_owned(),
-                one: one.told(),
-                other: other.told(),
-            }],
+            (one, other) => but_for(event, one.told(), other.told(), declared),
+        });
+    }
+
+    /// Takes down what differs between the versions, and what may and does.
+    fn undeclared(&mut self, differ: impl FnOnce(&mut Declared<'_>) -> Vec<Difference>) {
+        let mut declared = Declared {
+            may: &self.way.declared,
+            found: mem::take(&mut self.found.declared),
         };
+        let differ = differ(&mut declared);
+        self.found.declared = declared.found;
         for difference in differ {
             self.differs(Law::Shadow, &difference);
         }
@@ -225,23 +234,36 @@ impl Word {
     }
 }
 
-fn replies(event: &str, one: &[u8], other: &[u8]) -> Vec<Difference> {
+fn replies(event: &str, one: &[u8], other: &[u8], declared: &mut Declared<'_>) -> Vec<Difference> {
     if one == other {
         return Vec::new();
     }
-    let read = |bytes| serde_json::from_slice::<Value>(bytes).ok();
+    let read = |bytes| serde_json::from_slice::<Value<'_>>(bytes).ok();
     match (read(one), read(other)) {
-        (Some(one), Some(other)) => differing(event, &one, &other, PROBLEMS_MAX),
+        (Some(one), Some(other)) => undeclared(event, &one, &other, PROBLEMS_MAX, declared),
         (None, None) => Vec::new(),
         (one, _) => {
             let told = |is: bool| if is { "JSON" } else { "no JSON" }.to_owned();
-            vec![Difference {
-                field: event.to_owned(),
-                one: told(one.is_some()),
-                other: told(one.is_none()),
-            }]
+            but_for(event, told(one.is_some()), told(one.is_none()), declared)
         }
     }
+}
+
+/// The one difference, unless it is declared.
+fn but_for(
+    field: &str,
+    one: String,
+    other: String,
+    declared: &mut Declared<'_>,
+) -> Vec<Difference> {
+    if declared.takes(field, PROBLEMS_MAX) {
+        return Vec::new();
+    }
+    vec![Difference {
+        field: field.to_owned(),
+        one,
+        other,
+    }]
 }
 
 fn states(field: &str, one: &[u8], other: &[u8], max: usize) -> Vec<Difference> {
@@ -276,10 +298,10 @@ fn names(field: &str, text: &str) -> bool {
         })
 }
 
-fn texts(value: &Value, found: &mut BTreeSet<String>) {
+fn texts(value: &Value<'_>, found: &mut BTreeSet<String>) {
     match value {
         Value::Text(text) => {
-            found.insert(text.clone());
+            found.insert(text.clone().into_owned());
         }
         Value::List(items) => items.iter().for_each(|item| texts(item, found)),
         Value::Map(entries) => entries.iter().for_each(|(_, value)| texts(value, found)),
@@ -313,8 +335,29 @@ mod tests {
 
     #[test]
     fn replies_that_are_the_same_value_do_not_differ() {
-        assert_eq!(replies("add", b"{\"a\": 1}", b"{\"a\":1}"), []);
-        assert_eq!(replies("add", b"1", b"x")[0].other, "no JSON");
-        assert_eq!(replies("add", b"{\"a\":1}", b"{\"a\":2}")[0].field, "add.a");
+        let replies = |one: &str, other: &str| {
+            let mut none = Declared::default();
+            super::replies("add", one.as_bytes(), other.as_bytes(), &mut none)
+        };
+        assert_eq!(replies("{\"a\": 1}", "{\"a\":1}"), []);
+        assert_eq!(replies("1", "x")[0].other, "no JSON");
+        assert_eq!(replies("{\"a\":1}", "{\"a\":2}")[0].field, "add.a");
+    }
+
+    #[test]
+    fn a_difference_that_is_declared_is_named_and_no_more() {
+        let may = ["add.funds".to_owned(), "sub".to_owned()];
+        let mut declared = Declared {
+            may: &may,
+            found: Vec::new(),
+        };
+        let one = b"{\"a\":1,\"funds\":{\"x\":1}}";
+        let other = b"{\"a\":2,\"funds\":{\"x\":2}}";
+        let differ = replies("add", one, other, &mut declared);
+        assert_eq!(differ.len(), 1);
+        assert_eq!(differ[0].field, "add.a");
+        assert_eq!(replies("sub", b"1", b"x", &mut declared), []);
+        replies("add", one, other, &mut declared);
+        assert_eq!(declared.found, ["add.funds.x", "sub"]);
     }
 }
