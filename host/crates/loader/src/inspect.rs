@@ -22,6 +22,10 @@ use crate::{Digest, sys};
 /// Bytes of what a plugin is to work with: no more than a pipe takes at once.
 const CONFIG_BYTES_MAX: u64 = 64 << 10;
 
+/// How far the child lets others go first. Not to the end: where all processors are busy
+/// it would not be done in its time.
+const INSPECT_NICE: i32 = 10;
+
 /// How the child is started: a program, and the arguments before the file's name.
 /// For the host it is itself, with `inspect --in-process`.
 #[derive(Debug, Clone)]
@@ -181,6 +185,8 @@ fn how(status: ExitStatus) -> String {
 /// error, and a process that it starts does not hold the report open.
 #[must_use]
 pub fn inspect_main(path: &Path) -> i32 {
+    // Whoever asks serves clients beside this. Where it may not, it does without.
+    let _ = rustix::process::nice(INSPECT_NICE);
     let Ok(mut out) = take_stdout() else {
         return 1;
     };

@@ -35,6 +35,10 @@ use crate::retention::PINS;
 /// has begun.
 const PIN: &str = "host:rehearsal";
 
+/// How far the thread that reads the actors lets others go first, on Linux, where each thread
+/// has its own: to the end, as the child does.
+const THREAD_NICE: i32 = 19;
+
 /// Rehearsals that this process has begun.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 
@@ -75,6 +79,9 @@ impl Rehearsal {
         let (done, report) = oneshot::channel();
         let thread = std::thread::Builder::new().name("rehearsal".into());
         let started = thread.spawn(move || {
+            // Clients first, for their threads share the processors with this one. Where it may
+            // not, it does without.
+            let _ = rustix::process::nice(THREAD_NICE);
             // Who does not wait for it does not want to know.
             let _ = done.send(self.run());
         });
