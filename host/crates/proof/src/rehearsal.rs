@@ -24,6 +24,7 @@ mod child;
 mod frames;
 mod jail;
 mod judge;
+mod last_words;
 mod parent;
 mod shadow;
 mod ways;

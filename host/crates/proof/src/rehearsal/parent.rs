@@ -2,13 +2,12 @@
 //! where it does not answer.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -17,13 +16,14 @@ use std::{mem, thread, vec};
 
 use host_model::ActorId;
 use host_model::limits::{
-    BUSY_DEADLINE, INSPECT_TIMEOUT, REHEARSAL_BEAT, REHEARSAL_BYTES_MAX,
-    REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSAL_IN_FLIGHT_MAX, REHEARSAL_MIB_TIME_MAX,
+    BUSY_DEADLINE, INSPECT_TIMEOUT, REHEARSAL_BEAT, REHEARSAL_IN_FLIGHT_BYTES_MAX,
+    REHEARSAL_IN_FLIGHT_MAX, REHEARSAL_MIB_TIME_MAX,
 };
 use tempfile::TempDir;
 use thiserror::Error;
 
 use super::frames::{self, Answer, Asked};
+use super::last_words::{how, last_words};
 use super::{Judged, Moved, Setup, Subject};
 
 /// How long nothing is looked at: what a cancellation waits at most.
@@ -32,9 +32,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long what a child has said last is waited for once it has ended: whoever has inherited
 /// its standard error may live on.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Bytes of what the child says last on standard error that are kept.
-const LAST_WORDS_BYTES: usize = 4 << 10;
 
 /// Frames are handed to the socket from so many bytes on.
 const WRITE_BYTES: usize = 64 << 10;
@@ -463,51 +460,4 @@ fn waited(pid: u32) -> Duration {
         delay.parse().ok()
     });
     Duration::from_nanos(nanos.unwrap_or(0))
-}
-
-/// The end of what a child says on standard error.
-fn last_words(mut stderr: ChildStderr) -> String {
-    let mut kept = Vec::new();
-    let mut chunk = [0; 1 << 10];
-    while let Ok(count @ 1..) = stderr.read(&mut chunk) {
-        kept.extend_from_slice(&chunk[..count]);
-        let excess = kept.len().saturating_sub(LAST_WORDS_BYTES);
-        kept.drain(..excess);
-    }
-    String::from_utf8_lossy(&kept).into_owned()
-}
-
-fn how(status: ExitStatus, said: &str) -> String {
-    let said = said.trim();
-    if let Some(asked) = said
-        .lines()
-        .find(|line| line.contains("memory allocation of"))
-    {
-        return format!(
-            "it wanted more memory than a rehearsal may have ({} MiB at most; {asked})",
-            REHEARSAL_BYTES_MAX >> 20
-        );
-    }
-    let how = match (status.signal(), status.code()) {
-        (Some(libc::SIGSEGV), _) => "a segmentation fault (SIGSEGV)".to_owned(),
-        (Some(libc::SIGBUS), _) => "a bus error (SIGBUS)".to_owned(),
-        (Some(libc::SIGILL), _) => "an illegal instruction (SIGILL)".to_owned(),
-        (Some(libc::SIGABRT), _) => "it aborted (SIGABRT)".to_owned(),
-        (Some(libc::SIGFPE), _) => "an arithmetic fault (SIGFPE)".to_owned(),
-        (Some(libc::SIGSYS), _) => {
-            "it asked the system for what a plugin may not have, such as a socket (SIGSYS)"
-                .to_owned()
-        }
-        (Some(libc::SIGXCPU), _) => "it used up its processor time (SIGXCPU)".to_owned(),
-        (Some(libc::SIGKILL), _) => {
-            "it was killed (SIGKILL), perhaps because memory was short".to_owned()
-        }
-        (Some(signal), _) => format!("signal {signal}"),
-        (None, Some(code)) => format!("it ended the process with exit code {code}"),
-        (None, None) => "it is not known how".to_owned(),
-    };
-    match said.lines().last() {
-        Some(line) => format!("{how}: {line}"),
-        None => how,
-    }
 }
