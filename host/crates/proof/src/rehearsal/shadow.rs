@@ -55,14 +55,11 @@ impl Case<'_> {
         }
         old.bytes = old.state.export().map_err(Stuck::from).map_err(&here)?;
         new.bytes = new.state.export().map_err(Stuck::from).map_err(&here)?;
-        if let Some(returned) = self.back_of(&new).map_err(&here)? {
-            if old.bytes != returned.bytes
-                && let (Some(one), Some(other)) = (decode(&old.bytes), decode(&returned.bytes))
-            {
-                self.undeclared(|declared| {
-                    undeclared("state", &one, &other, PROBLEMS_MAX, declared)
-                });
-            }
+        if let Some(returned) = self.back_of(&new).map_err(&here)?
+            && old.bytes != returned.bytes
+            && let (Some(one), Some(other)) = (decode(&old.bytes), decode(&returned.bytes))
+        {
+            self.undeclared(|declared| undeclared("state", &one, &other, PROBLEMS_MAX, declared));
         }
         Ok(())
     }
