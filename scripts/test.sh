@@ -144,6 +144,20 @@ summary() {
     [ "$failed" -eq 0 ] && echo 'all of it holds' || echo 'not all of it holds'
 }
 
+# What is built takes the most of it. A disk that fills on the way fails somewhere else, and
+# says something else.
+room() {
+    local target=${CARGO_TARGET_DIR:-target} wanted=16 has free
+    mkdir -p "$target"
+    has=$(du -sk "$target" | cut -f1)
+    free=$(df -Pk "$target" | awk 'NR == 2 {print $4}')
+    if [ $(((has + free) >> 20)) -lt "$wanted" ]; then
+        echo "$((free >> 20)) GiB are free where $target is, and all of this takes $wanted GiB with what is"             "there: make room, or name another disk with CARGO_TARGET_DIR" >&2
+        return 1
+    fi
+}
+
+step 'room on the disk' room || { summary; exit 1; }
 step 'format' cargo fmt --all --check
 step 'the JavaScript client' node_and_npm
 step 'PostgreSQL' postgresql

@@ -7,11 +7,12 @@ use std::sync::mpsc;
 use anyhow::{Context, Result, ensure};
 use bare_loop::{Bare, Durable};
 use e2e::Home;
+use e2e::figures::{bar, median};
 use e2e::load::campaign;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::joined;
 use crate::speed::{CONNECTIONS, measure};
-use crate::{bar, joined, median};
 
 /// Commands over records of the bare loop, at least: with one at once over a connection,
 /// and with many.
