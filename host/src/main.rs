@@ -36,6 +36,7 @@ use clap::Parser;
 use host_cli::args::{Allow, Cli, Command, Config, Gen, Global, Local, Remote};
 use host_cli::failure::EXIT_USAGE;
 use host_cli::{Client, Failure, Output};
+use host_model::control::RemoveRequest;
 
 use crate::launcher::Found;
 
@@ -57,8 +58,14 @@ fn main() -> ExitCode {
                 Remote::Remove {
                     version,
                     no_way_back,
+                    no_replay,
                 } if !keep::is_running(&found) => {
-                    return keep::remove(version, no_way_back, &found, &mut out);
+                    let asked = RemoveRequest {
+                        version,
+                        no_way_back,
+                        no_replay,
+                    };
+                    return keep::remove(asked, &found, &mut out);
                 }
                 command => command,
             };

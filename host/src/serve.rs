@@ -1,6 +1,7 @@
 //! The host itself: opens the layers from the journal upwards, and closes them
 //! from the gateway downwards.
 
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -144,7 +145,9 @@ pub(crate) fn serve(
         });
         let code = end::until_told(&layers, &config).await?;
         notify::stopping();
-        if let Some(signal) = outside.signal.get() {
+        if let Some(signal) = outside.signal.get()
+            && !outside.recorded.load(Ordering::SeqCst)
+        {
             acts::record_stop(&layers.actors, signal).await;
         }
         watch.abort();
@@ -182,6 +185,8 @@ struct Outside {
     is_heard: Arc<AtomicBool>,
     /// The signal that came, by its name.
     signal: Arc<OnceLock<&'static str>>,
+    /// Whether the audit trail has already who wants this process to end.
+    recorded: Arc<AtomicBool>,
     attempt: Arc<Attempt>,
 }
 
@@ -196,6 +201,7 @@ impl Outside {
             stop: Arc::default(),
             is_heard: Arc::default(),
             signal: Arc::default(),
+            recorded: Arc::default(),
             attempt: Arc::new(attempt),
         };
         let (stop, is_heard) = (Arc::clone(&outside.stop), Arc::clone(&outside.is_heard));
@@ -267,7 +273,8 @@ async fn open(
     let assembler = Arc::new(assembler.configuring(hooks::plugins(boot.found)));
     let attempt = &outside.attempt;
     attempt.blame(true);
-    let release = assembler.assemble(&assembler.releases().read(&recovery.boot)?)?;
+    let assembled = assembler.assemble(&assembler.releases().read(&recovery.boot)?);
+    let release = assembled.inspect_err(|error| attempt.blame(!is_no_room(error)))?;
     let first = booked.permanent.is_none();
 
     let hub = Hub::new();
@@ -360,8 +367,11 @@ async fn open(
             Box::new(move || kept::keeper(&home))
         },
         restart: {
-            let home = home.clone();
-            Box::new(move || kept::restart(&home))
+            let (home, recorded) = (home.clone(), Arc::clone(&outside.recorded));
+            Box::new(move || {
+                recorded.store(true, Ordering::SeqCst);
+                kept::restart(&home)
+            })
         },
         reload: {
             let reloader = Arc::clone(&reloader);
@@ -408,6 +418,15 @@ async fn open(
         reloader,
         _control: server,
     })))
+}
+
+/// Whether it failed for want of room on the disk, which is no release's doing.
+fn is_no_room(error: &dyn std::error::Error) -> bool {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(
+        kind,
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    ) || error.source().is_some_and(is_no_room)
 }
 
 /// Sets an actor aside whose way back ends the process. Where none has died yet, the next

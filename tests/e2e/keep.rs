@@ -5,10 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use e2e::home::signal;
 use e2e::load::Load;
 use e2e::{Home, release, wait};
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn lines(text: &str) -> Vec<Value> {
@@ -17,7 +15,7 @@ fn lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
-fn exported(home: &Home, more: &[&str]) -> Vec<Value> {
+pub(crate) fn exported(home: &Home, more: &[&str]) -> Vec<Value> {
     let line = [&["audit", "export"], more].concat();
     lines(&home.done(&line).unwrap().stdout)
 }
@@ -28,7 +26,7 @@ fn proof(home: &Home) -> Value {
 }
 
 /// A host with a campaign and three gifts.
-fn with_gifts() -> Home {
+pub(crate) fn with_gifts() -> Home {
     let home = Home::new().unwrap();
     home.start().unwrap();
     let open = json!({"title": "T", "currency": "USD", "goal": "10.00"});
@@ -41,7 +39,7 @@ fn with_gifts() -> Home {
     home
 }
 
-fn total(home: &Home) -> Value {
+pub(crate) fn total(home: &Home) -> Value {
     home.rpc("donations:c", "summary", &json!({})).unwrap()["total"].clone()
 }
 
@@ -106,55 +104,6 @@ fn the_trail_is_proven_and_read_by_name_running_and_stopped() {
 }
 
 #[test]
-fn what_operators_did_is_in_the_chain_with_who_and_how_it_ended() {
-    let home = with_gifts();
-    home.upgrade("0.2.0").unwrap();
-    home.rollback().unwrap();
-    home.host(&["commit"]).unwrap().ends_with(1).unwrap();
-    home.stop().unwrap();
-    let actions = exported(&home, &["--actor", "host:operator"]);
-    let phase = |it: &Value, phase: &str| it["fields"]["phase"] == phase;
-    for intent in actions.iter().filter(|it| phase(it, "intended")) {
-        assert!(
-            intent["principal"]
-                .as_str()
-                .unwrap()
-                .starts_with("operator:"),
-            "{intent}"
-        );
-        let uid = u64::from(rustix::process::getuid().as_raw());
-        assert_eq!(intent["fields"]["peer"]["uid"], uid);
-        let ends = actions
-            .iter()
-            .filter(|it| it["fields"]["intent"] == intent["position"]);
-        assert_eq!(ends.count(), 1, "{intent}");
-    }
-    let ended = |name: &str| {
-        let mut found = actions
-            .iter()
-            .filter(|it| it["event"] == name && phase(it, "ended"));
-        found.next_back().map(|it| it["fields"]["outcome"].clone())
-    };
-    for (name, outcome) in [
-        ("rpc", "done"),
-        ("upgrade", "committed"),
-        ("commit", "nothing_to_commit"),
-        ("stop", "done"),
-    ] {
-        assert_eq!(ended(name), Some(json!(outcome)), "{name}");
-    }
-    assert!(ended("rollback").is_some());
-    let mut of_upgrade = actions.iter().filter(|it| it["event"] == "upgrade");
-    assert_eq!(
-        of_upgrade.next().unwrap()["fields"]["arguments"]["to"],
-        "0.2.0"
-    );
-    // The replay of actors knows nothing of all that.
-    home.start().unwrap();
-    assert_eq!(total(&home), "15.00");
-}
-
-#[test]
 fn a_backup_under_load_is_put_back_into_another_home() {
     let home = with_gifts();
     let port = home.status().unwrap().port;
@@ -188,6 +137,13 @@ fn a_backup_under_load_is_put_back_into_another_home() {
     other.stop().unwrap();
     let ran = other.host(&line).unwrap().ends_with(1).unwrap();
     assert!(ran.stdout.contains("host.db"), "{}", ran.stdout);
+
+    // What was put back is a store: a copy of its file does not pass for the backup.
+    let (raw, third) = (other.path().join("raw.db"), Home::new().unwrap());
+    fs::copy(store(&other), &raw).unwrap();
+    let line = ["store", "restore", text(&raw), "--json"];
+    let ran = third.host(&line).unwrap().ends_with(1).unwrap();
+    assert!(ran.stdout.contains("no backup"), "{}", ran.stdout);
 }
 
 #[test]
@@ -372,49 +328,24 @@ fn a_host_that_was_killed_does_not_start_without_its_log() {
 }
 
 #[test]
-fn every_start_and_every_end_is_in_the_trail_with_who_asked_for_it() {
+fn what_a_version_has_written_is_replayed_by_it_or_named() {
     let home = with_gifts();
-    home.done(&["restart"]).unwrap();
-    let old = home.kill_host().unwrap();
-    wait::until("the keeper has booted it again", || {
-        home.status().ok().filter(|it| it.pid != old)
-    })
-    .unwrap();
-    let host = home.host_pid().unwrap();
-    assert!(signal(host, Signal::TERM));
-    wait::until("it has stopped", || {
-        home.keeper_pid().is_none().then_some(())
-    })
-    .unwrap();
-    let actions = exported(&home, &["--actor", "host:operator"]);
-    let intents = actions
-        .iter()
-        .filter(|it| it["fields"]["phase"] == "intended");
-    let seen: Vec<_> = intents
-        .filter(|it| ["start", "restart", "stop"].contains(&it["event"].as_str().unwrap()))
-        .map(|it| {
-            let by = it["principal"].as_str().unwrap();
-            let by = by.split(':').next().unwrap();
-            (
-                it["event"].as_str().unwrap(),
-                by,
-                &it["fields"]["arguments"],
-            )
-        })
-        .collect();
-    let (permanent, signal) = (json!({"why": "permanent"}), json!({"signal": "SIGTERM"}));
-    let asked = json!({});
-    let wanted = [
-        ("start", "operator", &permanent),
-        ("restart", "operator", &asked),
-        // The keeper's word for it.
-        ("stop", "operator", &signal),
-        ("start", "host", &permanent),
-        // Behind the kill.
-        ("start", "host", &permanent),
-        ("stop", "operator", &signal),
-    ];
-    assert_eq!(seen, wanted);
+    home.upgrade("0.2.0").unwrap();
+    home.upgrade("0.3.0").unwrap();
+    let check = ["store", "check", "--replay", "--json"];
+    let whole: Value = home.answer(&check).unwrap();
+    assert_eq!(whole["replay"]["lacking"], json!([]), "{whole}");
+    let ran = home.host(&["remove", "0.1.0", "--json"]).unwrap();
+    let ran = ran.ends_with(1).unwrap();
+    assert!(ran.stdout.contains("--no-replay"), "{}", ran.stdout);
+    home.done(&["remove", "0.1.0", "--no-replay"]).unwrap();
+    let rest: Value = home.answer(&check).unwrap();
+    assert_eq!(rest["ok"], true, "{rest}");
+    let lacking = &rest["replay"]["lacking"];
+    assert_eq!(lacking[0]["plugin"], "donations", "{rest}");
+    assert_eq!(lacking[0]["version"], "0.1.0", "{rest}");
+    let said = home.done(&check[..3]).unwrap().stdout;
+    assert!(said.contains("not replayed: "), "{said}");
 }
 
 #[test]

@@ -108,6 +108,8 @@ mod tls;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]
+mod trail;
+#[cfg(test)]
 mod two_steps;
 #[cfg(test)]
 mod unknown;

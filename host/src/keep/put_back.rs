@@ -13,6 +13,7 @@ use host_journal::{
     AnchorKey, Archive, Options, Outcome, Position, Rows, files, forget, open_sqlite,
 };
 use host_model::keep::BackupManifest;
+use host_upgrade::BACKUP;
 use serde_json::json;
 
 use super::offline::Offline;
@@ -164,6 +165,11 @@ impl PutBack<'_> {
         let arguments = json!({"file": self.file, "made_ms": self.manifest.time_ms});
         let opened = open_sqlite(partial, None)?;
         let action = Offline::begin(opened, "store/restore", arguments, &self.manifest.release)?;
+        // It is a store again: a copy of its file later on must not pass for this backup.
+        action.keep(Rows {
+            values: vec![(BACKUP.to_owned(), None)],
+            ..Rows::default()
+        })?;
         if action.journal().trail()?.anchor()?.is_some() {
             let key = AnchorKey::read_or_make(&self.home.anchor_key())?;
             let anchor = action.journal().signed_anew(&key)?;

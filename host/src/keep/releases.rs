@@ -2,8 +2,7 @@
 
 use host_cli::{Failure, Output};
 use host_journal::{Archive, Outcome};
-use host_model::Version;
-use host_model::control::{InstalledNote, RemoveReport};
+use host_model::control::{InstalledNote, RemoveReport, RemoveRequest};
 use host_model::error::chain;
 use host_upgrade::Booked;
 use serde_json::json;
@@ -31,8 +30,7 @@ pub(crate) fn releases(found: &Found, out: &mut Output<'_>) -> Result<u8, Failur
 
 /// `host remove V`
 pub(crate) fn remove(
-    version: Version,
-    no_way_back: bool,
+    asked: RemoveRequest,
     found: &Found,
     out: &mut Output<'_>,
 ) -> Result<u8, Failure> {
@@ -42,10 +40,10 @@ pub(crate) fn remove(
     let releases = found.home.releases();
     let store = store(found)?;
     let action = match &store {
-        Some(_) => Some(begin(&version, no_way_back, found, attempted)?),
+        Some(_) => Some(begin(&asked, found, attempted)?),
         None => None,
     };
-    let removed = releases.remove_offline(&version, store.as_ref(), permanent, no_way_back);
+    let removed = releases.remove_offline(&asked, store.as_ref(), permanent);
     if let Some(action) = action {
         let outcome = match &removed {
             Ok(()) => Outcome::done(),
@@ -57,6 +55,7 @@ pub(crate) fn remove(
         action.end(&outcome).map_err(|e| failed(attempted, e))?;
     }
     removed.map_err(|error| Failure::refused(error.reason(), chain(&error)))?;
+    let version = asked.version;
     host_cli::removed(&RemoveReport { version }, out)?;
     Ok(0)
 }
@@ -82,13 +81,8 @@ pub(crate) fn record_installed(note: &InstalledNote, found: &Found) -> Result<()
 }
 
 /// Writes into the audit trail of this home's store what is about to be done.
-fn begin(
-    version: &Version,
-    no_way_back: bool,
-    found: &Found,
-    attempted: &str,
-) -> Result<Offline, Failure> {
-    let arguments = json!({"version": version, "no_way_back": no_way_back});
+fn begin(asked: &RemoveRequest, found: &Found, attempted: &str) -> Result<Offline, Failure> {
+    let arguments = json!(asked);
     let release = found.booting()?.manifest.version;
     let opened = opened(found, attempted)?;
     let begun = Offline::begin(opened, "releases/remove", arguments, &release);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use host_journal::{Archive, Life, Snapshot};
 use host_loader::Loader;
-use host_model::keep::{DamageRow, ReplayReport};
+use host_model::keep::{DamageRow, LackingRow, ReplayReport};
 use host_model::{ActorId, Version};
 use host_proof::{Base, Code, Course, Event, Law, OtherProcess};
 use host_upgrade::Booked;
@@ -41,9 +41,14 @@ pub(super) fn replay(archive: &Archive, found: &Found) -> Result<ReplayReport, F
     let law = Law::new(&code);
     let law_elsewhere = Law::new(&code).in_another_process(&other);
     let mut report = ReplayReport::default();
+    let mut lacking = BTreeMap::new();
     let lived = archive.lives(|life| {
         report.actors += 1;
         for course in courses(&life, &schemas) {
+            if let Some(version) = lacks(&course, &schemas) {
+                *lacking.entry(version).or_insert(0) += 1;
+                continue;
+            }
             // What another process has stored is a replay in another process.
             let asked = match course.snapshots.is_empty() {
                 true => &law_elsewhere,
@@ -56,7 +61,22 @@ pub(super) fn replay(archive: &Archive, found: &Found) -> Result<ReplayReport, F
         }
     });
     lived.map_err(|e| failed(attempted, e))?;
+    let rows = lacking.into_iter();
+    let rows = rows.map(|((plugin, version), runs)| LackingRow {
+        plugin,
+        version,
+        runs,
+    });
+    report.lacking = rows.collect();
     Ok(report)
+}
+
+/// The first plugin version that a course needs, and whose library is not here.
+fn lacks(course: &Course, schemas: &Schemas) -> Option<(String, Version)> {
+    let start = course.start.iter().map(|start| &start.version);
+    let versions = start.chain(course.events.iter().map(|event| &event.version));
+    let mut names = versions.map(|it| (course.actor.plugin().to_owned(), it.clone()));
+    names.find(|name| !schemas.contains_key(name))
 }
 
 fn tell(report: &mut ReplayReport, actor: &ActorId, error: anyhow::Error) {

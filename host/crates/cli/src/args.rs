@@ -356,7 +356,7 @@ pub enum Remote {
     Releases,
     /// Remove a release that nothing needs.
     #[command(
-        after_help = "Example:\n  host remove 0.1.0\n\nRefused, with the reason: what runs or is permanent, what a rollback or an upgrade under\nway goes to, and what the store cannot be read without."
+        after_help = "Example:\n  host remove 0.1.0\n\nRefused, with the reason: what runs or is permanent, what a rollback or an upgrade under\nway goes to, and what the store cannot be read or replayed without."
     )]
     Remove {
         /// The release.
@@ -365,6 +365,9 @@ pub enum Remote {
         /// Remove it even if a rollback would lead to it.
         #[arg(long)]
         no_way_back: bool,
+        /// Remove it even if `store check --replay` comes by what its plugins have written.
+        #[arg(long)]
+        no_replay: bool,
     },
     /// Show what an upgrade would do.
     #[command(after_help = "Example:\n  host plan 0.2.0")]

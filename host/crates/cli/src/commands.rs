@@ -92,10 +92,12 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         Remote::Remove {
             version,
             no_way_back,
+            no_replay,
         } => {
             let request = RemoveRequest {
                 version,
                 no_way_back,
+                no_replay,
             };
             // It reads the whole store.
             let report = client.post_long("/v1/releases/remove", &request).await?;

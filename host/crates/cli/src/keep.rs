@@ -11,7 +11,7 @@ use crate::{Client, Failure, Output};
 use host_model::instant::rfc3339;
 use host_model::keep::{
     BackupManifest, BackupReport, BackupRequest, CheckReport, Checking, DamageRow, ExportQuery,
-    PinRequest, PinRow, Proof, ReplayReport, UnpinRequest, Verifying,
+    LackingRow, PinRequest, PinRow, Proof, ReplayReport, UnpinRequest, Verifying,
 };
 
 /// `host audit verify` on a running host.
@@ -224,7 +224,8 @@ pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure
             let replayed = report.replay.as_ref().map_or(String::new(), |replay| {
                 let actors = count(replay.actors, "actor");
                 let events = count(replay.events, "event");
-                format!("; {actors} replayed to the same through {events}")
+                let lacking = not_here(&replay.lacking);
+                format!("; {actors} replayed to the same through {events}{lacking}")
             });
             return format!("the store is whole: {looked}{replayed}");
         }
@@ -240,9 +241,23 @@ pub fn checked(report: &CheckReport, out: &mut Output<'_>) -> Result<u8, Failure
 
 fn not_the_same(replay: &ReplayReport) -> String {
     let listed = listed(&replay.violations, replay.more);
+    let lacking = not_here(&replay.lacking);
     format!(
-        "a replay does not come to what is stored:\n{listed}the store is whole; its plugins are to blame, or their libraries are missing\n"
+        "a replay does not come to what is stored:\n{listed}the store is whole; its plugins are to blame{lacking}\n"
     )
+}
+
+/// What was not replayed.
+fn not_here(lacking: &[LackingRow]) -> String {
+    let lines = lacking.iter().map(|row| {
+        format!(
+            "\nnot replayed: {} of events of {} {}, which no release here has; `host install` one that has",
+            count(row.runs, "run"),
+            row.plugin,
+            row.version
+        )
+    });
+    lines.collect()
 }
 
 fn listed(rows: &[DamageRow], more: bool) -> String {

@@ -68,14 +68,12 @@ pub(crate) async fn remove(
     State(control): State<Arc<Control>>,
     Body(request): Body<RemoveRequest>,
 ) -> Result<Json<RemoveReport>, Refusal> {
-    let RemoveRequest {
-        version,
-        no_way_back,
-    } = request;
     let upgrader = Arc::clone(&control.upgrader);
     let removed = work::blocking(move || {
-        let removed = upgrader.remove(&version, no_way_back);
-        removed.map(|()| RemoveReport { version })
+        let removed = upgrader.remove(&request);
+        removed.map(|()| RemoveReport {
+            version: request.version,
+        })
     });
     let removed = removed.await.map_err(|error| {
         let status = match error {

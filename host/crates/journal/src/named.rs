@@ -16,6 +16,8 @@ pub type Versions = BTreeSet<(String, Version)>;
 pub struct Named {
     /// Those whose states it holds, and those whose records a replay still applies.
     pub needed: Versions,
+    /// Those of all records that it holds: a replay from the beginning applies them.
+    pub recorded: Versions,
     /// Those that carries wait for.
     pub carried: Versions,
     /// Those of all snapshots that are kept, also of the ones from before a change of
@@ -43,10 +45,14 @@ pub(crate) fn named(reader: &dyn Reader) -> Result<Named, ReadError> {
     let mut named = Named::default();
     // As many as a start knows, too: those with records behind their last snapshot.
     let mut heads: HashMap<ActorId, (u64, Version)> = HashMap::new();
-    each_record(reader, |record| {
-        let plugin = record.actor.plugin().to_owned();
-        named.needed.insert((plugin, record.version.clone()));
-        heads.insert(record.actor, (record.seq, record.version));
+    let tail = before_the_tail(reader)?;
+    each_record(reader, Position(0), |position, record| {
+        let of = (record.actor.plugin().to_owned(), record.version.clone());
+        if position > tail {
+            named.needed.insert(of.clone());
+            heads.insert(record.actor, (record.seq, record.version));
+        }
+        named.recorded.insert(of);
     })?;
     each_listed(reader, |listed| {
         let plugin = listed.id.plugin().to_owned();
@@ -82,7 +88,7 @@ pub(crate) fn needed(reader: &dyn Reader) -> Result<Versions, ReadError> {
         versions.insert((it.id.plugin().to_owned(), it.version));
         Ok(())
     })?;
-    each_record(reader, |it| {
+    each_record(reader, before_the_tail(reader)?, |_, it| {
         versions.insert((it.actor.plugin().to_owned(), it.version));
     })?;
     Ok(versions)
@@ -115,18 +121,27 @@ fn each_listed(
     }
 }
 
-/// Each record of an actor that a start reads, in order.
-fn each_record(reader: &dyn Reader, mut each: impl FnMut(Record)) -> Result<(), ReadError> {
+/// Behind this position a start reads all records.
+fn before_the_tail(reader: &dyn Reader) -> Result<Position, ReadError> {
+    let tail_start = Trail::new(reader).meta()?.tail_start;
+    Ok(Position(tail_start.0.saturating_sub(1)))
+}
+
+/// Each record of an actor behind a position, in order, with the position of its group.
+fn each_record(
+    reader: &dyn Reader,
+    mut behind: Position,
+    mut each: impl FnMut(Position, Record),
+) -> Result<(), ReadError> {
     let trail = Trail::new(reader);
-    let mut behind = Position(trail.meta()?.tail_start.0.saturating_sub(1));
     loop {
         let page = trail.page(behind, GROUPS_AT_ONCE)?;
         let Some((last, _)) = page.last() else {
             return Ok(());
         };
         behind = *last;
-        let records = page.into_iter().map(|(_, record)| record);
-        records.filter(|it| !it.is_action()).for_each(&mut each);
+        let records = page.into_iter().filter(|(_, it)| !it.is_action());
+        records.for_each(|(position, record)| each(position, record));
     }
 }
 

@@ -210,6 +210,19 @@ pub struct ReplayReport {
     pub violations: Vec<DamageRow>,
     /// Whether there is more.
     pub more: bool,
+    /// What was not replayed, since who has written it is not here.
+    pub lacking: Vec<LackingRow>,
+}
+
+/// See [`ReplayReport::lacking`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LackingRow {
+    /// The plugin.
+    pub plugin: String,
+    /// The version whose library is in no release that is installed.
+    pub version: Version,
+    /// Runs of events, each from a snapshot or from the beginning, that need it.
+    pub runs: u64,
 }
 
 /// See [`CheckReport::damages`].

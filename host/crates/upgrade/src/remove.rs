@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use host_journal::{Archive, Named, ReadError, Versions};
 use host_model::Version;
 use host_model::appup::Appup;
+use host_model::control::RemoveRequest;
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_package::InstallError;
 use thiserror::Error;
@@ -70,7 +71,7 @@ impl RemoveError {
 
 /// What is known of a home whose release is to go.
 struct Asked<'a> {
-    version: &'a Version,
+    request: &'a RemoveRequest,
     /// The release that rules, where a host runs.
     current: Option<&'a Version>,
     booked: &'a Booked,
@@ -81,17 +82,15 @@ struct Asked<'a> {
     /// All that may be used, each with the release that it is of; of two that are the same
     /// the first counts.
     appups: &'a [(Version, Appup)],
-    /// Whether ways back are given up.
-    no_way_back: bool,
 }
 
 impl Upgrader {
-    /// Removes the release `version`, unless it is needed. Blocking; it reads the store.
+    /// Removes a release, unless it is needed. Blocking; it reads the store.
     ///
     /// # Errors
     ///
     /// [`RemoveError`]
-    pub fn remove(&self, version: &Version, no_way_back: bool) -> Result<(), RemoveError> {
+    pub fn remove(&self, request: &RemoveRequest) -> Result<(), RemoveError> {
         loop {
             let last = self.booked.lock().last.clone();
             // Of a large store this takes long, and whoever asks how the host is takes the
@@ -101,7 +100,7 @@ impl Upgrader {
             let begun = self.lock_running();
             if let Some(other) = begun.as_ref().filter(|it| !it.is_over()) {
                 return Err(RemoveError::Busy {
-                    version: version.clone(),
+                    version: request.version.clone(),
                     why: other.busy().to_string(),
                 });
             }
@@ -113,20 +112,19 @@ impl Upgrader {
             let current = self.actors.release().version.clone();
             let releases = self.assembler.releases();
             return releases.remove(&Asked {
-                version,
+                request,
                 current: Some(&current),
                 booked: &booked,
                 named: Some(&named),
                 installed: &releases.manifests(),
                 appups: &releases.appups_by_release(),
-                no_way_back,
             });
         }
     }
 }
 
 impl Releases {
-    /// Removes the release `version` of a home in which no host runs, unless it is needed:
+    /// Removes a release of a home in which no host runs, unless it is needed:
     /// by what the store says, or where there is none yet, by what `permanent` says.
     ///
     /// # Errors
@@ -134,10 +132,9 @@ impl Releases {
     /// [`RemoveError`]
     pub fn remove_offline(
         &self,
-        version: &Version,
+        request: &RemoveRequest,
         store: Option<&Archive>,
         permanent: Option<Version>,
-        no_way_back: bool,
     ) -> Result<(), RemoveError> {
         let mut booked = match store {
             Some(store) => Booked::read_archive(store)?,
@@ -146,13 +143,12 @@ impl Releases {
         booked.permanent = booked.permanent.or(permanent);
         let named = store.map(Archive::named).transpose()?;
         self.remove(&Asked {
-            version,
+            request,
             current: None,
             booked: &booked,
             named: named.as_ref(),
             installed: &self.manifests(),
             appups: &self.appups_by_release(),
-            no_way_back,
         })
     }
 
@@ -168,7 +164,7 @@ impl Releases {
     }
 
     fn remove(&self, asked: &Asked<'_>) -> Result<(), RemoveError> {
-        let version = asked.version.clone();
+        let version = asked.request.version.clone();
         let dir = self.find(&version)?;
         let needs = needs(asked);
         if !needs.is_empty() {
@@ -181,8 +177,9 @@ impl Releases {
 /// What a release is needed for, a sentence each.
 fn needs(asked: &Asked<'_>) -> Vec<String> {
     let Asked {
-        version, booked, ..
+        request, booked, ..
     } = asked;
+    let version = &request.version;
     let mut needs = Vec::new();
     if asked.current == Some(version) {
         needs.push("it runs; upgrade to another one first".to_owned());
@@ -201,7 +198,7 @@ fn needs(asked: &Asked<'_>) -> Vec<String> {
     }
     let permanent = booked.permanent.as_ref();
     let back = permanent.and_then(|it| booked.before.get(it));
-    if back == Some(version) && !asked.no_way_back {
+    if back == Some(version) && !request.no_way_back {
         needs
             .push("`host rollback` leads back to it; say --no-way-back to give that up".to_owned());
     }
@@ -209,7 +206,7 @@ fn needs(asked: &Asked<'_>) -> Vec<String> {
         return needs;
     };
     let mut installed = asked.installed.iter();
-    let own = installed.find(|it| it.version == **version);
+    let own = installed.find(|it| it.version == *version);
     for plugin in own.map(|it| it.plugins.as_slice()).unwrap_or_default() {
         let of =
             |versions: &Versions| versions.contains(&(plugin.name.clone(), plugin.version.clone()));
@@ -228,8 +225,11 @@ fn needs(asked: &Asked<'_>) -> Vec<String> {
         if of(&named.carried) {
             say("carries in the store wait for");
         }
-        if of(&named.kept) && !of(&named.needed) && !asked.no_way_back {
+        if of(&named.kept) && !of(&named.needed) && !request.no_way_back {
             say("(--no-way-back gives that up) a way back begins at snapshots of");
+        }
+        if of(&named.recorded) && !of(&named.needed) && !request.no_replay {
+            say("(--no-replay gives that up) `store check --replay` comes by records of");
         }
     }
     needs.extend(needed_on_the_way(asked, named, back));
@@ -265,7 +265,8 @@ fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -
             to.unwrap_or(&ruling.version)
         ));
     }
-    let Some(back) = back.filter(|it| *it != asked.version && !asked.no_way_back) else {
+    let Some(back) = back.filter(|it| *it != asked.request.version && !asked.request.no_way_back)
+    else {
         return needs;
     };
     for to in release(back).into_iter().flat_map(|it| &it.plugins) {
@@ -292,7 +293,7 @@ struct Steps<'a> {
 impl<'a> Steps<'a> {
     /// As it is now, or without the release that is to go.
     fn of(asked: &Asked<'a>, with_it: bool) -> Self {
-        let stays = |release: &Version| with_it || release != asked.version;
+        let stays = |release: &Version| with_it || *release != asked.request.version;
         let mut libraries: BTreeMap<&str, BTreeSet<&Version>> = BTreeMap::new();
         let installed = asked.installed.iter().filter(|it| stays(&it.version));
         for plugin in installed.flat_map(|it| &it.plugins) {
@@ -316,7 +317,7 @@ impl<'a> Steps<'a> {
 /// Whether another release has the same library.
 fn is_elsewhere(plugin: &ReleasePlugin, asked: &Asked<'_>) -> bool {
     let others = asked.installed.iter();
-    let mut others = others.filter(|it| it.version != *asked.version);
+    let mut others = others.filter(|it| it.version != asked.request.version);
     others.any(|other| {
         let same = other.plugin(&plugin.name);
         same.is_some_and(|it| it.version == plugin.version && it.sha256 == plugin.sha256)
@@ -367,24 +368,33 @@ mod tests {
             needed: names(3),
             carried: names(4),
             kept: names(2),
+            recorded: names(1),
             ..Named::default()
         };
         // 0.6.0 has the library of 0.4.0, too, but for the last case.
         let all: Vec<_> = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 4)]
             .map(|(minor, plugin)| release(minor, plugin))
             .into();
-        let ask = |minor, no_way_back, installed: &[ReleaseManifest]| {
+        let ask_all = |minor, (no_way_back, no_replay), installed: &[ReleaseManifest]| {
             needs(&Asked {
-                version: &v(minor),
+                request: &RemoveRequest {
+                    version: v(minor),
+                    no_way_back,
+                    no_replay,
+                },
                 current: Some(&v(5)),
                 booked: &booked,
                 named: Some(&named),
                 installed,
                 appups: &[],
-                no_way_back,
             })
             .join("; ")
         };
+        let ask = |minor, no_way_back, installed: &[ReleaseManifest]| {
+            ask_all(minor, (no_way_back, true), installed)
+        };
+        let replayed = ask_all(1, (true, false), &all);
+        assert!(replayed.contains("by records of p 0.1.0"), "{replayed}");
         assert_eq!(ask(1, false, &all), "");
         let back = ask(2, false, &all);
         assert!(back.contains("`host rollback` leads back"), "{back}");
@@ -404,6 +414,7 @@ mod tests {
         );
         assert!(ask(5, true, &all).contains("it runs"));
     }
+
     #[test]
     fn a_release_is_needed_that_the_way_of_an_actor_leads_over() {
         let v = |minor| Version::new(0, minor, 0);
@@ -435,13 +446,16 @@ mod tests {
                 ..Named::default()
             };
             needs(&Asked {
-                version: &v(2),
+                request: &RemoveRequest {
+                    version: v(2),
+                    no_way_back,
+                    no_replay: false,
+                },
                 current: None,
                 booked: &booked,
                 named: Some(&named),
                 installed: &all,
                 appups,
-                no_way_back,
             })
             .join("; ")
         };

@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     let mut bars = vec![memory(&home, port)?];
     open(port)?;
     bars.extend(queries(port, runs)?);
-    bars.extend(durable::compare(&home, port, runs)?);
+    durable::compare(&home, port, runs)?;
     fan_out(port)?;
     home.stop()?;
     for bar in bars {

@@ -22,7 +22,8 @@ mod rows;
 mod schema;
 mod writer;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,6 +186,19 @@ fn is_empty(path: &Path) -> bool {
     path.metadata().map_or(0, |file| file.len()) == 0
 }
 
+/// Makes the file of a store that is not there yet, for its owner alone to read. SQLite gives
+/// the files beside it the same mode.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let mut options = OpenOptions::new();
+    let made = options.write(true).create(true).truncate(false).mode(0o600);
+    let made = made.open(path).map(drop);
+    made.map_err(|source| OpenError::File {
+        attempted: "open the store",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Looks whether the database is what this home had left.
 fn examine(path: &Path, witness: Option<&Witness>) -> Result<Examined, OpenError> {
     let log = beside(path, "-wal");
@@ -200,6 +214,7 @@ fn examine(path: &Path, witness: Option<&Witness>) -> Result<Examined, OpenError
             });
         }
     }
+    make_private(path)?;
     let connection = connect(path, READ_WRITE)?;
     // Until it is owned, the log stays what it is.
     keep_log(&connection, true)?;

@@ -13,6 +13,9 @@ pub struct RemoveRequest {
     /// Remove it even if a rollback would lead to it.
     #[serde(default)]
     pub no_way_back: bool,
+    /// Remove it even if `store check --replay` comes by what its plugins have written.
+    #[serde(default)]
+    pub no_replay: bool,
 }
 
 /// What `host install FILE` has done, for the audit trail: it needs no host that runs.
