@@ -188,7 +188,7 @@ fn needs(asked: &Asked<'_>) -> Vec<String> {
         needs.push("it is permanent: a restart boots it".to_owned());
     }
     let last = booked.last.as_ref().filter(|last| !last.state.is_over());
-    if let Some(last) = last.filter(|last| [&last.plan.from, &last.plan.to].contains(version)) {
+    if let Some(last) = last.filter(|last| [&last.plan.from, &last.plan.to].contains(&version)) {
         needs.push(format!(
             "an upgrade from {} to {} is under way ({}); let it end first",
             last.plan.from,
@@ -265,7 +265,7 @@ fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -
             to.unwrap_or(&ruling.version)
         ));
     }
-    let Some(back) = back.filter(|it| *it != asked.request.version && !asked.request.no_way_back)
+    let Some(back) = back.filter(|it| **it != asked.request.version && !asked.request.no_way_back)
     else {
         return needs;
     };
