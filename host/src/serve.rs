@@ -421,7 +421,7 @@ async fn open(
 }
 
 /// Whether it failed for want of room on the disk, which is no release's doing.
-fn is_no_room(error: &dyn std::error::Error) -> bool {
+fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     matches!(
         kind,

@@ -11,8 +11,8 @@ use e2e::figures::median;
 use e2e::load::campaign;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{RATIOS, joined};
 use crate::speed::{CONNECTIONS, measure};
+use crate::{RATIOS, joined};
 
 /// Gifts to open campaigns, and what of the bare loop they are; each caller of that is a
 /// gift that waits for its answer. `runs` of each, in turn. A figure and no bar: the loop
