@@ -20,6 +20,13 @@ pub(crate) fn generate(
         let why = "a token that is valid for 0 s is none: give --ttl 1h, or what it shall be";
         return Err(Failure::refused("bad_ttl", why));
     }
+    if !host_gateway::is_subject(&token.sub) {
+        let why = format!(
+            "no host takes a token for {:?}: a `sub` has 1 to 255 bytes and is no name of the host's own, such as timer or operator:ali",
+            token.sub
+        );
+        return Err(Failure::refused("bad_sub", why));
+    }
     let failed = |error: host_gateway::KeysError| Failure::refused("bad_key", error.to_string());
     let read = |file| SigningKey::read(file, token.kid.clone()).map_err(failed);
     let key = token.key.as_deref().map(read).transpose()?;

@@ -443,6 +443,9 @@ fn the_real_client_brings_a_token_and_another_one() {
 #[test]
 fn a_token_is_made_from_the_homes_secret_or_from_a_key() {
     let home = Home::new().unwrap();
+    let ran = home.host(&["gen", "token", "--sub", "timer", "--json"]);
+    let ran = ran.unwrap().ends_with(1).unwrap();
+    assert_eq!(ran.reason().unwrap(), "bad_sub");
     let line = ["gen", "token", "--sub", "ali", "--json"];
     let reason = |line: &[&str]| {
         home.host(line)

@@ -3,7 +3,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
+use e2e::load::{Load, Shape, campaign};
 use e2e::raw::{BINARY, PING, Raw, TEXT, frame};
 use e2e::{Client, Home, http, wait};
 use host_model::limits::PAYLOAD_BYTES_MAX;
@@ -331,4 +333,49 @@ fn an_idempotency_key_holds_over_http() {
     );
     let summary = http::request(scene.port, "GET", "/api/v1/donations/c/summary", "").unwrap();
     assert_eq!(summary.json().unwrap()["count"], 1);
+}
+
+/// However much is told on the topic at that moment: what came before the answer would count
+/// as seen, and what is replayed behind it as new.
+#[test]
+fn nothing_comes_before_the_answer_to_a_join() {
+    const JOINS: usize = 400;
+    let home = Home::new().unwrap();
+    let port = home.start().unwrap().port;
+    let shape = Shape {
+        port,
+        clients: 32,
+        campaigns: 1,
+        pace: Duration::ZERO,
+    };
+    let load = Load::start(shape).unwrap();
+    load.more(100).unwrap();
+    let topic = campaign(0);
+    let mut client = Client::connect(port).unwrap();
+    let (mut seen, mut told) = (0, 0);
+    for round in 0..JOINS {
+        let asked = (round % 2 == 1).then_some(seen);
+        let wishes = asked.map_or(json!({}), |seq| json!({"seq": seq}));
+        let answer = client.join_with(&topic, &wishes).unwrap().ok().unwrap();
+        let answered = answer["seq"].as_u64().unwrap();
+        let replays = asked.filter(|_| answer["resumed"] == true);
+        let heard = client.listen(Duration::from_millis(5)).unwrap();
+        let gifts = heard.iter().filter(|it| it.event == "donation_received");
+        let seqs: Vec<_> = gifts
+            .map(|it| it.payload["seq"].as_u64().unwrap())
+            .collect();
+        let first = replays.unwrap_or(answered) + 1;
+        let wanted: Vec<_> = (first..).take(seqs.len()).collect();
+        assert_eq!(seqs, wanted, "join {round}, {answer}");
+        told += seqs.len();
+        seen = seqs.last().copied().unwrap_or(answered).saturating_sub(20);
+        client
+            .push(&topic, "phx_leave", &json!({}))
+            .unwrap()
+            .ok()
+            .unwrap();
+        client.listen(Duration::ZERO).unwrap();
+    }
+    load.stop().unwrap();
+    assert!(told > JOINS, "hardly anything was told: {told}");
 }

@@ -19,6 +19,9 @@ use crate::server::App;
 use crate::session::{Action, Answered, Call, Resume, Ruling, Session};
 use crate::ws::{CloseCode, Encoded, Limits, Message};
 
+/// Takes a frame that is to be sent.
+type Send<'a> = &'a mut dyn FnMut(Encoded);
+
 /// One client's side of the channels.
 pub(crate) struct Client {
     session: Session,
@@ -69,7 +72,9 @@ impl Client {
         };
         self.session
             .on_message(&message, Instant::now(), ruling, &mut actions);
-        self.perform(actions, outbound);
+        self.perform(actions, outbound, &mut |frame| {
+            outbound.push(Delivery::Frame(frame));
+        });
         if self.session.is_flooded() {
             count(&self.shared.counters.flooded);
             return Err(Refused {
@@ -82,7 +87,13 @@ impl Client {
     }
 
     /// Shows the client to the others on a topic, where there is room.
-    fn enter(&self, topic: &ActorId, stamp: Version, join_ref: &Ref, outbound: &Arc<Outbound>) {
+    fn enter(
+        &self,
+        (topic, stamp): (&ActorId, Version),
+        join_ref: &Ref,
+        outbound: &Arc<Outbound>,
+        send: Send<'_>,
+    ) {
         let presences = &self.hub.presences;
         let principal = self.session.principal();
         if !presences.enter(&self.hub, topic, stamp, principal, outbound) {
@@ -94,7 +105,7 @@ impl Client {
                 "host:presence_full",
                 most.as_bytes(),
             );
-            outbound.push(Delivery::Frame(full));
+            send(full);
         }
     }
 
@@ -104,8 +115,16 @@ impl Client {
 
     /// Answers a query that need not wait, unless it has to stay behind others or much waits
     /// to be sent already. A lane's task would cost more than that takes.
-    fn answer_now(&mut self, call: Box<Call>, outbound: &Arc<Outbound>) -> Option<Box<Call>> {
-        let is_first = self.lanes.has_none(&call.request.actor);
+    ///
+    /// A join is never answered so: what is told on its topic meanwhile may wait to be sent
+    /// already, and must not come before the answer.
+    fn answer_now(
+        &mut self,
+        call: Box<Call>,
+        outbound: &Arc<Outbound>,
+        send: Send<'_>,
+    ) -> Option<Box<Call>> {
+        let is_first = !call.is_join() && self.lanes.has_none(&call.request.actor);
         let now = is_first && outbound.bytes() < WRITE_BYTES;
         let Some(result) = now.then(|| self.actors.query_now(&call.request)).flatten() else {
             return Some(call);
@@ -114,11 +133,12 @@ impl Client {
         let mut actions = Vec::new();
         let answered = Answered { ticket, result };
         self.session.on_answer(answered, &mut actions);
-        self.perform(actions, outbound);
+        self.perform(actions, outbound, send);
         None
     }
 
-    fn perform(&mut self, actions: Vec<Action>, outbound: &Arc<Outbound>) {
+    /// Carries out what follows; `send` takes the frames, in order.
+    fn perform(&mut self, actions: Vec<Action>, outbound: &Arc<Outbound>, send: Send<'_>) {
         let shared = Arc::clone(&self.shared);
         let Shared {
             tasks,
@@ -128,14 +148,14 @@ impl Client {
         } = &*shared;
         for action in actions {
             match action {
-                Action::Send(frame) => outbound.push(Delivery::Frame(frame)),
+                Action::Send(frame) => send(frame),
                 Action::Refuse(frame) => {
                     count(&counters.over_limit);
-                    outbound.push(Delivery::Frame(frame));
+                    send(frame);
                 }
                 Action::Limit(frame, limited) => {
                     count(limited.counter(counters));
-                    outbound.push(Delivery::Frame(frame));
+                    send(frame);
                 }
                 Action::Renew { token, asked } => {
                     let renewed = guard.identify(Some(&token), self.session.address());
@@ -143,12 +163,12 @@ impl Client {
                         count(&counters.tokens_refused);
                     }
                     let frame = self.session.on_token(renewed, &asked);
-                    outbound.push(Delivery::Frame(frame));
+                    send(frame);
                 }
                 Action::Subscribe(topic, stamp) => self.hub.subscribe(&topic, &stamp, outbound),
                 Action::Unsubscribe(topic) => self.hub.unsubscribe(&topic, outbound.id),
                 Action::Call(call) => {
-                    if let Some(call) = self.answer_now(call, outbound) {
+                    if let Some(call) = self.answer_now(call, outbound, send) {
                         self.lanes.add(call, &self.actors, outbound, tasks);
                     }
                 }
@@ -157,7 +177,7 @@ impl Client {
                     tasks.spawn(resumed);
                 }
                 Action::Enter(topic, stamp, join_ref) => {
-                    self.enter(&topic, stamp, &join_ref, outbound);
+                    self.enter((&topic, stamp), &join_ref, outbound, send);
                 }
                 Action::Leave(topic) => self.leave(&topic, outbound),
             }
@@ -189,24 +209,23 @@ impl Dialogue for Client {
         }
     }
 
-    fn on_delivery(&mut self, delivery: Delivery, outbound: &Arc<Outbound>) -> Option<Encoded> {
+    fn on_delivery(
+        &mut self,
+        delivery: Delivery,
+        outbound: &Arc<Outbound>,
+        frames: &mut Vec<Encoded>,
+    ) {
         let mut actions = Vec::new();
         match delivery {
-            Delivery::Frame(frame) => return Some(frame),
-            Delivery::Live(live) => {
-                let frame = self.session.on_live(&live, &mut actions);
-                if frame.is_some() {
-                    return frame;
-                }
-            }
+            Delivery::Frame(frame) => frames.push(frame),
+            Delivery::Live(live) => frames.extend(self.session.on_live(&live, &mut actions)),
             Delivery::Resumed(resumed) => self.session.on_resumed(*resumed, &mut actions),
             Delivery::Answered(answered) => {
                 self.lanes.answered(answered.topic());
                 self.session.on_answer(*answered, &mut actions);
             }
         }
-        self.perform(actions, outbound);
-        None
+        self.perform(actions, outbound, &mut |frame| frames.push(frame));
     }
 
     fn is_at_rest(&self) -> bool {

@@ -64,8 +64,14 @@ pub(crate) trait Dialogue: Send {
     /// [`Refused`], if the connection is to end for it.
     fn on_message(&mut self, message: Message, outbound: &Arc<Outbound>) -> Result<(), Refused>;
 
-    /// Takes what was in `outbound`, and gives the frame to send, if it is one already.
-    fn on_delivery(&mut self, delivery: Delivery, outbound: &Arc<Outbound>) -> Option<Encoded>;
+    /// Takes what was in `outbound`, and adds the frames to send for it: they leave in its
+    /// place, before all that waits there.
+    fn on_delivery(
+        &mut self,
+        delivery: Delivery,
+        outbound: &Arc<Outbound>,
+        frames: &mut Vec<Encoded>,
+    );
 
     /// Whether nothing is under way that the client waits for.
     fn is_at_rest(&self) -> bool;
@@ -309,11 +315,14 @@ impl<D: Dialogue> Connection<D> {
 
     /// Moves what waits into the codec's output, until that is worth a write.
     fn take_deliveries(&mut self) {
+        let mut frames = Vec::new();
         while self.codec.is_open()
             && self.codec.output().len() < WRITE_BYTES
             && let Some(delivery) = self.outbound.pop()
         {
-            if let Some(frame) = self.dialogue.on_delivery(delivery, &self.outbound) {
+            self.dialogue
+                .on_delivery(delivery, &self.outbound, &mut frames);
+            for frame in frames.drain(..) {
                 self.codec
                     .send_encoded(&frame)
                     .expect("the codec was asked whether it is open");

@@ -41,9 +41,14 @@ impl Dialogue for Echo {
         Ok(())
     }
 
-    fn on_delivery(&mut self, delivery: Delivery, _outbound: &Arc<Outbound>) -> Option<Encoded> {
+    fn on_delivery(
+        &mut self,
+        delivery: Delivery,
+        _outbound: &Arc<Outbound>,
+        frames: &mut Vec<Encoded>,
+    ) {
         match delivery {
-            Delivery::Frame(frame) => Some(frame),
+            Delivery::Frame(frame) => frames.push(frame),
             _ => unreachable!("an echo subscribes to nothing and calls nobody"),
         }
     }

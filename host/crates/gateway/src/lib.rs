@@ -68,5 +68,5 @@ pub use hub::Hub;
 pub use listen::{ListenError, has_address};
 pub use server::{Config, Gateway, Left, connections_max};
 pub use tls::{Identity, Renewal, Replaced, Tls, TlsError, TlsFile, TlsFiles};
-pub use tokens::{Grant, KeyRing, KeysError, SigningKey, TokenSource, Tokens};
+pub use tokens::{Grant, KeyRing, KeysError, SigningKey, TokenSource, Tokens, is_subject};
 pub use webhooks::{AuthoritiesError, Webhooks};

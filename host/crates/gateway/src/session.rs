@@ -91,6 +91,13 @@ pub(crate) struct Call {
     pub(crate) ticket: Ticket,
 }
 
+impl Call {
+    /// Whether it answers a join.
+    pub(crate) fn is_join(&self) -> bool {
+        matches!(self.ticket.purpose, Purpose::Join { .. })
+    }
+}
+
 /// What the session has to know again when a call has ended.
 #[derive(Debug)]
 pub(crate) struct Ticket {

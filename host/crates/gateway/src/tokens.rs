@@ -32,6 +32,15 @@ const OWN_PRINCIPALS: [&str; 3] = ["host", "operator", "timer"];
 /// What their names begin with where there are many of a kind.
 const OWN_PREFIXES: [&str; 3] = ["actor:", "host:", "operator:"];
 
+/// Whether a token may be for `sub`: 1 to 255 bytes, and no name that the host itself acts
+/// under.
+#[must_use]
+pub fn is_subject(sub: &str) -> bool {
+    let is_own =
+        OWN_PRINCIPALS.contains(&sub) || OWN_PREFIXES.iter().any(|prefix| sub.starts_with(prefix));
+    !is_own && (1..=SUBJECT_BYTES_MAX).contains(&sub.len())
+}
+
 /// Where the keys are that tokens are verified by, and for whom these are.
 #[derive(Clone, Default)]
 pub struct TokenSource {
@@ -184,9 +193,7 @@ impl Tokens {
     fn verified(&self, claims: &RawValue) -> Result<Verified, TokenError> {
         let Subject { sub, exp } =
             serde_json::from_str(claims.get()).map_err(|_| TokenError::Claim("sub".to_owned()))?;
-        let is_own = OWN_PRINCIPALS.contains(&sub.as_str())
-            || OWN_PREFIXES.iter().any(|prefix| sub.starts_with(prefix));
-        if is_own || !(1..=SUBJECT_BYTES_MAX).contains(&sub.len()) {
+        if !is_subject(&sub) {
             return Err(TokenError::Subject);
         }
         let exp = exp.as_u64().or_else(|| exp.as_f64().map(|exp| exp as u64));

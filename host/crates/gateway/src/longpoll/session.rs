@@ -187,10 +187,11 @@ impl Session {
         while bytes < POLL_MESSAGES_BYTES
             && let Some(delivery) = self.outbound.pop()
         {
-            if let Some(frame) = turn.client.on_delivery(delivery, &self.outbound) {
-                bytes += frame.as_bytes().len();
-                frames.push(frame);
-            }
+            let known = frames.len();
+            turn.client
+                .on_delivery(delivery, &self.outbound, &mut frames);
+            let new = frames[known..].iter();
+            bytes += new.map(|frame| frame.as_bytes().len()).sum::<usize>();
         }
         if !frames.is_empty() {
             return Step::Answer(Answer::messages(&frames));
