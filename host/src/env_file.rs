@@ -60,16 +60,26 @@ impl Reader<'_> {
         loop {
             match self.next() {
                 Some('=') => break,
-                Some('\n') | None => return,
+                Some('\n') | None => {
+                    // Without what stands there, which may be a secret.
+                    self.fault(
+                        line,
+                        "there is no `=` in it: NAME=value is wanted, or # before a comment",
+                    );
+                    return;
+                }
                 Some(c) => name.push(c),
             }
         }
         let name = name.trim_end();
         let value = self.value();
         if !is_name(name) {
+            // No further than it is like one: what stands behind a colon may be a secret.
+            let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let begin = &name[..end.unwrap_or(name.len())];
             self.fault(
                 line,
-                &format!("{name:?} is no name of a variable (letters, digits and _; no `export`)"),
+                &format!("what begins with {begin:?} is no name of a variable (letters, digits and _; no `export`); NAME=value is wanted"),
             );
         } else if let Ok(value) = value {
             self.read.values.push((name.to_owned(), value));
@@ -194,7 +204,7 @@ mod tests {
 
     #[test]
     fn lines_that_assign_nothing_are_ignored() {
-        let read = parse("# A=1\n; B=2\n\n   # C=3 \\\nD=4\nnonsense\n\t\n");
+        let read = parse("# A=1\n; B=2\n\n   # C=3 \\\nD=4\n\t\n");
         assert_eq!(read.values, [("D".to_owned(), "4".to_owned())]);
         assert_eq!(read.faults, [] as [&str; 0]);
     }
@@ -219,6 +229,19 @@ mod tests {
         );
         assert!(read.faults[0].contains("comment behind a value"));
         assert!(read.faults[2].contains("export"));
+    }
+
+    #[test]
+    fn what_is_no_assignment_is_a_fault_and_is_not_repeated() {
+        let read = parse("KEY: hunter2x?a=b\nKEY hunter2\nKEY\n");
+        assert_eq!(read.values, []);
+        assert_eq!(read.faults.len(), 3, "{:?}", read.faults);
+        assert!(read.faults[0].contains("\"KEY\""), "{:?}", read.faults);
+        assert!(
+            !read.faults.concat().contains("hunter2"),
+            "{:?}",
+            read.faults
+        );
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) fn run(file: &Path, global: &Global, out: &mut Output<'_>) -> Result<
             file,
             repaired: repaired.clone(),
         };
-        record(&note, global).map_err(|failure| {
+        record(&note, &found, global).map_err(|failure| {
             let why = &failure.problem().message;
             let message =
                 format!("{name} {version} is installed, and is not in the audit trail: {why}");
@@ -104,9 +104,10 @@ pub(crate) fn run(file: &Path, global: &Global, out: &mut Output<'_>) -> Result<
 
 /// Has it in the audit trail, if there is one yet: by the host that runs here, or by this
 /// process.
-fn record(note: &InstalledNote, global: &Global) -> Result<(), Failure> {
-    // As it is now, with the settings that a new home begins with.
-    let found = Found::place(global)?;
+fn record(note: &InstalledNote, found: &Found, global: &Global) -> Result<(), Failure> {
+    // As it is now, with the settings that a new home begins with. By its name: this program
+    // may have been replaced, and then it lies nowhere.
+    let found = found.anew(global)?;
     match is_running(&found) {
         true => {
             let client = Client::new(&found.home.socket());

@@ -67,6 +67,11 @@ impl Found {
         }
     }
 
+    /// The same home, as it is now.
+    pub(crate) fn anew(&self, global: &Global) -> Result<Self, Failure> {
+        Self::at(&self.home.root, global)
+    }
+
     fn at(root: &Path, global: &Global) -> Result<Self, Failure> {
         let env_file = match &global.env_file {
             Some(file) => Some(std::path::absolute(file).map_err(|e| {

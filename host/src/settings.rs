@@ -254,7 +254,12 @@ impl Settings {
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
             Err(e) => {
-                self.faults.push(format!("{name}: {e}"));
+                // Without the line, which may hold a secret.
+                let line = e.span().map(|span| line_of(&text, span.start));
+                let line = line.map_or(String::new(), |line| format!(" line {line}"));
+                let why = e.message();
+                self.faults
+                    .push(format!("{name}{line}: this is no TOML: {why}"));
                 return;
             }
         };
@@ -357,6 +362,11 @@ impl Settings {
             }
         }
     }
+}
+
+/// The line, from 1, of what stands so many bytes behind the beginning.
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
 }
 
 fn is_setting(key: &str) -> bool {
@@ -474,6 +484,11 @@ mod tests {
         assert!(faults[0].contains("etc/env line 1: a comment"));
         let meant = "\"prot\" is no setting; did you mean port?";
         assert!(faults.iter().any(|f| f.ends_with(meant)), "{faults:?}");
+        let torn = "port = 1\nsecret_key_base = \"hunter2\n";
+        fs::write(home.path().join("etc/host.toml"), torn).unwrap();
+        let told = Settings::read(home.path(), None, []).faults().join("\n");
+        assert!(told.contains("host.toml line 2: this is no TOML"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
         let absent = Settings::read(home.path(), Some(Path::new("/nowhere/env")), []);
         assert!(absent.faults()[0].starts_with("/nowhere/env cannot be read"));
     }

@@ -124,6 +124,9 @@ ExecStart={root}/bin/host start
 "
             ),
         };
+        if self.data != self.root {
+            let _ = writeln!(text, "Environment=HOST_DATA={data}");
+        }
         // The gateway's time, the journal's, and room.
         let stop_s = 2 * STOP_TIMEOUT.as_secs() + 10;
         let _ = write!(
