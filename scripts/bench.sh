@@ -16,6 +16,7 @@
 #   gateway memory of an idle connection; calls a second over WebSockets beside a bare
 #           echo of axum, durable ones beside a bare loop on the same disk; messages a second
 #           to many subscribers
+#   package bytes of a package of the example platform, unpacked, and as a container's image
 #   cycles  memory over BENCH_CYCLES (1000) upgrades up and down under load
 #
 # BENCH_PARTS="stall otp" runs some of them. The settings of the stall bench are in
@@ -26,7 +27,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=$PWD/target/bench
-parts=${BENCH_PARTS:-stall otp sizes micro journal rehearsal sleepers gateway cycles}
+parts=${BENCH_PARTS:-stall otp sizes micro journal rehearsal sleepers gateway package cycles}
 # One seed for all parts, so that a run can be repeated.
 BENCH_SEED=${BENCH_SEED:-$(date +%s)}
 export BENCH_SEED
@@ -102,6 +103,31 @@ gateway() {
     TMPDIR=$out E2E_HOME=$out/home run gateway target/release/gateway
 }
 
+# weigh NAME MIB FILE...: what they take, and whether that is at most so many MiB.
+weigh() {
+    local name=$1 most=$2 bytes met='NOT MET'
+    shift 2
+    bytes=$(du -cb "$@" | tail -n 1 | cut -f1)
+    [ "$bytes" -gt $((most << 20)) ] || met=met
+    echo "bar $name: at most $most MiB, $((bytes >> 10)) KiB found: $met"
+}
+
+packed() {
+    rm -rf "$out/package"
+    mkdir -p "$out/package/home"
+    target/release/host release build --manifest host/releases/0.1.0.toml --oci \
+        --out "$out/package" &&
+        target/release/host install "$out"/package/*.tar.zst --home "$out/package/home" || return
+    weigh package 30 "$out"/package/*.tar.zst
+    weigh installed 60 "$out/package/home"
+    weigh image 40 "$out"/package/*.oci.tar
+}
+
+package() {
+    title "package: what is shipped"
+    run package packed
+}
+
 cycles() {
     title "cycles: memory over upgrades up and down"
     TMPDIR=$out E2E_HOME=$out/home ROUNDS=0 CYCLES=${BENCH_CYCLES:-1000} \
@@ -122,7 +148,7 @@ of the same length after it. stall: the longest time in which no call completed.
 The host's calls come over a WebSocket and are durable when they complete. The peer's
 are made inside its node, and nothing is written to a disk.
 NOTE
-    for part in sizes rehearsal rehearsal-load sleepers gateway; do
+    for part in sizes rehearsal rehearsal-load sleepers gateway package; do
         if has "${part%-load}"; then sed -n 's/^bar /  &/p' "$out/$part.txt"; fi
     done
     [ -z "$failed" ] || echo "failed:$failed"
@@ -130,7 +156,7 @@ NOTE
 
 measure() {
     machine
-    for part in stall otp sizes micro journal rehearsal sleepers gateway cycles; do
+    for part in stall otp sizes micro journal rehearsal sleepers gateway package cycles; do
         if has $part; then $part; fi
     done
     table
@@ -138,7 +164,7 @@ measure() {
 }
 
 mkdir -p "$out"
-if has stall || has sizes || has rehearsal || has sleepers || has gateway || has cycles; then
+if has stall || has sizes || has rehearsal || has sleepers || has gateway || has package || has cycles; then
     rm -rf "$out/home"
     make --silent home DIR="$out/home" PROFILE=release >&2
     cargo build --release -p e2e --bin stall --bin rehearsal --bin sleepers --bin soak --bin gateway \

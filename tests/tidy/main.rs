@@ -9,6 +9,7 @@ mod dependencies;
 mod documents;
 mod edges;
 mod licences;
+mod limits;
 mod manifests;
 mod markdown;
 mod plugin_lints;
