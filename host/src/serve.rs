@@ -370,7 +370,7 @@ async fn open(
             let (home, recorded) = (home.clone(), Arc::clone(&outside.recorded));
             Box::new(move || {
                 recorded.store(true, Ordering::SeqCst);
-                kept::restart(&home)
+                kept::restart(&home).inspect_err(|_| recorded.store(false, Ordering::SeqCst))
             })
         },
         reload: {
