@@ -13,8 +13,9 @@ use anyhow::{Context, Result, anyhow};
 use host_model::limits::GROUP_RECORDS_MAX;
 use rusqlite::Connection;
 
-/// How long a run is measured, and how long it warms up.
-const RUN: Duration = Duration::from_millis(1_500);
+/// How long a run is measured, so that a store which moves its log does so many times; and
+/// how long it warms up.
+const RUN: Duration = Duration::from_secs(3);
 const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Makes one group durable, as one row.
