@@ -190,8 +190,13 @@ fn a_script_reads_one_document_a_line_and_the_last_failure() {
     let (code, said) = run("pid\nexit\nnonsense\n", &[]);
     assert_eq!((code, said), (Some(0), format!("{pid}\n")));
     home.stop().unwrap();
-    let (code, said) = run("status\n", &[]);
-    assert_eq!(code, Some(3), "{said}");
+    // Where none runs, that is said before anything is read: nothing is to be done as well.
+    for text in ["status\n", "", "version\n"] {
+        let (code, said) = run(text, &["--json"]);
+        assert_eq!(code, Some(3), "{text:?}: {said}");
+        let told: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(told["reason"], "not_running", "{said}");
+    }
 }
 
 /// A host is no child of a test, so the test looks whether its process is there.

@@ -66,6 +66,8 @@ enum Then {
 pub(crate) fn remote(found: &Found, out: &Output<'_>) -> Result<u8, Failure> {
     let prompt = Prompt::new(found, out.is_json())?;
     if !io::stdin().is_terminal() {
+        // A script is for a host that runs, also where its first line would not ask it.
+        prompt.status()?;
         return prompt.read_all(io::stdin().lock());
     }
     let mut line = prompt.line()?;
@@ -95,11 +97,13 @@ impl<'a> Prompt<'a> {
         Client::new(&self.found.home.socket())
     }
 
+    fn status(&self) -> Result<Status, Failure> {
+        self.runtime.block_on(self.client().get("/v1/status"))
+    }
+
     /// Says with whom one speaks; that process.
     fn greet(&self) -> Option<u32> {
-        let client = self.client();
-        let status: Result<Status, Failure> = self.runtime.block_on(client.get("/v1/status"));
-        match status {
+        match self.status() {
             Ok(status) => {
                 let (release, pid) = (status.version, status.pid);
                 eprintln!(

@@ -99,7 +99,7 @@ pub enum Local {
     #[command(
         name = "remote",
         visible_alias = "remote_console",
-        after_help = "Example:\n  host remote\n  echo 'status' | host remote --json\n\nTab completes commands, releases, actors and events; `help` lists the commands. Ctrl-C\ncancels the line, or the command that runs; Ctrl-D or `exit` leaves, and the host runs on.\nWhere its input is no terminal it reads one command a line, and ends with the exit code of\nthe last one that failed."
+        after_help = "Example:\n  host remote\n  echo 'status' | host remote --json\n\nTab completes commands, releases, actors and events; `help` lists the commands. Ctrl-C\ncancels the line, or the command that runs; Ctrl-D or `exit` leaves, and the host runs on.\nWhere its input is no terminal it reads one command a line, and ends with the exit code of\nthe last one that failed; with 3 at once, where no host runs."
     )]
     Prompt,
     /// Stop the host in order; returns when it is gone.
