@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use host_cli::Failure;
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, ConfigFaults, Environment};
 use crate::launcher::Found;
 
 mod facts;
@@ -155,18 +155,34 @@ fn judge(facts: &Facts) -> Findings {
 ///
 /// # Errors
 ///
-/// All that is wrong with the configuration; else all that must not be.
+/// All that is wrong with the configuration and all that must not be around it, with the
+/// warnings, in one report.
 pub(crate) fn checked(found: &Found) -> Result<Config, Failure> {
-    let mut config = found.config()?;
-    let Findings { refusals, warnings } = judge(&Facts::read(found, &config));
+    let draft = found.draft();
+    let Findings { refusals, warnings } = judge(&Facts::read(found, &draft));
+    let (faults, mut config) = draft.into_parts();
     config.warnings.extend(warnings);
-    if refusals.is_empty() {
-        return Ok(config);
+    report(faults, refusals, &config.warnings)?;
+    Ok(config)
+}
+
+/// Everything that keeps a host from being started, and beside it what an operator should
+/// know, whom nothing is to surprise the next time.
+fn report(faults: Vec<String>, refusals: Vec<String>, warnings: &[String]) -> Result<(), Failure> {
+    let (reason, attempted) = match (faults.is_empty(), refusals.is_empty()) {
+        (true, true) => return Ok(()),
+        (true, false) => ("unfit", "start the host"),
+        (false, _) => ("bad_config", "read the configuration"),
+    };
+    let mut told = ConfigFaults([faults, refusals].concat()).told(attempted);
+    if !warnings.is_empty() {
+        told += "\nand to know, though it stops nothing";
+        for warning in warnings {
+            told += "\n  - ";
+            told += warning;
+        }
     }
-    Err(Failure::refused(
-        "unfit",
-        format!("start the host: \n  - {}", refusals.join("\n  - ")).replace(": \n", ":\n"),
-    ))
+    Err(Failure::refused(reason, told))
 }
 
 #[cfg(test)]

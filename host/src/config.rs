@@ -13,6 +13,7 @@ use host_journal::{OpenError, open_sqlite};
 use host_upgrade::TrustedKeys;
 use tracing_subscriber::EnvFilter;
 
+use self::draft::Reader;
 use crate::home::Home;
 use crate::settings::Settings;
 
@@ -20,6 +21,7 @@ pub(crate) mod clients;
 mod command;
 mod cors;
 mod defaults;
+mod draft;
 mod listening;
 mod log;
 pub(crate) mod plugins;
@@ -29,6 +31,7 @@ pub(crate) mod tuning;
 
 pub(crate) use clients::Clients;
 pub(crate) use command::run;
+pub(crate) use draft::{ConfigFaults, Draft};
 pub(crate) use log::{LogBounds, LogFormat};
 pub(crate) use runtime::Runtime;
 
@@ -156,20 +159,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Everything that is wrong with a configuration.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("read the configuration: {} to correct before anything is started\n  - {}", self.count(), .0.join("\n  - "))]
-pub(crate) struct ConfigFaults(pub(crate) Vec<String>);
-
-impl ConfigFaults {
-    fn count(&self) -> String {
-        match self.0.len() {
-            1 => "one thing".to_owned(),
-            n => format!("{n} things"),
-        }
-    }
-}
-
 impl Config {
     /// The configuration that `settings` make for `home`.
     ///
@@ -177,10 +166,12 @@ impl Config {
     ///
     /// All that is wrong, at once.
     pub(crate) fn resolve(settings: &Settings, home: &Home) -> Result<Self, ConfigFaults> {
-        let mut reader = Reader {
-            settings,
-            faults: settings.faults().to_vec(),
-        };
+        Self::draft(settings, home).finish()
+    }
+
+    /// The same as far as it can be read, with all that is wrong.
+    pub(crate) fn draft<'a>(settings: &'a Settings, home: &Home) -> Draft<'a> {
+        let mut reader = Reader::new(settings);
         let environment = reader
             .read("HOST_ENV", "prod or dev", environment)
             .unwrap_or(Environment::Prod);
@@ -249,39 +240,11 @@ impl Config {
                 "LISTEN has {both}, and ADMIN_PORT is the same: give them different ports"
             ));
         }
-        if reader.faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigFaults(reader.faults))
-        }
+        Draft { config, reader }
     }
-}
-
-/// Reads settings one by one, and gathers what is wrong.
-struct Reader<'a> {
-    settings: &'a Settings,
-    faults: Vec<String>,
 }
 
 impl Reader<'_> {
-    /// The setting if `parse` takes it; the fault says where it stands.
-    fn with<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let setting = self.settings.get(key)?;
-        match parse(setting.value) {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.faults
-                    .push(format!("{key} ({}): {problem}", setting.from));
-                None
-            }
-        }
-    }
-
-    /// Whether a setting is nowhere, as far as all has been read.
-    fn is_missing(&self, key: &str) -> bool {
-        self.settings.get(key).is_none() && !self.settings.has_unread()
-    }
-
     fn read<T>(&mut self, key: &str, right: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
         self.with(key, |value| {
             parse(value).ok_or_else(|| format!("{value:?} is not {right}"))
@@ -357,10 +320,10 @@ impl Reader<'_> {
                 false => Ok(value.to_owned()),
             }
         });
-        if prod && self.is_missing(key) {
-            self.faults.push(
-                "HOST is not set: in production the host needs its public name, such as give.example.org"
-                    .to_owned(),
+        if prod && ["HOST", "PHX_HOST"].iter().all(|key| self.is_missing(key)) {
+            self.missing(
+                "HOST",
+                "in production the host needs its public name, such as give.example.org",
             );
         }
         host.unwrap_or_else(|| defaults::HOST.to_owned())
@@ -369,9 +332,10 @@ impl Reader<'_> {
     fn secret(&mut self, prod: bool) -> Option<Secret> {
         let secret = self.with("SECRET_KEY_BASE", secret);
         if prod && self.is_missing("SECRET_KEY_BASE") {
-            self.faults.push(format!(
-                "SECRET_KEY_BASE is not set: in production it is needed, at least {SECRET_CHARS_MIN} characters; `host gen secret` makes one"
-            ));
+            let wanted = format!(
+                "in production it is needed, at least {SECRET_CHARS_MIN} characters; `host gen secret` makes one"
+            );
+            self.missing("SECRET_KEY_BASE", &wanted);
         }
         secret
     }

@@ -14,6 +14,8 @@
 pub(crate) struct EnvFile {
     pub(crate) values: Vec<(String, String)>,
     pub(crate) faults: Vec<String>,
+    /// Names that stand there, with a value that could not be read.
+    pub(crate) torn: Vec<String>,
 }
 
 /// Reads the text of a file.
@@ -81,8 +83,11 @@ impl Reader<'_> {
                 line,
                 &format!("what begins with {begin:?} is no name of a variable (letters, digits and _; no `export`); NAME=value is wanted"),
             );
-        } else if let Ok(value) = value {
-            self.read.values.push((name.to_owned(), value));
+        } else {
+            match value {
+                Ok(value) => self.read.values.push((name.to_owned(), value)),
+                Err(()) => self.read.torn.push(name.to_owned()),
+            }
         }
     }
 
@@ -216,6 +221,7 @@ mod tests {
         let read = parse(text);
         let names: Vec<_> = read.values.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["B", "G"]);
+        assert_eq!(read.torn, ["A", "C", "F", "H", "I"]);
         let lines: Vec<_> = read
             .faults
             .iter()

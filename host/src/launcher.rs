@@ -11,7 +11,7 @@ use host_upgrade::Unpacked;
 use serde_json::json;
 
 use crate::boots::{COUNTED, counted};
-use crate::config::Config;
+use crate::config::{Config, Draft};
 use crate::home::{Home, HomeError};
 use crate::pidfile::is_held;
 use crate::settings::Settings;
@@ -105,6 +105,11 @@ impl Found {
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         Config::resolve(&self.settings, &self.home)
             .map_err(|e| Failure::refused("bad_config", e.to_string()))
+    }
+
+    /// The configuration as far as it can be read, with everything that is wrong with it.
+    pub(crate) fn draft(&self) -> Draft<'_> {
+        Config::draft(&self.settings, &self.home)
     }
 
     /// The settings, with those of `release`.

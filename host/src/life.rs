@@ -205,7 +205,8 @@ pub(crate) async fn stop(home: &Home, out: &mut Output<'_>) -> Result<u8, Failur
 /// `host restart`: the keeper stops its host and boots it anew.
 pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let home = &found.home;
-    found.config()?;
+    // Else it would stop, and not be back. What is warned of is in the log of the new one.
+    checks::checked(found)?;
     if !is_held(&home.keeper_pid_file()) {
         let status: Status = Client::new(&home.socket()).get("/v1/status").await?;
         return Err(Failure::refused(

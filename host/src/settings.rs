@@ -83,7 +83,9 @@ pub(crate) struct Settings {
     others: Vec<Other>,
     /// What the plugins of the release declare, by its name in the environment.
     declared: BTreeMap<String, Declared>,
+    /// Whether a file could not be read, and which names of others could not.
     unread: bool,
+    torn: Vec<String>,
 }
 
 /// A setting of a plugin of the release.
@@ -201,10 +203,10 @@ impl Settings {
         &self.faults
     }
 
-    /// Whether a file that is there could not be read: what is in it is not known, and
-    /// that it is missing would be a guess.
-    pub(crate) fn has_unread(&self) -> bool {
-        self.unread
+    /// Whether a setting may stand in what could not be read: that it is missing would be
+    /// a guess.
+    pub(crate) fn may_hide(&self, key: &str) -> bool {
+        self.get(key).is_none() && (self.unread || self.torn.iter().any(|it| it == key))
     }
 
     /// What stands in the files and is read by nobody.
@@ -243,6 +245,7 @@ impl Settings {
                 written: key.clone(),
             }));
             self.push(&name, read.values);
+            self.torn.extend(read.torn);
         }
     }
 
@@ -260,6 +263,7 @@ impl Settings {
                 let why = e.message();
                 self.faults
                     .push(format!("{name}{line}: this is no TOML: {why}"));
+                self.unread = true;
                 return;
             }
         };

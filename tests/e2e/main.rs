@@ -102,6 +102,8 @@ mod stay;
 #[cfg(test)]
 mod stuck;
 #[cfg(test)]
+mod surroundings;
+#[cfg(test)]
 mod systemd;
 #[cfg(test)]
 mod tls;

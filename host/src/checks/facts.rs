@@ -1,5 +1,7 @@
 //! Reads what the checks judge.
 
+use std::path::Path;
+
 use host_actors::Memory as _;
 use host_journal::postgres;
 use rustix::fs::{StatVfsMountFlags, statvfs};
@@ -7,38 +9,38 @@ use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::{Facts, Pool};
 use crate::cgroup::Bounds;
-use crate::config::{Config, Store};
+use crate::config::{Draft, Environment, Store};
 use crate::heap::Heap;
 use crate::launcher::Found;
 
 impl Facts {
     /// Those of this process, and of the home and store that it would start. Asks a
-    /// database's server, for a few seconds where that does not answer.
-    pub(super) fn read(found: &Found, config: &Config) -> Self {
+    /// database's server, for a few seconds where that does not answer. Nothing is looked
+    /// for where what is set about it is not known.
+    pub(super) fn read(found: &Found, draft: &Draft<'_>) -> Self {
         let bounds = Bounds::own();
+        let config = &draft.config;
         let images = found.home.images();
-        // It may have to be made yet: then it is on the file system of what is there.
-        let mount = images.ancestors().find_map(|dir| statvfs(dir).ok());
         Self {
-            environment: config.environment,
+            // Development asks for less.
+            environment: match draft.may_hide("HOST_ENV") {
+                true => Environment::Dev,
+                false => config.environment,
+            },
             is_root: geteuid().is_root(),
-            allow_root: found.allow.root || config.allow_root,
+            allow_root: found.allow.root || config.allow_root || !draft.knows(&["HOST_ALLOW_ROOT"]),
             is_debug: cfg!(debug_assertions),
-            allow_debug: found.allow.debug || config.allow_debug,
+            allow_debug: found.allow.debug
+                || config.allow_debug
+                || !draft.knows(&["HOST_ALLOW_DEBUG"]),
             group_memory_bytes: bounds.memory_bytes,
             has_cpu_limit: bounds.has_cpu,
             memory_bytes: Heap::new(config.runtime.memory_bytes).most_bytes(),
-            files: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            files: files(),
             connections: host_gateway::connections_max(),
-            pool: match &config.store {
-                Store::Sqlite { .. } => Pool::None,
-                Store::Postgres { address, pool_size } => match postgres::connections(address) {
-                    Ok(max) => Pool::Asked {
-                        size: *pool_size,
-                        max,
-                    },
-                    Err(error) => Pool::Unknown(format!("{:#}", anyhow::Error::from(error))),
-                },
+            pool: match draft.knows(&["HOST_ENV", "POOL_SIZE", "SSL_CERT_FILE"]) {
+                true => Pool::of(&config.store),
+                false => Pool::None,
             },
             addresses_missing: {
                 let missing = config.listen.iter().copied();
@@ -47,13 +49,42 @@ impl Facts {
                     .collect()
             },
             certificate: {
-                let identity = config.tls.as_ref().and_then(|files| files.identity().ok());
+                let is_known = draft.knows(&["HOST", "PHX_HOST"]);
+                let files = config.tls.as_ref().filter(|_| is_known);
+                let identity = files.and_then(|files| files.identity().ok());
                 identity.map_or_else(Vec::new, |it| it.warnings(&config.host))
             },
             key_is_open: config.tls.as_ref().is_some_and(|files| files.is_key_open()),
-            images_noexec: mount
-                .is_some_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC)),
+            images_noexec: !draft.may_hide("HOST_DATA") && is_noexec(&images),
             images,
         }
     }
+}
+
+impl Pool {
+    /// What the server of this store says.
+    fn of(store: &Store) -> Self {
+        let Store::Postgres { address, pool_size } = store else {
+            return Self::None;
+        };
+        match postgres::connections(address) {
+            Ok(max) => Self::Asked {
+                size: *pool_size,
+                max,
+            },
+            Err(error) => Self::Unknown(format!("{:#}", anyhow::Error::from(error))),
+        }
+    }
+}
+
+/// Files that this process may open.
+fn files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Whether nothing in this folder may be executed. It may have to be made yet: then it is on
+/// the file system of what is there.
+fn is_noexec(folder: &Path) -> bool {
+    let mount = folder.ancestors().find_map(|dir| statvfs(dir).ok());
+    mount.is_some_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }

@@ -62,19 +62,13 @@ impl Issuing {
     ///
     /// What is wrong with them.
     pub(crate) fn of(settings: &Settings) -> Result<Self, ConfigFaults> {
-        let mut reader = Reader {
-            settings,
-            faults: settings.faults().to_vec(),
-        };
+        let mut reader = Reader::new(settings);
         let host = reader.host(false);
         let issuing = Self {
             secret: reader.secret(false),
             audience: reader.audience(&host),
         };
-        match reader.faults.is_empty() {
-            true => Ok(issuing),
-            false => Err(ConfigFaults(reader.faults)),
-        }
+        reader.finish(issuing)
     }
 }
 
@@ -142,7 +136,12 @@ impl Reader<'_> {
             "https" => 443,
             _ => 80,
         };
-        let port = self.port("URL_PORT", default);
+        let port = self.read(
+            "URL_PORT",
+            "a port that clients can reach, 1 to 65535",
+            |value| value.parse().ok().filter(|port| *port != 0),
+        );
+        let port = port.unwrap_or(default);
         let own = |others: &str| Origins::new(scheme, host, port, others, is_dev);
         if self.settings.get("ALLOWED_ORIGINS").is_none() {
             return own("").ok();
@@ -254,7 +253,7 @@ mod tests {
             ("SECRET_KEY_BASE_OLD", "short"),
             ("TOKEN_KEYS_FILE", "no/where"),
             ("URL_SCHEME", "ftp"),
-            ("URL_PORT", "x"),
+            ("URL_PORT", "0"),
             ("ALLOWED_ORIGINS", "example.org"),
             ("TRUSTED_PROXIES", "10.0.0.0/99"),
             ("PROXY_HEADER", "x-real-ip"),

@@ -35,7 +35,7 @@ impl Reader<'_> {
         let mut path = |key| self.with(key, |path| Ok(home.root.join(path)));
         let (cert, key) = (path("TLS_CERT_FILE"), path("TLS_KEY_FILE"));
         let (is, missing, what) = match (cert, key) {
-            (Some(cert), Some(key)) => return self.pair(TlsFiles { cert, key }),
+            (Some(cert), Some(key)) => return Some(self.pair(TlsFiles { cert, key })),
             (None, None) => return None,
             (Some(_), None) => (
                 "TLS_CERT_FILE",
@@ -58,17 +58,16 @@ impl Reader<'_> {
         None
     }
 
-    /// The files, if certificate and key in them belong together.
-    fn pair(&mut self, files: TlsFiles) -> Option<TlsFiles> {
-        let Err(error) = files.identity() else {
-            return Some(files);
-        };
-        let key = match error.file {
-            TlsFile::Cert => "TLS_CERT_FILE",
-            TlsFile::Key => "TLS_KEY_FILE",
-        };
-        self.with(key, |_| Err::<(), _>(error.to_string()));
-        None
+    /// The files; a fault where certificate and key in them do not belong together.
+    fn pair(&mut self, files: TlsFiles) -> TlsFiles {
+        if let Err(error) = files.identity() {
+            let key = match error.file {
+                TlsFile::Cert => "TLS_CERT_FILE",
+                TlsFile::Key => "TLS_KEY_FILE",
+            };
+            self.with(key, |_| Err::<(), _>(error.to_string()));
+        }
+        files
     }
 }
 

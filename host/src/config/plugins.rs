@@ -45,7 +45,7 @@ fn value(
     let Some(set) = settings.get(&key) else {
         return match &setting.default {
             Some(default) => setting.read(default).map(Some),
-            None if setting.required && !settings.has_unread() => {
+            None if setting.required && !settings.may_hide(&key) => {
                 let about = match setting.about.as_str() {
                     "" => String::new(),
                     about => format!(" ({about})"),

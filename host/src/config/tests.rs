@@ -228,6 +228,29 @@ fn what_stands_in_a_file_that_cannot_be_read_is_not_said_to_be_missing() {
 }
 
 #[test]
+fn what_stands_on_a_line_that_is_wrong_is_not_said_to_be_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("etc")).unwrap();
+    let faults = |file: &str, text: &str| {
+        std::fs::write(dir.path().join(file), text).unwrap();
+        let settings = Settings::read(dir.path(), None, []);
+        let home = Home::new(dir.path(), &settings);
+        Config::resolve(&settings, &home).unwrap_err().0
+    };
+    let told = faults("etc/env", "HOST=give.example.org # ours\n");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("etc/env line 1"), "{told:?}");
+    assert!(
+        told[1].starts_with("SECRET_KEY_BASE is not set"),
+        "{told:?}"
+    );
+    // What is no TOML may have had all of them.
+    let told = faults("etc/host.toml", "host = give.example.org\n");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].contains("host.toml line 1"), "{told:?}");
+}
+
+#[test]
 fn every_default_that_is_shown_is_what_a_start_takes() {
     let root = Path::new("/srv/giving");
     let home = Home::new(root, &Settings::default());
@@ -322,7 +345,11 @@ fn a_wrong_value_of_every_setting_is_told_with_what_is_wanted_and_where_it_is_fr
         ("TOKEN_KEYS_FILE", "/nowhere/keys", "cannot be read"),
         ("TRUSTED_KEYS", "/nowhere/keys", "public key"),
         ("TRUSTED_PROXIES", "10.0.0.0/99", "such as 10.0.0.0/8"),
-        ("URL_PORT", "http", "a port, 0 to 65535"),
+        (
+            "URL_PORT",
+            "http",
+            "a port that clients can reach, 1 to 65535",
+        ),
         ("URL_SCHEME", "ftp", "http or https"),
     ];
     let dir = tempfile::tempdir().unwrap();

@@ -79,10 +79,7 @@ impl Tuning {
         let settings = Settings::of_rows(
             rows.map(|row| (row.key.clone(), row.value.clone(), row.from.clone())),
         );
-        let mut reader = Reader {
-            settings: &settings,
-            faults: Vec::new(),
-        };
+        let mut reader = Reader::new(&settings);
         let runtime = reader.runtime();
         let tuning = Self {
             log_filter: reader.log_filter(),
@@ -96,10 +93,7 @@ impl Tuning {
             idle_s: runtime.idle_s,
             clients: reader.client_limits(),
         };
-        match reader.faults.is_empty() {
-            true => Ok(tuning),
-            false => Err(ConfigFaults(reader.faults)),
-        }
+        reader.finish(tuning)
     }
 
     /// The actors' bounds, where an operator has set them.

@@ -7,11 +7,14 @@ use super::tasks::Tasks;
 use crate::error::OpenError;
 use crate::witness::random_name;
 
+/// Those of `reserved_connections`, which PostgreSQL 16 brought, are for roles that are
+/// granted them.
 const CONNECTIONS: &str = "SELECT current_setting('max_connections')::int4 \
-    - current_setting('superuser_reserved_connections')::int4 AS given";
+    - current_setting('superuser_reserved_connections')::int4 \
+    - coalesce(current_setting('reserved_connections', true)::int4, 0) AS given";
 
 /// How many connections the server at this address gives to all of its clients, without
-/// those that it keeps for superusers. The database may have no store yet.
+/// those that it keeps for superusers and other roles. The database may have no store yet.
 ///
 /// # Errors
 ///
