@@ -138,6 +138,11 @@ impl Found {
         Ok(booting.0)
     }
 
+    /// What is read in place of `etc/env`, if anything is.
+    pub(crate) fn env_file(&self) -> Option<&Path> {
+        self.env_file.as_deref()
+    }
+
     /// The arguments by which another process finds the same home and settings.
     pub(crate) fn arguments(&self) -> Vec<std::ffi::OsString> {
         let mut arguments = vec!["--home".into(), self.home.root.clone().into()];

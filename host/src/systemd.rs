@@ -8,6 +8,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 
 use host_cli::args::Systemd;
@@ -30,11 +31,16 @@ const STARTS_MAX: u32 = 5;
 /// See [`STARTS_MAX`].
 const STARTS_WITHIN_S: u32 = 300;
 
+/// What `getent` ends with where it is asked for a name that is not there: getent(1).
+const GETENT_UNKNOWN: i32 = 2;
+
 /// What a unit is made for.
 #[derive(Debug)]
 struct Unit {
     root: PathBuf,
     data: PathBuf,
+    /// Read in place of `etc/env`.
+    env_file: Option<PathBuf>,
     user: String,
     cores: usize,
     forking: bool,
@@ -49,24 +55,36 @@ pub(crate) fn run(
     let unit = Unit {
         root: found.home.root.clone(),
         data: found.home.data.clone(),
+        env_file: found.env_file().map(Path::to_owned),
         user,
         cores: available_parallelism().map_or(1, usize::from),
         forking,
     };
-    for path in [&unit.root, &unit.data] {
-        if !is_plain(path) {
-            return Err(Failure::refused(
-                "odd_path",
-                format!(
-                    "write a unit: {} has characters that mean something in one; move the home to a path of letters, digits and ./_-",
-                    path.display()
-                ),
-            ));
-        }
+    unit.check()?;
+    let mut warnings = Vec::new();
+    if is_nobody(&unit.user) {
+        warnings.push(format!(
+            "the user {} is not on this machine: make it before the unit is started, as the lines at its top say, or name another by --user",
+            unit.user
+        ));
+    }
+    for warning in &warnings {
+        out.warn(warning);
     }
     let text = unit.text();
-    out.document(&json!({ "unit": text }), |_| text.clone())?;
+    let document = json!({ "unit": text, "warnings": warnings });
+    out.document(&document, |_| text.clone())?;
     Ok(0)
+}
+
+/// Whether it is certain that there is no such user, wherever this machine has them from.
+fn is_nobody(user: &str) -> bool {
+    let asked = Command::new("getent")
+        .args(["passwd", "--", user])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    asked.is_ok_and(|status| status.code() == Some(GETENT_UNKNOWN))
 }
 
 /// Whether a path stands in a unit as it is.
@@ -78,11 +96,46 @@ fn is_plain(path: &Path) -> bool {
         .all(|b| plain(*b))
 }
 
+/// Whether a user's name stands in a unit as it is.
+fn is_name(user: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    !user.is_empty() && !user.starts_with('-') && user.bytes().all(plain)
+}
+
 impl Unit {
+    /// Refuses what would mean something else in a unit.
+    fn check(&self) -> Result<(), Failure> {
+        for path in [Some(&self.root), Some(&self.data), self.env_file.as_ref()] {
+            if let Some(path) = path.filter(|path| !is_plain(path)) {
+                return Err(Failure::refused(
+                    "odd_path",
+                    format!(
+                        "write a unit: {} has characters that mean something in one; move it to a path of letters, digits and ./_-",
+                        path.display()
+                    ),
+                ));
+            }
+        }
+        match is_name(&self.user) {
+            true => Ok(()),
+            false => Err(Failure::refused(
+                "odd_user",
+                format!(
+                    "write a unit: {:?} is no name of a user; --user wants one of letters, digits and ._-",
+                    self.user
+                ),
+            )),
+        }
+    }
+
     fn text(&self) -> String {
         let mut text = format!(
             "\
-# Install it as /etc/systemd/system/host.service, then:
+# The host runs as the user {user}, who owns what it writes and may read its settings.
+# Where that is not so yet:
+#   useradd --system --user-group --home-dir {root} --shell /usr/sbin/nologin {user}
+#   {owned}
+# Install this as /etc/systemd/system/host.service, then:
 #   systemctl daemon-reload && systemctl enable --now host
 # Limits are yours to set: MemoryMax, CPUQuota, TasksMax, LimitNOFILE.
 
@@ -95,7 +148,9 @@ StartLimitBurst={STARTS_MAX}
 
 [Service]
 ",
+            user = self.user,
             root = self.root.display(),
+            owned = self.owned(),
         );
         text += &self.life();
         text += &self.surroundings();
@@ -103,16 +158,38 @@ StartLimitBurst={STARTS_MAX}
         text
     }
 
+    /// The settings' file, which may hold secrets and be for its owner alone.
+    fn env(&self) -> PathBuf {
+        let env_file = self.env_file.clone();
+        env_file.unwrap_or_else(|| self.root.join("etc/env"))
+    }
+
+    /// What gives the user what it writes and reads.
+    fn owned(&self) -> String {
+        let (user, data, env) = (&self.user, self.data.display(), self.env());
+        match env.starts_with(&self.data) {
+            true => format!("chown -R {user}: {data}"),
+            false => format!(
+                "mkdir -p {data} && chown -R {user}: {data} {}",
+                env.display()
+            ),
+        }
+    }
+
     /// How it starts, reloads and ends.
     fn life(&self) -> String {
-        let (root, data) = (self.root.display(), self.data.display());
+        let (root, data, env) = (self.root.display(), self.data.display(), self.env());
+        let mut host = format!("{root}/bin/host");
+        if let Some(file) = &self.env_file {
+            host += &format!(" --env-file {}", file.display());
+        }
         let mut text = match self.forking {
             true => format!(
                 "\
 Type=forking
 PIDFile={data}/run/keeper.pid
-ExecStart={root}/bin/host daemon
-ExecStop={root}/bin/host stop
+ExecStart={host} daemon
+ExecStop={host} stop
 "
             ),
             false => format!(
@@ -120,7 +197,7 @@ ExecStop={root}/bin/host stop
 Type=notify
 NotifyAccess=main
 WatchdogSec={WATCHDOG_S}
-ExecStart={root}/bin/host start
+ExecStart={host} start
 "
             ),
         };
@@ -132,13 +209,12 @@ ExecStart={root}/bin/host start
         let _ = write!(
             text,
             "\
-ExecReload={root}/bin/host reload
+ExecReload={host} reload
 WorkingDirectory={root}
-# What is set there wins, and waits for a restart. The host reads {root}/etc/env by
-# itself, at a reload too.
+# What is set there wins, and waits for a restart. The host reads
+# {env} by itself, at a reload too.
 EnvironmentFile=-/etc/default/host
 User={user}
-Group={user}
 TimeoutStartSec={START_S}
 TimeoutStopSec={stop_s}
 KillMode=mixed
@@ -150,6 +226,7 @@ StandardOutput=journal
 StandardError=journal
 ",
             user = self.user,
+            env = env.display(),
         );
         text
     }
@@ -157,9 +234,11 @@ StandardError=journal
     /// What it may use, and what it may do.
     fn surroundings(&self) -> String {
         let (data, quota) = (self.data.display(), self.cores * 100);
+        let env = self.env();
         let below = |dirs: &[&str]| {
-            dirs.iter()
-                .any(|dir| self.root.starts_with(dir) || self.data.starts_with(dir))
+            let used = [&self.root, &self.data, &env];
+            used.iter()
+                .any(|path| dirs.iter().any(|dir| path.starts_with(dir)))
         };
         let home = match below(&["/home", "/root", "/run/user"]) {
             true => "read-only",

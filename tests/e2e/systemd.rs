@@ -11,8 +11,13 @@ use e2e::Home;
 fn systemd_starts_reloads_watches_restarts_and_stops_a_host() {
     let home = Home::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
+    // No service comes up on what is left in the settings' usual place.
+    let given = home.path().join("given.env");
+    fs::rename(home.path().join("etc/env"), &given).unwrap();
+    fs::write(home.path().join("etc/env"), "PORT=many\n").unwrap();
     let unit = |name: &str, more: &[&str]| {
-        let line = [&["systemd", "unit"], more].concat();
+        let given = given.to_str().unwrap();
+        let line = [&["systemd", "unit", "--env-file", given], more].concat();
         let file = dir.path().join(name);
         fs::write(&file, home.done(&line).unwrap().stdout).unwrap();
         file
@@ -44,4 +49,18 @@ fn systemd_starts_reloads_watches_restarts_and_stops_a_host() {
         "{why}{}",
         logs()
     );
+}
+
+#[test]
+fn a_user_who_is_not_on_the_machine_is_warned_of() {
+    let home = Home::new().unwrap();
+    let unit = |user: &str| home.done(&["systemd", "unit", "--user", user]).unwrap();
+    let ran = unit("no-such-user-of-host");
+    assert!(
+        ran.stderr.contains("is not on this machine"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stdout.contains("User=no-such-user-of-host\n"));
+    assert_eq!(unit("root").stderr, "");
 }

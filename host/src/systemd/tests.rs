@@ -13,6 +13,7 @@ fn unit(forking: bool) -> Unit {
     Unit {
         root: "/srv/giving".into(),
         data: "/srv/giving".into(),
+        env_file: None,
         user: "host".to_owned(),
         cores: 2,
         forking,
@@ -88,4 +89,57 @@ fn a_home_where_others_have_theirs_is_not_hidden_from_it() {
     assert!(at("/run/user/1000/giving").contains("ProtectHome=read-only\n"));
     assert!(at("/tmp/giving").contains("PrivateTmp=no\n"));
     assert!(!is_plain(Path::new("/srv/a %n")));
+    let mut settings_there = unit(false);
+    settings_there.env_file = Some("/home/giving/env".into());
+    assert!(settings_there.text().contains("ProtectHome=read-only\n"));
+}
+
+#[test]
+fn every_command_of_a_unit_reads_the_file_of_settings_that_was_named() {
+    for forking in [false, true] {
+        let unit = Unit {
+            data: "/var/lib/giving".into(),
+            env_file: Some("/etc/giving.env".into()),
+            ..unit(forking)
+        };
+        let text = unit.text();
+        let commands = text.lines().filter(|line| line.starts_with("Exec"));
+        let named = "=/srv/giving/bin/host --env-file /etc/giving.env ";
+        for command in commands {
+            assert!(command.contains(named), "{command}");
+        }
+        assert!(!text.contains("etc/env"), "{text}");
+        let owned = "mkdir -p /var/lib/giving && chown -R host: /var/lib/giving /etc/giving.env";
+        assert!(text.contains(owned), "{text}");
+    }
+}
+
+#[test]
+fn what_would_mean_something_else_in_a_unit_is_refused() {
+    let reason = |unit: Unit| unit.check().unwrap_err().problem().reason.clone();
+    unit(false).check().unwrap();
+    for user in ["", "-x", "a b", "host\nExecStartPre=/bin/sh", "%n"] {
+        let user = user.to_owned();
+        assert_eq!(
+            reason(Unit {
+                user,
+                ..unit(false)
+            }),
+            "odd_user"
+        );
+    }
+    let env_file = Some("/etc/a b".into());
+    assert_eq!(
+        reason(Unit {
+            env_file,
+            ..unit(false)
+        }),
+        "odd_path"
+    );
+}
+
+#[test]
+fn a_user_who_is_not_there_is_known_from_one_who_is() {
+    assert!(!is_nobody("root"));
+    assert!(is_nobody("no-such-user-of-host"));
 }
