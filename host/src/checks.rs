@@ -40,8 +40,9 @@ pub(crate) struct Facts {
     /// Connections that these leave room for.
     connections: usize,
     pool: Pool,
-    /// Addresses to listen on that this machine has not.
+    /// Addresses to listen on that this machine has not, and where they are set.
     addresses_missing: Vec<SocketAddr>,
+    listen_from: String,
     /// What there is to know of the certificate for clients.
     certificate: Vec<String>,
     /// Whether everyone on the machine may read its key.
@@ -96,7 +97,8 @@ fn judge(facts: &Facts) -> Findings {
         refuse(
             true,
             format!(
-                "LISTEN has {address}, and this machine has no such address: correct LISTEN, or leave it out for all addresses"
+                "LISTEN ({}) has {address}, and this machine has no such address: correct LISTEN, or leave it out for all addresses",
+                facts.listen_from
             ),
         );
     }

@@ -232,12 +232,16 @@ impl Config {
         let is_admin = |port: u16| port != 0 && port == config.admin_port;
         if config.listen.is_empty() && is_admin(config.port) {
             reader.faults.push(format!(
-                "PORT and ADMIN_PORT are both {port}: give them different ports"
+                "PORT ({}) and ADMIN_PORT ({}) are both {port}: give them different ports",
+                reader.place("PORT"),
+                reader.place("ADMIN_PORT")
             ));
         }
         if let Some(both) = config.listen.iter().find(|it| is_admin(it.port())) {
             reader.faults.push(format!(
-                "LISTEN has {both}, and ADMIN_PORT is the same: give them different ports"
+                "LISTEN ({}) has {both}, and ADMIN_PORT ({}) is the same: give them different ports",
+                reader.place("LISTEN"),
+                reader.place("ADMIN_PORT")
             ));
         }
         Draft { config, reader }

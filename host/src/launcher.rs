@@ -79,7 +79,7 @@ impl Found {
             })?),
             None => None,
         };
-        let mut settings = Settings::read(root, env_file.as_deref(), environment());
+        let mut settings = read(root, env_file.as_deref());
         let home = Home::new(root, &settings);
         let own = settings.clone();
         // A home that cannot boot is told of by what needs to boot it.
@@ -124,7 +124,7 @@ impl Found {
     pub(crate) fn settings_anew(&self) -> impl Fn(&Unpacked) -> Settings + Send + Sync + 'static {
         let (root, env_file) = (self.home.root.clone(), self.env_file.clone());
         move |release| {
-            let mut settings = Settings::read(&root, env_file.as_deref(), environment());
+            let mut settings = read(&root, env_file.as_deref());
             settings.add_release(&release.dir);
             settings.declare(&release.manifest.plugins);
             settings
@@ -185,10 +185,20 @@ impl Found {
     }
 }
 
-/// The environment, as far as it is text.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+/// The settings of the home in `root`, but for those of a release.
+fn read(root: &Path, env_file: Option<&Path>) -> Settings {
+    let (mut values, mut garbled) = (Vec::new(), Vec::new());
+    // A name that is no text is nobody's here.
+    let named = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    for (name, value) in named {
+        match value.into_string() {
+            Ok(value) => values.push((name, value)),
+            Err(_) => garbled.push(name),
+        }
+    }
+    let mut settings = Settings::read(root, env_file, values);
+    settings.refuse_garbled(garbled);
+    settings
 }
 
 /// The root of a home: what is `named`, by what, else where `program` lies.

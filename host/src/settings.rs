@@ -86,6 +86,8 @@ pub(crate) struct Settings {
     /// Whether a file could not be read, and which names of others could not.
     unread: bool,
     torn: Vec<String>,
+    /// Names in the environment with values that are no text.
+    garbled: Vec<String>,
 }
 
 /// A setting of a plugin of the release.
@@ -146,6 +148,17 @@ impl Settings {
         settings
     }
 
+    /// Says which names of the environment have values that are no text, so that those of
+    /// settings are told of. That of the home is a path, which need not be one.
+    pub(crate) fn refuse_garbled(&mut self, names: Vec<String>) {
+        let own = names
+            .iter()
+            .filter(|it| is_setting(it) && *it != "HOST_HOME");
+        self.faults.extend(own.map(|it| garbled(it)));
+        self.torn.extend(names.iter().cloned());
+        self.garbled = names;
+    }
+
     /// Adds what the release in the folder `dir` brings, below everything else.
     pub(crate) fn add_release(&mut self, dir: &Path) {
         self.env(&dir.join("env"), false);
@@ -167,6 +180,9 @@ impl Settings {
                         plugin.name, setting.name
                     ));
                     continue;
+                }
+                if self.garbled.contains(&key) {
+                    self.faults.push(garbled(&key));
                 }
                 self.declared.insert(key, declared);
             }
@@ -373,6 +389,10 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
 }
 
+fn garbled(key: &str) -> String {
+    format!("{key} (the environment): its value is no text in UTF-8")
+}
+
 fn is_setting(key: &str) -> bool {
     KEYS.contains(&key)
 }
@@ -403,97 +423,4 @@ fn in_toml(key: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn the_strongest_layer_wins_and_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        let release = home.path().join("releases/0.1.0");
-        fs::create_dir_all(home.path().join("etc")).unwrap();
-        fs::create_dir_all(&release).unwrap();
-        fs::write(home.path().join("etc/env"), "HOST=b\nPORT=2\nRUST_LOG=\n").unwrap();
-        let toml = "host = \"c\"\nport = 3\nadmin_port = 4\nrust_log = \"info\"\n";
-        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
-        fs::write(release.join("host.toml"), "log_format = \"json\"\nport = 9").unwrap();
-        let environment = [("HOST", "a"), ("PATH", "/bin")].map(|(k, v)| (k.into(), v.into()));
-        let mut settings = Settings::read(home.path(), None, environment);
-        settings.add_release(&release);
-        assert_eq!(settings.faults(), [] as [&str; 0]);
-        for (key, value, from) in [
-            ("HOST", "a", "the environment"),
-            ("PORT", "2", "etc/env"),
-            ("ADMIN_PORT", "4", "etc/host.toml"),
-            ("RUST_LOG", "info", "etc/host.toml"),
-            ("LOG_FORMAT", "json", "releases/0.1.0/host.toml"),
-        ] {
-            let found = settings.get(key).unwrap();
-            assert_eq!(found.value, value, "{key}");
-            assert!(found.from.ends_with(from), "{key}: {}", found.from);
-        }
-        // What is no setting of the host's may be one of a plugin's.
-        assert_eq!(settings.get("PATH").unwrap().value, "/bin");
-    }
-
-    #[test]
-    fn a_name_within_a_table_goes_on_the_tables() {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir_all(home.path().join("etc")).unwrap();
-        let toml = "[runtime]\nthreads = 3\n[runtime.limits]\nidle_s = 60\n";
-        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
-        let settings = Settings::read(home.path(), None, []);
-        assert_eq!(settings.faults(), [] as [&str; 0]);
-        assert_eq!(settings.get("RUNTIME_THREADS").unwrap().value, "3");
-        assert_eq!(settings.get("RUNTIME_LIMITS_IDLE_S").unwrap().value, "60");
-        let toml = "[runtime]\nthread = 3\n[limits]\nidle_s = 60\n";
-        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
-        let faults = Settings::read(home.path(), None, []).faults().join("\n");
-        assert!(
-            faults.contains("\"runtime_thread\" is no setting; did you mean threads in [runtime]?"),
-            "{faults}"
-        );
-        assert!(
-            faults.contains("\"limits_idle_s\" is no setting"),
-            "{faults}"
-        );
-    }
-
-    #[test]
-    fn what_nobody_reads_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir_all(home.path().join("etc")).unwrap();
-        fs::write(home.path().join("etc/env"), "PORT=1\nPROT=2\n").unwrap();
-        let environment = [("PATH", "/bin")].map(|(k, v)| (k.into(), v.into()));
-        let settings = Settings::read(home.path(), None, environment);
-        let [warning] = &settings.warnings()[..] else {
-            panic!("{:?}", settings.warnings());
-        };
-        let wanted = "etc/env: PROT is no setting that the host reads there; did you mean PORT?";
-        assert!(warning.ends_with(wanted), "{warning}");
-        assert_eq!(settings.faults(), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn faults_of_all_files_are_gathered() {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir_all(home.path().join("etc")).unwrap();
-        fs::write(home.path().join("etc/env"), "PORT=1 # one\n").unwrap();
-        let toml = "prot = 4000\nPort = 1\nhost = true\n";
-        fs::write(home.path().join("etc/host.toml"), toml).unwrap();
-        let settings = Settings::read(home.path(), None, []);
-        let faults = settings.faults();
-        assert_eq!(faults.len(), 4, "{faults:?}");
-        assert!(faults[0].contains("etc/env line 1: a comment"));
-        let meant = "\"prot\" is no setting; did you mean port?";
-        assert!(faults.iter().any(|f| f.ends_with(meant)), "{faults:?}");
-        let torn = "port = 1\nsecret_key_base = \"hunter2\n";
-        fs::write(home.path().join("etc/host.toml"), torn).unwrap();
-        let told = Settings::read(home.path(), None, []).faults().join("\n");
-        assert!(told.contains("host.toml line 2: this is no TOML"), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
-        let absent = Settings::read(home.path(), Some(Path::new("/nowhere/env")), []);
-        assert!(absent.faults()[0].starts_with("/nowhere/env cannot be read"));
-    }
-}
+mod tests;

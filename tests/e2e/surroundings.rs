@@ -65,7 +65,7 @@ fn the_configuration_and_what_is_around_it_are_told_of_in_one_report() {
         "4 things to correct",
         "ADMIN_PORT (",
         "a comment behind a value",
-        "LISTEN has 192.0.2.1",
+        "etc/env) has 192.0.2.1",
         "var/images is on a file system that is mounted noexec",
         "PROT is no setting that the host reads there; did you mean PORT?",
         "1024 files may be open",
@@ -97,7 +97,7 @@ fn a_restart_is_refused_before_the_host_has_stopped_where_a_start_would_be() {
         .ends_with(1)
         .unwrap()
         .stderr;
-    assert!(told.contains("LISTEN has 192.0.2.1"), "{told}");
+    assert!(told.contains("etc/env) has 192.0.2.1"), "{told}");
     assert_eq!(home.status().unwrap().pid, pid);
     home.stop().unwrap();
 }

@@ -48,6 +48,7 @@ impl Facts {
                     .filter(|it| !host_gateway::has_address(it.ip()))
                     .collect()
             },
+            listen_from: draft.place("LISTEN").to_owned(),
             certificate: {
                 let is_known = draft.knows(&["HOST", "PHX_HOST"]);
                 let files = config.tls.as_ref().filter(|_| is_known);

@@ -17,6 +17,7 @@ fn sound() -> Facts {
         connections: 65_000,
         pool: Pool::Asked { size: 10, max: 97 },
         addresses_missing: Vec::new(),
+        listen_from: "etc/env".to_owned(),
         certificate: Vec::new(),
         key_is_open: false,
         images: "/srv/giving/images".into(),
@@ -137,7 +138,7 @@ fn images_that_may_not_be_executed_are_named() {
 fn an_address_that_the_machine_has_not_is_refused() {
     let mut facts = sound();
     facts.addresses_missing = vec!["192.0.2.1:4000".parse().unwrap()];
-    refused(&facts, "LISTEN has 192.0.2.1:4000");
+    refused(&facts, "LISTEN (etc/env) has 192.0.2.1:4000");
     refused(&dev(facts), "no such address");
 }
 

@@ -96,10 +96,12 @@ impl Reader<'_> {
             .all(|key| self.is_missing(key));
         // In production it is missed anyway.
         if auth && has_no_key && environment == Environment::Dev {
-            self.faults.push(
-                "AUTH is on, and nothing is there to verify a token by: set SECRET_KEY_BASE, which `host gen secret` makes, or TOKEN_KEYS_FILE"
-                    .to_owned(),
-            );
+            self.with("AUTH", |_| {
+                Err::<(), _>(
+                    "it is on, and nothing is there to verify a token by: set SECRET_KEY_BASE, which `host gen secret` makes, or TOKEN_KEYS_FILE"
+                        .to_owned(),
+                )
+            });
         }
         Clients {
             auth,
@@ -225,7 +227,7 @@ mod tests {
         assert!(!dev.clients.auth);
         let faults = resolve(&[("HOST_ENV", "dev"), ("AUTH", "on")]).unwrap_err();
         assert!(
-            faults.to_string().contains("set SECRET_KEY_BASE"),
+            faults.to_string().contains("AUTH (x): it is on"),
             "{faults}"
         );
     }

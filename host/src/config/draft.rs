@@ -56,6 +56,11 @@ impl Draft<'_> {
             .any(|it| wrong.contains(*it) || self.may_hide(it))
     }
 
+    /// Where a setting stands.
+    pub(crate) fn place(&self, key: &str) -> &str {
+        self.reader.place(key)
+    }
+
     /// As [`Settings::may_hide`].
     pub(crate) fn may_hide(&self, key: &str) -> bool {
         self.reader.settings.may_hide(key)
@@ -100,6 +105,12 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Where a setting stands.
+    pub(super) fn place(&self, key: &str) -> &'a str {
+        let setting = self.settings.get(key);
+        setting.map_or("the default", |setting| setting.from)
     }
 
     /// Whether a setting is nowhere, as far as all has been read.
