@@ -230,6 +230,25 @@ fn what_stands_in_a_file_that_cannot_be_read_is_not_said_to_be_missing() {
 }
 
 #[test]
+fn what_is_wrong_or_may_stand_elsewhere_is_not_taken_for_known() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("etc")).unwrap();
+    let text = "POOL_SIZE=many\nPORT=5\nLISTEN=::1 # here\n";
+    std::fs::write(dir.path().join("etc/env"), text).unwrap();
+    let settings = Settings::read(dir.path(), None, []);
+    let home = Home::new(dir.path(), &settings);
+    let draft = Config::draft(&settings, &home);
+    assert_eq!(draft.config.port, 5);
+    assert!(draft.knows(&["PORT", "ADMIN_PORT"]));
+    // Wrong, torn, needed and nowhere.
+    for key in ["POOL_SIZE", "LISTEN", "HOST", "SECRET_KEY_BASE"] {
+        assert!(!draft.knows(&["PORT", key]), "{key}");
+    }
+    assert!(draft.place("PORT").ends_with("etc/env"));
+    assert_eq!(draft.place("ADMIN_PORT"), "the default");
+}
+
+#[test]
 fn what_stands_on_a_line_that_is_wrong_is_not_said_to_be_missing() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("etc")).unwrap();

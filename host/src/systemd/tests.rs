@@ -90,7 +90,7 @@ fn a_home_where_others_have_theirs_is_not_hidden_from_it() {
     assert!(at("/tmp/giving").contains("PrivateTmp=no\n"));
     assert!(!is_plain(Path::new("/srv/a %n")));
     let mut settings_there = unit(false);
-    settings_there.env_file = Some("/home/giving/env".into());
+    settings_there.env_file = Some("/run/user/1000/env".into());
     assert!(settings_there.text().contains("ProtectHome=read-only\n"));
 }
 
