@@ -47,7 +47,7 @@ pub(crate) fn is_foreground() -> bool {
 
 /// `host serve`: is the host until it ends.
 pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
-    heap::bound();
+    heap::give_back_beside();
     if std::env::var_os(CONSOLE).is_some() {
         // Also where the console is killed: nobody else would know of this process.
         set_parent_process_death_signal(Some(Signal::TERM))
