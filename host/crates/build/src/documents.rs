@@ -109,11 +109,13 @@ fn licences(graph: &Graph<'_>) -> Result<String> {
             .manifest_path
             .parent()
             .context("a manifest is a file")?;
-        let mut own = texts(folder.as_std_path())?;
-        if own.is_empty() && is_own(package) {
-            own = texts(graph.metadata.workspace_root.as_std_path())?;
+        // A package of others may bring a library in C, whose terms lie with its sources; what
+        // is in a folder of our own is of other packages, too.
+        let mut found = texts(folder.as_std_path(), !is_own(package))?;
+        if found.is_empty() && is_own(package) {
+            found = texts(graph.metadata.workspace_root.as_std_path(), false)?;
         }
-        for it in own {
+        for it in found {
             terms.entry(it).or_default().push(named.clone());
         }
     }
@@ -123,17 +125,23 @@ fn licences(graph: &Graph<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// The terms that lie in a package's folder, in the order of their names.
-fn texts(folder: &Path) -> Result<Vec<String>> {
-    let reading = || format!("read {}", folder.display());
+/// The terms that lie in a package's folder, in the order of their names; with `below`, those
+/// in the folders below it, too.
+fn texts(folder: &Path, below: bool) -> Result<Vec<String>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).with_context(reading)? {
-        let entry = entry.with_context(reading)?;
-        let name = entry.file_name().to_string_lossy().to_lowercase();
-        let found = entry.metadata().with_context(reading)?;
-        let is_terms = TERMS.iter().any(|begin| name.starts_with(begin));
-        if is_terms && found.is_file() && found.len() <= TERMS_BYTES_MAX {
-            files.push(entry.path());
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let reading = || format!("read {}", folder.display());
+        for entry in fs::read_dir(&folder).with_context(reading)? {
+            let entry = entry.with_context(reading)?;
+            let name = entry.file_name().to_string_lossy().to_lowercase();
+            let found = entry.metadata().with_context(reading)?;
+            let is_terms = TERMS.iter().any(|begin| name.starts_with(begin));
+            if is_terms && found.is_file() && found.len() <= TERMS_BYTES_MAX {
+                files.push(entry.path());
+            } else if below && found.is_dir() {
+                folders.push(entry.path());
+            }
         }
     }
     files.sort();
@@ -142,4 +150,25 @@ fn texts(folder: &Path) -> Result<Vec<String>> {
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
     files.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_terms_of_a_library_within_a_package_are_found() {
+        let package = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = package.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("LICENSE-MIT", "of the binding\n");
+        put("library/COPYING", "of the library\n");
+        put("library/src/malloc.c", "code\n");
+        let all = texts(package.path(), true).unwrap();
+        assert_eq!(all, ["of the binding", "of the library"]);
+        assert_eq!(texts(package.path(), false).unwrap(), ["of the binding"]);
+    }
 }
