@@ -171,7 +171,7 @@ mod tests {
             libc::free(block);
             usable
         };
-        // A class of sizes of jemalloc; glibc would have added a few bytes.
-        assert_eq!(usable, 114_688);
+        // Whole pages, for which jemalloc has classes; glibc would have added a few bytes.
+        assert_eq!(usable % 4_096, 0, "{usable}");
     }
 }
