@@ -63,6 +63,11 @@ fn what_a_dead_host_has_left_is_no_host_and_is_replaced() {
     })
     .unwrap();
     home.kill_host().unwrap();
+    // Who connects to one that is about to be gone is taken, and then let fall.
+    wait::until("the host is gone", || {
+        home.host_pid().is_none().then_some(())
+    })
+    .unwrap();
     let run = |name: &str| home.path().join("run").join(name);
     assert!(run("host.sock").exists() && run("host.pid").exists());
 
