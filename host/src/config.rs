@@ -229,7 +229,8 @@ impl Config {
         };
         reader.sockets(home);
         reader.faults.extend(plugins::faults(settings));
-        let is_admin = |port: u16| port != 0 && port == config.admin_port;
+        let is_known = reader.knows(&["LISTEN", "PORT", "ADMIN_PORT"]);
+        let is_admin = |port: u16| is_known && port != 0 && port == config.admin_port;
         if config.listen.is_empty() && is_admin(config.port) {
             reader.faults.push(format!(
                 "PORT ({}) and ADMIN_PORT ({}) are both {port}: give them different ports",

@@ -17,7 +17,7 @@ use crate::pidfile::is_held;
 use crate::settings::Settings;
 
 /// A home with its settings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) home: Home,
     pub(crate) settings: Settings,
@@ -38,7 +38,10 @@ impl Found {
             Some(_) => "--home",
             None => "HOST_HOME (the environment)",
         };
-        Self::at(&find(named.as_deref(), by, &program)?, global)
+        Self::at(
+            &find(named.as_deref(), by, &program)?,
+            global.env_file.as_deref(),
+        )
     }
 
     /// The home that is named, or one that could be made there; without a name, the home
@@ -58,7 +61,7 @@ impl Found {
                 let root = std::path::absolute(&root).map_err(|e| {
                     Failure::refused("no_home", format!("find {}: {e}", root.display()))
                 })?;
-                Self::at(&root, global)
+                Self::at(&root, global.env_file.as_deref())
             }
             (Err(_), None) => Err(Failure::refused(
                 "no_home",
@@ -69,11 +72,17 @@ impl Found {
 
     /// The same home, as it is now.
     pub(crate) fn anew(&self, global: &Global) -> Result<Self, Failure> {
-        Self::at(&self.home.root, global)
+        Self::at(&self.home.root, global.env_file.as_deref())
     }
 
-    fn at(root: &Path, global: &Global) -> Result<Self, Failure> {
-        let env_file = match &global.env_file {
+    /// The same home, with the same file of settings and the same leave, as all of it is now.
+    pub(crate) fn again(&self) -> Result<Self, Failure> {
+        let found = Self::at(&self.home.root, self.env_file.as_deref())?;
+        Ok(found.allowing(self.allow))
+    }
+
+    fn at(root: &Path, env_file: Option<&Path>) -> Result<Self, Failure> {
+        let env_file = match env_file {
             Some(file) => Some(std::path::absolute(file).map_err(|e| {
                 Failure::refused("env_file", format!("find {}: {e}", file.display()))
             })?),

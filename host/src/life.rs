@@ -205,8 +205,6 @@ pub(crate) async fn stop(home: &Home, out: &mut Output<'_>) -> Result<u8, Failur
 /// `host restart`: the keeper stops its host and boots it anew.
 pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let home = &found.home;
-    // Else it would stop, and not be back. What is warned of is in the log of the new one.
-    checks::checked(found)?;
     if !is_held(&home.keeper_pid_file()) {
         let status: Status = Client::new(&home.socket()).get("/v1/status").await?;
         return Err(Failure::refused(
@@ -224,6 +222,11 @@ pub(crate) async fn restart(found: &Found, out: &mut Output<'_>) -> Result<u8, F
         .post("/v1/restart", &json!({}))
         .await;
     if let Err(failure) = asked {
+        // It has looked whether it would be back, with the settings that it was started with.
+        if failure.problem().reason == "unfit" {
+            return Err(failure);
+        }
+        checks::checked(found)?;
         out.warn(&format!(
             "{failure}: its keeper is told, and that is not in the audit trail"
         ));

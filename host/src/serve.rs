@@ -362,9 +362,9 @@ async fn open(
         anchor_key: home.anchor_key(),
         started: Instant::now(),
         stop: Arc::clone(&stop),
-        keeper: {
-            let home = home.clone();
-            Box::new(move || kept::keeper(&home))
+        may_restart: {
+            let found = boot.found.clone();
+            Box::new(move || kept::may_restart(&found))
         },
         restart: {
             let (home, recorded) = (home.clone(), Arc::clone(&outside.recorded));

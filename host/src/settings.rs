@@ -313,6 +313,7 @@ impl Settings {
                 }
                 toml::Value::String(text) => Some(text),
                 toml::Value::Integer(number) => Some(number.to_string()),
+                toml::Value::Boolean(yes) => Some(if yes { "yes" } else { "no" }.to_owned()),
                 _ => None,
             };
             match value {
@@ -326,9 +327,11 @@ impl Settings {
                     self.faults
                         .push(format!("{name}: {key:?} is no setting{meant}"));
                 }
-                None => self
-                    .faults
-                    .push(format!("{name}: {key} is a text or a whole number")),
+                None => {
+                    let fault = format!("{name}: {key} is a text, a whole number, true or false");
+                    self.faults.push(fault);
+                    self.torn.push(known);
+                }
                 Some(value) => values.push((known, value)),
             }
         }

@@ -1,6 +1,7 @@
 //! What a start finds around it, read from what is really there: mounts, limits, control
 //! groups and a server, each of a test's own.
 
+use std::fs;
 use std::process::Command;
 
 use e2e::command::Running;
@@ -99,6 +100,27 @@ fn a_restart_is_refused_before_the_host_has_stopped_where_a_start_would_be() {
         .stderr;
     assert!(told.contains("etc/env) has 192.0.2.1"), "{told}");
     assert_eq!(home.status().unwrap().pid, pid);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_restart_goes_by_the_settings_that_the_host_was_started_with() {
+    let home = Home::new().unwrap();
+    let own = home.path().join("own.env");
+    fs::copy(home.path().join("etc/env"), &own).unwrap();
+    let own_file = own.to_str().unwrap();
+    home.done(&["--env-file", own_file, "start"]).unwrap();
+    let first = home.status().unwrap().pid;
+    // Whoever asks for it would read this.
+    home.configure("RUNTIME_THREADS=0").unwrap();
+    home.done(&["restart"]).unwrap();
+    let second = home.status().unwrap().pid;
+    assert_ne!(first, second);
+
+    fs::write(&own, "HOST_ENV=dev\nRUNTIME_THREADS=0\n").unwrap();
+    let ran = home.host(&["restart"]).unwrap().ends_with(1).unwrap();
+    assert!(ran.stderr.contains("own.env"), "{}", ran.stderr);
+    assert_eq!(home.status().unwrap().pid, second);
     home.stop().unwrap();
 }
 

@@ -50,10 +50,7 @@ impl Draft<'_> {
     /// Whether what these are to be is known: nothing is wrong with them, and none may stand
     /// in what could not be read.
     pub(crate) fn knows(&self, keys: &[&str]) -> bool {
-        let wrong = &self.reader.wrong;
-        !keys
-            .iter()
-            .any(|it| wrong.contains(*it) || self.may_hide(it))
+        self.reader.knows(keys)
     }
 
     /// Where a setting stands.
@@ -105,6 +102,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// As [`Draft::knows`].
+    pub(super) fn knows(&self, keys: &[&str]) -> bool {
+        !(keys.iter()).any(|it| self.wrong.contains(*it) || self.settings.may_hide(it))
     }
 
     /// Where a setting stands.

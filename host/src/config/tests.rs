@@ -249,6 +249,22 @@ fn what_is_wrong_or_may_stand_elsewhere_is_not_taken_for_known() {
 }
 
 #[test]
+fn ports_of_which_one_is_wrong_are_not_said_to_be_the_same() {
+    let dev = ("HOST_ENV", "dev");
+    let told = |port| {
+        resolve(&[dev, ("PORT", port), ("ADMIN_PORT", "4000")])
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(told("4000").contains("both 4000"));
+    let wrong = told("abc");
+    assert!(
+        wrong.contains("is not a port") && !wrong.contains("both"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn what_stands_on_a_line_that_is_wrong_is_not_said_to_be_missing() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("etc")).unwrap();
@@ -265,7 +281,13 @@ fn what_stands_on_a_line_that_is_wrong_is_not_said_to_be_missing() {
         told[1].starts_with("SECRET_KEY_BASE is not set"),
         "{told:?}"
     );
+    // Nor is one that has no value that a setting can have.
+    std::fs::remove_file(dir.path().join("etc/env")).unwrap();
+    let told = faults("etc/host.toml", "host = [1]\nhost_allow_root = true\n");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("host.toml: host is a text"), "{told:?}");
     // What is no TOML may have had all of them.
+    faults("etc/env", "HOST=give.example.org # ours\n");
     let told = faults("etc/host.toml", "host = give.example.org\n");
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[1].contains("host.toml line 1"), "{told:?}");

@@ -1,6 +1,8 @@
 //! What the host has its keeper do.
 
+use crate::checks;
 use crate::home::Home;
+use crate::launcher::Found;
 use crate::notify;
 use crate::pidfile::is_held;
 
@@ -17,6 +19,18 @@ pub(super) fn keeper(home: &Home) -> Result<(), String> {
                 .to_owned(),
         ),
     }
+}
+
+/// That there is a keeper, and that a start of it finds what it wants: the environment and
+/// the file of settings are those of this process, which has them of the keeper.
+///
+/// # Errors
+///
+/// The reason for programs, and for people what to do instead.
+pub(super) fn may_restart(found: &Found) -> Result<(), (&'static str, String)> {
+    keeper(&found.home).map_err(|why| ("no_keeper", why))?;
+    let fit = found.again().and_then(|found| checks::checked(&found));
+    fit.map(drop).map_err(|why| ("unfit", why.to_string()))
 }
 
 /// Tells the keeper to end this host and to boot it anew.

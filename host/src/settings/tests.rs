@@ -76,7 +76,7 @@ fn faults_of_all_files_are_gathered() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir_all(home.path().join("etc")).unwrap();
     fs::write(home.path().join("etc/env"), "PORT=1 # one\n").unwrap();
-    let toml = "prot = 4000\nPort = 1\nhost = true\n";
+    let toml = "prot = 4000\nPort = 1\nhost = [1]\n";
     fs::write(home.path().join("etc/host.toml"), toml).unwrap();
     let settings = Settings::read(home.path(), None, []);
     let faults = settings.faults();

@@ -75,8 +75,9 @@ pub struct Control {
     pub started: Instant,
     /// Rung when an operator wants the host to end.
     pub stop: Arc<Notify>,
-    /// Whether there is a keeper that can boot this host anew; or why not.
-    pub keeper: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Whether there is a keeper that can boot this host anew, and finds what a start wants;
+    /// or the reason why not, for programs and for people. Blocking.
+    pub may_restart: Box<dyn Fn() -> Result<(), (&'static str, String)> + Send + Sync>,
     /// Reads the configuration anew, and says what became of it; or everything that is
     /// wrong, and then the old one stays in force. Waits for files and a child.
     pub reload: Box<dyn Fn() -> Result<Reloaded, Vec<String>> + Send + Sync>,

@@ -157,9 +157,10 @@ async fn restart(
     Extension(intent): Extension<Intent>,
 ) -> Result<impl IntoResponse, Refusal> {
     // Before the keeper has the journal closed; a failure is recorded by who called this.
-    if let Err(why) = (control.keeper)() {
-        return Err(Refusal::new(StatusCode::CONFLICT, "no_keeper", why));
-    }
+    let asked = Arc::clone(&control);
+    work::blocking(move || (asked.may_restart)())
+        .await
+        .map_err(|(reason, why)| Refusal::new(StatusCode::CONFLICT, reason, why))?;
     intent.end(Outcome::done()).await;
     (control.restart)().map_err(|why| Refusal::new(StatusCode::CONFLICT, "no_keeper", why))?;
     Ok((StatusCode::ACCEPTED, Extension(Later), "{}"))
