@@ -1,6 +1,7 @@
 #!/bin/sh
 # Lays out a home in DIR from what is built in TARGET: the lowest release
-# permanent, every later one unpacked beside it.
+# permanent, every later one unpacked beside it. As a package has them, but with
+# NO_STRIP=1 with what debuggers and profilers read.
 set -eu
 
 [ $# -eq 2 ] || { echo "usage: scripts/home.sh DIR TARGET" >&2; exit 2; }
@@ -17,7 +18,8 @@ mkdir -p "$dir/bin" "$dir/etc" "$dir/releases" "$dir/data"
 
 for file in host/releases/[0-9]*.toml; do
     version=$(basename "$file" .toml)
-    "$host" release assemble --manifest "$file" --target-dir "$2" --out "$dir/releases/$version"
+    "$host" release assemble --manifest "$file" --target-dir "$2" --out "$dir/releases/$version" \
+        ${NO_STRIP:+--no-strip}
 done
 
 permanent=$(ls "$dir/releases" | sort -V | head -n 1)

@@ -161,7 +161,12 @@ fn judge(facts: &Facts) -> Findings {
 /// warnings, in one report.
 pub(crate) fn checked(found: &Found) -> Result<Config, Failure> {
     let draft = found.draft();
-    let Findings { refusals, warnings } = judge(&Facts::read(found, &draft));
+    let Findings {
+        mut refusals,
+        warnings,
+    } = judge(&Facts::read(found, &draft));
+    let nothing_boots = found.booting().err();
+    refusals.extend(nothing_boots.map(|failure| failure.problem().message.clone()));
     let (faults, mut config) = draft.into_parts();
     config.warnings.extend(warnings);
     report(faults, refusals, &config.warnings)?;

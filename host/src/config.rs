@@ -172,9 +172,12 @@ impl Config {
     /// The same as far as it can be read, with all that is wrong.
     pub(crate) fn draft<'a>(settings: &'a Settings, home: &Home) -> Draft<'a> {
         let mut reader = Reader::new(settings);
-        let environment = reader
-            .read("HOST_ENV", "prod or dev", environment)
-            .unwrap_or(Environment::Prod);
+        let environment = reader.read("HOST_ENV", "prod or dev", environment);
+        // Where it cannot be told, what only production needs is not said to be missing.
+        let environment = environment.unwrap_or(match reader.knows(&["HOST_ENV"]) {
+            true => Environment::Prod,
+            false => Environment::Dev,
+        });
         let prod = environment == Environment::Prod;
         let default = Store::Sqlite {
             path: home.data_dir().join("host.db"),

@@ -343,6 +343,9 @@ pub(crate) fn signal(pid: u32, signal: Signal) -> Result<(), Failure> {
     match kill_process(process, signal) {
         // Gone meanwhile: what was wanted, or what the waiting will find.
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(e @ rustix::io::Errno::PERM) => Err(failed(&format_args!(
+            "{e}; run this as the user that the host runs as"
+        ))),
         Err(e) => Err(failed(&e)),
     }
 }

@@ -36,9 +36,10 @@ pub(crate) fn run(command: ReleaseCommand, out: &mut Output<'_>) -> Result<u8, F
             manifest,
             target_dir,
             out: dir,
+            no_strip,
         } => {
             let attempted = format!("assemble {}", dir.display());
-            let release = assemble(&manifest, &target_dir, &dir);
+            let release = assemble(&manifest, &target_dir, &dir, !no_strip);
             let release = release.map_err(|e| failed(&attempted, &e))?;
             out.document(&release, |release| {
                 format!("{} {} in {}", release.name, release.version, dir.display())
@@ -145,8 +146,13 @@ fn make(asked: &Build, out: &mut Output<'_>) -> Result<u8> {
     Ok(0)
 }
 
-/// Assembles what cargo has put into `target_dir`, as it is.
-fn assemble(manifest: &Path, target_dir: &Path, dir: &Path) -> Result<ReleaseManifest> {
+/// Assembles what cargo has put into `target_dir`.
+fn assemble(
+    manifest: &Path,
+    target_dir: &Path,
+    dir: &Path,
+    strip: bool,
+) -> Result<ReleaseManifest> {
     let recipe = Recipe::read(manifest)?;
     let libraries: Result<Vec<_>> = recipe
         .plugins
@@ -163,7 +169,7 @@ fn assemble(manifest: &Path, target_dir: &Path, dir: &Path) -> Result<ReleaseMan
         target: &target(),
         libraries: &libraries?,
         documents: &[],
-        strip: false,
+        strip,
         reserved: RESERVED,
         ask: &ask(&host),
     };

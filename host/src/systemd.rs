@@ -68,6 +68,12 @@ pub(crate) fn run(
             unit.user
         ));
     }
+    if let Some(file) = unit.env_file.as_ref().filter(|file| !file.exists()) {
+        warnings.push(format!(
+            "there is no file {}: write it before the unit is started",
+            file.display()
+        ));
+    }
     for warning in &warnings {
         out.warn(warning);
     }

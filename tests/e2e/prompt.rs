@@ -187,6 +187,14 @@ fn a_script_reads_one_document_a_line_and_the_last_failure() {
     let (code, said) = run("rpc donations:a open {\"title\n", &["--json"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("\"reason\":\"usage\""), "{said}");
+    let garbage = home.path().join("garbage");
+    std::fs::write(&garbage, b"\xff\npid\n").unwrap();
+    let mut script = home.command(&["remote"]);
+    script.stdin(std::fs::File::open(garbage).unwrap());
+    let ran = script.output().unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+    assert_eq!(ran.stdout, format!("{pid}\n").into_bytes());
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("no text in UTF-8"));
     let (code, said) = run("pid\nexit\nnonsense\n", &[]);
     assert_eq!((code, said), (Some(0), format!("{pid}\n")));
     home.stop().unwrap();

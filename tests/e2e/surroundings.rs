@@ -88,6 +88,32 @@ fn the_configuration_and_what_is_around_it_are_told_of_in_one_report() {
 }
 
 #[test]
+fn a_release_that_is_not_there_is_told_of_by_the_check_as_by_a_start() {
+    let home = Home::new().unwrap();
+    home.configure("RUNTIME_THREADS=0").unwrap();
+    let permanent = home.path().join("data/permanent");
+    fs::create_dir_all(permanent.parent().unwrap()).unwrap();
+    fs::write(permanent, "7.7.7\n").unwrap();
+    let ran = home.host(&["config", "check"]).unwrap();
+    let told = ran.ends_with(1).unwrap().stderr;
+    assert!(told.contains("2 things to correct"), "{told}");
+    assert!(told.contains("RUNTIME_THREADS ("), "{told}");
+    assert!(told.contains("7.7.7"), "{told}");
+    let told = home.host(&["start"]).unwrap().ends_with(1).unwrap().stderr;
+    assert!(told.contains("7.7.7"), "{told}");
+}
+
+#[test]
+fn nothing_follows_from_an_environment_that_there_is_not() {
+    let home = Home::new().unwrap();
+    fs::write(home.path().join("etc/env"), "HOST_ENV=production\n").unwrap();
+    let ran = home.host(&["config", "check"]).unwrap();
+    let told = ran.ends_with(1).unwrap().stderr;
+    assert!(told.contains("one thing to correct"), "{told}");
+    assert!(told.contains("is not prod or dev"), "{told}");
+}
+
+#[test]
 fn a_restart_is_refused_before_the_host_has_stopped_where_a_start_would_be() {
     let home = Home::new().unwrap();
     let pid = home.start().unwrap().pid;

@@ -9,7 +9,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::{Facts, Pool};
 use crate::cgroup::Bounds;
-use crate::config::{Draft, Environment, Store};
+use crate::config::{Draft, Store};
 use crate::heap::Heap;
 use crate::launcher::Found;
 
@@ -22,11 +22,7 @@ impl Facts {
         let config = &draft.config;
         let images = found.home.images();
         Self {
-            // Development asks for less.
-            environment: match draft.may_hide("HOST_ENV") {
-                true => Environment::Dev,
-                false => config.environment,
-            },
+            environment: config.environment,
             is_root: geteuid().is_root(),
             allow_root: found.allow.root || config.allow_root || !draft.knows(&["HOST_ALLOW_ROOT"]),
             is_debug: cfg!(debug_assertions),

@@ -194,9 +194,13 @@ impl<'a> Prompt<'a> {
     /// that failed.
     fn read_all(&self, lines: impl BufRead) -> Result<u8, Failure> {
         let mut failed = 0;
-        for line in lines.lines() {
+        for line in lines.split(b'\n') {
             let line = line.map_err(|e| Failure::refused("io", format!("read a line: {e}")))?;
-            match self.run(&line) {
+            let then = match String::from_utf8(line) {
+                Ok(line) => self.run(&line),
+                Err(_) => self.refuse("read a line: it is no text in UTF-8"),
+            };
+            match then {
                 Then::Next(0) => {}
                 Then::Next(code) => failed = code,
                 Then::Leave => break,

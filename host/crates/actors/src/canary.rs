@@ -26,7 +26,7 @@ const PLACES: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Reign {
     /// Rises with each: see [`At::generation`](crate::slots::At::generation).
-    generation: u32,
+    pub(crate) generation: u32,
     release: Arc<Release>,
     canary: Option<Canary>,
 }

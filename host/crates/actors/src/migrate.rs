@@ -273,6 +273,7 @@ impl Actors {
             return;
         };
         let snapshot = self.snapshot_of(&id, live, switch.state);
+        let is_errand = switch.errand.is_some();
         let mut token = self.switched(claim, switch.release, switch.errand);
         if let Token::Switched {
             timers, rebuilt, ..
@@ -281,7 +282,8 @@ impl Actors {
             *timers = switch.timers.has_returned();
             *rebuilt = switch.rebuilt.map(Box::new);
         }
-        let (beside, came) = (switch.timers.rows(), switch.came);
+        let (mut beside, came) = (switch.timers.rows(), switch.came);
+        beside.unhurried = is_errand;
         if snapshot.is_large() {
             return self.append_snapshot_beside(claim, snapshot, beside, desk, Some(came), token);
         }

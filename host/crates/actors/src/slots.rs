@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use hashbrown::HashTable;
@@ -25,6 +25,7 @@ pub(crate) struct Slots {
     shards: Box<[Mutex<HashTable<Arc<Slot>>>]>,
     hasher: foldhash::fast::RandomState,
     awake: AtomicUsize,
+    left: AtomicU64,
 }
 
 /// One actor's place in memory. Stays as long as it is in the map.
@@ -147,7 +148,13 @@ impl Slots {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: foldhash::fast::RandomState::default(),
             awake: AtomicUsize::new(0),
+            left: AtomicU64::new(0),
         }
+    }
+
+    /// How often a slot has left the map.
+    pub(crate) fn left(&self) -> u64 {
+        self.left.load(Ordering::SeqCst)
     }
 
     pub(crate) fn awake(&self) -> usize {
@@ -215,6 +222,8 @@ impl Slots {
         if let Ok(entry) = shard.find_entry(hash, |other| other.id == slot.id) {
             entry.remove();
             self.awake.fetch_sub(1, Ordering::Relaxed);
+            // Under the lock of its shard: who sees that it has left sees this.
+            self.left.fetch_add(1, Ordering::SeqCst);
         }
         true
     }

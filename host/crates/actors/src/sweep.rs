@@ -1,6 +1,6 @@
 //! A sweep: everyone who has not come over yet, awake and asleep.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const PAGE: usize = 512;
 
 /// Bytes of a batch, whose actors come over in one task, one behind the other: a part of
 /// the room, so that others are under way while it is.
-const BATCH_BYTES_MAX: usize = SWEEP_BYTES_MAX / 4;
+const BATCH_BYTES_MAX: usize = SWEEP_BYTES_MAX / 8;
 
 /// How long a batch keeps a thread before others may have it.
 const BATCH_SLICE: Duration = Duration::from_micros(200);
@@ -50,6 +50,30 @@ impl Told {
         }
         told.1.insert(id.clone())
     }
+}
+
+/// Where nobody who sleeps is behind: by plugin, in which generation that was found, and
+/// how many slots had left memory when it was looked for. To look is to read the index of
+/// all snapshots; as long as nobody leaves memory it need not be done again.
+#[derive(Debug, Default)]
+pub(crate) struct Searched(Mutex<BTreeMap<String, (u32, u64)>>);
+
+impl Searched {
+    fn holds(&self, plugin: &str, found: (u32, u64)) -> bool {
+        self.0.lock().get(plugin) == Some(&found)
+    }
+
+    fn found(&self, plugin: &str, found: (u32, u64)) {
+        self.0.lock().insert(plugin.to_owned(), found);
+    }
+}
+
+/// Who in memory is behind.
+struct Awake {
+    /// With the bytes of its last snapshot, in the order of their ids.
+    behind: Vec<(ActorId, usize)>,
+    /// Plugins of which a slot has no state: its actor is asleep for this purpose.
+    stateless: BTreeSet<String>,
 }
 
 /// What a sweep has found.
@@ -89,8 +113,12 @@ impl Actors {
         let mut progress = SweepProgress::default();
         loop {
             let room = Room::of(SWEEP_BYTES_MAX / SHARE_BYTES);
-            let behind = self.sweep_awake(&room, plugin, stop_at_failure).await
-                + self.sweep_asleep(&room, plugin, stop_at_failure).await?;
+            let Awake { behind, stateless } = self.look_through(plugin).await;
+            let (awake, asleep) = tokio::join!(
+                self.sweep_awake(behind, &room, stop_at_failure),
+                self.sweep_asleep(&stateless, &room, plugin, stop_at_failure),
+            );
+            let behind = awake + asleep?;
             // When all shares are back, all snapshots are durable.
             room.quiet().await;
             progress.behind += behind;
@@ -117,12 +145,12 @@ impl Actors {
 
     async fn sweep_awake(
         self: &Arc<Self>,
+        behind: Vec<(ActorId, usize)>,
         room: &Room,
-        plugin: Option<&str>,
         stop_at_failure: bool,
     ) -> u64 {
         let mut batch = Batch::new(self, room, stop_at_failure);
-        for (id, bytes) in self.behind_in_order(plugin).await {
+        for (id, bytes) in behind {
             if self.stops(stop_at_failure) {
                 break;
             }
@@ -131,27 +159,31 @@ impl Actors {
         batch.go().await
     }
 
-    /// Who in memory is behind, with the bytes of its last snapshot, in the order of their
-    /// ids, which is that of the store's index: so what is written in a row lies in a row,
-    /// on the same pages.
-    async fn behind_in_order(self: &Arc<Self>, plugin: Option<&str>) -> Vec<(ActorId, usize)> {
+    /// Looks through all that are in memory. Those that are behind come in the order of their
+    /// ids, which is that of the store's index: so what is written in a row lies in a row, on
+    /// the same pages.
+    async fn look_through(self: &Arc<Self>, plugin: Option<&str>) -> Awake {
         let (actors, plugin) = (Arc::clone(self), plugin.map(str::to_owned));
-        let behind = tokio::task::spawn_blocking(move || {
+        let look = tokio::task::spawn_blocking(move || {
             let slots = actors.slots.shards();
             let slots = slots.flat_map(|shard| actors.slots.of_shard(shard));
+            let slots = slots.filter(|slot| is_of(plugin.as_deref(), slot.id.plugin()));
             let reign = actors.reign.load_full();
-            let wanted = |slot: &Arc<Slot>| {
-                is_of(plugin.as_deref(), slot.id.plugin()) && reign.is_called(&slot.id)
+            let mut awake = Awake {
+                behind: Vec::new(),
+                stateless: BTreeSet::new(),
             };
-            let slots = slots.filter(wanted);
-            let slots = slots.filter(|slot| actors.is_behind(slot));
-            let mut behind: Vec<_> = slots
-                .map(|slot| (slot.id.clone(), slot.bytes_about()))
-                .collect();
-            behind.sort_unstable();
-            behind
+            for slot in slots.filter(|slot| reign.is_called(&slot.id)) {
+                if actors.is_behind(&slot) {
+                    awake.behind.push((slot.id.clone(), slot.bytes_about()));
+                } else if !is_loaded(&slot) && !awake.stateless.contains(slot.id.plugin()) {
+                    awake.stateless.insert(slot.id.plugin().to_owned());
+                }
+            }
+            awake.behind.sort_unstable();
+            awake
         });
-        behind.await.expect("it compares, and runs no plugin")
+        look.await.expect("it compares, and runs no plugin")
     }
 
     /// Whether an actor in memory has not come over, or its coming over was lost. One
@@ -168,16 +200,9 @@ impl Actors {
         behind && !self.migrations.is_given_up(&slot.id)
     }
 
-    /// Whether an actor has a state in memory, which [`Actors::is_behind`] looks after.
-    fn is_loaded(&self, id: &ActorId) -> bool {
-        self.slots.get(id).is_some_and(|slot| {
-            let inner = slot.inner.lock();
-            inner.live.is_some() || matches!(inner.phase, Phase::Claimed | Phase::Parked)
-        })
-    }
-
     async fn sweep_asleep(
         self: &Arc<Self>,
+        stateless: &BTreeSet<String>,
         room: &Room,
         plugin: Option<&str>,
         stop_at_failure: bool,
@@ -186,6 +211,11 @@ impl Actors {
         let reign = self.reign.load_full();
         let plugins = &reign.newest().plugins;
         for (name, ruling) in plugins.iter().filter(|it| is_of(plugin, it.0)) {
+            // Before it is looked for: who leaves meanwhile is looked for again.
+            let found = (reign.generation, self.slots.left());
+            if !stateless.contains(name) && self.searched.holds(name, found) {
+                continue;
+            }
             let mut pass = self.journal.pass(name);
             loop {
                 let page = tokio::task::block_in_place(|| pass.next_page(PAGE))?;
@@ -195,7 +225,7 @@ impl Actors {
                 for listed in page {
                     let stays = !reign.is_called(&listed.id)
                         || !changes_shape(ruling, &listed.version)
-                        || self.is_loaded(&listed.id)
+                        || self.slots.get(&listed.id).is_some_and(|it| is_loaded(&it))
                         || self.migrations.has_been_tried(&listed.id);
                     if stays {
                         continue;
@@ -206,6 +236,7 @@ impl Actors {
                     batch.add(listed.id, SWEEP_ACTOR_BYTES_UNKNOWN, true).await;
                 }
             }
+            self.searched.found(name, found);
         }
         Ok(batch.go().await)
     }
@@ -265,6 +296,12 @@ impl Actors {
             }
         }
     }
+}
+
+/// Whether an actor has a state in memory, which [`Actors::is_behind`] looks after.
+fn is_loaded(slot: &Slot) -> bool {
+    let inner = slot.inner.lock();
+    inner.live.is_some() || matches!(inner.phase, Phase::Claimed | Phase::Parked)
 }
 
 /// Whether `name` is the plugin that is meant; without one all are.

@@ -70,6 +70,9 @@ pub struct Rows {
     /// Bytes that the token holds in memory until the entry is decided. They are not
     /// written, and count against what may be undurable at once.
     pub beside: usize,
+    /// Nobody waits for it: it may wait for more to share a group with, at most
+    /// [`LINGER_MAX`](host_model::limits::LINGER_MAX).
+    pub unhurried: bool,
     /// Groups that end at or before this are removed. Only of
     /// [`Journal::removal`](crate::Journal::removal), which signs what is gone.
     pub removed_through: Option<Position>,
@@ -90,6 +93,7 @@ impl Rows {
             timers_set: _,
             timers_returned: _,
             beside: _,
+            unhurried: _,
             timers_cancelled: _,
             outbox,
             outbox_change,

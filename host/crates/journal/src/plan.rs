@@ -107,7 +107,9 @@ impl Planner<'_> {
         match self.head(hash, actor) {
             Some(head) if head.seq <= snapshot.seq => self.changes.set(hash, actor, None),
             Some(_) => {}
-            None if self.changes.get(hash, actor).is_none() => {
+            // Of records that no snapshot has there is a head, so what it includes was in
+            // one before, but for an actor that has none.
+            None if snapshot.seq == 0 && self.changes.get(hash, actor).is_none() => {
                 self.perhaps_new.insert(actor.clone());
             }
             None => {}

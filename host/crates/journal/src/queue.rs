@@ -7,8 +7,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
-use host_model::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, UNDURABLE_BYTES_MAX};
+use host_model::limits::{
+    GROUP_BYTES_MAX, GROUP_RECORDS_MAX, LINGER_BYTES, LINGER_ENTRIES, LINGER_MAX,
+    UNDURABLE_BYTES_MAX,
+};
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Overloaded, RefusedReason};
@@ -30,9 +34,37 @@ struct Line<T> {
     /// What the next entry gets.
     next: Position,
     waiting: VecDeque<(Placed, T)>,
+    /// Of those: how many somebody waits for, and the bytes of all.
+    hurried: usize,
+    bytes: usize,
     lost: LostRanges,
     /// Why the journal closed without being told to.
     poison: Option<Arc<str>>,
+}
+
+impl<T> Line<T> {
+    fn put(&mut self, placed: Placed, token: T) {
+        self.hurried += usize::from(!placed.sealed.unhurried);
+        self.bytes += placed.sealed.bytes;
+        self.waiting.push_back((placed, token));
+    }
+
+    /// Whether it is to be waited for more to share a group with.
+    fn may_linger(&self) -> bool {
+        self.hurried == 0 && self.waiting.len() < LINGER_ENTRIES && self.bytes < LINGER_BYTES
+    }
+
+    /// Takes the first `count`. Callers wait for the lock: as a rule nothing is copied under
+    /// it, and the next ones find as much room as was needed last.
+    fn take(&mut self, count: usize) -> VecDeque<(Placed, T)> {
+        let mut behind = VecDeque::with_capacity(self.waiting.len());
+        behind.extend(self.waiting.drain(count..));
+        let taken = std::mem::replace(&mut self.waiting, behind);
+        let left = self.waiting.iter().map(|(placed, _)| &placed.sealed);
+        self.bytes = left.clone().map(|sealed| sealed.bytes).sum();
+        self.hurried = left.filter(|sealed| !sealed.unhurried).count();
+        taken
+    }
 }
 
 /// What the writer takes in one go: entries that stand one behind the other, and
@@ -73,6 +105,8 @@ impl<T> Queue<T> {
             line: Mutex::new(Line {
                 next: Position(last.0 + 1),
                 waiting: VecDeque::new(),
+                hurried: 0,
+                bytes: 0,
                 lost: LostRanges::default(),
                 poison: None,
             }),
@@ -102,15 +136,18 @@ impl<T> Queue<T> {
         line.next.0 += 1;
         self.undurable_bytes
             .fetch_add(sealed.held_bytes(), Ordering::Relaxed);
-        let placed = Placed { position, sealed };
-        line.waiting.push_back((placed, token));
+        line.put(Placed { position, sealed }, token);
+        let is_awaited = line.waiting.len() == 1 || !line.may_linger();
         drop(line);
-        self.filled.notify_one();
+        if is_awaited {
+            self.filled.notify_one();
+        }
         Ok(position)
     }
 
     /// Waits for entries and takes as many as make a group; `None` when the
-    /// line is closed and empty.
+    /// line is closed and empty. What is in no hurry is waited with for a moment: a group
+    /// costs a sync, however little is in it.
     pub(crate) fn take(&self) -> Option<Batch<T>> {
         let mut line = self.line.lock();
         while line.waiting.is_empty() {
@@ -118,6 +155,12 @@ impl<T> Queue<T> {
                 return None;
             }
             self.filled.wait(&mut line);
+        }
+        let until = Instant::now() + LINGER_MAX;
+        while line.may_linger() && !self.is_closed() {
+            if self.filled.wait_until(&mut line, until).timed_out() {
+                break;
+            }
         }
         let waiting = line.waiting.iter().take(GROUP_RECORDS_MAX);
         let mut bytes = 0;
@@ -129,11 +172,7 @@ impl<T> Queue<T> {
                 fits
             })
             .count();
-        // Callers wait for the lock: as a rule nothing is copied under it, and the next
-        // ones find as much room as was needed last.
-        let mut behind = VecDeque::with_capacity(line.waiting.len());
-        behind.extend(line.waiting.drain(count..));
-        let taken = std::mem::replace(&mut line.waiting, behind);
+        let taken = line.take(count);
         drop(line);
         let (entries, tokens) = taken.into_iter().unzip();
         Some(Batch { entries, tokens })
@@ -157,8 +196,9 @@ impl<T> Queue<T> {
             self.closed.store(true, Ordering::Release);
         }
         self.undurable_bytes.store(0, Ordering::Relaxed);
-        line.waiting
-            .drain(..)
+        let behind = line.waiting.len();
+        let behind = line.take(behind).into_iter();
+        behind
             .map(|(placed, token)| (placed.position, token))
             .collect()
     }
@@ -185,7 +225,8 @@ impl<T> Queue<T> {
         line.poison.get_or_insert(why);
         self.closed.store(true, Ordering::Release);
         self.filled.notify_all();
-        let given_up = std::mem::take(&mut line.waiting);
+        let all = line.waiting.len();
+        let given_up = line.take(all);
         // A token may use the journal when it is dropped.
         drop(line);
         drop(given_up);
@@ -298,6 +339,53 @@ mod tests {
         assert_eq!(found, Settled::Lost);
         assert!(queue.durable() > lost);
         assert_eq!(queue.settled(lost, since), Settled::Lost);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_waits_for_more_but_not_for_a_closed_line() {
+        let queue = Queue::new(Position(0));
+        let push = |unhurried| {
+            let rows = Rows {
+                unhurried,
+                ..Rows::default()
+            };
+            queue.push(Incarnation(0), Sealed::new(rows), ()).unwrap();
+            queue.line.lock().may_linger()
+        };
+        assert!(push(true));
+        assert!(!push(false), "somebody waits for the second");
+        assert!(!push(true), "and so for what stands behind it");
+        assert_eq!(queue.take().unwrap().entries.len(), 3);
+        for _ in 1..LINGER_ENTRIES {
+            assert!(push(true));
+        }
+        assert!(!push(true), "it is enough for a group");
+        assert_eq!(queue.take().unwrap().entries.len(), LINGER_ENTRIES);
+
+        // Alone it comes, too, when its time is over.
+        assert!(push(true));
+        assert_eq!(queue.take().unwrap().entries.len(), 1);
+        assert!(push(true));
+        queue.close();
+        assert_eq!(queue.take().unwrap().entries.len(), 1);
+        assert!(queue.take().is_none());
+    }
+
+    #[test]
+    fn what_is_left_of_a_line_is_counted_anew() {
+        let queue = Queue::new(Position(0));
+        for unhurried in [false, true, true] {
+            let rows = Rows {
+                unhurried,
+                ..Rows::default()
+            };
+            queue.push(Incarnation(0), Sealed::new(rows), ()).unwrap();
+        }
+        let mut line = queue.line.lock();
+        assert_eq!(line.take(1).len(), 1);
+        assert!(line.may_linger(), "nobody waits for the two");
+        assert_eq!(line.take(2).len(), 2);
+        assert_eq!((line.hurried, line.bytes), (0, 0));
     }
 
     #[test]

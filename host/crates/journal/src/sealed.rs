@@ -36,6 +36,8 @@ pub struct Sealed {
     pub bytes: usize,
     /// See [`Rows::beside`].
     beside: usize,
+    /// See [`Rows::unhurried`].
+    pub unhurried: bool,
 }
 
 /// The rows of an entry that are not encoded.
@@ -110,6 +112,7 @@ impl Sealed {
             );
         }
         let (rest_bytes, beside) = (rows_bytes(&rows), rows.beside);
+        let unhurried = rows.unhurried;
         let rest = (!rows.is_empty()).then(|| {
             let owner = match (&record, &snapshot, &whole) {
                 (Some(record), ..) => Some((record.actor.clone(), record.version.clone())),
@@ -143,6 +146,7 @@ impl Sealed {
             rest,
             bytes,
             beside,
+            unhurried,
         }
     }
 

@@ -388,10 +388,10 @@ fn of_files(release: &Unpacked, vouched_for: bool) -> Vec<(PathBuf, String)> {
 
 /// What is wrong with a file whose digest should be `wanted`, with its path.
 fn of_file(path: PathBuf, wanted: &str) -> Option<(PathBuf, String)> {
-    let problem = match fs::read(&path) {
+    let problem = match fs::File::open(&path).and_then(Digest::of_reader) {
         Err(error) => format!("{}: {error}", path.display()),
-        Ok(bytes) => {
-            let found = Digest::of(&bytes).to_string();
+        Ok(found) => {
+            let found = found.to_string();
             if found == wanted {
                 return None;
             }

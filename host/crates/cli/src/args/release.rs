@@ -85,6 +85,9 @@ pub enum Release {
         /// The release's folder; must not exist.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// Leave in what only debuggers and profilers read, which a package has not.
+        #[arg(long)]
+        no_strip: bool,
     },
 }
 

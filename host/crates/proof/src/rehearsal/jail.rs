@@ -17,7 +17,7 @@ use std::fs;
 use std::io;
 
 use host_model::limits::{REHEARSAL_BYTES_MAX, REHEARSAL_BYTES_MIN, REHEARSAL_CPU_MAX};
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
@@ -105,11 +105,14 @@ pub(super) fn shut_in() -> io::Result<()> {
         (Resource::As, memory_bytes()),
         (Resource::Nofile, FILES_MAX),
     ] {
-        let max = Rlimit {
-            current: Some(max),
-            maximum: Some(max),
+        // Whoever started the host may have given less, which nobody may raise.
+        let given = getrlimit(resource).maximum;
+        let max = Some(given.map_or(max, |given| max.min(given)));
+        let both = Rlimit {
+            current: max,
+            maximum: max,
         };
-        setrlimit(resource, max)?;
+        setrlimit(resource, both)?;
     }
     // What it does with no_new_privs, too.
     filter(
