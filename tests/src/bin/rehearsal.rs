@@ -5,7 +5,8 @@
 //! | `BENCH_REHEARSED` | 100000 | campaigns that exist, with a gift each |
 //!
 //! Started by `taskset -c 0`, the host, its child and this share one core: then the
-//! figure is that of one core. Each campaign is as it is behind its first commands, and
+//! figure is that of one core. They are as many as are taken where nobody says how many, and
+//! beside that all, with every law of each. Each campaign is as it is behind its first commands, and
 //! once more behind an upgrade and a way back, when it has a snapshot and a carry.
 //!
 //! With the argument `load`: what clients wait while rehearsals go on beside them, and
@@ -45,11 +46,13 @@ fn main() -> Result<()> {
         return beside(&home, port, actors);
     }
     fill(port, actors)?;
-    println!("actors                        rehearsed   a second   longest pause");
-    let fresh = row(&home, "two commands, no snapshot")?;
+    println!("actors                           rehearsed   a second   longest pause");
+    let fresh = row(&home, "two commands, no snapshot", &[])?;
+    row(&home, "the same, every law of everyone", &["--all"])?;
     home.upgrade_unrehearsed("0.2.0")?;
     home.rollback()?;
-    let asleep = row(&home, "a snapshot and a carry")?;
+    let asleep = row(&home, "a snapshot and a carry", &[])?;
+    row(&home, "the same, every law of everyone", &["--all"])?;
     for (name, found) in [("fresh", fresh), ("snapshot", asleep)] {
         let met = if found >= BAR { "met" } else { "MISSED" };
         println!("bar {name}: {BAR:.0} a second, {found:.0} found: {met}");
@@ -57,11 +60,12 @@ fn main() -> Result<()> {
     home.stop()
 }
 
-fn row(home: &Home, name: &str) -> Result<f64> {
+fn row(home: &Home, name: &str, how: &[&str]) -> Result<f64> {
+    let line = [&["rehearse", "0.2.0", "--json"], how].concat();
     let mut best = 0.0_f64;
     let mut last: Option<RehearsalReport> = None;
     for _ in 0..RUNS {
-        let report: RehearsalReport = home.answer(&["rehearse", "0.2.0", "--all", "--json"])?;
+        let report: RehearsalReport = home.answer(&line)?;
         ensure!(report.outcome == RehearsalOutcome::Passed, "{report:?}");
         let seconds = f64::from(u32::try_from(report.duration_ms)?) / 1e3;
         best = best.max(f64::from(u32::try_from(report.rehearsed)?) / seconds);
@@ -70,7 +74,7 @@ fn row(home: &Home, name: &str) -> Result<f64> {
     let report = last.context("it has run")?;
     let longest = report.plugins.iter().map(|it| it.pause_us.max).max();
     println!(
-        "{name:<30}{:>9}{best:>11.0}{:>13} us",
+        "{name:<33}{:>9}{best:>11.0}{:>13} us",
         report.rehearsed,
         longest.unwrap_or(0)
     );

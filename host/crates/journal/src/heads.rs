@@ -292,7 +292,17 @@ impl Heads {
             .collect()
     }
 
-    /// What [`Heads::list`] takes.
+    /// All actors of a plugin in one of the [`Heads::shards`], in no order: the writer waits
+    /// for whoever looks.
+    pub(crate) fn of_shard(&self, shard: usize, plugin: &str) -> Vec<(ActorId, Head)> {
+        let tails = self.shards[shard].iter();
+        tails
+            .filter(|tail| tail.actor.plugin() == plugin)
+            .map(|tail| (tail.actor.clone(), self.unpack(tail)))
+            .collect()
+    }
+
+    /// What [`Heads::list`] and [`Heads::of_shard`] take.
     pub(crate) fn shards() -> Range<usize> {
         0..SHARDS
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use host_model::{ActorId, Version};
 
 use crate::error::{ReadError, StoreError};
-use crate::heads::Heads;
+use crate::heads::{Head, Heads};
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
     Archive, BackupError, Before, BeforeError, CastId, CastRow, CheckError, Checked, Copied,
@@ -72,8 +72,11 @@ impl<T> Journal<T> {
         limit: usize,
     ) -> Result<Vec<Listed>, ReadError> {
         let reader = self.reader()?;
-        let tails = Heads::shards().flat_map(|shard| self.tails(shard, plugin, after, limit));
-        let tails: Vec<Listed> = tails.collect();
+        let heads = &self.shared.heads;
+        let tails = Heads::shards()
+            .flat_map(|shard| heads.read().list(shard, plugin, after, limit))
+            .map(listed)
+            .collect();
         let snapshots = reader.list(plugin, after, limit)?;
         Ok(merge(tails, snapshots, limit))
     }
@@ -86,24 +89,6 @@ impl<T> Journal<T> {
             tails: Heads::shards(),
             after: None,
         }
-    }
-
-    fn tails(
-        &self,
-        shard: usize,
-        plugin: &str,
-        after: Option<&ActorId>,
-        limit: usize,
-    ) -> Vec<Listed> {
-        let heads = self.shared.heads.read();
-        let tails = heads.list(shard, plugin, after, limit).into_iter();
-        tails
-            .map(|(id, head)| Listed {
-                id,
-                seq: head.seq,
-                version: head.version,
-            })
-            .collect()
     }
 
     /// Up to `limit` casts that wait for delivery, behind `after`, in order.
@@ -326,9 +311,14 @@ impl<T> Pass<'_, T> {
     /// See [`Journal::read`].
     pub fn next_page(&mut self, limit: usize) -> Result<Vec<Listed>, ReadError> {
         for shard in self.tails.by_ref() {
-            let page = self.journal.tails(shard, &self.plugin, None, usize::MAX);
+            let page = self
+                .journal
+                .shared
+                .heads
+                .read()
+                .of_shard(shard, &self.plugin);
             if !page.is_empty() {
-                return Ok(page);
+                return Ok(page.into_iter().map(listed).collect());
             }
         }
         let reader = self.journal.reader()?;
@@ -341,6 +331,14 @@ impl<T> Pass<'_, T> {
             }
         }
         Ok(page)
+    }
+}
+
+fn listed((id, head): (ActorId, Head)) -> Listed {
+    Listed {
+        id,
+        seq: head.seq,
+        version: head.version,
     }
 }
 

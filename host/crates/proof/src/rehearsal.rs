@@ -52,8 +52,6 @@ pub struct Setup {
     pub configs: BTreeMap<String, String>,
     /// The plugins that move.
     pub plugins: Vec<Moved>,
-    /// Commands that are made up for each actor.
-    pub samples: u32,
 }
 
 /// A plugin whose actors go to another version.
@@ -108,6 +106,9 @@ pub struct Subject {
     pub start: Option<Start>,
     /// C.
     pub commands: Vec<Said>,
+    /// Commands that are made up for it. 0: [`Law::Samples`] and [`Law::Carry`], which hold
+    /// what only they lead to, are not asked.
+    pub samples: u32,
 }
 
 /// A snapshot.
@@ -191,6 +192,12 @@ impl Law {
             Self::Samples => "samples",
             Self::Carry => "carry",
         }
+    }
+
+    /// Whether it asks what commands that are made up lead to.
+    #[must_use]
+    pub fn needs_samples(self) -> bool {
+        matches!(self, Self::Samples | Self::Carry)
     }
 
     /// Whether a way back is proven by it.

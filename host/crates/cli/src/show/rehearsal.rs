@@ -49,8 +49,11 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     let mut text = facts.text();
     let mut laws = Table::new(&["law", "asked", "failed"]);
     for row in &report.laws {
-        let [asked, failed] = [row.asked, row.failed].map(|n| n.to_string());
-        laws.row([meaning(&row.law).to_owned(), asked, failed]);
+        let failed = match row.confidence {
+            Some(confidence) => format!("0: {}", bound(confidence)),
+            None => row.failed.to_string(),
+        };
+        laws.row([meaning(&row.law).to_owned(), row.asked.to_string(), failed]);
     }
     section(&mut text, "", !report.laws.is_empty(), &laws);
     let mut ended = Table::new(&["actor", "in", "how it ended"]);
@@ -77,20 +80,22 @@ fn extent(report: &RehearsalReport) -> String {
     let rehearsed = count(report.rehearsed, "actor");
     match report.confidence {
         None => rehearsed,
-        Some(Confidence {
-            percent,
-            fewer_than_percent,
-        }) => {
+        Some(confidence) => {
             let of = format!("{rehearsed} of {}", report.known);
             match report.outcome {
-                RehearsalOutcome::Passed => format!(
-                    "{of}: with {percent} % confidence fewer than {} % fail",
-                    rounded_up(fewer_than_percent)
-                ),
+                RehearsalOutcome::Passed => format!("{of}: {}", bound(confidence)),
                 _ => of,
             }
         }
     }
+}
+
+fn bound(confidence: Confidence) -> String {
+    format!(
+        "with {} % confidence fewer than {} % fail",
+        confidence.percent,
+        rounded_up(confidence.fewer_than_percent)
+    )
 }
 
 /// To two digits that say something, upwards: it is a bound.
@@ -202,6 +207,7 @@ mod tests {
                 law: "shadow".to_owned(),
                 asked: 4_603,
                 failed: 7,
+                confidence: None,
             }],
             problems: vec![row(
                 "summary.total",

@@ -99,7 +99,7 @@ pub struct Confidence {
 }
 
 /// A law, over all actors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LawRow {
     /// Its name.
     pub law: String,
@@ -107,6 +107,10 @@ pub struct LawRow {
     pub asked: u64,
     /// Actors for which it does not hold.
     pub failed: u64,
+    /// What it says of all that were rehearsed, if it was asked of some of them, by chance,
+    /// and holds for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
 }
 
 /// A field that differs, or something else that does not hold.

@@ -27,7 +27,6 @@ const MEASURED_MAX: usize = 3;
 pub(super) struct Judge {
     opened: Opened,
     ways: Ways,
-    samples: u32,
 }
 
 /// Told before each step, where somebody wants to hear it.
@@ -44,7 +43,6 @@ impl Judge {
         Ok(Self {
             ways: Ways::over(&setup.plugins, &opened)?,
             opened,
-            samples: setup.samples,
         })
     }
 
@@ -136,7 +134,7 @@ impl Case<'_> {
             Some(start) => Some(self.live_on(start)?),
             None => None,
         };
-        if self.way.back.is_some() {
+        if self.way.back.is_some() && self.subject.samples > 0 {
             self.found.asked.push(Law::Samples);
             self.samples(over)?;
             if let Some(behind) = behind {
@@ -293,7 +291,7 @@ impl Case<'_> {
             // What follows must not be earlier.
             When::AtStart => (!self.seed, self.begin_seq(), self.begin_ms()),
         };
-        let samples = state.state.samples(seed, self.judge.samples)?;
+        let samples = state.state.samples(seed, self.subject.samples)?;
         let mut taken = 0;
         for sample in samples.iter().flatten() {
             (self.trace)(format_args!("{:?} of its samples", sample.event));

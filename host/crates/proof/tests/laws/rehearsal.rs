@@ -64,7 +64,6 @@ impl Bench {
             configs: Default::default(),
             libraries: libraries.collect(),
             plugins,
-            samples: 5,
         }
     }
 
@@ -136,6 +135,7 @@ impl Lived {
             actor: self.actor.course.actor.clone(),
             start: self.start.clone(),
             commands: self.commands.clone(),
+            samples: 5,
         }
     }
 }
@@ -176,6 +176,13 @@ fn a_pair_without_trouble_keeps_every_law() {
     assert_eq!(declared, FAULTY);
     assert_eq!((fresh.commands, fresh.samples), (2, 10));
     assert!(fresh.pause_ns > 0 && fresh.steps_ns.len() == 1);
+    let without = Subject {
+        samples: 0,
+        ..lived.subject()
+    };
+    let without = ask(&mut stage, without);
+    assert_eq!(without.samples, 0);
+    assert!(!without.asked.iter().any(|law| law.needs_samples()));
     lived.snapshot();
     let asleep = ask(&mut stage, lived.subject());
     assert_eq!((named(&asleep), asleep.samples), (vec![], 5));
@@ -369,6 +376,7 @@ fn what_lies_beside_a_state_leads_it_over_the_version_that_wrote_it() {
             ..start.clone()
         }),
         commands: Vec::new(),
+        samples: 5,
     };
     let judged = ask(&mut stage, subject(start.carries.clone()));
     assert_eq!((named(&judged), judged.steps_ns.len()), (vec![], 2));

@@ -8,7 +8,10 @@ use host_actors::{Actors, Ticket};
 use host_journal::{Journal, Record, Snapshot, Stored};
 use host_model::ActorId;
 use host_model::control::Extent;
-use host_model::limits::{REHEARSAL_CHUNK_ACTORS, REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSED_ACTORS};
+use host_model::limits::{
+    REHEARSAL_CHUNK_ACTORS, REHEARSAL_IN_FLIGHT_BYTES_MAX, REHEARSAL_SAMPLED_ACTORS,
+    REHEARSAL_SAMPLES, REHEARSED_ACTORS,
+};
 use host_proof::rehearsal::{By, Said, Start, Subject};
 
 use super::drive::Stop;
@@ -25,6 +28,8 @@ pub(super) struct Choice {
     hasher: RandomState,
     /// Of 2^64; none: everyone.
     below: Option<u64>,
+    /// Who of those is asked with commands that are made up; likewise.
+    made_up_below: Option<u64>,
     /// How many there are, as far as it was counted.
     pub(super) known: u64,
     /// About how many are taken.
@@ -43,10 +48,15 @@ impl Choice {
         let mut choice = Self {
             hasher: RandomState::new(),
             below: None,
+            made_up_below: None,
             known: journal.known(),
             wanted: journal.known(),
         };
-        if extent.all || choice.known <= wanted {
+        if extent.all {
+            return Ok(choice);
+        }
+        choice.made_up_below = share(REHEARSAL_SAMPLED_ACTORS, choice.known.min(wanted));
+        if choice.known <= wanted {
             return Ok(choice);
         }
         let mut known = 0;
@@ -56,11 +66,21 @@ impl Choice {
         })?;
         choice.known = known;
         choice.wanted = known.min(wanted);
-        if choice.known > wanted {
-            let share = u128::from(wanted) * (1 << 64) / u128::from(choice.known);
-            choice.below = u64::try_from(share).ok();
-        }
+        choice.below = share(wanted, choice.known);
         Ok(choice)
+    }
+
+    /// Whether commands are made up for some only.
+    pub(super) fn makes_up_for_some(&self) -> bool {
+        self.made_up_below.is_some()
+    }
+
+    /// Commands that are made up for this actor.
+    pub(super) fn samples(&self, actor: &ActorId) -> u32 {
+        let is_asked = self
+            .made_up_below
+            .is_none_or(|below| self.hasher.hash_one((actor, "asked")) < below);
+        if is_asked { REHEARSAL_SAMPLES } else { 0 }
     }
 
     pub(super) fn is_sample(&self) -> bool {
@@ -71,6 +91,12 @@ impl Choice {
         self.below
             .is_none_or(|below| self.hasher.hash_one((actor, "chosen")) < below)
     }
+}
+
+/// Of 2^64, that so many `of` all are taken; none: everyone.
+fn share(wanted: u64, of: u64) -> Option<u64> {
+    let share = u128::from(wanted) * (1 << 64) / u128::from(of.max(1));
+    u64::try_from(share).ok()
 }
 
 /// Hands on everyone that is chosen, with what the store has, until `take` fails.
@@ -147,8 +173,9 @@ fn each(
 }
 
 /// What the child is told of an actor.
-pub(super) fn subject(actor: ActorId, stored: Stored) -> Subject {
+pub(super) fn subject(actor: ActorId, stored: Stored, samples: u32) -> Subject {
     Subject {
+        samples,
         start: stored.snapshot.map(start),
         commands: stored.tail.into_iter().map(said).collect(),
         actor,

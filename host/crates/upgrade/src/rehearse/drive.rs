@@ -50,7 +50,8 @@ impl Rehearsal {
             }
             Err(error) => return Err(chain(&error)),
         };
-        let mut tally = Tally::new(&self.plan, &moved, choice.known, choice.is_sample());
+        let mut tally = Tally::new(&self.plan, &moved, choice.known, choice.is_sample())
+            .making_up_for_some(choice.makes_up_for_some());
         let wanted = choice.wanted;
         let mut drive = Drive {
             rehearser: &self.rehearser,
@@ -73,7 +74,10 @@ impl Rehearsal {
                 |stored, actor| {
                     match stored.quarantined {
                         Some(_) => drive.tally.left_out(),
-                        None => drive.ask(subject(actor, stored))?,
+                        None => {
+                            let samples = choice.samples(&actor);
+                            drive.ask(subject(actor, stored, samples))?;
+                        }
                     }
                     Ok(())
                 },

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use host_model::Version;
-use host_model::limits::REHEARSAL_SAMPLES;
 use host_model::plan::{Change, Hop};
 use host_proof::rehearsal::{self, Setup, Step};
 
@@ -92,7 +91,6 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
         libraries,
         configs,
         plugins,
-        samples: REHEARSAL_SAMPLES,
     };
     Ok((moved, setup))
 }

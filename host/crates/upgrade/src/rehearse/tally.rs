@@ -20,6 +20,8 @@ use super::setup::Moved;
 pub(super) struct Tally {
     report: RehearsalReport,
     is_sample: bool,
+    /// Whether commands were made up for some only, by chance.
+    for_some: bool,
     laws: BTreeMap<Law, (u64, u64)>,
     /// By plugin, law and field.
     problems: BTreeMap<(String, Law, String), FieldRow>,
@@ -72,11 +74,17 @@ impl Tally {
                 ..RehearsalReport::skipped(&plan.from, &plan.to, "")
             },
             is_sample,
+            for_some: false,
             laws: Law::ALL.into_iter().map(|law| (law, (0, 0))).collect(),
             problems: BTreeMap::new(),
             declared: BTreeMap::new(),
             pauses: pauses.collect(),
         }
+    }
+
+    /// The same, where commands are made up for some only.
+    pub(super) fn making_up_for_some(self, for_some: bool) -> Self {
+        Self { for_some, ..self }
     }
 
     pub(super) fn rehearsed(&self) -> u64 {
@@ -170,10 +178,14 @@ impl Tally {
     }
 
     fn rows(self) -> RehearsalReport {
-        let laws = self.laws.into_iter().map(|(law, (asked, failed))| LawRow {
-            law: law.name().to_owned(),
-            asked,
-            failed,
+        let laws = self.laws.into_iter().map(|(law, (asked, failed))| {
+            let is_sample = self.for_some && law.needs_samples();
+            LawRow {
+                law: law.name().to_owned(),
+                asked,
+                failed,
+                confidence: (is_sample && failed == 0).then(|| Confidence::of(asked)),
+            }
         });
         let pauses = self.pauses.into_iter().map(|(plugin, pauses)| PauseRow {
             plugin,

@@ -77,6 +77,27 @@ fn actors_that_keep_every_law_pass() {
 }
 
 #[test]
+fn a_law_that_was_asked_of_some_says_how_sure_it_is() {
+    let mut tally = tally(false).making_up_for_some(true);
+    for n in 0..10 {
+        let mut one = answered(&n.to_string(), &[], 1);
+        one.judged.asked.retain(|law| n < 4 || !law.needs_samples());
+        tally.add(&one);
+    }
+    let problem = [(Law::Carry, "state.x")];
+    tally.add(&answered("a", &problem, 1));
+    let report = tally.report(false);
+    let told = |law: Law| {
+        let mut rows = report.laws.iter().filter(|row| row.law == law.name());
+        let row = rows.next().unwrap();
+        (row.asked, row.confidence)
+    };
+    assert_eq!(told(Law::Samples), (5, Some(Confidence::of(5))));
+    assert_eq!(told(Law::Carry), (5, None), "it does not hold");
+    assert_eq!(told(Law::Shadow), (11, None), "it was asked of all");
+}
+
+#[test]
 fn what_does_not_hold_is_counted_by_field_and_refused() {
     let mut tally = tally(true);
     tally.add(&answered("a", &[], 1));
