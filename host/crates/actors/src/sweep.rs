@@ -216,6 +216,7 @@ impl Actors {
             if !stateless.contains(name) && self.searched.holds(name, found) {
                 continue;
             }
+            let mut nobody = true;
             let mut pass = self.journal.pass(name);
             loop {
                 let page = tokio::task::block_in_place(|| pass.next_page(PAGE))?;
@@ -225,9 +226,13 @@ impl Actors {
                 for listed in page {
                     let stays = !reign.is_called(&listed.id)
                         || !changes_shape(ruling, &listed.version)
-                        || self.slots.get(&listed.id).is_some_and(|it| is_loaded(&it))
-                        || self.migrations.has_been_tried(&listed.id);
+                        || self.slots.get(&listed.id).is_some_and(|it| is_loaded(&it));
                     if stays {
+                        continue;
+                    }
+                    // Whether it comes over is not known here.
+                    nobody = false;
+                    if self.migrations.has_been_tried(&listed.id) {
                         continue;
                     }
                     if self.stops(stop_at_failure) {
@@ -235,8 +240,12 @@ impl Actors {
                     }
                     batch.add(listed.id, SWEEP_ACTOR_BYTES_UNKNOWN, true).await;
                 }
+                // Those that are awake come over meanwhile.
+                tokio::task::yield_now().await;
             }
-            self.searched.found(name, found);
+            if nobody {
+                self.searched.found(name, found);
+            }
         }
         Ok(batch.go().await)
     }

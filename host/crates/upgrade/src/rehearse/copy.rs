@@ -28,8 +28,9 @@ pub(super) struct Choice {
     hasher: RandomState,
     /// Of 2^64; none: everyone.
     below: Option<u64>,
-    /// Who of those is asked with commands that are made up; likewise.
-    made_up_below: Option<u64>,
+    /// Who of those is asked with commands that are made up; likewise, for plugins of which
+    /// not all are.
+    made_up_below: BTreeMap<String, u64>,
     /// How many there are, as far as it was counted.
     pub(super) known: u64,
     /// About how many are taken.
@@ -48,38 +49,44 @@ impl Choice {
         let mut choice = Self {
             hasher: RandomState::new(),
             below: None,
-            made_up_below: None,
+            made_up_below: BTreeMap::new(),
             known: journal.known(),
             wanted: journal.known(),
         };
-        if extent.all {
+        if extent.all || choice.known <= wanted.min(REHEARSAL_SAMPLED_ACTORS) {
             return Ok(choice);
         }
-        choice.made_up_below = share(REHEARSAL_SAMPLED_ACTORS, choice.known.min(wanted));
-        if choice.known <= wanted {
-            return Ok(choice);
-        }
-        let mut known = 0;
-        each(journal, moved, &choice.hasher, cancelled, |_| {
-            known += 1;
+        let mut known: BTreeMap<String, u64> = BTreeMap::new();
+        each(journal, moved, &choice.hasher, cancelled, |actor| {
+            match known.get_mut(actor.plugin()) {
+                Some(known) => *known += 1,
+                None => drop(known.insert(actor.plugin().to_owned(), 1)),
+            }
             Ok(())
         })?;
-        choice.known = known;
-        choice.wanted = known.min(wanted);
+        choice.known = known.values().sum();
+        choice.wanted = choice.known.min(wanted);
         choice.below = share(wanted, choice.known);
+        for (plugin, known) in known {
+            let chosen = u128::from(known) * u128::from(choice.wanted);
+            let chosen = chosen.div_ceil(u128::from(choice.known));
+            let chosen = u64::try_from(chosen).unwrap_or(u64::MAX);
+            if let Some(below) = share(REHEARSAL_SAMPLED_ACTORS, chosen) {
+                choice.made_up_below.insert(plugin, below);
+            }
+        }
         Ok(choice)
     }
 
     /// Whether commands are made up for some only.
     pub(super) fn makes_up_for_some(&self) -> bool {
-        self.made_up_below.is_some()
+        !self.made_up_below.is_empty()
     }
 
     /// Commands that are made up for this actor.
     pub(super) fn samples(&self, actor: &ActorId) -> u32 {
-        let is_asked = self
-            .made_up_below
-            .is_none_or(|below| self.hasher.hash_one((actor, "asked")) < below);
+        let below = self.made_up_below.get(actor.plugin());
+        let is_asked = below.is_none_or(|below| self.hasher.hash_one((actor, "asked")) < *below);
         if is_asked { REHEARSAL_SAMPLES } else { 0 }
     }
 

@@ -8,7 +8,7 @@ use host_model::control::{
     Confidence, EndedRow, FieldRow, LawRow, PauseRow, Quantiles, RehearsalOutcome, RehearsalReport,
     StepRow,
 };
-use host_model::limits::REHEARSAL_NAMED_MAX;
+use host_model::limits::{REHEARSAL_NAMED_MAX, REHEARSAL_SAMPLED_ACTORS};
 use host_model::plan::Plan;
 use host_model::{ActorId, Version};
 use host_proof::rehearsal::{Answered, Law};
@@ -168,24 +168,34 @@ impl Tally {
 
     /// The end. `one_way`: it passes without a proven way back.
     pub(super) fn report(self, one_way: bool) -> RehearsalReport {
+        let for_some = self.for_some;
         let mut report = self.rows();
         report.reason = why_not(&report, one_way);
         report.outcome = match report.reason {
             Some(_) => RehearsalOutcome::Failed,
             None => RehearsalOutcome::Passed,
         };
+        // What was broken off has gone by no chance.
+        if for_some && report.outcome == RehearsalOutcome::Passed {
+            let laws = Law::ALL.into_iter().filter(|law| law.needs_samples());
+            let names: Vec<_> = laws.map(Law::name).collect();
+            let rows = report.laws.iter_mut();
+            for row in rows.filter(|row| names.contains(&&*row.law)) {
+                // Of each plugin so many were asked, or all.
+                let asked = row.asked.min(REHEARSAL_SAMPLED_ACTORS);
+                let holds = asked > 0 && row.failed == 0;
+                row.confidence = holds.then(|| Confidence::of(asked));
+            }
+        }
         report
     }
 
     fn rows(self) -> RehearsalReport {
-        let laws = self.laws.into_iter().map(|(law, (asked, failed))| {
-            let is_sample = self.for_some && law.needs_samples();
-            LawRow {
-                law: law.name().to_owned(),
-                asked,
-                failed,
-                confidence: (is_sample && failed == 0).then(|| Confidence::of(asked)),
-            }
+        let laws = self.laws.into_iter().map(|(law, (asked, failed))| LawRow {
+            law: law.name().to_owned(),
+            asked,
+            failed,
+            confidence: None,
         });
         let pauses = self.pauses.into_iter().map(|(plugin, pauses)| PauseRow {
             plugin,

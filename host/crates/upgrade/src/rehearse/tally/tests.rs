@@ -84,17 +84,29 @@ fn a_law_that_was_asked_of_some_says_how_sure_it_is() {
         one.judged.asked.retain(|law| n < 4 || !law.needs_samples());
         tally.add(&one);
     }
-    let problem = [(Law::Carry, "state.x")];
-    tally.add(&answered("a", &problem, 1));
-    let report = tally.report(false);
-    let told = |law: Law| {
+    let told = |report: &RehearsalReport, law: Law| {
         let mut rows = report.laws.iter().filter(|row| row.law == law.name());
         let row = rows.next().unwrap();
         (row.asked, row.confidence)
     };
-    assert_eq!(told(Law::Samples), (5, Some(Confidence::of(5))));
-    assert_eq!(told(Law::Carry), (5, None), "it does not hold");
-    assert_eq!(told(Law::Shadow), (11, None), "it was asked of all");
+    let report = tally.report(false);
+    assert_eq!(told(&report, Law::Carry), (4, Some(Confidence::of(4))));
+    assert_eq!(
+        told(&report, Law::Shadow),
+        (10, None),
+        "it was asked of all"
+    );
+
+    // One that was asked of nobody, and one that was broken off, say nothing.
+    let mut tally = self::tally(false).making_up_for_some(true);
+    let mut one = answered("a", &[], 1);
+    one.judged.asked.retain(|law| *law != Law::Carry);
+    tally.add(&one);
+    let report = tally.report(false);
+    assert_eq!(told(&report, Law::Carry), (0, None));
+    let mut tally = self::tally(false).making_up_for_some(true);
+    tally.add(&answered("a", &[], 1));
+    assert_eq!(told(&tally.cancelled(), Law::Samples), (1, None));
 }
 
 #[test]
