@@ -29,7 +29,8 @@ use crate::logfile;
 use crate::notify::{NOTIFY_SOCKET, READY, RESTART};
 use crate::pidfile::PidFile;
 
-/// Tells a host that its keeper boots it, and no operator: the one before it has ended.
+/// Tells a host that its keeper boots it, and no operator: one before it was ready, and has
+/// ended.
 pub(crate) const AGAIN: &str = "HOST_BOOTED_AGAIN";
 
 /// The pause before the first boot after a crash.
@@ -354,7 +355,7 @@ impl<'a> Keeper<'a> {
             .args((self.take_over && !self.history.ever_ready).then_some("--take-over"))
             .env(NOTIFY_SOCKET, self.found.home.keeper_socket())
             .env(COUNTED, version.to_string())
-            .envs((!is_first).then_some((AGAIN, "yes")))
+            .envs(self.history.ever_ready.then_some((AGAIN, "yes")))
             .stdin(Stdio::null())
             .spawn()
             .map_err(|e| Failure::refused("exec", format!("run {}: {e}", program.display())))

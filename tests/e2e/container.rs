@@ -2,6 +2,7 @@
 //! user that is not root, over a root that is read-only, with a volume for what it writes.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -146,12 +147,46 @@ struct Container {
 }
 
 impl Container {
-    /// As an engine ends one: the first process in it is asked to.
-    fn stop(mut self) -> String {
+    /// Its first process.
+    fn first(&self) -> i32 {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         let first = fs::read_to_string(children).unwrap();
-        let first: i32 = first.split_whitespace().next().unwrap().parse().unwrap();
-        kill_process(Pid::from_raw(first).unwrap(), Signal::TERM).unwrap();
+        first.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// As an engine runs something in one that runs: in its namespaces, its folder and with
+    /// its variables.
+    fn exec(&self, line: &[&str], input: &str) -> String {
+        let first = self.first();
+        let variables = fs::read_to_string(format!("/proc/{first}/environ")).unwrap();
+        let variables = variables.split_terminator('\0');
+        let mut entered = Command::new("nsenter")
+            .args([
+                "--target",
+                &first.to_string(),
+                "--user",
+                "--preserve-credentials",
+            ])
+            .args(["--mount", "--pid", "--ipc", "--root", "--wd", "--"])
+            .args(line)
+            .env_clear()
+            .envs(variables.filter_map(|it| it.split_once('=')))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut keyboard = entered.stdin.take().unwrap();
+        keyboard.write_all(input.as_bytes()).unwrap();
+        drop(keyboard);
+        let ended = entered.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stdout).unwrap();
+        assert!(ended.status.success(), "{line:?}: {said}");
+        said
+    }
+
+    /// As an engine ends one: the first process in it is asked to.
+    fn stop(mut self) -> String {
+        kill_process(Pid::from_raw(self.first()).unwrap(), Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
         self.log()
     }
@@ -182,6 +217,8 @@ fn an_image_runs_by_itself_is_upgraded_hot_and_makes_room_for_the_next() {
     let out = tempfile::tempdir().unwrap();
     let file = image(&home, "0.1.0", out.path());
     assert!(file.ends_with("giving-0.1.0.oci.tar"), "{file:?}");
+    let bytes = fs::metadata(&file).unwrap().len();
+    assert!(bytes <= 40_000_000, "the image has {bytes} bytes");
     let old = Image::unpack(&file);
     assert_eq!(old.config["config"]["User"], "10001:10001");
     let volume = Volume::new();
@@ -197,6 +234,9 @@ fn an_image_runs_by_itself_is_upgraded_hot_and_makes_room_for_the_next() {
     let line = ["upgrade", "0.2.0", "--probation", "0s"];
     assert_eq!(volume.ask(&old, &line)["outcome"], "committed");
     assert_eq!(total(&volume, &old), "5.00");
+    let said = running.exec(&["bin/host", "--json", "remote"], "status\n");
+    let status: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(status["version"], "0.2.0", "{said}");
     let log = running.stop();
     assert!(log.contains("the host is ready"), "{log}");
 

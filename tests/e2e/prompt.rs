@@ -86,6 +86,22 @@ fn ctrl_c_cancels_the_line_or_the_command_and_nothing_else() {
 }
 
 #[test]
+fn what_is_no_text_ends_neither_the_prompt_nor_the_host_of_a_console() {
+    let home = Home::new().unwrap();
+    let mut talk = Talk::on_a_terminal(&home.command(&["console"])).unwrap();
+    talk.shows("host> ").unwrap();
+    let pid = home.status().unwrap().pid;
+    // The u of Munich, in Latin-1.
+    talk.type_in(b"rpc donations:a open M\xfcnchen\r").unwrap();
+    talk.shows("it is no text in UTF-8").unwrap();
+    talk.type_in(format!("pid{ENTER}")).unwrap();
+    talk.shows(&format!("\n{pid}")).unwrap();
+    assert_eq!(home.status().unwrap().pid, pid);
+    talk.type_in(CTRL_D).unwrap();
+    assert!(talk.end().unwrap().success());
+}
+
+#[test]
 fn tab_completes_commands_options_releases_actors_and_events() {
     let home = Home::new().unwrap();
     home.start().unwrap();

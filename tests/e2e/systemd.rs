@@ -39,6 +39,7 @@ fn systemd_starts_reloads_watches_restarts_and_stops_a_host() {
         [
             "started: active: release 0.1.0 is permanent",
             "reloaded: active",
+            "rehearsed and upgraded: active: release 0.2.0 is permanent",
             "ended by the watchdog, and started again: active",
             "killed, and started again: active",
             "restarted: active",

@@ -69,6 +69,11 @@ ctl start host
 echo "started: $(show ActiveState host): $(show StatusText host)"
 ctl reload host
 echo "reloaded: $(show ActiveState host)"
+# The child of a rehearsal stands what the unit takes away.
+"$home/bin/host" rehearse 0.2.0 > "$home/rehearsal.log"
+grep -q 'passed: nothing speaks against it' "$home/rehearsal.log"
+"$home/bin/host" upgrade 0.2.0 --probation 0s > /dev/null
+echo "rehearsed and upgraded: $(show ActiveState host): $(show StatusText host)"
 
 # One that does not run any more is ended by the watchdog, and started again.
 first=$(show MainPID host)

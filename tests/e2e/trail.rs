@@ -99,3 +99,20 @@ fn every_start_and_every_end_is_in_the_trail_with_who_asked_for_it() {
     ];
     assert_eq!(seen, wanted);
 }
+
+#[test]
+fn a_start_that_goes_on_as_another_release_is_still_who_asked_for_it() {
+    let home = with_gifts();
+    home.upgrade("0.2.0").unwrap();
+    home.stop().unwrap();
+    // The store knows better, and the host boots again.
+    std::fs::write(home.path().join("data/permanent"), "0.1.0\n").unwrap();
+    home.start().unwrap();
+    assert_eq!(home.status().unwrap().version.to_string(), "0.2.0");
+    assert!(home.log().contains("exit code 75"), "{}", home.log());
+    let actions = exported(&home, &["--actor", "host:operator"]);
+    let mut starts = actions.iter().filter(|it| it["event"] == "start");
+    let last = starts.next_back().unwrap();
+    let by = last["principal"].as_str().unwrap();
+    assert!(by.starts_with("operator:"), "{last}");
+}

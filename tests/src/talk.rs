@@ -94,12 +94,13 @@ impl Talk {
     /// # Errors
     ///
     /// That nobody reads any more.
-    pub fn type_in(&mut self, text: &str) -> Result<()> {
+    pub fn type_in(&mut self, text: impl AsRef<[u8]>) -> Result<()> {
+        let text = text.as_ref();
         match &mut self.keyboard {
-            Keyboard::Terminal(file) => file.write_all(text.as_bytes())?,
+            Keyboard::Terminal(file) => file.write_all(text)?,
             Keyboard::Pipe(pipe) => {
                 let pipe = pipe.as_mut().context("its standard input is closed")?;
-                pipe.write_all(text.as_bytes())?;
+                pipe.write_all(text)?;
             }
         }
         Ok(())

@@ -157,6 +157,10 @@ impl<'a> Prompt<'a> {
                 Ok(text) => text,
                 Err(ReadlineError::Interrupted) => continue,
                 Err(ReadlineError::Eof) => return Ok(0),
+                Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                    self.refuse("read a line: it is no text in UTF-8");
+                    continue;
+                }
                 // The terminal has gone.
                 Err(e) => return Err(Failure::refused("no_terminal", format!("read a line: {e}"))),
             };

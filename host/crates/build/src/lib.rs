@@ -9,7 +9,8 @@
 //! # Invariants
 //!
 //! - The same inputs give the same bytes: no time, no user, no order of a folder's listing
-//!   comes into a package. A signature is the one thing that differs.
+//!   comes into a package. A signature is the one thing that differs. Where the sources of
+//!   what is built lie is one of the inputs: the compiler writes it into the places of panics.
 //! - A file appears as a whole or not at all.
 //! - No secret and no address of a store goes in.
 //!

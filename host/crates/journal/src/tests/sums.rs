@@ -69,14 +69,19 @@ pub(super) fn a_changed_row_beside_the_groups_is_named_and_not_used(place: &dyn 
             |it| it.value("large").map(drop),
         ),
     ];
-    for (damage, what, problem, read) in cases {
+    // By a disk, and by somebody with a console.
+    let both = cases.into_iter().flat_map(|it| [(it, true), (it, false)]);
+    for ((damage, what, problem, read), by_a_disk) in both {
         let place = &*place.another();
         fill_all(place);
         let bench = Bench::open(place);
         read(&bench.journal).unwrap();
         assert_eq!(bench.journal.check(|_, _| {}).unwrap().findings, []);
         drop(bench);
-        place.damage(damage);
+        match by_a_disk {
+            true => place.damage(damage),
+            false => place.sql(damage),
+        }
         let found = place.archive().unwrap().check(|_, _| {}).unwrap().findings;
         assert_eq!(found.len(), 1, "{damage}: {found:?}");
         assert_eq!(found[0].what, what, "{damage}");
@@ -107,7 +112,8 @@ fn what_a_host_without_row_sums_writes_is_believed() {
          SELECT actor, name, 9, set_at, version, payload FROM timers WHERE name = 'close';
          INSERT OR REPLACE INTO quarantine (actor, position, reason)
          VALUES ('donations:omar', 5, 'four faults');";
-    let postgres = "INSERT INTO kv (key, value) VALUES ('empty', '\\x00')
+    let postgres = "SET application_name = 'host writer 0123456789abcdef';
+         INSERT INTO kv (key, value) VALUES ('empty', '\\x00')
          ON CONFLICT (key) DO UPDATE SET value = excluded.value;
          INSERT INTO timers (actor, name, due_ms, set_at, version, payload)
          SELECT actor, name, 9, set_at, version, payload FROM timers WHERE name = 'close'
