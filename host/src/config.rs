@@ -411,10 +411,14 @@ fn store(
             if path.is_empty() || path.contains(['?', '#']) || path == ":memory:" {
                 return Err("behind sqlite: stands the path of a file".to_owned());
             }
-            Ok(Store::Sqlite {
-                path: home.data.join(path),
-                default: false,
-            })
+            let path = home.data.join(path);
+            match path.is_dir() {
+                true => Err(format!("{} is a folder, and no file", path.display())),
+                false => Ok(Store::Sqlite {
+                    path,
+                    default: false,
+                }),
+            }
         }
         "postgresql" | "postgres" => postgres(url),
         _ => Err("it is no store; use sqlite:data/host.db or postgresql://…".to_owned()),

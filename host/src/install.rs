@@ -124,7 +124,9 @@ fn put(file: &Path, releases: Releases) -> Result<Installed, Failure> {
         libc: heap::libc_version(),
     };
     releases.install(file, &machine).map_err(|error| {
-        let message = format!("install {}: {}", file.display(), chain(&error));
+        // What a package says in it is nobody's yet, and goes to a terminal.
+        let why = chain(&error).replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+        let message = format!("install {}: {why}", file.display());
         Failure::refused(error.reason(), message)
     })
 }

@@ -248,8 +248,8 @@ impl Settings {
 
     fn env(&mut self, file: &Path, must_be_there: bool) {
         let name = file.display().to_string();
-        if let Some(text) = self.text(file, must_be_there) {
-            let read = env_file::parse(&text);
+        if let Some(bytes) = self.bytes(file, must_be_there) {
+            let read = env_file::parse(&self.readable(&name, &bytes));
             let faults = read.faults.iter().map(|fault| format!("{name} {fault}"));
             self.faults.extend(faults);
             // No fault: systemd may read the same file for others.
@@ -267,7 +267,7 @@ impl Settings {
 
     fn toml(&mut self, file: &Path) {
         let name = file.display().to_string();
-        let Some(text) = self.text(file, false) else {
+        let Some(text) = self.text(file) else {
             return;
         };
         let table: toml::Table = match text.parse() {
@@ -373,9 +373,37 @@ impl Settings {
         }
     }
 
-    fn text(&mut self, file: &Path, must_be_there: bool) -> Option<String> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => Some(text),
+    /// The lines of the file `name` that are text; each other one is empty, and a fault.
+    fn readable(&mut self, name: &str, bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(bytes.len());
+        for (line, bytes) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            match str::from_utf8(bytes) {
+                Ok(read) => text.push_str(read),
+                Err(_) => {
+                    text.push('\n');
+                    self.unread = true;
+                    let fault = format!("{name} line {line}: this is no text in UTF-8");
+                    self.faults.push(fault);
+                }
+            }
+        }
+        text
+    }
+
+    fn text(&mut self, file: &Path) -> Option<String> {
+        let bytes = self.bytes(file, false)?;
+        let text = String::from_utf8(bytes);
+        text.inspect_err(|_| {
+            self.unread = true;
+            let fault = format!("{} is no text in UTF-8", file.display());
+            self.faults.push(fault);
+        })
+        .ok()
+    }
+
+    fn bytes(&mut self, file: &Path, must_be_there: bool) -> Option<Vec<u8>> {
+        match std::fs::read(file) {
+            Ok(bytes) => Some(bytes),
             Err(e) if e.kind() == ErrorKind::NotFound && !must_be_there => None,
             Err(e) => {
                 self.unread = true;

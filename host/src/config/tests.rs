@@ -168,7 +168,13 @@ fn a_database_address_is_taken_apart() {
             "{url}"
         );
     }
-    for url in ["x.db", "sqlite:", "sqlite:x?mode=ro", "mysql://x"] {
+    for url in [
+        "x.db",
+        "sqlite:",
+        "sqlite:x?mode=ro",
+        "mysql://x",
+        "sqlite:/usr",
+    ] {
         assert!(
             resolve(&[("HOST_ENV", "dev"), ("DATABASE_URL", url)]).is_err(),
             "{url}"

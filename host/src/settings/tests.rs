@@ -94,6 +94,21 @@ fn faults_of_all_files_are_gathered() {
 }
 
 #[test]
+fn a_line_that_is_no_text_hides_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("etc")).unwrap();
+    let file = home.path().join("etc/env");
+    fs::write(&file, b"FOO\n\xff=hunter2\nPORT=many\n").unwrap();
+    let settings = Settings::read(home.path(), None, []);
+    let told = settings.faults().join("\n");
+    assert!(told.contains("etc/env line 2: this is no text"), "{told}");
+    assert!(told.contains("line 1: there is no `=` in it"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    assert_eq!(settings.get("PORT").unwrap().value, "many");
+    assert!(settings.may_hide("HOST"), "it may stand there");
+}
+
+#[test]
 fn a_value_that_is_no_text_is_told_of_and_does_not_count_as_missing() {
     let home = tempfile::tempdir().unwrap();
     let mut settings = Settings::read(home.path(), None, []);

@@ -161,6 +161,18 @@ fn a_package_becomes_a_release_and_once_is_enough() {
 }
 
 #[test]
+fn a_pipe_is_no_package_and_is_not_waited_for() {
+    let bench = Bench::new();
+    let pipe = bench.0.path().join("test-0.2.0.tar.zst");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let releases = [bench.releases()];
+    let keys = TrustedKeys::default();
+    let error = install(&pipe, &releases, None, &keys, &machine()).unwrap_err();
+    assert!(error.to_string().contains("no regular file"), "{error}");
+}
+
+#[test]
 fn a_package_of_gzip_is_one_too() {
     let bench = Bench::new();
     let text = json(&manifest());

@@ -47,14 +47,15 @@ impl Package {
             file: file.to_owned(),
             source,
         };
-        let mut packed = File::open(file).map_err(failed)?;
         let no_package = |problem: &str| InstallError::NoPackage {
             file: file.to_owned(),
             problem: problem.to_owned(),
         };
-        if !packed.metadata().map_err(failed)?.is_file() {
+        // Before it is opened, which of a pipe waits for who writes into it.
+        if !fs::metadata(file).map_err(failed)?.is_file() {
             return Err(no_package("it is no regular file"));
         }
+        let mut packed = File::open(file).map_err(failed)?;
         let mut begin = Vec::new();
         let read = Read::by_ref(&mut packed).take(4).read_to_end(&mut begin);
         read.map_err(failed)?;
