@@ -81,7 +81,8 @@ bubblewrap() {
 
 # Packages are unpacked by what every distribution has.
 zstd() {
-    if ! command -v zstd > /dev/null; then
+    # A program, and not this function.
+    if ! type -P zstd > /dev/null; then
         apt_install zstd || {
             echo 'install zstd: the guide unpacks a package with tar --zstd' >&2
             return 1
@@ -100,7 +101,8 @@ python() {
 
 # The browser in whose page the client stays.
 chromium() {
-    if ! command -v chromium > /dev/null; then
+    # As above.
+    if ! type -P chromium > /dev/null; then
         apt_install chromium || {
             echo 'install Chromium: a page of it stays connected through upgrades' >&2
             return 1
@@ -167,6 +169,8 @@ step 'zstd' zstd
 step 'Python' python
 step 'Chromium' chromium
 step 'deploy' scripts/deploy.sh
+# Those of other systems, too: a test asks cargo about a workspace without the network.
+step 'crates' cargo fetch --locked
 if step 'build' cargo build --workspace --locked && step 'a home to copy' prepared_home; then
     step 'tests' tests
     step 'Autobahn' autobahn

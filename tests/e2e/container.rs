@@ -160,7 +160,7 @@ impl Container {
         let first = self.first();
         let variables = fs::read_to_string(format!("/proc/{first}/environ")).unwrap();
         let variables = variables.split_terminator('\0');
-        let mut entered = Command::new("nsenter")
+        let mut entered = Command::new("/usr/bin/nsenter")
             .args([
                 "--target",
                 &first.to_string(),
