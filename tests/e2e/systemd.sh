@@ -73,6 +73,7 @@ echo "reloaded: $(show ActiveState host)"
 "$home/bin/host" rehearse 0.2.0 > "$home/rehearsal.log"
 grep -q 'passed: nothing speaks against it' "$home/rehearsal.log"
 "$home/bin/host" upgrade 0.2.0 --probation 0s > /dev/null
+until_is 'release 0.2.0 is permanent' show StatusText host
 echo "rehearsed and upgraded: $(show ActiveState host): $(show StatusText host)"
 
 # One that does not run any more is ended by the watchdog, and started again.
