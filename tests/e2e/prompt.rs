@@ -92,9 +92,10 @@ fn what_is_no_text_ends_neither_the_prompt_nor_the_host_of_a_console() {
     talk.shows("host> ").unwrap();
     let pid = home.status().unwrap().pid;
     // The u of Munich, in Latin-1.
-    talk.type_in(b"rpc donations:a open M\xfcnchen\r").unwrap();
+    talk.type_bytes(b"rpc donations:a open M\xfcnchen\r")
+        .unwrap();
     talk.shows("it is no text in UTF-8").unwrap();
-    talk.type_in(format!("pid{ENTER}")).unwrap();
+    talk.type_in(&format!("pid{ENTER}")).unwrap();
     talk.shows(&format!("\n{pid}")).unwrap();
     assert_eq!(home.status().unwrap().pid, pid);
     talk.type_in(CTRL_D).unwrap();

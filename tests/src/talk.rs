@@ -94,8 +94,16 @@ impl Talk {
     /// # Errors
     ///
     /// That nobody reads any more.
-    pub fn type_in(&mut self, text: impl AsRef<[u8]>) -> Result<()> {
-        let text = text.as_ref();
+    pub fn type_in(&mut self, text: &str) -> Result<()> {
+        self.type_bytes(text.as_bytes())
+    }
+
+    /// The same, of what need not be text.
+    ///
+    /// # Errors
+    ///
+    /// It reads no more.
+    pub fn type_bytes(&mut self, text: &[u8]) -> Result<()> {
         match &mut self.keyboard {
             Keyboard::Terminal(file) => file.write_all(text)?,
             Keyboard::Pipe(pipe) => {
