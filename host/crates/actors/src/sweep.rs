@@ -24,7 +24,7 @@ const PAGE: usize = 512;
 
 /// Bytes of a batch, whose actors come over in one task, one behind the other: a part of
 /// the room, so that others are under way while it is.
-const BATCH_BYTES_MAX: usize = SWEEP_BYTES_MAX / 8;
+const BATCH_BYTES_MAX: usize = SWEEP_BYTES_MAX / 4;
 
 /// How long a batch keeps a thread before others may have it.
 const BATCH_SLICE: Duration = Duration::from_micros(200);

@@ -168,7 +168,7 @@ pub const SWEEP_BYTES_MAX: usize = 512 << 10;
 /// How long an entry of the journal that nobody waits for may wait for more to share a
 /// group with: what a sweep writes makes few groups, and each costs a sync and the pages
 /// that all of them touch.
-pub const LINGER_MAX: Duration = Duration::from_millis(1);
+pub const LINGER_MAX: Duration = Duration::from_millis(2);
 
 /// Entries that are enough for a group, so that none of them waits on.
 pub const LINGER_ENTRIES: usize = 64;
