@@ -6,8 +6,9 @@
 //!
 //! Started by `taskset -c 0`, the host, its child and this share one core: then the
 //! figure is that of one core. They are as many as are taken where nobody says how many, and
-//! beside that all, with every law of each. Each campaign is as it is behind its first commands, and
-//! once more behind an upgrade and a way back, when it has a snapshot and a carry.
+//! beside that all, with every law of each. Each campaign is as it is behind its first
+//! commands, and once more behind an upgrade and a way back, when it has a snapshot and a
+//! carry.
 //!
 //! With the argument `load`: what clients wait while rehearsals go on beside them, and
 //! what they wait without.
@@ -16,6 +17,7 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use e2e::figures::bar;
 use e2e::load::{Shape, Wait};
 use e2e::visits::everywhere;
 use e2e::wire::Answer;
@@ -54,8 +56,8 @@ fn main() -> Result<()> {
     let asleep = row(&home, "a snapshot and a carry", &[])?;
     row(&home, "the same, every law of everyone", &["--all"])?;
     for (name, found) in [("fresh", fresh), ("snapshot", asleep)] {
-        let met = if found >= BAR { "met" } else { "MISSED" };
-        println!("bar {name}: {BAR:.0} a second, {found:.0} found: {met}");
+        let (wanted, shown) = (format!("{BAR:.0} a second"), format!("{found:.0}"));
+        println!("{}", bar(name, &wanted, &shown, found >= BAR));
     }
     home.stop()
 }
@@ -111,12 +113,8 @@ fn beside(home: &Home, port: u16, actors: u32) -> Result<()> {
         without.as_secs_f64() * 1e3,
         with.as_secs_f64() * 1e3
     );
-    let met = if ratio <= WAIT_RATIO_MAX {
-        "met"
-    } else {
-        "MISSED"
-    };
-    println!("bar wait: {WAIT_RATIO_MAX} times, {ratio:.2} found: {met}");
+    let (wanted, found) = (format!("{WAIT_RATIO_MAX} times"), format!("{ratio:.2}"));
+    println!("{}", bar("wait", &wanted, &found, ratio <= WAIT_RATIO_MAX));
     home.stop()
 }
 

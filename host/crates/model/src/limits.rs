@@ -161,8 +161,8 @@ pub const BACKGROUND_IN_FLIGHT_MAX: usize = 16;
 
 /// Bytes of snapshots that a sweep has under way at once. They share groups with commands,
 /// so this bounds what a sweep adds to a command's commit. Measured with half and twice as
-/// much, 100,000 small actors: a quarter more time, and silences that are a third shorter;
-/// the same time, and silences that are a quarter longer.
+/// much, 100,000 small actors: a sixth more time, and silences that are a third shorter;
+/// the same time, and silences that are a tenth longer.
 pub const SWEEP_BYTES_MAX: usize = 512 << 10;
 
 /// How long an entry of the journal that nobody waits for may wait for more to share a
