@@ -134,8 +134,9 @@ pub(crate) fn codec(what: &str, error: &dyn std::fmt::Display) -> Stop {
     Stop::fault(FaultKind::CODEC, format!("{what}: {error}"))
 }
 
-/// Bytes of the last state that was encoded: the next one, as a rule of another actor, is
-/// about as long, and a buffer that grows to it is copied again and again.
+/// Somewhat more than the bytes of the last state that was encoded: the next one, as a rule
+/// of another actor, is about as long, and a buffer that grows to it is copied again and
+/// again.
 static EXPECTED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// The most that is set aside for a state before it is encoded.
@@ -157,10 +158,18 @@ impl Out<'_> {
     }
 
     pub(crate) fn msgpack(&self, part: Part, value: &impl Serialize) -> Result<(), Stop> {
-        let mut bytes = Vec::with_capacity(EXPECTED_BYTES.load(Ordering::Relaxed));
+        let is_state = part == Part::STATE;
+        let mut bytes = match is_state {
+            true => Vec::with_capacity(EXPECTED_BYTES.load(Ordering::Relaxed)),
+            // A carry, which is small or not there.
+            false => Vec::new(),
+        };
         rmp_serde::encode::write_named(&mut bytes, value)
             .map_err(|e| codec("encode as MessagePack", &e))?;
-        EXPECTED_BYTES.store(bytes.len().min(EXPECTED_BYTES_MAX), Ordering::Relaxed);
+        if is_state {
+            let expected = bytes.len() + bytes.len() / 8;
+            EXPECTED_BYTES.store(expected.min(EXPECTED_BYTES_MAX), Ordering::Relaxed);
+        }
         self.part(part, &bytes);
         Ok(())
     }

@@ -123,6 +123,11 @@ impl Large {
         next
     }
 
+    /// There may be pieces that no snapshot has.
+    pub(crate) fn is_untidy(&self) {
+        self.untidy.store(true, Ordering::SeqCst);
+    }
+
     /// Pieces whose first one stands at or before this belong to no snapshot that is
     /// still being written: whoever begins one later begins it behind this.
     fn settled_through(&self, durable: impl Fn() -> Position) -> Position {
@@ -139,7 +144,7 @@ impl Drop for Desk {
             desks.taken.swap_remove(own);
         }
         // It has replaced another one, or has left its pieces behind.
-        self.large.untidy.store(true, Ordering::SeqCst);
+        self.large.is_untidy();
     }
 }
 

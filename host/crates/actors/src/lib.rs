@@ -67,6 +67,7 @@ mod slots;
 mod slow;
 mod supervise;
 mod sweep;
+mod thin;
 mod timers;
 mod token;
 mod trace;
@@ -135,6 +136,7 @@ pub struct Actors {
     sweeps: AtomicUsize,
     told: sweep::Told,
     searched: sweep::Searched,
+    thinning: Arc<thin::Thinning>,
     casts: casts::Casts,
     timers: timers::Timers,
     outbox: outbox::Outbox,
@@ -220,6 +222,7 @@ impl Actors {
             last_words: last_words::LastWords::default(),
             large: Arc::default(),
             memory_is_needed: Arc::default(),
+            thinning: Arc::default(),
             sweeps: AtomicUsize::new(0),
             told: sweep::Told::default(),
             searched: sweep::Searched::default(),
@@ -246,6 +249,7 @@ impl Actors {
             .data
             .spawn(deliver::run(Arc::clone(&actors), parts.done));
         parts.data.spawn(rest::run(Arc::downgrade(&actors)));
+        parts.data.spawn(thin::run(Arc::downgrade(&actors)));
         parts.data.spawn(watchdog::run(Arc::downgrade(&actors)));
         Ok(actors)
     }
@@ -395,6 +399,7 @@ impl Actors {
         self.casts.wake();
         self.timers.wake();
         self.outbox.wake();
+        self.thinning.is_wanted();
         self.tracers.end();
     }
 

@@ -21,7 +21,8 @@ pub(crate) struct Over {
     pub(crate) carries: Vec<Carry>,
     /// Whether the state's shape changed on the way.
     stateful: bool,
-    /// Its bytes, if its shape changed: a state that cannot be written has not come over.
+    /// Its bytes, where a step knows them; at the end, if its shape changed: a state that
+    /// cannot be written has not come over.
     pub(crate) exported: Option<Bytes>,
     pub(crate) timers: Aside,
 }
@@ -48,7 +49,8 @@ impl Over {
     ) -> Result<Self, String> {
         let (first, rest) = hops.split_first().ok_or("the way has no steps")?;
         let carries = live.carries().to_vec();
-        in_time(first, || hop(release, &live.state, carries, timers, first))?.go_on(release, rest)
+        let come = || hop(release, &live.state, None, carries, timers, first);
+        in_time(first, come)?.go_on(release, rest)
     }
 
     /// A state that was rebuilt in another version.
@@ -67,12 +69,21 @@ impl Over {
         for next in hops {
             let stateful = self.stateful;
             self = in_time(next, || {
-                hop(release, &self.state, self.carries, self.timers, next)
+                let Self {
+                    state,
+                    carries,
+                    exported,
+                    timers,
+                    ..
+                } = self;
+                hop(release, &state, exported, carries, timers, next)
             })?;
             self.stateful |= stateful;
         }
+        // Of a state that only has other code now nothing is kept.
+        let exported = self.exported.take();
         if self.stateful {
-            let exported = self.state.export();
+            let exported = exported.map_or_else(|| self.state.export(), Ok);
             self.exported = Some(exported.map_err(|fault| fault.to_string())?);
             let bytes = self.bytes();
             if bytes > STATE_BYTES_MAX {
@@ -115,6 +126,7 @@ fn in_time(hop: &RouteHop, step: impl FnOnce() -> Result<Over, String>) -> Resul
 fn hop(
     release: &Release,
     state: &State<Code>,
+    bytes: Option<Bytes>,
     mut carries: Vec<Carry>,
     mut timers: Aside,
     hop: &RouteHop,
@@ -123,18 +135,18 @@ fn hop(
     if hop.change == StateChange::Up {
         timers.up(beside(&mut carries, from.version()));
     }
-    let crossed = cross(state, None, &mut carries, to.plugin(), hop.change);
-    let state = crossed.map_err(|error| error.to_string())?.state;
+    let crossed = cross(state, bytes, &mut carries, to.plugin(), hop.change);
+    let crossed = crossed.map_err(|error| error.to_string())?;
     if hop.change == StateChange::Down
         && let Some(carry) = carries.last_mut()
     {
         carry.timers = timers.down(release, from, to.version());
     }
     Ok(Over {
-        state: state.owned_by(Arc::clone(to)),
+        state: crossed.state.owned_by(Arc::clone(to)),
         carries,
         stateful: hop.change != StateChange::Same,
-        exported: None,
+        exported: crossed.bytes,
         timers,
     })
 }

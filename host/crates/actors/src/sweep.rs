@@ -1,7 +1,7 @@
 //! A sweep: everyone who has not come over yet, awake and asleep.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -109,7 +109,7 @@ impl Actors {
         stop_at_failure: bool,
     ) -> Result<SweepProgress, host_journal::ReadError> {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
-        let _sweeping = Sweeping(&self.sweeps);
+        let _sweeping = Sweeping(self);
         let mut progress = SweepProgress::default();
         loop {
             let room = Room::of(SWEEP_BYTES_MAX / SHARE_BYTES);
@@ -431,10 +431,11 @@ impl Timed {
 }
 
 /// A sweep runs until this is dropped.
-struct Sweeping<'a>(&'a AtomicUsize);
+struct Sweeping<'a>(&'a Actors);
 
 impl Drop for Sweeping<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.sweeps.fetch_sub(1, Ordering::SeqCst);
+        self.0.thinning.is_wanted();
     }
 }

@@ -73,6 +73,11 @@ pub struct Rows {
     /// Nobody waits for it: it may wait for more to share a group with, at most
     /// [`LINGER_MAX`](host_model::limits::LINGER_MAX).
     pub unhurried: bool,
+    /// Older snapshots of the actor that are not kept stay, until they are
+    /// [removed](Self::snapshots_removed).
+    pub leaves_older: bool,
+    /// Snapshots that are not kept; see [`Journal::not_kept`](crate::Journal::not_kept).
+    pub snapshots_removed: Vec<Position>,
     /// Groups that end at or before this are removed. Only of
     /// [`Journal::removal`](crate::Journal::removal), which signs what is gone.
     pub removed_through: Option<Position>,
@@ -94,6 +99,8 @@ impl Rows {
             timers_returned: _,
             beside: _,
             unhurried: _,
+            leaves_older: _,
+            snapshots_removed,
             timers_cancelled: _,
             outbox,
             outbox_change,
@@ -109,6 +116,7 @@ impl Rows {
             && piece.is_none()
             && whole.is_none()
             && pieces_removed.is_empty()
+            && snapshots_removed.is_empty()
             && consumed.is_none()
             && casts.is_empty()
             && !self.has_timers()

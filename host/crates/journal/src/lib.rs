@@ -85,6 +85,7 @@ mod stored;
 mod sums;
 mod tables;
 mod tails;
+mod thin;
 mod timeline;
 mod trouble;
 mod walk;
@@ -118,6 +119,7 @@ pub use shared::Stats;
 pub use since::{NotHad, Since};
 pub use sqlite::open as open_sqlite;
 pub use store::{Listed, TimerMark};
+pub use thin::NotKept;
 pub use trouble::Trouble;
 pub use witness::{forget, knows_a_store};
 

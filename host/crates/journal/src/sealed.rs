@@ -38,6 +38,8 @@ pub struct Sealed {
     beside: usize,
     /// See [`Rows::unhurried`].
     pub unhurried: bool,
+    /// See [`Rows::leaves_older`].
+    pub leaves_older: bool,
 }
 
 /// The rows of an entry that are not encoded.
@@ -112,7 +114,7 @@ impl Sealed {
             );
         }
         let (rest_bytes, beside) = (rows_bytes(&rows), rows.beside);
-        let unhurried = rows.unhurried;
+        let (unhurried, leaves_older) = (rows.unhurried, rows.leaves_older);
         let rest = (!rows.is_empty()).then(|| {
             let owner = match (&record, &snapshot, &whole) {
                 (Some(record), ..) => Some((record.actor.clone(), record.version.clone())),
@@ -147,6 +149,7 @@ impl Sealed {
             bytes,
             beside,
             unhurried,
+            leaves_older,
         }
     }
 

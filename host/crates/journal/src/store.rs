@@ -269,6 +269,11 @@ pub trait Reader: Send + Sync {
     /// The snapshots that are kept of an actor, the last first: no body is read.
     fn kept(&self, actor: &ActorId) -> Result<Vec<SnapshotKey>, StoreError>;
 
+    /// Up to `limit` snapshots of the actors behind the id `after`, in the order of ids and
+    /// positions: no body is read.
+    fn snapshots_by_actor(&self, after: &str, limit: usize)
+    -> Result<Vec<SnapshotKey>, StoreError>;
+
     /// Hash of the last group that ends before `position`.
     fn hash_before(&self, position: Position) -> Result<Option<Hash>, StoreError>;
 
@@ -276,8 +281,8 @@ pub trait Reader: Send + Sync {
     fn own(&self) -> Result<Option<OwnRow>, StoreError>;
 
     /// Up to `limit` actors whose records between their last two snapshots are still
-    /// needed, with the position from which on: the lowest first. A third snapshot, of
-    /// the version before, needs none. None: the store does not tell, so nothing may be
+    /// needed, with the position from which on: the lowest first. Older snapshots, of
+    /// the version before, need none. None: the store does not tell, so nothing may be
     /// removed.
     fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
         let _ = limit;

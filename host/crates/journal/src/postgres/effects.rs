@@ -1,7 +1,7 @@
 //! What a group comes to in the tables, whatever the order in which its entries led
 //! there: so that each table needs one statement, and a row is touched once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use host_model::{ActorId, Version};
 
@@ -34,6 +34,9 @@ pub(super) struct Effects<'a> {
     pub(super) timers: BTreeMap<(&'a ActorId, &'a str), Option<Timer<'a>>>,
     pub(super) pieces: Vec<(PieceId, &'a [u8])>,
     pub(super) snapshots: Vec<(Position, &'a SealedSnapshot)>,
+    /// By actor, the version of its last snapshot of those that others go for.
+    pub(super) thinned: HashMap<&'a str, &'a Version>,
+    pub(super) snapshots_removed: Vec<Position>,
     pub(super) pieces_removed: Vec<PieceId>,
     pub(super) outbox: Changes<'a>,
     pub(super) answers: Vec<&'a (AnswerKey, KeptAnswer)>,
@@ -57,8 +60,13 @@ impl<'a> Effects<'a> {
 
     fn add(&mut self, entry: &'a Placed, time_ms: i64) {
         let (position, sealed) = (entry.position, &entry.sealed);
-        let snapshot = sealed.snapshot.iter();
-        self.snapshots.extend(snapshot.map(|it| (position, &**it)));
+        if let Some(snapshot) = sealed.snapshot.as_deref() {
+            self.snapshots.push((position, snapshot));
+            if !sealed.leaves_older {
+                self.thinned
+                    .insert(snapshot.actor.as_str(), &snapshot.version);
+            }
+        }
         if let Some(rest) = &sealed.rest {
             self.add_rest(position, rest, time_ms);
         }
@@ -73,6 +81,7 @@ impl<'a> Effects<'a> {
         self.pieces
             .extend(piece.map(|it| (it.id(position), &it.body[..])));
         self.pieces_removed.extend(&rows.pieces_removed);
+        self.snapshots_removed.extend(&rows.snapshots_removed);
         for (index, letter) in (0..).zip(&rows.casts) {
             self.casts.insert(CastId { position, index }, letter);
         }

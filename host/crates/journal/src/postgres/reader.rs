@@ -119,6 +119,20 @@ impl Reader for Pool {
         )
     }
 
+    fn snapshots_by_actor(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.rows(
+            "list the snapshots of actors",
+            "SELECT position, actor, seq, version FROM snapshots WHERE actor > $1
+             ORDER BY actor, position LIMIT $2",
+            vec![Box::new(after.to_owned()), Box::new(rows_max(limit))],
+            snapshot_key,
+        )
+    }
+
     fn hash_before(&self, before: Position) -> Result<Option<Hash>, StoreError> {
         self.row(
             "read a hash",
@@ -145,13 +159,13 @@ impl Reader for Pool {
     }
 
     fn needed(&self, limit: usize) -> Result<Option<Vec<(Position, ActorId)>>, StoreError> {
-        // Of three, the one in the middle is what the sum has beside the first and the last.
+        // See SQLite's.
         let needed = self.rows(
             "look for what the kept snapshots need",
-            "SELECT CASE count(*) WHEN 3 THEN (sum(position) - min(position) - max(position))::bigint ELSE min(position) END AS oldest, actor
-             FROM snapshots GROUP BY actor
-             HAVING max(seq) > CASE count(*) WHEN 3 THEN (sum(seq) - min(seq) - max(seq))::bigint ELSE min(seq) END
-             ORDER BY oldest LIMIT $1",
+            "SELECT position, actor FROM
+             (SELECT position, actor, seq, lead(seq) OVER its AS last, lead(seq, 2) OVER its AS more
+              FROM snapshots WINDOW its AS (PARTITION BY actor ORDER BY position)) AS its
+             WHERE last > seq AND more IS NULL ORDER BY position LIMIT $1",
             vec![Box::new(rows_max(limit))],
             |row| Ok((position(row, 0)?, parsed(row, 1)?)),
         )?;

@@ -1,10 +1,7 @@
 //! A group as statements: one for each table that it touches, with a column of values
 //! for each column, so that its size makes no further round trips.
 
-use std::collections::HashMap;
-
 use futures_util::future::{join, try_join_all};
-use host_model::Version;
 use host_model::limits::SNAPSHOTS_KEPT;
 
 use super::effects::Effects;
@@ -151,6 +148,7 @@ fn statements<'a>(group: &'a Group<'_>, sum: i64) -> Vec<Bound<'a>> {
     let mut bound = vec![head(group, sum)];
     pieces::write(&effects, &mut bound);
     snapshots(&effects, &mut bound);
+    thin(&effects, &mut bound);
     pieces::remove(&effects, &mut bound);
     casts(&effects, &mut bound);
     effects.outbox.write(&mut bound);
@@ -237,13 +235,23 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
         ],
         must: Some((all.len() as u64, Must::FindPieces)),
     });
-    let kept = i64::try_from(SNAPSHOTS_KEPT).expect("a few");
+}
+
+/// Stands behind the snapshots, and removes those that are not kept: see the module `thin`.
+fn thin<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
+    let gone = &effects.snapshots_removed;
+    if !gone.is_empty() {
+        bound.push(Bound {
+            sql: "DELETE FROM snapshots WHERE position = ANY($1)",
+            params: vec![column(gone, |position| sql(*position))],
+            must: None,
+        });
+    }
     // Each actor once, by its last: what that one needs is kept.
-    let last: HashMap<&str, &Version> = all
-        .iter()
-        .map(|(_, it)| (it.actor.as_str(), &it.version))
-        .collect();
-    let last: Vec<_> = last.into_iter().collect();
+    let last: Vec<_> = effects.thinned.iter().collect();
+    if last.is_empty() {
+        return;
+    }
     bound.push(Bound {
         sql: "DELETE FROM snapshots AS old
               USING unnest($1::text[], $3::text[]) AS its (actor, version)
@@ -254,8 +262,8 @@ fn snapshots<'a>(effects: &Effects<'a>, bound: &mut Vec<Bound<'a>>) {
               (SELECT max(position) FROM snapshots
                WHERE actor = its.actor AND version <> its.version), 0)",
         params: vec![
-            column(&last, |(actor, _)| *actor),
-            Box::new(kept),
+            column(&last, |(actor, _)| **actor),
+            Box::new(i64::try_from(SNAPSHOTS_KEPT).expect("a few")),
             column(&last, |(_, version)| version.to_string()),
         ],
         must: None,

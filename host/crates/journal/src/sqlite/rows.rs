@@ -1,15 +1,16 @@
 //! What a group becomes in the tables. Rows are written in the order of the
 //! entries; a transaction is open around all of it.
 
-use host_model::limits::SNAPSHOTS_KEPT;
 use host_model::{ActorId, Version};
 use rusqlite::{Connection, params, params_from_iter};
 
+use super::reader::position;
 use super::{answers, outbox, pieces};
 use crate::sealed::{Placed, Rest, SealedSnapshot};
 use crate::store::{FENCED, Group, Records};
 use crate::sums;
 use crate::tables::Value;
+use crate::thin::not_kept;
 use crate::{CastId, Consumed, DeadLetter, OutboxId, Position, Rows, Tried};
 
 /// A statement's failure within a group.
@@ -108,6 +109,9 @@ impl Tables<'_> {
         }
         if let Some(snapshot) = &sealed.snapshot {
             self.write_snapshot(position, snapshot)?;
+            if !sealed.leaves_older {
+                self.thin(&snapshot.actor)?;
+            }
         }
         match &sealed.rest {
             Some(rest) => self.write_rest(position, rest, time_ms),
@@ -172,19 +176,27 @@ impl Tables<'_> {
                 snapshot.body,
                 first_piece,
             ])?;
-        self.connection
-            .prepare_cached(
-                "DELETE FROM snapshots WHERE actor = ?1 AND position <=
-                 (SELECT position FROM snapshots WHERE actor = ?1
-                  ORDER BY position DESC LIMIT 1 OFFSET ?2)
-                 AND position <> coalesce(
-                 (SELECT max(position) FROM snapshots WHERE actor = ?1 AND version <> ?3), 0)",
-            )?
-            .execute(params![
-                snapshot.actor.as_str(),
-                i64::try_from(SNAPSHOTS_KEPT).expect("a few"),
-                snapshot.version.to_string(),
-            ])?;
+        Ok(())
+    }
+
+    /// Removes the snapshots of an actor that are not kept. They are looked for in the index
+    /// alone: a statement that both looked and removed would note the pages that it changes,
+    /// to undo half of itself.
+    fn thin(&self, actor: &ActorId) -> Result<(), Failed> {
+        let mut listed = self.connection.prepare_cached(
+            "SELECT position, version FROM snapshots WHERE actor = ?1 ORDER BY position DESC",
+        )?;
+        let listed = listed.query_map([actor.as_str()], |row| Ok((position(row, 0)?, row.get(1)?)));
+        let listed = listed?.collect::<rusqlite::Result<Vec<(_, String)>>>()?;
+        self.remove_snapshots(&not_kept(&listed))
+    }
+
+    fn remove_snapshots(&self, positions: &[Position]) -> Result<(), Failed> {
+        for position in positions {
+            self.connection
+                .prepare_cached("DELETE FROM snapshots WHERE position = ?1")?
+                .execute([sql(*position)])?;
+        }
         Ok(())
     }
 
@@ -260,6 +272,7 @@ impl Tables<'_> {
             pieces::write(self.connection, position, piece)?;
         }
         pieces::remove(self.connection, &rows.pieces_removed)?;
+        self.remove_snapshots(&rows.snapshots_removed)?;
         self.write_casts(position, rows)?;
         self.write_webhooks(position, rows, time_ms)?;
         if let Some(answer) = &rows.answer {
