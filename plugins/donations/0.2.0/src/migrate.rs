@@ -110,11 +110,13 @@ pub(crate) fn up(old: Old, carry: Option<Carry>) -> Result<Donations, MigrationE
     }
     let mut carry = carry.unwrap_or_default();
     let (total, count) = (old.total, old.count);
-    let donations = old.ledger.into_iter().map(|donation| {
+    // Not collected: how many there are is not known to who may stop at an error.
+    let mut donations = Vec::with_capacity(old.ledger.len());
+    for donation in old.ledger {
         let gift = carry.gifts.remove(&donation.donation_id);
-        joined(donation, gift.unwrap_or_default())
-    });
-    let ledger = Ledger::from(donations.collect::<Result<Vec<_>, _>>()?);
+        donations.push(joined(donation, gift.unwrap_or_default())?);
+    }
+    let ledger = Ledger::from(donations);
     if let Some(donation_id) = carry.gifts.keys().next() {
         return Err(contradiction(format!(
             "the carry has donation {donation_id:?}, the state has not"

@@ -131,6 +131,28 @@ async fn a_message_in_another_versions_shape_is_converted_or_refused() {
     host.stop();
 }
 
+/// Behind each sweep, not within it; and however many there are, no more stay than are kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sweeps_leave_of_snapshots_is_removed_behind_them() {
+    let home = Home::new();
+    let host = home.start(1);
+    for key in 0..300 {
+        host.ask(&format!("faulty:{key}"), "add", json!({ "by": 1 }))
+            .await;
+    }
+    let left = || host.0.journal().not_kept("", usize::MAX).unwrap().positions;
+    for minor in [2, 1, 2, 1, 2] {
+        host.0.migrations().reset();
+        host.0.install(home.release(minor));
+        host.0.sweep(true).await.unwrap();
+        assert_eq!(host.0.migrations().migrated(), 300);
+        assert!(left().len() <= 300, "one more than are kept, at most");
+    }
+    until("what was left is gone", || async { left().is_empty() }).await;
+    assert_eq!(host.count("faulty:7").await, 1);
+    host.stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_without_an_actor_hears_once_of_each_change() {
     let home = Home::new();

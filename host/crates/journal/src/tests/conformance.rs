@@ -98,6 +98,7 @@ on_each_store! {
         a_tail_that_begins_in_the_first_group_left_is_recovered,
         steps_are_bounded_and_young_groups_stay,
         who_holds_groups_back_is_named_and_a_snapshot_lets_go,
+        snapshots_that_were_left_are_found_page_by_page_and_removed,
         a_damaged_group_is_not_removed,
     }
     rows {

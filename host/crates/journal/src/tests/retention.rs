@@ -87,6 +87,60 @@ pub(super) fn what_the_last_two_snapshots_need_stays_and_the_rest_goes(place: &d
     assert_eq!(bench.journal.verify().unwrap().groups, 12);
 }
 
+/// Sweeps leave older snapshots standing: what they are is told apart, and they hold back no
+/// groups.
+pub(super) fn snapshots_that_were_left_are_found_page_by_page_and_removed(place: &dyn Place) {
+    let bench = Bench::open(place);
+    let actors = [actor("ali"), actor("omar"), actor("sara")];
+    let mut positions = Vec::new();
+    for seq in 1..=5 {
+        for actor in &actors {
+            bench.commit(of_record(record(actor, seq)));
+            positions.push(bench.commit(Rows {
+                leaves_older: true,
+                ..of_snapshot(snapshot(actor, seq))
+            }));
+        }
+    }
+    let (left, kept) = positions.split_at(3 * actors.len());
+    assert_eq!(bench.journal.needed_from().unwrap(), Some(kept[0]));
+    for limit in [1, 3, 5, 7, 15, 16] {
+        let mut found = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = bench.journal.not_kept(&after, limit).unwrap();
+            found.extend(page.positions);
+            let Some(through) = page.through else { break };
+            assert!(through > after, "it goes on");
+            after = through;
+        }
+        found.sort_unstable();
+        // A page that is shorter than what an actor has says less, and nothing wrong.
+        let wanted = if limit >= 5 { left } else { &left[..found.len()] };
+        assert_eq!(found, wanted, "{limit} at once");
+    }
+    bench.commit(Rows {
+        snapshots_removed: left.to_vec(),
+        ..Rows::default()
+    });
+    assert_eq!(bench.journal.not_kept("", 99).unwrap().positions, []);
+    for actor in &actors {
+        let stored = bench.journal.read(actor).unwrap().unwrap();
+        assert_eq!(stored.snapshot, Some(snapshot(actor, 5)));
+    }
+    nothing_is_found(&bench);
+    // One that leaves none removes what others have left.
+    for seq in 6..=8 {
+        bench.commit(of_record(record(&actors[0], seq)));
+        bench.commit(Rows {
+            leaves_older: seq < 8,
+            ..of_snapshot(snapshot(&actors[0], seq))
+        });
+        let left = bench.journal.not_kept("", 99).unwrap().positions;
+        assert_eq!(left.len(), [1, 2, 0][seq as usize - 6], "at {seq}");
+    }
+}
+
 pub(super) fn a_tail_that_begins_in_the_first_group_left_is_recovered(place: &dyn Place) {
     let key = key();
     let bench = Bench::open(place);
