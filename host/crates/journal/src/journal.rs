@@ -9,7 +9,7 @@ use std::thread::{JoinHandle, ThreadId};
 use host_model::ActorId;
 use parking_lot::{Mutex, RwLock};
 
-use crate::error::{Done, OpenError, Overloaded, Refused, StoreError};
+use crate::error::{Done, OpenError, Overloaded, ReadError, Refused, StoreError};
 use crate::heads::Heads;
 use crate::queue::Queue;
 use crate::sealed::Sealed;
@@ -242,6 +242,16 @@ impl<T: Send + 'static> Journal<T> {
     /// Number of actors that exist durably. Cheap.
     pub fn known(&self) -> u64 {
         self.shared.known.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a snapshot of everyone, which is about what a switch of all actors writes;
+    /// none where the disk is not this machine's.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn snapshot_bytes(&self) -> Result<Option<u64>, ReadError> {
+        Ok(self.reader()?.snapshot_bytes(self.known())?)
     }
 
     /// Bytes of an actor's records that its last snapshot does not include.

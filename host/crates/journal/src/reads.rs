@@ -186,16 +186,6 @@ impl<T> Journal<T> {
         self.acted_on(self.reader()?.value(key))
     }
 
-    /// Bytes of all snapshots, which is about what a switch of all actors writes; none
-    /// where the disk is not this machine's.
-    ///
-    /// # Errors
-    ///
-    /// See [`Journal::read`].
-    pub fn snapshot_bytes(&self) -> Result<Option<u64>, ReadError> {
-        Ok(self.reader()?.snapshot_bytes()?)
-    }
-
     /// All values whose keys begin with `prefix`, by key.
     ///
     /// # Errors

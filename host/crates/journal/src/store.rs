@@ -370,8 +370,10 @@ pub trait Reader: Send + Sync {
     /// Bytes that the store takes on disk, where it knows.
     fn bytes(&self) -> u64;
 
-    /// Bytes of all snapshots; none where the disk is not this machine's.
-    fn snapshot_bytes(&self) -> Result<Option<u64>, StoreError> {
+    /// Bytes of the last snapshots of so many actors, about: by a sample, but for those in
+    /// pieces. None where the disk is not this machine's.
+    fn snapshot_bytes(&self, actors: u64) -> Result<Option<u64>, StoreError> {
+        let _ = actors;
         Ok(None)
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use host_model::limits::{INSPECT_TIMEOUT, MANIFEST_BYTES_MAX};
 use host_model::manifest::PluginManifest;
@@ -18,6 +18,10 @@ use thiserror::Error;
 
 use crate::plugin::Plugin;
 use crate::{Digest, sys};
+
+/// Between two looks whether the child has ended, which takes some ten: an upgrade waits for
+/// one of each plugin.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Bytes of what a plugin is to work with: no more than a pipe takes at once.
 const CONFIG_BYTES_MAX: u64 = 64 << 10;
@@ -155,7 +159,6 @@ impl Inspector {
 /// Waits for the child; kills it when its time is over.
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + INSPECT_TIMEOUT;
-    let mut pause_ms = 1;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
@@ -165,8 +168,7 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
             child.wait()?;
             return Ok(None);
         }
-        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
-        pause_ms = (pause_ms * 2).min(20);
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 

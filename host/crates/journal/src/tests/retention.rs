@@ -116,7 +116,11 @@ pub(super) fn snapshots_that_were_left_are_found_page_by_page_and_removed(place:
         }
         found.sort_unstable();
         // A page that is shorter than what an actor has says less, and nothing wrong.
-        let wanted = if limit >= 5 { left } else { &left[..found.len()] };
+        let wanted = if limit >= 5 {
+            left
+        } else {
+            &left[..found.len()]
+        };
         assert_eq!(found, wanted, "{limit} at once");
     }
     bench.commit(Rows {

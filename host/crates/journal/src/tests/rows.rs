@@ -355,6 +355,32 @@ pub(super) fn dead_letters_quarantine_and_values_are_kept(place: &dyn Place) {
     assert_eq!(bench.journal.value("v").unwrap(), Some(Bytes::new()));
 }
 
+/// An upgrade asks before it begins, and must not read the whole store for it.
+#[test]
+fn how_much_a_snapshot_of_everyone_takes_is_told_by_a_sample() {
+    let bench = Bench::open(&Sqlite::new());
+    let told = || bench.journal.snapshot_bytes().unwrap().unwrap();
+    assert_eq!(told(), 0);
+    let (mut bytes, mut commits) = (0, 0);
+    for version in ["0.1.0", "0.2.0"] {
+        for key in 0..2_000 {
+            let mut snapshot = snapshot(&actor(&format!("c{key}")), 1);
+            snapshot.version = version.parse().unwrap();
+            snapshot.state = Bytes::from(vec![7; 1_000 + key * 7_919 % 2_000]);
+            bytes += snapshot.state.len() as u64;
+            bench.append(of_snapshot(snapshot), commits);
+            commits += 1;
+        }
+    }
+    for _ in 0..commits {
+        bench.next_done().result.unwrap();
+    }
+    // One of the two of each; what stands around a state has some hundred bytes.
+    let least = bytes / 2;
+    let (low, high) = (least * 95 / 100, least * 120 / 100);
+    assert!((low..high).contains(&told()), "{} of {least}", told());
+}
+
 pub(super) fn the_whole_journal_is_verified_and_exported(place: &dyn Place) {
     let bench = Bench::open(place);
     assert_eq!(bench.journal.verify().unwrap().groups, 0);
