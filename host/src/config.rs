@@ -1,12 +1,12 @@
 //! The configuration of one start, checked as a whole.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use host_gateway::{CorsRules, TlsFiles};
+use host_gateway::{CorsRules, TlsFiles, is_host};
 use host_journal::postgres::{self, Address, POOL_SIZE_MIN, SslMode, Timing};
 use host_journal::store::Opened;
 use host_journal::{OpenError, open_sqlite};
@@ -22,6 +22,7 @@ mod command;
 mod cors;
 mod defaults;
 mod draft;
+mod list;
 mod listening;
 mod log;
 pub(crate) mod plugins;
@@ -320,12 +321,13 @@ impl Reader<'_> {
             None => "PHX_HOST",
         };
         let host = self.with(key, |value| {
-            let wrong = |c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c);
-            match value.contains(wrong) {
-                true => Err(format!(
-                    "{value:?} is no name of a host, such as give.example.org"
+            let is_address = value.parse::<IpAddr>().is_ok();
+            match is_address || is_host(value) {
+                true => Ok(value.to_owned()),
+                false => Err(format!(
+                    "{value:?} is no name of a host, such as give.example.org, and no address: \
+                     its parts are of letters, digits, '-' and '_', and a '-' stands within one"
                 )),
-                false => Ok(value.to_owned()),
             }
         });
         if prod && ["HOST", "PHX_HOST"].iter().all(|key| self.is_missing(key)) {

@@ -1,9 +1,13 @@
 //! Whom the host lets in: tokens, origins, proxies, and how much anybody may do.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
-use host_gateway::{ClientLimits, KeyRing, Origins, Proxies, ProxyHeader, Rates, TokenSource};
+use host_gateway::{
+    ClientLimits, KeyRing, OriginPattern, Origins, Proxies, ProxyHeader, Rates, TokenSource,
+};
 
+use super::list::members;
 use super::{ConfigFaults, Environment, Reader, Secret, defaults, secret};
 use crate::home::Home;
 use crate::settings::Settings;
@@ -13,6 +17,9 @@ const COUNT_MAX: u64 = 1_000_000_000;
 
 /// Bytes a second: more than a machine can take.
 const BYTES_MAX: u64 = 1 << 40;
+
+/// Origins and networks in a list: each of them is looked at for each request.
+const LISTED_MAX: usize = 1_000;
 
 /// Bytes of the name that tokens are for: a name of a host, or an address.
 const AUDIENCE_BYTES_MAX: usize = 255;
@@ -144,19 +151,20 @@ impl Reader<'_> {
             |value| value.parse().ok().filter(|port| *port != 0),
         );
         let port = port.unwrap_or(default);
-        let own = |others: &str| Origins::new(scheme, host, port, others, is_dev);
-        if self.settings.get("ALLOWED_ORIGINS").is_none() {
-            return own("").ok();
-        }
-        self.with("ALLOWED_ORIGINS", |others| match others {
+        let others = self.with_all("ALLOWED_ORIGINS", |others| match others {
             "*" => Ok(None),
-            others => own(others).map(Some).map_err(|error| error.to_string()),
-        })
-        .flatten()
+            others => members(others, LISTED_MAX, |it| {
+                OriginPattern::from_str(it).map_err(|error| error.to_string())
+            })
+            .map(Some),
+        });
+        let others = others.unwrap_or_else(|| Some(Vec::new()))?;
+        Some(Origins::new(scheme, host, port, others, is_dev))
     }
 
     fn proxies(&mut self) -> Proxies {
-        let trusted = self.with("TRUSTED_PROXIES", Proxies::networks);
+        let networks = |value: &str| members(value, LISTED_MAX, Proxies::network);
+        let trusted = self.with_all("TRUSTED_PROXIES", networks);
         let header = self.read(
             "PROXY_HEADER",
             "x-forwarded-for or forwarded",

@@ -1,8 +1,9 @@
 //! Which pages of other origins may read what the host answers.
 
-use host_gateway::{CorsOrigins, CorsRules};
+use host_gateway::{CorsOrigins, CorsRules, is_host};
 
 use super::Reader;
+use super::list::members;
 
 /// Origins at most: a service has a few pages.
 const ORIGINS_MAX: usize = 64;
@@ -10,7 +11,7 @@ const ORIGINS_MAX: usize = 64;
 impl Reader<'_> {
     /// `CORS_ORIGINS` and `CORS_CREDENTIALS`; nobody may where they are not set.
     pub(super) fn cors(&mut self) -> CorsRules {
-        let origins = self.with("CORS_ORIGINS", origins).unwrap_or_default();
+        let origins = self.with_all("CORS_ORIGINS", origins).unwrap_or_default();
         let credentials = self.yes("CORS_CREDENTIALS");
         if credentials && origins == CorsOrigins::Any {
             self.with("CORS_CREDENTIALS", |_| {
@@ -28,28 +29,19 @@ impl Reader<'_> {
     }
 }
 
-fn origins(text: &str) -> Result<CorsOrigins, String> {
+fn origins(text: &str) -> Result<CorsOrigins, Vec<String>> {
     if text.trim() == "*" {
         return Ok(CorsOrigins::Any);
     }
-    let mut listed = Vec::new();
-    for origin in text.split(',').map(str::trim) {
-        if !is_origin(origin) {
-            return Err(format!(
-                "{origin:?} is no origin such as https://give.example.org or http://localhost:3000: \
-                 write it as browsers send it, in lower case and without a path, and a comma \
-                 between two; * alone is all of them"
-            ));
-        }
-        if listed.iter().any(|other| other == origin) {
-            return Err(format!("{origin} is named twice"));
-        }
-        listed.push(origin.to_owned());
-    }
-    match listed.len() {
-        0..=ORIGINS_MAX => Ok(CorsOrigins::Listed(listed)),
-        n => Err(format!("{n} origins are more than {ORIGINS_MAX}")),
-    }
+    let listed = members(text, ORIGINS_MAX, |origin| match is_origin(origin) {
+        true => Ok(origin.to_owned()),
+        false => Err(format!(
+            "{origin:?} is no origin such as https://give.example.org or http://localhost:3000: \
+             write it as browsers send it, in lower case and without a path, and a comma \
+             between two; * alone is all of them"
+        )),
+    });
+    listed.map(CorsOrigins::Listed)
 }
 
 /// As browsers write one: scheme, host, and a port that is not the scheme's own.
@@ -70,15 +62,8 @@ fn is_origin(text: &str) -> bool {
         port.parse::<u16>()
             .is_ok_and(|port| port != own && port > 0)
     };
-    let inner = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-    let is_host = match inner {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
-            !host.is_empty() && host.chars().all(known)
-        }
-    };
-    is_host && port.is_none_or(is_port)
+    let is_lower = !host.contains(|c: char| c.is_ascii_uppercase());
+    is_host(host) && is_lower && port.is_none_or(is_port)
 }
 
 #[cfg(test)]
@@ -107,6 +92,8 @@ mod tests {
             "https://[::1",
             "null",
             "https://*.example.org",
+            "https://-",
+            "https://give..example.org",
             "https://a.example, *",
         ] {
             assert!(origins(wrong).is_err(), "{wrong}");

@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use super::Config;
 use crate::settings::Settings;
 
+/// What is told of one setting: nobody reads more, and its value may be as long as it likes.
+const PROBLEMS_MAX: usize = 16;
+
 /// A configuration, and what is wrong with it.
 pub(crate) struct Draft<'a> {
     /// Where a setting cannot be taken it has the default.
@@ -92,16 +95,29 @@ impl<'a> Reader<'a> {
         key: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
+        self.with_all(key, |value| parse(value).map_err(|problem| vec![problem]))
+    }
+
+    /// The same of a setting with which several things may be wrong, each a fault.
+    pub(super) fn with_all<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, Vec<String>>,
+    ) -> Option<T> {
         let setting = self.settings.get(key)?;
-        match parse(setting.value) {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.wrong.insert(key.to_owned());
-                self.faults
-                    .push(format!("{key} ({}): {problem}", setting.from));
-                None
-            }
+        let mut problems = match parse(setting.value) {
+            Ok(value) => return Some(value),
+            Err(problems) => problems,
+        };
+        if let Some(untold @ 1..) = problems.len().checked_sub(PROBLEMS_MAX) {
+            problems.truncate(PROBLEMS_MAX);
+            problems.push(format!("{untold} more things are wrong with it"));
         }
+        self.wrong.insert(key.to_owned());
+        let from = setting.from;
+        let faults = problems.iter().map(|it| format!("{key} ({from}): {it}"));
+        self.faults.extend(faults);
+        None
     }
 
     /// As [`Draft::knows`].

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use host_gateway::{TlsFile, TlsFiles};
 
 use super::Reader;
+use super::list::members;
 use crate::home::Home;
 
 /// Addresses to listen on: a machine has a few.
@@ -13,21 +14,8 @@ const ADDRESSES_MAX: usize = 16;
 impl Reader<'_> {
     /// `LISTEN`; an address without a port has that of `PORT`.
     pub(super) fn addresses(&mut self, port: u16) -> Vec<SocketAddr> {
-        let addresses = self.with("LISTEN", |value| {
-            let mut addresses = Vec::new();
-            for text in value.split(',').map(str::trim) {
-                let address = address(text, port)?;
-                if addresses.contains(&address) {
-                    return Err(format!("{address} is named twice"));
-                }
-                addresses.push(address);
-            }
-            match addresses.len() {
-                0..=ADDRESSES_MAX => Ok(addresses),
-                n => Err(format!("{n} addresses are more than {ADDRESSES_MAX}")),
-            }
-        });
-        addresses.unwrap_or_default()
+        let addresses = |value: &str| members(value, ADDRESSES_MAX, |text| address(text, port));
+        self.with_all("LISTEN", addresses).unwrap_or_default()
     }
 
     /// `TLS_CERT_FILE` and `TLS_KEY_FILE`: both or neither.
@@ -58,9 +46,10 @@ impl Reader<'_> {
         None
     }
 
-    /// The files; a fault where certificate and key in them do not belong together.
+    /// The files; a fault for each that is wrong, or where certificate and key in them do not
+    /// belong together.
     fn pair(&mut self, files: TlsFiles) -> TlsFiles {
-        if let Err(error) = files.identity() {
+        for error in files.problems() {
             let key = match error.file {
                 TlsFile::Cert => "TLS_CERT_FILE",
                 TlsFile::Key => "TLS_KEY_FILE",

@@ -40,7 +40,7 @@ fn a_developer_needs_nothing() {
                 secret_key_base_old: None,
                 token_keys_file: None,
                 audience: "localhost".to_owned(),
-                origins: Origins::new("http", "localhost", 4000, "", true).ok(),
+                origins: Some(Origins::new("http", "localhost", 4000, Vec::new(), true)),
                 proxies: Proxies::default(),
                 limits: ClientLimits::default(),
             },
@@ -104,6 +104,78 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(!shown.contains("hunter2") && !shown.contains("short"));
+}
+
+#[test]
+fn everything_wrong_with_one_value_or_with_a_pair_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_pem = dir.path().join("no.pem").display().to_string();
+    std::fs::write(&no_pem, "no PEM").unwrap();
+    let many = vec!["x"; 100].join(",");
+    let told = |rows: &[(&str, &str)]| {
+        let rows = [&[("HOST_ENV", "dev")], rows].concat();
+        resolve(&rows).unwrap_err().0
+    };
+    for (key, wrong, parts) in [
+        (
+            "LISTEN",
+            "a,127.0.0.1,b,127.0.0.1:4000",
+            &["\"a\"", "\"b\"", "named twice"][..],
+        ),
+        (
+            "ALLOWED_ORIGINS",
+            "a,https://a.example,https://*.*.com",
+            &["\"a\"", "*.*.com"],
+        ),
+        ("CORS_ORIGINS", "a,https://a.example,b", &["\"a\"", "\"b\""]),
+        ("TRUSTED_PROXIES", "a,::1,10.0.0.0/33", &["\"a\"", "/33"]),
+    ] {
+        let faults = told(&[(key, wrong)]);
+        assert_eq!(faults.len(), parts.len(), "{faults:?}");
+        for (fault, part) in faults.iter().zip(parts) {
+            assert!(fault.starts_with(key) && fault.contains(part), "{fault}");
+        }
+        let faults = told(&[(key, &many)]);
+        assert_eq!(faults.len(), 17, "{faults:?}");
+        assert!(faults[16].contains("more things are wrong"), "{faults:?}");
+    }
+    let pair = [
+        ("TLS_CERT_FILE", no_pem.as_str()),
+        ("TLS_KEY_FILE", "/nowhere"),
+    ];
+    let faults = told(&pair);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].contains("no certificate in it"), "{faults:?}");
+    assert!(faults[1].contains("cannot be read"), "{faults:?}");
+}
+
+#[test]
+fn the_public_name_is_one_that_a_page_can_have() {
+    let host = |name| resolve(&[("HOST_ENV", "dev"), ("HOST", name)]).map(|it| it.host);
+    for name in [
+        "localhost",
+        "give.example.org",
+        "my_host-2",
+        "192.0.2.1",
+        "::1",
+        "[::1]",
+    ] {
+        assert_eq!(host(name).unwrap(), name);
+    }
+    for name in [
+        "-",
+        "-a",
+        "a-.org",
+        "a..b",
+        ".",
+        "*.org",
+        "a:4000",
+        "a b",
+        "bücher.example",
+    ] {
+        let told = host(name).unwrap_err().to_string();
+        assert!(told.contains("is no name of a host"), "{name}: {told}");
+    }
 }
 
 #[test]

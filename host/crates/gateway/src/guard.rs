@@ -28,7 +28,7 @@ mod rates;
 
 pub use addresses::Addresses;
 pub(crate) use addresses::Place;
-pub use origins::{Origins, OriginsError};
+pub use origins::{OriginError, OriginPattern, Origins, is_host};
 pub use proxies::{Proxies, ProxyHeader};
 #[cfg(test)]
 pub(crate) use rates::limiter;

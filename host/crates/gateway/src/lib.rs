@@ -61,7 +61,8 @@ pub use cors::{Cors, CorsOrigins, CorsRules};
 pub use counters::Counters;
 pub use echo::echo;
 pub use guard::{
-    Addresses, ClientLimits, Guard, Origins, OriginsError, Proxies, ProxyHeader, Rates,
+    Addresses, ClientLimits, Guard, OriginError, OriginPattern, Origins, Proxies, ProxyHeader,
+    Rates, is_host,
 };
 pub use health::Readiness;
 pub use hub::Hub;

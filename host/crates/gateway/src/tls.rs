@@ -55,6 +55,7 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Of a chain that is not empty.
     fn new(
         chain: Vec<CertificateDer<'static>>,
         key: rustls::pki_types::PrivateKeyDer<'static>,
@@ -62,7 +63,7 @@ impl Identity {
     ) -> Result<Self, TlsError> {
         let provider = default_provider();
         let bad = |source: rustls::Error| TlsError::certificate(files, source.to_string());
-        let leaf = chain.first().ok_or_else(|| TlsError::empty(files))?;
+        let leaf = &chain[0];
         ParsedCertificate::try_from(leaf).map_err(bad)?;
         let (not_before, not_after) = validity(leaf).map_err(bad)?;
         let key = CertifiedKey::from_der(chain, key, &provider)

@@ -3,29 +3,34 @@
 //! RFC 6455 section 10.2). Whoever is no browser sends none, or whatever it likes, and gains
 //! nothing by it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
 
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, Uri};
 use thiserror::Error;
 
+/// Bytes of a name, and of what stands between two of its dots: RFC 1035, section 2.3.4.
+const HOST_BYTES_MAX: usize = 255;
+const PART_BYTES_MAX: usize = 63;
+
 /// Origins whose pages are let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins {
-    allowed: Vec<Pattern>,
+    allowed: Vec<OriginPattern>,
     loopback: bool,
 }
 
-/// Why a list of origins is none. It blames the operator.
+/// Why a text is no origin. It blames the operator.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} is no origin such as https://app.example.org, https://*.example.org or http://localhost:3000, without a path"
+    "{0:?} is no origin such as https://app.example.org, https://*.example.org or http://localhost:3000, without a path, and with one star at most, for the first part of the name"
 )]
-pub struct OriginsError(String);
+pub struct OriginError(String);
 
-/// A scheme, a host and a port.
+/// A scheme, a host and a port; `https://*.example.org` is every name below that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern {
+pub struct OriginPattern {
     scheme: String,
     /// In lower case; of `*.example.org`, what follows the star.
     host: String,
@@ -34,31 +39,23 @@ struct Pattern {
 }
 
 impl Origins {
-    /// The host's own, and those that `others` lists with commas between; on this machine
-    /// all that `loopback` allows.
-    ///
-    /// # Errors
-    ///
-    /// The first of them that is none.
+    /// The host's own, and `others`; on this machine all that `loopback` allows.
+    #[must_use]
     pub fn new(
         scheme: &str,
         host: &str,
         port: u16,
-        others: &str,
+        others: Vec<OriginPattern>,
         loopback: bool,
-    ) -> Result<Self, OriginsError> {
-        let own = Pattern {
+    ) -> Self {
+        let own = OriginPattern {
             scheme: scheme.to_owned(),
             host: host.to_ascii_lowercase(),
             any_subdomain: false,
             port,
         };
-        let mut allowed = vec![own];
-        let others = others.split(',').map(str::trim).filter(|it| !it.is_empty());
-        for text in others {
-            allowed.push(Pattern::parse(text).ok_or_else(|| OriginsError(text.to_owned()))?);
-        }
-        Ok(Self { allowed, loopback })
+        let allowed = [vec![own], others].concat();
+        Self { allowed, loopback }
     }
 
     /// Whether a request's origin is allowed; one without any is.
@@ -72,7 +69,7 @@ impl Origins {
             return Ok(());
         };
         let text = String::from_utf8_lossy(origin.as_bytes());
-        let parsed = Pattern::parse(&text).filter(|it| !it.any_subdomain);
+        let parsed = OriginPattern::parse(&text).filter(|it| !it.any_subdomain);
         if origins.next().is_none()
             && let Some(origin) = parsed
             && (self.allowed.iter().any(|it| it.matches(&origin))
@@ -80,7 +77,7 @@ impl Origins {
         {
             return Ok(());
         }
-        let allowed: Vec<_> = self.allowed.iter().map(Pattern::to_string).collect();
+        let allowed: Vec<_> = self.allowed.iter().map(OriginPattern::to_string).collect();
         let loopback = if self.loopback {
             ", and those of this machine"
         } else {
@@ -94,9 +91,10 @@ impl Origins {
     }
 }
 
-impl Pattern {
+impl OriginPattern {
     fn parse(text: &str) -> Option<Self> {
-        let uri: Uri = text.replacen("://*.", "://any-.", 1).parse().ok()?;
+        let any_subdomain = text.contains("://*.");
+        let uri: Uri = text.replacen("://*.", "://", 1).parse().ok()?;
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
         let default = match scheme {
             "https" => 443,
@@ -109,13 +107,15 @@ impl Pattern {
             return None;
         }
         let host = authority.host().to_ascii_lowercase();
-        let under = host.strip_prefix("any-");
+        if !is_host(&host) {
+            return None;
+        }
         Some(Self {
             scheme: scheme.to_owned(),
-            any_subdomain: text.contains("://*."),
-            host: match under {
-                Some(under) if text.contains("://*.") => under.to_owned(),
-                _ => host,
+            any_subdomain,
+            host: match any_subdomain {
+                true => format!(".{host}"),
+                false => host,
             },
             port: authority.port_u16().unwrap_or(default),
         })
@@ -138,7 +138,42 @@ impl Pattern {
     }
 }
 
-impl std::fmt::Display for Pattern {
+impl FromStr for OriginPattern {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        Self::parse(text).ok_or_else(|| OriginError(text.to_owned()))
+    }
+}
+
+/// Whether an origin can have this host: an address, that of IPv6 in brackets, or a name as
+/// browsers send it, whose parts are of letters, digits, `-` and `_`, with a `-` only within.
+///
+/// ```
+/// use host_gateway::is_host;
+///
+/// assert!(is_host("give.example.org") && is_host("127.0.0.1") && is_host("[::1]"));
+/// assert!(!is_host("-") && !is_host("*.example.org") && !is_host("give..org"));
+/// ```
+#[must_use]
+pub fn is_host(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    if let Some(address) = inner {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let is_part = |part: &str| {
+        let is_known = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        (1..=PART_BYTES_MAX).contains(&part.len())
+            && part.bytes().all(is_known)
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    // The root may be named, too.
+    let parts = text.strip_suffix('.').unwrap_or(text);
+    text.len() <= HOST_BYTES_MAX && parts.split('.').all(is_part)
+}
+
+impl std::fmt::Display for OriginPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let star = if self.any_subdomain { "*" } else { "" };
         write!(f, "{}://{star}{}", self.scheme, self.host)?;
@@ -161,8 +196,9 @@ mod tests {
 
     #[test]
     fn the_hosts_own_pages_and_those_that_are_listed() {
-        let others = "https://*.example.net, http://app.example.com:8080";
-        let origins = Origins::new("https", "Give.example.org", 443, others, false).unwrap();
+        let others = ["https://*.example.net", "http://app.example.com:8080"];
+        let others = others.map(|it| it.parse().unwrap()).to_vec();
+        let origins = Origins::new("https", "Give.example.org", 443, others, false);
         assert_eq!(origins.check(&HeaderMap::new()), Ok(()), "no browser");
         for allowed in [
             "https://give.example.org",
@@ -184,7 +220,7 @@ mod tests {
             "http://app.example.com",
             "http://localhost:4000",
             "https://*.example.net",
-            "https://any-.example.net@evil.org",
+            "https://a.example.net@evil.org",
             "https://give.example.org/",
             "file://",
         ] {
@@ -200,7 +236,7 @@ mod tests {
 
     #[test]
     fn in_development_this_machines_pages_pass() {
-        let origins = Origins::new("http", "localhost", 4000, "", true).unwrap();
+        let origins = Origins::new("http", "localhost", 4000, Vec::new(), true);
         for allowed in [
             "http://localhost:4000",
             "http://localhost:5173",
@@ -224,9 +260,15 @@ mod tests {
             "https://user@example.org",
             "https://example.org/",
             "*",
+            "",
+            "https://*.*.com",
+            "https://*.",
+            "https://*",
+            "https://a.*.com",
+            "https://*.-",
         ] {
-            let error = Origins::new("https", "a", 443, wrong, false).unwrap_err();
-            assert_eq!(error, OriginsError(wrong.to_owned()));
+            let error = wrong.parse::<OriginPattern>().unwrap_err();
+            assert_eq!(error, OriginError(wrong.to_owned()));
         }
     }
 }

@@ -34,20 +34,17 @@ impl Proxies {
         Self { trusted, header }
     }
 
-    /// The networks in a list with commas between: `10.0.0.0/8, ::1`.
+    /// A network, `10.0.0.0/8`, or that of one address, `::1`.
     ///
     /// # Errors
     ///
-    /// The first of them that is none, in a sentence.
-    pub fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-        let one = |text: &str| {
-            let net = text.parse::<IpNet>().ok();
-            let net = net.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-            net.ok_or_else(|| {
-                format!("{text:?} is no network such as 10.0.0.0/8, and no address such as ::1")
-            })
-        };
-        text.split(',').map(|it| one(it.trim())).collect()
+    /// That it is none, in a sentence.
+    pub fn network(text: &str) -> Result<IpNet, String> {
+        let net = text.parse::<IpNet>().ok();
+        let net = net.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        net.ok_or_else(|| {
+            format!("{text:?} is no network such as 10.0.0.0/8, and no address such as ::1")
+        })
     }
 
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
@@ -122,7 +119,8 @@ mod tests {
     }
 
     fn trusting(header: ProxyHeader) -> Proxies {
-        Proxies::new(Proxies::networks("10.0.0.0/8, ::1").unwrap(), header)
+        let trusted = ["10.0.0.0/8", "::1"].map(|it| Proxies::network(it).unwrap());
+        Proxies::new(trusted.to_vec(), header)
     }
 
     #[test]
@@ -172,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_no_network_is_named() {
         for wrong in ["", "10.0.0.0/33", "example.org", "10.0.0.1,"] {
-            assert!(Proxies::networks(wrong).is_err(), "{wrong}");
+            assert!(Proxies::network(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -19,9 +19,9 @@ fn shared(limits: ClientLimits) -> Shared {
     Shared {
         guard: Guard {
             tokens: Some(Tokens::open(source).unwrap()),
-            origins: Origins::new("https", "a", 443, "", false).ok(),
+            origins: Some(Origins::new("https", "a", 443, Vec::new(), false)),
             proxies: Proxies::new(
-                Proxies::networks("127.0.0.1").unwrap(),
+                vec![Proxies::network("127.0.0.1").unwrap()],
                 ProxyHeader::default(),
             ),
             addresses: Arc::new(Addresses::new(limits)),

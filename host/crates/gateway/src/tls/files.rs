@@ -65,39 +65,55 @@ impl TlsFiles {
         found.is_ok_and(|found| found.permissions().mode() & 0o007 != 0)
     }
 
+    /// Everything that is wrong with them: with each, or else with both together.
+    #[must_use]
+    pub fn problems(&self) -> Vec<TlsError> {
+        let chain = self.text(TlsFile::Cert).and_then(|it| self.chain(&it));
+        let key = self.text(TlsFile::Key).and_then(|it| self.private_key(&it));
+        match (chain, key) {
+            (Ok(chain), Ok(key)) => {
+                let together = Identity::new(chain, key, self);
+                together.err().into_iter().collect()
+            }
+            (chain, key) => chain.err().into_iter().chain(key.err()).collect(),
+        }
+    }
+
     pub(super) fn read(&self) -> Result<(Identity, Seen), TlsError> {
-        let (cert, key) = self.texts()?;
-        let seen = digests(&cert, &key);
-        let chain: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_slice_iter(&cert).collect();
-        let chain = chain.map_err(|error| {
-            Self::error(
-                TlsFile::Cert,
-                &self.cert,
-                &format!("it is no PEM ({error})"),
-            )
-        })?;
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
-            let problem = "there is no private key in it: a key in PEM without a passphrase is wanted, which begins with -----BEGIN PRIVATE KEY-----";
-            Self::error(TlsFile::Key, &self.key, problem)
-        })?;
-        Identity::new(chain, key, self).map(|identity| (identity, seen))
+        let (cert, key) = (self.text(TlsFile::Cert)?, self.text(TlsFile::Key)?);
+        let identity = Identity::new(self.chain(&cert)?, self.private_key(&key)?, self)?;
+        Ok((identity, digests(&cert, &key)))
     }
 
     pub(super) fn seen(&self) -> Result<Seen, TlsError> {
-        let (cert, key) = self.texts()?;
+        let (cert, key) = (self.text(TlsFile::Cert)?, self.text(TlsFile::Key)?);
         Ok(digests(&cert, &key))
     }
 
-    fn texts(&self) -> Result<(Vec<u8>, Vec<u8>), TlsError> {
-        let text = |file, path: &Path| {
-            text(path)
-                .map_err(|error| Self::error(file, path, &format!("it cannot be read: {error}")))
+    /// The certificates in a text, of which there is one at least.
+    fn chain(&self, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+        let chain = chain
+            .map_err(|error| TlsError::certificate(self, format!("it is no PEM ({error})")))?;
+        match chain.is_empty() {
+            true => Err(TlsError::empty(self)),
+            false => Ok(chain),
+        }
+    }
+
+    fn private_key(&self, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+        PrivateKeyDer::from_pem_slice(text).map_err(|_| {
+            let problem = "there is no private key in it: a key in PEM without a passphrase is wanted, which begins with -----BEGIN PRIVATE KEY-----";
+            Self::error(TlsFile::Key, &self.key, problem)
+        })
+    }
+
+    fn text(&self, file: TlsFile) -> Result<Vec<u8>, TlsError> {
+        let path = match file {
+            TlsFile::Cert => &self.cert,
+            TlsFile::Key => &self.key,
         };
-        Ok((
-            text(TlsFile::Cert, &self.cert)?,
-            text(TlsFile::Key, &self.key)?,
-        ))
+        text(path).map_err(|error| Self::error(file, path, &format!("it cannot be read: {error}")))
     }
 
     fn error(file: TlsFile, path: &Path, problem: &str) -> TlsError {

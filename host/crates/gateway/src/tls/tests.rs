@@ -79,6 +79,11 @@ fn what_is_wrong_with_the_files_is_told_with_the_one_to_blame() {
     fs::write(&files.cert, vec![b'a'; 2 << 20]).unwrap();
     let (_, told) = problem(&files);
     assert!(told.contains("it has over"), "{told}");
+    // Both at once, where both are wrong.
+    let blamed: Vec<_> = files.problems().iter().map(|it| it.file).collect();
+    assert_eq!(blamed, [TlsFile::Cert, TlsFile::Key]);
+    folder.issue("localhost", 2000..4000);
+    assert_eq!(files.problems(), []);
 }
 
 #[test]
