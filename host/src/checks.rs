@@ -47,6 +47,8 @@ pub(crate) struct Facts {
     certificate: Vec<String>,
     /// Whether everyone on the machine may read its key.
     key_is_open: bool,
+    /// Where the host would have to write and cannot, a sentence each.
+    unwritable: Vec<String>,
     /// Where copies of plugins go.
     images: PathBuf,
     /// Whether nothing there may be executed.
@@ -93,6 +95,9 @@ fn judge(facts: &Facts) -> Findings {
             facts.images.display()
         ),
     );
+    for why in &facts.unwritable {
+        refuse(true, why.clone());
+    }
     for address in &facts.addresses_missing {
         refuse(
             true,

@@ -142,14 +142,18 @@ impl Home {
         self.data_dir().join("store.json")
     }
 
+    /// The folders that are written to.
+    pub(crate) fn folders(&self) -> [PathBuf; 4] {
+        ["data", "run", "log", "images"].map(|name| self.data.join(name))
+    }
+
     /// Makes the folders that are written to.
     ///
     /// # Errors
     ///
     /// [`HomeError::Io`] with the folder.
     pub(crate) fn make_folders(&self) -> Result<(), HomeError> {
-        for name in ["data", "run", "log", "images"] {
-            let path = self.data.join(name);
+        for path in self.folders() {
             fs::create_dir_all(&path).map_err(|source| HomeError::Io { path, source })?;
         }
         Ok(())

@@ -324,13 +324,30 @@ fn a_home_that_cannot_be_written() {
     let mut home = Home::new().unwrap();
     let file = home.path().join("file");
     fs::write(&file, "").unwrap();
+    let refused = |home: &Home, part: &str| {
+        for line in [&["config", "check"][..], &["start"]] {
+            let ran = home.host(line).unwrap().ends_with(1).unwrap();
+            assert!(ran.stderr.contains(part), "{line:?}: {}", ran.stderr);
+        }
+    };
     home.set("HOST_DATA", Some(file.join("data").to_str().unwrap()));
-    let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
-    assert!(ran.stderr.contains("file/data"), "{}", ran.stderr);
+    refused(&home, "file/data");
     // The kernel's own file system takes no folders from anyone.
     home.set("HOST_DATA", Some("/proc/host"));
-    let ran = home.host(&["start"]).unwrap().ends_with(1).unwrap();
-    assert!(ran.stderr.contains("/proc/host"), "{}", ran.stderr);
+    refused(&home, "/proc/host");
+    home.set("HOST_DATA", None);
+    home.configure("DATABASE_URL=sqlite:/proc/host/host.db")
+        .unwrap();
+    refused(&home, "etc/env) has the store in /proc/host");
+}
+
+#[test]
+fn what_a_check_has_tried_to_write_is_not_left_there() {
+    let mut home = Home::new().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    home.set("HOST_DATA", Some(data.path().join("new").to_str().unwrap()));
+    home.done(&["config", "check"]).unwrap();
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Reads what the checks judge.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
 use host_actors::Memory as _;
 use host_journal::postgres;
+use host_model::error::chain;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::process::{Resource, geteuid, getrlimit};
 
@@ -11,6 +14,7 @@ use super::{Facts, Pool};
 use crate::cgroup::Bounds;
 use crate::config::{Draft, Store};
 use crate::heap::Heap;
+use crate::home::HomeError;
 use crate::launcher::Found;
 
 impl Facts {
@@ -52,6 +56,7 @@ impl Facts {
                 identity.map_or_else(Vec::new, |it| it.warnings(&config.host))
             },
             key_is_open: config.tls.as_ref().is_some_and(|files| files.is_key_open()),
+            unwritable: unwritable(found, draft),
             images_noexec: !draft.may_hide("HOST_DATA") && is_noexec(&images),
             images,
         }
@@ -77,6 +82,47 @@ impl Pool {
 /// Files that this process may open.
 fn files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Where the host would have to write and cannot, a sentence for each place.
+fn unwritable(found: &Found, draft: &Draft<'_>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut tried = BTreeSet::new();
+    let mut refuse = |path: &Path, why: &dyn Fn(io::Error) -> String| {
+        // What has yet to be made is so for the same reason as what stands beside it.
+        let there = path.ancestors().find(|it| it.symlink_metadata().is_ok());
+        let there = there.unwrap_or(Path::new("/"));
+        if tried.insert(there.to_owned()) {
+            // A file without a name: it is gone, also if this process ends here.
+            let error = tempfile::tempfile_in(there).err();
+            problems.extend(error.map(why));
+        }
+    };
+    if !draft.may_hide("HOST_DATA") {
+        for path in found.home.folders() {
+            let why = |source| {
+                let path = path.clone();
+                chain(&HomeError::Io { path, source })
+            };
+            refuse(&path, &why);
+        }
+    }
+    if let Store::Sqlite {
+        path,
+        default: false,
+    } = &draft.config.store
+        && let Some(folder) = path.parent()
+    {
+        let place = draft.place("DATABASE_URL");
+        let why = |error: io::Error| {
+            format!(
+                "DATABASE_URL ({place}) has the store in {}, which cannot be written: {error}; name a file in a folder that this user may write",
+                folder.display()
+            )
+        };
+        refuse(folder, &why);
+    }
+    problems
 }
 
 /// Whether nothing in this folder may be executed. It may have to be made yet: then it is on

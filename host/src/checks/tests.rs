@@ -20,6 +20,7 @@ fn sound() -> Facts {
         listen_from: "etc/env".to_owned(),
         certificate: Vec::new(),
         key_is_open: false,
+        unwritable: Vec::new(),
         images: "/srv/giving/images".into(),
         images_noexec: false,
     }
