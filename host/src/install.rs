@@ -124,9 +124,7 @@ fn put(file: &Path, releases: Releases) -> Result<Installed, Failure> {
         libc: heap::libc_version(),
     };
     releases.install(file, &machine).map_err(|error| {
-        // What a package says in it is nobody's yet, and goes to a terminal.
-        let why = chain(&error).replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
-        let message = format!("install {}: {why}", file.display());
+        let message = format!("install {}: {}", file.display(), chain(&error));
         Failure::refused(error.reason(), message)
     })
 }

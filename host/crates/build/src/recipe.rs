@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use host_model::Version;
-use host_model::release::Start;
+use host_model::limits::RELEASE_NAME_BYTES_MAX;
+use host_model::release::{Start, is_release_name};
 use serde::Deserialize;
 
 /// A release file. Its paths are relative to the workspace, or to the folder that the
@@ -51,11 +52,9 @@ impl Recipe {
         let reading = || format!("read {}", path.display());
         let text = fs::read_to_string(path).with_context(reading)?;
         let recipe: Self = toml::from_str(&text).with_context(reading)?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        // It goes into the name of a file.
-        if recipe.name.is_empty() || !recipe.name.chars().all(is_plain) {
+        if !is_release_name(&recipe.name) {
             bail!(
-                "read {}: the name {:?} is to be of letters, digits, '-', '_' and '.'",
+                "read {}: the name {:?} is to be of letters, digits, '-', '_' and '.', at most {RELEASE_NAME_BYTES_MAX}, and to begin with one of the first two",
                 path.display(),
                 recipe.name
             );

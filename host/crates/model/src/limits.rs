@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Bytes of a plugin's name: it is repeated in every topic and every path.
 pub const PLUGIN_NAME_BYTES_MAX: usize = 64;
 
+/// Bytes of a release's name: it is part of the names of files.
+pub const RELEASE_NAME_BYTES_MAX: usize = 64;
+
 /// Bytes of an actor's key: fits a file name and an index entry.
 pub const KEY_BYTES_MAX: usize = 256;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::RELEASE_NAME_BYTES_MAX;
 use crate::setting::PluginSetting;
 
 /// The host of a release, relative to its folder.
@@ -93,6 +94,23 @@ pub enum ReleaseStatus {
     Old,
     /// An upgrade to it was rolled back; it is not tried again by accident.
     Failed,
+}
+
+/// Whether `name` can be a release's name: letters, digits, `-`, `_` and `.`, and one of the
+/// first two at its beginning.
+///
+/// ```
+/// use host_model::release::is_release_name;
+///
+/// assert!(is_release_name("giving") && is_release_name("giving-2.x"));
+/// assert!(!is_release_name("../x") && !is_release_name("..") && !is_release_name(""));
+/// ```
+#[must_use]
+pub fn is_release_name(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=RELEASE_NAME_BYTES_MAX).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(is_plain)
 }
 
 impl ReleaseManifest {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use host_model::Version;
 use thiserror::Error;
 
-/// A package that is not installed. Nothing of it is left.
+/// A package that is not installed. Nothing of it is left. What is said has no control
+/// characters of the package's.
 #[derive(Debug, Error)]
 pub enum InstallError {
     /// It cannot be opened.
@@ -19,8 +20,8 @@ pub enum InstallError {
     },
     /// It is something else.
     #[error(
-        "{} is no package ({problem}); name a file that `host release build` has made",
-        file.display()
+        "{} is no package ({}); name a file that `host release build` has made",
+        file.display(), plain(problem)
     )]
     NoPackage {
         /// The file.
@@ -29,7 +30,7 @@ pub enum InstallError {
         problem: String,
     },
     /// It was cut short, or some of its bytes are others.
-    #[error("{} is damaged: {problem}; fetch it again", file.display())]
+    #[error("{} is damaged: {}; fetch it again", file.display(), plain(problem))]
     Damaged {
         /// The package.
         file: PathBuf,
@@ -50,7 +51,7 @@ pub enum InstallError {
         problem: &'static str,
     },
     /// Nobody vouches for it whom this home trusts.
-    #[error("the package {} is not trusted: {problem}", file.display())]
+    #[error("the package {} is not trusted: {}", file.display(), plain(problem))]
     Untrusted {
         /// The package.
         file: PathBuf,
@@ -58,7 +59,7 @@ pub enum InstallError {
         problem: String,
     },
     /// It does not fit this machine.
-    #[error("release {version} does not fit here:\n  - {}", problems.join("\n  - "))]
+    #[error("release {version} does not fit here:{}", listed(problems))]
     Misfit {
         /// The release.
         version: Version,
@@ -102,6 +103,16 @@ pub enum InstallError {
         /// Why it could not be.
         source: io::Error,
     },
+}
+
+/// What is said with words of a package: they are nobody's yet, and go to a terminal.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+fn listed(problems: &[String]) -> String {
+    let lines = problems.iter().map(|it| format!("\n  - {}", plain(it)));
+    lines.collect()
 }
 
 impl InstallError {

@@ -13,7 +13,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SIGNATURE: &str = "manifest.json.minisig";
 
 /// How many bytes the file `path` of a release may have, by where it lies. None: a release
-/// has no such file. Of paths that leave their folder there is none.
+/// has no such file. Of paths that leave their folder, and of names with control characters,
+/// there is none.
 ///
 /// ```
 /// use std::path::Path;
@@ -28,7 +29,13 @@ pub fn bytes_max(path: &Path) -> Option<u64> {
     let mut parts = Vec::new();
     for part in path.components() {
         match part {
-            Component::Normal(part) => parts.push(part.to_str()?),
+            Component::Normal(part) => {
+                let part = part.to_str()?;
+                if part.contains(char::is_control) {
+                    return None;
+                }
+                parts.push(part);
+            }
             _ => return None,
         }
     }

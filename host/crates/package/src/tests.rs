@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use host_loader::Digest;
 use host_model::Version;
 use host_model::release::{ReleaseFile, ReleaseManifest, ReleasePlugin, Start};
+use host_model::setting::{PluginSetting, SettingKind};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -256,6 +257,7 @@ fn a_manifest_that_names_what_is_no_file_of_a_release_is_refused() {
         "etc/env",
         "plugins/a/b",
         "bin/sh",
+        "plugins/\u{1b}[2J.so",
         "",
     ] {
         let mut manifest = manifest();
@@ -275,6 +277,49 @@ fn a_manifest_that_names_what_is_no_file_of_a_release_is_refused() {
     ]);
     let said = bench.refuses(&zst(&package), "bad_package");
     assert!(said.contains("larger than"), "{said}");
+}
+
+#[test]
+fn a_manifest_with_a_name_that_no_release_has_is_refused() {
+    let bench = Bench::new();
+    let long = "a".repeat(65);
+    for name in ["", "../x", "..", "-x", "a b", "a\u{1b}[31m", &long] {
+        let mut manifest = manifest();
+        manifest.name = name.to_owned();
+        let said = bench.refuses(&whole(&manifest), "bad_package");
+        assert!(said.contains(&format!("has the name {name:?}")), "{said}");
+    }
+    for name in ["", "../x", "P", "a:b"] {
+        let mut manifest = manifest();
+        manifest.plugins[0].name = name.to_owned();
+        let said = bench.refuses(&whole(&manifest), "bad_package");
+        assert!(said.contains(&format!("has a plugin {name:?}")), "{said}");
+    }
+    let mut manifest = manifest();
+    manifest.plugins[0].settings = vec![PluginSetting {
+        name: "a b".to_owned(),
+        kind: SettingKind::Text,
+        default: None,
+        required: false,
+        secret: false,
+        about: String::new(),
+    }];
+    let said = bench.refuses(&whole(&manifest), "bad_package");
+    assert!(said.contains("its setting \"a b\""), "{said}");
+}
+
+#[test]
+fn what_a_package_says_of_itself_has_no_control_characters() {
+    let bench = Bench::new();
+    let mut manifest = manifest();
+    manifest.target = "\u{1b}[2Jriscv64\nall is well".to_owned();
+    let said = bench.refuses(&whole(&manifest), "does_not_fit");
+    assert!(said.contains("\u{fffd}[2Jriscv64\u{fffd}all"), "{said}");
+    let text = String::from_utf8(json(&self::manifest())).unwrap();
+    let text = text.replace("\"permanent\"", "\"\\u001b[2J\"");
+    let package = zst(&tar(&[file("manifest.json", text.as_bytes())]));
+    let said = bench.refuses(&package, "damaged_package");
+    assert!(said.contains("\u{fffd}[2J"), "{said}");
 }
 
 #[test]

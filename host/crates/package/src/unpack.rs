@@ -7,8 +7,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use host_loader::Digest;
+use host_model::id::is_plugin_name;
 use host_model::limits::{PACKAGE_BYTES_MAX, RELEASE_TEXT_BYTES_MAX};
-use host_model::release::ReleaseManifest;
+use host_model::release::{ReleaseManifest, ReleasePlugin, is_release_name};
+use host_model::setting::PluginSetting;
 use tar::{Archive, Entries, Entry, EntryType};
 
 use crate::names::{MANIFEST, SIGNATURE, bytes_max};
@@ -97,6 +99,7 @@ impl Package {
             let file = self.file.clone();
             return Err(InstallError::Untrusted { file, problem });
         }
+        reading.names(&head.manifest)?;
         let mut wanted = reading.wanted(&head.manifest)?;
         let problems = machine.problems(&head.manifest);
         if !problems.is_empty() {
@@ -208,6 +211,30 @@ impl Reading<'_> {
             true => Ok(text),
             false => Err(self.found("it ends in the middle of a file".to_owned())),
         }
+    }
+
+    /// Refuses names that no release has: they go into paths, ids and settings, and onto
+    /// terminals.
+    fn names(&self, manifest: &ReleaseManifest) -> Result<(), InstallError> {
+        let refuse = |problem: String| {
+            let (file, problem) = (self.file.to_owned(), format!("its {MANIFEST} {problem}"));
+            Err(InstallError::NoPackage { file, problem })
+        };
+        if !is_release_name(&manifest.name) {
+            return refuse(format!(
+                "has the name {:?}, and no release has",
+                manifest.name
+            ));
+        }
+        for ReleasePlugin { name, settings, .. } in &manifest.plugins {
+            if !is_plugin_name(name) {
+                return refuse(format!("has a plugin {name:?}, and none is called so"));
+            }
+            if let Err(problem) = settings.iter().try_for_each(PluginSetting::check) {
+                return refuse(format!("has the plugin {name}, and {problem}"));
+            }
+        }
+        Ok(())
     }
 
     /// What the manifest names, with the digests.
