@@ -351,6 +351,23 @@ fn what_a_check_has_tried_to_write_is_not_left_there() {
 }
 
 #[test]
+fn a_start_without_the_store_that_the_home_had_makes_nothing() {
+    let home = running();
+    home.stop().unwrap();
+    home.configure("DATABASE_URL=sqlite:elsewhere/new/host.db")
+        .unwrap();
+    for line in [&["start"][..], &["store", "migrate"]] {
+        let ran = home.host(line).unwrap().ends_with(5).unwrap();
+        assert!(
+            ran.stderr.contains("host.db is not there"),
+            "{}",
+            ran.stderr
+        );
+        assert!(!home.path().join("elsewhere").exists(), "{line:?}");
+    }
+}
+
+#[test]
 fn a_home_on_a_read_only_file_system() {
     let home = Home::new().unwrap();
     // In a name space of its own, so that nothing is left mounted.

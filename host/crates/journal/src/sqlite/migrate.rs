@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Before, Examined, examine, keep_log, lock, place, schema};
+use super::{Before, Examined, examine, keep_log, lock, place, refuse_if_missed, schema};
 use crate::Migrated;
 use crate::error::OpenError;
 use crate::files::beside;
@@ -17,9 +17,7 @@ pub(crate) fn migrate(path: &Path, witness: Option<&Path>) -> Result<Migrated, O
     let path = match path.exists() {
         true => &place(path)?,
         false => {
-            let gone = format!("{} is not there", path.display());
-            let known = witness.as_ref().map(|it| it.refuse_if_known(&gone));
-            known.transpose()?;
+            refuse_if_missed(path, witness.as_ref())?;
             return Err(missing());
         }
     };

@@ -74,6 +74,8 @@ pub fn open(path: &Path, witness: Option<&Path>) -> Result<Opened, OpenError> {
             found: rusqlite::version(),
         });
     }
+    let known = witness.map(Witness::read).transpose()?.flatten();
+    refuse_if_missed(path, known.as_ref())?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|source| OpenError::File {
             attempted: "make the folder",
@@ -178,6 +180,17 @@ impl Before {
         let meta = meta.map_err(|problem| OpenError::OwnRow { problem })?;
         let heads = recover::recover(&self.pool, &meta)?;
         Ok((meta, heads))
+    }
+}
+
+/// Refuses a database that is not there where this home has had a store: nothing is made in
+/// its place.
+fn refuse_if_missed(path: &Path, witness: Option<&Witness>) -> Result<(), OpenError> {
+    match witness {
+        Some(witness) if !path.exists() => {
+            witness.refuse_if_known(&format!("{} is not there", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
