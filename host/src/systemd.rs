@@ -74,6 +74,12 @@ pub(crate) fn run(
             file.display()
         ));
     }
+    if !unit.data.is_dir() {
+        warnings.push(format!(
+            "there is no folder {}, which HOST_DATA names: make it before the unit is started, as the lines at its top say",
+            unit.data.display()
+        ));
+    }
     for warning in &warnings {
         out.warn(warning);
     }
@@ -173,13 +179,15 @@ StartLimitBurst={STARTS_MAX}
     /// What gives the user what it writes and reads.
     fn owned(&self) -> String {
         let (user, data, env) = (&self.user, self.data.display(), self.env());
-        match env.starts_with(&self.data) {
-            true => format!("chown -R {user}: {data}"),
-            false => format!(
-                "mkdir -p {data} && chown -R {user}: {data} {}",
-                env.display()
-            ),
-        }
+        let env = match env.starts_with(&self.data) {
+            true => String::new(),
+            false => format!(" {}", env.display()),
+        };
+        let make = match self.data == self.root {
+            true => String::new(),
+            false => format!("mkdir -p {data} && "),
+        };
+        format!("{make}chown -R {user}: {data}{env}")
     }
 
     /// How it starts, reloads and ends.

@@ -53,8 +53,8 @@ fn systemd_starts_reloads_watches_restarts_and_stops_a_host() {
 }
 
 #[test]
-fn a_user_who_is_not_on_the_machine_is_warned_of() {
-    let home = Home::new().unwrap();
+fn what_is_not_on_the_machine_yet_is_warned_of() {
+    let mut home = Home::new().unwrap();
     let unit = |user: &str| home.done(&["systemd", "unit", "--user", user]).unwrap();
     let ran = unit("no-such-user-of-host");
     assert!(
@@ -64,4 +64,14 @@ fn a_user_who_is_not_on_the_machine_is_warned_of() {
     );
     assert!(ran.stdout.contains("User=no-such-user-of-host\n"));
     assert_eq!(unit("root").stderr, "");
+    let data = home.path().join("later");
+    home.set("HOST_DATA", Some(data.to_str().unwrap()));
+    let line = ["systemd", "unit", "--user", "root"];
+    let ran = home.done(&line).unwrap();
+    let wanted = format!("there is no folder {}", data.display());
+    assert!(ran.stderr.contains(&wanted), "{}", ran.stderr);
+    let made = format!("#   mkdir -p {} && chown", data.display());
+    assert!(ran.stdout.contains(&made), "{}", ran.stdout);
+    fs::create_dir(&data).unwrap();
+    assert_eq!(home.done(&line).unwrap().stderr, "");
 }
