@@ -90,6 +90,23 @@ fn the_status_and_the_report_have_the_fields_that_scripts_know() {
 }
 
 #[test]
+fn a_plugin_that_there_is_not_is_told_from_one_without_actors() {
+    let home = Home::new().unwrap();
+    home.start().unwrap();
+    let none: Vec<Value> = home
+        .answer(&["actors", "--plugin", "zakat", "--json"])
+        .unwrap();
+    assert!(none.is_empty(), "{none:?}");
+    let ran = home
+        .host(&["actors", "--plugin", "nope", "--json"])
+        .unwrap();
+    let ran = ran.ends_with(1).unwrap();
+    assert_eq!(ran.reason().unwrap(), "unknown_plugin");
+    assert!(ran.stdout.contains("donations, zakat"), "{}", ran.stdout);
+    home.stop().unwrap();
+}
+
+#[test]
 fn every_counter_of_the_status_is_a_metric() {
     let home = Home::new().unwrap();
     home.start().unwrap();

@@ -16,6 +16,7 @@ use crate::clock::{monotonic_ms, tick_ms};
 use crate::counts::Detail;
 use crate::door::ns;
 use crate::live::Live;
+use crate::message::CallError;
 
 /// Stands for timers, and for names that are neither command nor query.
 pub(crate) const OTHER: &str = "(other)";
@@ -244,6 +245,16 @@ impl Release {
     pub fn code(&self, plugin: &str, version: &Version) -> Option<&Arc<Code>> {
         let mut codes = self.plugins.get(plugin)?.codes();
         codes.find(|code| code.version() == version)
+    }
+
+    /// The error for whoever asks for a plugin that it does not have.
+    #[must_use]
+    pub fn unknown_plugin(&self, plugin: &str) -> CallError {
+        let known: Vec<_> = self.plugins.keys().map(String::as_str).collect();
+        CallError::UnknownPlugin {
+            plugin: plugin.to_owned(),
+            known: known.join(", "),
+        }
     }
 
     /// Lets every step take as long as it does: on a way back nobody is to be set aside

@@ -48,7 +48,7 @@ impl Actors {
         let id = claim.slot.id.clone();
         let release = self.release_of(&id);
         let Some(ruling) = release.plugins.get(id.plugin()) else {
-            return Err(NotWoken::UnknownPlugin(unknown_plugin(&release, &id)));
+            return Err(NotWoken::UnknownPlugin(release.unknown_plugin(id.plugin())));
         };
         if self.settled(claim) == Settled::Pending {
             let token = crate::token::Token::Resume(Arc::clone(&claim.slot));
@@ -88,15 +88,7 @@ impl Actors {
         let reign = self.reign.load();
         let release = reign.release_of(id);
         let known = release.plugins.contains_key(id.plugin());
-        (!known).then(|| unknown_plugin(release, id))
-    }
-}
-
-fn unknown_plugin(release: &Release, id: &ActorId) -> CallError {
-    let known: Vec<_> = release.plugins.keys().map(String::as_str).collect();
-    CallError::UnknownPlugin {
-        plugin: id.plugin().to_owned(),
-        known: known.join(", "),
+        (!known).then(|| release.unknown_plugin(id.plugin()))
     }
 }
 

@@ -35,16 +35,20 @@ pub(crate) async fn list(
     State(control): State<Arc<Control>>,
     Query(query): Query<ActorsQuery>,
 ) -> Result<Json<Vec<ActorRow>>, Refusal> {
+    let ActorsQuery { plugin, after, .. } = query;
     let limit = page(query.limit);
+    let release = control.actors.release();
+    let is_known = plugin.is_empty() || release.plugins.contains_key(&plugin);
     let actors = Arc::clone(&control.actors);
-    let listed = blocking(move || {
-        actors
-            .journal()
-            .list(&query.plugin, query.after.as_ref(), limit)
-    });
+    let unknown = (!is_known && after.is_none()).then(|| release.unknown_plugin(&plugin));
+    let listed = blocking(move || actors.journal().list(&plugin, after.as_ref(), limit));
     let listed = listed
         .await
         .map_err(|e| Refusal::internal("list the actors", &e))?;
+    // Of one that has left the release, actors may be stored still.
+    if let Some(unknown) = unknown.filter(|_| listed.is_empty()) {
+        return Err(unknown.into());
+    }
     let row = |listed: host_journal::Listed| ActorRow {
         awake: control.actors.is_awake(&listed.id),
         actor: listed.id,
