@@ -79,6 +79,22 @@ impl Issuing {
     }
 }
 
+/// What the setting `key`, which nobody sets, is by what others are set to.
+pub(super) fn derived(key: &str, settings: &Settings, environment: Environment) -> Option<String> {
+    let mut reader = Reader::new(settings);
+    let port = reader.port("PORT", defaults::PORT);
+    let (scheme, url_port) = reader.url(environment, port);
+    let is_named = ["HOST", "PHX_HOST"].map(|key| settings.get(key).is_some());
+    match (key, is_named) {
+        ("HOST", [_, true]) => Some(reader.host(false)),
+        ("TOKEN_AUDIENCE", [false, false]) if environment == Environment::Prod => None,
+        ("TOKEN_AUDIENCE", _) => Some(reader.host(false)),
+        ("URL_PORT", _) => Some(url_port.to_string()),
+        ("URL_SCHEME", _) => Some(scheme.to_owned()),
+        _ => None,
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn clients(
         &mut self,
@@ -134,6 +150,21 @@ impl Reader<'_> {
     }
 
     fn origins(&mut self, environment: Environment, host: &str, port: u16) -> Option<Origins> {
+        let (scheme, port) = self.url(environment, port);
+        let others = self.with_all("ALLOWED_ORIGINS", |others| match others {
+            "*" => Ok(None),
+            others => members(others, LISTED_MAX, |it| {
+                OriginPattern::from_str(it).map_err(|error| error.to_string())
+            })
+            .map(Some),
+        });
+        let others = others.unwrap_or_else(|| Some(Vec::new()))?;
+        let is_dev = environment == Environment::Dev;
+        Some(Origins::new(scheme, host, port, others, is_dev))
+    }
+
+    /// `URL_SCHEME` and `URL_PORT`; where they are not set, what follows from the others.
+    fn url(&mut self, environment: Environment, port: u16) -> (&'static str, u16) {
         let is_dev = environment == Environment::Dev;
         let scheme = self.read("URL_SCHEME", "http or https", |value| {
             ["http", "https"].into_iter().find(|it| *it == value)
@@ -150,16 +181,7 @@ impl Reader<'_> {
             "a port that clients can reach, 1 to 65535",
             |value| value.parse().ok().filter(|port| *port != 0),
         );
-        let port = port.unwrap_or(default);
-        let others = self.with_all("ALLOWED_ORIGINS", |others| match others {
-            "*" => Ok(None),
-            others => members(others, LISTED_MAX, |it| {
-                OriginPattern::from_str(it).map_err(|error| error.to_string())
-            })
-            .map(Some),
-        });
-        let others = others.unwrap_or_else(|| Some(Vec::new()))?;
-        Some(Origins::new(scheme, host, port, others, is_dev))
+        (scheme, port.unwrap_or(default))
     }
 
     fn proxies(&mut self) -> Proxies {
@@ -207,11 +229,15 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn resolve(rows: &[(&str, &str)]) -> Result<Config, ConfigFaults> {
-        let folder = tempfile::tempdir().unwrap();
+    fn settings(rows: &[(&str, &str)]) -> Settings {
         let rows = rows.iter();
         let rows = rows.map(|(key, value)| (key.to_string(), value.to_string(), "x".to_owned()));
-        let settings = Settings::of_rows(rows);
+        Settings::of_rows(rows)
+    }
+
+    fn resolve(rows: &[(&str, &str)]) -> Result<Config, ConfigFaults> {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(rows);
         Config::resolve(&settings, &Home::new(folder.path(), &settings))
     }
 
@@ -293,5 +319,23 @@ mod tests {
         let default = ClientLimits::default();
         assert_eq!(limits.connections, default.connections);
         assert_eq!(limits.address.bytes, default.address.bytes);
+    }
+
+    #[test]
+    fn what_follows_from_other_settings_is_shown_as_a_start_takes_it() {
+        let derived = |rows: &[(&str, &str)], environment| {
+            let settings = settings(rows);
+            ["HOST", "TOKEN_AUDIENCE", "URL_SCHEME", "URL_PORT"].map(|key| {
+                let value = super::derived(key, &settings, environment);
+                value.unwrap_or_else(|| "-".to_owned())
+            })
+        };
+        let (dev, prod) = (Environment::Dev, Environment::Prod);
+        assert_eq!(derived(&[], dev), ["-", "localhost", "http", "4000"]);
+        let port = [("PORT", "81"), ("TLS_CERT_FILE", "cert.pem")];
+        assert_eq!(derived(&port, dev), ["-", "localhost", "https", "81"]);
+        assert_eq!(derived(&[], prod), ["-", "-", "https", "443"]);
+        let named = [("PHX_HOST", "a.org"), ("URL_SCHEME", "http")];
+        assert_eq!(derived(&named, prod), ["a.org", "a.org", "http", "80"]);
     }
 }

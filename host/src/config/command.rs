@@ -4,7 +4,7 @@ use host_cli::args::Config as Command;
 use host_cli::{Failure, Output, Table};
 use serde_json::json;
 
-use super::{Environment, Store, defaults, environment as environment_of, resolved};
+use super::{Environment, Store, clients, defaults, environment as environment_of, resolved};
 use crate::checks;
 use crate::launcher::Found;
 use crate::settings::KEYS;
@@ -53,10 +53,13 @@ fn show(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
             let value = resolved::shown(key, setting.value);
             json!({ "key": key, "value": value, "from": setting.from })
         }
-        None => {
-            let value = defaults::default(key, environment, &found.home);
-            json!({ "key": key, "value": value, "from": "default" })
-        }
+        None => match clients::derived(key, &found.settings, environment) {
+            Some(value) => json!({ "key": key, "value": value, "from": "derived" }),
+            None => {
+                let value = defaults::default(key, environment, &found.home);
+                json!({ "key": key, "value": value, "from": "default" })
+            }
+        },
     };
     let of_plugins = found.settings.declared().iter().map(|(key, declared)| {
         let default = || declared.setting.default.as_deref();
