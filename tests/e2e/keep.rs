@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use e2e::load::Load;
@@ -144,6 +145,36 @@ fn a_backup_under_load_is_put_back_into_another_home() {
     let line = ["store", "restore", text(&raw), "--json"];
     let ran = third.host(&line).unwrap().ends_with(1).unwrap();
     assert!(ran.stdout.contains("no backup"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_restore_waits_for_a_process_that_ends_and_names_one_that_does_not() {
+    let home = with_gifts();
+    home.stop().unwrap();
+    let file = home.path().join("backup.db");
+    home.done(&["store", "backup", text(&file)]).unwrap();
+    let other = Home::new().unwrap();
+    let pid_file = other.path().join("run/host.pid");
+    fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
+    // As one that was killed, and has its lock until its memory is given back.
+    let mut dying = Command::new("flock")
+        .args([text(&pid_file), "sleep", "1"])
+        .spawn()
+        .unwrap();
+    wait::until("the file is locked", || {
+        let file = fs::File::open(&pid_file).ok()?;
+        file.try_lock_shared().is_err().then_some(())
+    })
+    .unwrap();
+    let line = ["store", "restore", text(&file), "--json"];
+    other.done(&line).unwrap();
+    dying.wait().unwrap();
+
+    let held = fs::File::create(&pid_file).unwrap();
+    held.lock().unwrap();
+    let ran = other.host(&line).unwrap().ends_with(1).unwrap();
+    assert_eq!(ran.reason().unwrap(), "running");
+    assert!(ran.stdout.contains("listens to nobody"), "{}", ran.stdout);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! `host store ...`
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use host_cli::args::keep::Store as Command;
 use host_cli::{Client, Failure, Output, Progress, keep};
@@ -15,9 +18,15 @@ use super::offline::Offline;
 use super::put_back::{Place, PutBack};
 use super::{archive, failed, is_running, replay};
 use crate::launcher::{Found, home_failure};
-use crate::pidfile::PidFile;
+use crate::pidfile::{PidFile, holder};
 use crate::release::{absolute, host_version};
 use crate::{config, on_runtime};
+
+/// A process that was killed has its locks until it has ended, which may take it a moment.
+const DYING_FOR_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn store(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     let client = Client::new(&found.home.socket());
@@ -201,17 +210,28 @@ fn unopened(attempted: &str, error: OpenError) -> Failure {
     }
 }
 
-/// Keeps a host from starting meanwhile; refuses where one runs.
+/// Keeps a host from starting meanwhile; refuses where one runs, or another such command.
 pub(super) fn alone(found: &Found, attempted: &str) -> Result<PidFile, Failure> {
-    if is_running(found) {
-        return Err(Failure::refused(
-            "running",
-            format!("{attempted}: a host runs here; stop it first with `host stop`"),
-        ));
+    let home = &found.home;
+    let refuse = |why: String| Failure::refused("running", format!("{attempted}: {why}"));
+    let is_listening = || UnixStream::connect(home.socket()).is_ok();
+    let deadline = Instant::now() + DYING_FOR_MAX;
+    while is_running(found) {
+        if is_listening() {
+            let why = "a host runs here; stop it first with `host stop`";
+            return Err(refuse(why.to_owned()));
+        }
+        if Instant::now() > deadline {
+            let pid = holder(&home.pid_file()).or_else(|| holder(&home.keeper_pid_file()));
+            return Err(refuse(format!(
+                "process {} has this home, and listens to nobody: another command on its store, or a host that begins or ends; wait for it",
+                pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
+            )));
+        }
+        sleep(LOOK_EVERY);
     }
-    found.home.make_folders().map_err(home_failure)?;
-    PidFile::take(&found.home.pid_file())
-        .map_err(|e| Failure::refused("running", format!("{attempted}: {e}")))
+    home.make_folders().map_err(home_failure)?;
+    PidFile::take(&home.pid_file()).map_err(|e| refuse(e.to_string()))
 }
 
 /// Refused or failed; nothing has changed.
