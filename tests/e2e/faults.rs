@@ -5,8 +5,9 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::disk::{Disk, Loopback};
+use e2e::disk::{Disk, Small};
 use e2e::load::{Load, Shape};
+use e2e::namespace::within;
 use e2e::{Client, Home, Reply, http, wait};
 use serde_json::{Value, json};
 use test_postgres::shared;
@@ -382,32 +383,34 @@ fn whichever_call_fails_under_load_every_acknowledged_gift_is_there_once() {
 
 #[test]
 fn a_file_system_that_is_full_takes_nothing_and_loses_nothing() {
-    // Whoever may not mount leaves it out by its name: `-- --skip a_file_system_that_is_full`.
-    let small = Loopback::mount(32).unwrap();
-    let small = small.expect("a file system can be mounted: it takes root, and a loop device");
-    let mut home = Home::new().unwrap();
-    let store = format!("sqlite:{}", small.path().join("host.db").display());
-    home.set("DATABASE_URL", Some(&store));
-    let status = home.start().unwrap();
-    let load = load(status.port);
-    load.more(50).unwrap();
-    let ballast = small.fill(256).unwrap();
-    // A smaller commit may find room again: what is said at one look counts.
-    let body = wait::until("the store takes no more", || {
-        let (code, body) = readyz(status.port);
-        (code == 503).then_some(body)
+    let name = "faults::a_file_system_that_is_full_takes_nothing_and_loses_nothing";
+    within(name, || {
+        let small = Small::mount(32).unwrap();
+        let mut home = Home::new().unwrap();
+        let store = format!("sqlite:{}", small.path().join("host.db").display());
+        home.set("DATABASE_URL", Some(&store));
+        let status = home.start().unwrap();
+        let load = load(status.port);
+        load.more(50).unwrap();
+        let ballast = small.fill(256).unwrap();
+        // A smaller commit may find room again: what is said at one look counts.
+        let body = wait::until("the store takes no more", || {
+            let (code, body) = readyz(status.port);
+            (code == 503).then_some(body)
+        })
+        .unwrap();
+        assert!(body.contains("the store takes no commands"), "{body}");
+        std::fs::remove_file(ballast).unwrap();
+        load.more(200).unwrap();
+        let seen = load.stop().unwrap();
+        seen.tally.audit(&home).unwrap().exact().unwrap();
+        assert_eq!(home.status().unwrap().pid, status.pid, "it has lived on");
+        home.kill_host().unwrap();
+        home.rebooted(status.pid).unwrap();
+        seen.tally.audit(&home).unwrap().exact().unwrap();
+        home.stop().unwrap();
     })
     .unwrap();
-    assert!(body.contains("the store takes no commands"), "{body}");
-    std::fs::remove_file(ballast).unwrap();
-    load.more(200).unwrap();
-    let seen = load.stop().unwrap();
-    seen.tally.audit(&home).unwrap().exact().unwrap();
-    assert_eq!(home.status().unwrap().pid, status.pid, "it has lived on");
-    home.kill_host().unwrap();
-    home.rebooted(status.pid).unwrap();
-    seen.tally.audit(&home).unwrap().exact().unwrap();
-    home.stop().unwrap();
 }
 
 /// An operator who was told that nothing was begun is believed by the trail, too.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use e2e::command::Running;
-use e2e::disk::Loopback;
+use e2e::disk::Small;
+use e2e::namespace::within;
 use e2e::package::pack;
 use e2e::{Home, Ran, Signer};
 use host_model::control::Outcome;
@@ -236,19 +237,20 @@ fn two_installs_at_once_are_one() {
 
 #[test]
 fn a_disk_that_is_full_is_left_as_it_was() {
-    let Some(disk) = Loopback::mount(64).unwrap() else {
-        println!("not tried: nothing may be mounted here");
-        return;
-    };
-    let bench = Bench::emptied(&["0.1.0"]);
-    let ballast = disk.fill(2 << 10).unwrap();
-    let place = disk.path().join("home");
-    let ran = bench.install_into(&bench.package("0.1.0"), &place);
-    let ran = ran.ends_with(1).unwrap();
-    assert_eq!(ran.reason().unwrap(), "not_written");
-    assert!(ran.stdout.contains("make room"), "{}", ran.stdout);
-    assert!(!place.exists(), "something is left");
-    assert!(ballast.is_file());
+    let name = "packages::a_disk_that_is_full_is_left_as_it_was";
+    within(name, || {
+        let disk = Small::mount(64).unwrap();
+        let bench = Bench::emptied(&["0.1.0"]);
+        let ballast = disk.fill(2 << 10).unwrap();
+        let place = disk.path().join("home");
+        let ran = bench.install_into(&bench.package("0.1.0"), &place);
+        let ran = ran.ends_with(1).unwrap();
+        assert_eq!(ran.reason().unwrap(), "not_written");
+        assert!(ran.stdout.contains("make room"), "{}", ran.stdout);
+        assert!(!place.exists(), "something is left");
+        assert!(ballast.is_file());
+    })
+    .unwrap();
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 
+use e2e::namespace::behind;
 use e2e::{Home, Ran, http, wait};
 use serde_json::{Value, json};
 
@@ -370,20 +370,10 @@ fn a_start_without_the_store_that_the_home_had_makes_nothing() {
 #[test]
 fn a_home_on_a_read_only_file_system() {
     let home = Home::new().unwrap();
-    // In a name space of its own, so that nothing is left mounted.
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["-rm", "sh", "-c", script]).arg(home.path());
-        command.output().unwrap()
-    };
-    if !unshare("mount --bind \"$0\" \"$0\"").status.success() {
-        println!("not tried: nothing may be mounted here");
-        return;
-    }
-    let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\"";
-    let ran = unshare(&format!("{mount} && exec \"$0/bin/host\" start"));
-    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert_eq!(ran.status.code(), Some(1), "{said}");
+    let mount = "mount --bind \"$TEST_HOME\" \"$TEST_HOME\"
+        mount -o remount,ro,bind \"$TEST_HOME\"";
+    let ran = behind(mount, &home, &["start"]).unwrap();
+    let said = ran.ends_with(1).unwrap().stderr;
     assert!(said.contains("Read-only file system"), "{said}");
     assert!(said.contains(home.path().to_str().unwrap()), "{said}");
 }

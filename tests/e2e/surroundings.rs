@@ -2,39 +2,16 @@
 //! groups and a server, each of a test's own.
 
 use std::fs;
-use std::process::Command;
 
-use e2e::command::Running;
-use e2e::{Home, Ran};
+use e2e::Home;
+use e2e::namespace::behind;
 use serde_json::Value;
 use test_postgres::shared;
 
-/// `bin/host` with these words, behind what a shell does `before` it in a namespace of
-/// mounts of its own. Needs root, or user namespaces.
-fn behind(before: &str, home: &Home, line: &[&str]) -> Ran {
-    let inner = home.command(line);
-    let mut command = Command::new("unshare");
-    let is_root = rustix::process::geteuid().is_root();
-    command
-        .args(["--mount", "--propagation", "private"])
-        .args((!is_root).then_some("--map-root-user"))
-        .args(["sh", "-euc", &format!("{before}\nexec \"$@\""), "sh"])
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .env_clear()
-        .envs(
-            inner
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env("TEST_HOME", home.path());
-    Running::spawn(command).unwrap().end().unwrap()
-}
-
 /// What `config check` warns of, behind what a shell does before.
 fn warnings(before: &str, home: &Home) -> Vec<String> {
-    let ran = behind(before, home, &["config", "check", "--json"]).ok();
-    let check: Value = ran.unwrap().json().unwrap();
+    let ran = behind(before, home, &["config", "check", "--json"]).unwrap();
+    let check: Value = ran.ok().unwrap().json().unwrap();
     let warnings = check["warnings"].as_array().unwrap().iter();
     warnings.map(|it| it.as_str().unwrap().to_owned()).collect()
 }
@@ -73,12 +50,13 @@ fn the_configuration_and_what_is_around_it_are_told_of_in_one_report() {
     ];
     for line in ["config check", "start", "start --foreground", "console"] {
         let line: Vec<_> = line.split(' ').collect();
-        let told = behind(&before, &home, &line).ends_with(1).unwrap().stderr;
+        let ran = behind(&before, &home, &line).unwrap();
+        let told = ran.ends_with(1).unwrap().stderr;
         for part in wanted {
             assert_eq!(told.matches(part).count(), 1, "{line:?}: {part}: {told}");
         }
     }
-    let ran = behind(&before, &home, &["config", "check", "--json"]);
+    let ran = behind(&before, &home, &["config", "check", "--json"]).unwrap();
     let problem: Value = ran.ends_with(1).unwrap().json().unwrap();
     assert_eq!(problem["reason"], "bad_config", "{problem}");
     let told = problem["message"].as_str().unwrap();
@@ -154,7 +132,7 @@ fn a_restart_goes_by_the_settings_that_the_host_was_started_with() {
 fn images_where_nothing_may_be_executed_are_refused() {
     let mut home = Home::new().unwrap();
     home.set("HOST_DATA", Some("var"));
-    let check = |before: &str| behind(before, &home, &["config", "check"]);
+    let check = |before: &str| behind(before, &home, &["config", "check"]).unwrap();
     // It is looked for where the folder has yet to be made, and where it is there.
     for before in [
         NOEXEC.to_owned(),

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use e2e::disk::Loopback;
+use e2e::disk::Small;
+use e2e::namespace::within;
 use e2e::{Home, Signer};
 use host_model::control::Outcome;
 use serde_json::Value;
@@ -217,16 +218,17 @@ fn a_start_with_keys_that_are_none_is_refused() {
 
 #[test]
 fn a_disk_without_room_refuses_an_upgrade() {
-    let Some(disk) = Loopback::mount(128).unwrap() else {
-        println!("not tried: nothing may be mounted here");
-        return;
-    };
-    let mut home = home();
-    let data = disk.path().display().to_string();
-    home.set("HOST_DATA", Some(&data));
-    home.start().unwrap();
-    disk.fill(8 << 10).unwrap();
-    let reason = refused(&home);
-    assert!(reason.contains("MiB free"), "{reason}");
-    home.stop().unwrap();
+    let name = "verification::a_disk_without_room_refuses_an_upgrade";
+    within(name, || {
+        let disk = Small::mount(128).unwrap();
+        let mut home = home();
+        let data = disk.path().display().to_string();
+        home.set("HOST_DATA", Some(&data));
+        home.start().unwrap();
+        disk.fill(8 << 10).unwrap();
+        let reason = refused(&home);
+        assert!(reason.contains("MiB free"), "{reason}");
+        home.stop().unwrap();
+    })
+    .unwrap();
 }

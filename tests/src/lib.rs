@@ -21,6 +21,7 @@ pub mod http;
 pub mod keys;
 pub mod load;
 pub mod matrix;
+pub mod namespace;
 pub mod package;
 pub mod raw;
 pub mod release;
