@@ -41,6 +41,7 @@ use host_model::control::RemoveRequest;
 use crate::launcher::Found;
 
 fn main() -> ExitCode {
+    manual::complete();
     let mut stdout = std::io::stdout();
     let Cli { global, command } = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -1,24 +1,80 @@
 //! Completions and man pages, as the grammar of the command line has them.
+//!
+//! A shell is given a script that asks this program for what a word may become: releases are
+//! those that lie in the home then.
 
+use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
-use clap_complete::aot;
-use host_cli::args::{Cli, Shell};
+use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Zsh};
+use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
+use host_cli::args::{Cli, Global, Shell};
 use host_cli::{Failure, Output};
 use serde_json::json;
 
+use crate::launcher::Found;
+use crate::prompt::is_release;
+
+/// By this a script of [`completions`] asks: its value is the shell.
+const ASKED: &str = "HOST_COMPLETE";
+
+/// Answers the script of a shell, and ends; where none asks it does nothing.
+pub(crate) fn complete() {
+    CompleteEnv::with_factory(grammar).var(ASKED).complete();
+}
+
+fn grammar() -> clap::Command {
+    knowing_releases(Cli::command())
+}
+
+fn knowing_releases(command: clap::Command) -> clap::Command {
+    let known = |argument: clap::Arg| match is_release(&argument) {
+        true => argument.add(ArgValueCandidates::new(releases)),
+        false => argument,
+    };
+    command.mut_args(known).mut_subcommands(knowing_releases)
+}
+
+/// The releases of the home; none where there is no home, or it cannot be read.
+fn releases() -> Vec<CompletionCandidate> {
+    let words: Vec<_> = env::args_os().collect();
+    let named = words.windows(2).find(|it| it[0] == "--home");
+    let global = Global {
+        home: named.map(|it| PathBuf::from(&it[1])),
+        json: false,
+        env_file: None,
+    };
+    let found = Found::home(&global).ok();
+    let versions = found.and_then(|it| it.home.releases().versions().ok());
+    let versions = versions.unwrap_or_default().into_iter();
+    versions
+        .map(|it| CompletionCandidate::new(it.to_string()))
+        .collect()
+}
+
 /// `host completions SHELL`
 pub(crate) fn completions(shell: Shell, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let shell = match shell {
-        Shell::Bash => aot::Shell::Bash,
-        Shell::Elvish => aot::Shell::Elvish,
-        Shell::Fish => aot::Shell::Fish,
-        Shell::Zsh => aot::Shell::Zsh,
+    let shell: &dyn EnvCompleter = match shell {
+        Shell::Bash => &Bash,
+        Shell::Elvish => &Elvish,
+        Shell::Fish => &Fish,
+        Shell::Zsh => &Zsh,
     };
+    // As it was called: by its name alone it is looked for in PATH then, too.
+    let called = env::args_os().next().map(PathBuf::from);
+    let called = called.filter(|it| it.components().count() > 1);
+    let program = called.and_then(|it| std::path::absolute(it).ok());
+    let program = program.unwrap_or_else(|| "host".into());
     let mut script = Vec::new();
-    aot::generate(shell, &mut Cli::command(), "host", &mut script);
+    shell.write_registration(
+        ASKED,
+        "host",
+        "host",
+        &program.to_string_lossy(),
+        &mut script,
+    )?;
     let script = String::from_utf8_lossy(&script);
     out.document(&json!({ "script": script }), |_| script.to_string())?;
     Ok(0)
@@ -79,17 +135,28 @@ mod tests {
     }
 
     #[test]
-    fn every_shell_completes_every_command() {
-        let mut all = Vec::new();
-        pages(&Cli::command(), "host", &mut all);
+    fn every_shell_asks_this_program() {
         for shell in [Shell::Bash, Shell::Elvish, Shell::Fish, Shell::Zsh] {
             let mut script = Vec::new();
             completions(shell, &mut Output::new(false, &mut script)).unwrap();
             let script = String::from_utf8(script).unwrap();
-            for name in &all {
-                let word = name.rsplit('-').next().unwrap();
-                assert!(script.contains(word), "{shell:?} does not know {name}");
-            }
+            let program = env::args().next().unwrap();
+            assert!(script.contains(&program), "{shell:?}: {script}");
+            assert!(script.contains(ASKED), "{shell:?}: {script}");
         }
+    }
+
+    #[test]
+    fn releases_are_known_wherever_a_command_takes_one() {
+        let grammar = grammar();
+        let takes_a_release = |command: &clap::Command| {
+            let mut arguments = command.get_arguments();
+            arguments.any(|it| it.get::<ArgValueCandidates>().is_some())
+        };
+        for name in ["upgrade", "plan", "rehearse", "remove", "rollback"] {
+            let command = grammar.find_subcommand(name).unwrap();
+            assert!(takes_a_release(command), "{name}");
+        }
+        assert!(!takes_a_release(grammar.find_subcommand("status").unwrap()));
     }
 }

@@ -1,6 +1,7 @@
 //! What operators, dashboards and scripts read and do, by the names that they know.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use e2e::load::Load;
@@ -105,6 +106,34 @@ fn a_plugin_that_there_is_not_is_told_from_one_without_actors() {
     assert!(ran.stdout.contains("donations, zakat"), "{}", ran.stdout);
     home.stop().unwrap();
 }
+
+#[test]
+fn a_shell_completes_commands_and_the_releases_of_the_home() {
+    let home = Home::new().unwrap();
+    let script = home.done(&["completions", "bash"]).unwrap().stdout;
+    let completed = |words: &[&str]| {
+        let last = words.len() - 1;
+        let mut bash = Command::new("bash");
+        bash.args(["-c", ASK, "bash", &script, &last.to_string()]);
+        let ran = bash.args(words).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    assert_eq!(completed(&["host", "quar"]), "quarantine\n");
+    for command in ["upgrade", "plan", "rehearse", "remove", "rollback"] {
+        let found = completed(&["host", command, "0."]);
+        assert_eq!(found, "0.1.0\n0.2.0\n0.3.0\n", "{command}");
+    }
+    let found = completed(&["host", "upgrade", ""]);
+    for word in ["0.3.0\n", "pause\n"] {
+        assert!(found.contains(word), "{found}");
+    }
+}
+
+/// What bash does at Tab: the script, which of the words it is, and they.
+const ASK: &str = r#"eval "$1"; COMP_CWORD=$2; shift 2; COMP_WORDS=("$@")
+    _clap_complete_host host "${COMP_WORDS[COMP_CWORD]}"
+    printf '%s\n' "${COMPREPLY[@]}""#;
 
 #[test]
 fn every_counter_of_the_status_is_a_metric() {

@@ -124,6 +124,10 @@ fn tab_completes_commands_options_releases_actors_and_events() {
     completes("rpc donations:wells don", "rpc donations:wells donate ");
     // Several are shown.
     completes("state donations:\t", "donations:wells");
+    let mut talk = remote(&home);
+    talk.type_in(&format!("upgrade {TAB}{TAB}")).unwrap();
+    talk.shows("0.3.0").unwrap();
+    talk.shows("resume").unwrap();
 }
 
 #[test]

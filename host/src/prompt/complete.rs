@@ -63,7 +63,7 @@ impl Words {
     }
 
     fn candidates(&self, before: &[String], word: &str) -> Vec<String> {
-        let found = match place(&self.grammar, before, word) {
+        let known = |place| match place {
             Place::Known(known) => known,
             Place::Release => self.releases(),
             Place::Actor => self.actors(word),
@@ -71,8 +71,9 @@ impl Words {
             Place::Event(actor) => self.events(&actor),
             Place::Free => Vec::new(),
         };
-        let mut found: Vec<String> = found
-            .into_iter()
+        let places = places(&self.grammar, before, word).into_iter();
+        let mut found: Vec<String> = places
+            .flat_map(known)
             .filter(|candidate| candidate.starts_with(word))
             .collect();
         found.sort_unstable();
@@ -169,8 +170,8 @@ impl Completer for Words {
     }
 }
 
-/// What stands behind the words `before`, where `word` has begun.
-fn place(grammar: &clap::Command, before: &[String], word: &str) -> Place {
+/// What may stand behind the words `before`, where `word` has begun.
+fn places(grammar: &clap::Command, before: &[String], word: &str) -> Vec<Place> {
     let mut command = grammar;
     let mut positional = 0;
     let mut values: Vec<&String> = Vec::new();
@@ -193,14 +194,14 @@ fn place(grammar: &clap::Command, before: &[String], word: &str) -> Place {
         }
     }
     if let Some(option) = takes {
-        return of_value(option, &values);
+        return vec![of_value(option, &values)];
     }
     if word.starts_with('-') {
         let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
         let long = shown.filter_map(|arg| Some(format!("--{}", arg.get_long()?)));
-        return Place::Known(long.collect());
+        return vec![Place::Known(long.collect())];
     }
-    let inner: Vec<String> = command
+    let mut inner: Vec<String> = command
         .get_subcommands()
         .filter(|it| !it.is_hide_set() && positional == 0)
         .flat_map(|it| [it.get_name()].into_iter().chain(it.get_visible_aliases()))
@@ -212,19 +213,18 @@ fn place(grammar: &clap::Command, before: &[String], word: &str) -> Place {
             .last()
             .filter(|it| it.get_num_args().is_some_and(|n| n.max_values() > 1))
     });
-    match argument.map(|argument| of_value(argument, &values)) {
-        None if before.is_empty() => {
-            Place::Known(inner.into_iter().chain(OWN.map(str::to_owned)).collect())
-        }
-        // `upgrade` has both.
-        Some(Place::Release)
-            if inner.is_empty() || word.starts_with(|c: char| c.is_ascii_digit()) =>
-        {
-            Place::Release
-        }
-        Some(place) if inner.is_empty() => place,
-        _ => Place::Known(inner),
+    if before.is_empty() {
+        inner.extend(OWN.map(str::to_owned));
     }
+    // `upgrade` has both.
+    let value = argument.map(|argument| of_value(argument, &values));
+    value.into_iter().chain([Place::Known(inner)]).collect()
+}
+
+/// Whether an argument is a release, by the name that its help gives to it.
+pub(crate) fn is_release(argument: &clap::Arg) -> bool {
+    let names = argument.get_value_names();
+    names.is_some_and(|names| names.first().is_some_and(|name| *name == "V"))
 }
 
 /// What an argument takes, by its type and by the name that its help gives to it.
@@ -238,7 +238,7 @@ fn of_value(argument: &clap::Arg, values: &[&String]) -> Place {
         ("event", _) => Place::Event(values.first().map(|it| (*it).clone()).unwrap_or_default()),
         (_, Some("ACTOR")) => Place::Actor,
         ("plugin", _) => Place::Plugin,
-        (_, Some("V")) => Place::Release,
+        _ if is_release(argument) => Place::Release,
         _ => Place::Free,
     }
 }
@@ -247,18 +247,21 @@ fn of_value(argument: &clap::Arg, values: &[&String]) -> Place {
 mod tests {
     use super::*;
 
-    fn at(line: &str) -> Place {
+    fn at(line: &str) -> Vec<Place> {
         let mut grammar = Cli::command();
         grammar.build();
         let (before, word) = line.rsplit_once(' ').unwrap_or(("", line));
-        place(&grammar, &words(before).unwrap(), word)
+        let mut places = places(&grammar, &words(before).unwrap(), word);
+        places.retain(|it| *it != Place::Known(Vec::new()));
+        places
     }
 
     fn known(line: &str) -> Vec<String> {
-        match at(line) {
-            Place::Known(known) => known,
-            other => panic!("{line}: {other:?}"),
-        }
+        let known = at(line).into_iter().filter_map(|place| match place {
+            Place::Known(known) => Some(known),
+            _ => None,
+        });
+        known.flatten().collect()
     }
 
     #[test]
@@ -270,20 +273,19 @@ mod tests {
         assert!(known("upgrade ").contains(&"pause".to_owned()));
         assert!(known("status --j").contains(&"--json".to_owned()));
         assert!(known("completions ").contains(&"zsh".to_owned()));
-        assert_eq!(at("upgrade 0"), Place::Release);
-        assert_eq!(at("rollback "), Place::Release);
-        assert_eq!(at("state don"), Place::Actor);
-        assert_eq!(at("trace --count 5 "), Place::Actor);
-        assert_eq!(
-            at("rpc donations:a "),
-            Place::Event("donations:a".to_owned())
-        );
-        assert_eq!(
-            at("--json rpc donations:a o"),
-            Place::Event("donations:a".to_owned())
-        );
-        assert_eq!(at("rpc donations:a open "), Place::Free);
-        assert_eq!(at("actors --plugin "), Place::Plugin);
-        assert_eq!(at("quarantine release "), Place::Actor);
+        for line in ["upgrade ", "upgrade 0"] {
+            assert_eq!(at(line)[0], Place::Release, "beside its own commands");
+        }
+        for line in ["rollback ", "plan ", "rehearse ", "remove "] {
+            assert_eq!(at(line), [Place::Release], "{line}");
+        }
+        assert_eq!(at("state don"), [Place::Actor]);
+        assert_eq!(at("trace --count 5 "), [Place::Actor]);
+        for line in ["rpc donations:a ", "--json rpc donations:a o"] {
+            assert_eq!(at(line), [Place::Event("donations:a".to_owned())]);
+        }
+        assert_eq!(at("rpc donations:a open "), [Place::Free]);
+        assert_eq!(at("actors --plugin "), [Place::Plugin]);
+        assert_eq!(at("quarantine release "), [Place::Actor]);
     }
 }

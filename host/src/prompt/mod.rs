@@ -26,6 +26,7 @@ mod console;
 mod watch;
 mod words;
 
+pub(crate) use complete::is_release;
 pub(crate) use console::console;
 
 use complete::Words;
