@@ -173,6 +173,37 @@ fn a_bad_package_that_lies_there_refuses_the_upgrade_and_leaves_nothing() {
 }
 
 #[test]
+fn what_a_package_says_of_itself_is_not_taken_on_trust_by_an_upgrade_either() {
+    let bench = Bench::new();
+    let home = &bench.home;
+    home.start().unwrap();
+    for (found, changed, told) in [
+        ("x86_64-unknown-linux-gnu", "\\u001b[2J", "for \u{fffd}[2J,"),
+        (
+            "\"name\": \"giving\"",
+            "\"name\": \"..\"",
+            "has the name \"..\"",
+        ),
+    ] {
+        let other = Bench::new();
+        let file = other.release("0.2.0").join("manifest.json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, text.replace(found, changed)).unwrap();
+        let package = other.pack("0.2.0");
+        let release = bench.release("0.2.0");
+        fs::remove_dir_all(&release).unwrap();
+        fs::create_dir(&release).unwrap();
+        fs::copy(&package, release.join("x.tar.zst")).unwrap();
+        let ran = home.host(&["upgrade", "0.2.0"]).unwrap();
+        let ran = ran.ends_with(1).unwrap();
+        let said = ran.stdout + &ran.stderr;
+        assert!(said.contains(told) && !said.contains('\x1b'), "{said:?}");
+    }
+    home.stop().unwrap();
+}
+
+#[test]
 fn another_machine_a_stranger_and_a_folder_that_is_no_home() {
     let bench = Bench::emptied(&[]);
     let place = bench.home.path();
