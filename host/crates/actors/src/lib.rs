@@ -399,7 +399,7 @@ impl Actors {
         self.casts.wake();
         self.timers.wake();
         self.outbox.wake();
-        self.thinning.is_wanted();
+        self.thinning.stop();
         self.tracers.end();
     }
 

@@ -284,7 +284,7 @@ impl Actors {
         }
         let (mut beside, came) = (switch.timers.rows(), switch.came);
         beside.unhurried = is_errand;
-        beside.leaves_older = is_errand && !self.thinning.is_under_way();
+        beside.leaves_older = is_errand && self.thinning.leaves();
         if snapshot.is_large() {
             return self.append_snapshot_beside(claim, snapshot, beside, desk, Some(came), token);
         }

@@ -436,6 +436,6 @@ struct Sweeping<'a>(&'a Actors);
 impl Drop for Sweeping<'_> {
     fn drop(&mut self) {
         self.0.sweeps.fetch_sub(1, Ordering::SeqCst);
-        self.0.thinning.is_wanted();
+        self.0.thinning.sweep_ended();
     }
 }

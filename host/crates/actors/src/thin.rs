@@ -21,19 +21,31 @@ const STEP_MAX: usize = 128;
 /// Whether there is something to remove, and whether that is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Thinning {
+    left: AtomicBool,
     wanted: Notify,
     under_way: AtomicBool,
 }
 
 impl Thinning {
-    /// A sweep has ended.
-    pub(crate) fn is_wanted(&self) {
-        self.wanted.notify_one();
+    /// Whether an actor that comes over with a sweep leaves its older snapshots.
+    pub(crate) fn leaves(&self) -> bool {
+        let leaves = !self.under_way.load(Ordering::SeqCst);
+        if leaves {
+            self.left.store(true, Ordering::SeqCst);
+        }
+        leaves
     }
 
-    /// Whether it goes through the actors.
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.under_way.load(Ordering::SeqCst)
+    /// A sweep has ended: what it left is looked for.
+    pub(crate) fn sweep_ended(&self) {
+        if self.left.swap(false, Ordering::SeqCst) {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Nothing is looked for any more.
+    pub(crate) fn stop(&self) {
+        self.wanted.notify_one();
     }
 }
 
