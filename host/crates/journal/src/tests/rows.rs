@@ -368,7 +368,13 @@ fn how_much_a_snapshot_of_everyone_takes_is_told_by_a_sample() {
             snapshot.version = version.parse().unwrap();
             snapshot.state = Bytes::from(vec![7; 1_000 + key * 7_919 % 2_000]);
             bytes += snapshot.state.len() as u64;
-            bench.append(of_snapshot(snapshot), commits);
+            let record = record(&snapshot.actor, 1);
+            let rows = Rows {
+                // An actor begins with a record.
+                record: (version == "0.1.0").then_some(record),
+                ..of_snapshot(snapshot)
+            };
+            bench.append(rows, commits);
             commits += 1;
         }
     }
