@@ -399,6 +399,16 @@ fn days(text: &str) -> Option<u32> {
 }
 
 /// The address may hold a password, so it is never repeated.
+/// The file of the embedded store, where settings name one.
+pub(crate) fn store_file(settings: &Settings, home: &Home) -> Option<PathBuf> {
+    let url = settings.get("DATABASE_URL")?.value;
+    let elsewhere = |_: &str| Err(String::new());
+    match store(url, home, elsewhere) {
+        Ok(Store::Sqlite { path, .. }) => Some(path),
+        Ok(Store::Postgres { .. }) | Err(_) => None,
+    }
+}
+
 fn store(
     url: &str,
     home: &Home,

@@ -147,6 +147,11 @@ impl Home {
         ["data", "run", "log", "images"].map(|name| self.data.join(name))
     }
 
+    /// Files there that the host reads and writes anew, some of which are not there yet.
+    pub(crate) fn files(&self) -> [PathBuf; 2] {
+        [self.witness(), self.log()]
+    }
+
     /// Makes the folders that are written to.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use host_cli::{Failure, Output};
 use host_model::limits::STOP_TIMEOUT;
 use serde_json::json;
 
+use crate::config::store_file;
 use crate::launcher::Found;
 
 /// A start may have a store's actors come over to another release first.
@@ -39,6 +40,8 @@ const GETENT_UNKNOWN: i32 = 2;
 struct Unit {
     root: PathBuf,
     data: PathBuf,
+    /// Of the embedded store, where it is elsewhere.
+    store: Option<PathBuf>,
     /// Read in place of `etc/env`.
     env_file: Option<PathBuf>,
     user: String,
@@ -55,6 +58,7 @@ pub(crate) fn run(
     let unit = Unit {
         root: found.home.root.clone(),
         data: found.home.data.clone(),
+        store: store_elsewhere(found),
         env_file: found.env_file().map(Path::to_owned),
         user,
         cores: available_parallelism().map_or(1, usize::from),
@@ -89,6 +93,13 @@ pub(crate) fn run(
     Ok(0)
 }
 
+/// The folder of the embedded store, where settings put it outside of `HOST_DATA`.
+fn store_elsewhere(found: &Found) -> Option<PathBuf> {
+    let file = store_file(&found.settings, &found.home)?;
+    let folder = file.parent()?.to_owned();
+    (!folder.starts_with(&found.home.data)).then_some(folder)
+}
+
 /// Whether it is certain that there is no such user, wherever this machine has them from.
 fn is_nobody(user: &str) -> bool {
     let asked = Command::new("getent")
@@ -117,8 +128,12 @@ fn is_name(user: &str) -> bool {
 impl Unit {
     /// Refuses what would mean something else in a unit.
     fn check(&self) -> Result<(), Failure> {
-        for path in [Some(&self.root), Some(&self.data), self.env_file.as_ref()] {
-            if let Some(path) = path.filter(|path| !is_plain(path)) {
+        let more = [self.store.as_ref(), self.env_file.as_ref()];
+        for path in [&self.root, &self.data]
+            .into_iter()
+            .chain(more.into_iter().flatten())
+        {
+            if !is_plain(path) {
                 return Err(Failure::refused(
                     "odd_path",
                     format!(
@@ -187,7 +202,9 @@ StartLimitBurst={STARTS_MAX}
             true => String::new(),
             false => format!("mkdir -p {data} && "),
         };
-        format!("{make}chown -R {user}: {data}{env}")
+        let store = self.store.iter().map(|it| format!(" {}", it.display()));
+        let store: String = store.collect();
+        format!("{make}chown -R {user}: {data}{store}{env}")
     }
 
     /// How it starts, reloads and ends.
@@ -250,8 +267,10 @@ StandardError=journal
         let (data, quota) = (self.data.display(), self.cores * 100);
         let env = self.env();
         let below = |dirs: &[&str]| {
-            let used = [&self.root, &self.data, &env];
-            used.iter()
+            let used = [&self.root, &self.data, &env]
+                .into_iter()
+                .chain(&self.store);
+            used.into_iter()
                 .any(|path| dirs.iter().any(|dir| path.starts_with(dir)))
         };
         let home = match below(&["/home", "/root", "/run/user"]) {
@@ -262,6 +281,8 @@ StandardError=journal
             true => "no",
             false => "yes",
         };
+        let store = self.store.iter().map(|it| format!(" {}", it.display()));
+        let store: String = store.collect();
         format!(
             "
 MemoryMax=80%
@@ -271,7 +292,7 @@ LimitNOFILE=65536
 OOMPolicy=continue
 
 UMask=0077
-ReadWritePaths={data}
+ReadWritePaths={data}{store}
 ProtectSystem=strict
 ProtectHome={home}
 PrivateTmp={tmp}

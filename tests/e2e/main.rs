@@ -62,6 +62,8 @@ mod once;
 #[cfg(test)]
 mod operators;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod packages;
 #[cfg(test)]
 mod paused;

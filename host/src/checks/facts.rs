@@ -7,7 +7,8 @@ use std::path::Path;
 use host_actors::Memory as _;
 use host_journal::postgres;
 use host_model::error::chain;
-use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::io::Errno;
 use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::{Facts, Pool};
@@ -121,6 +122,21 @@ fn unwritable(found: &Found, draft: &Draft<'_>) -> Vec<String> {
             )
         };
         refuse(folder, &why);
+    }
+    let files = found.home.files().into_iter();
+    let store = match &draft.config.store {
+        Store::Sqlite { path, .. } => Some(path.clone()),
+        Store::Postgres { .. } => None,
+    };
+    for path in files.chain(store) {
+        // Not opened: a process that closes a database lets go of SQLite's locks on it.
+        if access(&path, Access::READ_OK | Access::WRITE_OK) == Err(Errno::ACCESS) {
+            let source = Errno::ACCESS.into();
+            let problem = chain(&HomeError::Io { path, source });
+            problems.push(format!(
+                "{problem}; give it to the user that the host runs as"
+            ));
+        }
     }
     problems
 }

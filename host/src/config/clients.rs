@@ -151,7 +151,7 @@ impl Reader<'_> {
 
     fn origins(&mut self, environment: Environment, host: &str, port: u16) -> Option<Origins> {
         let (scheme, port) = self.url(environment, port);
-        let others = self.with_all("ALLOWED_ORIGINS", |others| match others {
+        let others = self.with_all("ALLOWED_ORIGINS", |others| match others.trim() {
             "*" => Ok(None),
             others => members(others, LISTED_MAX, |it| {
                 OriginPattern::from_str(it).map_err(|error| error.to_string())

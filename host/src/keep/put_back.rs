@@ -201,6 +201,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     }
     let mut options = OpenOptions::new();
     let mut target = options.write(true).create_new(true).mode(0o600).open(to)?;
+    files::belongs_to_its_folder(&target, to)?;
     io::copy(&mut File::open(from)?, &mut target)?;
     target.sync_all()
 }

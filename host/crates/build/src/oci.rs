@@ -13,10 +13,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use flate2::{Compression, GzBuilder};
 use host_loader::Digest;
-use host_model::release::{PROGRAM, ReleaseManifest};
+use host_model::release::{PROGRAM, ReleaseManifest, is_release_name};
 use host_package::MANIFEST;
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
@@ -49,6 +49,14 @@ pub struct Image {
 ///
 /// A library that is not there, or what cannot be read or written.
 pub fn image(release: &ReleaseManifest, dir: &Path, root: &Path, out: &Path) -> Result<Image> {
+    // It is the name of a file and of folders, and a release that was unpacked by hand may
+    // have any.
+    ensure!(
+        is_release_name(&release.name),
+        "the manifest of {} has the name {:?}, and no release has; build it again",
+        dir.display(),
+        release.name
+    );
     let layers = [base(release, dir, root)?, home(release, dir)?];
     let config = serde_json::to_vec(&config(release, &layers)?)?;
     let name = format!("{}:{}", release.name, release.version);

@@ -57,11 +57,24 @@ pub(crate) async fn backup(
                 let message = format!("back the store up: {error}");
                 Err(Refusal::new(StatusCode::CONFLICT, "refused", message))
             }
+            (Err(BackupError::File { path, source, .. }), _) if is_kept_out(&source) => {
+                let message = format!(
+                    "back the store up to {}: {source}; the host writes the file itself, as its own user and where its unit lets it: name one in a folder of its own below HOST_DATA",
+                    path.display()
+                );
+                Err(Refusal::new(StatusCode::CONFLICT, "refused", message))
+            }
             (Err(error), _) => Err(failed(&error)),
         }
     });
     let ended = work.await;
     ended.unwrap_or_else(|error| Err(Refusal::internal("back the store up", &error)))
+}
+
+/// Whether this process may not write there, whoever asks.
+fn is_kept_out(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 /// What a backup says of itself, and the value that it is kept as.

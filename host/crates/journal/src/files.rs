@@ -3,10 +3,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, fchown, renameat_with};
+use rustix::process::{Gid, Uid, geteuid};
 
 /// A path with something behind its name.
 ///
@@ -76,9 +77,29 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(&temporary)?;
+    belongs_to_its_folder(&file, path)?;
     file.write_all(content)?;
     file.sync_all()?;
     rename(&temporary, path)
+}
+
+/// Gives a file that was opened at `path` the owner of its folder, where root has made it: a
+/// command of root's on a home must not keep the host, which runs as another user, from what
+/// is its own.
+///
+/// # Errors
+///
+/// The system's.
+pub fn belongs_to_its_folder(file: &File, path: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (folder, now) = (folder_of(path).metadata()?, file.metadata()?);
+    if (folder.uid(), folder.gid()) != (now.uid(), now.gid()) {
+        let (user, group) = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
+        fchown(file, Some(user), Some(group))?;
+    }
+    Ok(())
 }
 
 /// Gives a file, which is on the disk, its name, whatever has that. Durable when it returns.

@@ -3,7 +3,7 @@
 //! RFC 6455 section 10.2). Whoever is no browser sends none, or whatever it likes, and gains
 //! nothing by it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use axum::http::header::ORIGIN;
@@ -50,7 +50,11 @@ impl Origins {
     ) -> Self {
         let own = OriginPattern {
             scheme: scheme.to_owned(),
-            host: host.to_ascii_lowercase(),
+            // As browsers write it: an address of IPv6 short, and in brackets.
+            host: match bare(host).parse::<Ipv6Addr>() {
+                Ok(address) => format!("[{address}]"),
+                Err(_) => host.to_ascii_lowercase(),
+            },
             any_subdomain: false,
             port,
         };
@@ -153,13 +157,12 @@ impl FromStr for OriginPattern {
 /// use host_gateway::is_host;
 ///
 /// assert!(is_host("give.example.org") && is_host("127.0.0.1") && is_host("[::1]"));
-/// assert!(!is_host("-") && !is_host("*.example.org") && !is_host("give..org"));
+/// assert!(!is_host("-") && !is_host("*.example.org") && !is_host("256.1.1.1"));
 /// ```
 #[must_use]
 pub fn is_host(text: &str) -> bool {
-    let inner = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-    if let Some(address) = inner {
-        return address.parse::<Ipv6Addr>().is_ok();
+    if text.starts_with('[') {
+        return text.ends_with(']') && bare(text).parse::<Ipv6Addr>().is_ok();
     }
     let is_part = |part: &str| {
         let is_known = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
@@ -170,7 +173,18 @@ pub fn is_host(text: &str) -> bool {
     };
     // The root may be named, too.
     let parts = text.strip_suffix('.').unwrap_or(text);
-    text.len() <= HOST_BYTES_MAX && parts.split('.').all(is_part)
+    let last = parts.rsplit('.').next().unwrap_or(parts);
+    // A browser takes what ends in a number for an address.
+    let is_number = last.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= HOST_BYTES_MAX
+        && parts.split('.').all(is_part)
+        && (!is_number || parts.parse::<Ipv4Addr>().is_ok())
+}
+
+/// An address of IPv6 without the brackets that it may have.
+fn bare(host: &str) -> &str {
+    let inner = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    inner.unwrap_or(host)
 }
 
 impl std::fmt::Display for OriginPattern {
@@ -232,6 +246,16 @@ mod tests {
         twice.append(ORIGIN, "https://give.example.org".parse().unwrap());
         twice.append(ORIGIN, "https://give.example.org".parse().unwrap());
         assert!(origins.check(&twice).is_err());
+    }
+
+    #[test]
+    fn a_host_that_is_an_address_is_written_as_browsers_do() {
+        for host in ["2001:db8::1", "2001:DB8:0::1", "[2001:db8::1]"] {
+            let origins = Origins::new("https", host, 443, Vec::new(), false);
+            assert_eq!(check(&origins, "https://[2001:db8::1]"), Ok(()), "{host}");
+        }
+        let origins = Origins::new("http", "192.0.2.7", 80, Vec::new(), false);
+        assert_eq!(check(&origins, "http://192.0.2.7"), Ok(()));
     }
 
     #[test]

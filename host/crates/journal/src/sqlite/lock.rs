@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::OpenError;
+use crate::files;
 
 /// A child that this process starts shares its locks until it runs its own program, so
 /// one that was let go may be held for this much longer.
@@ -39,6 +40,7 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(failed("open the lock"))?;
+        files::belongs_to_its_folder(&file, path).map_err(failed("give its owner the lock"))?;
         let own = std::process::id().to_string();
         let began = Instant::now();
         loop {

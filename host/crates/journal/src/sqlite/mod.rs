@@ -33,7 +33,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use self::pool::Pool;
 use crate::error::{OpenError, StoreError};
-use crate::files::{beside, resolved};
+use crate::files::{self, beside, resolved};
 use crate::heads::Heads;
 use crate::own::OwnRow;
 use crate::recover;
@@ -204,7 +204,8 @@ fn is_empty(path: &Path) -> bool {
 fn make_private(path: &Path) -> Result<(), OpenError> {
     let mut options = OpenOptions::new();
     let made = options.write(true).create(true).truncate(false).mode(0o600);
-    let made = made.open(path).map(drop);
+    let made = made.open(path);
+    let made = made.and_then(|file| files::belongs_to_its_folder(&file, path));
     made.map_err(|source| OpenError::File {
         attempted: "open the store",
         path: path.to_owned(),
