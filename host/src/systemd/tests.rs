@@ -13,6 +13,7 @@ fn unit(forking: bool) -> Unit {
     Unit {
         root: "/srv/giving".into(),
         data: "/srv/giving".into(),
+        store: None,
         env_file: None,
         user: "host".to_owned(),
         cores: 2,
@@ -52,6 +53,22 @@ fn units_word_by_word() {
             "{name}: if that is meant, write it anew with `UPDATE_GOLDEN=1 cargo test -p host systemd`"
         );
     }
+}
+
+#[test]
+fn a_store_elsewhere_may_be_written_to() {
+    let mut unit = unit(false);
+    unit.store = Some("/home/money".into());
+    let text = unit.text();
+    for line in [
+        "ReadWritePaths=/srv/giving /home/money\n",
+        "#   chown -R host: /srv/giving /home/money\n",
+        "ProtectHome=read-only\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    unit.store = Some("/srv/odd money".into());
+    assert!(unit.check().is_err());
 }
 
 #[test]
