@@ -54,8 +54,9 @@ fn what_root_does_to_a_home_leaves_it_its_users() {
     let elsewhere = tempfile::tempdir().unwrap();
     let give = || {
         let path = home.path();
-        let given = Command::new("chown").args(["-R", "65534:65534"]).arg(path);
-        assert!(given.status().unwrap().success());
+        let mut chown = Command::new("chown");
+        chown.args(["-R", "65534:65534"]).arg(path);
+        assert!(chown.status().unwrap().success());
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     };
     give();
@@ -84,8 +85,12 @@ fn what_root_does_to_a_home_leaves_it_its_users() {
     done(&as_its_user(&home, &["daemon"]));
     done(&as_its_user(&home, &["stop"]));
     wait::until("it has ended", || home.status().is_err().then_some(())).unwrap();
-    for name in ["host.db", "host.db.lock", "store.json"] {
-        fs::remove_file(data.join(name)).unwrap();
+    for entry in fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("host.db") || name == "store.json" {
+            fs::remove_file(path).unwrap();
+        }
     }
     home.done(&["store", "restore", file.to_str().unwrap()])
         .unwrap();
