@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, fchown, renameat_with};
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 
 /// A path with something behind its name.
@@ -97,7 +98,11 @@ pub fn belongs_to_its_folder(file: &File, path: &Path) -> io::Result<()> {
     let (folder, now) = (folder_of(path).metadata()?, file.metadata()?);
     if (folder.uid(), folder.gid()) != (now.uid(), now.gid()) {
         let (user, group) = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
-        fchown(file, Some(user), Some(group))?;
+        return match fchown(file, Some(user), Some(group)) {
+            // Root of a namespace that does not have this user, say: it stays root's.
+            Err(Errno::PERM | Errno::INVAL) => Ok(()),
+            given => Ok(given?),
+        };
     }
     Ok(())
 }
