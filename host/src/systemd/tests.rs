@@ -58,12 +58,11 @@ fn units_word_by_word() {
 #[test]
 fn a_store_elsewhere_may_be_written_to() {
     let mut unit = unit(false);
-    unit.store = Some("/home/money".into());
+    unit.store = Some("/var/lib/money".into());
     let text = unit.text();
     for line in [
-        "ReadWritePaths=/srv/giving /home/money\n",
-        "#   chown -R host: /srv/giving /home/money\n",
-        "ProtectHome=read-only\n",
+        "ReadWritePaths=/srv/giving /var/lib/money\n",
+        "#   chown -R host: /srv/giving /var/lib/money\n",
     ] {
         assert!(text.contains(line), "{line}{text}");
     }
