@@ -124,7 +124,7 @@ impl Large {
     }
 
     /// There may be pieces that no snapshot has.
-    pub(crate) fn is_untidy(&self) {
+    pub(crate) fn untidied(&self) {
         self.untidy.store(true, Ordering::SeqCst);
     }
 
@@ -144,7 +144,7 @@ impl Drop for Desk {
             desks.taken.swap_remove(own);
         }
         // It has replaced another one, or has left its pieces behind.
-        self.large.is_untidy();
+        self.large.untidied();
     }
 }
 

@@ -1,7 +1,8 @@
 //! Removes the snapshots that a sweep has left standing: see the journal's module `thin`.
 //!
-//! While it is at that, who comes over removes its own again: so an actor has at most one
-//! snapshot more than are kept, however fast sweeps follow one another.
+//! From the end of the sweep until that is done, who comes over removes its own again: so an
+//! actor has one snapshot more than are kept, however fast sweeps follow one another. What a
+//! host that dies has left goes with the next snapshot of its actor, or behind the next sweep.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,18 +19,18 @@ const ROWS_AT_ONCE: usize = 4_096;
 /// Snapshots that go in one entry, which commands wait behind: about a millisecond.
 const STEP_MAX: usize = 128;
 
-/// Whether there is something to remove, and whether that is under way.
+/// Whether there is something to remove, and whether that is due, or under way.
 #[derive(Debug, Default)]
 pub(crate) struct Thinning {
     left: AtomicBool,
     wanted: Notify,
-    under_way: AtomicBool,
+    is_due: AtomicBool,
 }
 
 impl Thinning {
     /// Whether an actor that comes over with a sweep leaves its older snapshots.
     pub(crate) fn leaves(&self) -> bool {
-        let leaves = !self.under_way.load(Ordering::SeqCst);
+        let leaves = !self.is_due.load(Ordering::SeqCst);
         if leaves {
             self.left.store(true, Ordering::SeqCst);
         }
@@ -39,6 +40,7 @@ impl Thinning {
     /// A sweep has ended: what it left is looked for.
     pub(crate) fn sweep_ended(&self) {
         if self.left.swap(false, Ordering::SeqCst) {
+            self.is_due.store(true, Ordering::SeqCst);
             self.wanted.notify_one();
         }
     }
@@ -81,7 +83,6 @@ pub(crate) async fn run(actors: Weak<Actors>) {
         let Some(actors) = actors.upgrade().filter(|actors| !actors.is_stopping()) else {
             return;
         };
-        thinning.under_way.store(true, Ordering::SeqCst);
         if let Err(why) = actors.thin().await
             && !actors.is_stopping()
         {
@@ -91,7 +92,7 @@ pub(crate) async fn run(actors: Weak<Actors>) {
             );
         }
         // Those in pieces have left these.
-        actors.large.is_untidy();
-        thinning.under_way.store(false, Ordering::SeqCst);
+        actors.large.untidied();
+        thinning.is_due.store(false, Ordering::SeqCst);
     }
 }

@@ -266,7 +266,7 @@ pub trait Reader: Send + Sync {
     /// Up to `limit` groups with records that begin before `position`, the last first.
     fn groups_before(&self, position: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError>;
 
-    /// The snapshots that are kept of an actor, the last first: no body is read.
+    /// The snapshots that there are of an actor, the last first: no body is read.
     fn kept(&self, actor: &ActorId) -> Result<Vec<SnapshotKey>, StoreError>;
 
     /// Up to `limit` snapshots of the actors behind the id `after`, in the order of ids and

@@ -1,9 +1,8 @@
 //! Which snapshots of an actor are kept, and which go.
 //!
 //! A snapshot as a rule removes those that are not kept any more in its own group. Those of a
-//! sweep do not: to remove as many rows as are written takes about as long, and an upgrade
-//! waits for a sweep. They go behind it, some at a time, and more cheaply: in the order in
-//! which they lie, and whole pages of them.
+//! sweep do not: that was a third of the writer's time, and an upgrade waits for a sweep. They
+//! go behind it, some at a time.
 
 use host_model::limits::SNAPSHOTS_KEPT;
 
