@@ -66,6 +66,7 @@ mod migrations;
 mod named;
 mod outbox;
 mod own;
+mod packed;
 pub mod pieces;
 mod plan;
 pub mod postgres;

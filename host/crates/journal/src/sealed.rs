@@ -11,7 +11,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{OutboxChange, Position, Record, Rows, Snapshot, Whole};
+use crate::{OutboxChange, Position, Record, Rows, Snapshot, Whole, packed};
 
 /// Bytes of one encoded record or snapshot. A plugin's export far above any
 /// sensible actor; SQLite's own bound on a blob is a billion bytes.
@@ -84,8 +84,8 @@ pub struct SealedSnapshot {
     pub version: Version,
     /// [`Snapshot::time_ms`].
     pub time_ms: i64,
-    /// CRC-32C (little-endian), then the whole snapshot, MessagePack with names; or
-    /// where its pieces are, see the module `pieces`.
+    /// CRC-32C (little-endian), then the whole snapshot, MessagePack with names, as the
+    /// module `packed` has it; or where its pieces are, see the module `pieces`.
     pub body: Vec<u8>,
     /// The first of its pieces, and how many there are, if it is in pieces.
     pub pieces: Option<(Position, u32)>,
@@ -179,15 +179,16 @@ impl SealedRecord {
 
 impl SealedSnapshot {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        let mut body = Vec::with_capacity(snapshot.bytes() + 1024);
-        body.extend_from_slice(&[0; CRC_BYTES]);
+        let mut plain = Vec::with_capacity(snapshot.bytes() + 1024);
         snapshot
-            .serialize(&mut rmp_serde::Serializer::new(&mut body).with_struct_map())
+            .serialize(&mut rmp_serde::Serializer::new(&mut plain).with_struct_map())
             .expect("a snapshot is plain data");
         assert!(
-            body.len() <= ROW_BYTES_MAX,
+            plain.len() <= ROW_BYTES_MAX,
             "a snapshot's bytes are bounded"
         );
+        let mut body = vec![0; CRC_BYTES];
+        packed::append(&mut body, &plain);
         let crc = crc32c::crc32c(&body[CRC_BYTES..]);
         body[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
         Self {
@@ -249,7 +250,8 @@ pub fn open_snapshot(body: &[u8]) -> Result<Snapshot, String> {
     if crc32c::crc32c(bytes) != u32::from_le_bytes(*crc) {
         return Err("its checksum does not hold".into());
     }
-    rmp_serde::from_slice(bytes).map_err(|error| format!("it is no snapshot: {error}"))
+    rmp_serde::from_slice(&packed::open(bytes)?)
+        .map_err(|error| format!("it is no snapshot: {error}"))
 }
 
 fn rows_bytes(rows: &Rows) -> usize {

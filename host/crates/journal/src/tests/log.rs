@@ -19,7 +19,7 @@ fn the_log_of_a_writer_that_never_rests_stays_short_and_loses_nothing() {
     for seq in 1..=commits {
         let mut rows = of_record(record(&actor("ali"), seq));
         let mut state = snapshot(&actor("ali"), seq);
-        state.state = Bytes::from(vec![u8::try_from(seq % 251).unwrap(); STATE_BYTES]);
+        state.state = noise(STATE_BYTES, seq);
         rows.snapshot = Some(state);
         bench.append(rows, seq);
         // Two under way: there is always one that waits.

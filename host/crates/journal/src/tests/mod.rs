@@ -127,6 +127,19 @@ fn record(actor: &ActorId, seq: u64) -> Record {
     }
 }
 
+/// Bytes in which nothing repeats, so that a snapshot of them is not packed; the same for
+/// the same seed. After Marsaglia's xorshift.
+fn noise(bytes: usize, seed: u64) -> Bytes {
+    let mut word = seed ^ 0x9e37_79b9_7f4a_7c15;
+    let words = std::iter::repeat_with(|| {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        word.to_le_bytes()
+    });
+    words.flatten().take(bytes).collect()
+}
+
 fn snapshot(actor: &ActorId, seq: u64) -> Snapshot {
     Snapshot {
         actor: actor.clone(),

@@ -366,7 +366,7 @@ fn how_much_a_snapshot_of_everyone_takes_is_told_by_a_sample() {
         for key in 0..2_000 {
             let mut snapshot = snapshot(&actor(&format!("c{key}")), 1);
             snapshot.version = version.parse().unwrap();
-            snapshot.state = Bytes::from(vec![7; 1_000 + key * 7_919 % 2_000]);
+            snapshot.state = noise(1_000 + key * 7_919 % 2_000, 7);
             bytes += snapshot.state.len() as u64;
             let record = record(&snapshot.actor, 1);
             let rows = Rows {

@@ -38,8 +38,29 @@ proptest! {
 
     #[test]
     fn any_content_under_a_right_checksum_does_not_panic(content: Vec<u8>) {
-        let body = [&crc32c::crc32c(&content).to_le_bytes()[..], &content].concat();
-        prop_assert!(open_snapshot(&body).is_err());
+        prop_assert!(open_snapshot(&summed(&content)).is_err());
+    }
+
+    /// The tag, and a length that may be true.
+    #[test]
+    fn any_content_that_says_it_is_packed_does_not_panic(length: u16, content: Vec<u8>) {
+        let length = u32::from(length).to_le_bytes();
+        let content = [&[0xc1][..], &length, &content].concat();
+        prop_assert!(open_snapshot(&summed(&content)).is_err());
+    }
+
+    /// A body is packed, or as long as what it has: never longer.
+    #[test]
+    fn what_repeats_is_packed_and_opened(what: Vec<u8>, times in 1..200_usize) {
+        let state = what.repeat(times);
+        let body = sealed_snapshot(state.clone());
+        let snapshot = open_snapshot(&body).unwrap();
+        prop_assert_eq!(&snapshot.state[..], &state[..]);
+        let plain = rmp_serde::to_vec_named(&snapshot).unwrap();
+        prop_assert!(body.len() <= 4 + plain.len(), "{} of {}", body.len(), plain.len());
+        if times >= 20 {
+            prop_assert!(body.len() < 500 + 4 * what.len(), "{} of {}", body.len(), plain.len());
+        }
     }
 
     /// A record has no checksum of its own: the group's covers it.
@@ -52,14 +73,46 @@ proptest! {
     }
 }
 
+fn summed(content: &[u8]) -> Vec<u8> {
+    [&crc32c::crc32c(content).to_le_bytes()[..], content].concat()
+}
+
+/// A store from before bodies were packed has those.
+#[test]
+fn a_body_that_is_not_packed_is_opened() {
+    let snapshot = snapshot(&actor("ali"), 7);
+    let plain = rmp_serde::to_vec_named(&snapshot).unwrap();
+    assert_eq!(open_snapshot(&summed(&plain)).unwrap(), snapshot);
+}
+
+#[test]
+fn a_packed_body_that_says_a_wrong_length_is_refused() {
+    let body = sealed_snapshot(vec![7; 10_000]);
+    let length = u32::from_le_bytes(body[5..9].try_into().unwrap());
+    for (wrong, why) in [
+        (length - 1, "it cannot be unpacked"),
+        (length + 1, "bytes unpacked, and says"),
+        (u32::MAX, "it says that it has 4294967295 bytes unpacked"),
+    ] {
+        let content = [&body[4..5], &wrong.to_le_bytes(), &body[9..]].concat();
+        let refused = open_snapshot(&summed(&content)).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
 #[test]
 fn every_truncation_and_every_flipped_bit_of_a_snapshot_is_refused() {
-    let body = sealed_snapshot(b"a state".to_vec());
+    for state in [b"a state".to_vec(), b"a state ".repeat(100)] {
+        is_refused_if_touched(&sealed_snapshot(state));
+    }
+}
+
+fn is_refused_if_touched(body: &[u8]) {
     for len in 0..body.len() {
         assert!(open_snapshot(&body[..len]).is_err(), "cut to {len}");
     }
     for bit in 0..body.len() * 8 {
-        let mut flipped = body.clone();
+        let mut flipped = body.to_vec();
         flipped[bit / 8] ^= 1 << (bit % 8);
         assert!(open_snapshot(&flipped).is_err(), "bit {bit}");
     }
