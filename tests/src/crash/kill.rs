@@ -155,15 +155,20 @@ fn end(home: &Home, blow: Blow, dice: &mut Dice, kills: &mut Kills) -> Result<()
         }
         Blow::Both => {
             keeper(home, kills)?;
-            host(home, old, kills)?;
+            kept(home, kills)?;
         }
         Blow::KeeperFirst => {
             keeper(home, kills)?;
             pause(dice, BOOT_MS_MAX);
-            host(home, old, kills)?;
+            kept(home, kills)?;
         }
     }
     Ok(())
+}
+
+/// Kills whom a keeper that is gone has left: it may have booted another host last of all.
+fn kept(home: &Home, kills: &mut Kills) -> Result<()> {
+    home.host_pid().map_or(Ok(()), |pid| host(home, pid, kills))
 }
 
 fn host(home: &Home, pid: u32, kills: &mut Kills) -> Result<()> {
