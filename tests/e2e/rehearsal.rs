@@ -111,8 +111,7 @@ fn the_platform_passes_and_nothing_is_changed_by_it() {
     assert_eq!((&report.confidence, report.commands), (&None, 10));
     assert!(report.samples > 0);
     let asked: Vec<_> = report.laws.iter().map(|law| law.asked).collect();
-    // A campaign that has just begun has nothing yet that a way back could lose.
-    assert_eq!(asked, [4, 4, 4, 4, 1], "{:?}", report.laws);
+    assert_eq!(asked, [4, 4, 4, 4, 4], "{:?}", report.laws);
     let declared: Vec<_> = report.declared.iter().map(|it| it.field.as_str()).collect();
     assert!(declared.contains(&"summary.funds"), "{declared:?}");
     assert_eq!(report.plugins.len(), 2);
@@ -161,6 +160,7 @@ fn whatever_the_new_version_does_wrong_is_refused_and_named_and_nobody_notices()
     let port = home.start().unwrap().port;
     assert_eq!(post(port, "good", "add", &json!({"by": 1})).0, 200);
     let caller = Caller::start(port);
+    let mut planned = 0;
     for (trouble, words) in [
         (
             "up_segfaults",
@@ -174,7 +174,12 @@ fn whatever_the_new_version_does_wrong_is_refused_and_named_and_nobody_notices()
         ("down_loses", &["faulty:bad", "state.notes"]),
         ("none", &[]),
     ] {
-        plan_trouble(port, "bad", trouble);
+        // Half of an actor's commands stand for the past that it may have gone back to: that has
+        // this trouble, and no longer the one before.
+        for _ in 0..planned + 2 {
+            plan_trouble(port, "bad", trouble);
+        }
+        planned = 2 * planned + 2;
         let (ran, report) = upgrade(&home, &["--deadline", "4s"]);
         if words.is_empty() {
             assert_eq!(ran.code, Some(0), "{report:#}");

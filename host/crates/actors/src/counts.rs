@@ -7,8 +7,8 @@ use host_model::histogram::{BUCKETS, Histogram, bucket};
 use host_model::limits::{FAULT_TEXT_CHARS_MAX, REASONS_MAX};
 use parking_lot::Mutex;
 
-use crate::CallError;
 use crate::release::{Code, EventStats};
+use crate::{Actors, CallError};
 
 /// Stands for reasons beyond [`REASONS_MAX`].
 const OTHERS: &str = "(other)";
@@ -129,6 +129,18 @@ impl Code {
         Counts {
             events: self.stats().map(counts).collect(),
         }
+    }
+}
+
+impl Actors {
+    /// Runs of handlers, of all plugins that rule or are ahead: whoever looks twice knows
+    /// whether clients are served.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        let reign = self.reign.load();
+        let rulings = reign.releases().flat_map(|it| it.plugins.values());
+        let stats = rulings.flat_map(|ruling| ruling.code.stats());
+        stats.map(|it| it.calls.load(Ordering::Relaxed)).sum()
     }
 }
 

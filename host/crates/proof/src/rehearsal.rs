@@ -11,7 +11,7 @@
 //! | [`Law::RoundTrip`] | B(F(E)) = E, and B(F(S)) = S, byte for byte |
 //! | [`Law::Shadow`] | C on S and C on F(S) get the same replies, and lead to the same state seen through B; the queries without arguments answer the same before and behind F |
 //! | [`Law::Samples`] | N being F(E) and commands that only the new version knows: F(B(N)) = N |
-//! | [`Law::Carry`] | C on B(N), then F: what C does not touch is as it was in N |
+//! | [`Law::Carry`] | C on B(N), then F: what C does not touch is as it was in N. A new actor has no S: half of its commands stand for that, and the rest for C |
 //!
 //! What differs is named by its field (`summary.funds`, `state.total`). Fields that an
 //! appup declares may differ, and are told apart.
@@ -106,8 +106,8 @@ pub struct Subject {
     pub start: Option<Start>,
     /// C.
     pub commands: Vec<Said>,
-    /// Commands that are made up for it. 0: [`Law::Samples`] and [`Law::Carry`], which hold
-    /// what only they lead to, are not asked.
+    /// Commands that are made up for it. 0: it is not asked what commands lead to, its own
+    /// or others, see [`Law::runs_commands`].
     pub samples: u32,
 }
 
@@ -194,10 +194,11 @@ impl Law {
         }
     }
 
-    /// Whether it asks what commands that are made up lead to.
+    /// Whether it asks what commands lead to, the actor's own or made-up ones: that takes
+    /// longer than all else, and says more of the code than of one state.
     #[must_use]
-    pub fn needs_samples(self) -> bool {
-        matches!(self, Self::Samples | Self::Carry)
+    pub fn runs_commands(self) -> bool {
+        matches!(self, Self::Shadow | Self::Samples | Self::Carry)
     }
 
     /// Whether a way back is proven by it.

@@ -1,12 +1,14 @@
 //! Rehearsals: by themselves, and as a step of an upgrade.
 //!
 //! `setup` works out the ways, `copy` reads the actors from the journal, `drive` keeps
-//! the child busy, which is `host-proof`'s, and `tally` makes a report of what it says.
+//! the child busy, which is `host-proof`'s, `clients` tells when it is to make room, and
+//! `tally` makes a report of what it says.
 //!
 //! The copy is no transaction of the store's: a pin in the journal keeps retention from
 //! what is being read, and each actor is read as it is at its moment. Nothing is written
 //! but that pin, and nothing of a plugin runs in this process.
 
+mod clients;
 mod copy;
 mod drive;
 mod setup;

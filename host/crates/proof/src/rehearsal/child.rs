@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use host_loader::{Loader, Plugin};
 use host_model::error::chain;
-use host_model::limits::REHEARSAL_BEAT;
+use host_model::limits::{REHEARSAL_BEAT, REHEARSAL_BURST, REHEARSAL_REST};
 use rustix::stdio::dup2_stdin;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -34,6 +35,21 @@ impl Heard {
 
     fn is_long_ago(&self) -> bool {
         Self::clock().saturating_sub(self.0) >= REHEARSAL_BEAT
+    }
+}
+
+/// Leaves the processor to clients now and then.
+struct Pace {
+    is_sparing: bool,
+    since: Instant,
+}
+
+impl Pace {
+    fn rest_if_due(&mut self) {
+        if self.is_sparing && self.since.elapsed() >= REHEARSAL_BURST {
+            thread::sleep(REHEARSAL_REST);
+            self.since = Instant::now();
+        }
     }
 }
 
@@ -100,6 +116,10 @@ fn serve(judge: &Judge, socket: File, answers: &mut File, mut buffer: Vec<u8>) -
     frames::write(&mut out, &Answer::Ready)?;
     let mut is_traced = false;
     let mut heard = Heard::now();
+    let mut pace = Pace {
+        is_sparing: false,
+        since: Instant::now(),
+    };
     loop {
         // Only when it would wait: what is written together wakes the host once. Who is
         // asked step by step may not come so far.
@@ -109,6 +129,7 @@ fn serve(judge: &Judge, socket: File, answers: &mut File, mut buffer: Vec<u8>) -
             out.clear();
             heard = Heard::now();
         }
+        pace.rest_if_due();
         let asked = frames::read(&mut socket, &mut buffer)?;
         is_traced = matches!(asked, Some(Ask::Traced(_)));
         let judged = match asked {
@@ -127,6 +148,10 @@ fn serve(judge: &Judge, socket: File, answers: &mut File, mut buffer: Vec<u8>) -
                 // A host that is gone is noticed below.
                 let _ = say(answers, &Answer::Step(step.to_string()));
             }),
+            Some(Ask::Spare(clients)) => {
+                pace.is_sparing = clients;
+                continue;
+            }
             Some(Ask::Setup(_)) => return Err(io::Error::other("it was set up again")),
             None => return Ok(()),
         };
@@ -144,4 +169,29 @@ fn say(socket: &mut File, answer: &Answer) -> io::Result<()> {
 fn socket() -> io::Result<File> {
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_followed_by_a_rest_while_clients_are_served_and_only_then() {
+        let began = Instant::now();
+        let since = began.checked_sub(REHEARSAL_BURST).unwrap();
+        let mut pace = Pace {
+            is_sparing: true,
+            since,
+        };
+        pace.rest_if_due();
+        assert!(began.elapsed() >= REHEARSAL_REST);
+        assert!(pace.since > began, "the next burst begins behind it");
+
+        let mut alone = Pace {
+            is_sparing: false,
+            since,
+        };
+        alone.rest_if_due();
+        assert_eq!(alone.since, since);
+    }
 }

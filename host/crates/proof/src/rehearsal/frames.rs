@@ -8,6 +8,7 @@
 //! └────────┴──────────────────────┘
 //!
 //! host ─► Setup, once           ready or failed ─► host
+//! host ─► Spare, now and then
 //! host ─► Subject, many         for each, in order: judged ─► host
 //!                               (a step now and then, where it takes its time)
 //!         (traced: told step by step)   step, step, ..., judged ─► host
@@ -36,6 +37,8 @@ pub(super) enum Ask {
     Subject(Subject),
     /// An actor, with each step told before it is taken.
     Traced(Subject),
+    /// Whether to rest between bursts from now on, for clients are served.
+    Spare(bool),
 }
 
 /// As [`Ask`], by reference: what is sent stays with its sender.
@@ -44,6 +47,7 @@ pub(super) enum Asked<'a> {
     Setup(&'a Setup),
     Subject(&'a Subject),
     Traced(&'a Subject),
+    Spare(bool),
 }
 
 /// What the child says.

@@ -106,6 +106,16 @@ pub(super) struct Case<'a> {
     pub(super) found: &'a mut Judged,
 }
 
+/// The states of an actor.
+struct States {
+    /// S, where commands follow it.
+    start: Option<Crossing>,
+    /// Behind some of the commands, see [`Case::begun`]; none: S stands for it.
+    begun: Option<Crossing>,
+    /// E, behind all of them.
+    end: Crossing,
+}
+
 /// When commands are made up: behind C, or before it.
 #[derive(Clone, Copy)]
 enum When {
@@ -120,23 +130,32 @@ pub(super) fn under(law: Law) -> impl Fn(Stuck) -> Stopped {
     move |stuck| (law, stuck)
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
     fn ask_all(&mut self) -> Result<(), Stopped> {
-        let (start, end) = self.states().map_err(under(Law::Crossing))?;
+        let runs_commands = self.subject.samples > 0;
+        let states = self.states(runs_commands);
+        let States { start, begun, end } = states.map_err(under(Law::Crossing))?;
         self.found.asked.push(Law::Crossing);
         let over = self.come_over(&end).map_err(under(Law::Crossing))?;
         self.returns(&over, &end)?;
+        if !runs_commands {
+            return Ok(());
+        }
         self.found.asked.push(Law::Shadow);
         self.queries(&end, &over)?;
         // Both are done with before the next states are made: one may be large.
         drop(end);
-        let behind = match start {
+        let mut behind = match start {
             Some(start) => Some(self.live_on(start)?),
             None => None,
         };
-        if self.way.back.is_some() && self.subject.samples > 0 {
+        if self.way.back.is_some() {
             self.found.asked.push(Law::Samples);
             self.samples(over)?;
+            if let Some(begun) = begun {
+                // A state of the past that does not come over is no reason against one of now.
+                behind = self.forth(&begun, &mut Vec::new()).ok();
+            }
             if let Some(behind) = behind {
                 self.carried(&behind)?;
             }
@@ -144,10 +163,24 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// S where commands follow it, and E. Both in the version in which the way begins.
-    fn states(&mut self) -> Result<(Option<Crossing>, Crossing), Stuck> {
+    /// How many of the commands are behind a new actor when (d) begins: before the first one
+    /// it has nothing that could be lost, as a rule.
+    fn begun(&self) -> usize {
+        match self.subject.start {
+            Some(_) => 0,
+            None => self.subject.commands.len() / 2,
+        }
+    }
+
+    /// C, as (d) has it.
+    pub(super) fn rest(&self) -> &'a [Said] {
+        &self.subject.commands[self.begun()..]
+    }
+
+    /// All in the version in which the way begins. `with_start`: not E alone.
+    fn states(&mut self, with_start: bool) -> Result<States, Stuck> {
         let has_commands = !self.subject.commands.is_empty();
-        let start = match has_commands {
+        let start = match has_commands && with_start {
             true => Some(self.start()?),
             false => None,
         };
@@ -155,7 +188,12 @@ impl Case<'_> {
             Some(start) => start.again(&self.way.from)?,
             None => self.start()?,
         };
-        for said in &self.subject.commands {
+        let mut begun = None;
+        for (at, said) in self.subject.commands.iter().enumerate() {
+            if at > 0 && at == self.begun() && with_start {
+                end.bytes = end.state.export()?;
+                begun = Some(end.again(&self.way.from)?);
+            }
             if *end.state.plugin().version() != said.version {
                 let code = self
                     .judge
@@ -170,7 +208,7 @@ impl Case<'_> {
         if has_commands {
             end.bytes = end.state.export()?;
         }
-        Ok((start, end))
+        Ok(States { start, begun, end })
     }
 
     fn start(&mut self) -> Result<Crossing, Stuck> {
@@ -286,10 +324,11 @@ impl Case<'_> {
     /// Runs commands that are made up on `state`; gives how many it took.
     fn make_up(&mut self, state: &mut Crossing, when: When) -> Result<u32, Stuck> {
         (self.trace)(format_args!("samples of {}", self.way.to.version()));
+        let (seq, ms) = self.rest_from();
         let (seed, mut seq, now_ms) = match when {
             When::Now => (self.seed, self.end_seq(), self.now_ms()),
             // What follows must not be earlier.
-            When::AtStart => (!self.seed, self.begin_seq(), self.begin_ms()),
+            When::AtStart => (!self.seed, seq, ms),
         };
         let samples = state.state.samples(seed, self.subject.samples)?;
         let mut taken = 0;
@@ -337,7 +376,7 @@ impl Case<'_> {
         };
         let mut new = behind.again(&self.way.to).map_err(&here)?;
         let taken = self.make_up(&mut new, When::AtStart).map_err(&here)?;
-        if taken == 0 && self.subject.start.is_none() {
+        if taken == 0 && self.subject.start.is_none() && self.begun() == 0 {
             // There is nothing yet that could be lost.
             return Ok(());
         }
@@ -425,10 +464,14 @@ impl Case<'_> {
         last.map_or_else(|| self.begin_seq(), |said| said.seq)
     }
 
-    fn begin_ms(&self) -> i64 {
-        let first = self.subject.commands.first().map(|said| said.time_ms);
+    /// Sequence and time at which (d) begins.
+    pub(super) fn rest_from(&self) -> (u64, i64) {
+        let said = &self.subject.commands;
+        let before = self.begun().checked_sub(1).map(|at| &said[at]);
         let start = self.subject.start.as_ref().map(|start| start.time_ms);
-        start.or(first).unwrap_or(0)
+        let ms = start.or(before.or(said.first()).map(|said| said.time_ms));
+        let seq = before.map_or_else(|| self.begin_seq(), |said| said.seq);
+        (seq, ms.unwrap_or(0))
     }
 
     pub(super) fn now_ms(&self) -> i64 {

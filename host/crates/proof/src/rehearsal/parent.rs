@@ -110,6 +110,7 @@ pub struct Stage {
     deadlines: HashMap<String, Duration>,
     asked: VecDeque<Pending>,
     asked_bytes: usize,
+    is_spared: bool,
     cancelled: Arc<AtomicBool>,
     clock: Watch,
     step: Option<String>,
@@ -192,6 +193,7 @@ impl Rehearser {
             deadlines: HashMap::new(),
             asked: VecDeque::new(),
             asked_bytes: 0,
+            is_spared: false,
             cancelled: Arc::clone(cancelled),
             step: None,
             _images: images,
@@ -211,6 +213,15 @@ impl Stage {
     #[must_use]
     pub fn is_asked(&self) -> bool {
         !self.asked.is_empty()
+    }
+
+    /// Has it rest between actors, behind bursts ([`REHEARSAL_BURST`]) from what is asked next on, or no more:
+    /// while clients are served.
+    pub fn spare(&mut self, clients: bool) {
+        if self.is_spared != clients {
+            self.is_spared = clients;
+            frames::write(&mut self.out, &Asked::Spare(clients)).expect("a word fits a frame");
+        }
     }
 
     /// Asks about an actor. `traced`: each step is told before it is taken, so that it

@@ -108,9 +108,9 @@ impl Case<'_> {
         for _ in 0..AGREED_WITHIN {
             let mut one = old.again(&self.way.from)?;
             let mut other = new.again(&self.way.to)?;
-            let (mut old_seq, mut new_seq) = (self.begin_seq(), self.begin_seq());
+            let (mut old_seq, mut new_seq) = (self.rest_from().0, self.rest_from().0);
             let before = left_out.len();
-            for said in &self.subject.commands {
+            for said in self.rest() {
                 if left_out.contains(&said.seq) {
                     continue;
                 }
@@ -138,7 +138,7 @@ impl Case<'_> {
             .map(|it| it.field)
             .collect();
         let mut named = BTreeSet::new();
-        for said in &self.subject.commands {
+        for said in self.rest() {
             if let Ok(payload) = serde_json::from_slice(&said.payload) {
                 texts(&payload, &mut named);
             }

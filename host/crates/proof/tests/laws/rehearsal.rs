@@ -181,11 +181,16 @@ fn a_pair_without_trouble_keeps_every_law() {
         ..lived.subject()
     };
     let without = ask(&mut stage, without);
-    assert_eq!(without.samples, 0);
-    assert!(!without.asked.iter().any(|law| law.needs_samples()));
+    assert_eq!((without.commands, without.samples), (0, 0));
+    assert_eq!(without.asked, [Law::Crossing, Law::RoundTrip]);
     lived.snapshot();
     let asleep = ask(&mut stage, lived.subject());
     assert_eq!((named(&asleep), asleep.samples), (vec![], 5));
+    for clients in [true, true, false] {
+        stage.spare(clients);
+        let beside = ask(&mut stage, lived.subject());
+        assert_eq!((named(&beside), &beside.asked), (vec![], &asleep.asked));
+    }
     lived.send("add", &json!({"by": 4}));
     assert_eq!(named(&ask(&mut stage, lived.subject())), []);
 }

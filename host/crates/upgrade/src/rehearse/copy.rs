@@ -14,6 +14,7 @@ use host_model::limits::{
 };
 use host_proof::rehearsal::{By, Said, Start, Subject};
 
+use super::clients::Clients;
 use super::drive::Stop;
 use super::setup::Moved;
 
@@ -23,14 +24,17 @@ const PAGE_ACTORS: usize = 4_096;
 /// Actors that are read at once, if they are small.
 const BATCH_ACTORS: usize = 1_024;
 
+/// And while clients are served: a fraction of a millisecond, in which this thread may keep
+/// one of theirs from a processor.
+const BATCH_ACTORS_BESIDE: usize = 64;
+
 /// Who is taken, of all.
 pub(super) struct Choice {
     hasher: RandomState,
     /// Of 2^64; none: everyone.
     below: Option<u64>,
-    /// Who of those is asked with commands that are made up; likewise, for plugins of which
-    /// not all are.
-    made_up_below: BTreeMap<String, u64>,
+    /// Who of those is asked what commands lead to; likewise, for plugins of which not all are.
+    run_below: BTreeMap<String, u64>,
     /// How many there are, as far as it was counted.
     pub(super) known: u64,
     /// About how many are taken.
@@ -49,7 +53,7 @@ impl Choice {
         let mut choice = Self {
             hasher: RandomState::new(),
             below: None,
-            made_up_below: BTreeMap::new(),
+            run_below: BTreeMap::new(),
             known: journal.known(),
             wanted: journal.known(),
         };
@@ -72,20 +76,21 @@ impl Choice {
             let chosen = chosen.div_ceil(u128::from(choice.known));
             let chosen = u64::try_from(chosen).unwrap_or(u64::MAX);
             if let Some(below) = share(REHEARSAL_SAMPLED_ACTORS, chosen) {
-                choice.made_up_below.insert(plugin, below);
+                choice.run_below.insert(plugin, below);
             }
         }
         Ok(choice)
     }
 
-    /// Whether commands are made up for some only.
-    pub(super) fn makes_up_for_some(&self) -> bool {
-        !self.made_up_below.is_empty()
+    /// Whether only some are asked what commands lead to.
+    pub(super) fn runs_some(&self) -> bool {
+        !self.run_below.is_empty()
     }
 
-    /// Commands that are made up for this actor.
+    /// Commands that are made up for this actor; 0 of one that is not asked what commands
+    /// lead to.
     pub(super) fn samples(&self, actor: &ActorId) -> u32 {
-        let below = self.made_up_below.get(actor.plugin());
+        let below = self.run_below.get(actor.plugin());
         let is_asked = below.is_none_or(|below| self.hasher.hash_one((actor, "asked")) < *below);
         if is_asked { REHEARSAL_SAMPLES } else { 0 }
     }
@@ -112,6 +117,7 @@ pub(super) fn copy(
     moved: &BTreeMap<String, Moved>,
     choice: &Choice,
     cancelled: &AtomicBool,
+    clients: &Clients<'_>,
     mut take: impl FnMut(Stored, ActorId) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let journal = actors.journal();
@@ -121,22 +127,27 @@ pub(super) fn copy(
             chunk.push(actor);
         }
         match chunk.len() >= REHEARSAL_CHUNK_ACTORS {
-            true => read(journal, std::mem::take(&mut chunk), &mut take),
+            true => read(journal, std::mem::take(&mut chunk), clients, &mut take),
             false => Ok(()),
         }
     })?;
-    read(journal, chunk, &mut take)
+    read(journal, chunk, clients, &mut take)
 }
 
 fn read(
     journal: &Journal<Ticket>,
     chunk: Vec<ActorId>,
+    clients: &Clients<'_>,
     take: &mut impl FnMut(Stored, ActorId) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let chunk = journal.in_line(chunk);
     let mut rest = &chunk[..];
     while !rest.is_empty() {
-        let batch = &rest[..rest.len().min(BATCH_ACTORS)];
+        let most = match clients.are_served() {
+            true => BATCH_ACTORS_BESIDE,
+            false => BATCH_ACTORS,
+        };
+        let batch = &rest[..rest.len().min(most)];
         let stored = journal.read_many(batch, REHEARSAL_IN_FLIGHT_BYTES_MAX)?;
         let (done, left) = rest.split_at(stored.len());
         for (actor, stored) in done.iter().zip(stored) {
@@ -212,5 +223,38 @@ fn said(record: Record) -> Said {
             principal if principal.starts_with("actor:") => By::Actor,
             _ => By::Client,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By chance, so within ten standard deviations.
+    #[test]
+    fn about_as_many_are_asked_what_commands_lead_to_as_are_wanted_of_each_plugin() {
+        let known = [("donations", 40_000_u64), ("zakat", 9_000), ("few", 100)];
+        let below = |of| share(REHEARSAL_SAMPLED_ACTORS, of);
+        let run_below = known.iter().filter_map(|(plugin, of)| {
+            let below = below(*of)?;
+            Some(((*plugin).to_owned(), below))
+        });
+        let choice = Choice {
+            hasher: RandomState::new(),
+            below: None,
+            run_below: run_below.collect(),
+            known: 49_100,
+            wanted: 49_100,
+        };
+        assert!(choice.runs_some() && !choice.is_sample());
+        for (plugin, of) in known {
+            let ids = (0..of).map(|n| format!("{plugin}:{n}").parse().unwrap());
+            let asked = ids.filter(|id| choice.takes(id) && choice.samples(id) > 0);
+            let asked = asked.count() as u64;
+            let wanted = of.min(REHEARSAL_SAMPLED_ACTORS);
+            let far = asked.abs_diff(wanted);
+            assert!(far * far <= 100 * wanted, "{asked} of {wanted} {plugin}");
+            assert!(of > REHEARSAL_SAMPLED_ACTORS || asked == of, "{plugin}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use host_proof::rehearsal::{Ended, Rehearser, Setup, Stage, StartError, Subject}
 use thiserror::Error;
 
 use super::Rehearsal;
+use super::clients::Clients;
 use super::copy::{Choice, copy, subject};
 use super::setup::setup;
 use super::tally::Tally;
@@ -51,8 +52,10 @@ impl Rehearsal {
             Err(error) => return Err(chain(&error)),
         };
         let mut tally = Tally::new(&self.plan, &moved, choice.known, choice.is_sample())
-            .making_up_for_some(choice.makes_up_for_some());
+            .running_some(choice.runs_some());
         let wanted = choice.wanted;
+        let runs = || self.actors.runs();
+        let clients = Clients::of(&runs);
         let mut drive = Drive {
             rehearser: &self.rehearser,
             setup: &setup,
@@ -61,6 +64,7 @@ impl Rehearsal {
             tally: &mut tally,
             tell: &self.tell,
             told: Instant::now(),
+            clients: &clients,
             wanted,
         };
         (self.tell)(0, wanted);
@@ -71,6 +75,7 @@ impl Rehearsal {
                 &moved,
                 &choice,
                 &self.cancelled,
+                &clients,
                 |stored, actor| {
                     match stored.quarantined {
                         Some(_) => drive.tally.left_out(),
@@ -100,6 +105,7 @@ struct Drive<'a> {
     tally: &'a mut Tally,
     tell: &'a super::Tell,
     told: Instant,
+    clients: &'a Clients<'a>,
     /// About how many there will be.
     wanted: u64,
 }
@@ -107,7 +113,10 @@ struct Drive<'a> {
 impl Drive<'_> {
     /// Asks about an actor, and takes answers in when there are too many questions.
     fn ask(&mut self, subject: Subject) -> Result<(), Stop> {
-        if let Err(ended) = self.stage()?.ask(subject, false) {
+        let clients = self.clients.are_served();
+        let stage = self.stage()?;
+        stage.spare(clients);
+        if let Err(ended) = stage.ask(subject, false) {
             return self.ended(ended);
         }
         while self.stage.as_ref().is_some_and(Stage::is_busy) {

@@ -21,8 +21,10 @@ pub(super) struct Tally {
     report: RehearsalReport,
     is_sample: bool,
     /// Whether commands were made up for some only, by chance.
-    for_some: bool,
+    runs_some: bool,
     laws: BTreeMap<Law, (u64, u64)>,
+    /// By law and plugin, how many were asked.
+    asked: BTreeMap<(Law, String), u64>,
     /// By plugin, law and field.
     problems: BTreeMap<(String, Law, String), FieldRow>,
     declared: BTreeMap<(String, String), FieldRow>,
@@ -74,17 +76,18 @@ impl Tally {
                 ..RehearsalReport::skipped(&plan.from, &plan.to, "")
             },
             is_sample,
-            for_some: false,
+            runs_some: false,
             laws: Law::ALL.into_iter().map(|law| (law, (0, 0))).collect(),
+            asked: BTreeMap::new(),
             problems: BTreeMap::new(),
             declared: BTreeMap::new(),
             pauses: pauses.collect(),
         }
     }
 
-    /// The same, where commands are made up for some only.
-    pub(super) fn making_up_for_some(self, for_some: bool) -> Self {
-        Self { for_some, ..self }
+    /// The same, where only some are asked what commands lead to.
+    pub(super) fn running_some(self, runs_some: bool) -> Self {
+        Self { runs_some, ..self }
     }
 
     pub(super) fn rehearsed(&self) -> u64 {
@@ -117,6 +120,7 @@ impl Tally {
             let row = self.laws.entry(*law).or_default();
             row.0 += 1;
             row.1 += u64::from(failed);
+            *self.asked.entry((*law, plugin.to_owned())).or_default() += 1;
         }
         let mut seen = Vec::new();
         for problem in &judged.problems {
@@ -168,7 +172,8 @@ impl Tally {
 
     /// The end. `one_way`: it passes without a proven way back.
     pub(super) fn report(self, one_way: bool) -> RehearsalReport {
-        let for_some = self.for_some;
+        let runs_some = self.runs_some;
+        let sure = self.sure();
         let mut report = self.rows();
         report.reason = why_not(&report, one_way);
         report.outcome = match report.reason {
@@ -176,18 +181,33 @@ impl Tally {
             None => RehearsalOutcome::Passed,
         };
         // What was broken off has gone by no chance.
-        if for_some && report.outcome == RehearsalOutcome::Passed {
-            let laws = Law::ALL.into_iter().filter(|law| law.needs_samples());
-            let names: Vec<_> = laws.map(Law::name).collect();
-            let rows = report.laws.iter_mut();
-            for row in rows.filter(|row| names.contains(&&*row.law)) {
-                // Of each plugin so many were asked, or all.
-                let asked = row.asked.min(REHEARSAL_SAMPLED_ACTORS);
-                let holds = asked > 0 && row.failed == 0;
-                row.confidence = holds.then(|| Confidence::of(asked));
+        if runs_some && report.outcome == RehearsalOutcome::Passed {
+            for row in &mut report.laws {
+                let sure = sure.get(&*row.law).copied();
+                row.confidence = sure.filter(|_| row.failed == 0);
+                // Of the whole the weakest is said.
+                let weakest = report.confidence.into_iter().chain(row.confidence);
+                report.confidence =
+                    weakest.max_by(|a, b| a.fewer_than_percent.total_cmp(&b.fewer_than_percent));
             }
         }
         report
+    }
+
+    /// How sure the laws are that were asked of some of each plugin, by their names. One that
+    /// some plugin's actors were not asked at all says nothing.
+    fn sure(&self) -> BTreeMap<&'static str, Confidence> {
+        let laws = Law::ALL.into_iter().filter(|law| law.runs_commands());
+        let sure = laws.filter_map(|law| {
+            let rehearsed = self.pauses.iter().filter(|(_, it)| !it.all.is_empty());
+            let asked = rehearsed.map(|(plugin, _)| self.asked.get(&(law, plugin.clone())));
+            let least = asked.min()?.copied()?;
+            Some((
+                law.name(),
+                Confidence::of(least.min(REHEARSAL_SAMPLED_ACTORS)),
+            ))
+        });
+        sure.collect()
     }
 
     fn rows(self) -> RehearsalReport {

@@ -78,10 +78,10 @@ fn actors_that_keep_every_law_pass() {
 
 #[test]
 fn a_law_that_was_asked_of_some_says_how_sure_it_is() {
-    let mut tally = tally(false).making_up_for_some(true);
+    let mut tally = tally(false).running_some(true);
     for n in 0..10 {
         let mut one = answered(&n.to_string(), &[], 1);
-        one.judged.asked.retain(|law| n < 4 || !law.needs_samples());
+        one.judged.asked.retain(|law| n < 4 || !law.runs_commands());
         tally.add(&one);
     }
     let told = |report: &RehearsalReport, law: Law| {
@@ -91,20 +91,22 @@ fn a_law_that_was_asked_of_some_says_how_sure_it_is() {
     };
     let report = tally.report(false);
     assert_eq!(told(&report, Law::Carry), (4, Some(Confidence::of(4))));
+    assert_eq!(told(&report, Law::Shadow), (4, Some(Confidence::of(4))));
     assert_eq!(
-        told(&report, Law::Shadow),
+        told(&report, Law::RoundTrip),
         (10, None),
         "it was asked of all"
     );
+    assert_eq!(report.confidence, Some(Confidence::of(4)));
 
     // One that was asked of nobody, and one that was broken off, say nothing.
-    let mut tally = self::tally(false).making_up_for_some(true);
+    let mut tally = self::tally(false).running_some(true);
     let mut one = answered("a", &[], 1);
     one.judged.asked.retain(|law| *law != Law::Carry);
     tally.add(&one);
     let report = tally.report(false);
     assert_eq!(told(&report, Law::Carry), (0, None));
-    let mut tally = self::tally(false).making_up_for_some(true);
+    let mut tally = self::tally(false).running_some(true);
     tally.add(&answered("a", &[], 1));
     assert_eq!(told(&tally.cancelled(), Law::Samples), (1, None));
 }
