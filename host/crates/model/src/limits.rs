@@ -339,8 +339,8 @@ pub const REHEARSED_ACTORS: u64 = 46_050;
 pub const REHEARSAL_SAMPLES: u32 = 5;
 
 /// Actors of each plugin in a rehearsal that are asked what commands lead to, their own and
-/// made-up ones, where there are more and nobody asks for all: it takes twice as long as all
-/// else, and says more of the code than of a state. If all of them pass, fewer than one in a
+/// made-up ones, where there are more and nobody asks for all: it takes four times as long as
+/// all else, and says more of the code than of a state. If all of them pass, fewer than one in a
 /// thousand fail, with 99 % confidence (`0.999 ^ 4_603 = 0.01`).
 pub const REHEARSAL_SAMPLED_ACTORS: u64 = 4_603;
 

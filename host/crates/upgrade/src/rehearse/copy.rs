@@ -1,6 +1,6 @@
 //! Reads the actors that are rehearsed, in the order of the journal.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -82,9 +82,9 @@ impl Choice {
         Ok(choice)
     }
 
-    /// Whether only some are asked what commands lead to.
-    pub(super) fn runs_some(&self) -> bool {
-        !self.run_below.is_empty()
+    /// The plugins of which only some are asked what commands lead to.
+    pub(super) fn runs_some(&self) -> BTreeSet<String> {
+        self.run_below.keys().cloned().collect()
     }
 
     /// Commands that are made up for this actor; 0 of one that is not asked what commands
@@ -246,7 +246,9 @@ mod tests {
             known: 49_100,
             wanted: 49_100,
         };
-        assert!(choice.runs_some() && !choice.is_sample());
+        let some = choice.runs_some();
+        assert_eq!(some.iter().collect::<Vec<_>>(), ["donations", "zakat"]);
+        assert!(!choice.is_sample());
         for (plugin, of) in known {
             let ids = (0..of).map(|n| format!("{plugin}:{n}").parse().unwrap());
             let asked = ids.filter(|id| choice.takes(id) && choice.samples(id) > 0);

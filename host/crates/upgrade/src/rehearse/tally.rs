@@ -1,7 +1,7 @@
 //! From what was found of each actor to a report, and to whether it passes.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 use host_model::control::{
@@ -20,8 +20,8 @@ use super::setup::Moved;
 pub(super) struct Tally {
     report: RehearsalReport,
     is_sample: bool,
-    /// Whether commands were made up for some only, by chance.
-    runs_some: bool,
+    /// Plugins of which only some were asked what commands lead to, by chance.
+    runs_some: BTreeSet<String>,
     laws: BTreeMap<Law, (u64, u64)>,
     /// By law and plugin, how many were asked.
     asked: BTreeMap<(Law, String), u64>,
@@ -76,7 +76,7 @@ impl Tally {
                 ..RehearsalReport::skipped(&plan.from, &plan.to, "")
             },
             is_sample,
-            runs_some: false,
+            runs_some: BTreeSet::new(),
             laws: Law::ALL.into_iter().map(|law| (law, (0, 0))).collect(),
             asked: BTreeMap::new(),
             problems: BTreeMap::new(),
@@ -85,8 +85,8 @@ impl Tally {
         }
     }
 
-    /// The same, where only some are asked what commands lead to.
-    pub(super) fn running_some(self, runs_some: bool) -> Self {
+    /// The same, where of these plugins only some are asked what commands lead to.
+    pub(super) fn running_some(self, runs_some: BTreeSet<String>) -> Self {
         Self { runs_some, ..self }
     }
 
@@ -172,7 +172,6 @@ impl Tally {
 
     /// The end. `one_way`: it passes without a proven way back.
     pub(super) fn report(self, one_way: bool) -> RehearsalReport {
-        let runs_some = self.runs_some;
         let sure = self.sure();
         let mut report = self.rows();
         report.reason = why_not(&report, one_way);
@@ -181,7 +180,7 @@ impl Tally {
             None => RehearsalOutcome::Passed,
         };
         // What was broken off has gone by no chance.
-        if runs_some && report.outcome == RehearsalOutcome::Passed {
+        if report.outcome == RehearsalOutcome::Passed {
             for row in &mut report.laws {
                 let sure = sure.get(&*row.law).copied();
                 row.confidence = sure.filter(|_| row.failed == 0);
@@ -194,13 +193,14 @@ impl Tally {
         report
     }
 
-    /// How sure the laws are that were asked of some of each plugin, by their names. One that
-    /// some plugin's actors were not asked at all says nothing.
+    /// How sure the laws are that were asked of some of a plugin, by their names: by the plugin
+    /// of which the fewest were asked, and not where that is none. Where all were asked, it is
+    /// no matter of chance.
     fn sure(&self) -> BTreeMap<&'static str, Confidence> {
         let laws = Law::ALL.into_iter().filter(|law| law.runs_commands());
         let sure = laws.filter_map(|law| {
-            let rehearsed = self.pauses.iter().filter(|(_, it)| !it.all.is_empty());
-            let asked = rehearsed.map(|(plugin, _)| self.asked.get(&(law, plugin.clone())));
+            let plugins = self.runs_some.iter();
+            let asked = plugins.map(|plugin| self.asked.get(&(law, plugin.clone())));
             let least = asked.min()?.copied()?;
             Some((
                 law.name(),

@@ -76,37 +76,45 @@ fn actors_that_keep_every_law_pass() {
     assert!(pause.pause_us.max >= 10_000 && pause.steps[0].time_us.p50 >= 5_000);
 }
 
+fn some() -> BTreeSet<String> {
+    ["p".to_owned()].into()
+}
+
 #[test]
 fn a_law_that_was_asked_of_some_says_how_sure_it_is() {
-    let mut tally = tally(false).running_some(true);
+    let mut tally = tally(false).running_some(some());
     for n in 0..10 {
         let mut one = answered(&n.to_string(), &[], 1);
         one.judged.asked.retain(|law| n < 4 || !law.runs_commands());
         tally.add(&one);
     }
+    // Everyone of a small plugin, which makes nothing less sure.
+    let mut all = answered("a", &[], 1);
+    all.actor = "q:a".parse().unwrap();
+    tally.add(&all);
     let told = |report: &RehearsalReport, law: Law| {
         let mut rows = report.laws.iter().filter(|row| row.law == law.name());
         let row = rows.next().unwrap();
         (row.asked, row.confidence)
     };
     let report = tally.report(false);
-    assert_eq!(told(&report, Law::Carry), (4, Some(Confidence::of(4))));
-    assert_eq!(told(&report, Law::Shadow), (4, Some(Confidence::of(4))));
+    assert_eq!(told(&report, Law::Carry), (5, Some(Confidence::of(4))));
+    assert_eq!(told(&report, Law::Shadow), (5, Some(Confidence::of(4))));
     assert_eq!(
         told(&report, Law::RoundTrip),
-        (10, None),
+        (11, None),
         "it was asked of all"
     );
     assert_eq!(report.confidence, Some(Confidence::of(4)));
 
     // One that was asked of nobody, and one that was broken off, say nothing.
-    let mut tally = self::tally(false).running_some(true);
+    let mut tally = self::tally(false).running_some(some());
     let mut one = answered("a", &[], 1);
     one.judged.asked.retain(|law| *law != Law::Carry);
     tally.add(&one);
     let report = tally.report(false);
     assert_eq!(told(&report, Law::Carry), (0, None));
-    let mut tally = self::tally(false).running_some(true);
+    let mut tally = self::tally(false).running_some(some());
     tally.add(&answered("a", &[], 1));
     assert_eq!(told(&tally.cancelled(), Law::Samples), (1, None));
 }
