@@ -215,8 +215,8 @@ impl Stage {
         !self.asked.is_empty()
     }
 
-    /// Has it rest between actors, behind bursts ([`REHEARSAL_BURST`]) from what is asked next on, or no more:
-    /// while clients are served.
+    /// Has it rest between actors from what is asked next on, for clients are served, or no
+    /// more. See [`REHEARSAL_BURST`](host_model::limits::REHEARSAL_BURST).
     pub fn spare(&mut self, clients: bool) {
         if self.is_spared != clients {
             self.is_spared = clients;
