@@ -361,9 +361,9 @@ pub const REHEARSAL_BEAT: Duration = Duration::from_secs(1);
 pub const REHEARSAL_MIB_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long the child of a rehearsal computes at a stretch while clients are served, and on to
-/// the end of the actor that it is at. Linux may let a client's thread wait until a process that runs when no one else wants to has had its
-/// slice of some milliseconds: between two groups of processes (autogroups, control groups) how
-/// idle it is does not count.
+/// the end of the actor that it is at. Linux may let a client's thread wait until a process
+/// that runs when no one else wants to has had its slice of some milliseconds: between two
+/// groups of processes (autogroups, control groups) how idle it is does not count.
 pub const REHEARSAL_BURST: Duration = Duration::from_micros(250);
 
 /// And how long it rests between two stretches: it has half of one core then.
