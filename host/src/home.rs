@@ -136,6 +136,12 @@ impl Home {
         self.data_dir().join("way-back")
     }
 
+    /// What releases ran with that were left: see [`crate::left`].
+    #[must_use]
+    pub(crate) fn left_configuration(&self) -> PathBuf {
+        self.data_dir().join("configuration.json")
+    }
+
     /// Where the home keeps what it last knew of its store.
     #[must_use]
     pub(crate) fn witness(&self) -> PathBuf {

@@ -1,28 +1,34 @@
 //! Finds the home that this program belongs to, and the release that it should be.
 
 use std::env;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use host_cli::args::{Allow, Global};
 use host_cli::{Failure, Output};
+use host_model::Version;
 use host_upgrade::Unpacked;
 use serde_json::json;
 
-use crate::boots::{COUNTED, counted};
+use crate::boots::{COUNTED, Why, counted};
 use crate::config::{Config, Draft};
 use crate::home::{Home, HomeError};
+use crate::left::{InForce, Left};
 use crate::pidfile::is_held;
 use crate::settings::Settings;
+use crate::settings::files::Files;
 
 /// A home with its settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) home: Home,
     pub(crate) settings: Settings,
-    /// The settings without those of a release.
-    own: Settings,
+    /// The files that those of the home are of.
+    files: Files,
+    /// What is kept of releases that were left.
+    left: Left,
     env_file: Option<PathBuf>,
     /// What the command line allows.
     pub(crate) allow: Allow,
@@ -88,21 +94,52 @@ impl Found {
             })?),
             None => None,
         };
-        let mut settings = read(root, env_file.as_deref());
+        let files = Files::read(root, env_file.as_deref());
+        let mut settings = read(&files);
         let home = Home::new(root, &settings);
-        let own = settings.clone();
-        // A home that cannot boot is told of by what needs to boot it.
-        if let Ok((release, _)) = home.booting(counted().as_ref()) {
-            settings.add_release(&release.dir);
-            settings.declare(&release.manifest.plugins);
-        }
-        Ok(Self {
+        let left = Left::read(&home.left_configuration());
+        let left = left.unwrap_or_else(|fault| {
+            settings.fault(fault);
+            Left::default()
+        });
+        let mut found = Self {
             home,
             settings,
-            own,
+            files,
+            left,
             env_file,
             allow: Allow::default(),
-        })
+        };
+        // A home that cannot boot is told of by what needs to boot it.
+        if let Ok((release, why)) = found.home.booting(counted().as_ref()) {
+            found.boots(&release, &why);
+        }
+        Ok(found)
+    }
+
+    /// Takes the settings with which `release` boots: those of `etc/`, unless they are of a
+    /// release that it was left for and that does not rule.
+    fn boots(&mut self, release: &Unpacked, why: &Why) {
+        let version = &release.manifest.version;
+        add_release(&mut self.settings, release);
+        let (instead, because) = if let Some(files) = self.left.instead(version, &self.files) {
+            (
+                files,
+                "etc/ says what it said when that was left".to_owned(),
+            )
+        } else {
+            let fell_back = matches!(why, Why::FellBack { .. });
+            let behind = self.left.behind(version, &self.files, fell_back);
+            match (behind, self.config()) {
+                (Some(files), Err(wrong)) => (files, format!("etc/ cannot be taken now ({wrong})")),
+                _ => return,
+            }
+        };
+        self.settings = with_release(&instead, release);
+        self.settings.note(format!(
+            "release {version} runs with the files of settings that it last ran with, for {because}; change etc/ for it, or `host reload` when it runs, and etc/ holds"
+        ));
+        self.files = instead;
     }
 
     /// The same, allowing what a command line says.
@@ -121,23 +158,50 @@ impl Found {
         Config::draft(&self.settings, &self.home)
     }
 
-    /// The settings, with those of `release`.
-    pub(crate) fn settings_of(&self, release: &Unpacked) -> Settings {
-        let mut settings = self.own.clone();
-        settings.add_release(&release.dir);
-        settings.declare(&release.manifest.plugins);
-        settings
+    /// What `release` makes of the home: with what it last ran with, where that is to be
+    /// brought back. `anew`: with the files as they are.
+    pub(crate) fn settings_of(&self, release: &Unpacked, anew: bool) -> Settings {
+        let files = Files::read(&self.home.root, self.env_file.as_deref());
+        let instead = self.left.instead(&release.manifest.version, &files);
+        with_release(&instead.filter(|_| !anew).unwrap_or(files), release)
     }
 
-    /// The same, read anew each time.
+    /// What each release makes of the home while this process runs, read anew each time.
     pub(crate) fn settings_anew(&self) -> impl Fn(&Unpacked) -> Settings + Send + Sync + 'static {
         let (root, env_file) = (self.home.root.clone(), self.env_file.clone());
+        let left = self.home.left_configuration();
         move |release| {
-            let mut settings = read(&root, env_file.as_deref());
-            settings.add_release(&release.dir);
-            settings.declare(&release.manifest.plugins);
-            settings
+            let files = Files::read(&root, env_file.as_deref());
+            let version = &release.manifest.version;
+            match Left::read(&left) {
+                Ok(left) => with_release(&left.way_back(version, &files).unwrap_or(files), release),
+                Err(fault) => {
+                    let mut settings = with_release(&files, release);
+                    settings.fault(fault);
+                    settings
+                }
+            }
         }
+    }
+
+    /// What is in force in the process that was started with this, in which `release` rules.
+    ///
+    /// # Errors
+    ///
+    /// What is kept cannot be written.
+    pub(crate) fn in_force(&self, release: &Version) -> io::Result<InForce> {
+        let home = &self.home;
+        let places = (
+            home.root.clone(),
+            self.env_file.clone(),
+            home.left_configuration(),
+        );
+        InForce::start(
+            places,
+            release.clone(),
+            self.files.clone(),
+            self.left.clone(),
+        )
     }
 
     /// The release that boots.
@@ -194,8 +258,20 @@ impl Found {
     }
 }
 
-/// The settings of the home in `root`, but for those of a release.
-fn read(root: &Path, env_file: Option<&Path>) -> Settings {
+/// The settings of a home, with those of `release`.
+fn with_release(files: &Files, release: &Unpacked) -> Settings {
+    let mut settings = read(files);
+    add_release(&mut settings, release);
+    settings
+}
+
+fn add_release(settings: &mut Settings, release: &Unpacked) {
+    settings.add_release(&release.dir);
+    settings.declare(&release.manifest.plugins);
+}
+
+/// The settings of a home, but for those of a release.
+fn read(files: &Files) -> Settings {
     let (mut values, mut garbled) = (Vec::new(), Vec::new());
     // A name that is no text is nobody's here.
     let named = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
@@ -205,7 +281,7 @@ fn read(root: &Path, env_file: Option<&Path>) -> Settings {
             Err(_) => garbled.push(name),
         }
     }
-    let mut settings = Settings::read(root, env_file, values);
+    let mut settings = Settings::of(files, values);
     settings.refuse_garbled(garbled);
     settings
 }

@@ -16,6 +16,7 @@ mod install;
 mod keep;
 mod keeper;
 mod launcher;
+mod left;
 mod life;
 mod logfile;
 mod logs;

@@ -255,9 +255,8 @@ async fn open(
     let guard = clients::guard(config).context("read the keys that tokens are verified by")?;
     let tuner = Arc::new(Tuner::new(
         boot.release.clone(),
-        &boot.found.settings,
+        boot.found,
         config,
-        boot.found.arguments(),
         Dials {
             log: set_log_filter,
             heap: Arc::clone(&heap),
@@ -291,6 +290,7 @@ async fn open(
     attempt.blame(false);
     tuner.set_actors(&actors);
     let mut unserved = CloseUnlessServed(Some(Arc::clone(&actors)));
+    let is_going_back = recovery.upgrade.is_some();
     if first {
         let manifest = assembler.releases().read(&recovery.boot)?.manifest;
         assembler.know(&manifest);
@@ -406,6 +406,7 @@ async fn open(
     let (port, addresses) = (gateway.port(), gateway.addresses());
     let tls = gateway.tls().map(|tls| tls.identity().shown());
     tracing::info!(release = %boot.release, port, ?addresses, tls, "the host is ready");
+    tuner.in_force().is_ready(is_going_back);
     unserved.0 = None;
     Ok(Opening::Ready(Box::new(Layers {
         journal,

@@ -8,14 +8,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use host_model::release::ReleasePlugin;
 use host_model::setting::{self, PluginSetting};
 use host_model::suggest::nearest;
 
+use self::files::{Content, File, Files};
 use crate::env_file;
+
+pub(crate) mod files;
 
 /// Every setting there is, by its name in the environment.
 pub(crate) const KEYS: [&str; 47] = [
@@ -88,6 +90,8 @@ pub(crate) struct Settings {
     torn: Vec<String>,
     /// Names in the environment with values that are no text.
     garbled: Vec<String>,
+    /// What there is to know of where they come from, a sentence each.
+    notes: Vec<String>,
 }
 
 /// A setting of a plugin of the release.
@@ -130,21 +134,17 @@ pub(crate) struct Setting<'a> {
 }
 
 impl Settings {
-    /// The settings of the home in `root`, but for those of a release.
-    pub(crate) fn read(
-        root: &Path,
-        env_file: Option<&Path>,
+    /// The settings that `files` of a home make, but for those of a release.
+    pub(crate) fn of(
+        files: &Files,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
         let mut settings = Self::default();
         // Any of them may be a plugin's.
         let environment: Vec<_> = environment.into_iter().collect();
         settings.push("the environment", environment);
-        match env_file {
-            Some(file) => settings.env(file, true),
-            None => settings.env(&root.join("etc/env"), false),
-        }
-        settings.toml(&root.join("etc/host.toml"));
+        settings.env(&files.env);
+        settings.toml(&files.toml);
         settings
     }
 
@@ -161,8 +161,18 @@ impl Settings {
 
     /// Adds what the release in the folder `dir` brings, below everything else.
     pub(crate) fn add_release(&mut self, dir: &Path) {
-        self.env(&dir.join("env"), false);
-        self.toml(&dir.join("host.toml"));
+        self.env(&File::read(&dir.join("env"), false));
+        self.toml(&File::read(&dir.join("host.toml"), false));
+    }
+
+    /// Says what else is wrong with where they come from.
+    pub(crate) fn fault(&mut self, sentence: String) {
+        self.faults.push(sentence);
+    }
+
+    /// Says something of where they come from, for whoever is warned.
+    pub(crate) fn note(&mut self, sentence: String) {
+        self.notes.push(sentence);
     }
 
     /// Says what the plugins of the release can be configured by.
@@ -225,7 +235,7 @@ impl Settings {
         self.get(key).is_none() && (self.unread || self.torn.iter().any(|it| it == key))
     }
 
-    /// What stands in the files and is read by nobody.
+    /// What there is to know of the files, and what stands in them and is read by nobody.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let others = self.others.iter();
         let others = others.filter(|other| !self.declared.contains_key(&other.key));
@@ -236,7 +246,7 @@ impl Settings {
             let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it}?"));
             format!("{file}: {written} is no setting that the host reads there{meant}")
         });
-        others.collect()
+        self.notes.iter().cloned().chain(others).collect()
     }
 
     fn push(&mut self, name: &str, values: impl IntoIterator<Item = (String, String)>) {
@@ -246,10 +256,10 @@ impl Settings {
         });
     }
 
-    fn env(&mut self, file: &Path, must_be_there: bool) {
-        let name = file.display().to_string();
-        if let Some(bytes) = self.bytes(file, must_be_there) {
-            let read = env_file::parse(&self.readable(&name, &bytes));
+    fn env(&mut self, file: &File) {
+        let name = file.name.clone();
+        if let Some(bytes) = self.bytes(file) {
+            let read = env_file::parse(&self.readable(&name, bytes));
             let faults = read.faults.iter().map(|fault| format!("{name} {fault}"));
             self.faults.extend(faults);
             // No fault: systemd may read the same file for others.
@@ -265,8 +275,8 @@ impl Settings {
         }
     }
 
-    fn toml(&mut self, file: &Path) {
-        let name = file.display().to_string();
+    fn toml(&mut self, file: &File) {
+        let name = file.name.clone();
         let Some(text) = self.text(file) else {
             return;
         };
@@ -274,7 +284,7 @@ impl Settings {
             Ok(table) => table,
             Err(e) => {
                 // Without the line, which may hold a secret.
-                let line = e.span().map(|span| line_of(&text, span.start));
+                let line = e.span().map(|span| line_of(text, span.start));
                 let line = line.map_or(String::new(), |line| format!(" line {line}"));
                 let why = e.message();
                 self.faults
@@ -390,25 +400,24 @@ impl Settings {
         text
     }
 
-    fn text(&mut self, file: &Path) -> Option<String> {
-        let bytes = self.bytes(file, false)?;
-        let text = String::from_utf8(bytes);
+    fn text<'a>(&mut self, file: &'a File) -> Option<&'a str> {
+        let text = str::from_utf8(self.bytes(file)?);
         text.inspect_err(|_| {
             self.unread = true;
-            let fault = format!("{} is no text in UTF-8", file.display());
-            self.faults.push(fault);
+            self.faults
+                .push(format!("{} is no text in UTF-8", file.name));
         })
         .ok()
     }
 
-    fn bytes(&mut self, file: &Path, must_be_there: bool) -> Option<Vec<u8>> {
-        match std::fs::read(file) {
-            Ok(bytes) => Some(bytes),
-            Err(e) if e.kind() == ErrorKind::NotFound && !must_be_there => None,
-            Err(e) => {
+    fn bytes<'a>(&mut self, file: &'a File) -> Option<&'a [u8]> {
+        match &file.content {
+            Content::Missing => None,
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Unreadable(why) => {
                 self.unread = true;
                 self.faults
-                    .push(format!("{} cannot be read: {e}", file.display()));
+                    .push(format!("{} cannot be read: {why}", file.name));
                 None
             }
         }
@@ -450,6 +459,18 @@ fn in_toml(key: &str) -> String {
         "RUNTIME_" => format!("{name} in [runtime]"),
         "LIMITS_" => format!("{name} in [limits]"),
         _ => name,
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    /// The settings of the home in `root`, but for those of a release.
+    pub(crate) fn read(
+        root: &Path,
+        env_file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        Self::of(&Files::read(root, env_file), environment)
     }
 }
 

@@ -188,3 +188,145 @@ fn an_upgrade_resolves_what_the_new_version_needs_and_a_way_back_restores() {
     assert_eq!(add(port, 20), "too_much");
     home.stop().unwrap();
 }
+
+/// What 0.2.0 is to run with, where 0.1.0 runs with a largest of 7.
+const THEN: &str = "PICKY_LARGEST=9\nPICKY_TOKEN=tok-1\nRUNTIME_LIMITS_IDLE_S=77";
+
+/// A host of 0.1.0 whose files are changed for 0.2.0, which rules.
+fn switched(home: &Home, probation: &[&str]) -> u16 {
+    home.configure("PICKY_LARGEST=7").unwrap();
+    let port = home.start().unwrap().port;
+    assert_eq!(summary(port)["largest"], 7);
+    home.configure(THEN).unwrap();
+    home.done(&[&["upgrade", "0.2.0"], probation].concat())
+        .unwrap();
+    assert_eq!(summary(port)["largest"], 9);
+    port
+}
+
+/// What the release runs with that rules: as its plugin knows it, and as the host does.
+fn runs_with(home: &Home) -> (Value, Value) {
+    let port = home.settled().unwrap().port;
+    let row = row(home, "RUNTIME_LIMITS_IDLE_S");
+    (summary(port)["largest"].clone(), row["value"].clone())
+}
+
+const IN_PROBATION: [&str; 3] = ["--probation", "300s", "--detach"];
+
+#[test]
+fn a_death_in_probation_brings_back_what_the_old_release_ran_with() {
+    let home = home();
+    switched(&home, &IN_PROBATION);
+    let old = home.kill_host().unwrap();
+    let status = home.rebooted(old).unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    assert_eq!(runs_with(&home), (json!(7), json!("600")));
+    let from = row(&home, "PICKY_LARGEST")["from"].clone();
+    assert!(
+        from.as_str().unwrap().ends_with("(as 0.1.0 ran with it)"),
+        "{from}"
+    );
+    let told = home.done(&["config", "check"]).unwrap().stderr;
+    assert!(
+        told.contains("etc/ says what it said when that was left"),
+        "{told}"
+    );
+    // Whoever restarts it has not changed his mind; whoever reads it anew has.
+    home.done(&["restart"]).unwrap();
+    assert_eq!(runs_with(&home), (json!(7), json!("600")));
+    home.done(&["reload"]).unwrap();
+    assert_eq!(runs_with(&home), (json!(9), json!("77")));
+    home.done(&["restart"]).unwrap();
+    assert_eq!(runs_with(&home), (json!(9), json!("77")));
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_fault_in_the_files_keeps_no_way_back_from_coming_up() {
+    let home = home();
+    switched(&home, &IN_PROBATION);
+    let file = home.path().join("etc/host.toml");
+    fs::write(&file, "[runtime\n").unwrap();
+    let old = home.kill_host().unwrap();
+    home.rebooted(old).unwrap();
+    assert_eq!(runs_with(&home), (json!(7), json!("600")));
+    assert!(
+        home.log().contains("etc/ cannot be taken now"),
+        "{}",
+        home.log()
+    );
+    // From here on a start is an operator's own, and what is wrong is told as ever.
+    let told = home
+        .host(&["restart"])
+        .unwrap()
+        .ends_with(1)
+        .unwrap()
+        .stderr;
+    assert!(told.contains("this is no TOML"), "{told}");
+    assert_eq!(runs_with(&home).0, json!(7));
+    fs::remove_file(&file).unwrap();
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_rollback_behind_the_commit_brings_it_back_until_a_start_took_the_files() {
+    let home = home();
+    let port = switched(&home, &["--probation", "0s"]);
+    let back = home.rollback().unwrap();
+    let change = |key: &str| {
+        let change = back.config.iter().find(|it| it.key == key);
+        change.map(|it| it.after.clone().map(|it| it.value))
+    };
+    assert_eq!(
+        change("PICKY_LARGEST"),
+        Some(Some("7".to_owned())),
+        "{back:?}"
+    );
+    assert_eq!(change("RUNTIME_LIMITS_IDLE_S"), Some(None), "{back:?}");
+    assert_eq!(runs_with(&home), (json!(7), json!("600")));
+    assert_eq!(add(port, 8), "too_much");
+    home.stop().unwrap();
+    home.start().unwrap();
+    assert_eq!(runs_with(&home), (json!(7), json!("600")));
+    // There again it is what the files say for it; and once it was started with that, no way
+    // leads to what was before.
+    home.upgrade("0.2.0").unwrap();
+    assert_eq!(runs_with(&home), (json!(9), json!("77")));
+    home.stop().unwrap();
+    home.start().unwrap();
+    home.rollback().unwrap();
+    assert_eq!(runs_with(&home), (json!(9), json!("77")));
+    home.stop().unwrap();
+}
+
+#[test]
+fn an_upgrade_whose_way_back_cannot_be_written_is_not_begun() {
+    let home = home();
+    home.configure("PICKY_TOKEN=tok-1").unwrap();
+    let port = home.start().unwrap().port;
+    let kept = home.data().join("data/configuration.json");
+    let in_its_way = home.data().join("data/configuration.json.new");
+    fs::create_dir(&in_its_way).unwrap();
+    let ran = home.host(&["upgrade", "0.2.0", "--json"]).unwrap();
+    let report: Value = ran.json().unwrap();
+    let reason = report["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("the way back of its configuration"),
+        "{reason}"
+    );
+    assert_eq!(summary(port)["largest"], 10);
+    fs::remove_dir(&in_its_way).unwrap();
+    home.upgrade_again("0.2.0").unwrap();
+    home.stop().unwrap();
+
+    // A file that is damaged is told of with what to do.
+    fs::write(&kept, "{").unwrap();
+    let told = home.host(&["start"]).unwrap().ends_with(1).unwrap().stderr;
+    assert!(
+        told.contains("remove it, and etc/ holds as it stands"),
+        "{told}"
+    );
+    fs::remove_file(&kept).unwrap();
+    home.start().unwrap();
+    home.stop().unwrap();
+}

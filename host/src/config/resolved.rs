@@ -27,6 +27,9 @@ use crate::settings::{KEYS, Settings};
 /// Names the salt for the child.
 const SALT: &str = "HOST_CONFIG_SALT";
 
+/// Set where the files are to be taken as they are, whatever is kept of the release.
+const ANEW: &str = "HOST_CONFIG_ANEW";
+
 /// How long a release's program may take over a few small files.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -152,7 +155,7 @@ pub(super) fn resolve(
 ) -> Result<u8, Failure> {
     let release = found.home.releases().read(version);
     let release = release.map_err(|e| Failure::refused("not_installed", e.to_string()))?;
-    let settings = found.settings_of(&release);
+    let settings = found.settings_of(&release, std::env::var_os(ANEW).is_some());
     let salt = std::env::var(SALT).unwrap_or_default();
     let mut resolved = Resolved::of(&settings, &salt);
     if let Err(faults) = Config::resolve(&settings, &found.home) {
@@ -166,6 +169,7 @@ pub(super) fn resolve(
 }
 
 /// What the program of `release` makes of the configuration; `arguments` name the home.
+/// `anew`: of the files as they are, also where it was left with others.
 ///
 /// # Errors
 ///
@@ -174,6 +178,7 @@ pub(crate) fn ask(
     release: &Unpacked,
     arguments: &[std::ffi::OsString],
     salt: &str,
+    anew: bool,
 ) -> Result<Resolved, String> {
     let program = release.program();
     let failed = |problem: String| {
@@ -187,6 +192,7 @@ pub(crate) fn ask(
         .args(["--json", "config", "resolve", "--release"])
         .arg(release.manifest.version.to_string())
         .env(SALT, salt)
+        .envs(anew.then_some((ANEW, "yes")))
         .env_remove(NOTIFY_SOCKET)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use host_actors::{Actors, Limits};
 use host_gateway::{Addresses, ClientLimits, Cors, CorsRules};
 use host_model::Version;
@@ -19,6 +20,8 @@ use tokio::sync::watch;
 use super::resolved::{Resolved, ask};
 use super::{Config, ConfigFaults, Environment, Reader};
 use crate::heap::Heap;
+use crate::launcher::Found;
+use crate::left::InForce;
 use crate::settings::Settings;
 
 mod reload;
@@ -124,6 +127,7 @@ pub(crate) struct Dials {
 /// Knows what each release makes of the configuration, and applies it.
 pub(crate) struct Tuner {
     arguments: Vec<std::ffi::OsString>,
+    in_force: InForce,
     salt: String,
     dials: Dials,
     actors: Mutex<Option<Arc<Actors>>>,
@@ -148,23 +152,23 @@ impl fmt::Debug for Tuner {
 }
 
 impl Tuner {
-    /// One in whose process the release `booted` has made `config` of `settings`; other
-    /// processes find the same home by `arguments`.
+    /// One in whose process the release `booted` has made `config` of what was `found`.
     ///
     /// # Errors
     ///
-    /// The kernel has no random bits.
+    /// The kernel has no random bits, or what is kept of the configuration cannot be written.
     pub(crate) fn new(
         booted: Version,
-        settings: &Settings,
+        found: &Found,
         config: &Config,
-        arguments: Vec<std::ffi::OsString>,
         dials: Dials,
     ) -> anyhow::Result<Self> {
         let salt = format!("{:016x}", getrandom::u64()?);
-        let own = (Resolved::of(settings, &salt), Tuning::of(config));
+        let own = (Resolved::of(&found.settings, &salt), Tuning::of(config));
+        let in_force = found.in_force(&booted);
         Ok(Self {
-            arguments,
+            arguments: found.arguments(),
+            in_force: in_force.context("write data/configuration.json")?,
             salt,
             dials,
             actors: Mutex::default(),
@@ -190,7 +194,7 @@ impl Tuner {
     pub(crate) fn look(&self, release: &Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> {
         let version = &release.manifest.version;
         let of_release = |fault: &String| format!("its configuration: {fault}");
-        let read = self.read(release);
+        let read = self.read(release, false);
         let (resolved, tuning) =
             read.map_err(|faults| faults.iter().map(of_release).collect::<Vec<_>>())?;
         let mut state = self.state.lock();
@@ -202,9 +206,10 @@ impl Tuner {
         Ok(changes)
     }
 
-    /// What `release` makes of the configuration as it stands in the files by now.
-    fn read(&self, release: &Unpacked) -> Result<(Resolved, Tuning), Vec<String>> {
-        let resolved = ask(release, &self.arguments, &self.salt).map_err(|why| vec![why])?;
+    /// What `release` makes of the configuration by now; `anew`: of the files as they are, also
+    /// where it ran with others before.
+    fn read(&self, release: &Unpacked, anew: bool) -> Result<(Resolved, Tuning), Vec<String>> {
+        let resolved = ask(release, &self.arguments, &self.salt, anew).map_err(|why| vec![why])?;
         if !resolved.faults.is_empty() {
             return Err(resolved.faults);
         }
@@ -215,6 +220,7 @@ impl Tuner {
     /// Lets the configuration of `release` take effect, as it was looked at before. Of a
     /// release that was not, nothing is known, and what is in force stays.
     pub(crate) fn rules(&self, release: &Version) {
+        self.in_force.rules(release);
         let mut state = self.state.lock();
         let Some((_, tuning)) = state.by_release.get(release) else {
             return;
@@ -240,10 +246,16 @@ impl Tuner {
         }
     }
 
-    /// A release is permanent: no way back is open that would restore another's
+    /// `release` is permanent: no upgrade is under way that would restore another's
     /// configuration as it was.
-    pub(crate) fn settled(&self) {
+    pub(crate) fn settled(&self, release: &Version) {
+        self.in_force.permanent(release);
         self.state.lock().back = None;
+    }
+
+    /// What is kept of the configuration, for a process to come.
+    pub(crate) fn in_force(&self) -> &InForce {
+        &self.in_force
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn hooks(
     let permanent = {
         let (home, tuner) = (home.clone(), Arc::clone(tuner));
         move |version: &Version| {
-            tuner.settled();
+            tuner.settled(version);
             if let Err(error) = home.set_permanent(version) {
                 // The store knows, and the next start writes it again.
                 tracing::error!(%error, "data/permanent could not be written");
@@ -48,7 +48,11 @@ pub(super) fn hooks(
         Environment::Dev => std::env::var(ABORT_AFTER).ok(),
         Environment::Prod => None,
     };
+    let in_force = Arc::clone(tuner);
     let transition = move |state: &str| {
+        if matches!(state, "rolled_back" | "cancelled") {
+            in_force.in_force().came_back();
+        }
         if abort_after.as_deref() == Some(state) {
             tracing::warn!(state, "{ABORT_AFTER} ends the host here");
             let _ = rustix::process::kill_process(
@@ -63,6 +67,10 @@ pub(super) fn hooks(
         configuration: {
             let tuner = Arc::clone(tuner);
             Box::new(move |release| tuner.look(release))
+        },
+        leave: {
+            let tuner = Arc::clone(tuner);
+            Box::new(move |release| tuner.in_force().leave(release))
         },
         rules: {
             let tuner = Arc::clone(tuner);

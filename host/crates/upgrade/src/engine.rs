@@ -82,6 +82,9 @@ pub struct Parts {
 /// What a release changes in the configuration, or all that is wrong with it.
 pub type Configuration = dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync;
 
+/// See [`Hooks::leave`].
+type Leave = dyn Fn(&Version) -> Result<(), String> + Send + Sync;
+
 /// What others want to do at moments of an upgrade.
 pub struct Hooks {
     /// Another release is permanent: told behind the transaction that says so.
@@ -91,6 +94,9 @@ pub struct Hooks {
     /// What another release makes of this home's configuration, resolved by its own
     /// program: what it changes, or all that is wrong with it.
     pub configuration: Box<Configuration>,
+    /// The release that rules is about to be left: from now on a way back is to restore what
+    /// it is configured by, in another process, too. Why that cannot be, in a sentence.
+    pub leave: Box<Leave>,
     /// Another release rules: what of its configuration can change while the host runs
     /// takes effect.
     pub rules: Box<dyn Fn(&Version) + Send + Sync>,

@@ -154,6 +154,9 @@ impl Run {
         if self.write(Book::new().digests(&manifest)).await.is_err() {
             return failed("the journal has closed".to_owned());
         }
+        if let Err(why) = (self.upgrader.hooks.leave)(&self.upgrade.plan.from) {
+            return failed(format!("the way back of its configuration: {why}"));
+        }
         // From now on these numbers stand for these libraries, in this process too.
         self.upgrader.booked.lock().know(&manifest);
         self.upgrader.assembler.know(&manifest);

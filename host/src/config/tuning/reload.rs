@@ -30,7 +30,7 @@ impl Tuner {
         let mut problems: Vec<String> = Vec::new();
         for version in in_play {
             let release = releases.read(&version).map_err(|e| vec![e.to_string()]);
-            match release.and_then(|release| self.read(&release)) {
+            match release.and_then(|release| self.read(&release, true)) {
                 Ok(found) => _ = read.insert(version, found),
                 // What is wrong in the home's own files is so for each of them.
                 Err(mut found) => {
@@ -54,7 +54,8 @@ impl Tuner {
         let now = read.get(&state.now);
         let is_same =
             |keys: &[&str]| now.is_some_and(|(now, _)| state.started.names_the_same(now, keys));
-        let prepared = prepare(&is_same)?;
+        let releases: Vec<_> = read.keys().cloned().collect();
+        let prepared = self.in_force.reread(&releases, || prepare(&is_same))?;
         let (changes, tuning) = state.replace(read);
         if let Some(tuning) = tuning {
             self.apply(&tuning);

@@ -1,0 +1,177 @@
+//! Which files a release runs with, over upgrades, ways back and starts.
+
+use super::*;
+
+/// A home of which only the files of settings and what is kept of them are there.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir_all(place.0.path().join("etc")).unwrap();
+        place
+    }
+
+    fn say(&self, text: &str) {
+        fs::write(self.0.path().join("etc/env"), text).unwrap();
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.0.path().join("configuration.json")
+    }
+
+    /// A process that boots `version`, with the files as they are or with what they said
+    /// before, and what these say.
+    fn start(&self, version: &str) -> (InForce, String) {
+        let now = Files::read(self.0.path(), None);
+        let left = Left::read(&self.kept()).unwrap();
+        let version: Version = version.parse().unwrap();
+        let files = left.instead(&version, &now).unwrap_or(now);
+        let places = (self.0.path().to_owned(), None, self.kept());
+        let process = InForce::start(places, version, files, left).unwrap();
+        let said = process.says();
+        (process, said)
+    }
+}
+
+impl InForce {
+    fn says(&self) -> String {
+        let texts = self.state.lock().files.texts().unwrap();
+        texts.into_values().flatten().collect()
+    }
+
+    /// An upgrade up to where the other release rules.
+    fn switch(&self, from: &str, to: &str) {
+        self.leave(&from.parse().unwrap()).unwrap();
+        self.rules(&to.parse().unwrap());
+    }
+
+    fn commit(&self, version: &str) {
+        self.permanent(&version.parse().unwrap());
+    }
+}
+
+#[test]
+fn a_way_back_restores_what_ran_in_this_process_and_in_the_next() {
+    let place = Place::new();
+    place.say("a");
+    let (first, said) = place.start("0.1.0");
+    assert_eq!(said, "a");
+    place.say("b");
+    first.switch("0.1.0", "0.2.0");
+    assert_eq!(first.says(), "b");
+    // The process dies, and the old release boots.
+    let (second, said) = place.start("0.1.0");
+    assert_eq!(said, "a");
+    second.came_back();
+    second.is_ready(false);
+    assert_eq!(place.start("0.1.0").1, "a", "as long as nobody changes it");
+    // The other way back: the release that rules changes in the same process.
+    second.switch("0.1.0", "0.2.0");
+    assert_eq!(second.says(), "b");
+    second.rules(&"0.1.0".parse().unwrap());
+    second.came_back();
+    assert_eq!(second.says(), "a");
+    place.say("c");
+    let (third, said) = place.start("0.1.0");
+    assert_eq!(said, "c", "an operator's word");
+    third.is_ready(false);
+    assert!(!place.kept().exists());
+}
+
+#[test]
+fn behind_the_commit_too_until_a_start_took_the_files_as_they_are() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    process.switch("0.1.0", "0.2.0");
+    process.commit("0.2.0");
+    process.switch("0.2.0", "0.1.0");
+    assert_eq!(process.says(), "a");
+    process.commit("0.1.0");
+    assert_eq!(place.start("0.1.0").1, "a");
+    process.switch("0.1.0", "0.2.0");
+    process.commit("0.2.0");
+    let (next, said) = place.start("0.2.0");
+    assert_eq!(said, "b");
+    // It has not come up: the release before it goes back to what it ran with.
+    assert_eq!(place.start("0.1.0").1, "a");
+    next.is_ready(false);
+    next.switch("0.2.0", "0.1.0");
+    assert_eq!(
+        next.says(),
+        "b",
+        "another store may have been begun with it"
+    );
+}
+
+#[test]
+fn a_reload_is_an_operators_word_for_both_and_a_failed_one_is_none() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    process.switch("0.1.0", "0.2.0");
+    let both = ["0.1.0", "0.2.0"].map(|it| it.parse().unwrap());
+    place.say("c");
+    let refused: Result<(), _> = process.reread(&both, || Err(vec!["no".to_owned()]));
+    assert_eq!(refused.unwrap_err(), ["no"]);
+    let back = |process: &InForce| {
+        let state = process.state.lock();
+        let now = process.now();
+        let files = state.left.way_back(&both[0], &now).unwrap();
+        files
+            .texts()
+            .unwrap()
+            .into_values()
+            .flatten()
+            .collect::<String>()
+    };
+    assert_eq!((process.says(), back(&process)), ("b".into(), "a".into()));
+    assert_eq!(
+        Left::read(&place.kept()).unwrap(),
+        process.state.lock().left
+    );
+    process.reread(&both, || Ok(())).unwrap();
+    assert_eq!((process.says(), back(&process)), ("c".into(), "c".into()));
+    assert_eq!(place.start("0.1.0").1, "c");
+}
+
+#[test]
+fn only_an_upgrade_that_has_not_ended_stands_in_for_files_that_are_wrong() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    process.switch("0.1.0", "0.2.0");
+    place.say("wrong");
+    let behind = |anyhow: bool| {
+        let left = Left::read(&place.kept()).unwrap();
+        let now = Files::read(place.0.path(), None);
+        left.behind(&"0.1.0".parse().unwrap(), &now, anyhow)
+            .is_some()
+    };
+    assert!(behind(false));
+    process.rules(&"0.1.0".parse().unwrap());
+    process.came_back();
+    assert!(!behind(false));
+    assert!(behind(true), "a release that never came up is left");
+}
+
+#[test]
+fn what_is_kept_is_the_owners_alone_and_a_damaged_file_says_what_to_do() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.say("SECRET=s");
+    let (process, _) = place.start("0.1.0");
+    process.leave(&"0.1.0".parse().unwrap()).unwrap();
+    let mode = fs::metadata(place.kept()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!format!("{process:?}").contains("SECRET"), "{process:?}");
+    fs::write(place.kept(), "{").unwrap();
+    let told = Left::read(&place.kept()).unwrap_err();
+    assert!(
+        told.contains("remove it, and etc/ holds as it stands"),
+        "{told}"
+    );
+}
