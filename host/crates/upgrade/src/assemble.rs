@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::book::Booked;
 use crate::configure::PluginConfig;
+use crate::digests::Digests;
 use crate::plan::{self, Appups, steps_between};
 use crate::releases::{Releases, ReleasesError, Unpacked};
 
@@ -29,6 +30,7 @@ pub struct Assembler {
     booked: Mutex<Booked>,
     codes: Mutex<HashMap<Digest, Arc<Code>>>,
     pub(crate) config: Option<Box<PluginConfig>>,
+    pub(crate) digests: Digests,
 }
 
 /// Why a release cannot rule. Nothing has changed but what is mapped.
@@ -100,6 +102,7 @@ impl Assembler {
             booked: Mutex::new(booked),
             codes: Mutex::default(),
             config: None,
+            digests: Digests::default(),
         }
     }
 

@@ -25,6 +25,7 @@ mod book;
 mod canary;
 mod cold;
 mod configure;
+mod digests;
 mod engine;
 mod flight;
 pub mod judge;

@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::assemble::{Assembler, versions_on_the_way};
 use crate::book::Booked;
 use crate::configure::without_secrets;
+use crate::digests::Digests;
 use crate::engine::Upgrader;
 use crate::releases::{ReleasesError, Unpacked};
 
@@ -118,9 +119,15 @@ impl Upgrader {
         problems.extend(unsigned);
         let installed = self.assembler.usable();
         let libraries = libraries(plan, &release, &installed);
-        let mut broken = of_files(&release, !keys.is_empty());
+        let digests = &self.assembler.digests;
+        let mut broken = of_files(&release, !keys.is_empty(), digests);
         let appups = releases.appups_with_their_releases();
-        broken.extend(of_the_way(&libraries, &used_of(plan, &appups), &release));
+        broken.extend(of_the_way(
+            &libraries,
+            &used_of(plan, &appups),
+            &release,
+            digests,
+        ));
         let is_whole = |file: &Path| !broken.iter().any(|(of, _)| of == file);
         let whole = |file: &Path| trusted && is_whole(&release.dir.join(file));
 
@@ -345,6 +352,7 @@ fn of_the_way(
     libraries: &[(Unpacked, ReleasePlugin)],
     appups_of: &[Unpacked],
     release: &Unpacked,
+    digests: &Digests,
 ) -> Vec<(PathBuf, String)> {
     let libraries = libraries
         .iter()
@@ -357,7 +365,7 @@ fn of_the_way(
         .chain(appups)
         .filter(|(of, ..)| of.dir != release.dir);
     let mut problems: Vec<(PathBuf, String)> = others
-        .filter_map(|(of, file, sha256)| of_file(of.dir.join(file), sha256))
+        .filter_map(|(of, file, sha256)| of_file(of.dir.join(file), sha256, digests))
         .collect();
     problems.sort();
     problems.dedup();
@@ -366,7 +374,7 @@ fn of_the_way(
 
 /// What is wrong with the files that a manifest names, each with its path. What it does
 /// not name and is read all the same is wrong where somebody has to vouch for it.
-fn of_files(release: &Unpacked, vouched_for: bool) -> Vec<(PathBuf, String)> {
+fn of_files(release: &Unpacked, vouched_for: bool, digests: &Digests) -> Vec<(PathBuf, String)> {
     let manifest = &release.manifest;
     let files: Vec<(&Path, &str)> = manifest.files().collect();
     let mut problems = Vec::new();
@@ -382,13 +390,15 @@ fn of_files(release: &Unpacked, vouched_for: bool) -> Vec<(PathBuf, String)> {
         }
     }
     let named = files.into_iter();
-    problems.extend(named.filter_map(|(file, wanted)| of_file(release.dir.join(file), wanted)));
+    problems.extend(
+        named.filter_map(|(file, wanted)| of_file(release.dir.join(file), wanted, digests)),
+    );
     problems
 }
 
 /// What is wrong with a file whose digest should be `wanted`, with its path.
-fn of_file(path: PathBuf, wanted: &str) -> Option<(PathBuf, String)> {
-    let problem = match fs::File::open(&path).and_then(Digest::of_reader) {
+fn of_file(path: PathBuf, wanted: &str, digests: &Digests) -> Option<(PathBuf, String)> {
+    let problem = match digests.of(&path) {
         Err(error) => format!("{}: {error}", path.display()),
         Ok(found) => {
             let found = found.to_string();

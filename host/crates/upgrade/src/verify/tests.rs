@@ -81,7 +81,7 @@ fn files_that_are_gone_changed_or_vouched_for_by_nobody() {
         manifest,
     };
     let files = |vouched_for| -> Vec<String> {
-        let found = of_files(&release, vouched_for);
+        let found = of_files(&release, vouched_for, &Digests::default());
         found
             .into_iter()
             .map(|(file, _)| {
