@@ -10,6 +10,7 @@
 //! ```
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
 use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
@@ -22,22 +23,37 @@ const HEADER_BYTES: usize = 5;
 /// piece by piece, and would stand in memory once more meanwhile.
 const PACKED_BYTES: RangeInclusive<usize> = 128..=SNAPSHOT_PIECE_BYTES_MAX;
 
+/// Bytes of scratch that a thread keeps: the next state is as small, as a rule, and is not to
+/// pay for room that it does not need in the end.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Appends `plain` to `body`, packed where that makes it shorter.
 pub(crate) fn append(body: &mut Vec<u8>, plain: &[u8]) {
-    let from = body.len();
     if PACKED_BYTES.contains(&plain.len()) {
         let length = u32::try_from(plain.len()).expect("it is one piece at most");
-        body.push(TAG);
-        body.extend_from_slice(&length.to_le_bytes());
-        let at = body.len();
-        body.resize(at + get_maximum_output_size(plain.len()), 0);
-        let packed = compress_into(plain, &mut body[at..]).expect("there is room for the worst");
-        if HEADER_BYTES + packed < plain.len() {
-            body.truncate(at + packed);
-            body.shrink_to_fit();
+        let is_packed = SCRATCH.with_borrow_mut(|scratch| {
+            let room = get_maximum_output_size(plain.len());
+            scratch.resize(room.max(scratch.len()), 0);
+            let packed = compress_into(plain, scratch).expect("there is room for the worst");
+            let is_shorter = HEADER_BYTES + packed < plain.len();
+            if is_shorter {
+                body.reserve_exact(HEADER_BYTES + packed);
+                body.push(TAG);
+                body.extend_from_slice(&length.to_le_bytes());
+                body.extend_from_slice(&scratch[..packed]);
+            }
+            if scratch.len() > SCRATCH_BYTES_KEPT {
+                *scratch = Vec::new();
+            }
+            is_shorter
+        });
+        if is_packed {
             return;
         }
-        body.truncate(from);
     }
     body.extend_from_slice(plain);
 }
