@@ -17,7 +17,7 @@ use host_model::Version;
 use host_model::limits::{CONTAIN_TIMEOUT, STOP_TIMEOUT};
 use host_upgrade::{Assembler, Book, Booked, Retention, Upgrade, Upgrader, recover};
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
@@ -40,13 +40,12 @@ mod kept;
 mod logging;
 mod readiness;
 mod reload;
+mod runtimes;
 mod told;
 
 use readiness::Ready;
 use reload::{HangUp, Reloader};
-
-/// Threads of the control runtime: it has little to do, and always has to do it.
-const CONTROL_THREADS: usize = 1;
+use runtimes::{Handlers, Runtimes};
 
 /// What a host is that runs: its layers, the lowest first.
 struct Layers {
@@ -109,18 +108,22 @@ pub(crate) fn serve(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let control = runtime("control", CONTROL_THREADS, None)?;
-    let cores = || std::thread::available_parallelism().map_or(2, usize::from);
-    let threads = config.runtime.threads.unwrap_or_else(cores);
-    let data = runtime("data", threads, config.runtime.stack_bytes)?;
+    let Runtimes {
+        control,
+        data,
+        sweepers,
+    } = Runtimes::start(&config.runtime)?;
     let code = control.block_on(async {
         let outside = Outside::listen(attempt)?;
         // From here on it ends nothing, and is answered once the host serves.
         let hang_up = HangUp::listen().context("listen for SIGHUP")?;
-        let data = data.handle();
+        let on = Handlers {
+            data: data.handle(),
+            sweepers: sweepers.handle(),
+        };
         logging::reopen_at_sigusr1(log.clone()).context("listen for SIGUSR1")?;
         let logging = (set_log_filter, log);
-        let opened = open(boot, &outside, &config, take_over, data, logging).await;
+        let opened = open(boot, &outside, &config, take_over, on, logging).await;
         // One that has come up is not counted any more.
         outside.attempt.end();
         let layers = match opened? {
@@ -161,21 +164,9 @@ pub(crate) fn serve(
     });
     // A thread that is stuck in a plugin is not waited for.
     data.shutdown_background();
+    sweepers.shutdown_background();
     control.shutdown_background();
     code
-}
-
-fn runtime(name: &'static str, threads: usize, stack_bytes: Option<usize>) -> Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    if let Some(bytes) = stack_bytes {
-        builder.thread_stack_size(bytes);
-    }
-    builder
-        .worker_threads(threads)
-        .thread_name(name)
-        .enable_all()
-        .build()
-        .with_context(|| format!("start the {name} runtime"))
 }
 
 /// What tells the host to end: a signal, or an operator by the control socket.
@@ -233,7 +224,7 @@ async fn open(
     outside: &Outside,
     config: &Config,
     take_over: bool,
-    data: &Handle,
+    Handlers { data, sweepers }: Handlers<'_>,
     (set_log_filter, log_file): (SetLogFilter, LogFile),
 ) -> Result<Opening> {
     let home = &boot.found.home;
@@ -286,6 +277,7 @@ async fn open(
         limits: Tuning::of(config).limits(),
         memory: heap,
         data: data.clone(),
+        sweepers: sweepers.clone(),
     })?;
     attempt.blame(false);
     tuner.set_actors(&actors);

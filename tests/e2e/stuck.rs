@@ -189,6 +189,46 @@ fn a_migration_that_never_returns_is_contained_and_its_actor_whole() {
     home.stop().unwrap();
 }
 
+/// So many that the migration is taken for a fast one before the last of them comes over.
+const MANY: i64 = 200;
+
+#[test]
+fn a_migration_that_never_returns_keeps_no_thread_from_clients() {
+    let home = home();
+    home.configure("RUNTIME_THREADS=1").unwrap();
+    let port = home.start().unwrap().port;
+    for n in 0..MANY {
+        add(port, &format!("a{n}"), n);
+    }
+    // The last in the order of a sweep.
+    add(port, "z", 1);
+    let trouble = json!({ "what": "up_slow", "ms": FOR_EVER_MS });
+    assert_eq!(post(port, "z", "plan_trouble", &trouble).0, 200);
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--deadline", "20s"];
+    let upgrade = home.begin(&line).unwrap();
+    wait::until("all but one have come over", || {
+        let under_way = home.status().unwrap().upgrade?;
+        (!under_way.busy.is_empty() && under_way.migrated >= MANY.unsigned_abs()).then_some(())
+    })
+    .unwrap();
+    // There is one thread for handlers, and code that does not return.
+    add(port, "a1", 1);
+    let found = summary(port, "a1");
+    assert_eq!(
+        (&found["count"], &found["version"]),
+        (&json!(2), &json!("0.2.0"))
+    );
+    let health = e2e::http::request(port, "GET", "/healthz", "").unwrap();
+    assert_eq!(health.json().unwrap()["data_threads"], "ok");
+    let pid = home.host_pid().unwrap();
+    home.host(&["rollback", "--json"]).unwrap();
+    home.rebooted(pid).unwrap();
+    upgrade.end().unwrap();
+    home.settled().unwrap();
+    assert_eq!(summary(port, "a1")["count"], 2);
+    home.stop().unwrap();
+}
+
 #[test]
 fn a_way_back_that_never_returns_costs_one_restart_and_sets_its_actor_aside() {
     let home = home();

@@ -281,6 +281,7 @@ fn start(
         release,
         memory: Arc::new(host_actors::Boundless),
         limits: Limits::default(),
+        sweepers: data.handle().clone(),
         data: data.handle().clone(),
     })?;
     Ok(actors)

@@ -129,6 +129,7 @@ pub struct Actors {
     limits: limits::Bounds,
     memory: Arc<dyn Memory>,
     data: Handle,
+    sweepers: Handle,
     slow: slow::Slow,
     last_words: last_words::LastWords,
     large: Arc<large::Large>,
@@ -187,6 +188,9 @@ pub struct Parts {
     pub memory: Arc<dyn Memory>,
     /// The runtime that handlers run on.
     pub data: Handle,
+    /// The runtime on which a sweep brings actors over, so that no call stands behind a
+    /// migration that it has nothing to do with. Its threads are to let the others go first.
+    pub sweepers: Handle,
 }
 
 impl Actors {
@@ -218,6 +222,7 @@ impl Actors {
             limits: limits::Bounds::new(parts.limits),
             memory: parts.memory,
             data: parts.data.clone(),
+            sweepers: parts.sweepers,
             slow: slow::Slow::default(),
             last_words: last_words::LastWords::default(),
             large: Arc::default(),

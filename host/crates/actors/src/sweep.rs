@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host_journal::{Journal, Position};
 use host_model::error::chain;
@@ -26,9 +26,6 @@ const PAGE: usize = 512;
 /// the room, so that others are under way while it is.
 const BATCH_BYTES_MAX: usize = SWEEP_BYTES_MAX / 4;
 
-/// How long a batch keeps a thread before others may have it.
-const BATCH_SLICE: Duration = Duration::from_micros(200);
-
 /// Actors that are put in order before the first batch goes. The rest is put in order while
 /// these come over, which of 100,000 takes some 70 ms.
 const FIRST_IN_ORDER: usize = 4_096;
@@ -36,7 +33,7 @@ const FIRST_IN_ORDER: usize = 4_096;
 /// What the room of a sweep is counted in, bytes.
 const SHARE_BYTES: usize = 1 << 10;
 
-/// Between two rounds.
+/// Between two rounds of which the second has found no fewer.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Topics without an actor that have been told of a release: of one upgrade there are
@@ -120,6 +117,7 @@ impl Actors {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         let _sweeping = Sweeping(self);
         let mut progress = SweepProgress::default();
+        let mut before = u64::MAX;
         loop {
             let room = Room::of(SWEEP_BYTES_MAX / SHARE_BYTES);
             let awake = self.look_through(plugin).await;
@@ -134,8 +132,12 @@ impl Actors {
             if behind == 0 || self.stops(stop_at_failure) {
                 break;
             }
-            // Who is busy, or whose mailbox is full, is looked for again in a moment.
-            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            // Who is busy, or whose mailbox is full, is looked for again in a moment; that
+            // nobody is left, as a rule, is found out at once.
+            if behind >= before {
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
+            before = behind;
         }
         if plugin.is_none() {
             self.tell_empty_topics();
@@ -273,15 +275,14 @@ impl Actors {
         Ok(batch.go().await)
     }
 
-    async fn bring_over(
-        self: Arc<Self>,
+    fn bring_over(
+        self: &Arc<Self>,
         batch: Vec<(ActorId, u32, bool)>,
         mut room: Share,
         stop_at_failure: bool,
     ) {
         let ids = batch.iter().map(|(id, ..)| id.clone());
         let timed = Arc::new(Timed::new(ids.collect()));
-        let mut since = Instant::now();
         for (id, share, back_to_sleep) in batch {
             if self.stops(stop_at_failure) {
                 return;
@@ -293,10 +294,6 @@ impl Actors {
             });
             // Its next message has brought it over, maybe: then there is nothing to do.
             self.post_here(&id, Message::Migrate(errand));
-            if since.elapsed() > BATCH_SLICE {
-                tokio::task::yield_now().await;
-                since = Instant::now();
-            }
         }
     }
 
@@ -405,8 +402,8 @@ impl<'a> Batch<'a> {
         }
         let room = self.room.shares(many).await;
         let (actors, stop_at_failure) = (Arc::clone(self.actors), self.stop_at_failure);
-        self.actors.data.spawn(async move {
-            actors.bring_over(waiting, room, stop_at_failure).await;
+        self.actors.sweepers.spawn(async move {
+            actors.bring_over(waiting, room, stop_at_failure);
         });
     }
 }

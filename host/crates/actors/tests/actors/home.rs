@@ -267,6 +267,7 @@ impl Home {
             release: self.release(minor),
             memory: Arc::new(host_actors::Boundless),
             limits,
+            sweepers: tokio::runtime::Handle::current(),
             data: tokio::runtime::Handle::current(),
         });
         Host(actors.unwrap())

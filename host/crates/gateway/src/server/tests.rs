@@ -72,6 +72,7 @@ impl Host {
             },
             memory: Arc::new(host_actors::Boundless),
             limits: Limits::default(),
+            sweepers: data.handle().clone(),
             data: data.handle().clone(),
         });
         let shared = Arc::<Shared>::default();
