@@ -36,6 +36,8 @@ pub(crate) struct Left(BTreeMap<Version, Leave>);
 struct Leave {
     /// What the files said that it ran with.
     ran_with: Texts,
+    /// Digest of that.
+    digest: String,
     /// Digest of what they said at the switch.
     at_the_switch: String,
     /// Whether the upgrade that left it has not ended.
@@ -48,6 +50,13 @@ impl std::fmt::Debug for Leave {
         let mut shown = f.debug_struct("Leave");
         shown.field("under_way", &self.under_way);
         shown.finish_non_exhaustive()
+    }
+}
+
+impl Leave {
+    /// Whether the files were changed before the switch.
+    fn is_another(&self) -> bool {
+        self.digest != self.at_the_switch
     }
 }
 
@@ -85,10 +94,10 @@ impl Left {
     /// What `release` is to run with in place of the files as they are `now`, because they say
     /// what they said when it was left, and it ran with something else.
     pub(crate) fn instead(&self, release: &Version, now: &Files) -> Option<Files> {
-        let leave = self.0.get(release)?;
+        let leave = self.0.get(release).filter(|leave| leave.is_another())?;
         let says_the_same = leave.at_the_switch == now.digest();
-        let ran_with = now.saying(&leave.ran_with, release)?;
-        (says_the_same && ran_with.digest() != leave.at_the_switch).then_some(ran_with)
+        now.saying(&leave.ran_with, release)
+            .filter(|_| says_the_same)
     }
 
     /// What `release` ran with, if it was left by an upgrade that has not ended; `anyhow`: or
@@ -105,9 +114,14 @@ impl Left {
             .or_else(|| self.instead(release, now))
     }
 
-    fn leave(&mut self, release: &Version, ran_with: Texts, now: &Files) {
+    fn leave(&mut self, release: &Version, files: &Files, now: &Files) {
+        // It was read to be run with, and so it is text.
+        let Some(ran_with) = files.texts() else {
+            return;
+        };
         let leave = Leave {
             ran_with,
+            digest: files.digest(),
             at_the_switch: now.digest(),
             under_way: true,
         };
@@ -118,12 +132,14 @@ impl Left {
     fn settle(&mut self, release: &Version, now: &Files, texts: &Texts) {
         if let Some(leave) = self.0.get_mut(release) {
             leave.ran_with = texts.clone();
+            leave.digest = now.digest();
             leave.at_the_switch = now.digest();
         }
     }
 
-    /// No upgrade is under way.
+    /// No upgrade is under way. What was not changed for it is nothing to go back to.
     fn rest(&mut self) {
+        self.0.retain(|_, leave| leave.is_another());
         for leave in self.0.values_mut() {
             leave.under_way = false;
         }
@@ -211,9 +227,8 @@ impl InForce {
         if state.ruling != *release {
             return Ok(());
         }
-        // It was read to be run with, and so it is text.
-        let texts = state.files.texts().ok_or("etc/ was no text")?;
-        self.change(&mut state, |left| left.leave(release, texts, &now))
+        let files = state.files.clone();
+        self.change(&mut state, |left| left.leave(release, &files, &now))
     }
 
     /// Another release rules, with what it ran with where a way leads back to it.

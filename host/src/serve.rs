@@ -282,7 +282,8 @@ async fn open(
     attempt.blame(false);
     tuner.set_actors(&actors);
     let mut unserved = CloseUnlessServed(Some(Arc::clone(&actors)));
-    let is_going_back = recovery.upgrade.is_some();
+    let recovered = recovery.upgrade.as_ref();
+    let is_going_back = recovered.is_some_and(Upgrade::goes_back);
     if first {
         let manifest = assembler.releases().read(&recovery.boot)?.manifest;
         assembler.know(&manifest);

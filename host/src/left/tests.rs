@@ -142,20 +142,29 @@ fn a_reload_is_an_operators_word_for_both_and_a_failed_one_is_none() {
 fn only_an_upgrade_that_has_not_ended_stands_in_for_files_that_are_wrong() {
     let place = Place::new();
     place.say("a");
-    let (process, _) = place.start("0.1.0");
-    process.switch("0.1.0", "0.2.0");
-    place.say("wrong");
     let behind = |anyhow: bool| {
         let left = Left::read(&place.kept()).unwrap();
         let now = Files::read(place.0.path(), None);
-        left.behind(&"0.1.0".parse().unwrap(), &now, anyhow)
-            .is_some()
+        let behind = left.behind(&"0.1.0".parse().unwrap(), &now, anyhow);
+        behind.is_some()
     };
+    let (process, _) = place.start("0.1.0");
+    let back = || {
+        process.rules(&"0.1.0".parse().unwrap());
+        process.came_back();
+    };
+    process.switch("0.1.0", "0.2.0");
+    place.say("wrong");
     assert!(behind(false));
-    process.rules(&"0.1.0".parse().unwrap());
-    process.came_back();
+    back();
     assert!(!behind(false));
-    assert!(behind(true), "a release that never came up is left");
+    // Nothing was changed for that upgrade, and so nothing is kept of it.
+    assert!(!place.kept().exists());
+    process.switch("0.1.0", "0.2.0");
+    place.say("wrong again");
+    back();
+    assert!(!behind(false));
+    assert!(behind(true), "as for a release that never came up");
 }
 
 #[test]
