@@ -1,7 +1,6 @@
 //! Finds the home that this program belongs to, and the release that it should be.
 
 use std::env;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -166,42 +165,16 @@ impl Found {
         with_release(&instead.filter(|_| !anew).unwrap_or(files), release)
     }
 
-    /// What each release makes of the home while this process runs, read anew each time.
-    pub(crate) fn settings_anew(&self) -> impl Fn(&Unpacked) -> Settings + Send + Sync + 'static {
-        let (root, env_file) = (self.home.root.clone(), self.env_file.clone());
-        let left = self.home.left_configuration();
-        move |release| {
-            let files = Files::read(&root, env_file.as_deref());
-            let version = &release.manifest.version;
-            match Left::read(&left) {
-                Ok(left) => with_release(&left.way_back(version, &files).unwrap_or(files), release),
-                Err(fault) => {
-                    let mut settings = with_release(&files, release);
-                    settings.fault(fault);
-                    settings
-                }
-            }
-        }
-    }
-
     /// What is in force in the process that was started with this, in which `release` rules.
-    ///
-    /// # Errors
-    ///
-    /// What is kept cannot be written.
-    pub(crate) fn in_force(&self, release: &Version) -> io::Result<InForce> {
+    pub(crate) fn in_force(&self, release: &Version) -> InForce {
         let home = &self.home;
         let places = (
             home.root.clone(),
             self.env_file.clone(),
             home.left_configuration(),
         );
-        InForce::start(
-            places,
-            release.clone(),
-            self.files.clone(),
-            self.left.clone(),
-        )
+        let (files, left) = (self.files.clone(), self.left.clone());
+        InForce::start(places, release.clone(), files, left)
     }
 
     /// The release that boots.
@@ -259,7 +232,7 @@ impl Found {
 }
 
 /// The settings of a home, with those of `release`.
-fn with_release(files: &Files, release: &Unpacked) -> Settings {
+pub(crate) fn with_release(files: &Files, release: &Unpacked) -> Settings {
     let mut settings = read(files);
     add_release(&mut settings, release);
     settings

@@ -1,17 +1,18 @@
 //! What a release ran with when another took its place: the configuration's way back.
 //!
 //! `etc/` is changed for a release to come, and stands changed when that is rolled back. So an
-//! upgrade that is about to switch writes into `data/configuration.json` what the files said
-//! that the release before runs with, and a digest of what they say by then. **While they
-//! still say that, the release that was left runs with what it ran with**, however it comes to
-//! rule again: a process that died, an operator's word, a breach. What is changed behind the
-//! switch is an operator's word for what comes, and holds from the next start or reload on;
-//! but a start that an upgrade's end makes is not kept from coming up by a fault in it.
+//! upgrade that has been verified writes into `data/configuration.json` what the files said
+//! that the release before runs with, and a digest of what they say by then, which is what the
+//! next one runs with. **While they still say that, the release that was left runs with what
+//! it ran with**, however it comes to rule again: a process that died, an operator's word, a
+//! breach. What is changed later is an operator's word for what comes, and holds from the next
+//! start or reload on; but a start that an upgrade's end makes is not kept from coming up by a
+//! fault in it.
 //!
 //! It is forgotten when the host has started with `etc/` as it stands: what such a process
 //! began to work with, another store for one, is not taken back unasked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -38,8 +39,8 @@ struct Leave {
     ran_with: Texts,
     /// Digest of that.
     digest: String,
-    /// Digest of what they said at the switch.
-    at_the_switch: String,
+    /// Digest of what they said by then, for the next one.
+    for_the_next: String,
     /// Whether the upgrade that left it has not ended.
     under_way: bool,
 }
@@ -54,9 +55,9 @@ impl std::fmt::Debug for Leave {
 }
 
 impl Leave {
-    /// Whether the files were changed before the switch.
+    /// Whether the files were changed for the next release.
     fn is_another(&self) -> bool {
-        self.digest != self.at_the_switch
+        self.digest != self.for_the_next
     }
 }
 
@@ -83,21 +84,37 @@ impl Left {
     fn write(&self, path: &Path) -> io::Result<()> {
         if self.0.is_empty() {
             return match fs::remove_file(path) {
+                Ok(()) => files::sync_folder_of(path),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-                removed => removed,
+                Err(e) => Err(e),
             };
         }
         let text = serde_json::to_vec(self).map_err(io::Error::other)?;
         files::replace(path, &text, MODE)
     }
 
-    /// What `release` is to run with in place of the files as they are `now`, because they say
-    /// what they said when it was left, and it ran with something else.
+    /// What `release` is to run with in place of the files as they are `now`, because nobody
+    /// has changed them since it was left, and it ran with something else.
     pub(crate) fn instead(&self, release: &Version, now: &Files) -> Option<Files> {
         let leave = self.0.get(release).filter(|leave| leave.is_another())?;
-        let says_the_same = leave.at_the_switch == now.digest();
+        let is_as_it_was = self.stands_for(now).contains(&*leave.for_the_next);
         now.saying(&leave.ran_with, release)
-            .filter(|_| says_the_same)
+            .filter(|_| is_as_it_was)
+    }
+
+    /// Digests of what the files as they are `now` have stood for, release by release: those
+    /// of each one's files, of which the next has left them unchanged or changed them to these.
+    fn stands_for(&self, now: &Files) -> BTreeSet<String> {
+        let mut stands_for = BTreeSet::from([now.digest()]);
+        // Each pass finds one more, or there is none.
+        for _ in &self.0 {
+            for leave in self.0.values() {
+                if stands_for.contains(&leave.for_the_next) {
+                    stands_for.insert(leave.digest.clone());
+                }
+            }
+        }
+        stands_for
     }
 
     /// What `release` ran with, if it was left by an upgrade that has not ended; `anyhow`: or
@@ -108,13 +125,8 @@ impl Left {
         now.saying(&leave.ran_with, release).filter(|_| is_wanted)
     }
 
-    /// What `release` goes back to while the process runs that left it.
-    pub(crate) fn way_back(&self, release: &Version, now: &Files) -> Option<Files> {
-        self.behind(release, now, false)
-            .or_else(|| self.instead(release, now))
-    }
-
-    fn leave(&mut self, release: &Version, files: &Files, now: &Files) {
+    /// From now on a way back leads to `files`, while those of the home are as `next` found them.
+    fn leave(&mut self, release: &Version, files: &Files, next: &str) {
         // It was read to be run with, and so it is text.
         let Some(ran_with) = files.texts() else {
             return;
@@ -122,10 +134,19 @@ impl Left {
         let leave = Leave {
             ran_with,
             digest: files.digest(),
-            at_the_switch: now.digest(),
+            for_the_next: next.to_owned(),
             under_way: true,
         };
         self.0.insert(release.clone(), leave);
+    }
+
+    /// `release` is permanent, and runs with `files` since those of the home were as `found`.
+    fn stays(&mut self, release: &Version, files: &Files, found: &str) {
+        if files.digest() == found {
+            self.0.remove(release);
+        } else {
+            self.leave(release, files, found);
+        }
     }
 
     /// A release of which something is kept runs with the files as they are `now`.
@@ -133,7 +154,7 @@ impl Left {
         if let Some(leave) = self.0.get_mut(release) {
             leave.ran_with = texts.clone();
             leave.digest = now.digest();
-            leave.at_the_switch = now.digest();
+            leave.for_the_next = now.digest();
         }
     }
 
@@ -159,84 +180,155 @@ pub(crate) struct InForce {
 struct State {
     ruling: Version,
     files: Files,
+    /// How it found the files of the home, if it was not started with them.
+    found: Option<String>,
+    /// What a release that an upgrade may go to would run with.
+    looked: BTreeMap<Version, Looked>,
     left: Left,
+    /// What of that the file has.
+    written: Left,
+}
+
+/// What was read when a release was looked at.
+#[derive(Debug, Clone)]
+struct Looked {
+    /// Digest of the files of the home.
+    found: String,
+    /// Those, or what it ran with before in place of them.
+    files: Files,
+}
+
+impl Looked {
+    fn of(left: &Left, release: &Version, files: Files) -> Self {
+        Self {
+            found: files.digest(),
+            files: left.instead(release, &files).unwrap_or(files),
+        }
+    }
+}
+
+impl State {
+    fn of(&self, release: &Version, now: Files) -> Looked {
+        // While the process runs that left it, whatever the files say by now.
+        let Some(ran_with) = self.left.behind(release, &now, false) else {
+            let looked = self.looked.get(release).cloned();
+            return looked.unwrap_or_else(|| Looked::of(&self.left, release, now));
+        };
+        Looked {
+            found: now.digest(),
+            files: ran_with,
+        }
+    }
 }
 
 impl InForce {
-    /// In a process in which `ruling` was started with `files`.
-    ///
-    /// # Errors
-    ///
-    /// What is kept cannot be written.
+    /// In a process in which `ruling` was started with `files`. Nothing is written before it
+    /// [`is_ready`](Self::is_ready).
     pub(crate) fn start(
         (root, env_file, path): (PathBuf, Option<PathBuf>, PathBuf),
         ruling: Version,
         files: Files,
-        mut left: Left,
-    ) -> io::Result<Self> {
+        left: Left,
+    ) -> Self {
         // A way back leads to what this process was started with.
         let now = Files::read(&root, env_file.as_deref());
-        let before = left.clone();
+        let written = left.clone();
+        let mut left = left;
         if left.instead(&ruling, &now).is_none()
             && let Some(texts) = files.texts().filter(|_| files.digest() == now.digest())
         {
             left.settle(&ruling, &now, &texts);
         }
-        if left != before {
-            left.write(&path)?;
-        }
-        Ok(Self {
+        Self {
             path,
             root,
             env_file,
             state: Mutex::new(State {
                 ruling,
                 files,
+                found: None,
+                looked: BTreeMap::new(),
                 left,
+                written,
             }),
-        })
+        }
     }
 
-    fn now(&self) -> Files {
+    /// The files as they are.
+    pub(crate) fn now(&self) -> Files {
         Files::read(&self.root, self.env_file.as_deref())
     }
 
-    /// Changes what is kept, durably.
+    /// What `release` runs with: that of the start or of the last reload, if it rules; what it
+    /// ran with, if a way leads back to it; or what the files said when it was looked at.
+    pub(crate) fn files_of(&self, release: &Version) -> Files {
+        let state = self.state.lock();
+        match state.ruling == *release {
+            true => state.files.clone(),
+            false => state.of(release, self.now()).files,
+        }
+    }
+
+    /// What is kept is changed, and the file with it. It is changed for this process also
+    /// where that cannot be written, which is tried again with the next change.
     fn change(&self, state: &mut State, change: impl FnOnce(&mut Left)) -> Result<(), String> {
-        let mut left = state.left.clone();
-        change(&mut left);
-        if left == state.left {
+        change(&mut state.left);
+        if state.left == state.written {
             return Ok(());
         }
-        left.write(&self.path)
-            .map_err(|e| format!("write {}: {e}", self.path.display()))?;
-        state.left = left;
+        let written = state.left.write(&self.path);
+        written.map_err(|e| format!("write {}: {e}", self.path.display()))?;
+        state.written = state.left.clone();
         Ok(())
     }
 
-    /// An upgrade is about to leave `release`: from now on a way back brings back what it runs
-    /// with. Of a release that does not rule here, for the host was started with another,
-    /// nothing is known.
+    /// What `release` makes of the files is about to be looked at: what was read of it before
+    /// counts no more.
+    pub(crate) fn looks_at(&self, release: &Version) -> Files {
+        self.state.lock().looked.remove(release);
+        self.now()
+    }
+
+    /// `release` was looked at with these files, which are what an upgrade to it runs with.
+    ///
+    /// # Errors
+    ///
+    /// They have changed meanwhile.
+    pub(crate) fn looked(&self, release: &Version, files: Files) -> Result<(), String> {
+        if self.now() != files {
+            return Err("etc/ was changed while it was read; ask again".to_owned());
+        }
+        let mut state = self.state.lock();
+        let looked = Looked::of(&state.left, release, files);
+        state.looked.insert(release.clone(), looked);
+        Ok(())
+    }
+
+    /// An upgrade is about to leave `release` for `next`: from now on a way back brings back
+    /// what it runs with. Of a release that does not rule here, for the host was started with
+    /// another, nothing is known.
     ///
     /// # Errors
     ///
     /// It cannot be written. Nothing is to be switched, then.
-    pub(crate) fn leave(&self, release: &Version) -> Result<(), String> {
-        let now = self.now();
+    pub(crate) fn leave(&self, release: &Version, next: &Version) -> Result<(), String> {
         let mut state = self.state.lock();
         if state.ruling != *release {
             return Ok(());
         }
-        let files = state.files.clone();
-        self.change(&mut state, |left| left.leave(release, &files, &now))
+        let found = state.of(next, self.now()).found;
+        let (files, before) = (state.files.clone(), state.left.clone());
+        let left = self.change(&mut state, |left| left.leave(release, &files, &found));
+        left.inspect_err(|_| state.left = before)
     }
 
-    /// Another release rules, with what it ran with where a way leads back to it.
+    /// Another release rules, with its own files.
     pub(crate) fn rules(&self, release: &Version) {
-        let now = self.now();
         let mut state = self.state.lock();
         if state.ruling != *release {
-            state.files = state.left.way_back(release, &now).unwrap_or(now);
+            let Looked { found, files } = state.of(release, self.now());
+            state.found = Some(found);
+            state.files = files;
             state.ruling = release.clone();
         }
     }
@@ -244,19 +336,27 @@ impl InForce {
     /// The upgrade that was under way has ended, and the release rules that did before.
     pub(crate) fn came_back(&self) {
         let mut state = self.state.lock();
+        state.looked.clear();
         told(self.change(&mut state, Left::rest));
     }
 
     /// A release is permanent. What is kept of those above it no way back leads to.
     pub(crate) fn permanent(&self, release: &Version) {
         let mut state = self.state.lock();
+        state.looked.clear();
+        let (files, found) = (state.files.clone(), state.found.clone());
+        let found = found.filter(|_| state.ruling == *release);
         told(self.change(&mut state, |left| {
+            if let Some(found) = found {
+                left.stays(release, &files, &found);
+            }
             left.rest();
             left.0.retain(|version, _| version <= release);
         }));
     }
 
-    /// What was read anew is in force for `releases`, if `prepare` goes well.
+    /// What was read anew is in force for `releases`, if `prepare` goes well; it finds the new
+    /// files in force. No other release is to come to rule meanwhile.
     ///
     /// # Errors
     ///
@@ -267,43 +367,62 @@ impl InForce {
         prepare: impl FnOnce() -> Result<T, Vec<String>>,
     ) -> Result<T, Vec<String>> {
         let now = self.now();
-        let mut state = self.state.lock();
-        let before = state.clone();
         let texts = now.texts();
         let texts = texts.ok_or_else(|| vec!["etc/ changed while it was read".to_owned()])?;
-        let written = self.change(&mut state, |left| {
+        let before = self.state.lock().clone();
+        let put_back = || {
+            let mut state = self.state.lock();
+            let written = state.written.clone();
+            *state = State { written, ..before };
+            told(self.change(&mut state, |_| {}));
+        };
+        let written = {
+            let mut state = self.state.lock();
+            let found = now.digest();
             for release in releases {
-                left.settle(release, &now, &texts);
+                let looked = Looked {
+                    found: found.clone(),
+                    files: now.clone(),
+                };
+                state.looked.insert(release.clone(), looked);
             }
-        });
-        written.map_err(|why| vec![why])?;
-        state.files = now;
-        prepare().inspect_err(|_| {
-            let back = before.left.clone();
-            told(self.change(&mut state, |left| *left = back));
-            *state = before;
-        })
+            (state.files, state.found) = (now.clone(), Some(found));
+            self.change(&mut state, |left| {
+                for release in releases {
+                    left.settle(release, &now, &texts);
+                }
+            })
+        };
+        let prepared = written.map_err(|why| vec![why]).and_then(|()| prepare());
+        if prepared.is_err() {
+            put_back();
+        }
+        prepared
     }
 
     /// The host is ready. What was kept before is of no use to it, but for what it was
     /// started with in place of `etc/`; all of it is, where an upgrade is still on its way back.
-    pub(crate) fn is_ready(&self, is_going_back: bool) {
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written: a start might find what is not to be taken back.
+    pub(crate) fn is_ready(&self, is_going_back: bool) -> Result<(), String> {
         if is_going_back {
-            return;
+            return Ok(());
         }
         let now = self.now();
         let mut state = self.state.lock();
         let State { ruling, files, .. } = state.clone();
-        told(self.change(&mut state, |left| {
+        self.change(&mut state, |left| {
             left.rest();
             let is_kept = files.digest() != now.digest();
             left.0.retain(|version, _| is_kept && *version == ruling);
-        }));
+        })
     }
 }
 
-/// What could not be written is told of: nothing of what is in force depends on it, only what
-/// a start would find.
+/// What could not be written is told of: this process knows it all the same, and a start would
+/// find what was written before.
 fn told(written: Result<(), String>) {
     if let Err(error) = written {
         tracing::error!(

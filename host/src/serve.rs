@@ -260,10 +260,11 @@ async fn open(
     let loader = Arc::new(Loader::new(&home.images(), inspector)?);
     let releases = home.releases().trusting(config.trusted_keys.clone());
     let assembler = Assembler::new(Arc::clone(&loader), releases.clone(), booked.clone());
-    let assembler = Arc::new(assembler.configuring(hooks::plugins(boot.found)));
+    let assembler = Arc::new(assembler.configuring(hooks::plugins(&tuner)));
     let attempt = &outside.attempt;
     attempt.blame(true);
-    let assembled = assembler.assemble(&assembler.releases().read(&recovery.boot)?);
+    let rules = assembler.releases().read(&recovery.boot)?;
+    let assembled = assembler.assemble(&rules, is_cold);
     let release = assembled.inspect_err(|error| attempt.blame(!is_no_room(error)))?;
     let first = booked.permanent.is_none();
 
@@ -399,7 +400,8 @@ async fn open(
     let (port, addresses) = (gateway.port(), gateway.addresses());
     let tls = gateway.tls().map(|tls| tls.identity().shown());
     tracing::info!(release = %boot.release, port, ?addresses, tls, "the host is ready");
-    tuner.in_force().is_ready(is_going_back);
+    let forgotten = tuner.is_ready(is_going_back);
+    forgotten.map_err(anyhow::Error::msg)?;
     unserved.0 = None;
     Ok(Opening::Ready(Box::new(Layers {
         journal,

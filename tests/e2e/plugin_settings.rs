@@ -1,9 +1,11 @@
 //! What plugins are configured by: told of like the host's own settings, there before they
 //! rule, and changed with the release.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
-use e2e::{Home, http, release};
+use e2e::{Home, http, release, wait};
 use serde_json::{Value, json};
 
 const APPUP: &str = r#"
@@ -117,6 +119,33 @@ fn a_reload_gives_a_plugin_what_is_new_and_keeps_what_was_where_it_is_wrong() {
     let told = home.host(&["reload"]).unwrap().ends_with(1).unwrap().stderr;
     assert!(told.contains("PICKY_LARGEST ("), "{told}");
     assert_eq!(summary(port)["largest"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_reload_that_one_plugin_refuses_leaves_the_others_what_they_had() {
+    let home = Home::new().unwrap();
+    let both = [
+        "plugins/hostile/fickle/0.1.0",
+        "plugins/hostile/picky/0.2.0",
+    ];
+    release::assemble(&home, "0.1.0", &both, &[]).unwrap();
+    home.configure("FICKLE_LABEL=a\nPICKY_TOKEN=tok-1").unwrap();
+    let port = home.start().unwrap().port;
+    let label = || {
+        let answer = http::request(port, "GET", "/api/v1/fickle/a/summary", "").unwrap();
+        answer.json().unwrap()["label"].clone()
+    };
+    assert_eq!(label(), "a");
+    home.configure("FICKLE_LABEL=b\nPICKY_TOKEN=hunter2")
+        .unwrap();
+    let told = home.host(&["reload"]).unwrap().ends_with(1).unwrap().stderr;
+    assert!(told.contains("does not begin with tok-"), "{told}");
+    assert_eq!(label(), "a");
+    assert_eq!(summary(port)["has_token"], true);
+    home.configure("FICKLE_LABEL=c\nPICKY_TOKEN=tok-2").unwrap();
+    home.done(&["reload"]).unwrap();
+    assert_eq!(label(), "c");
     home.stop().unwrap();
 }
 
@@ -266,6 +295,89 @@ fn a_fault_in_the_files_keeps_no_way_back_from_coming_up() {
     assert_eq!(runs_with(&home).0, json!(7));
     fs::remove_file(&file).unwrap();
     home.stop().unwrap();
+}
+
+#[test]
+fn in_a_canary_each_release_runs_with_its_own_whatever_is_changed_meanwhile() {
+    let home = home();
+    home.configure("PICKY_LARGEST=7").unwrap();
+    let port = home.start().unwrap().port;
+    home.configure(THEN).unwrap();
+    let line = ["--canary", "50%", "--probation", "300s", "--detach"];
+    home.done(&[&["upgrade", "0.2.0"], &line[..]].concat())
+        .unwrap();
+    wait::until("a share has come over", || {
+        let upgrade = home.status().ok()?.upgrade?;
+        (upgrade.state == "canary").then_some(())
+    })
+    .unwrap();
+    let seen = || {
+        let actors = (0..40).map(|n| {
+            let answer = format!("/api/v1/picky/{n}/summary");
+            let answer = http::request(port, "GET", &answer, "").unwrap();
+            let found: Value = answer.json().unwrap();
+            (found["largest"].as_i64(), found["has_token"].as_bool())
+        });
+        actors.collect::<BTreeSet<_>>()
+    };
+    let both = BTreeSet::from([(Some(7), None), (Some(9), Some(true))]);
+    assert_eq!(seen(), both);
+    // For what comes, and not for what is under way.
+    home.configure("PICKY_LARGEST=3\nPICKY_TOKEN=no").unwrap();
+    assert_eq!(seen(), both);
+    home.done(&["commit"]).unwrap();
+    wait::until("all have come over", || {
+        (seen() == BTreeSet::from([(Some(9), Some(true))])).then_some(())
+    })
+    .unwrap();
+    home.rollback().unwrap();
+    assert_eq!(runs_with(&home).0, json!(3), "they were changed since");
+    home.done(&["restart"]).unwrap();
+    assert_eq!(runs_with(&home).0, json!(3));
+    home.stop().unwrap();
+}
+
+#[test]
+fn what_is_killed_before_the_switch_has_not_changed_what_the_old_release_runs_with() {
+    let mut home = home();
+    home.set("HOST_ABORT_AFTER", Some("verified"));
+    home.configure("PICKY_LARGEST=7").unwrap();
+    let old = home.start().unwrap().pid;
+    home.configure(THEN).unwrap();
+    let died = home.host(&["upgrade", "0.2.0"]).unwrap();
+    assert_ne!(died.code, Some(0), "{died:?}");
+    home.rebooted(old).unwrap();
+    assert_eq!(runs_with(&home), (json!(7), json!("600")));
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_release_that_never_comes_up_leaves_the_one_before_its_own_whatever_the_files_say() {
+    for (file, fault) in [
+        ("etc/host.toml", "[runtime\n"),
+        ("etc/env", "PICKY_LARGEST=many\n"),
+        ("etc/env", "PICKY_TOKEN=for-no-one\nPICKY_LARGEST=8\n"),
+    ] {
+        let home = home();
+        switched(&home, &["--probation", "0s"]);
+        home.stop().unwrap();
+        let program = home.path().join("releases/0.2.0/bin/host");
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        for _ in 0..3 {
+            home.host(&["start"]).unwrap().ends_with(1).unwrap();
+        }
+        let file = home.path().join(file);
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(&file, format!("{before}{fault}")).unwrap();
+        let status = home.start().unwrap();
+        assert_eq!(status.version.to_string(), "0.1.0");
+        // What it can read is an operator's word; what it cannot keeps it from nothing.
+        let largest = if fault.contains("LARGEST=8") { 8 } else { 7 };
+        assert_eq!(runs_with(&home).0, json!(largest), "{fault}");
+        home.stop().unwrap();
+    }
 }
 
 #[test]

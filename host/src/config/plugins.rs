@@ -21,6 +21,11 @@ pub(super) fn faults(settings: &Settings) -> Vec<String> {
 ///
 /// Everything that is wrong with it, a sentence each.
 pub(crate) fn of(settings: &Settings, plugin: &ReleasePlugin) -> Result<Vec<u8>, Vec<String>> {
+    let may_hide = |it: &PluginSetting| settings.may_hide(&it.key(&plugin.name));
+    if plugin.settings.iter().any(may_hide) {
+        // That it is not set, or by its default, would be a guess.
+        return Err(settings.faults().to_vec());
+    }
     let mut values = Map::new();
     let mut faults = Vec::new();
     for setting in &plugin.settings {

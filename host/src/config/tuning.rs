@@ -8,7 +8,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use host_actors::{Actors, Limits};
 use host_gateway::{Addresses, ClientLimits, Cors, CorsRules};
 use host_model::Version;
@@ -20,7 +19,7 @@ use tokio::sync::watch;
 use super::resolved::{Resolved, ask};
 use super::{Config, ConfigFaults, Environment, Reader};
 use crate::heap::Heap;
-use crate::launcher::Found;
+use crate::launcher::{Found, with_release};
 use crate::left::InForce;
 use crate::settings::Settings;
 
@@ -156,7 +155,7 @@ impl Tuner {
     ///
     /// # Errors
     ///
-    /// The kernel has no random bits, or what is kept of the configuration cannot be written.
+    /// The kernel has no random bits.
     pub(crate) fn new(
         booted: Version,
         found: &Found,
@@ -165,10 +164,9 @@ impl Tuner {
     ) -> anyhow::Result<Self> {
         let salt = format!("{:016x}", getrandom::u64()?);
         let own = (Resolved::of(&found.settings, &salt), Tuning::of(config));
-        let in_force = found.in_force(&booted);
         Ok(Self {
             arguments: found.arguments(),
-            in_force: in_force.context("write data/configuration.json")?,
+            in_force: found.in_force(&booted),
             salt,
             dials,
             actors: Mutex::default(),
@@ -186,18 +184,25 @@ impl Tuner {
         *self.actors.lock() = Some(Arc::clone(actors));
     }
 
-    /// What `release` would change, resolved by its own program. Blocking.
+    /// What `release` would change, resolved by its own program: an upgrade to it runs with
+    /// what was read here. Of the release that rules it is in force already. Blocking.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with the configuration as that release reads it.
     pub(crate) fn look(&self, release: &Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> {
         let version = &release.manifest.version;
+        if *version == self.state.lock().now {
+            return Ok(Vec::new());
+        }
+        let files = self.in_force.looks_at(version);
         let of_release = |fault: &String| format!("its configuration: {fault}");
         let read = self.read(release, false);
         let (resolved, tuning) =
             read.map_err(|faults| faults.iter().map(of_release).collect::<Vec<_>>())?;
         let mut state = self.state.lock();
+        let looked = self.in_force.looked(version, files);
+        looked.map_err(|why| vec![of_release(&why)])?;
         let changes = match state.by_release.get(&state.now) {
             Some((now, _)) => now.changes(&resolved),
             None => Vec::new(),
@@ -220,8 +225,8 @@ impl Tuner {
     /// Lets the configuration of `release` take effect, as it was looked at before. Of a
     /// release that was not, nothing is known, and what is in force stays.
     pub(crate) fn rules(&self, release: &Version) {
-        self.in_force.rules(release);
         let mut state = self.state.lock();
+        self.in_force.rules(release);
         let Some((_, tuning)) = state.by_release.get(release) else {
             return;
         };
@@ -249,13 +254,40 @@ impl Tuner {
     /// `release` is permanent: no upgrade is under way that would restore another's
     /// configuration as it was.
     pub(crate) fn settled(&self, release: &Version) {
+        let mut state = self.state.lock();
         self.in_force.permanent(release);
-        self.state.lock().back = None;
+        state.back = None;
     }
 
-    /// What is kept of the configuration, for a process to come.
-    pub(crate) fn in_force(&self) -> &InForce {
-        &self.in_force
+    /// An upgrade is about to leave `release` for `next`.
+    ///
+    /// # Errors
+    ///
+    /// [`InForce::leave`]
+    pub(crate) fn leave(&self, release: &Version, next: &Version) -> Result<(), String> {
+        let _whole = self.state.lock();
+        self.in_force.leave(release, next)
+    }
+
+    /// The upgrade that was under way has ended, and the release rules that did before.
+    pub(crate) fn came_back(&self) {
+        let _whole = self.state.lock();
+        self.in_force.came_back();
+    }
+
+    /// The host is ready; see [`InForce::is_ready`].
+    ///
+    /// # Errors
+    ///
+    /// What is kept cannot be written.
+    pub(crate) fn is_ready(&self, is_going_back: bool) -> Result<(), String> {
+        self.in_force.is_ready(is_going_back)
+    }
+
+    /// What `release` makes of the home in this process.
+    pub(crate) fn settings_of(&self, release: &Unpacked) -> Settings {
+        let files = self.in_force.files_of(&release.manifest.version);
+        with_release(&files, release)
     }
 }
 

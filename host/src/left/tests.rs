@@ -28,7 +28,7 @@ impl Place {
         let version: Version = version.parse().unwrap();
         let files = left.instead(&version, &now).unwrap_or(now);
         let places = (self.0.path().to_owned(), None, self.kept());
-        let process = InForce::start(places, version, files, left).unwrap();
+        let process = InForce::start(places, version, files, left);
         let said = process.says();
         (process, said)
     }
@@ -36,13 +36,22 @@ impl Place {
 
 impl InForce {
     fn says(&self) -> String {
-        let texts = self.state.lock().files.texts().unwrap();
-        texts.into_values().flatten().collect()
+        let ruling = self.state.lock().ruling.to_string();
+        self.would_say(&ruling)
+    }
+
+    /// What the files say that a release would run with.
+    fn would_say(&self, release: &str) -> String {
+        let files = self.files_of(&release.parse().unwrap());
+        files.texts().unwrap().into_values().flatten().collect()
     }
 
     /// An upgrade up to where the other release rules.
     fn switch(&self, from: &str, to: &str) {
-        self.leave(&from.parse().unwrap()).unwrap();
+        let (from, next) = (from.parse().unwrap(), to.parse().unwrap());
+        let files = self.looks_at(&next);
+        self.looked(&next, files).unwrap();
+        self.leave(&from, &next).unwrap();
         self.rules(&to.parse().unwrap());
     }
 
@@ -64,7 +73,7 @@ fn a_way_back_restores_what_ran_in_this_process_and_in_the_next() {
     let (second, said) = place.start("0.1.0");
     assert_eq!(said, "a");
     second.came_back();
-    second.is_ready(false);
+    second.is_ready(false).unwrap();
     assert_eq!(place.start("0.1.0").1, "a", "as long as nobody changes it");
     // The other way back: the release that rules changes in the same process.
     second.switch("0.1.0", "0.2.0");
@@ -75,7 +84,7 @@ fn a_way_back_restores_what_ran_in_this_process_and_in_the_next() {
     place.say("c");
     let (third, said) = place.start("0.1.0");
     assert_eq!(said, "c", "an operator's word");
-    third.is_ready(false);
+    third.is_ready(false).unwrap();
     assert!(!place.kept().exists());
 }
 
@@ -97,7 +106,7 @@ fn behind_the_commit_too_until_a_start_took_the_files_as_they_are() {
     assert_eq!(said, "b");
     // It has not come up: the release before it goes back to what it ran with.
     assert_eq!(place.start("0.1.0").1, "a");
-    next.is_ready(false);
+    next.is_ready(false).unwrap();
     next.switch("0.2.0", "0.1.0");
     assert_eq!(
         next.says(),
@@ -117,17 +126,7 @@ fn a_reload_is_an_operators_word_for_both_and_a_failed_one_is_none() {
     place.say("c");
     let refused: Result<(), _> = process.reread(&both, || Err(vec!["no".to_owned()]));
     assert_eq!(refused.unwrap_err(), ["no"]);
-    let back = |process: &InForce| {
-        let state = process.state.lock();
-        let now = process.now();
-        let files = state.left.way_back(&both[0], &now).unwrap();
-        files
-            .texts()
-            .unwrap()
-            .into_values()
-            .flatten()
-            .collect::<String>()
-    };
+    let back = |process: &InForce| process.would_say("0.1.0");
     assert_eq!((process.says(), back(&process)), ("b".into(), "a".into()));
     assert_eq!(
         Left::read(&place.kept()).unwrap(),
@@ -173,7 +172,9 @@ fn what_is_kept_is_the_owners_alone_and_a_damaged_file_says_what_to_do() {
     let place = Place::new();
     place.say("SECRET=s");
     let (process, _) = place.start("0.1.0");
-    process.leave(&"0.1.0".parse().unwrap()).unwrap();
+    process
+        .leave(&"0.1.0".parse().unwrap(), &"0.2.0".parse().unwrap())
+        .unwrap();
     let mode = fs::metadata(place.kept()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert!(!format!("{process:?}").contains("SECRET"), "{process:?}");
@@ -183,4 +184,91 @@ fn what_is_kept_is_the_owners_alone_and_a_damaged_file_says_what_to_do() {
         told.contains("remove it, and etc/ holds as it stands"),
         "{told}"
     );
+}
+
+#[test]
+fn an_upgrade_runs_with_what_was_looked_at_and_the_ruling_release_with_what_it_has() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    let (old, new) = ("0.1.0".parse().unwrap(), "0.2.0".parse().unwrap());
+    let files = process.looks_at(&new);
+    place.say("c");
+    let told = process.looked(&new, files).unwrap_err();
+    assert!(told.contains("changed while it was read"), "{told}");
+    place.say("b");
+    let files = process.looks_at(&new);
+    process.looked(&new, files).unwrap();
+    process.leave(&old, &new).unwrap();
+    // A canary lasts for days, in which somebody changes the files again.
+    place.say("c");
+    let says = |release| process.would_say(release);
+    assert_eq!((says("0.1.0"), says("0.2.0")), ("a".into(), "b".into()));
+    process.rules(&new);
+    assert_eq!((says("0.1.0"), says("0.2.0")), ("a".into(), "b".into()));
+    process.rules(&old);
+    process.came_back();
+    assert_eq!(process.says(), "a");
+    assert_eq!(place.start("0.1.0").1, "c", "an operator's later word");
+    place.say("b");
+    assert_eq!(place.start("0.1.0").1, "a");
+}
+
+#[test]
+fn a_way_back_over_two_releases_brings_back_what_the_first_ran_with() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    process.switch("0.1.0", "0.2.0");
+    process.commit("0.2.0");
+    place.say("c");
+    process.switch("0.2.0", "0.3.0");
+    process.commit("0.3.0");
+    process.switch("0.3.0", "0.2.0");
+    assert_eq!(process.says(), "b");
+    process.commit("0.2.0");
+    process.switch("0.2.0", "0.1.0");
+    assert_eq!(process.says(), "a");
+    process.commit("0.1.0");
+    assert_eq!(place.start("0.1.0").1, "a");
+}
+
+#[test]
+fn a_start_that_never_came_up_has_forgotten_nothing() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    process.switch("0.1.0", "0.2.0");
+    // The process dies; one is started with other files, and its port is taken, say.
+    place.say("c");
+    assert_eq!(place.start("0.1.0").1, "c");
+    place.say("b");
+    assert_eq!(place.start("0.1.0").1, "a");
+}
+
+#[test]
+fn what_cannot_be_written_is_known_to_the_process_and_written_with_the_next_change() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    let in_its_way = place.kept().with_extension("json.new");
+    fs::create_dir(&in_its_way).unwrap();
+    let (old, new) = ("0.1.0".parse().unwrap(), "0.2.0".parse().unwrap());
+    process.leave(&old, &new).unwrap_err();
+    assert!(process.state.lock().left.0.is_empty());
+    fs::remove_dir(&in_its_way).unwrap();
+    process.leave(&old, &new).unwrap();
+    fs::create_dir(&in_its_way).unwrap();
+    process.rules(&new);
+    process.permanent(&new);
+    let under_way = |left: &Left| left.0[&old].under_way;
+    assert!(!under_way(&process.state.lock().left));
+    assert!(under_way(&Left::read(&place.kept()).unwrap()));
+    fs::remove_dir(&in_its_way).unwrap();
+    process.permanent(&new);
+    assert!(!under_way(&Left::read(&place.kept()).unwrap()));
 }

@@ -10,7 +10,6 @@ use host_upgrade::{Hooks, Machine, PluginConfig};
 use crate::config::tuning::Tuner;
 use crate::config::{Config, Environment, Store, plugins};
 use crate::home::Home;
-use crate::launcher::Found;
 
 /// What releases are held against here.
 pub(super) fn machine(home: &Home, config: &Config) -> Machine {
@@ -51,7 +50,7 @@ pub(super) fn hooks(
     let in_force = Arc::clone(tuner);
     let transition = move |state: &str| {
         if matches!(state, "rolled_back" | "cancelled") {
-            in_force.in_force().came_back();
+            in_force.came_back();
         }
         if abort_after.as_deref() == Some(state) {
             tracing::warn!(state, "{ABORT_AFTER} ends the host here");
@@ -70,7 +69,7 @@ pub(super) fn hooks(
         },
         leave: {
             let tuner = Arc::clone(tuner);
-            Box::new(move |release| tuner.in_force().leave(release))
+            Box::new(move |release, next| tuner.leave(release, next))
         },
         rules: {
             let tuner = Arc::clone(tuner);
@@ -83,10 +82,10 @@ pub(super) fn hooks(
     }
 }
 
-/// What the plugins of a release are to work with, read anew each time.
-pub(super) fn plugins(found: &Found) -> Box<PluginConfig> {
-    let settings_of = found.settings_anew();
-    Box::new(move |release, plugin| plugins::of(&settings_of(release), plugin))
+/// What the plugins of a release are to work with: what the release itself does.
+pub(super) fn plugins(tuner: &Arc<Tuner>) -> Box<PluginConfig> {
+    let tuner = Arc::clone(tuner);
+    Box::new(move |release, plugin| plugins::of(&tuner.settings_of(release), plugin))
 }
 
 /// In development, the state of an upgrade behind which the host kills itself: how

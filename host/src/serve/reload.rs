@@ -1,5 +1,6 @@
 //! Reading the configuration anew while the host runs, at an operator's word or at SIGHUP.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use host_actors::Actors;
 use host_gateway::{KeyRing, Renewal, Tls, Tokens};
 use host_journal::Outcome;
+use host_model::Version;
 use host_model::control::{Applies, ConfigChange, ConfigValue, Reloaded};
 use host_upgrade::{Releases, Upgrader};
 use parking_lot::Mutex;
@@ -58,6 +60,7 @@ impl Reloader {
         let upgrade = self.upgrader.status();
         let toward = upgrade.filter(|it| it.state != "rolling_back");
         let toward = toward.as_ref().map(|upgrade| &upgrade.to);
+        let plugins_were_told = Cell::new(false);
         let prepare = |is_same: &dyn Fn(&[&str]) -> bool| {
             let tls = self.tls.as_ref();
             let tls = tls.filter(|_| is_same(&["TLS_CERT_FILE", "TLS_KEY_FILE"]));
@@ -67,13 +70,18 @@ impl Reloader {
             let keys = keys.map_err(|error| vec![format!("{TOKEN_KEYS_FILE}: {error}")])?;
             let renewal = tls.map(|tls| tls.read()).transpose();
             let renewal = renewal.map_err(|error| vec![error.to_string()])?;
-            let ruling = self.actors.release().version.clone();
-            for version in toward.into_iter().chain([&ruling]) {
-                self.upgrader.assembler().reconfigure(version)?;
-            }
+            plugins_were_told.set(true);
+            self.reconfigure(toward)?;
             Ok((renewal, keys))
         };
         let reloaded = self.tuner.reload(&self.releases, toward, prepare);
+        if reloaded.is_err() && plugins_were_told.get() {
+            // One has refused what others took, which get back what they had.
+            if let Err(problems) = self.reconfigure(toward) {
+                let problems = problems.join("; ");
+                tracing::error!(problems, "plugins do not take back what they had");
+            }
+        }
         let reloaded = reloaded.map(|(mut changes, (renewal, keys))| {
             changes.extend(self.renew(renewal));
             changes.extend(self.rekey(keys));
@@ -90,6 +98,16 @@ impl Reloader {
             }
         }
         reloaded.map(|config| Reloaded { config })
+    }
+
+    /// Gives the plugins of the release that rules, and of the one that is to, what they are to
+    /// work with.
+    fn reconfigure(&self, toward: Option<&Version>) -> Result<(), Vec<String>> {
+        let ruling = self.actors.release().version.clone();
+        for version in toward.into_iter().chain([&ruling]) {
+            self.upgrader.assembler().reconfigure(version)?;
+        }
+        Ok(())
     }
 
     /// Lets new handshakes have the certificate that was read, and names it if it is another.

@@ -130,13 +130,15 @@ impl Assembler {
     /// The release `to`, which a host starts with. It must be whole, and whether anybody
     /// vouches for it is not asked: its program runs already. Of all other installed
     /// releases comes what may be used and can be read: the journal may hold states,
-    /// records and messages in any version that ever ran here. Blocking.
+    /// records and messages in any version that ever ran here. One that `is_left` rules only
+    /// until another takes its place, before anybody is served: what it would be configured
+    /// by is no more what is set here. Blocking.
     ///
     /// # Errors
     ///
     /// [`AssembleError`]
-    pub fn assemble(&self, to: &Unpacked) -> Result<Release, AssembleError> {
-        self.put_together(to, None, &BTreeSet::new())
+    pub fn assemble(&self, to: &Unpacked, is_left: bool) -> Result<Release, AssembleError> {
+        self.put_together(to, None, &BTreeSet::new(), is_left)
     }
 
     /// The release `to`, which `plan` leads to there or back. `before` rules until then;
@@ -151,7 +153,7 @@ impl Assembler {
         to: &Unpacked,
         plan: &Plan,
     ) -> Result<Release, AssembleError> {
-        self.put_together(to, Some(before), &versions_on_the_way(plan))
+        self.put_together(to, Some(before), &versions_on_the_way(plan), false)
     }
 
     fn put_together(
@@ -159,6 +161,7 @@ impl Assembler {
         to: &Unpacked,
         before: Option<&Unpacked>,
         needed: &BTreeSet<(&str, &Version)>,
+        is_left: bool,
     ) -> Result<Release, AssembleError> {
         let appups = self.releases.appups();
         let installed = self.usable();
@@ -168,7 +171,13 @@ impl Assembler {
             // One that rules already gets what is new when the other release rules.
             let is_ruling = before.and_then(|before| before.manifest.plugin(&plugin.name));
             if is_ruling.is_none_or(|ruling| ruling.sha256 != plugin.sha256) {
-                self.configure(to, plugin, &code)?;
+                match self.configure(to, plugin, &code) {
+                    Err(error) if is_left => tracing::warn!(
+                        error = chain(&error),
+                        "a plugin of the release that is left keeps its defaults"
+                    ),
+                    configured => configured?,
+                }
             }
             let readable = self.readable(plugin, before, &installed, needed)?;
             let edges = edges(&code, &readable, &appups);
@@ -479,13 +488,13 @@ mod tests {
         let assembler = assembler(dir.path(), TrustedKeys::default());
         let release = |byte: &str| release(dir.path(), 2, byte);
         assembler.know(&release("aa").manifest);
-        let refused = assembler.assemble(&release("bb")).unwrap_err();
+        let refused = assembler.assemble(&release("bb"), false).unwrap_err();
         assert!(
             matches!(refused, AssembleError::OtherLibrary { .. }),
             "{refused}"
         );
         // The same library gets as far as its file.
-        let missing = assembler.assemble(&release("aa")).unwrap_err();
+        let missing = assembler.assemble(&release("aa"), false).unwrap_err();
         assert!(matches!(missing, AssembleError::Load { .. }), "{missing}");
     }
 }

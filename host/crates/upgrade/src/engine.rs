@@ -83,7 +83,7 @@ pub struct Parts {
 pub type Configuration = dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync;
 
 /// See [`Hooks::leave`].
-type Leave = dyn Fn(&Version) -> Result<(), String> + Send + Sync;
+type Leave = dyn Fn(&Version, &Version) -> Result<(), String> + Send + Sync;
 
 /// What others want to do at moments of an upgrade.
 pub struct Hooks {
@@ -94,8 +94,9 @@ pub struct Hooks {
     /// What another release makes of this home's configuration, resolved by its own
     /// program: what it changes, or all that is wrong with it.
     pub configuration: Box<Configuration>,
-    /// The release that rules is about to be left: from now on a way back is to restore what
-    /// it is configured by, in another process, too. Why that cannot be, in a sentence.
+    /// The release that rules is about to be left for another, which has been verified: from
+    /// now on a way back is to restore what it is configured by, in another process, too. Why
+    /// that cannot be, in a sentence.
     pub leave: Box<Leave>,
     /// Another release rules: what of its configuration can change while the host runs
     /// takes effect.

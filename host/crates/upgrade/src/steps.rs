@@ -72,7 +72,10 @@ impl Run {
         match looked {
             Ok(config) => {
                 self.config = config;
-                Event::Verified
+                match (upgrader.hooks.leave)(&plan.from, &plan.to) {
+                    Ok(()) => Event::Verified,
+                    Err(why) => failed(format!("the way back of its configuration: {why}")),
+                }
             }
             Err(why) => failed(why),
         }
@@ -154,9 +157,6 @@ impl Run {
         if self.write(Book::new().digests(&manifest)).await.is_err() {
             return failed("the journal has closed".to_owned());
         }
-        if let Err(why) = (self.upgrader.hooks.leave)(&self.upgrade.plan.from) {
-            return failed(format!("the way back of its configuration: {why}"));
-        }
         // From now on these numbers stand for these libraries, in this process too.
         self.upgrader.booked.lock().know(&manifest);
         self.upgrader.assembler.know(&manifest);
@@ -193,7 +193,7 @@ impl Run {
         let version = release.version.clone();
         self.upgrader.actors.install(release);
         (self.upgrader.hooks.rules)(&version);
-        // It was in order when it was looked at; what has become wrong since changes nothing.
+        // It was in order when it was looked at, and is what was looked at.
         if let Err(problems) = self.upgrader.assembler.reconfigure(&version) {
             let problems = problems.join("; ");
             tracing::error!(%version, problems, "its plugins keep the configuration that they had");

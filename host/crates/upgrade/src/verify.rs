@@ -131,7 +131,14 @@ impl Upgrader {
         let is_whole = |file: &Path| !broken.iter().any(|(of, _)| of == file);
         let whole = |file: &Path| trusted && is_whole(&release.dir.join(file));
 
-        // From here on its code runs, in children.
+        // From here on its code runs, in children: its plugins with what it has read.
+        let program = Path::new("bin/host");
+        let configuration_is_whole = CONFIGURATION.iter().all(|file| whole(Path::new(file)));
+        let config = if whole(program) && configuration_is_whole {
+            (self.hooks.configuration)(&release)
+        } else {
+            Ok(Vec::new())
+        };
         let mut inspected = BTreeSet::new();
         let mut image_bytes = 0;
         let mut found = Vec::new();
@@ -150,13 +157,6 @@ impl Upgrader {
                 Err(problem) => found.push(problem),
             }
         }
-        let program = Path::new("bin/host");
-        let configuration_is_whole = CONFIGURATION.iter().all(|file| whole(Path::new(file)));
-        let config = if whole(program) && configuration_is_whole {
-            (self.hooks.configuration)(&release)
-        } else {
-            Ok(Vec::new())
-        };
         problems.extend(broken.drain(..).map(|(_, problem)| problem));
         problems.extend(found);
         problems.extend(self.missing(plan, &release, &installed));

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use host_sdk::{Cx, Decision, Plugin, Rejection, Reply, Violation, export_plugin};
+use host_sdk::{
+    Configure, Cx, Decision, Plugin, Rejection, Reply, Setting, Violation, export_plugin,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,13 +114,27 @@ impl Plugin for Fickle {
 
     fn query(&self, _cx: &Cx<'_>, query: Query) -> Result<Reply, Rejection> {
         match query {
-            Query::Summary {} => Ok(Reply::json(&serde_json::json!({ "count": self.count }))),
+            Query::Summary {} => Ok(Reply::json(&serde_json::json!({
+                "count": self.count,
+                "label": Self::config().label,
+            }))),
         }
     }
 
     fn check(&self) -> Result<(), Violation> {
         Ok(())
     }
+}
+
+/// What an operator sets.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    label: String,
+}
+
+impl Configure for Fickle {
+    type Config = Config;
+    const SETTINGS: &'static [Setting] = &[Setting::text("label").default("none")];
 }
 
 #[expect(
@@ -139,4 +155,4 @@ fn process() -> u32 {
     std::process::id()
 }
 
-export_plugin!(Fickle);
+export_plugin!(Fickle: Configure);
