@@ -184,6 +184,8 @@ struct State {
     found: Option<String>,
     /// What a release that an upgrade may go to would run with.
     looked: BTreeMap<Version, Looked>,
+    /// The one that an upgrade goes to.
+    next: Option<Version>,
     left: Left,
     /// What of that the file has.
     written: Left,
@@ -208,6 +210,12 @@ impl Looked {
 }
 
 impl State {
+    /// No upgrade is under way.
+    fn ended(&mut self) {
+        self.looked.clear();
+        self.next = None;
+    }
+
     fn of(&self, release: &Version, now: Files) -> Looked {
         // While the process runs that left it, whatever the files say by now.
         let Some(ran_with) = self.left.behind(release, &now, false) else {
@@ -248,6 +256,7 @@ impl InForce {
                 files,
                 found: None,
                 looked: BTreeMap::new(),
+                next: None,
                 left,
                 written,
             }),
@@ -282,26 +291,23 @@ impl InForce {
         Ok(())
     }
 
-    /// What `release` makes of the files is about to be looked at: what was read of it before
-    /// counts no more.
-    pub(crate) fn looks_at(&self, release: &Version) -> Files {
-        self.state.lock().looked.remove(release);
-        self.now()
-    }
-
     /// `release` was looked at with these files, which are what an upgrade to it runs with.
+    /// False if one is under way, which has read its own.
     ///
     /// # Errors
     ///
     /// They have changed meanwhile.
-    pub(crate) fn looked(&self, release: &Version, files: Files) -> Result<(), String> {
+    pub(crate) fn looked(&self, release: &Version, files: Files) -> Result<bool, String> {
         if self.now() != files {
             return Err("etc/ was changed while it was read; ask again".to_owned());
         }
         let mut state = self.state.lock();
+        if state.next.as_ref() == Some(release) {
+            return Ok(false);
+        }
         let looked = Looked::of(&state.left, release, files);
         state.looked.insert(release.clone(), looked);
-        Ok(())
+        Ok(true)
     }
 
     /// An upgrade is about to leave `release` for `next`: from now on a way back brings back
@@ -319,7 +325,11 @@ impl InForce {
         let found = state.of(next, self.now()).found;
         let (files, before) = (state.files.clone(), state.left.clone());
         let left = self.change(&mut state, |left| left.leave(release, &files, &found));
-        left.inspect_err(|_| state.left = before)
+        match &left {
+            Ok(()) => state.next = Some(next.clone()),
+            Err(_) => state.left = before,
+        }
+        left
     }
 
     /// Another release rules, with its own files.
@@ -336,14 +346,14 @@ impl InForce {
     /// The upgrade that was under way has ended, and the release rules that did before.
     pub(crate) fn came_back(&self) {
         let mut state = self.state.lock();
-        state.looked.clear();
+        state.ended();
         told(self.change(&mut state, Left::rest));
     }
 
     /// A release is permanent. What is kept of those above it no way back leads to.
     pub(crate) fn permanent(&self, release: &Version) {
         let mut state = self.state.lock();
-        state.looked.clear();
+        state.ended();
         let (files, found) = (state.files.clone(), state.found.clone());
         let found = found.filter(|_| state.ruling == *release);
         told(self.change(&mut state, |left| {

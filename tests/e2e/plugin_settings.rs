@@ -323,7 +323,11 @@ fn in_a_canary_each_release_runs_with_its_own_whatever_is_changed_meanwhile() {
     let both = BTreeSet::from([(Some(7), None), (Some(9), Some(true))]);
     assert_eq!(seen(), both);
     // For what comes, and not for what is under way.
-    home.configure("PICKY_LARGEST=3\nPICKY_TOKEN=no").unwrap();
+    home.configure("PICKY_LARGEST=3\nPICKY_TOKEN=tok-1")
+        .unwrap();
+    let told = home.host(&["plan", "0.2.0"]).unwrap().ends_with(1).unwrap();
+    let under_way = "an upgrade from 0.1.0 to 0.2.0 is under way (canary)";
+    assert!(told.stdout.contains(under_way), "{}", told.stdout);
     assert_eq!(seen(), both);
     home.done(&["commit"]).unwrap();
     wait::until("all have come over", || {

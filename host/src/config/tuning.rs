@@ -195,19 +195,21 @@ impl Tuner {
         if *version == self.state.lock().now {
             return Ok(Vec::new());
         }
-        let files = self.in_force.looks_at(version);
+        let files = self.in_force.now();
         let of_release = |fault: &String| format!("its configuration: {fault}");
         let read = self.read(release, false);
         let (resolved, tuning) =
             read.map_err(|faults| faults.iter().map(of_release).collect::<Vec<_>>())?;
         let mut state = self.state.lock();
         let looked = self.in_force.looked(version, files);
-        looked.map_err(|why| vec![of_release(&why)])?;
+        let is_kept = looked.map_err(|why| vec![of_release(&why)])?;
         let changes = match state.by_release.get(&state.now) {
             Some((now, _)) => now.changes(&resolved),
             None => Vec::new(),
         };
-        state.keep(version, resolved, tuning);
+        if is_kept {
+            state.keep(version, resolved, tuning);
+        }
         Ok(changes)
     }
 

@@ -49,8 +49,7 @@ impl InForce {
     /// An upgrade up to where the other release rules.
     fn switch(&self, from: &str, to: &str) {
         let (from, next) = (from.parse().unwrap(), to.parse().unwrap());
-        let files = self.looks_at(&next);
-        self.looked(&next, files).unwrap();
+        assert!(self.looked(&next, self.now()).unwrap());
         self.leave(&from, &next).unwrap();
         self.rules(&to.parse().unwrap());
     }
@@ -193,16 +192,16 @@ fn an_upgrade_runs_with_what_was_looked_at_and_the_ruling_release_with_what_it_h
     let (process, _) = place.start("0.1.0");
     place.say("b");
     let (old, new) = ("0.1.0".parse().unwrap(), "0.2.0".parse().unwrap());
-    let files = process.looks_at(&new);
+    let files = process.now();
     place.say("c");
     let told = process.looked(&new, files).unwrap_err();
     assert!(told.contains("changed while it was read"), "{told}");
     place.say("b");
-    let files = process.looks_at(&new);
-    process.looked(&new, files).unwrap();
+    assert!(process.looked(&new, process.now()).unwrap());
     process.leave(&old, &new).unwrap();
-    // A canary lasts for days, in which somebody changes the files again.
+    // A canary lasts for days, in which somebody changes the files again, and asks for a plan.
     place.say("c");
+    assert!(!process.looked(&new, process.now()).unwrap());
     let says = |release| process.would_say(release);
     assert_eq!((says("0.1.0"), says("0.2.0")), ("a".into(), "b".into()));
     process.rules(&new);

@@ -46,7 +46,11 @@ pub(crate) async fn plan(
 ) -> Result<Json<PlanReport>, Refusal> {
     let report = blocking(&control, move |upgrader| {
         let plan = upgrader.plan(&query.to, true)?;
-        let Verified { problems, config } = upgrader.verify(&plan)?;
+        let Verified {
+            mut problems,
+            config,
+        } = upgrader.verify(&plan)?;
+        problems.extend(upgrader.in_its_way(&query.to).map(|it| it.to_string()));
         Ok(PlanReport {
             plan,
             problems,

@@ -456,6 +456,15 @@ impl Upgrader {
         }
     }
 
+    /// Why an upgrade to `to` would not be begun now, whatever is found of its release.
+    #[must_use]
+    pub fn in_its_way(&self, to: &Version) -> Option<RefusedUpgrade> {
+        let refused = self
+            .refuse_if_busy()
+            .and_then(|()| self.refuse_if_failed(to));
+        refused.err()
+    }
+
     pub(crate) fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
         match self.running() {
             Some(running) => Err(running.busy()),
