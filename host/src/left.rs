@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::files::{Files, Texts};
 
+/// Of what was read by two, and is not the same.
+const CHANGED: &str = "etc/ was changed while it was read; ask again";
+
 /// Of the file, which holds what may be secret.
 const MODE: u32 = 0o600;
 
@@ -58,6 +61,12 @@ impl Leave {
     /// Whether the files were changed for the next release.
     fn is_another(&self) -> bool {
         self.digest != self.for_the_next
+    }
+
+    fn settle(&mut self, now: &Files, texts: &Texts) {
+        self.ran_with = texts.clone();
+        self.digest = now.digest();
+        self.for_the_next = now.digest();
     }
 }
 
@@ -125,8 +134,23 @@ impl Left {
         now.saying(&leave.ran_with, release).filter(|_| is_wanted)
     }
 
-    /// From now on a way back leads to `files`, while those of the home are as `next` found them.
-    fn leave(&mut self, release: &Version, files: &Files, next: &str) {
+    /// `release` is left, whose files are `files`; those of the home were as `found` for the
+    /// next one.
+    fn leave(&mut self, release: &Version, files: &Files, found: &str) {
+        self.keep(release, files, found, true);
+    }
+
+    /// `release` is come to, or come back to, and runs with `files` since those of the home
+    /// were as `found`.
+    fn come(&mut self, release: &Version, files: &Files, found: &str) {
+        if files.digest() == found {
+            self.0.remove(release);
+        } else {
+            self.keep(release, files, found, false);
+        }
+    }
+
+    fn keep(&mut self, release: &Version, files: &Files, found: &str, under_way: bool) {
         // It was read to be run with, and so it is text.
         let Some(ran_with) = files.texts() else {
             return;
@@ -134,27 +158,16 @@ impl Left {
         let leave = Leave {
             ran_with,
             digest: files.digest(),
-            for_the_next: next.to_owned(),
-            under_way: true,
+            for_the_next: found.to_owned(),
+            under_way,
         };
         self.0.insert(release.clone(), leave);
     }
 
-    /// `release` is permanent, and runs with `files` since those of the home were as `found`.
-    fn stays(&mut self, release: &Version, files: &Files, found: &str) {
-        if files.digest() == found {
-            self.0.remove(release);
-        } else {
-            self.leave(release, files, found);
-        }
-    }
-
-    /// A release of which something is kept runs with the files as they are `now`.
-    fn settle(&mut self, release: &Version, now: &Files, texts: &Texts) {
-        if let Some(leave) = self.0.get_mut(release) {
-            leave.ran_with = texts.clone();
-            leave.digest = now.digest();
-            leave.for_the_next = now.digest();
+    /// All of which something is kept run with the files as they are `now`.
+    fn settle(&mut self, now: &Files, texts: &Texts) {
+        for leave in self.0.values_mut() {
+            leave.settle(now, texts);
         }
     }
 
@@ -244,8 +257,9 @@ impl InForce {
         let mut left = left;
         if left.instead(&ruling, &now).is_none()
             && let Some(texts) = files.texts().filter(|_| files.digest() == now.digest())
+            && let Some(leave) = left.0.get_mut(&ruling)
         {
-            left.settle(&ruling, &now, &texts);
+            leave.settle(&now, &texts);
         }
         Self {
             path,
@@ -299,7 +313,7 @@ impl InForce {
     /// They have changed meanwhile.
     pub(crate) fn looked(&self, release: &Version, files: Files) -> Result<bool, String> {
         if self.now() != files {
-            return Err("etc/ was changed while it was read; ask again".to_owned());
+            return Err(CHANGED.to_owned());
         }
         let mut state = self.state.lock();
         if state.next.as_ref() == Some(release) {
@@ -322,9 +336,15 @@ impl InForce {
         if state.ruling != *release {
             return Ok(());
         }
-        let found = state.of(next, self.now()).found;
+        let to = state.of(next, self.now());
         let (files, before) = (state.files.clone(), state.left.clone());
-        let left = self.change(&mut state, |left| left.leave(release, &files, &found));
+        let left = self.change(&mut state, |left| {
+            left.leave(release, &files, &to.found);
+            // A process that boots it finds what this one has, and not what led to that.
+            if left.0.contains_key(next) {
+                left.come(next, &to.files, &to.found);
+            }
+        });
         match &left {
             Ok(()) => state.next = Some(next.clone()),
             Err(_) => state.left = before,
@@ -358,27 +378,29 @@ impl InForce {
         let found = found.filter(|_| state.ruling == *release);
         told(self.change(&mut state, |left| {
             if let Some(found) = found {
-                left.stays(release, &files, &found);
+                left.come(release, &files, &found);
             }
             left.rest();
             left.0.retain(|version, _| version <= release);
         }));
     }
 
-    /// What was read anew is in force for `releases`, if `prepare` goes well; it finds the new
-    /// files in force. No other release is to come to rule meanwhile.
+    /// What was read anew as `now` is in force for `releases`, and for all that a way leads
+    /// back to, if `prepare` goes well; it finds the new files in force. No other release is to
+    /// come to rule meanwhile.
     ///
     /// # Errors
     ///
-    /// That of `prepare`, or why what is kept cannot be written. All is as before, then.
+    /// That of `prepare`, or why what is kept cannot be written, or that the files have changed
+    /// meanwhile. All is as before, then.
     pub(crate) fn reread<T>(
         &self,
+        now: Files,
         releases: &[Version],
         prepare: impl FnOnce() -> Result<T, Vec<String>>,
     ) -> Result<T, Vec<String>> {
-        let now = self.now();
-        let texts = now.texts();
-        let texts = texts.ok_or_else(|| vec!["etc/ changed while it was read".to_owned()])?;
+        let texts = now.texts().filter(|_| self.now() == now);
+        let texts = texts.ok_or_else(|| vec![CHANGED.to_owned()])?;
         let before = self.state.lock().clone();
         let put_back = || {
             let mut state = self.state.lock();
@@ -397,11 +419,7 @@ impl InForce {
                 state.looked.insert(release.clone(), looked);
             }
             (state.files, state.found) = (now.clone(), Some(found));
-            self.change(&mut state, |left| {
-                for release in releases {
-                    left.settle(release, &now, &texts);
-                }
-            })
+            self.change(&mut state, |left| left.settle(&now, &texts))
         };
         let prepared = written.map_err(|why| vec![why]).and_then(|()| prepare());
         if prepared.is_err() {

@@ -123,7 +123,8 @@ fn a_reload_is_an_operators_word_for_both_and_a_failed_one_is_none() {
     process.switch("0.1.0", "0.2.0");
     let both = ["0.1.0", "0.2.0"].map(|it| it.parse().unwrap());
     place.say("c");
-    let refused: Result<(), _> = process.reread(&both, || Err(vec!["no".to_owned()]));
+    let refused: Result<(), _> =
+        process.reread(process.now(), &both, || Err(vec!["no".to_owned()]));
     assert_eq!(refused.unwrap_err(), ["no"]);
     let back = |process: &InForce| process.would_say("0.1.0");
     assert_eq!((process.says(), back(&process)), ("b".into(), "a".into()));
@@ -131,7 +132,12 @@ fn a_reload_is_an_operators_word_for_both_and_a_failed_one_is_none() {
         Left::read(&place.kept()).unwrap(),
         process.state.lock().left
     );
-    process.reread(&both, || Ok(())).unwrap();
+    let read = process.now();
+    place.say("d");
+    let told = process.reread(read, &both, || Ok(())).unwrap_err();
+    assert!(told[0].contains("changed while it was read"), "{told:?}");
+    place.say("c");
+    process.reread(process.now(), &both, || Ok(())).unwrap();
     assert_eq!((process.says(), back(&process)), ("c".into(), "c".into()));
     assert_eq!(place.start("0.1.0").1, "c");
 }
@@ -270,4 +276,59 @@ fn what_cannot_be_written_is_known_to_the_process_and_written_with_the_next_chan
     fs::remove_dir(&in_its_way).unwrap();
     process.permanent(&new);
     assert!(!under_way(&Left::read(&place.kept()).unwrap()));
+}
+
+#[test]
+fn a_process_that_boots_behind_a_commit_finds_what_the_one_before_ran_with() {
+    for (then, runs_with) in [("b", "a"), ("c", "c")] {
+        let place = Place::new();
+        place.say("a");
+        let (process, _) = place.start("0.1.0");
+        place.say("b");
+        process.switch("0.1.0", "0.2.0");
+        process.commit("0.2.0");
+        place.say(then);
+        process.switch("0.2.0", "0.1.0");
+        assert_eq!(process.says(), runs_with);
+        // Killed before anything is kept of the commit.
+        for _ in 0..2 {
+            let (next, said) = place.start("0.1.0");
+            assert_eq!(said, runs_with);
+            next.is_ready(false).unwrap();
+        }
+    }
+}
+
+#[test]
+fn so_it_does_where_the_way_back_leads_over_two_releases() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    process.switch("0.1.0", "0.2.0");
+    process.commit("0.2.0");
+    place.say("c");
+    process.switch("0.2.0", "0.3.0");
+    process.commit("0.3.0");
+    process.switch("0.3.0", "0.1.0");
+    assert_eq!(process.says(), "a");
+    for _ in 0..2 {
+        let (next, said) = place.start("0.1.0");
+        assert_eq!(said, "a");
+        next.is_ready(false).unwrap();
+    }
+}
+
+#[test]
+fn a_reload_behind_the_commit_ends_the_way_back() {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    process.switch("0.1.0", "0.2.0");
+    process.commit("0.2.0");
+    let ruling = ["0.2.0".parse().unwrap()];
+    process.reread(process.now(), &ruling, || Ok(())).unwrap();
+    process.switch("0.2.0", "0.1.0");
+    assert_eq!(process.says(), "b");
 }

@@ -131,8 +131,8 @@ impl Assembler {
     /// vouches for it is not asked: its program runs already. Of all other installed
     /// releases comes what may be used and can be read: the journal may hold states,
     /// records and messages in any version that ever ran here. One that `is_left` rules only
-    /// until another takes its place, before anybody is served: what it would be configured
-    /// by is no more what is set here. Blocking.
+    /// until another takes its place, before clients are served: what it would be configured
+    /// by may be set here no more, and a timer that needs it fails. Blocking.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl Assembler {
                 match self.configure(to, plugin, &code) {
                     Err(error) if is_left => tracing::warn!(
                         error = chain(&error),
-                        "a plugin of the release that is left keeps its defaults"
+                        "a plugin of the release that is left is not configured: what needs that before it is left fails"
                     ),
                     configured => configured?,
                 }

@@ -26,6 +26,7 @@ impl Tuner {
         prepare: impl FnOnce(&dyn Fn(&[&str]) -> bool) -> Result<T, Vec<String>>,
     ) -> Result<(Vec<ConfigChange>, T), Vec<String>> {
         let in_play = self.state.lock().in_play(toward);
+        let files = self.in_force.now();
         let mut read = BTreeMap::new();
         let mut problems: Vec<String> = Vec::new();
         for version in in_play {
@@ -55,7 +56,9 @@ impl Tuner {
         let is_same =
             |keys: &[&str]| now.is_some_and(|(now, _)| state.started.names_the_same(now, keys));
         let releases: Vec<_> = read.keys().cloned().collect();
-        let prepared = self.in_force.reread(&releases, || prepare(&is_same))?;
+        let prepared = self
+            .in_force
+            .reread(files, &releases, || prepare(&is_same))?;
         let (changes, tuning) = state.replace(read);
         if let Some(tuning) = tuning {
             self.apply(&tuning);
