@@ -190,14 +190,19 @@ fn broken_three_times() -> Home {
     home.upgrade("0.2.0").unwrap();
     assert_eq!(post(port, "7", "add", &json!({ "by": 1 })).0, 200);
     home.stop().unwrap();
-    let program = home.path().join("releases/0.2.0/bin/host");
+    fails_to_start(&home, "0.2.0");
+    home
+}
+
+/// Gives the release a program that does not come up, and has it tried three times.
+pub(crate) fn fails_to_start(home: &Home, version: &str) {
+    let program = home.path().join(format!("releases/{version}/bin/host"));
     fs::remove_file(&program).unwrap();
     fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     for _ in 0..3 {
         home.host(&["start"]).unwrap().ends_with(1).unwrap();
     }
-    home
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use e2e::{Home, http, release, wait};
 use serde_json::{Value, json};
+
+use crate::cold::fails_to_start;
 
 const APPUP: &str = r#"
 plugin = "picky"
@@ -330,10 +331,12 @@ fn in_a_canary_each_release_runs_with_its_own_whatever_is_changed_meanwhile() {
     assert!(told.stdout.contains(under_way), "{}", told.stdout);
     assert_eq!(seen(), both);
     home.done(&["commit"]).unwrap();
-    wait::until("all have come over", || {
-        (seen() == BTreeSet::from([(Some(9), Some(true))])).then_some(())
+    wait::until("it is committed", || {
+        let status = home.status().ok()?;
+        (status.upgrade.is_none() && status.permanent.to_string() == "0.2.0").then_some(())
     })
     .unwrap();
+    assert_eq!(seen(), BTreeSet::from([(Some(9), Some(true))]));
     home.rollback().unwrap();
     assert_eq!(runs_with(&home).0, json!(3), "they were changed since");
     home.done(&["restart"]).unwrap();
@@ -365,13 +368,7 @@ fn a_release_that_never_comes_up_leaves_the_one_before_its_own_whatever_the_file
         let home = home();
         switched(&home, &["--probation", "0s"]);
         home.stop().unwrap();
-        let program = home.path().join("releases/0.2.0/bin/host");
-        fs::remove_file(&program).unwrap();
-        fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        for _ in 0..3 {
-            home.host(&["start"]).unwrap().ends_with(1).unwrap();
-        }
+        fails_to_start(&home, "0.2.0");
         let file = home.path().join(file);
         let before = fs::read_to_string(&file).unwrap_or_default();
         fs::write(&file, format!("{before}{fault}")).unwrap();

@@ -34,6 +34,17 @@ impl Place {
     }
 }
 
+/// A process that was started with "a", whose upgrade to 0.2.0 was committed with "b".
+fn committed() -> (Place, InForce) {
+    let place = Place::new();
+    place.say("a");
+    let (process, _) = place.start("0.1.0");
+    place.say("b");
+    process.switch("0.1.0", "0.2.0");
+    process.commit("0.2.0");
+    (place, process)
+}
+
 impl InForce {
     fn says(&self) -> String {
         let ruling = self.state.lock().ruling.to_string();
@@ -222,12 +233,7 @@ fn an_upgrade_runs_with_what_was_looked_at_and_the_ruling_release_with_what_it_h
 
 #[test]
 fn a_way_back_over_two_releases_brings_back_what_the_first_ran_with() {
-    let place = Place::new();
-    place.say("a");
-    let (process, _) = place.start("0.1.0");
-    place.say("b");
-    process.switch("0.1.0", "0.2.0");
-    process.commit("0.2.0");
+    let (place, process) = committed();
     place.say("c");
     process.switch("0.2.0", "0.3.0");
     process.commit("0.3.0");
@@ -281,12 +287,7 @@ fn what_cannot_be_written_is_known_to_the_process_and_written_with_the_next_chan
 #[test]
 fn a_process_that_boots_behind_a_commit_finds_what_the_one_before_ran_with() {
     for (then, runs_with) in [("b", "a"), ("c", "c")] {
-        let place = Place::new();
-        place.say("a");
-        let (process, _) = place.start("0.1.0");
-        place.say("b");
-        process.switch("0.1.0", "0.2.0");
-        process.commit("0.2.0");
+        let (place, process) = committed();
         place.say(then);
         process.switch("0.2.0", "0.1.0");
         assert_eq!(process.says(), runs_with);
@@ -301,12 +302,7 @@ fn a_process_that_boots_behind_a_commit_finds_what_the_one_before_ran_with() {
 
 #[test]
 fn so_it_does_where_the_way_back_leads_over_two_releases() {
-    let place = Place::new();
-    place.say("a");
-    let (process, _) = place.start("0.1.0");
-    place.say("b");
-    process.switch("0.1.0", "0.2.0");
-    process.commit("0.2.0");
+    let (place, process) = committed();
     place.say("c");
     process.switch("0.2.0", "0.3.0");
     process.commit("0.3.0");
@@ -321,12 +317,7 @@ fn so_it_does_where_the_way_back_leads_over_two_releases() {
 
 #[test]
 fn a_reload_behind_the_commit_ends_the_way_back() {
-    let place = Place::new();
-    place.say("a");
-    let (process, _) = place.start("0.1.0");
-    place.say("b");
-    process.switch("0.1.0", "0.2.0");
-    process.commit("0.2.0");
+    let (_place, process) = committed();
     let ruling = ["0.2.0".parse().unwrap()];
     process.reread(process.now(), &ruling, || Ok(())).unwrap();
     process.switch("0.2.0", "0.1.0");
