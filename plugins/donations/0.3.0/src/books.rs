@@ -120,7 +120,10 @@ impl Books {
             self.count = self.count.saturating_add(1);
         }
         if let Some(donor) = &donation.donor {
-            *self.donors.entry(donor.clone()).or_default() += 1;
+            match self.donors.get_mut(donor) {
+                Some(gifts) => *gifts += 1,
+                None => _ = self.donors.insert(donor.clone(), 1),
+            }
         }
     }
 
