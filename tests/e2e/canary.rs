@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use e2e::faulty::{Counting, Shape};
+use e2e::faulty::{Counting, Shape, mark};
 use e2e::{Home, release, wait};
 use host_model::control::{ActorRow, Outcome, UpgradeReport, UpgradeStatus};
+use host_model::limits::FAULTS_MAX;
 use serde_json::{Value, json};
 
 use crate::hostile::{post, summary};
@@ -369,5 +370,57 @@ fn a_ramp_that_does_not_grow_is_refused_before_anything_is_done() {
         none.ends_with(1).unwrap().reason().unwrap(),
         "unknown_upgrade"
     );
+    home.stop().unwrap();
+}
+
+#[test]
+fn in_production_a_version_whose_actors_are_set_aside_is_taken_back_by_the_same_process() {
+    let mut home = Home::new().unwrap();
+    release::assemble(&home, "0.1.0", &["plugins/hostile/faulty/0.1.0"], &[]).unwrap();
+    // So many calls that no share of them is a breach.
+    let appup = APPUP.replace("min_calls = 20", "min_calls = 100000");
+    let new = ["plugins/hostile/faulty/0.2.0"];
+    release::assemble(&home, "0.2.0", &new, &[("faulty-0.2.0.toml", &appup)]).unwrap();
+    for name in ["HOST_ALLOW_ROOT", "HOST_ALLOW_DEBUG"] {
+        home.set(name, Some("yes"));
+    }
+    home.configure("HOST_ENV=prod\nHOST=give.example.org")
+        .unwrap();
+    let port = home.start().unwrap().port;
+    let process = home.status().unwrap().pid;
+    let keys: Vec<String> = (0..12).map(|n| n.to_string()).collect();
+    for key in &keys {
+        assert_eq!(post(port, key, "add", &json!({ "by": 1 })).0, 200);
+        mark(port, key, "add_panics", 0).unwrap();
+    }
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "300s"];
+    let upgrade = home.begin(&[&line[..], &["--json"]].concat()).unwrap();
+    reached(&home, "probation", None);
+    'faults: for key in &keys {
+        // A fault more than an actor may have.
+        for _ in 0..=FAULTS_MAX {
+            let (status, answer) = post(port, key, "add", &json!({ "by": 1 }));
+            if status == 200 {
+                // The old version has it again.
+                break 'faults;
+            }
+            assert_eq!(status, 500, "{answer}");
+        }
+    }
+    let ran = upgrade.end().unwrap().ends_with(4).unwrap();
+    let report: UpgradeReport = ran.json().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    let reason = report.reason.unwrap();
+    let expected = "faulty 0.2.0: 10 actors were set aside for faults within 60 s";
+    assert_eq!(reason, expected);
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.pid, process, "no connection was closed");
+    assert_eq!(settled.actors.quarantined, 0);
+    for key in &keys {
+        let (status, answer) = post(port, key, "add", &json!({ "by": 1 }));
+        assert_eq!(status, 200, "{key}: {answer}");
+    }
+    let releases: Value = home.answer(&["releases", "--json"]).unwrap();
+    assert_eq!(releases[1]["status"], "failed", "{releases}");
     home.stop().unwrap();
 }

@@ -1,11 +1,14 @@
 //! An upgrade that an operator has paused.
 
+use e2e::faulty::mark;
 use e2e::wait;
 use host_model::control::{Outcome, UpgradeReport, UpgradeStatus};
+use host_model::limits::FAULTS_MAX;
 use serde_json::{Value, json};
 
 use crate::canary::{flight, home, reached, under_way, versions};
 use crate::hostile::post;
+use crate::stuck::busy;
 
 #[test]
 fn a_paused_upgrade_stands_still_and_its_actors_still_come_over() {
@@ -100,5 +103,28 @@ fn a_rollback_works_in_a_paused_canary_and_blames_nobody() {
     assert_eq!(versions(&home), [("0.1.0".to_owned(), 20)].into());
     let releases: Value = home.answer(&["releases", "--json"]).unwrap();
     assert_eq!(releases[1]["status"], "unpacked", "{releases}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn what_faults_is_taken_back_while_the_upgrade_is_paused_before_all_have_come_over() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "a", "add", &json!({ "by": 7 })).0, 200);
+    mark(port, "a", "add_panics", 0).unwrap();
+    let sleeper = busy(&home, port, "busy", 20_000);
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "300s"];
+    let upgrade = home.begin(&[&line[..], &["--json"]].concat()).unwrap();
+    reached(&home, "switching", None);
+    home.done(&["upgrade", "pause"]).unwrap();
+    for _ in 0..FAULTS_MAX {
+        assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 500);
+    }
+    let ran = upgrade.end().unwrap().ends_with(4).unwrap();
+    let report: UpgradeReport = ran.json().unwrap();
+    let reason = report.reason.unwrap();
+    assert!(reason.contains("calls of add faulted"), "{reason}");
+    assert_eq!(post(port, "a", "add", &json!({ "by": 1 })).0, 200);
+    sleeper.join().unwrap();
     home.stop().unwrap();
 }

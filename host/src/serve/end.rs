@@ -36,12 +36,14 @@ pub(super) async fn until_told(layers: &Layers, config: &Config) -> Result<u8> {
                     return Ok(exit::STORE);
                 }
                 layers.ready.probe();
-                let failed = layers.actors.failed_plugins();
-                let permanent = failed.iter().find(|(_, start)| **start == Start::Permanent);
-                if let Some((plugin, _)) = permanent
+                // An upgrade that brought the version takes it back, and no connection closes.
+                let failed = layers.actors.failed_plugins().into_iter().find(|failed| {
+                    failed.start == Start::Permanent && !layers.upgrader.takes_back(failed)
+                });
+                if let Some(failed) = failed
                     && config.environment == Environment::Prod
                 {
-                    tracing::error!(plugin, "a permanent plugin is past its limit of faults: the host ends");
+                    tracing::error!(plugin = failed.plugin, "a permanent plugin is past its limit of faults: the host ends");
                     return Ok(exit::PLUGIN);
                 }
             }

@@ -81,8 +81,9 @@ impl Ready {
             }
             (None, None) => {}
         }
-        for (plugin, start) in self.actors.failed_plugins() {
-            if start == Start::Permanent {
+        for failed in self.actors.failed_plugins() {
+            if failed.start == Start::Permanent {
+                let plugin = failed.plugin;
                 reasons.push(format!("the plugin {plugin} is past its limit of faults"));
             }
         }

@@ -23,10 +23,25 @@ pub(crate) struct Supervisor {
     /// How many are, to be looked at without the lock.
     count: AtomicUsize,
     faults: AtomicU64,
-    /// When actors of a plugin were set aside lately.
-    lately: Mutex<BTreeMap<String, VecDeque<Instant>>>,
-    /// Plugins past their limit, with how they started.
-    failed: Mutex<BTreeMap<String, Start>>,
+    /// When actors were set aside lately, by plugin and by the version that they were in.
+    lately: Mutex<BTreeMap<Code, VecDeque<Instant>>>,
+    /// What is past its limit, with how its plugin started.
+    failed: Mutex<BTreeMap<Code, Start>>,
+}
+
+/// A plugin, and which version of it where that is known.
+type Code = (String, Option<Version>);
+
+/// A version of a plugin that is past its limit of faults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedPlugin {
+    /// The plugin.
+    pub plugin: String,
+    /// The version in which its actors were when they were set aside. None: they had no
+    /// state any more.
+    pub version: Option<Version>,
+    /// How the plugin started.
+    pub start: Start,
 }
 
 impl Supervisor {
@@ -79,7 +94,7 @@ impl Actors {
     fn quarantine(self: &Arc<Self>, claim: &mut Claim, version: Option<&Version>, reason: String) {
         let id = claim.slot.id.clone();
         self.note_quarantine(&id, &reason);
-        self.count_quarantine(id.plugin());
+        self.count_quarantine(id.plugin(), version);
         let rows = Rows {
             quarantine: Some((id.clone(), Some(reason))),
             ..faulted_rows(&id, version)
@@ -88,10 +103,11 @@ impl Actors {
     }
 
     /// A plugin whose actors are set aside one after the other is broken itself.
-    fn count_quarantine(&self, plugin: &str) {
+    fn count_quarantine(&self, plugin: &str, version: Option<&Version>) {
         let now = Instant::now();
+        let code = (plugin.to_owned(), version.cloned());
         let mut lately = self.supervisor.lately.lock();
-        let times = lately.entry(plugin.to_owned()).or_default();
+        let times = lately.entry(code.clone()).or_default();
         times.push_back(now);
         times.retain(|at| now.duration_since(*at) < FAULT_WINDOW);
         if times.len() < QUARANTINES_MAX {
@@ -104,25 +120,38 @@ impl Actors {
             .map_or(Start::Temporary, |p| p.start);
         tracing::error!(
             plugin,
+            version = version.map(tracing::field::display),
             ?start,
             "{QUARANTINES_MAX} actors of a plugin were set aside: it is past its limit"
         );
-        self.supervisor
-            .failed
-            .lock()
-            .insert(plugin.to_owned(), start);
+        self.supervisor.failed.lock().insert(code, start);
     }
 
-    /// Plugins past their limit of faults, with their start types.
+    /// What is past its limit of faults, in order.
     #[must_use]
-    pub fn failed_plugins(&self) -> BTreeMap<String, Start> {
-        self.supervisor.failed.lock().clone()
+    pub fn failed_plugins(&self) -> Vec<FailedPlugin> {
+        let failed = self.supervisor.failed.lock();
+        let failed = failed
+            .iter()
+            .map(|((plugin, version), start)| FailedPlugin {
+                plugin: plugin.clone(),
+                version: version.clone(),
+                start: *start,
+            });
+        failed.collect()
     }
 
     /// What a plugin's actors did in a version that rules no more is not held against it.
     pub(crate) fn forgive_plugin(&self, plugin: &str) {
-        self.supervisor.lately.lock().remove(plugin);
-        self.supervisor.failed.lock().remove(plugin);
+        let is_other = |code: &Code| code.0 != plugin;
+        self.supervisor
+            .lately
+            .lock()
+            .retain(|code, _| is_other(code));
+        self.supervisor
+            .failed
+            .lock()
+            .retain(|code, _| is_other(code));
     }
 
     /// The actors in quarantine that faults of this version of their plugin have led to.

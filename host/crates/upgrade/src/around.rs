@@ -253,7 +253,7 @@ impl Run {
     }
 
     /// Hears what an operator has asked for meanwhile.
-    fn heed(&mut self) -> Result<(), Reason> {
+    pub(crate) fn heed(&mut self) -> Result<(), Reason> {
         while let Some(asked) = self.running.wishes.take() {
             if let Some(reason) = self.take(asked) {
                 return Err(reason);

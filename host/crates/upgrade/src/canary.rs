@@ -61,6 +61,9 @@ impl Run {
 
     /// Lets a share be ahead, brings it over, and watches it.
     pub(crate) async fn canary(&mut self, share: Share) -> Event {
+        if let Err(reason) = self.still_wanted().await {
+            return Event::Failed { reason };
+        }
         let actors = Arc::clone(&self.upgrader.actors);
         let release = Arc::clone(self.staged.as_ref().expect("a canary follows a stage"));
         let plan = &self.upgrade.plan;

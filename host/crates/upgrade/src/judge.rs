@@ -73,6 +73,17 @@ pub enum Verdict {
     Breached(String),
 }
 
+impl Verdict {
+    /// Whether an operator may let it pass who has been told how little was seen.
+    pub(crate) fn may_be_passed(&self) -> bool {
+        match self {
+            Self::Passed => true,
+            Self::TooFew(few) => !few.is_ill,
+            Self::Breached(_) => false,
+        }
+    }
+}
+
 /// See [`Verdict::TooFew`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooFew {

@@ -169,6 +169,9 @@ impl Run {
         if actors.canary().is_none() {
             actors.migrations().reset();
         }
+        if let Err(reason) = self.still_wanted().await {
+            return Event::Failed { reason };
+        }
         let release = self
             .staged
             .take()
@@ -411,28 +414,6 @@ impl Run {
                         Remedy::LookAgain => return None,
                         Remedy::GoBack(reason) => return Some(Swept::Failed(reason)),
                         Remedy::Contain(why) => return Some(Swept::Contained(why)),
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    /// Waits while it is paused. Some: why it goes back.
-    async fn rest(&mut self) -> Option<Reason> {
-        let actors = Arc::clone(&self.upgrader.actors);
-        let running = Arc::clone(&self.running);
-        while self.running.is_paused() {
-            tokio::select! {
-                // Actors still come over at their next message.
-                () = actors.migrations().failure() => {
-                    if let Some(why) = self.failures() {
-                        return Some(Reason::release(why));
-                    }
-                }
-                asked = running.wishes.heard() => {
-                    if let Some(reason) = self.take(asked) {
-                        return Some(reason);
                     }
                 }
             }

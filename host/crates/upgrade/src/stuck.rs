@@ -66,7 +66,10 @@ fn whose(work: &Work, left: Option<&Version>, gone_to: Option<&Version>) -> Whos
 }
 
 /// The versions of a plugin in the release that is left and in the one that is gone to.
-fn versions<'a>(plan: &'a Plan, plugin: &str) -> (Option<&'a Version>, Option<&'a Version>) {
+pub(crate) fn versions<'a>(
+    plan: &'a Plan,
+    plugin: &str,
+) -> (Option<&'a Version>, Option<&'a Version>) {
     let of_plan = plan.plugins.iter().find(|it| it.plugin == plugin);
     match of_plan.map(|it| &it.change) {
         Some(Change::Keep { version }) => (Some(version), Some(version)),
@@ -127,6 +130,12 @@ impl Run {
             match whose {
                 Whose::AtHome if self.give_up(&run, &why) => remedy = Remedy::LookAgain,
                 Whose::AtHome => {}
+                // A handler of the release that is gone to runs: it has come.
+                _ if self.upgrade.rollback && self.is_of_the_next(&run) => {
+                    if self.give_up(&run, &why) {
+                        remedy = Remedy::LookAgain;
+                    }
+                }
                 // Who cannot come on an operator's way back is set aside.
                 _ if self.upgrade.rollback => {
                     if actors.migrations().give_up(&run.actor) {
@@ -174,6 +183,11 @@ impl Run {
             }
         }
         remedy
+    }
+
+    fn is_of_the_next(&self, run: &Running) -> bool {
+        let (_, next) = versions(&self.upgrade.plan, run.actor.plugin());
+        matches!(&run.work, Work::Handler(version) if Some(version) == next)
     }
 
     /// Waits for an actor no longer; false if nobody did.

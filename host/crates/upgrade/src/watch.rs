@@ -4,15 +4,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use host_actors::FailedPlugin;
 use host_model::control::Progress;
 use host_model::flight::Watched;
-use host_model::limits::{CANARY_WINDOWS_MAX, PROBATION_WINDOWS_MAX};
+use host_model::limits::{
+    CANARY_WINDOWS_MAX, FAULT_WINDOW, PROBATION_WINDOWS_MAX, QUARANTINES_MAX,
+};
 
 use crate::judge::{TooFew, Verdict, judge};
 use crate::run::Run;
+use crate::running::Running;
 use crate::state::{Reason, State};
 use crate::steps::BY_HAND;
-use crate::stuck::Remedy;
+use crate::stuck::{Remedy, versions};
 use crate::trial::seen;
 use crate::window::Window;
 use crate::wishes::Asked;
@@ -64,6 +68,26 @@ fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool
     }
 }
 
+impl Running {
+    /// Whether it has brought what is past its limit of faults, and can take it back or
+    /// does so. An operator's way back is no trial, and has nothing to go back to.
+    pub(crate) fn takes_back(&self, failed: &FailedPlugin) -> bool {
+        let is_on_trial = matches!(
+            self.state(),
+            State::Canary { .. }
+                | State::Switching
+                | State::Probation { .. }
+                | State::RollingBack { .. }
+        );
+        let (left, gone_to) = versions(&self.plan, &failed.plugin);
+        is_on_trial
+            && !self.is_rollback()
+            && left != gone_to
+            && gone_to.is_some()
+            && failed.version.as_ref() == gone_to
+    }
+}
+
 impl Run {
     /// Watches for `length`, and longer where too few calls are seen. Without a length
     /// nobody wants to know.
@@ -95,7 +119,10 @@ impl Run {
             let (paused, window) = self.running.window();
             let now = Instant::now();
             let left = window.as_ref().map_or(Duration::ZERO, |it| it.left(now));
-            if !paused && let Some(few) = undecided.take() {
+            if !paused
+                && verdict.may_be_passed()
+                && let Some(few) = undecided.take()
+            {
                 self.note("too_few_calls", Some(few.text));
                 return Step::Over;
             }
@@ -187,6 +214,9 @@ impl Run {
     }
 
     async fn look(&mut self) -> Verdict {
+        if let Some(why) = self.past_its_limit() {
+            return Verdict::Breached(why);
+        }
         let actors = Arc::clone(&self.upgrader.actors);
         match &mut self.baseline {
             Some(baseline) => {
@@ -201,6 +231,10 @@ impl Run {
     /// What is wrong with the new release while actors still come over, if it is watched
     /// at all.
     pub(crate) fn breach(&mut self) -> Option<String> {
+        if let Some(why) = self.past_its_limit() {
+            self.note("breached", Some(why.clone()));
+            return Some(why);
+        }
         let is_watched = self.asks.probation_s.is_some_and(|seconds| seconds > 0);
         let baseline = self.baseline.as_ref().filter(|_| is_watched)?;
         match judge(&baseline.trials()) {
@@ -210,6 +244,68 @@ impl Run {
             }
             Verdict::Passed | Verdict::TooFew(_) => None,
         }
+    }
+
+    /// What is wrong with a plugin of the new release whose actors are set aside one after
+    /// the other, watched or not: the host would end for it.
+    fn past_its_limit(&self) -> Option<String> {
+        let failed = self.upgrader.actors.failed_plugins();
+        let failed = failed.iter().find(|it| self.running.takes_back(it))?;
+        let version = failed.version.as_ref()?;
+        Some(format!(
+            "{} {version}: {QUARANTINES_MAX} actors were set aside for faults within {} s",
+            failed.plugin,
+            FAULT_WINDOW.as_secs()
+        ))
+    }
+
+    /// Heeds what was asked for while this step was written down, before anyone comes over
+    /// in it: nobody who has paused it, or wants it back, is to see it grow.
+    pub(crate) async fn still_wanted(&mut self) -> Result<(), Reason> {
+        let mut wanted = self.heed();
+        if wanted.is_ok() && self.running.is_paused() {
+            self.open_gates();
+            self.gates_are_open = true;
+            wanted = self.rest().await.map_or(Ok(()), Err);
+        }
+        if wanted.is_err() {
+            self.open_gates();
+        }
+        wanted
+    }
+
+    /// Waits while it is paused. Some: why it goes back.
+    pub(crate) async fn rest(&mut self) -> Option<Reason> {
+        let actors = Arc::clone(&self.upgrader.actors);
+        let running = Arc::clone(&self.running);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        while self.running.is_paused() {
+            // Actors still come over at their next message.
+            tokio::select! {
+                () = actors.migrations().failure() => {
+                    if let Some(why) = self.failures() {
+                        return Some(Reason::release(why));
+                    }
+                }
+                asked = running.wishes.heard() => {
+                    if let Some(reason) = self.take(asked) {
+                        return Some(reason);
+                    }
+                }
+                _ = look.tick() => {
+                    if let Some(why) = self.breach() {
+                        return Some(Reason::release(why));
+                    }
+                    // Nobody waits for who is busy in the old version.
+                    if let Remedy::GoBack(reason) = self.look_for_stuck().await
+                        && self.hung
+                    {
+                        return Some(reason);
+                    }
+                }
+            }
+        }
+        None
     }
 
     /// Writes down what came of a step, and what was seen in it.

@@ -265,3 +265,17 @@ proptest! {
         prop_assert_eq!(passed, calls >= Probation::default().min_calls);
     }
 }
+
+#[test]
+fn an_operator_lets_pass_what_was_seen_too_little_and_no_illness_or_breach() {
+    let few = |is_ill| {
+        Verdict::TooFew(TooFew {
+            text: "3 calls".to_owned(),
+            is_ill,
+        })
+    };
+    assert!(Verdict::Passed.may_be_passed());
+    assert!(few(false).may_be_passed());
+    assert!(!few(true).may_be_passed());
+    assert!(!Verdict::Breached("it broke".to_owned()).may_be_passed());
+}
