@@ -222,9 +222,9 @@ pub struct Problem {
 /// What was found of one actor.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judged {
-    /// The laws that could be asked, by their place in [`Law::ALL`].
+    /// The laws that could be asked, those that do not hold among them, each once.
     pub asked: Vec<Law>,
-    /// What does not hold, at most [`PROBLEMS_MAX`].
+    /// What does not hold, of each law at most [`PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
     /// Declared fields that differ.
     pub declared: Vec<String>,
@@ -238,5 +238,45 @@ pub struct Judged {
     pub samples: u32,
 }
 
-/// Problems of one actor that are told.
+impl Judged {
+    fn ask(&mut self, law: Law) {
+        if !self.asked.contains(&law) {
+            self.asked.push(law);
+        }
+    }
+
+    /// A law that has been found not to hold was asked, however early that was.
+    fn fail(&mut self, law: Law, field: &str, text: impl Into<String>) {
+        self.ask(law);
+        let told = self.problems.iter().filter(|it| it.law == law).count();
+        if told < PROBLEMS_MAX {
+            self.problems.push(Problem {
+                law,
+                field: field.to_owned(),
+                text: text.into(),
+            });
+        }
+    }
+}
+
+/// Problems of one actor that are told, of each law: what breaks one says nothing of another.
 pub const PROBLEMS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_that_breaks_in_many_places_keeps_no_other_from_being_told() {
+        let mut judged = Judged::default();
+        judged.ask(Law::Shadow);
+        for n in 0..100 {
+            judged.fail(Law::Shadow, &format!("state.x{n}"), "it differs");
+        }
+        judged.fail(Law::Carry, "state.notes", "it is lost");
+        let of = |law| judged.problems.iter().filter(move |it| it.law == law);
+        assert_eq!(of(Law::Shadow).count(), PROBLEMS_MAX);
+        assert_eq!(of(Law::Carry).count(), 1);
+        assert_eq!(judged.asked, [Law::Shadow, Law::Carry]);
+    }
+}

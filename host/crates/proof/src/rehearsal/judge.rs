@@ -10,7 +10,7 @@ use host_model::Version;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::ways::{Opened, Way, Ways};
-use super::{By, Judged, Law, PROBLEMS_MAX, Problem, Said, Setup, Subject};
+use super::{By, Judged, Law, PROBLEMS_MAX, Said, Setup, Subject};
 use crate::crossing::{Crossing, Hop, Stuck};
 use crate::difference::Difference;
 use crate::fields::differing;
@@ -84,18 +84,6 @@ impl Judge {
     }
 }
 
-impl Judged {
-    pub(super) fn fail(&mut self, law: Law, field: &str, text: impl Into<String>) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem {
-                law,
-                field: field.to_owned(),
-                text: text.into(),
-            });
-        }
-    }
-}
-
 /// One actor before its judge.
 pub(super) struct Case<'a> {
     judge: &'a Judge,
@@ -135,13 +123,13 @@ impl<'a> Case<'a> {
         let runs_commands = self.subject.samples > 0;
         let states = self.states(runs_commands);
         let States { start, begun, end } = states.map_err(under(Law::Crossing))?;
-        self.found.asked.push(Law::Crossing);
+        self.found.ask(Law::Crossing);
         let over = self.come_over(&end).map_err(under(Law::Crossing))?;
         self.returns(&over, &end)?;
         if !runs_commands {
             return Ok(());
         }
-        self.found.asked.push(Law::Shadow);
+        self.found.ask(Law::Shadow);
         self.queries(&end, &over)?;
         // Both are done with before the next states are made: one may be large.
         drop(end);
@@ -150,7 +138,7 @@ impl<'a> Case<'a> {
             None => None,
         };
         if self.way.back.is_some() {
-            self.found.asked.push(Law::Samples);
+            self.found.ask(Law::Samples);
             self.samples(over)?;
             if let Some(begun) = begun {
                 // A state of the past that does not come over is no reason against one of now.
@@ -290,9 +278,7 @@ impl<'a> Case<'a> {
         let Some(back) = &self.way.back else {
             return Ok(());
         };
-        if !self.found.asked.contains(&Law::RoundTrip) {
-            self.found.asked.push(Law::RoundTrip);
-        }
+        self.found.ask(Law::RoundTrip);
         let returned = self.back(over, back).map_err(under(Law::RoundTrip))?;
         self.same_state(Law::RoundTrip, &before.bytes, &returned.bytes);
         Ok(())
@@ -380,7 +366,7 @@ impl<'a> Case<'a> {
             // There is nothing yet that could be lost.
             return Ok(());
         }
-        self.found.asked.push(Law::Carry);
+        self.found.ask(Law::Carry);
         self.found.samples += taken;
         let down = self.back(&new, back).map_err(&here)?;
         self.live_on_below(&new, &down)

@@ -1,6 +1,5 @@
 //! From what was found of each actor to a report, and to whether it passes.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
@@ -274,7 +273,7 @@ impl Pauses {
     }
 }
 
-/// Counts an actor for a field, of which only so many are told.
+/// Counts an actor for a field, of which only so many of a kind are told.
 fn count<K: Ord + Named>(
     rows: &mut BTreeMap<K, FieldRow>,
     key: K,
@@ -282,39 +281,50 @@ fn count<K: Ord + Named>(
     law: Law,
     found: impl FnOnce() -> String,
 ) {
-    let is_full = rows.len() >= REHEARSAL_NAMED_MAX;
-    match rows.entry(key) {
-        Entry::Occupied(mut row) => row.get_mut().actors += 1,
-        Entry::Vacant(_) if is_full => {}
-        Entry::Vacant(free) => {
-            let (plugin, field) = free.key().named();
-            let row = FieldRow {
-                plugin: plugin.to_owned(),
-                law: law.name().to_owned(),
-                field: field.to_owned(),
-                actors: 1,
-                example: actor.clone(),
-                found: found(),
-            };
-            free.insert(row);
-        }
+    if let Some(row) = rows.get_mut(&key) {
+        row.actors += 1;
+        return;
+    }
+    // What breaks one law of one plugin keeps nothing else from being named.
+    let of_its_kind = rows.keys().filter(|it| it.is_of_kind(&key)).count();
+    if of_its_kind < REHEARSAL_NAMED_MAX {
+        let (plugin, field) = key.named();
+        let row = FieldRow {
+            plugin: plugin.to_owned(),
+            law: law.name().to_owned(),
+            field: field.to_owned(),
+            actors: 1,
+            example: actor.clone(),
+            found: found(),
+        };
+        rows.insert(key, row);
     }
 }
 
 /// A key that says of which plugin and field it is.
 trait Named {
     fn named(&self) -> (&str, &str);
+    /// Whether it is of the same plugin and law.
+    fn is_of_kind(&self, other: &Self) -> bool;
 }
 
 impl Named for (String, Law, String) {
     fn named(&self) -> (&str, &str) {
         (&self.0, &self.2)
     }
+
+    fn is_of_kind(&self, other: &Self) -> bool {
+        (&self.0, self.1) == (&other.0, other.1)
+    }
 }
 
 impl Named for (String, String) {
     fn named(&self) -> (&str, &str) {
         (&self.0, &self.1)
+    }
+
+    fn is_of_kind(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 }
 
