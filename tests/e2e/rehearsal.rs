@@ -130,6 +130,10 @@ fn the_platform_passes_and_nothing_is_changed_by_it() {
         .stdout;
     assert!(text.contains("passed: nothing speaks against it"), "{text}");
     assert!(text.contains("with 99 % confidence"), "{text}");
+    // However few are wanted, somebody is taken of each plugin.
+    let (_, one) = rehearse(&home, "0.2.0", &["--sample", "1"]);
+    assert_eq!((one.outcome, one.known), (RehearsalOutcome::Passed, 4));
+    assert!(one.plugins.iter().all(|it| it.rehearsed > 0), "{one:#?}");
 
     let report = home.upgrade("0.2.0").unwrap();
     let rehearsal = report.rehearsal.unwrap();

@@ -329,8 +329,8 @@ pub const BUSY_MIN: Duration = Duration::from_millis(500);
 /// journal committed.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Actors that are rehearsed where nobody says how many: about two seconds of one core.
-/// Of more, so many are taken by chance; if all of them pass, fewer than one in ten
+/// Actors of each plugin that are rehearsed where nobody says how many: about two seconds of
+/// one core. Of more, so many are taken by chance; if all of them pass, fewer than one in ten
 /// thousand fail, with 99 % confidence (`0.9999 ^ 46_050 = 0.01`).
 pub const REHEARSED_ACTORS: u64 = 46_050;
 

@@ -49,7 +49,8 @@ pub struct Upgrade {
 /// Whom to rehearse.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Extent {
-    /// Rehearse so many actors, taken by chance [default: 46050, or all if there are fewer].
+    /// Rehearse so many actors of each plugin, taken by chance, or all if it has no more
+    /// [default: 46050].
     #[arg(long, value_name = "N", conflicts_with = "all")]
     pub sample: Option<u64>,
     /// Rehearse all actors, however many.

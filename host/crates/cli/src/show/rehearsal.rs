@@ -79,6 +79,9 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
 fn extent(report: &RehearsalReport) -> String {
     let rehearsed = count(report.rehearsed, "actor");
     match report.confidence {
+        None if report.rehearsed == 0 && report.known > 0 => {
+            format!("{rehearsed} of {}", report.known)
+        }
         None => rehearsed,
         Some(confidence) => {
             let of = format!("{rehearsed} of {}", report.known);
@@ -202,7 +205,7 @@ mod tests {
             reason: Some("it differs".to_owned()),
             rehearsed: 4_603,
             known: 1_200_000,
-            confidence: Some(Confidence::of(4_603)),
+            confidence: Confidence::of(4_603),
             laws: vec![LawRow {
                 law: "shadow".to_owned(),
                 asked: 4_603,

@@ -26,7 +26,7 @@ pub struct RehearsalRequest {
 /// Which actors are rehearsed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
-    /// So many, by chance;
+    /// So many of each plugin, by chance, or all that it has;
     /// [`REHEARSED_ACTORS`](crate::limits::REHEARSED_ACTORS) if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<u64>,
@@ -54,7 +54,8 @@ pub struct RehearsalReport {
     /// Actors in quarantine: they hold up no upgrade, and were left out.
     #[serde(default)]
     pub quarantined: u64,
-    /// What a sample says of all; absent where all were rehearsed.
+    /// What a sample says of all, by the plugin of which the fewest were rehearsed; absent
+    /// where all were, or nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
     /// Each law, in order.
@@ -220,21 +221,21 @@ impl RehearsalOutcome {
 }
 
 impl Confidence {
-    /// Of `rehearsed` actors by chance none has failed.
+    /// Of `rehearsed` actors by chance none has failed; none: nobody says nothing.
     #[must_use]
-    pub fn of(rehearsed: u64) -> Self {
+    pub fn of(rehearsed: u64) -> Option<Self> {
         const PERCENT: f64 = 99.0;
         #[allow(
             clippy::cast_precision_loss,
             reason = "a sample has fewer than 2^52 actors"
         )]
-        let rehearsed = rehearsed.max(1) as f64;
+        let rehearsed = (rehearsed > 0).then_some(rehearsed as f64)?;
         // (1 - share) ^ rehearsed = 1 - PERCENT: so likely is it that none fails.
         let share = 1.0 - (1.0 - PERCENT / 100.0).powf(1.0 / rehearsed);
-        Self {
+        Some(Self {
             percent: PERCENT,
             fewer_than_percent: share * 100.0,
-        }
+        })
     }
 }
 
@@ -245,11 +246,12 @@ mod tests {
 
     #[test]
     fn a_sample_says_what_statistics_say() {
-        let share = |rehearsed| Confidence::of(rehearsed).fewer_than_percent;
+        let share = |rehearsed| Confidence::of(rehearsed).unwrap().fewer_than_percent;
         assert!((share(4_603) - 0.1).abs() < 0.000_1, "{}", share(4_603));
         assert!(share(REHEARSED_ACTORS) < 0.010_001);
         assert!(share(REHEARSED_ACTORS - 100) > 0.01);
-        assert!((share(0) - 99.0).abs() < 0.000_1);
+        assert!((share(1) - 99.0).abs() < 0.000_1);
+        assert_eq!(Confidence::of(0), None);
     }
 
     #[test]

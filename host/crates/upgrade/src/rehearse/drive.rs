@@ -46,12 +46,13 @@ impl Rehearsal {
         let choice = match Choice::of(journal, &moved, self.extent, &self.cancelled) {
             Ok(choice) => choice,
             Err(Stop::Cancelled) => {
-                let none = Tally::new(&self.plan, &moved, journal.known(), false);
+                let none = Tally::new(&self.plan, &moved, journal.known());
                 return Ok(none.cancelled());
             }
             Err(error) => return Err(chain(&error)),
         };
-        let mut tally = Tally::new(&self.plan, &moved, choice.known, choice.is_sample())
+        let mut tally = Tally::new(&self.plan, &moved, choice.known)
+            .taking_some(choice.takes_some())
             .running_some(choice.runs_some());
         let wanted = choice.wanted;
         let runs = || self.actors.runs();

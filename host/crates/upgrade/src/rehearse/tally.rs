@@ -18,7 +18,10 @@ use super::setup::Moved;
 /// What has been found so far.
 pub(super) struct Tally {
     report: RehearsalReport,
-    is_sample: bool,
+    /// Plugins of which only some were taken, by chance.
+    takes_some: BTreeSet<String>,
+    /// By plugin, how many were rehearsed.
+    rehearsed: BTreeMap<String, u64>,
     /// Plugins of which only some were asked what commands lead to, by chance.
     runs_some: BTreeSet<String>,
     laws: BTreeMap<Law, (u64, u64)>,
@@ -52,12 +55,7 @@ fn quantiles(of: &Histogram<u64>) -> Quantiles {
 }
 
 impl Tally {
-    pub(super) fn new(
-        plan: &Plan,
-        moved: &BTreeMap<String, Moved>,
-        known: u64,
-        is_sample: bool,
-    ) -> Self {
+    pub(super) fn new(plan: &Plan, moved: &BTreeMap<String, Moved>, known: u64) -> Self {
         let pauses = moved.iter().map(|(plugin, moved)| {
             let steps = moved.steps.iter().map(|to| (to.clone(), histogram()));
             let pauses = Pauses {
@@ -74,7 +72,8 @@ impl Tally {
                 reason: None,
                 ..RehearsalReport::skipped(&plan.from, &plan.to, "")
             },
-            is_sample,
+            takes_some: BTreeSet::new(),
+            rehearsed: BTreeMap::new(),
             runs_some: BTreeSet::new(),
             laws: Law::ALL.into_iter().map(|law| (law, (0, 0))).collect(),
             asked: BTreeMap::new(),
@@ -82,6 +81,11 @@ impl Tally {
             declared: BTreeMap::new(),
             pauses: pauses.collect(),
         }
+    }
+
+    /// The same, where of these plugins only some are taken.
+    pub(super) fn taking_some(self, takes_some: BTreeSet<String>) -> Self {
+        Self { takes_some, ..self }
     }
 
     /// The same, where of these plugins only some are asked what commands lead to.
@@ -112,6 +116,7 @@ impl Tally {
         let Answered { actor, judged } = answered;
         let plugin = actor.plugin();
         self.report.rehearsed += 1;
+        *self.rehearsed.entry(plugin.to_owned()).or_default() += 1;
         self.report.commands += u64::from(judged.commands);
         self.report.samples += u64::from(judged.samples);
         for law in &judged.asked {
@@ -172,8 +177,14 @@ impl Tally {
     /// The end. `one_way`: it passes without a proven way back.
     pub(super) fn report(self, one_way: bool) -> RehearsalReport {
         let sure = self.sure();
+        let nobody = self.nobody().cloned();
         let mut report = self.rows();
         report.reason = why_not(&report, one_way);
+        if let (None, Some(plugin)) = (&report.reason, nobody) {
+            report.reason = Some(format!(
+                "nobody of {plugin} was rehearsed, for those that were taken by chance are in quarantine or gone; take more with --sample, or everyone with --all"
+            ));
+        }
         report.outcome = match report.reason {
             Some(_) => RehearsalOutcome::Failed,
             None => RehearsalOutcome::Passed,
@@ -201,15 +212,28 @@ impl Tally {
             let plugins = self.runs_some.iter();
             let asked = plugins.map(|plugin| self.asked.get(&(law, plugin.clone())));
             let least = asked.min()?.copied()?;
-            Some((
-                law.name(),
-                Confidence::of(least.min(REHEARSAL_SAMPLED_ACTORS)),
-            ))
+            let sure = Confidence::of(least.min(REHEARSAL_SAMPLED_ACTORS))?;
+            Some((law.name(), sure))
         });
         sure.collect()
     }
 
+    /// How many were rehearsed of each plugin of which only some were taken.
+    fn taken(&self) -> impl Iterator<Item = (&String, u64)> {
+        let plugins = self.takes_some.iter();
+        plugins.map(|plugin| (plugin, self.rehearsed.get(plugin).copied().unwrap_or(0)))
+    }
+
+    /// A plugin that has actors, and nothing is known of any.
+    fn nobody(&self) -> Option<&String> {
+        let mut nobody = self.taken().filter(|(_, rehearsed)| *rehearsed == 0);
+        nobody.next().map(|(plugin, _)| plugin)
+    }
+
     fn rows(self) -> RehearsalReport {
+        let is_sample = !self.takes_some.is_empty();
+        // By the plugin of which the fewest were rehearsed.
+        let least = self.taken().map(|(_, rehearsed)| rehearsed).min();
         let laws = self.laws.into_iter().map(|(law, (asked, failed))| LawRow {
             law: law.name().to_owned(),
             asked,
@@ -237,16 +261,13 @@ impl Tally {
             budget_ms: pauses.moved.budget_ms,
             slowest: pauses.slowest.map(|(_, actor)| actor),
         });
-        let confidence = self
-            .is_sample
-            .then(|| Confidence::of(self.report.rehearsed));
         RehearsalReport {
             laws: laws.collect(),
             plugins: pauses.collect(),
             problems: self.problems.into_values().collect(),
             declared: self.declared.into_values().collect(),
-            confidence,
-            known: match self.is_sample {
+            confidence: least.and_then(Confidence::of),
+            known: match is_sample {
                 true => self.report.known,
                 // As it was counted: others may have come meanwhile.
                 false => {

@@ -5,7 +5,7 @@ use host_proof::rehearsal::{Judged, Problem};
 
 use super::*;
 
-fn tally(is_sample: bool) -> Tally {
+fn tally() -> Tally {
     let (from, to) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
     let moved = Moved {
         from: from.clone(),
@@ -22,7 +22,7 @@ fn tally(is_sample: bool) -> Tally {
         reversible: true,
         probation_s: 0,
     };
-    Tally::new(&plan, &[("p".to_owned(), moved)].into(), 1_000, is_sample)
+    Tally::new(&plan, &[("p".to_owned(), moved)].into(), 1_000)
 }
 
 fn answered(key: &str, problems: &[(Law, &str)], ms: u64) -> Answered {
@@ -47,7 +47,7 @@ fn answered(key: &str, problems: &[(Law, &str)], ms: u64) -> Answered {
 
 #[test]
 fn actors_that_keep_every_law_pass() {
-    let mut tally = tally(false);
+    let mut tally = tally();
     for n in 0..10 {
         tally.add(&answered(&n.to_string(), &[], n + 1));
     }
@@ -82,7 +82,7 @@ fn some() -> BTreeSet<String> {
 
 #[test]
 fn a_law_that_was_asked_of_some_says_how_sure_it_is() {
-    let mut tally = tally(false).running_some(some());
+    let mut tally = tally().running_some(some());
     for n in 0..10 {
         let mut one = answered(&n.to_string(), &[], 1);
         one.judged.asked.retain(|law| n < 4 || !law.runs_commands());
@@ -98,30 +98,68 @@ fn a_law_that_was_asked_of_some_says_how_sure_it_is() {
         (row.asked, row.confidence)
     };
     let report = tally.report(false);
-    assert_eq!(told(&report, Law::Carry), (5, Some(Confidence::of(4))));
-    assert_eq!(told(&report, Law::Shadow), (5, Some(Confidence::of(4))));
+    assert_eq!(told(&report, Law::Carry), (5, Confidence::of(4)));
+    assert_eq!(told(&report, Law::Shadow), (5, Confidence::of(4)));
     assert_eq!(
         told(&report, Law::RoundTrip),
         (11, None),
         "it was asked of all"
     );
-    assert_eq!(report.confidence, Some(Confidence::of(4)));
+    assert_eq!(report.confidence, Confidence::of(4));
 
     // One that was asked of nobody, and one that was broken off, say nothing.
-    let mut tally = self::tally(false).running_some(some());
+    let mut tally = self::tally().running_some(some());
     let mut one = answered("a", &[], 1);
     one.judged.asked.retain(|law| *law != Law::Carry);
     tally.add(&one);
     let report = tally.report(false);
     assert_eq!(told(&report, Law::Carry), (0, None));
-    let mut tally = self::tally(false).running_some(some());
+    let mut tally = self::tally().running_some(some());
     tally.add(&answered("a", &[], 1));
     assert_eq!(told(&tally.cancelled(), Law::Samples), (1, None));
 }
 
 #[test]
+fn a_sample_is_as_sure_as_the_plugin_of_which_the_fewest_were_rehearsed() {
+    let both = || BTreeSet::from(["p".to_owned(), "q".to_owned()]);
+    let mut tally = self::tally().taking_some(both());
+    for n in 0..10 {
+        tally.add(&answered(&n.to_string(), &[], 1));
+    }
+    let mut one = answered("a", &[], 1);
+    one.actor = "q:a".parse().unwrap();
+    tally.add(&one);
+    let report = tally.report(false);
+    assert_eq!(report.outcome, RehearsalOutcome::Passed);
+    assert_eq!(report.confidence, Confidence::of(1));
+}
+
+#[test]
+fn a_sample_in_which_nobody_of_a_plugin_was_rehearsed_is_no_pass() {
+    let mut tally = self::tally().taking_some(some());
+    tally.left_out();
+    // Of another plugin, which says nothing of this one.
+    let mut other = answered("a", &[], 1);
+    other.actor = "q:a".parse().unwrap();
+    tally.add(&other);
+    let report = tally.report(true);
+    assert_eq!(report.outcome, RehearsalOutcome::Failed);
+    assert_eq!(report.confidence, None);
+    let reason = report.reason.unwrap();
+    assert!(
+        reason.contains("nobody of p") && reason.contains("--all"),
+        "{reason}"
+    );
+
+    // Where there is nobody else, who is in quarantine holds up nothing.
+    let mut tally = self::tally();
+    tally.left_out();
+    assert_eq!(tally.report(false).outcome, RehearsalOutcome::Passed);
+}
+
+#[test]
 fn what_does_not_hold_is_counted_by_field_and_refused() {
-    let mut tally = tally(true);
+    let mut tally = tally().taking_some(some());
     tally.add(&answered("a", &[], 1));
     for key in ["b", "c"] {
         let problems = [
@@ -149,7 +187,7 @@ fn what_does_not_hold_is_counted_by_field_and_refused() {
 fn one_way_excuses_what_only_proves_the_way_back() {
     for law in Law::ALL {
         let report = |one_way| {
-            let mut tally = tally(false);
+            let mut tally = tally();
             tally.add(&answered("a", &[(law, "state.x")], 1));
             tally.report(one_way).outcome
         };
@@ -161,13 +199,13 @@ fn one_way_excuses_what_only_proves_the_way_back() {
 
 #[test]
 fn over_the_budget_and_over_an_actor_it_fails() {
-    let mut slow = tally(false);
+    let mut slow = tally();
     slow.add(&answered("a", &[], 101));
     let reason = slow.report(true).reason.unwrap();
     assert!(reason.contains("p:a takes 101 ms"), "{reason}");
     assert!(reason.contains("allows 100 ms"), "{reason}");
 
-    let mut ended = tally(false);
+    let mut ended = tally();
     ended.ended(
         "p:x".parse().unwrap(),
         Some("up to 0.2.0".to_owned()),
@@ -183,7 +221,7 @@ fn over_the_budget_and_over_an_actor_it_fails() {
 
 #[test]
 fn no_more_fields_than_a_bound_are_named() {
-    let mut tally = tally(false);
+    let mut tally = tally();
     for n in 0..200 {
         let field = format!("state.gifts.d{n}");
         tally.add(&answered(&n.to_string(), &[(Law::Samples, &field)], 1));
@@ -193,6 +231,13 @@ fn no_more_fields_than_a_bound_are_named() {
     let report = tally.report(false);
     let named = |law: &str| report.problems.iter().filter(|row| row.law == law).count();
     assert_eq!((named("samples"), named("carry")), (REHEARSAL_NAMED_MAX, 1));
-    let failed = |law: &str| report.laws.iter().find(|row| row.law == law).unwrap().failed;
+    let failed = |law: &str| {
+        report
+            .laws
+            .iter()
+            .find(|row| row.law == law)
+            .unwrap()
+            .failed
+    };
     assert_eq!((failed("samples"), failed("carry")), (200, 1));
 }
