@@ -24,9 +24,8 @@ pub(super) struct Tally {
     rehearsed: BTreeMap<String, u64>,
     /// Plugins of which only some were asked what commands lead to, by chance.
     runs_some: BTreeSet<String>,
-    laws: BTreeMap<Law, (u64, u64)>,
-    /// By law and plugin, how many were asked.
-    asked: BTreeMap<(Law, String), u64>,
+    /// By law and plugin, of how many it was asked, and for how many it does not hold.
+    laws: BTreeMap<(Law, String), (u64, u64)>,
     /// By plugin, law and field.
     problems: BTreeMap<(String, Law, String), FieldRow>,
     declared: BTreeMap<(String, String), FieldRow>,
@@ -75,8 +74,7 @@ impl Tally {
             takes_some: BTreeSet::new(),
             rehearsed: BTreeMap::new(),
             runs_some: BTreeSet::new(),
-            laws: Law::ALL.into_iter().map(|law| (law, (0, 0))).collect(),
-            asked: BTreeMap::new(),
+            laws: BTreeMap::new(),
             problems: BTreeMap::new(),
             declared: BTreeMap::new(),
             pauses: pauses.collect(),
@@ -121,10 +119,9 @@ impl Tally {
         self.report.samples += u64::from(judged.samples);
         for law in &judged.asked {
             let failed = judged.problems.iter().any(|problem| problem.law == *law);
-            let row = self.laws.entry(*law).or_default();
+            let row = self.laws.entry((*law, plugin.to_owned())).or_default();
             row.0 += 1;
             row.1 += u64::from(failed);
-            *self.asked.entry((*law, plugin.to_owned())).or_default() += 1;
         }
         let mut seen = Vec::new();
         for problem in &judged.problems {
@@ -178,8 +175,9 @@ impl Tally {
     pub(super) fn report(self, one_way: bool) -> RehearsalReport {
         let sure = self.sure();
         let nobody = self.nobody().cloned();
+        let failed = self.failed(one_way);
         let mut report = self.rows();
-        report.reason = why_not(&report, one_way);
+        report.reason = why_not(&report, &failed);
         if let (None, Some(plugin)) = (&report.reason, nobody) {
             report.reason = Some(format!(
                 "nobody of {plugin} was rehearsed, for those that were taken by chance are in quarantine or gone; take more with --sample, or everyone with --all"
@@ -203,6 +201,31 @@ impl Tally {
         report
     }
 
+    /// What refuses the change, in the order of the laws: each law that does not hold and is
+    /// not excused, for how many, and of which plugins.
+    fn failed(&self, one_way: bool) -> Vec<Broken> {
+        // An older version is known not to say what a newer one does: that is told, no more.
+        let goes_down = |plugin: &String| {
+            let pauses = self.pauses.get(plugin);
+            pauses.is_some_and(|it| it.moved.to < it.moved.from)
+        };
+        let asked = Law::ALL.into_iter();
+        let laws = asked.filter(|law| !(one_way && law.proves_way_back()));
+        let broken = laws.filter_map(|law| {
+            let of_it = self.laws.iter().filter(|((of, plugin), (_, failed))| {
+                *of == law && *failed > 0 && !(law == Law::Shadow && goes_down(plugin))
+            });
+            let broken = of_it.map(|((_, plugin), (_, failed))| (plugin.clone(), *failed));
+            let (plugins, failed): (BTreeSet<_>, Vec<u64>) = broken.unzip();
+            (!plugins.is_empty()).then(|| Broken {
+                law,
+                plugins,
+                actors: failed.iter().sum(),
+            })
+        });
+        broken.collect()
+    }
+
     /// How sure the laws are that were asked of some of a plugin, by their names: by the plugin
     /// of which the fewest were asked, and not where that is none. Where all were asked, it is
     /// no matter of chance.
@@ -210,8 +233,8 @@ impl Tally {
         let laws = Law::ALL.into_iter().filter(|law| law.runs_commands());
         let sure = laws.filter_map(|law| {
             let plugins = self.runs_some.iter();
-            let asked = plugins.map(|plugin| self.asked.get(&(law, plugin.clone())));
-            let least = asked.min()?.copied()?;
+            let counted = plugins.map(|plugin| self.laws.get(&(law, plugin.clone())));
+            let least = counted.map(|it| it.map(|(asked, _)| *asked)).min()??;
             let sure = Confidence::of(least.min(REHEARSAL_SAMPLED_ACTORS))?;
             Some((law.name(), sure))
         });
@@ -234,11 +257,16 @@ impl Tally {
         let is_sample = !self.takes_some.is_empty();
         // By the plugin of which the fewest were rehearsed.
         let least = self.taken().map(|(_, rehearsed)| rehearsed).min();
-        let laws = self.laws.into_iter().map(|(law, (asked, failed))| LawRow {
-            law: law.name().to_owned(),
-            asked,
-            failed,
-            confidence: None,
+        let laws = Law::ALL.into_iter().map(|law| {
+            let counted = self.laws.iter().filter(|((of, _), _)| *of == law);
+            let counted = counted.map(|(_, counted)| counted);
+            let (asked, failed) = counted.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+            LawRow {
+                law: law.name().to_owned(),
+                asked,
+                failed,
+                confidence: None,
+            }
         });
         let pauses = self.pauses.into_iter().map(|(plugin, pauses)| PauseRow {
             plugin,
@@ -349,8 +377,15 @@ impl Named for (String, String) {
     }
 }
 
+/// A law that does not hold.
+struct Broken {
+    law: Law,
+    plugins: BTreeSet<String>,
+    actors: u64,
+}
+
 /// Why a change is refused, in a sentence: the worst first.
-fn why_not(report: &RehearsalReport, one_way: bool) -> Option<String> {
+fn why_not(report: &RehearsalReport, failed: &[Broken]) -> Option<String> {
     if let Some(ended) = report.ended.first() {
         let step = ended.step.as_ref();
         let step = step.map_or_else(String::new, |step| format!(" in {step}"));
@@ -359,28 +394,23 @@ fn why_not(report: &RehearsalReport, one_way: bool) -> Option<String> {
             ended.actor, ended.why
         ));
     }
-    let failed = |law: Law| {
-        let row = report.laws.iter().find(|row| row.law == law.name())?;
-        (row.failed > 0).then_some(row.failed)
-    };
-    // An older version is known not to say what a newer one does: that is told, no more.
-    let is_down = report.to < report.from;
-    let asked = Law::ALL.into_iter();
-    let laws = asked.filter(|law| !(one_way && law.proves_way_back()));
-    let laws = laws.filter(|law| !(is_down && *law == Law::Shadow));
-    for law in laws {
-        if let Some(failed) = failed(law) {
-            let row = report.problems.iter().find(|row| row.law == law.name());
-            let what = row.map_or_else(String::new, |row| {
-                let field = match row.field.as_str() {
-                    "" => String::new(),
-                    field => format!(" {field}:"),
-                };
-                format!(", such as {}:{field} {}", row.example, row.found)
-            });
-            let actors = if failed == 1 { "actor" } else { "actors" };
-            return Some(format!("{} {failed} {actors}{what}", blame(law)));
-        }
+    if let Some(Broken {
+        law,
+        plugins,
+        actors,
+    }) = failed.first()
+    {
+        let mut rows = report.problems.iter();
+        let row = rows.find(|row| row.law == law.name() && plugins.contains(&row.plugin));
+        let what = row.map_or_else(String::new, |row| {
+            let field = match row.field.as_str() {
+                "" => String::new(),
+                field => format!(" {field}:"),
+            };
+            format!(", such as {}:{field} {}", row.example, row.found)
+        });
+        let whom = if *actors == 1 { "actor" } else { "actors" };
+        return Some(format!("{} {actors} {whom}{what}", blame(*law)));
     }
     let slow = report.plugins.iter();
     let mut slow = slow.filter(|row| row.pause_us.max > row.budget_ms.saturating_mul(1_000));

@@ -5,14 +5,24 @@ use host_proof::rehearsal::{Judged, Problem};
 
 use super::*;
 
+const OLD: Version = Version::new(0, 1, 0);
+const NEW: Version = Version::new(0, 2, 0);
+
 fn tally() -> Tally {
-    let (from, to) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
-    let moved = Moved {
-        from: from.clone(),
-        to: to.clone(),
-        budget_ms: 100,
-        steps: vec![to.clone()],
-    };
+    moving(&[("p", OLD, NEW)], OLD, NEW)
+}
+
+/// Of these plugins, in a change of these releases.
+fn moving(plugins: &[(&str, Version, Version)], from: Version, to: Version) -> Tally {
+    let moved = plugins.iter().map(|(plugin, from, to)| {
+        let moved = Moved {
+            from: from.clone(),
+            to: to.clone(),
+            budget_ms: 100,
+            steps: vec![to.clone()],
+        };
+        ((*plugin).to_owned(), moved)
+    });
     let plan = Plan {
         steps: Vec::new(),
         back: Vec::new(),
@@ -22,7 +32,7 @@ fn tally() -> Tally {
         reversible: true,
         probation_s: 0,
     };
-    Tally::new(&plan, &[("p".to_owned(), moved)].into(), 1_000)
+    Tally::new(&plan, &moved.collect(), 1_000)
 }
 
 fn answered(key: &str, problems: &[(Law, &str)], ms: u64) -> Answered {
@@ -194,6 +204,32 @@ fn one_way_excuses_what_only_proves_the_way_back() {
         assert_eq!(report(false), RehearsalOutcome::Failed);
         let excused = report(true) == RehearsalOutcome::Passed;
         assert_eq!(excused, law.proves_way_back(), "{law:?}");
+    }
+}
+
+#[test]
+fn what_an_older_version_says_otherwise_is_excused_of_plugins_that_go_down_and_of_no_other() {
+    let differs = |plugin: &str| {
+        let mut one = answered("a", &[(Law::Shadow, "add.count")], 1);
+        one.actor = format!("{plugin}:a").parse().unwrap();
+        one
+    };
+    let plugins = [("down", NEW, OLD), ("up", OLD, NEW)];
+    for (from, to) in [(OLD, NEW), (NEW, OLD)] {
+        let mut tally = moving(&plugins, from.clone(), to.clone());
+        tally.add(&differs("down"));
+        let report = tally.report(false);
+        assert_eq!(report.outcome, RehearsalOutcome::Passed, "{report:?}");
+        assert_eq!(report.problems.len(), 1, "it is told all the same");
+
+        let mut tally = moving(&plugins, from, to);
+        tally.add(&differs("down"));
+        tally.add(&differs("up"));
+        let reason = tally.report(false).reason.unwrap();
+        assert!(
+            reason.contains("1 actor, such as up:a: add.count"),
+            "{reason}"
+        );
     }
 }
 
