@@ -138,7 +138,6 @@ impl<'a> Case<'a> {
             None => None,
         };
         if self.way.back.is_some() {
-            self.found.ask(Law::Samples);
             self.samples(over)?;
             if let Some(begun) = begun {
                 // A state of the past that does not come over is no reason against one of now.
@@ -347,7 +346,12 @@ impl<'a> Case<'a> {
         };
         let here = under(Law::Samples);
         let mut new = over;
-        self.found.samples += self.make_up(&mut new, When::Now).map_err(&here)?;
+        let taken = self.make_up(&mut new, When::Now).map_err(&here)?;
+        if taken > 0 {
+            // Otherwise (a) has asked it already.
+            self.found.ask(Law::Samples);
+        }
+        self.found.samples += taken;
         let down = self.back(&new, back).map_err(&here)?;
         let again = self.forth(&down, &mut Vec::new()).map_err(&here)?;
         self.same_state(Law::Samples, &new.bytes, &again.bytes);
@@ -366,7 +370,6 @@ impl<'a> Case<'a> {
             // There is nothing yet that could be lost.
             return Ok(());
         }
-        self.found.ask(Law::Carry);
         self.found.samples += taken;
         let down = self.back(&new, back).map_err(&here)?;
         self.live_on_below(&new, &down)
@@ -378,6 +381,7 @@ impl<'a> Case<'a> {
         let Some((old, moved)) = self.both(down, new).map_err(&here)? else {
             return Ok(());
         };
+        self.found.ask(Law::Carry);
         let again = self.forth(&old, &mut Vec::new()).map_err(&here)?;
         if again.bytes != moved {
             for lost in self.lost(&new.bytes, &moved, &again.bytes) {

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::*;
 
+mod asked;
 mod random_states;
 
 /// How long one command or step may run in these tests.
@@ -387,6 +388,7 @@ fn what_lies_beside_a_state_leads_it_over_the_version_that_wrote_it() {
     assert_eq!((named(&judged), judged.steps_ns.len()), (vec![], 2));
     let without = ask(&mut stage, subject(Vec::new()));
     assert_eq!(named(&without), [(Law::Crossing, "")], "{without:?}");
+    assert_eq!(without.asked, [Law::Crossing]);
 }
 
 #[test]
@@ -457,15 +459,4 @@ fn a_rehearsal_is_cancelled_while_it_gets_on() {
     cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(stage.answer().unwrap_err(), Ended::Cancelled);
     assert_eq!(stage.ask(subject, false).unwrap_err(), Ended::Cancelled);
-}
-
-#[test]
-fn without_a_way_back_only_the_way_there_is_asked_for() {
-    let bench = Bench::with(&PAIR);
-    let mut setup = bench.setup(vec![up("faulty", &FAULTY)]);
-    setup.plugins[0].steps[0].reversible = false;
-    let mut stage = bench.stage(&setup);
-    let judged = ask(&mut stage, faulty(&bench, "down_fails").subject());
-    assert_eq!(named(&judged), []);
-    assert_eq!(judged.asked, [Law::Crossing, Law::Shadow]);
 }
