@@ -1,7 +1,7 @@
 //! All fields in which two values differ, be they MessagePack or JSON.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use crate::difference::Difference;
@@ -56,6 +56,56 @@ impl Declared<'_> {
             self.found.push(field.to_owned());
         }
         takes
+    }
+}
+
+/// What those entries of two values are called that differ. An item of a list has no name of
+/// its own, so all texts in it may be that.
+pub(crate) fn changed_names(one: &Value<'_>, other: &Value<'_>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    changed(one, other, &mut found);
+    found
+}
+
+fn changed(one: &Value<'_>, other: &Value<'_>, found: &mut BTreeSet<String>) {
+    match (one, other) {
+        (Value::Map(ones), Value::Map(others)) => {
+            let index: HashMap<_, _> = ones.iter().map(|(key, it)| (named(key), it)).collect();
+            let mut seen = HashSet::new();
+            for (key, other) in others {
+                let key = named(key);
+                let one = index.get(&key).copied();
+                if one.is_none_or(|one| one != other) {
+                    found.insert(key.1.clone().into_owned());
+                }
+                if let Some(one) = one.filter(|one| *one != other) {
+                    changed(one, other, found);
+                }
+                seen.insert(key);
+            }
+            let gone = index.keys().filter(|key| !seen.contains(*key));
+            found.extend(gone.map(|(_, name)| name.clone().into_owned()));
+        }
+        (Value::List(ones), Value::List(others)) => {
+            let shared = ones.len().min(others.len());
+            let pairs = ones.iter().zip(others).filter(|(one, other)| one != other);
+            let items = pairs.flat_map(|(one, other)| [one, other]);
+            let more = ones[shared..].iter().chain(&others[shared..]);
+            items.chain(more).for_each(|item| texts(item, found));
+        }
+        _ => {}
+    }
+}
+
+/// All texts in a value, but for the names of its fields.
+pub(crate) fn texts(value: &Value<'_>, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Text(text) => {
+            found.insert(text.clone().into_owned());
+        }
+        Value::List(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| texts(value, found)),
+        _ => {}
     }
 }
 
@@ -249,6 +299,26 @@ mod tests {
         assert_eq!(fields("1", "2"), [""]);
         // The order of entries is part of a canonical state.
         assert_eq!(fields(r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#), [""]);
+    }
+
+    #[test]
+    fn what_has_changed_is_called_by_its_name() {
+        let names = |one, other| {
+            let found = changed_names(&value(one), &value(other));
+            found.into_iter().collect::<Vec<_>>()
+        };
+        let one = r#"{"gifts":{"d1":{"of":"a","in":"USD"},"d2":1},"sums":{"USD":1}}"#;
+        let other = r#"{"gifts":{"d1":{"of":"b","in":"USD"},"d3":1},"sums":{"USD":1}}"#;
+        assert_eq!(names(one, other), ["d1", "d2", "d3", "gifts", "of"]);
+        assert_eq!(names(one, one), [""; 0]);
+        // In a list it is any of the texts.
+        assert_eq!(
+            names(
+                r#"[{"id":"d1","n":1}]"#,
+                r#"[{"id":"d1","n":2},{"id":"d2"}]"#
+            ),
+            ["d1", "d2"]
+        );
     }
 
     #[test]

@@ -384,7 +384,8 @@ impl<'a> Case<'a> {
         self.found.ask(Law::Carry);
         let again = self.forth(&old, &mut Vec::new()).map_err(&here)?;
         if again.bytes != moved {
-            for lost in self.lost(&new.bytes, &moved, &again.bytes) {
+            let above = (&*new.bytes, &*moved, &*again.bytes);
+            for lost in self.lost(above, (&down.bytes, &old.bytes)) {
                 self.differs(Law::Carry, &lost);
             }
         }

@@ -11,7 +11,7 @@ use super::judge::{Case, Stopped, under};
 use super::{By, Law, PROBLEMS_MAX, Said};
 use crate::crossing::{Crossing, Stuck};
 use crate::difference::Difference;
-use crate::fields::{Declared, NOTHING, differing, undeclared};
+use crate::fields::{Declared, NOTHING, changed_names, differing, texts, undeclared};
 use crate::value::{Value, decode};
 
 /// Times that commands which only one version takes are left out and the rest is tried
@@ -131,26 +131,23 @@ impl Case<'_> {
     }
 
     /// Where `again` has not what `new` had, though C does not touch it: what C touches
-    /// is what differs between `new` and `moved`, and what it calls by its name.
-    pub(super) fn lost(&self, new: &[u8], moved: &[u8], again: &[u8]) -> Vec<Difference> {
-        let touched: BTreeSet<String> = states("state", new, moved, usize::MAX)
-            .into_iter()
-            .map(|it| it.field)
-            .collect();
-        let mut named = BTreeSet::new();
-        for said in self.rest() {
-            if let Ok(payload) = serde_json::from_slice(&said.payload) {
-                texts(&payload, &mut named);
+    /// is what differs between `new` and `moved`, and an entry that it calls by its name
+    /// and changes, there or in the old version, from `down` to `old`.
+    pub(super) fn lost(
+        &self,
+        (new, moved, again): (&[u8], &[u8], &[u8]),
+        (down, old): (&[u8], &[u8]),
+    ) -> Vec<Difference> {
+        let named = || {
+            let mut named = BTreeSet::new();
+            for said in self.rest() {
+                if let Ok(payload) = serde_json::from_slice(&said.payload) {
+                    texts(&payload, &mut named);
+                }
             }
-        }
-        let is_lost = |lost: &Difference| {
-            // What came on top is no loss.
-            lost.one != NOTHING
-                && !is_touched(&lost.field, &touched)
-                && !named.iter().any(|it| names(&lost.field, it))
+            named
         };
-        let differ = states("state", new, again, usize::MAX).into_iter();
-        differ.filter(is_lost).take(PROBLEMS_MAX).collect()
+        lost((new, moved, again), (down, old), named)
     }
 
     fn say(&self, state: &mut State, said: &Said, seq: &mut u64) -> Result<Word, Stuck> {
@@ -263,6 +260,35 @@ fn but_for(
     }]
 }
 
+/// See [`Case::lost`]; `named` gives the texts that C has.
+fn lost(
+    (new, moved, again): (&[u8], &[u8], &[u8]),
+    (down, old): (&[u8], &[u8]),
+    named: impl FnOnce() -> BTreeSet<String>,
+) -> Vec<Difference> {
+    let touched: BTreeSet<String> = states("state", new, moved, usize::MAX)
+        .into_iter()
+        .map(|it| it.field)
+        .collect();
+    let mut lost = states("state", new, again, usize::MAX);
+    // What came on top is no loss.
+    lost.retain(|it| it.one != NOTHING && !is_touched(&it.field, &touched));
+    if !lost.is_empty() {
+        let changed = match (decode(down), decode(old)) {
+            (Some(down), Some(old)) => changed_names(&down, &old),
+            _ => BTreeSet::new(),
+        };
+        let changes = |field: &str, name: &String| {
+            let mut entries = entries_of(field, name);
+            entries.any(|entry| changed.contains(name) || is_touched(entry, &touched))
+        };
+        let named = named();
+        lost.retain(|it| !named.iter().any(|name| changes(&it.field, name)));
+        lost.truncate(PROBLEMS_MAX);
+    }
+    lost
+}
+
 fn states(field: &str, one: &[u8], other: &[u8], max: usize) -> Vec<Difference> {
     match (decode(one), decode(other)) {
         (Some(one), Some(other)) => differing(field, &one, &other, max),
@@ -285,25 +311,19 @@ fn is_touched(field: &str, touched: &BTreeSet<String>) -> bool {
             .any(|it| inside(field, it))
 }
 
-/// Whether a step of the field's way is this text.
-fn names(field: &str, text: &str) -> bool {
-    !text.is_empty()
-        && field.match_indices(text).any(|(at, _)| {
-            let before = field[..at].ends_with(['.', '[', '"']);
-            let rest = &field[at + text.len()..];
-            before && (rest.is_empty() || rest.starts_with(['.', '[', ']', '"']))
-        })
-}
-
-fn texts(value: &Value<'_>, found: &mut BTreeSet<String>) {
-    match value {
-        Value::Text(text) => {
-            found.insert(text.clone().into_owned());
-        }
-        Value::List(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Map(entries) => entries.iter().for_each(|(_, value)| texts(value, found)),
-        _ => {}
-    }
+/// The ways up to those steps of the field's way that are this text.
+fn entries_of<'a>(field: &'a str, text: &str) -> impl Iterator<Item = &'a str> {
+    let places = match text {
+        "" => Vec::new(),
+        text => field.match_indices(text).map(|(at, _)| at).collect(),
+    };
+    let length = text.len();
+    places.into_iter().filter_map(move |at| {
+        let (entry, rest) = field.split_at(at + length);
+        let before = field[..at].ends_with(['.', '[', '"']);
+        let is_step = before && (rest.is_empty() || rest.starts_with(['.', '[', ']', '"']));
+        is_step.then_some(entry)
+    })
 }
 
 #[cfg(test)]
@@ -324,10 +344,33 @@ mod tests {
         ] {
             assert_eq!(is_touched(field, &touched), is, "{field}");
         }
-        assert!(names("state.payments.p5.money", "p5"));
-        assert!(names("state.payments.p5", "p5"));
-        assert!(!names("state.payments.p55", "p5"));
-        assert!(!names("state.payments", ""));
+        let entry = |field, text| entries_of(field, text).next();
+        assert_eq!(
+            entry("state.payments.p5.money", "p5"),
+            Some("state.payments.p5")
+        );
+        assert_eq!(entry("state.payments.p5", "p5"), Some("state.payments.p5"));
+        assert_eq!(entry("state.payments.p55", "p5"), None);
+        assert_eq!(entry("state.payments", ""), None);
+    }
+
+    #[test]
+    fn a_name_excuses_the_entries_that_are_changed_and_no_others() {
+        let bytes = |json: &str| {
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            rmp_serde::to_vec(&value).unwrap()
+        };
+        let of = |down: &str, old: &str| {
+            let new = bytes(r#"{"notes":{"USD":"x","d1":"y"},"sums":{"USD":{"a":1,"b":1}}}"#);
+            let moved = bytes(r#"{"notes":{"USD":"x","d1":"y"},"sums":{"USD":{"a":2,"b":1}}}"#);
+            let again = bytes(r#"{"notes":{},"sums":{"USD":{"a":2,"b":0}}}"#);
+            let named = || BTreeSet::from(["USD".to_owned(), "d1".to_owned()]);
+            let found = lost((&new, &moved, &again), (&bytes(down), &bytes(old)), named);
+            found.into_iter().map(|it| it.field).collect::<Vec<_>>()
+        };
+        assert_eq!(of("{}", "{}"), ["state.notes.USD", "state.notes.d1"]);
+        // The old version has given `d1` another note, and of that the new one knows nothing.
+        assert_eq!(of(r#"{"d1":"y"}"#, r#"{"d1":"z"}"#), ["state.notes.USD"]);
     }
 
     #[test]

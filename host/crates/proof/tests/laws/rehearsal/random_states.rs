@@ -100,3 +100,45 @@ fn a_way_down_is_rehearsed_as_a_way_up_is() {
     }
     assert!(asked > 0, "some have commands behind their snapshot");
 }
+
+/// A campaign's life under 0.2.0: it gives back what it was given, by its name.
+fn campaign_of_today(bench: &Bench, seed: u64) -> Lived {
+    let mut below = random(seed);
+    let mut lived = Lived::new(bench.plugin(0), &format!("c{seed}"));
+    let open = json!({"title": "T", "currency": "USD", "goal": "100.00"});
+    lived.send("open", &open);
+    let (gifts, asleep) = (below(10) + 1, below(12));
+    for gift in 0..gifts {
+        let name = format!("d{gift}");
+        let currency = ["USD", "EUR"][usize::from(below(4) == 0)];
+        let donation = json!({"donation_id": name, "currency": currency,
+            "amount": format!("{}.{:02}", below(900) + 1, below(100)),
+            "donor": format!("donor {}", below(4))});
+        lived.send("donate", &donation);
+        if below(4) == 0 {
+            let refund = json!({"donation_id": name, "reason": "it was a mistake"});
+            lived.send("refund", &refund);
+        }
+        if gift == asleep {
+            lived.snapshot();
+        }
+    }
+    lived
+}
+
+#[test]
+fn pledges_and_gifts_that_come_again_keep_every_law_for_random_states() {
+    const DECLARED: [&str; 3] = [
+        "summary.pledges",
+        "summary.subscriptions",
+        "summary.version",
+    ];
+    let bench = Bench::with(&["donations-v0-2-0", "donations-v0-3-0"]);
+    let moved = over("donations", vec![step("0.2.0", "0.3.0", &DECLARED)]);
+    let mut stage = bench.stage(&bench.setup(vec![moved]));
+    for seed in 0..200 {
+        let lived = campaign_of_today(&bench, seed);
+        let judged = ask(&mut stage, lived.subject());
+        assert_eq!(judged.problems, [], "seed {seed}: {:#?}", lived.subject());
+    }
+}
