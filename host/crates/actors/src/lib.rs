@@ -38,6 +38,7 @@ mod door;
 mod effects;
 mod gates;
 mod health;
+mod hindrance;
 mod hooks;
 mod keys;
 mod large;

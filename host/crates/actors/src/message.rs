@@ -11,6 +11,7 @@ use host_model::{ActorId, Version};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::hindrance::Away;
 use crate::rest::Share;
 use crate::sweep::Timed;
 
@@ -267,6 +268,8 @@ pub(crate) struct Errand {
     pub(crate) back_to_sleep: bool,
     /// Which actors of its batch have timers.
     pub(crate) timed: Arc<Timed>,
+    /// Told if the store is away.
+    pub(crate) away: Away,
 }
 
 impl Message {

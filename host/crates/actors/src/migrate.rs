@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use host_journal::Rows;
-use host_model::error::chain;
+use host_journal::{ReadError, Rows};
 use host_model::limits::SNAPSHOT_PIECE_BYTES_MAX;
 use host_model::{ActorId, Version};
 
 use crate::Actors;
 use crate::aside::Aside;
 use crate::clock::monotonic_ms;
+use crate::hindrance::Hindrance;
 use crate::large::{Came, Desk};
 use crate::ledger::FailedMigration;
 use crate::live::Live;
@@ -50,32 +50,35 @@ impl Actors {
     /// Brings the claimed actor over, if it has not come yet. `errand` is the
     /// sweep's, if it asks, and is taken; without it a message is waiting. False: there
     /// is no room for its snapshot now; the claim is to be parked, and will be resumed.
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// The store is away. The actor is whole, and behind; the errand is not taken.
     pub(crate) fn ensure_migrated(
         self: &Arc<Self>,
         claim: &mut Claim,
         errand: &mut Option<Errand>,
-    ) -> bool {
+    ) -> Result<bool, ReadError> {
         let generation = self.generation();
         let Some(live) = claim.live.as_mut() else {
-            return true;
+            return Ok(true);
         };
         if claim.at.generation == generation {
             self.go_back_to_sleep(claim, errand.take());
-            return true;
+            return Ok(true);
         }
         let release = self.release_of(&claim.slot.id);
         let Some(ruling) = release.plugins.get(claim.slot.id.plugin()) else {
             // Its plugin goes with this release: it sleeps on in the journal.
             claim.at.generation = generation;
-            return true;
+            return Ok(true);
         };
         if ruling.code.version() == live.code().version()
             || self.migrations.is_given_up(&claim.slot.id)
         {
             claim.at.generation = generation;
             self.go_back_to_sleep(claim, errand.take());
-            return true;
+            return Ok(true);
         }
         let way = ruling.way_of(live, &release.version);
         let is_timerless = |errand: &Errand| {
@@ -88,16 +91,16 @@ impl Actors {
             // What it has set and accepted is read from the journal.
             let token = Token::Resume(Arc::clone(&claim.slot));
             self.append(claim, Rows::default(), token);
-            return false;
+            return Ok(false);
         }
         let Some(live) = claim.live.as_mut() else {
-            return true;
+            return Ok(true);
         };
         let mut desk = None;
         if live.is_large() {
             desk = self.desk_or_wait(&claim.slot);
             if desk.is_none() {
-                return false;
+                return Ok(false);
             }
         }
         let since = Instant::now();
@@ -105,7 +108,7 @@ impl Actors {
         let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
         let said = goes_back.then(|| self.last_words.say(id));
         let come = || match &way {
-            Err(why) => Err(why.clone()),
+            Err(why) => Err(why.clone().into()),
             Ok(hops) if live.exists() => self.come(&release, id, live, hops, reads),
             Ok(_) => Ok((Over::anew(id, &ruling.code)?, None)),
         };
@@ -116,6 +119,11 @@ impl Actors {
             false => tokio::task::block_in_place(come),
         };
         drop(said);
+        let came = match came {
+            Err(Hindrance::Unread(error)) => return Err(error),
+            Err(Hindrance::Lasting(why)) => Err(why),
+            Ok(came) => Ok(came),
+        };
         if let Ok((over, _)) = &came
             && desk.is_none()
             && over.bytes() > SNAPSHOT_PIECE_BYTES_MAX
@@ -124,7 +132,7 @@ impl Actors {
             if desk.is_none() {
                 // The old state is whole: it comes over again, and then that is known.
                 live.snapshot_bytes = u32::try_from(over.bytes()).unwrap_or(u32::MAX);
-                return false;
+                return Ok(false);
             }
         }
         let mut errand = errand.take();
@@ -157,7 +165,7 @@ impl Actors {
                         rebuilt: again.map(|again| self.intend(claim, &from, again)),
                     };
                     self.append_switch(claim, switch, desk);
-                    return true;
+                    return Ok(true);
                 }
                 claim.at.generation = generation;
                 if live.exists() {
@@ -173,7 +181,7 @@ impl Actors {
             }
         }
         self.count_pause(claim, since);
-        true
+        Ok(true)
     }
 
     /// The state of an actor that exists, by these hops; and where it could not go back
@@ -185,7 +193,7 @@ impl Actors {
         live: &Live,
         hops: &[&RouteHop],
         may_have_timers: bool,
-    ) -> Result<(Over, Option<Again>), String> {
+    ) -> Result<(Over, Option<Again>), Hindrance> {
         let timers = || match may_have_timers {
             true => self.timers_aside(id),
             false => Ok(Aside::default()),
@@ -193,22 +201,23 @@ impl Actors {
         let why = match Over::come(release, live, hops, timers()?) {
             Ok(over) => return Ok((over, None)),
             Err(why) if leads_down(hops) => why,
-            Err(why) => return Err(why),
+            Err(why) => return Err(why.into()),
         };
         let rebuild = || self.rebuild(release, id, live, hops, timers()?);
         match tokio::task::block_in_place(rebuild) {
             Ok((over, commands)) => Ok((over, Some(Again { why, commands }))),
-            Err(obstacles) => Err(format!(
+            Err(Hindrance::Lasting(obstacles)) => Err(Hindrance::Lasting(format!(
                 "{why}; nor can its commands be taken again: {obstacles}"
-            )),
+            ))),
+            Err(unread) => Err(unread),
         }
     }
 
     /// The timers that may have to wait, or may come back; all that the actor has
     /// appended is durable then.
-    fn timers_aside(&self, id: &ActorId) -> Result<Aside, String> {
+    fn timers_aside(&self, id: &ActorId) -> Result<Aside, Hindrance> {
         let rows = tokio::task::block_in_place(|| self.journal.timers_of(id));
-        rows.map(Aside::new).map_err(|error| chain(&error))
+        Ok(Aside::new(rows?))
     }
 
     /// Writes down that the claimed actor is about to be rebuilt.

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use host_journal::{Action, Outcome, Position, Record, Stored};
 use host_loader::{Call, Caller, State, Verdict};
 use host_model::carry::Carry;
-use host_model::error::chain;
 use host_model::limits::OBSTACLES_NAMED_MAX;
 use host_model::{ActorId, Version};
 use serde_json::{Value, json};
@@ -20,6 +19,7 @@ use serde_json::{Value, json};
 use crate::Actors;
 use crate::aside::Aside;
 use crate::clock::unix_ms;
+use crate::hindrance::Hindrance;
 use crate::live::Live;
 use crate::message::CallError;
 use crate::over::{Over, carry_between, leads_down};
@@ -45,11 +45,10 @@ impl Actors {
         live: &Live,
         hops: &[&RouteHop],
         mut timers: Aside,
-    ) -> Result<(Over, u64), String> {
+    ) -> Result<(Over, u64), Hindrance> {
         let own = live.code();
         let last = hops.last().ok_or("the way has no steps")?;
-        let before = self.journal.before(id, own.version());
-        let mut before = before.map_err(|error| chain(&error))?;
+        let mut before = self.journal.before(id, own.version())?;
         let is_before = |record: &Record| record.version != *own.version();
         let split = before.records.iter().position(|record| !is_before(record));
         let since = before

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use host_journal::{Journal, Position};
+use host_journal::{Journal, Position, ReadError};
 use host_model::error::chain;
 use host_model::limits::{SWEEP_ACTOR_BYTES_MIN, SWEEP_ACTOR_BYTES_UNKNOWN, SWEEP_BYTES_MAX};
 use host_model::plan::StateChange;
@@ -13,6 +13,7 @@ use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 
 use crate::Actors;
+use crate::hindrance::{Away, Patience};
 use crate::message::{Errand, Message};
 use crate::release::Ruling;
 use crate::rest::{Room, Share};
@@ -92,15 +93,15 @@ pub struct SweepProgress {
 impl Actors {
     /// Brings over whoever has not come, a few at a time, and waits for all of them.
     /// Runs until nobody is behind; with `stop_at_failure`, or until one fails. Who has
-    /// failed is not tried again. Cancel safe.
+    /// failed is not tried again. A store that is away is waited for. Cancel safe.
     ///
     /// # Errors
     ///
-    /// The journal cannot be read.
+    /// The journal cannot be read: it is damaged, or has not come back.
     pub async fn sweep(
         self: &Arc<Self>,
         stop_at_failure: bool,
-    ) -> Result<SweepProgress, host_journal::ReadError> {
+    ) -> Result<SweepProgress, ReadError> {
         self.sweep_of(None, stop_at_failure).await
     }
 
@@ -113,23 +114,43 @@ impl Actors {
         self: &Arc<Self>,
         plugin: Option<&str>,
         stop_at_failure: bool,
-    ) -> Result<SweepProgress, host_journal::ReadError> {
+    ) -> Result<SweepProgress, ReadError> {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         let _sweeping = Sweeping(self);
         let mut progress = SweepProgress::default();
         let mut before = u64::MAX;
+        let mut patience = Patience::default();
+        let until = Until {
+            failure: stop_at_failure,
+            away: Away::default(),
+        };
         loop {
             let room = Room::of(SWEEP_BYTES_MAX / SHARE_BYTES);
+            let migrated = self.migrations.migrated();
             let awake = self.look_through(plugin).await;
             let (awake, asleep) = tokio::join!(
-                self.sweep_awake(awake.first, awake.rest, &room, stop_at_failure),
-                self.sweep_asleep(&awake.stateless, &room, plugin, stop_at_failure),
+                self.sweep_awake(awake.first, awake.rest, &room, &until),
+                self.sweep_asleep(&awake.stateless, &room, plugin, &until),
             );
             let behind = awake + asleep?;
             // When all shares are back, all snapshots are durable.
             room.quiet().await;
             progress.behind += behind;
-            if behind == 0 || self.stops(stop_at_failure) {
+            let away = until.away.take();
+            if self.stops(&until) {
+                break;
+            }
+            if let Some(error) = away {
+                let came = self.migrations.migrated().saturating_sub(migrated);
+                let Some(pause) = patience.next(came) else {
+                    return Err(error);
+                };
+                tracing::warn!(error = chain(&error), "a sweep waits for the store");
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            patience.renew();
+            if behind == 0 {
                 break;
             }
             // Who is busy, or whose mailbox is full, is looked for again in a moment; that
@@ -150,8 +171,8 @@ impl Actors {
         self.sweeps.load(Ordering::SeqCst) > 0
     }
 
-    fn stops(&self, at_failure: bool) -> bool {
-        at_failure && self.migrations.failed() > 0
+    fn stops(&self, until: &Until) -> bool {
+        until.away.is_found() || (until.failure && self.migrations.failed() > 0)
     }
 
     async fn sweep_awake(
@@ -159,16 +180,16 @@ impl Actors {
         first: Vec<Behind>,
         mut rest: Vec<Behind>,
         room: &Room,
-        stop_at_failure: bool,
+        until: &Until,
     ) -> u64 {
         let rest = tokio::task::spawn_blocking(move || {
             rest.sort_unstable();
             rest
         });
-        let mut batch = Batch::new(self, room, stop_at_failure);
+        let mut batch = Batch::new(self, room, until);
         let mut add = async |behind: Vec<Behind>| {
             for (id, bytes) in behind {
-                if self.stops(stop_at_failure) {
+                if self.stops(until) {
                     break;
                 }
                 batch.add(id, bytes, false).await;
@@ -230,9 +251,9 @@ impl Actors {
         stateless: &BTreeSet<String>,
         room: &Room,
         plugin: Option<&str>,
-        stop_at_failure: bool,
-    ) -> Result<u64, host_journal::ReadError> {
-        let mut batch = Batch::new(self, room, stop_at_failure);
+        until: &Until,
+    ) -> Result<u64, ReadError> {
+        let mut batch = Batch::new(self, room, until);
         let reign = self.reign.load_full();
         let plugins = &reign.newest().plugins;
         for (name, ruling) in plugins.iter().filter(|it| is_of(plugin, it.0)) {
@@ -244,7 +265,13 @@ impl Actors {
             let mut nobody = true;
             let mut pass = self.journal.pass(name);
             loop {
-                let page = tokio::task::block_in_place(|| pass.next_page(PAGE))?;
+                let page = match tokio::task::block_in_place(|| pass.next_page(PAGE)) {
+                    Err(error) if error.may_pass() => {
+                        until.away.found(error);
+                        return Ok(batch.go().await);
+                    }
+                    page => page?,
+                };
                 if page.is_empty() {
                     break;
                 }
@@ -260,7 +287,7 @@ impl Actors {
                     if self.migrations.has_been_tried(&listed.id) {
                         continue;
                     }
-                    if self.stops(stop_at_failure) {
+                    if self.stops(until) {
                         return Ok(batch.go().await);
                     }
                     batch.add(listed.id, SWEEP_ACTOR_BYTES_UNKNOWN, true).await;
@@ -279,18 +306,19 @@ impl Actors {
         self: &Arc<Self>,
         batch: Vec<(ActorId, u32, bool)>,
         mut room: Share,
-        stop_at_failure: bool,
+        until: &Until,
     ) {
         let ids = batch.iter().map(|(id, ..)| id.clone());
         let timed = Arc::new(Timed::new(ids.collect()));
         for (id, share, back_to_sleep) in batch {
-            if self.stops(stop_at_failure) {
+            if self.stops(until) {
                 return;
             }
             let errand = room.split(share as usize).map(|share| Errand {
                 share,
                 back_to_sleep,
                 timed: Arc::clone(&timed),
+                away: until.away.clone(),
             });
             // Its next message has brought it over, maybe: then there is nothing to do.
             self.post_here(&id, Message::Migrate(errand));
@@ -348,12 +376,21 @@ fn changes_shape(ruling: &Ruling, version: &Version) -> bool {
         .is_none_or(|route| route.hops.iter().any(|hop| hop.change != StateChange::Same))
 }
 
+/// What ends a round before everyone has come over.
+#[derive(Debug, Clone)]
+struct Until {
+    /// Whether a migration that fails does.
+    failure: bool,
+    /// A store that is away does.
+    away: Away,
+}
+
 /// Actors that come over in one task, one behind the other: one of each would cost more
 /// than what it does.
 struct Batch<'a> {
     actors: &'a Arc<Actors>,
     room: &'a Room,
-    stop_at_failure: bool,
+    until: &'a Until,
     /// Each with its part of the room, and whether it sleeps.
     waiting: Vec<(ActorId, u32, bool)>,
     shares: u32,
@@ -362,11 +399,11 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(actors: &'a Arc<Actors>, room: &'a Room, stop_at_failure: bool) -> Self {
+    fn new(actors: &'a Arc<Actors>, room: &'a Room, until: &'a Until) -> Self {
         Self {
             actors,
             room,
-            stop_at_failure,
+            until,
             waiting: Vec::new(),
             shares: 0,
             count: 0,
@@ -401,9 +438,9 @@ impl<'a> Batch<'a> {
             return;
         }
         let room = self.room.shares(many).await;
-        let (actors, stop_at_failure) = (Arc::clone(self.actors), self.stop_at_failure);
+        let (actors, until) = (Arc::clone(self.actors), self.until.clone());
         self.actors.sweepers.spawn(async move {
-            actors.bring_over(waiting, room, stop_at_failure);
+            actors.bring_over(waiting, room, &until);
         });
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 pub(crate) use host_journal::Settled;
-use host_journal::{Entry, Overloaded, Position, Rows};
+use host_journal::{Entry, Overloaded, Position, ReadError, Rows};
 use host_loader::Caller;
 use host_model::Version;
+use host_model::error::chain;
 use host_model::limits::TURN_MESSAGES_MAX;
 
 use crate::Actors;
 use crate::clock::monotonic_ms;
 use crate::decide::Command;
+use crate::hindrance::Hindrance;
 use crate::keys::{Keyed, Known};
 use crate::large::is_writing;
 use crate::message::{Answer, CallError, Inspection, Message, Only, Request, Responder};
@@ -119,7 +121,11 @@ impl Actors {
                 self.refuse_for_ever(claim, message, error);
                 return Flow::Next;
             }
-            Err(NotWoken::Failed(why)) => {
+            Err(NotWoken::Hindered(Hindrance::Unread(error))) => {
+                self.refuse_unread(message, error);
+                return Flow::Next;
+            }
+            Err(NotWoken::Hindered(Hindrance::Lasting(why))) => {
                 if matches!(message, Message::Migrate(_)) {
                     let unknown = Version::new(0, 0, 0);
                     let generation = self.generation();
@@ -141,12 +147,17 @@ impl Actors {
         {
             return self.put_up_with(claim, message, error);
         }
-        let waits = match &mut message {
-            Message::Migrate(errand) => !self.ensure_migrated(claim, errand),
-            _ => !self.ensure_migrated(claim, &mut None),
+        let come = match &mut message {
+            Message::Migrate(errand) => self.ensure_migrated(claim, errand),
+            _ => self.ensure_migrated(claim, &mut None),
         };
-        if waits || is_writing(claim) {
-            return Flow::Park(message);
+        match come {
+            Ok(true) if !is_writing(claim) => {}
+            Ok(_) => return Flow::Park(message),
+            Err(error) => {
+                self.refuse_unread(message, error);
+                return Flow::Next;
+            }
         }
         let Some(live) = claim.live.as_ref() else {
             if self.is_stopping() {
@@ -242,6 +253,16 @@ impl Actors {
             Overloaded::Closed => self.refuse(message, CallError::Stopping),
         }
         Flow::Next
+    }
+
+    /// A message whose actor could not be read, or brought over, because of the store. A
+    /// sweep finds it behind, and tries it again.
+    fn refuse_unread(&self, message: Message, error: ReadError) {
+        let why = chain(&error);
+        if let Message::Migrate(Some(errand)) = &message {
+            errand.away.found(error);
+        }
+        self.refuse(message, CallError::NotWoken(why));
     }
 
     /// What needs no handler of the plugin.

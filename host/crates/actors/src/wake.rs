@@ -6,10 +6,10 @@ use host_journal::Stored;
 use host_loader::{State, cross};
 use host_model::ActorId;
 use host_model::carry::Carry;
-use host_model::error::chain;
 use host_model::plan::StateChange;
 
 use crate::Actors;
+use crate::hindrance::Hindrance;
 use crate::live::Live;
 use crate::message::CallError;
 use crate::release::{Code, Release};
@@ -25,7 +25,7 @@ pub(crate) enum NotWoken {
     /// Its plugin is not in the release that rules.
     UnknownPlugin(CallError),
     /// The journal or the plugin failed.
-    Failed(String),
+    Hindered(Hindrance),
 }
 
 impl Actors {
@@ -56,7 +56,7 @@ impl Actors {
             return Err(NotWoken::Wait);
         }
         let wake = || {
-            let stored = self.journal.read(&id).map_err(|e| chain(&e))?;
+            let stored = self.journal.read(&id)?;
             match stored {
                 None => {
                     let state = ruling.code.new_state(&id);
@@ -67,7 +67,7 @@ impl Actors {
                 Some(stored) => Ok((restore(&release, &id, stored)?, 0)),
             }
         };
-        let live: Result<_, String> = self.waking.run(|| named(&claim.slot, &self.waking, wake));
+        let live: Result<_, Hindrance> = self.waking.run(|| named(&claim.slot, &self.waking, wake));
         match live {
             Ok((live, generation)) => {
                 claim.live = Some(Box::new(live));
@@ -75,8 +75,8 @@ impl Actors {
                 Ok(())
             }
             Err(why) => {
-                tracing::error!(actor = %id, why, "an actor could not be woken");
-                Err(NotWoken::Failed(why))
+                tracing::error!(actor = %id, %why, "an actor could not be woken");
+                Err(NotWoken::Hindered(why))
             }
         }
     }

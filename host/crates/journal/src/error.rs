@@ -343,3 +343,15 @@ pub enum ReadError {
     #[error("the store could not be read")]
     Store(#[from] StoreError),
 }
+
+impl ReadError {
+    /// Whether the same may be read in a moment: then it says nothing of what is stored.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Closed | Self::Overtaken => true,
+            Self::Damaged { .. } | Self::Chain(_) => false,
+            Self::Store(error) => !error.is_damage(),
+        }
+    }
+}

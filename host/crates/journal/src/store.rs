@@ -12,7 +12,6 @@ use thiserror::Error;
 use crate::error::StoreError;
 use crate::group::Hash;
 use crate::heads::Heads;
-use crate::own::OwnRow;
 use crate::sealed::Placed;
 use crate::sums::Summed;
 use crate::tables::Value;
@@ -21,6 +20,7 @@ use crate::{
     TimerRow,
 };
 
+pub use crate::own::OwnRow;
 pub use crate::stored::{GroupRow, Listed, SnapshotKey, SnapshotRow};
 
 /// Groups that are read at once: some tens of MiB at most.

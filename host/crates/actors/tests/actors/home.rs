@@ -11,7 +11,7 @@ use host_actors::{
     Actors, Answer, Attempt, Audience, CallError, Code, Courier, Delivery, Limits, News, Only,
     Parts, Release, Request, Route, RouteHop, Ruling, Ticket,
 };
-use host_journal::store::Store;
+use host_journal::store::{Opened, Reader, Store};
 use host_journal::{Done, Entry, Journal, Options, Rows, open_sqlite};
 use host_loader::{Inspector, Loader};
 use host_model::plan::StateChange;
@@ -255,9 +255,28 @@ impl Home {
         limits: Limits,
         wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
     ) -> Host {
+        self.open(minor, limits, |mut opened| {
+            opened.store = wrap(opened.store);
+            opened
+        })
+    }
+
+    /// As [`Home::open_on`], on a store whose reading side `wrap` has had in its hands.
+    pub(crate) fn open_read_by(
+        &self,
+        minor: u64,
+        limits: Limits,
+        wrap: impl FnOnce(Box<dyn Reader>) -> Box<dyn Reader>,
+    ) -> Host {
+        self.open(minor, limits, |mut opened| {
+            opened.reader = wrap(opened.reader);
+            opened
+        })
+    }
+
+    fn open(&self, minor: u64, limits: Limits, wrap: impl FnOnce(Opened) -> Opened) -> Host {
         let (sender, done) = host_actors::channel();
-        let mut opened = open_sqlite(&self.store, None).unwrap();
-        opened.store = wrap(opened.store);
+        let opened = wrap(open_sqlite(&self.store, None).unwrap());
         let journal: Journal<Ticket> = Journal::start(opened, sender).unwrap();
         let actors = Actors::open(Parts {
             journal: Arc::new(journal),

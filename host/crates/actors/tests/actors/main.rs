@@ -7,6 +7,7 @@
 )]
 
 mod authority;
+mod away;
 mod canary;
 mod faults;
 mod gates;

@@ -1,0 +1,144 @@
+//! What keeps an actor from coming over, or from waking: its plugin or its bytes, for
+//! good; or a store that does not answer, for a while.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_journal::{BeforeError, ReadError};
+use host_model::error::chain;
+use parking_lot::Mutex;
+
+/// Rounds of a sweep in a row that bring nobody over because of the store, and the time
+/// between. A read of PostgreSQL waits for its server itself: so a fail-over may take
+/// about two minutes.
+const ROUNDS_MAX: u32 = 25;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// Why an actor could not be brought over, or woken.
+#[derive(Debug)]
+pub(crate) enum Hindrance {
+    /// The store was not read. That says nothing about the actor, which is tried again.
+    Unread(ReadError),
+    /// A fault of the plugin, or damage: it would be the same again.
+    Lasting(String),
+}
+
+impl From<ReadError> for Hindrance {
+    fn from(error: ReadError) -> Self {
+        match error.may_pass() {
+            true => Self::Unread(error),
+            false => Self::Lasting(chain(&error)),
+        }
+    }
+}
+
+impl From<BeforeError> for Hindrance {
+    fn from(error: BeforeError) -> Self {
+        match error {
+            BeforeError::Read(error) => error.into(),
+            BeforeError::Store(error) => ReadError::Store(error).into(),
+            BeforeError::Removed(_) | BeforeError::Far(_) => Self::Lasting(chain(&error)),
+        }
+    }
+}
+
+impl From<String> for Hindrance {
+    fn from(why: String) -> Self {
+        Self::Lasting(why)
+    }
+}
+
+impl From<&str> for Hindrance {
+    fn from(why: &str) -> Self {
+        Self::Lasting(why.to_owned())
+    }
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unread(error) => f.write_str(&chain(error)),
+            Self::Lasting(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The error by which a round of a sweep has found the store away, if it has: then the
+/// round ends, for each read more would wait as long.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Away(Arc<Mutex<Option<ReadError>>>);
+
+impl Away {
+    pub(crate) fn found(&self, error: ReadError) {
+        self.0.lock().get_or_insert(error);
+    }
+
+    pub(crate) fn is_found(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// Takes the error, for another round.
+    pub(crate) fn take(&self) -> Option<ReadError> {
+        self.0.lock().take()
+    }
+}
+
+/// How long a sweep has patience with a store that is away.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    rounds: u32,
+}
+
+impl Patience {
+    /// How long to wait before the next round, behind one that found the store away and
+    /// brought `migrated` actors over. None: that was often enough.
+    pub(crate) fn next(&mut self, migrated: u64) -> Option<Duration> {
+        self.rounds = match migrated {
+            0 => self.rounds + 1,
+            _ => 1,
+        };
+        (self.rounds < ROUNDS_MAX).then_some(LOOK_AGAIN_AFTER)
+    }
+
+    /// A round has not found it away.
+    pub(crate) fn renew(&mut self) {
+        self.rounds = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_unless_somebody_comes_over_meanwhile() {
+        let mut patience = Patience::default();
+        for _ in 0..3 {
+            for round in 1..ROUNDS_MAX {
+                assert!(patience.next(0).is_some(), "{round}");
+            }
+            assert!(patience.next(1).is_some());
+            patience.renew();
+        }
+        let rounds = std::iter::from_fn(|| patience.next(0)).count();
+        assert_eq!(rounds, ROUNDS_MAX as usize - 1);
+    }
+
+    #[test]
+    fn only_what_the_store_says_of_itself_passes() {
+        let damaged = || ReadError::Damaged {
+            what: "a snapshot".to_owned(),
+            problem: "its checksum is another".to_owned(),
+        };
+        assert!(matches!(Hindrance::from(damaged()), Hindrance::Lasting(_)));
+        assert!(matches!(
+            Hindrance::from(ReadError::Closed),
+            Hindrance::Unread(_)
+        ));
+        let removed = Hindrance::from(BeforeError::Removed(7));
+        assert!(matches!(removed, Hindrance::Lasting(_)), "{removed}");
+        let before = Hindrance::from(BeforeError::Read(damaged()));
+        assert!(matches!(before, Hindrance::Lasting(_)), "{before}");
+    }
+}

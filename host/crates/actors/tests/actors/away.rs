@@ -1,0 +1,177 @@
+//! A store that cannot be read for a while: nobody's migration has failed by it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use host_actors::{CallError, Limits};
+use host_journal::group::Hash;
+use host_journal::store::{Copier, GroupRow, Inspect, OwnRow, Reader, SnapshotKey, SnapshotRow};
+use host_journal::{
+    AnswerKey, CastId, CastRow, DeadLetter, KeptAnswer, Listed, OutboxId, OutboxRow, PieceId,
+    Position, StoreError, TimerMark, TimerRow,
+};
+use host_model::ActorId;
+use serde_json::{Value, json};
+
+use crate::home::{Home, Host, until};
+
+/// A store whose reads fail as long as a test wants.
+struct Far {
+    inner: Box<dyn Reader>,
+    away: Arc<Away>,
+}
+
+/// What a test wants of the store.
+#[derive(Default)]
+struct Away {
+    is_away: AtomicBool,
+    /// Reads that have failed.
+    failed: AtomicUsize,
+}
+
+impl Away {
+    fn set(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    fn failed(&self) -> usize {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    fn look(&self) -> Result<(), StoreError> {
+        if !self.is_away.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.failed.fetch_add(1, Ordering::SeqCst);
+        Err(StoreError {
+            attempted: "read",
+            source: "injected".into(),
+            is_away: true,
+        })
+    }
+}
+
+macro_rules! reads {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $read:ty;)*) => {
+        $(fn $name(&self, $($argument: $type),*) -> Result<$read, StoreError> {
+            self.away.look()?;
+            self.inner.$name($($argument),*)
+        })*
+    };
+}
+
+impl Reader for Far {
+    reads! {
+        fn snapshot(actor: &ActorId) -> Option<SnapshotRow>;
+        fn piece(id: PieceId) -> Option<Vec<u8>>;
+        fn stray_pieces(through: Position, limit: usize) -> Vec<PieceId>;
+        fn snapshot_seqs(actors: &[&str]) -> Vec<(ActorId, u64)>;
+        fn groups(position: Position, limit: usize) -> Vec<GroupRow>;
+        fn groups_before(position: Position, limit: usize) -> Vec<GroupRow>;
+        fn kept(actor: &ActorId) -> Vec<SnapshotKey>;
+        fn snapshots_by_actor(after: &str, limit: usize) -> Vec<SnapshotKey>;
+        fn hash_before(position: Position) -> Option<Hash>;
+        fn own() -> Option<OwnRow>;
+        fn list(plugin: &str, after: Option<&ActorId>, limit: usize) -> Vec<Listed>;
+        fn casts(after: Option<CastId>, limit: usize) -> Vec<CastRow>;
+        fn timers_due(now_ms: i64, after: Option<&TimerMark>, limit: usize) -> Vec<TimerRow>;
+        fn next_timer() -> Option<i64>;
+        fn timers_of(actor: &ActorId) -> Vec<TimerRow>;
+        fn with_timers(actors: &[&str]) -> HashSet<ActorId>;
+        fn dead_letters(after: u64, limit: usize) -> Vec<(u64, DeadLetter)>;
+        fn dead_letter(id: u64) -> Option<DeadLetter>;
+        fn answer(key: &AnswerKey) -> Option<KeptAnswer>;
+        fn oldest_answer() -> Option<i64>;
+        fn outbox(after: Option<OutboxId>, limit: usize) -> Vec<OutboxRow>;
+        fn outbox_due(now_ms: i64, after: Option<(i64, OutboxId)>, limit: usize) -> Vec<OutboxRow>;
+        fn outbox_row(id: OutboxId) -> Option<(OutboxRow, Bytes)>;
+        fn next_outbox() -> Option<i64>;
+        fn quarantine(actor: &ActorId) -> Option<String>;
+        fn quarantined() -> Vec<(ActorId, String)>;
+        fn value(key: &str) -> Option<Bytes>;
+        fn values(prefix: &str) -> Vec<(String, Bytes)>;
+    }
+
+    fn inspect(&self) -> &dyn Inspect {
+        self.inner.inspect()
+    }
+
+    fn copier(&self) -> &dyn Copier {
+        self.inner.copier()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.inner.bytes()
+    }
+}
+
+fn start(home: &Home, minor: u64) -> (Host, Arc<Away>) {
+    let away: Arc<Away> = Arc::default();
+    let host = home.open_read_by(minor, Limits::default(), |inner| {
+        let away = Arc::clone(&away);
+        Box::new(Far { inner, away })
+    });
+    host.0.begin();
+    (host, away)
+}
+
+/// One actor in memory that needs the store on its way back, and one asleep.
+async fn awake_and_asleep(home: &Home) -> (Host, Arc<Away>) {
+    let host = home.start(2);
+    for (actor, by) in [("faulty:awake", 1), ("faulty:asleep", 2)] {
+        host.ask(actor, "add", json!({ "by": by })).await;
+    }
+    host.stop();
+    let (host, away) = start(home, 2);
+    assert_eq!(host.count("faulty:awake").await, 1);
+    host.0.migrations().reset();
+    (host, away)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_away_for_a_while_fails_no_migration() {
+    let home = Home::new();
+    let (host, away) = awake_and_asleep(&home).await;
+    away.set(true);
+    host.0.install(home.release(1));
+    let swept = {
+        let actors = Arc::clone(&host.0);
+        tokio::spawn(async move { actors.sweep(true).await })
+    };
+    // In each of some rounds at least once.
+    until("the sweep has met it", || async { away.failed() >= 4 }).await;
+    let refused = host.send("faulty:awake", "add", json!({ "by": 1 })).await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, CallError::NotWoken(_)), "{refused:?}");
+    assert!(refused.retry_after().is_some());
+    assert_eq!(host.0.migrations().first_failure(), None);
+    assert!(!swept.is_finished());
+    away.set(false);
+    swept.await.unwrap().unwrap();
+    assert_eq!(host.0.migrations().first_failure(), None);
+    assert_eq!(host.0.migrations().migrated(), 2);
+    for (actor, count) in [("faulty:awake", 1), ("faulty:asleep", 2)] {
+        let summary = host.ask(actor, "summary", Value::Null).await;
+        assert_eq!(
+            (&summary["version"], &summary["count"]),
+            (&json!("0.1.0"), &json!(count))
+        );
+    }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_stays_away_ends_a_sweep_and_fails_no_migration() {
+    let home = Home::new();
+    let (host, away) = awake_and_asleep(&home).await;
+    away.set(true);
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap_err();
+    assert_eq!(host.0.migrations().first_failure(), None);
+    away.set(false);
+    host.0.sweep(false).await.unwrap();
+    assert_eq!(host.0.migrations().migrated(), 2);
+    host.stop();
+}
