@@ -88,6 +88,7 @@ impl Actors {
                 if let Some(rebuilt) = rebuilt {
                     self.rebuilt(slot.id.clone(), *rebuilt);
                 }
+                self.forget_stranded(&slot.id);
                 self.audience.switched(&slot.id, &release, &plugin);
                 if errand.is_some_and(|errand| errand.back_to_sleep) {
                     self.stopped(&slot, position);

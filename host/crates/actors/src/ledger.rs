@@ -194,6 +194,11 @@ impl Migrations {
         self.given_up.lock().contains(id)
     }
 
+    /// Those that no sweep waits for.
+    pub(crate) fn given_up(&self) -> Vec<ActorId> {
+        self.given_up.lock().iter().cloned().collect()
+    }
+
     /// Whether a sweep need not try it again.
     pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
         self.left_behind.lock().contains_key(id)

@@ -66,6 +66,7 @@ mod seed;
 mod shapes;
 mod slots;
 mod slow;
+mod stranded;
 mod supervise;
 mod sweep;
 mod thin;
@@ -145,6 +146,7 @@ pub struct Actors {
     outbox: outbox::Outbox,
     courier: Arc<dyn Courier>,
     supervisor: supervise::Supervisor,
+    stranded: stranded::Stranded,
     migrations: Migrations,
     gates: gates::Gates,
     /// The hooks that run now.
@@ -215,6 +217,7 @@ impl Actors {
     /// The journal cannot be read.
     pub fn open(parts: Parts) -> Result<Arc<Self>, host_journal::ReadError> {
         let quarantined = parts.journal.quarantined()?;
+        let stranded = stranded::Stranded::read(&parts.journal)?;
         let actors = Arc::new(Self {
             slots: Slots::new(),
             reign: ArcSwap::from_pointee(Reign::of(Arc::new(parts.release))),
@@ -238,6 +241,7 @@ impl Actors {
             outbox: outbox::Outbox::default(),
             courier: parts.courier,
             supervisor: supervise::Supervisor::new(quarantined),
+            stranded,
             migrations: Migrations::default(),
             gates: gates::Gates::default(),
             hooks: Mutex::default(),

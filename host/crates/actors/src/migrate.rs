@@ -20,6 +20,7 @@ use crate::message::{Errand, Message};
 use crate::over::{Over, leads_down};
 use crate::release::{Release, RouteHop};
 use crate::slots::Claim;
+use crate::stranded;
 use crate::token::{Rebuilt, Token};
 use crate::turn::Settled;
 use crate::watchdog;
@@ -73,14 +74,24 @@ impl Actors {
             claim.at.generation = generation;
             return Ok(true);
         };
-        if ruling.code.version() == live.code().version()
-            || self.migrations.is_given_up(&claim.slot.id)
-        {
+        let is_home = ruling.code.version() == live.code().version();
+        if is_home || self.migrations.is_given_up(&claim.slot.id) {
             claim.at.generation = generation;
+            if is_home {
+                self.forget_stranded(&claim.slot.id);
+            }
             self.go_back_to_sleep(claim, errand.take());
             return Ok(true);
         }
         let way = ruling.way_of(live, &release.version);
+        let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
+        if goes_back && self.stranded.has(&claim.slot.id) {
+            claim.at.generation = generation;
+            let id = claim.slot.id.clone();
+            self.migrations.leave_behind(id, stranded::WHY.to_owned());
+            self.go_back_to_sleep(claim, errand.take());
+            return Ok(true);
+        }
         let is_timerless = |errand: &Errand| {
             let (journal, at) = (&self.journal, claim.at.position);
             errand.timed.has_none(journal, &claim.slot.id, at)
@@ -105,7 +116,6 @@ impl Actors {
         }
         let since = Instant::now();
         let id = &claim.slot.id;
-        let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
         let said = goes_back.then(|| self.last_words.say(id));
         let come = || match &way {
             Err(why) => Err(why.clone().into()),

@@ -117,6 +117,7 @@ impl Actors {
     ) -> Result<SweepProgress, ReadError> {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         let _sweeping = Sweeping(self);
+        self.note_stranded().await;
         let mut progress = SweepProgress::default();
         let mut before = u64::MAX;
         let mut patience = Patience::default();

@@ -147,8 +147,12 @@ impl Actors {
         {
             return self.put_up_with(claim, message, error);
         }
+        // Who is set aside comes over for a sweep alone: its way may be why it was.
+        let is_kept_as_it_is =
+            !message.is_for_the_plugin() && self.supervisor.is_quarantined(&claim.slot.id);
         let come = match &mut message {
             Message::Migrate(errand) => self.ensure_migrated(claim, errand),
+            _ if is_kept_as_it_is => Ok(true),
             _ => self.ensure_migrated(claim, &mut None),
         };
         match come {

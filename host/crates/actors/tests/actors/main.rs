@@ -25,6 +25,7 @@ mod repair;
 mod rows;
 mod sleep;
 mod store;
+mod stranded;
 mod trace;
 mod way_back;
 mod ways;

@@ -1,0 +1,103 @@
+//! Actors that were set aside on their way back: what looks at them leaves them as they are.
+
+use host_actors::CallError;
+use host_model::{ActorId, Version};
+use serde_json::{Value, json};
+
+use crate::home::{Home, Host, until};
+
+fn a() -> ActorId {
+    "faulty:a".parse().unwrap()
+}
+
+async fn version(host: &Host) -> Version {
+    host.0.inspect(&a()).await.unwrap().version
+}
+
+/// In 0.2.0, where the older one says nothing against its way back.
+async fn in_the_newer_version(home: &Home) -> Host {
+    let host = home.start(2);
+    host.ask("faulty:a", "note", json!({ "text": "only here" }))
+        .await;
+    host.0.migrations().reset();
+    host
+}
+
+async fn serves_in(host: &Host) -> Value {
+    host.ask("faulty:a", "summary", Value::Null).await["version"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_set_aside_is_shown_and_kept_in_the_version_that_it_has() {
+    let home = Home::new();
+    let host = in_the_newer_version(&home).await;
+    host.0.set_aside(&a(), "to be looked at").await;
+    host.0.install(home.release(1));
+    assert_eq!(version(&host).await, Version::new(0, 2, 0));
+    host.stop();
+
+    let host = home.start(1);
+    assert_eq!(version(&host).await, Version::new(0, 2, 0));
+    assert!(host.0.refresh(vec![a()]).await);
+    assert_eq!(version(&host).await, Version::new(0, 2, 0));
+    assert_eq!(host.0.migrations().migrated(), 0);
+    let refused = host.send("faulty:a", "summary", Value::Null).await;
+    assert!(matches!(refused, Err(CallError::Quarantined(_))));
+    // A sweep has its state come over.
+    host.0.sweep(true).await.unwrap();
+    assert_eq!(version(&host).await, Version::new(0, 1, 0));
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_released_from_quarantine_comes_over_with_its_next_message() {
+    let home = Home::new();
+    let host = in_the_newer_version(&home).await;
+    host.0.set_aside(&a(), "to be looked at").await;
+    host.0.install(home.release(1));
+    assert_eq!(version(&host).await, Version::new(0, 2, 0));
+    host.0.quarantine_release(&a()).await.unwrap().unwrap();
+    assert_eq!(serves_in(&host).await, "0.1.0");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_back_that_ended_the_host_is_not_tried_by_a_later_process() {
+    for minor in [2, 3] {
+        let home = Home::new();
+        let host = in_the_newer_version(&home).await;
+        // As on a way back that was gone on with after the host had died of it.
+        host.0.set_aside(&a(), "its way back ended the host").await;
+        host.0.migrations().give_up(&a());
+        host.0.install(home.release(1));
+        host.0.sweep(false).await.unwrap();
+        host.stop();
+
+        // Another upgrade, and its way back.
+        let host = home.start(1);
+        host.0.migrations().reset();
+        host.0.sweep(true).await.unwrap();
+        assert_eq!(host.0.migrations().migrated(), 0);
+        assert_eq!(host.0.migrations().first_failure(), None);
+        let left = host.0.migrations().left_behind().unwrap();
+        assert!(left.contains("its way back has ended the host"), "{left}");
+        // An operator has it serve in the newer version, also behind a restart.
+        host.0.quarantine_release(&a()).await.unwrap().unwrap();
+        assert_eq!(serves_in(&host).await, "0.2.0");
+        host.stop();
+        let host = home.start(1);
+        assert_eq!(serves_in(&host).await, "0.2.0");
+
+        host.0.migrations().reset();
+        host.0.install(home.release_after(minor, 1));
+        assert_eq!(serves_in(&host).await, format!("0.{minor}.0"));
+        until("it is forgotten", || async {
+            let kept = host.0.journal().values("quarantine/").unwrap();
+            kept.is_empty()
+        })
+        .await;
+        host.0.install(home.release_after(1, minor));
+        assert_eq!(serves_in(&host).await, "0.1.0", "it is tried anew");
+        host.stop();
+    }
+}
