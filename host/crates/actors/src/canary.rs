@@ -17,6 +17,7 @@ use crate::live::Live;
 use crate::message::CallError;
 use crate::release::Release;
 use crate::slots::Claim;
+use crate::topics::Versions;
 
 /// Places that a key may have: as many as a share has millionths.
 const PLACES: u64 = 1_000_000;
@@ -29,6 +30,8 @@ pub(crate) struct Reign {
     pub(crate) generation: u32,
     release: Arc<Release>,
     canary: Option<Canary>,
+    /// Which versions ruled before, and for whom; none before the first.
+    pub(crate) before: Versions,
 }
 
 /// A share of the actors, and the release that it belongs to.
@@ -47,6 +50,7 @@ impl Reign {
             generation: Self::FIRST,
             release,
             canary: None,
+            before: Versions::default(),
         }
     }
 
@@ -65,6 +69,11 @@ impl Reign {
             Some(canary) if is_within(canary.share, id) => &canary.release,
             _ => &self.release,
         }
+    }
+
+    fn versions(&self) -> Versions {
+        let ahead = self.canary.as_ref();
+        Versions::new(&self.release, ahead.map(|it| (it.share, &*it.release)))
     }
 
     /// The newest release that there is.
@@ -114,11 +123,14 @@ impl Actors {
     }
 
     fn reign(&self, release: Arc<Release>, canary: Option<Canary>) {
-        let generation = self.reign.load().generation + 1;
+        let before = self.reign.load();
+        let generation = before.generation + 1;
+        let before = before.versions();
         self.reign.store(Arc::new(Reign {
             generation,
             release,
             canary,
+            before,
         }));
         self.generation.store(generation, Ordering::SeqCst);
         // Whoever did not know a cast may know it now.
@@ -200,7 +212,7 @@ impl Actors {
 }
 
 /// Whether an actor is of the share.
-fn is_within(share: Share, id: &ActorId) -> bool {
+pub(crate) fn is_within(share: Share, id: &ActorId) -> bool {
     place(id.key()) < u64::from(share.millionths())
 }
 

@@ -72,6 +72,7 @@ mod sweep;
 mod thin;
 mod timers;
 mod token;
+mod topics;
 mod trace;
 mod turn;
 mod wake;
@@ -138,7 +139,7 @@ pub struct Actors {
     large: Arc<large::Large>,
     memory_is_needed: Arc<Notify>,
     sweeps: AtomicUsize,
-    told: sweep::Told,
+    told: topics::Told,
     searched: sweep::Searched,
     thinning: Arc<thin::Thinning>,
     casts: casts::Casts,
@@ -234,7 +235,7 @@ impl Actors {
             memory_is_needed: Arc::default(),
             thinning: Arc::default(),
             sweeps: AtomicUsize::new(0),
-            told: sweep::Told::default(),
+            told: topics::Told::default(),
             searched: sweep::Searched::default(),
             casts: casts::Casts::default(),
             timers: timers::Timers::default(),

@@ -37,23 +37,6 @@ const SHARE_BYTES: usize = 1 << 10;
 /// Between two rounds of which the second has found no fewer.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// Topics without an actor that have been told of a release: of one upgrade there are
-/// several sweeps, and nobody is to hear of it twice.
-#[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<(u32, HashSet<ActorId>)>);
-
-impl Told {
-    /// Whether `id` has not been told of the release of this `generation`; from now on
-    /// it has.
-    fn is_news(&self, generation: u32, id: &ActorId) -> bool {
-        let mut told = self.0.lock();
-        if told.0 != generation {
-            *told = (generation, HashSet::new());
-        }
-        told.1.insert(id.clone())
-    }
-}
-
 /// Where nobody who sleeps is behind: by plugin, in which generation that was found, and
 /// how many slots had left memory when it was looked for. To look is to read the index of
 /// all snapshots; as long as nobody leaves memory it need not be done again.
@@ -323,35 +306,6 @@ impl Actors {
             });
             // Its next message has brought it over, maybe: then there is nothing to do.
             self.post_here(&id, Message::Migrate(errand));
-        }
-    }
-
-    /// Whoever has joined a topic without an actor behind it has come over with the release.
-    fn tell_empty_topics(&self) {
-        // Before the release: an older one only means that it is told of again.
-        let generation = self.generation();
-        let reign = self.reign.load_full();
-        let release = reign.newest();
-        for (name, ruling) in &release.plugins {
-            let version = ruling.code.version();
-            if release
-                .before
-                .get(name)
-                .is_none_or(|before| before == version)
-            {
-                continue;
-            }
-            for id in self.audience.topics(name) {
-                if !reign.is_called(&id) {
-                    continue;
-                }
-                let known = tokio::task::block_in_place(|| self.journal.read(&id));
-                if let Ok(None) = known
-                    && self.told.is_news(generation, &id)
-                {
-                    self.audience.switched(&id, &release.version, version);
-                }
-            }
         }
     }
 }

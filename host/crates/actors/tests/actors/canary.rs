@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::Canary;
-use host_model::{Share, Version};
+use host_model::{ActorId, Share, Version};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::home::{Home, Host, request, until};
 
@@ -248,5 +249,51 @@ async fn an_actor_that_is_behind_because_it_is_busy_is_named() {
         2,
         "it came over when it was at rest"
     );
+    host.stop();
+}
+
+/// Two topics that someone has joined and that have no actor: of the first share, and of
+/// none but the whole.
+fn join_two(home: &Home) -> (String, String) {
+    let first: Share = "10%".parse().unwrap();
+    let place = |n: usize| {
+        let actor: ActorId = id(n).parse().unwrap();
+        let digest = Sha256::digest(actor.key());
+        u64::from_be_bytes(*digest.first_chunk().unwrap()) % 1_000_000
+    };
+    let is_first = |n: &usize| place(*n) < u64::from(first.millionths());
+    let ahead = (0..ACTORS).find(is_first).unwrap();
+    let last = (0..ACTORS).find(|n| place(*n) > 500_000).unwrap();
+    let joined = [ahead, last].map(|n| id(n).parse().unwrap());
+    home.heard.joined.lock().extend(joined);
+    (id(ahead), id(last))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_without_an_actor_hears_of_its_own_changes_alone() {
+    let home = Home::new();
+    let host = home.start(1);
+    let (ahead, last) = join_two(&home);
+    let step = async |share: &str| {
+        host.0.install_canary(canary(&home, share));
+        host.0.sweep(true).await.unwrap();
+    };
+    let told = |id: &str, minor: u64| format!("{id} switched to 0.{minor}.0 of 0.{minor}.0");
+    let mut wanted = vec![told(&ahead, 2)];
+    step("10%").await;
+    step("25%").await;
+    assert_eq!(home.heard.all(), wanted);
+    // A canary that is rolled back: who was not of the share never left.
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap();
+    wanted.push(told(&ahead, 1));
+    assert_eq!(home.heard.all(), wanted);
+    // One that goes through.
+    step("10%").await;
+    wanted.push(told(&ahead, 2));
+    host.0.install(home.release(2));
+    host.0.sweep(true).await.unwrap();
+    wanted.push(told(&last, 2));
+    assert_eq!(home.heard.all(), wanted);
     host.stop();
 }
