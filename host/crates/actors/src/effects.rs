@@ -79,7 +79,8 @@ impl Actors {
         Ok(sorted)
     }
 
-    /// The version of the target's plugin that goes with the sender's version.
+    /// The version of the target's plugin that goes with the sender's version. Behind a
+    /// restart nothing ruled before: then it is the one that the target has.
     fn shape_for(&self, to: &ActorId, from: &ActorId, sender: &Live) -> Version {
         let release = self.release_of(from);
         let own = sender.code().plugin();
@@ -87,12 +88,12 @@ impl Actors {
             .plugins
             .get(own.name())
             .is_none_or(|ruling| ruling.code.version() == own.version());
-        let target = if came_over {
-            release.plugins.get(to.plugin()).map(|r| r.code.version())
-        } else {
-            release.before.get(to.plugin())
+        let before = match came_over {
+            true => None,
+            false => release.before.get(to.plugin()),
         };
-        target.cloned().unwrap_or(Version::new(0, 0, 0))
+        let ruling = || release.plugins.get(to.plugin()).map(|r| r.code.version());
+        before.or_else(ruling).cloned().unwrap_or(Version::new(0, 0, 0))
     }
 }
 

@@ -392,3 +392,25 @@ async fn a_client_of_any_version_is_understood_by_an_actor_of_any_other() {
     assert_eq!(host.count("faulty:a").await, 7);
     host.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_serves_in_another_version_casts_in_a_shape_that_its_target_knows() {
+    let home = Home::new();
+    let host = home.start(2);
+    host.ask("faulty:a", "note", json!({ "text": "only here" }))
+        .await;
+    host.ask("faulty:a", "plan_trouble", json!({ "what": "down_fails" }))
+        .await;
+    let mut release = home.release(1);
+    // As behind a restart.
+    release.before.clear();
+    host.0.install(release);
+    assert_eq!(version(&host, "faulty:a").await, "0.2.0");
+    let cast = json!({ "to": "faulty:b", "event": "panic", "payload": {} });
+    host.ask("faulty:a", "cast", cast).await;
+    let letters = || host.0.journal().dead_letters(0, 9).unwrap();
+    until("it has come to nothing", || async { letters().len() == 1 }).await;
+    let (_, letter) = letters().remove(0);
+    assert_eq!(letter.origin.shape, Some(Version::new(0, 1, 0)));
+    host.stop();
+}
