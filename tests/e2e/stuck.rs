@@ -301,4 +301,11 @@ fn a_way_back_that_ends_the_process_sets_its_actor_aside_before_the_keeper_gives
         assert_eq!(summary(port, key)["version"], "0.1.0");
     }
     home.stop().unwrap();
+    // Nor does the next process try it: not to show it, and not when it serves again.
+    let port = home.start().unwrap().port;
+    let aside = home.state("faulty:7").unwrap();
+    assert_eq!(aside.version.to_string(), "0.2.0");
+    home.done(&["quarantine", "release", "faulty:7"]).unwrap();
+    assert_eq!(summary(port, "7")["version"], "0.2.0");
+    home.stop().unwrap();
 }
