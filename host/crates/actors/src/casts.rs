@@ -132,9 +132,9 @@ impl Casts {
 
 impl Actors {
     /// Hands a durable cast to its target, behind what waits there. One to an actor that is
-    /// set aside stays a row until that is released.
+    /// set aside stays a row until that is released, and has had its dead letters.
     pub(crate) fn deliver_cast(self: &Arc<Self>, row: CastRow) {
-        if self.supervisor.is_quarantined(&row.letter.to) {
+        if self.supervisor.keeps_from(&row.letter.to) {
             return;
         }
         if self.casts.begin(row.id) {

@@ -93,7 +93,10 @@ impl Actors {
             false => release.before.get(to.plugin()),
         };
         let ruling = || release.plugins.get(to.plugin()).map(|r| r.code.version());
-        before.or_else(ruling).cloned().unwrap_or(Version::new(0, 0, 0))
+        before
+            .or_else(ruling)
+            .cloned()
+            .unwrap_or(Version::new(0, 0, 0))
     }
 }
 

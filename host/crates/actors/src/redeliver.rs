@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host_journal::{DeadLetter, DeadLetterKind, Lost, ReadError, Rows};
-use host_model::Version;
+use host_model::{ActorId, Version};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -82,7 +82,10 @@ impl Actors {
         let task = self.data.spawn(async move {
             let mut done = Redelivered::default();
             for left in actors.left() {
-                done.released += actors.release_faulted(&left).await?;
+                let faulted = actors.faulted_under(&left.plugin, &left.version)?;
+                // Until what they could not handle has been tried, which came before.
+                let _held_back = actors.hold_back(&faulted);
+                done.released += actors.release_faulted(&left, faulted).await;
                 let before = done.delivered;
                 let redelivered = actors.redeliver_of(&left, &mut done).await;
                 actors.migrations.redelivered(done.delivered - before);
@@ -168,12 +171,18 @@ impl Actors {
         Ok(delivered)
     }
 
+    /// Casts and timers stay rows for these actors until the answer is dropped.
+    fn hold_back<'a>(&'a self, actors: &[ActorId]) -> HeldBack<'a> {
+        self.supervisor.hold_back(actors);
+        HeldBack(self)
+    }
+
     /// Releases the actors that faults of this version have set aside, if they have gone
     /// back. How many they were.
-    async fn release_faulted(self: &Arc<Self>, left: &Left) -> Result<u64, RedeliverError> {
+    async fn release_faulted(self: &Arc<Self>, left: &Left, faulted: Vec<ActorId>) -> u64 {
         self.forgive_plugin(&left.plugin);
         let mut released = 0;
-        for id in self.faulted_under(&left.plugin, &left.version)? {
+        for id in faulted {
             if self.migrations.is_left_behind(&id) {
                 continue;
             }
@@ -190,7 +199,18 @@ impl Actors {
                 None => {}
             }
         }
-        Ok(released)
+        released
+    }
+}
+
+/// See [`Actors::hold_back`].
+struct HeldBack<'a>(&'a Actors);
+
+impl Drop for HeldBack<'_> {
+    fn drop(&mut self) {
+        self.0.supervisor.hold_back(&[]);
+        self.0.casts.look_again();
+        self.0.timers.wake();
     }
 }
 
@@ -215,7 +235,7 @@ impl Left {
 }
 
 /// What is kept beside a quarantine: the version whose faults led to it.
-pub(crate) fn faulted_rows(id: &host_model::ActorId, version: Option<&Version>) -> Rows {
+pub(crate) fn faulted_rows(id: &ActorId, version: Option<&Version>) -> Rows {
     let value = version.map(|version| Bytes::from(version.to_string()));
     Rows {
         values: vec![(format!("{FAULTED}{id}"), value)],

@@ -1,8 +1,8 @@
 //! Faults: the actor is rebuilt; after too many it is set aside, alone.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use host_journal::{ReadError, Rows};
@@ -23,6 +23,10 @@ pub(crate) struct Supervisor {
     /// How many are, to be looked at without the lock.
     count: AtomicUsize,
     faults: AtomicU64,
+    /// Actors whose dead letters are being delivered again, before casts and timers are.
+    held_back: Mutex<HashSet<ActorId>>,
+    /// Whether there are some, to be looked at without the lock.
+    holds_back: AtomicBool,
     /// When actors were set aside lately, by plugin and by the version that they were in.
     lately: Mutex<BTreeMap<Code, VecDeque<Instant>>>,
     /// What is past its limit, with how its plugin started.
@@ -50,6 +54,8 @@ impl Supervisor {
             count: AtomicUsize::new(quarantined.len()),
             quarantined: Mutex::new(quarantined.into_iter().collect()),
             faults: AtomicU64::new(0),
+            held_back: Mutex::default(),
+            holds_back: AtomicBool::new(false),
             lately: Mutex::default(),
             failed: Mutex::default(),
         }
@@ -65,6 +71,19 @@ impl Supervisor {
 
     pub(crate) fn is_quarantined(&self, id: &ActorId) -> bool {
         self.count.load(Ordering::Relaxed) != 0 && self.quarantined.lock().contains_key(id)
+    }
+
+    /// Whether casts and timers stay rows for this actor now.
+    pub(crate) fn keeps_from(&self, id: &ActorId) -> bool {
+        self.is_quarantined(id)
+            || (self.holds_back.load(Ordering::SeqCst) && self.held_back.lock().contains(id))
+    }
+
+    /// Keeps casts and timers from these actors from now on, and from no others.
+    pub(crate) fn hold_back(&self, actors: &[ActorId]) {
+        let mut held_back = self.held_back.lock();
+        *held_back = actors.iter().cloned().collect();
+        self.holds_back.store(!actors.is_empty(), Ordering::SeqCst);
     }
 }
 

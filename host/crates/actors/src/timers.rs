@@ -159,7 +159,7 @@ impl Actors {
             let mut before = None;
             for timer in page {
                 // What is set aside does not fire; it stays for when it is released.
-                if self.supervisor.is_quarantined(&timer.actor) {
+                if self.supervisor.keeps_from(&timer.actor) {
                     continue;
                 }
                 match self.timers.begin(&timer) {

@@ -116,6 +116,44 @@ async fn who_was_set_aside_for_faults_of_the_newer_version_serves_in_the_older_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_held_in_a_quarantine_comes_behind_what_led_to_it() {
+    let home = Home::new();
+    let host = home.start(1);
+    host.ask("faulty:b", "plan_trouble", json!({ "what": "add_panics" }))
+        .await;
+    host.0.install(home.release(2));
+    // The first four come to nothing, and the others to an actor that is set aside.
+    for by in 1..=9 {
+        let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": by } });
+        host.ask("faulty:a", "cast", cast).await;
+        until("a fault is counted", || async {
+            host.0.faults() >= by.min(4)
+        })
+        .await;
+    }
+    until("it is set aside", || async {
+        !host.0.quarantine_list().is_empty()
+    })
+    .await;
+    host.0.migrations().reset();
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap();
+    let done = host.0.redeliver().await.unwrap();
+    assert_eq!((done.released, done.delivered), (1, 4));
+    let added = || {
+        let all = home.heard.all().into_iter();
+        let added = all.filter(|it| it.starts_with("faulty:b added"));
+        added.collect::<Vec<_>>()
+    };
+    until("all have come", || async { added().len() == 9 }).await;
+    for (n, line) in (1..).zip(added()) {
+        let count = format!("\"count\":{}}}", n * (n + 1) / 2);
+        assert!(line.contains(&count), "{line}, and {count} was due");
+    }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_for_a_plugin_that_was_gone_is_delivered_when_it_is_back() {
     let home = Home::new();
     let host = home.start(1);
