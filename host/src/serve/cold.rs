@@ -49,7 +49,8 @@ pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Re
     let mut problems = Vec::new();
     match (releases.read(&permanent), releases.read(to)) {
         (Ok(from), Ok(to)) => {
-            let planned = plan(&from.manifest, &to.manifest, &releases.appups(), false);
+            let appups = releases.appups(&[&to.manifest.version, &permanent]);
+            let planned = plan(&from.manifest, &to.manifest, &appups, false);
             problems.extend(planned.err().map(|e| e.to_string()));
         }
         (from, to) => problems.extend([from, to].into_iter().filter_map(Result::err).map(

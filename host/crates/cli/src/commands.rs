@@ -107,7 +107,8 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
             let path = query(&[("to", Some(version.to_string()))]);
             let report: PlanReport = client.get(&format!("/v1/plan{path}")).await?;
             out.document(&report, |report| {
-                show::plan(&report.plan) + &verified::text(&report.problems, &report.config)
+                show::plan(&report.plan)
+                    + &verified::text(&report.problems, &report.notes, &report.config)
             })?;
             if !report.problems.is_empty() {
                 return Ok(EXIT_REFUSED);

@@ -199,7 +199,7 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
         ),
     );
     table.fact("took", format!("{} ms", report.duration_ms));
-    table.text() + &verified::text(&[], &report.config)
+    table.text() + &verified::text(&[], &[], &report.config)
 }
 
 pub(crate) fn history(rows: &[HistoryRow]) -> String {

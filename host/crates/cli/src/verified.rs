@@ -4,13 +4,19 @@ use host_model::control::{ConfigChange, ConfigValue};
 
 use crate::table::Table;
 
-/// What stands in the way, and what changes in the configuration; nothing where there
-/// is neither.
-pub(crate) fn text(problems: &[String], config: &[ConfigChange]) -> String {
+/// What changes in the configuration, what is worth knowing, and what stands in the way;
+/// nothing where there is none of it.
+pub(crate) fn text(problems: &[String], notes: &[String], config: &[ConfigChange]) -> String {
     let mut text = String::new();
     if !config.is_empty() {
         text += "\nconfiguration\n\n";
         text += &changes(config);
+    }
+    if !notes.is_empty() {
+        text += "\nnotes\n\n";
+        for note in notes {
+            text += &format!("  - {note}\n");
+        }
     }
     if !problems.is_empty() {
         text += "\nIT WOULD BE REFUSED:\n";
@@ -54,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_diff_and_problems() {
-        assert_eq!(text(&[], &[]), "");
+        assert_eq!(text(&[], &[], &[]), "");
         assert_eq!(reloaded(&[]), "nothing has changed");
         let value = |value: &str, from: &str| {
             Some(ConfigValue {
@@ -76,7 +82,11 @@ mod tests {
                 applies: Applies::AfterARestart,
             },
         ];
-        let shown = text(&["it is not signed".to_owned()], &config);
+        let shown = text(
+            &["it is not signed".to_owned()],
+            &["release 0.1.0 has another".to_owned()],
+            &config,
+        );
         assert_eq!(
             shown,
             "
@@ -85,6 +95,10 @@ configuration
 SETTING          NOW    THEN                        TAKES EFFECT
 RUST_LOG         -      debug (releases/0.2.0/env)  at the switch
 RUNTIME_THREADS  2 (a)  4 (b)                       after a restart
+
+notes
+
+  - release 0.1.0 has another
 
 IT WOULD BE REFUSED:
   - it is not signed

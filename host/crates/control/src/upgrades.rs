@@ -48,12 +48,14 @@ pub(crate) async fn plan(
         let plan = upgrader.plan(&query.to, true)?;
         let Verified {
             mut problems,
+            notes,
             config,
         } = upgrader.verify(&plan)?;
         problems.extend(upgrader.in_its_way(&query.to).map(|it| it.to_string()));
         Ok(PlanReport {
             plan,
             problems,
+            notes,
             config,
         })
     });

@@ -241,7 +241,8 @@ impl Run {
     ) -> Result<(), Reason> {
         let upgrader = Arc::clone(&self.upgrader);
         let (name, of) = (plugin.to_owned(), version.clone());
-        let code = tokio::task::spawn_blocking(move || upgrader.assembler.code(&name, &of));
+        let plan = self.upgrade.plan.clone();
+        let code = tokio::task::spawn_blocking(move || upgrader.assembler.code(&name, &of, &plan));
         let code = match code.await {
             Ok(Ok(code)) => code,
             Ok(Err(error)) => return Err(Reason::release(chain(&error))),

@@ -19,7 +19,7 @@ use crate::book::Booked;
 use crate::configure::PluginConfig;
 use crate::digests::Digests;
 use crate::plan::{self, Appups, steps_between};
-use crate::releases::{Releases, ReleasesError, Unpacked};
+use crate::releases::{Releases, ReleasesError, Unpacked, by_precedence};
 
 /// Opens plugins and puts releases together. One for the life of the process, for
 /// what is known of how a plugin runs stays with its code.
@@ -138,7 +138,7 @@ impl Assembler {
     ///
     /// [`AssembleError`]
     pub fn assemble(&self, to: &Unpacked, is_left: bool) -> Result<Release, AssembleError> {
-        self.put_together(to, None, &BTreeSet::new(), is_left)
+        self.put_together(to, None, is_left)
     }
 
     /// The release `to`, which `plan` leads to there or back. `before` rules until then;
@@ -153,18 +153,21 @@ impl Assembler {
         to: &Unpacked,
         plan: &Plan,
     ) -> Result<Release, AssembleError> {
-        self.put_together(to, Some(before), &versions_on_the_way(plan), false)
+        self.put_together(to, Some((before, plan)), false)
     }
 
     fn put_together(
         &self,
         to: &Unpacked,
-        before: Option<&Unpacked>,
-        needed: &BTreeSet<(&str, &Version)>,
+        behind: Option<(&Unpacked, &Plan)>,
         is_left: bool,
     ) -> Result<Release, AssembleError> {
-        let appups = self.releases.appups();
-        let installed = self.usable();
+        let (before, plan) = behind.unzip();
+        let needed = plan.map(versions_on_the_way).unwrap_or_default();
+        // There and back the same ones are taken.
+        let first = plan.map_or_else(|| vec![&to.manifest.version], ends);
+        let appups = self.releases.appups(&first);
+        let installed = self.usable(&first);
         let mut plugins = BTreeMap::new();
         for plugin in &to.manifest.plugins {
             let code = self.open(to, plugin)?;
@@ -179,7 +182,7 @@ impl Assembler {
                     configured => configured?,
                 }
             }
-            let readable = self.readable(plugin, before, &installed, needed)?;
+            let readable = self.readable(plugin, before, &installed, &needed)?;
             let edges = edges(&code, &readable, &appups);
             let ruling = Ruling {
                 start: plugin.start,
@@ -197,11 +200,13 @@ impl Assembler {
         })
     }
 
-    /// The installed releases, each with the libraries that may be used of it. Of one that
-    /// nobody vouches for these are the ones that have run in this home before, byte for
-    /// byte: the store may hold what only they can read.
-    pub(crate) fn usable(&self) -> Vec<Unpacked> {
+    /// The installed releases, each with the libraries that may be used of it, by
+    /// [precedence](by_precedence). Of one that nobody vouches for these are the ones that
+    /// have run in this home before, byte for byte: the store may hold what only they can
+    /// read.
+    pub(crate) fn usable(&self, first: &[&Version]) -> Vec<Unpacked> {
         let mut releases = self.releases.readable();
+        by_precedence(&mut releases, first);
         for release in &mut releases {
             if self.releases.is_vouched_for(release) {
                 continue;
@@ -270,23 +275,47 @@ impl Assembler {
         Ok(readable)
     }
 
-    /// The version `version` of a plugin, from whichever usable release has it, whether
-    /// any of them rules or not. Blocking.
+    /// The version `version` of a plugin on the way of `plan`, whether the release that it is
+    /// taken of rules or not. Blocking.
     ///
     /// # Errors
     ///
     /// [`AssembleError`]
-    pub fn code(&self, plugin: &str, version: &Version) -> Result<Arc<Code>, AssembleError> {
-        let installed = self.usable();
-        let found = installed.iter().find_map(|release| {
-            let found = release.manifest.plugin(plugin)?;
-            (found.version == *version).then_some((release, found))
-        });
+    pub(crate) fn code(
+        &self,
+        plugin: &str,
+        version: &Version,
+        plan: &Plan,
+    ) -> Result<Arc<Code>, AssembleError> {
+        let installed = self.usable(&ends(plan));
+        let found = self.library(plugin, version, &installed);
         let (release, found) = found.ok_or_else(|| AssembleError::NotInstalled {
             plugin: plugin.to_owned(),
             version: version.clone(),
         })?;
         self.open(release, found)
+    }
+
+    /// A library, of the first of these releases that has it as its number is known here.
+    /// Where none has, of the first that has that number: opening it says what is wrong.
+    pub(crate) fn library<'a>(
+        &self,
+        plugin: &str,
+        version: &Version,
+        releases: &'a [Unpacked],
+    ) -> Option<(&'a Unpacked, &'a ReleasePlugin)> {
+        let all = || {
+            let found = releases
+                .iter()
+                .filter_map(|it| Some((it, it.manifest.plugin(plugin)?)));
+            found.filter(|(_, found)| found.version == *version)
+        };
+        let booked = self.booked.lock();
+        let known = booked.digest(plugin, version);
+        let is_it = |sha256: &str| known.is_none_or(|known| known == sha256);
+        all()
+            .find(|(_, found)| is_it(&found.sha256))
+            .or_else(|| all().next())
     }
 
     fn open(&self, release: &Unpacked, plugin: &ReleasePlugin) -> Result<Arc<Code>, AssembleError> {
@@ -362,6 +391,11 @@ fn routes(code: &Arc<Code>, readable: &[Arc<Code>], edges: &[RouteEdge]) -> Vec<
     readable.iter().filter_map(route).collect()
 }
 
+/// The releases at the ends of a plan, in the order in which something is taken of them.
+pub(crate) fn ends(plan: &Plan) -> Vec<&Version> {
+    vec![&plan.to, &plan.from]
+}
+
 /// The versions that states pass through on the way, with those at its ends.
 pub(crate) fn versions_on_the_way(plan: &Plan) -> BTreeSet<(&str, &Version)> {
     let mut versions = BTreeSet::new();
@@ -383,118 +417,4 @@ fn versions(release: &Unpacked) -> BTreeMap<String, Version> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use host_loader::Inspector;
-    use host_model::release::Start;
-
-    use super::*;
-    use host_package::TrustedKeys;
-
-    /// A public key of minisign.
-    const KEY: &str = "RWTIf+L11Ab2kGB+7wq9bUAD2Gep75MTM27s/lykSCPalQ2t+eqzgjgp";
-
-    /// One over the releases in `dir`, whose libraries nothing can open.
-    fn assembler(dir: &Path, keys: TrustedKeys) -> Assembler {
-        let inspector = Inspector {
-            program: PathBuf::from("/bin/false"),
-            args: Vec::new(),
-        };
-        let loader = Loader::new(&dir.join("images"), inspector).unwrap();
-        let releases = Releases::new(vec![dir.to_owned()]).trusting(keys);
-        Assembler::new(Arc::new(loader), releases, Booked::default())
-    }
-
-    /// The release 0.MINOR.0 of one plugin, laid out in `dir` without its library.
-    fn release(dir: &Path, minor: u64, byte: &str) -> Unpacked {
-        let version = Version::new(0, minor, 0);
-        let dir = dir.join(version.to_string());
-        let manifest = ReleaseManifest {
-            name: "test".to_owned(),
-            version: version.clone(),
-            host: version.clone(),
-            host_sha256: String::new(),
-            target: String::new(),
-            libc: String::new(),
-            plugins: vec![ReleasePlugin {
-                name: "p".to_owned(),
-                version,
-                file: PathBuf::from("p.so"),
-                sha256: byte.repeat(32),
-                start: Start::Permanent,
-                settings: Vec::new(),
-            }],
-            upgrade_scripts: Vec::new(),
-            config: Vec::new(),
-            documents: Vec::new(),
-        };
-        fs::create_dir_all(&dir).unwrap();
-        let text = serde_json::to_string(&manifest).unwrap();
-        fs::write(dir.join("manifest.json"), text).unwrap();
-        Unpacked { dir, manifest }
-    }
-
-    #[test]
-    fn a_version_that_is_needed_must_be_whole_and_others_are_left_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let assembler = assembler(dir.path(), TrustedKeys::default());
-        let ruling = release(dir.path(), 3, "cc").manifest.plugins.remove(0);
-        let between = release(dir.path(), 2, "bb");
-        let version = &between.manifest.version;
-        let readable = |installed: &[Unpacked], needed: &[(&str, &Version)]| {
-            let needed = needed.iter().copied().collect();
-            assembler.readable(&ruling, None, installed, &needed)
-        };
-        let installed = [between.clone()];
-        assert_eq!(readable(&installed, &[]).unwrap().len(), 0);
-        let other = readable(&installed, &[("q", version)]);
-        assert_eq!(other.unwrap().len(), 0, "another plugin's");
-        let broken = readable(&installed, &[("p", version)]).unwrap_err();
-        assert!(matches!(broken, AssembleError::Load { .. }), "{broken}");
-        let missing = readable(&[], &[("p", version)]).unwrap_err();
-        assert!(
-            matches!(missing, AssembleError::NotInstalled { .. }),
-            "{missing}"
-        );
-    }
-
-    #[test]
-    fn with_keys_only_what_has_run_here_is_taken_of_an_unsigned_release() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = dir.path().join("key.pub");
-        fs::write(&key, KEY).unwrap();
-        let assembler = assembler(dir.path(), TrustedKeys::read(&key).unwrap());
-        let (known, changed) = (release(dir.path(), 1, "aa"), release(dir.path(), 2, "bb"));
-        release(dir.path(), 3, "cc");
-        assembler.know(&known.manifest);
-        // Its number stood for another library.
-        let mut before = changed.manifest;
-        before.plugins[0].sha256 = "dd".repeat(32);
-        assembler.know(&before);
-        let found: Vec<_> = assembler
-            .usable()
-            .iter()
-            .map(|it| (it.manifest.version.minor, it.manifest.plugins.len()))
-            .collect();
-        assert_eq!(found, [(1, 1), (2, 0), (3, 0)]);
-        assert_eq!(assembler.releases().readable().len(), 3);
-    }
-
-    #[test]
-    fn a_number_that_was_staged_stands_for_one_library_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let assembler = assembler(dir.path(), TrustedKeys::default());
-        let release = |byte: &str| release(dir.path(), 2, byte);
-        assembler.know(&release("aa").manifest);
-        let refused = assembler.assemble(&release("bb"), false).unwrap_err();
-        assert!(
-            matches!(refused, AssembleError::OtherLibrary { .. }),
-            "{refused}"
-        );
-        // The same library gets as far as its file.
-        let missing = assembler.assemble(&release("aa"), false).unwrap_err();
-        assert!(matches!(missing, AssembleError::Load { .. }), "{missing}");
-    }
-}
+mod tests;

@@ -183,11 +183,10 @@ impl Upgrader {
         // What is wrong with one of these two is said here; others only lack.
         from.appups()?;
         let own = to.appups()?;
-        let mut appups = releases.appups();
+        let mut appups = releases.appups(&[&to.manifest.version, &from.manifest.version]);
         // Those of a release that nobody vouches for, too: verification says so.
         for appup in own {
-            let key = (appup.plugin.clone(), appup.version.clone());
-            appups.entry(key).or_insert(appup);
+            appups.insert((appup.plugin.clone(), appup.version.clone()), appup);
         }
         let planned = plan(&from.manifest, &to.manifest, &appups, one_way);
         planned.map_err(|error| match error {
@@ -208,9 +207,11 @@ impl Upgrader {
     ) -> Option<RefusedUpgrade> {
         let releases = self.assembler.releases();
         let key = |appup: &Appup| (appup.plugin.clone(), appup.version.clone());
-        let mut left_out = releases.appups_left_out();
+        let ends = [&to.manifest.version, &from.manifest.version];
+        let mut left_out = releases.appups_left_out(&ends);
         left_out.retain(|(_, appup)| !appups.contains_key(&key(appup)));
-        appups.extend(left_out.iter().map(|(_, it)| (key(it), it.clone())));
+        // Of two the first counts.
+        appups.extend(left_out.iter().rev().map(|(_, it)| (key(it), it.clone())));
         let plan = plan(&from.manifest, &to.manifest, &appups, true).ok()?;
         let left_out = used_of(&plan, &left_out).into_iter().filter_map(|release| {
             let problem = releases.trusted_keys().problem(&release.dir)?;

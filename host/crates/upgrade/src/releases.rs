@@ -1,5 +1,6 @@
 //! Releases that lie on disk.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -264,15 +265,16 @@ impl Releases {
     }
 
     /// The appups of the releases that can be read and are vouched for, by plugin and
-    /// version. Those of a release with a broken one are left out, and that is logged.
+    /// version: of `first` before others, in that order, and then of the highest release.
+    /// Those of a release with a broken one are left out, and that is logged.
     #[must_use]
-    pub fn appups(&self) -> BTreeMap<(String, Version), Appup> {
+    pub fn appups(&self, first: &[&Version]) -> BTreeMap<(String, Version), Appup> {
         let own = |(_, appup): (Unpacked, Appup)| {
             let key = (appup.plugin.clone(), appup.version.clone());
             (key, appup)
         };
         // Of two the first counts.
-        self.appups_with_their_releases()
+        self.appups_with_their_releases(first)
             .into_iter()
             .rev()
             .map(own)
@@ -280,19 +282,27 @@ impl Releases {
     }
 
     /// As [`Releases::appups`], each with the release that it is of; the first counts.
-    pub(crate) fn appups_with_their_releases(&self) -> Vec<(Unpacked, Appup)> {
-        self.appups_where(|release| self.is_vouched_for(release))
+    pub(crate) fn appups_with_their_releases(&self, first: &[&Version]) -> Vec<(Unpacked, Appup)> {
+        self.appups_where(first, |release| self.is_vouched_for(release))
     }
 
     /// The appups of the releases that can be read and nobody vouches for, where somebody
     /// has to.
-    pub(crate) fn appups_left_out(&self) -> Vec<(Unpacked, Appup)> {
-        self.appups_where(|release| self.trusted_keys.problem(&release.dir).is_some())
+    pub(crate) fn appups_left_out(&self, first: &[&Version]) -> Vec<(Unpacked, Appup)> {
+        self.appups_where(first, |release| {
+            self.trusted_keys.problem(&release.dir).is_some()
+        })
     }
 
-    fn appups_where(&self, counts: impl Fn(&Unpacked) -> bool) -> Vec<(Unpacked, Appup)> {
+    fn appups_where(
+        &self,
+        first: &[&Version],
+        counts: impl Fn(&Unpacked) -> bool,
+    ) -> Vec<(Unpacked, Appup)> {
+        let mut releases = self.readable();
+        by_precedence(&mut releases, first);
         let mut appups = Vec::new();
-        for release in self.readable() {
+        for release in releases {
             if !counts(&release) {
                 continue;
             }
@@ -303,6 +313,16 @@ impl Releases {
         }
         appups
     }
+}
+
+/// Sorts releases as what several of them have is taken of them: of `first`, in that order,
+/// and then of the highest.
+pub(crate) fn by_precedence(releases: &mut [Unpacked], first: &[&Version]) {
+    releases.sort_by_key(|release| {
+        let version = &release.manifest.version;
+        let place = first.iter().position(|first| *first == version);
+        (place.unwrap_or(first.len()), Reverse(version.clone()))
+    });
 }
 
 impl Unpacked {
@@ -402,5 +422,35 @@ mod tests {
         std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
         let error = Unpacked::read(&release).unwrap_err().to_string();
         assert!(error.contains("it is no regular file"), "{error}");
+    }
+
+    #[test]
+    fn of_two_appups_that_of_the_release_that_is_asked_for_first_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        for (patch, window_s) in [(0, 10), (1, 11), (2, 12)] {
+            let folder = dir.path().join(format!("0.2.{patch}"));
+            fs::create_dir(&folder).unwrap();
+            let appup = format!(
+                "plugin = \"p\"\nversion = \"0.2.0\"\n[probation]\nwindow_s = {window_s}\n"
+            );
+            fs::write(folder.join("p-0.2.0.toml"), appup).unwrap();
+            let manifest = serde_json::json!({
+                "name": "test", "version": format!("0.2.{patch}"), "host": "0.1.0",
+                "host_sha256": "", "target": "", "libc": "", "plugins": [],
+                "upgrade_scripts": [{ "file": "p-0.2.0.toml", "sha256": "" }],
+            });
+            fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+        }
+        let releases = Releases::new(vec![dir.path().to_owned()]);
+        let key = ("p".to_owned(), Version::new(0, 2, 0));
+        let taken = |first: &[u64]| {
+            let first: Vec<Version> = first.iter().map(|it| Version::new(0, 2, *it)).collect();
+            let appups = releases.appups(&first.iter().collect::<Vec<_>>());
+            appups[&key].probation.window_s
+        };
+        assert_eq!(taken(&[1, 0]), 11);
+        assert_eq!(taken(&[0, 1]), 10);
+        assert_eq!(taken(&[9, 0]), 10, "one that has none");
+        assert_eq!(taken(&[]), 12, "the highest");
     }
 }

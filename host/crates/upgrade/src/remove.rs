@@ -117,7 +117,7 @@ impl Upgrader {
                 booked: &booked,
                 named: Some(&named),
                 installed: &releases.manifests(),
-                appups: &releases.appups_by_release(),
+                appups: &releases.appups_by_release(Some(&current)),
             });
         }
     }
@@ -148,7 +148,7 @@ impl Releases {
             booked: &booked,
             named: named.as_ref(),
             installed: &self.manifests(),
-            appups: &self.appups_by_release(),
+            appups: &self.appups_by_release(booked.permanent.as_ref()),
         })
     }
 
@@ -157,8 +157,10 @@ impl Releases {
         all.map(|release| release.manifest).collect()
     }
 
-    fn appups_by_release(&self) -> Vec<(Version, Appup)> {
-        let all = self.appups_with_their_releases().into_iter();
+    /// As they are taken while the release `ruling` rules.
+    fn appups_by_release(&self, ruling: Option<&Version>) -> Vec<(Version, Appup)> {
+        let first: Vec<&Version> = ruling.into_iter().collect();
+        let all = self.appups_with_their_releases(&first).into_iter();
         all.map(|(release, appup)| (release.manifest.version, appup))
             .collect()
     }

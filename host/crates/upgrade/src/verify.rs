@@ -22,13 +22,14 @@ use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_package::misfits;
 use thiserror::Error;
 
-use crate::assemble::{Assembler, versions_on_the_way};
+use crate::assemble::{Assembler, ends, versions_on_the_way};
 use crate::book::Booked;
 use crate::configure::without_secrets;
 use crate::digests::Digests;
 use crate::engine::Upgrader;
 use crate::releases::{ReleasesError, Unpacked};
 
+mod notes;
 mod space;
 
 use space::Need;
@@ -67,6 +68,8 @@ impl Machine {
 pub struct Verified {
     /// Everything that stands in the way, a sentence each.
     pub problems: Vec<String>,
+    /// What does not, and is worth knowing.
+    pub notes: Vec<String>,
     /// What the release changes in the configuration.
     pub config: Vec<ConfigChange>,
 }
@@ -95,7 +98,14 @@ impl Upgrader {
         let version = plan.to.clone();
         let looked = tokio::task::spawn_blocking(move || upgrader.verify(&plan)).await;
         let looked = looked.map_err(|error| error.to_string())?;
-        let Verified { problems, config } = looked.map_err(|error| error.to_string())?;
+        let Verified {
+            problems,
+            notes,
+            config,
+        } = looked.map_err(|error| error.to_string())?;
+        for note in notes {
+            tracing::warn!(release = %version, note, "of a release that an upgrade leads to");
+        }
         match problems.is_empty() {
             true => Ok(config),
             false => Err(VerifyError { version, problems }.to_string()),
@@ -117,11 +127,11 @@ impl Upgrader {
         let unsigned = keys.problem(&release.dir);
         let trusted = unsigned.is_none();
         problems.extend(unsigned);
-        let installed = self.assembler.usable();
-        let libraries = libraries(plan, &release, &installed);
+        let installed = self.assembler.usable(&ends(plan));
+        let libraries = self.assembler.libraries(plan, &release, &installed);
         let digests = &self.assembler.digests;
         let mut broken = of_files(&release, !keys.is_empty(), digests);
-        let appups = releases.appups_with_their_releases();
+        let appups = releases.appups_with_their_releases(&ends(plan));
         broken.extend(of_the_way(
             &libraries,
             &used_of(plan, &appups),
@@ -165,7 +175,15 @@ impl Upgrader {
             problems.extend(faults);
             Vec::new()
         });
-        Ok(Verified { problems, config })
+        let mut notes = notes::of_libraries(&libraries, &installed);
+        notes.extend(notes::of_appups(&used(plan), &appups));
+        let from = releases.read(&plan.from)?.manifest;
+        notes.extend(notes::of_dependencies(&from, &release.manifest, &appups));
+        Ok(Verified {
+            problems,
+            notes,
+            config,
+        })
     }
 
     /// Versions on the way that no release here has, or none of which anything may be used.
@@ -217,6 +235,24 @@ impl Upgrader {
 }
 
 impl Assembler {
+    /// The libraries of the release, and those on the way to it.
+    fn libraries(
+        &self,
+        plan: &Plan,
+        release: &Unpacked,
+        installed: &[Unpacked],
+    ) -> Vec<(Unpacked, ReleasePlugin)> {
+        let own = release.manifest.plugins.iter();
+        let own = own.map(|plugin| (release.clone(), plugin.clone()));
+        let way = versions_on_the_way(plan).into_iter();
+        let way = way.filter(|(plugin, version)| of_version(release, plugin, version).is_none());
+        let way = way.filter_map(|(plugin, version)| {
+            let (of, found) = self.library(plugin, version, installed)?;
+            Some((of.clone(), found.clone()))
+        });
+        own.chain(way).collect()
+    }
+
     /// Opens a library in a child, if this process has not opened it already, or it will rule
     /// and is to look there at what it will work with. How many bytes its copy will take, or what
     /// is wrong with it.
@@ -264,8 +300,8 @@ impl Assembler {
     }
 }
 
-/// The releases of which the plan has taken appups, of these; the first that has one counts.
-pub(crate) fn used_of(plan: &Plan, appups: &[(Unpacked, Appup)]) -> Vec<Unpacked> {
+/// The versions whose appups the plan has taken.
+fn used(plan: &Plan) -> BTreeSet<(&str, &Version)> {
     let mut used: BTreeSet<(&str, &Version)> = BTreeSet::new();
     for plugin in &plan.plugins {
         let name = plugin.plugin.as_str();
@@ -278,6 +314,12 @@ pub(crate) fn used_of(plan: &Plan, appups: &[(Unpacked, Appup)]) -> Vec<Unpacked
             }
         }
     }
+    used
+}
+
+/// The releases of which the plan has taken appups, of these; the first that has one counts.
+pub(crate) fn used_of(plan: &Plan, appups: &[(Unpacked, Appup)]) -> Vec<Unpacked> {
+    let mut used = used(plan);
     let mut releases: Vec<Unpacked> = Vec::new();
     for (release, appup) in appups {
         if used.remove(&(appup.plugin.as_str(), &appup.version)) && !releases.contains(release) {
@@ -285,23 +327,6 @@ pub(crate) fn used_of(plan: &Plan, appups: &[(Unpacked, Appup)]) -> Vec<Unpacked
         }
     }
     releases
-}
-
-/// The libraries of the release, and those on the way to it.
-fn libraries(
-    plan: &Plan,
-    release: &Unpacked,
-    installed: &[Unpacked],
-) -> Vec<(Unpacked, ReleasePlugin)> {
-    let own = release.manifest.plugins.iter();
-    let own = own.map(|plugin| (release.clone(), plugin.clone()));
-    let way = versions_on_the_way(plan).into_iter();
-    let way = way.filter(|(plugin, version)| of_version(release, plugin, version).is_none());
-    let way = way.filter_map(|(plugin, version)| {
-        let mut here = installed.iter();
-        here.find_map(|it| of_version(it, plugin, version))
-    });
-    own.chain(way).collect()
 }
 
 fn of_version(

@@ -14,6 +14,9 @@ pub struct PlanReport {
     /// Everything that stands in its way, a sentence each.
     #[serde(default)]
     pub problems: Vec<String>,
+    /// What does not stand in its way and is worth knowing, a sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What it changes in the configuration.
     #[serde(default)]
     pub config: Vec<ConfigChange>,

@@ -7,6 +7,7 @@ use host_model::plan::{Change, Hop};
 use host_proof::rehearsal::{self, Setup, Step};
 
 use super::Rehearsal;
+use crate::assemble::ends;
 use crate::plan::{Appups, steps_between};
 use crate::releases::Unpacked;
 use crate::stuck::deadline;
@@ -31,8 +32,10 @@ pub(super) struct Moved {
 /// In a sentence, that a library on the plan's way is not installed.
 pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, Setup), String> {
     let plan = &rehearsal.plan;
-    let appups = rehearsal.assembler.releases().appups();
-    let installed = rehearsal.assembler.usable();
+    let assembler = &rehearsal.assembler;
+    // Of the same releases as the upgrade takes them.
+    let appups = assembler.releases().appups(&ends(plan));
+    let installed = assembler.usable(&ends(plan));
     let mut moved = BTreeMap::new();
     let mut plugins = Vec::new();
     let mut needed: BTreeSet<(&str, Version)> = BTreeSet::new();
@@ -67,17 +70,15 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
     }
     let mut configs = BTreeMap::new();
     let mut library = |(name, version): (&str, Version)| {
-        let found = installed.iter().find_map(|release| {
-            let plugin = release.manifest.plugin(name)?;
-            (plugin.version == version).then(|| {
-                // Without one it may still tell its way; where it decides, it says so.
-                if let Some(Ok(config)) = rehearsal.assembler.config_of(release, plugin) {
-                    let config = String::from_utf8_lossy(&config).into_owned();
-                    configs.insert(plugin.sha256.clone(), config);
-                }
-                let path = release.dir.join(&plugin.file);
-                (path, plugin.sha256.clone())
-            })
+        let found = assembler.library(name, &version, &installed);
+        let found = found.map(|(release, plugin)| {
+            // Without one it may still tell its way; where it decides, it says so.
+            if let Some(Ok(config)) = assembler.config_of(release, plugin) {
+                let config = String::from_utf8_lossy(&config).into_owned();
+                configs.insert(plugin.sha256.clone(), config);
+            }
+            let path = release.dir.join(&plugin.file);
+            (path, plugin.sha256.clone())
         });
         found.ok_or_else(|| {
             format!("{name} {version} is needed for the rehearsal, and no installed release has it")

@@ -95,3 +95,56 @@ fn files_that_are_gone_changed_or_vouched_for_by_nobody() {
     assert_eq!(files(false), ["bin/host", "a.toml", "host.toml"]);
     assert_eq!(files(true), ["env", "bin/host", "a.toml", "host.toml"]);
 }
+
+/// The release 0.2.PATCH with the plugin p 0.2.0, and this appup of it.
+fn of_p(patch: u64, byte: &str, rest: &str) -> (Unpacked, Appup) {
+    let mut manifest = manifest();
+    manifest.version = Version::new(0, 2, patch);
+    manifest.plugins[0].sha256 = byte.repeat(32);
+    let dir = PathBuf::from(format!("releases/{}", manifest.version));
+    let text = format!("plugin = \"p\"\nversion = \"0.2.0\"\n{rest}");
+    let appup = Appup::parse("p-0.2.0.toml", &text).unwrap();
+    (Unpacked { dir, manifest }, appup)
+}
+
+#[test]
+fn it_is_named_where_releases_differ_in_what_one_of_them_gives() {
+    let (old, new) = (of_p(0, "aa", ""), of_p(1, "bb", "depends_on = [\"q\"]"));
+    let taken = [(new.0.clone(), new.0.manifest.plugins[0].clone())];
+    let installed = [new.0.clone(), old.0.clone()];
+    let [note] = notes::of_libraries(&taken, &installed).try_into().unwrap();
+    assert!(
+        note.starts_with("release 0.2.0 has another library of p 0.2.0 than release 0.2.1"),
+        "{note}"
+    );
+    assert_eq!(notes::of_libraries(&taken, &installed[..1]), [""; 0]);
+    let version = Version::new(0, 2, 0);
+    let used = BTreeSet::from([("p", &version)]);
+    let both = [new.clone(), old.clone()];
+    assert_eq!(
+        notes::of_appups(&used, &both),
+        ["release 0.2.0 has another p-0.2.0.toml than release 0.2.1, of which it is taken"]
+    );
+    assert_eq!(notes::of_appups(&BTreeSet::new(), &both), [""; 0]);
+    assert_eq!(notes::of_appups(&used, &[new.clone(), new]), [""; 0]);
+}
+
+#[test]
+fn a_plugin_that_is_depended_on_and_that_nobody_has_is_named() {
+    let depends = of_p(1, "bb", "depends_on = [\"ledgre\"]");
+    let (mut old, new) = (manifest(), depends.0.manifest.clone());
+    old.version = Version::new(0, 1, 0);
+    let notes = |old: &ReleaseManifest| {
+        let appups = std::slice::from_ref(&depends);
+        let there = notes::of_dependencies(old, &new, appups);
+        assert_eq!(notes::of_dependencies(&new, old, appups).len(), there.len());
+        there
+    };
+    let [note] = notes(&old).try_into().unwrap();
+    assert!(
+        note.starts_with("p-0.2.0.toml has depends_on = [\"ledgre\"]"),
+        "{note}"
+    );
+    old.plugins[0].name = "ledgre".to_owned();
+    assert_eq!(notes(&old), [""; 0]);
+}
