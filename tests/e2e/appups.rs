@@ -316,6 +316,38 @@ fn an_appup_that_is_wrong_is_said_with_its_lines_and_a_handover_is_refused() {
     home.stop().unwrap();
 }
 
+#[test]
+fn a_handover_is_done_as_its_refusal_says_by_a_start_of_the_other_release() {
+    let handover = r#"{ restart_host = true }, { update = "state" }"#;
+    let home = home(handover, handover);
+    let declares = format!(
+        "{}declared = [\"summary.notes\", \"summary.version\"]\n",
+        appup(handover, handover)
+    );
+    lay_new(&home, &declares).unwrap();
+    let port = home.start().unwrap().port;
+    add(port, "k");
+    let ran = home.host(&UPGRADE).unwrap().ends_with(1).unwrap();
+    assert_eq!(ran.reason().unwrap(), "restart_host");
+    assert!(
+        ran.stderr.contains("write 0.2.0 into releases/own"),
+        "{}",
+        ran.stderr
+    );
+    for version in ["0.2.0", "0.1.0"] {
+        home.stop().unwrap();
+        let own = home.path().join("releases/own");
+        std::fs::write(own, format!("{version}\n")).unwrap();
+        let status = home.start().unwrap();
+        assert_eq!(status.version.to_string(), version);
+        assert_eq!(status.permanent.to_string(), version);
+        let summary = summary(status.port, "k");
+        assert_eq!(summary["count"], 1, "{summary}");
+        assert_eq!(summary["version"], version, "{summary}");
+    }
+    home.stop().unwrap();
+}
+
 /// The other versions of a release that loads code, adds a plugin, and restarts another.
 #[test]
 fn code_is_loaded_a_plugin_comes_and_goes_and_actors_restart() {

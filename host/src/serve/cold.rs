@@ -12,7 +12,7 @@ use host_cli::Failure;
 use host_model::Version;
 use host_model::control::{Outcome, Progress, UpgradeReport};
 use host_model::limits::ATTEMPTS_MAX;
-use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan};
+use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan_at_start};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -50,7 +50,7 @@ pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Re
     match (releases.read(&permanent), releases.read(to)) {
         (Ok(from), Ok(to)) => {
             let appups = releases.appups(&[&to.manifest.version, &permanent]);
-            let planned = plan(&from.manifest, &to.manifest, &appups, false);
+            let planned = plan_at_start(&from.manifest, &to.manifest, &appups);
             problems.extend(planned.err().map(|e| e.to_string()));
         }
         (from, to) => problems.extend([from, to].into_iter().filter_map(Result::err).map(

@@ -182,6 +182,7 @@ mod tests {
                 back: Vec::new(),
                 reversible: true,
                 probation_s: 60,
+                at_start: false,
             },
             rehearsal: None,
             transitions: vec![

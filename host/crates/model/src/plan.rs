@@ -24,6 +24,10 @@ pub struct Plan {
     pub reversible: bool,
     /// How long the new release is watched, in seconds: the longest of its plugins' windows.
     pub probation_s: u64,
+    /// Whether a start carries it out, whose host is the own one of the release `to`: then
+    /// steps that ask for another host are taken. No running host takes them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_start: bool,
 }
 
 /// What happens to one plugin.
@@ -90,7 +94,7 @@ pub struct Hop {
     pub to: Version,
     /// How the state crosses.
     pub state: StateChange,
-    /// Whether the appup also says the other way.
+    /// Whether the appup also says the other way, and the host that runs can take it.
     pub reversible: bool,
     /// The longest that one actor's migration may run; 0 where only the code changes.
     pub timeout_ms: u64,

@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::book::Booked;
 use crate::configure::PluginConfig;
 use crate::digests::Digests;
-use crate::plan::{self, Appups, steps_between};
+use crate::plan::{self, Appups, Host, steps_between};
 use crate::releases::{Releases, ReleasesError, Unpacked, by_precedence};
 
 /// Opens plugins and puts releases together. One for the life of the process, for
@@ -183,7 +183,8 @@ impl Assembler {
                 }
             }
             let readable = self.readable(plugin, before, &installed, &needed)?;
-            let edges = edges(&code, &readable, &appups);
+            let host = plan.map_or(Host::Starts, |plan| Host::of(plan, &plugin.name));
+            let edges = edges(&code, &readable, &appups, host);
             let ruling = Ruling {
                 start: plugin.start,
                 routes: routes(&code, &readable, &edges),
@@ -354,12 +355,17 @@ impl Assembler {
     }
 }
 
-/// The steps between versions of a plugin of which the libraries are installed, also
-/// those that ask for another host: whoever starts with one has made sure of that.
-fn edges(code: &Arc<Code>, readable: &[Arc<Code>], appups: &Appups) -> Vec<RouteEdge> {
+/// The steps between versions of a plugin of which the libraries are installed, and which
+/// the host takes.
+fn edges(
+    code: &Arc<Code>,
+    readable: &[Arc<Code>],
+    appups: &Appups,
+    host: Host<'_>,
+) -> Vec<RouteEdge> {
     let codes = || readable.iter().chain([code]);
     let versions = codes().map(|code| code.version());
-    let steps = steps_between(code.plugin().name(), versions, appups);
+    let steps = steps_between(code.plugin().name(), versions, appups, host);
     let edge = |step: plan::Step<'_>| {
         let hop = step.hop();
         let to = codes().find(|code| *code.version() == hop.to)?;

@@ -9,6 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::book::{Book, BookError, Past};
 use crate::engine::{Asks, Upgrader};
+use crate::plan::plan_at_start;
 use crate::refused::RefusedUpgrade;
 use crate::run::Wish;
 use crate::state::State;
@@ -53,7 +54,7 @@ impl Upgrader {
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         self.refuse_if_busy()?;
         self.refuse_if_failed(to)?;
-        let plan = self.plan(to, false)?;
+        let plan = self.plan_by(to, &plan_at_start)?;
         self.begin(
             plan,
             Wish {

@@ -14,6 +14,7 @@ use host_model::control::{
 use host_model::flight::{Asked as Noted, Asker};
 use host_model::histogram::Histogram;
 use host_model::plan::Plan;
+use host_model::release::ReleaseManifest;
 use host_proof::rehearsal::Rehearser;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
@@ -81,6 +82,10 @@ pub struct Parts {
 
 /// What a release changes in the configuration, or all that is wrong with it.
 pub type Configuration = dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync;
+
+/// Plans from one release to another.
+type Planner<'a> =
+    dyn Fn(&ReleaseManifest, &ReleaseManifest, &Appups) -> Result<Plan, PlanError> + 'a;
 
 /// See [`Hooks::leave`].
 type Leave = dyn Fn(&Version, &Version) -> Result<(), String> + Send + Sync;
@@ -174,6 +179,15 @@ impl Upgrader {
     ///
     /// [`RefusedUpgrade`]
     pub fn plan(&self, to: &Version, one_way: bool) -> Result<Plan, RefusedUpgrade> {
+        self.plan_by(to, &|from, to, appups| plan(from, to, appups, one_way))
+    }
+
+    /// As [`Upgrader::plan`], by `planner`.
+    pub(crate) fn plan_by(
+        &self,
+        to: &Version,
+        planner: &Planner<'_>,
+    ) -> Result<Plan, RefusedUpgrade> {
         let releases = self.assembler.releases();
         let from = releases.read(&self.actors.release().version)?;
         if from.manifest.version == *to {
@@ -188,7 +202,7 @@ impl Upgrader {
         for appup in own {
             appups.insert((appup.plugin.clone(), appup.version.clone()), appup);
         }
-        let planned = plan(&from.manifest, &to.manifest, &appups, one_way);
+        let planned = planner(&from.manifest, &to.manifest, &appups);
         planned.map_err(|error| match error {
             PlanError::NoPath { .. } => self
                 .over_what_is_left_out(&from, &to, appups)

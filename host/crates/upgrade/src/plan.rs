@@ -14,7 +14,7 @@ use host_model::plan::{Change, Hop, Plan, PluginPlan};
 use host_model::release::ReleaseManifest;
 use thiserror::Error;
 
-pub(crate) use ways::{Step, leads, steps_between};
+pub(crate) use ways::{Host, Step, leads, steps_between};
 
 use steps::{Hooks, Moved};
 use ways::{NoWay, carried_ways, way};
@@ -45,7 +45,7 @@ pub enum PlanError {
     },
     /// The host's own binary would have to be replaced.
     #[error(
-        "{file} asks for restart_host on the way {way} {other}: the host's own program has to be replaced, and this host cannot hand over to another while it runs; say `host stop`, and then `host start` with release {release}"
+        "{file} asks for restart_host on the way {way} {other}: the host's own program has to be replaced, and this host cannot hand over to another while it runs; say `host stop`, write {release} into releases/own of the home, or start an image of {release} on its data, and say `host start`: that starts the host of {release}, and takes the store over"
     )]
     RestartHost {
         /// The appup.
@@ -61,9 +61,7 @@ pub enum PlanError {
     #[error("depends_on goes round in a circle: {}; take one of them out", .0.join(" -> "))]
     Circle(Vec<String>),
     /// A step that cannot be undone.
-    #[error(
-        "there is no way back from {plugin} {to} to {from}: its appup has no down; write one, or say --one-way"
-    )]
+    #[error("there is no way back from {plugin} {to} to {from}: its appup {why}")]
     OneWay {
         /// The plugin.
         plugin: String,
@@ -71,13 +69,16 @@ pub enum PlanError {
         from: Version,
         /// After the step.
         to: Version,
+        /// What the appup says for the way back, and what to do.
+        why: &'static str,
     },
 }
 
 /// Appups of all installed releases, by plugin and version.
 pub(crate) type Appups = BTreeMap<(String, Version), Appup>;
 
-/// What leads from the release `from` to the release `to`, dependencies first.
+/// What leads from the release `from` to the release `to`, dependencies first, in a host
+/// that goes on running: by no step that asks for another one (`restart_host`).
 ///
 /// Of several ways between two versions of a plugin one is taken by the rule of
 /// [`host_model::way`], for a state without carries. An actor that has some takes the
@@ -91,6 +92,30 @@ pub fn plan(
     to: &ReleaseManifest,
     appups: &Appups,
     one_way: bool,
+) -> Result<Plan, PlanError> {
+    planned(from, to, appups, one_way, false)
+}
+
+/// As [`plan`], for a start that takes a store over before clients are served. The host that
+/// runs is the own one of the release `to`, so what asks for another one has it.
+///
+/// # Errors
+///
+/// [`PlanError`]
+pub fn plan_at_start(
+    from: &ReleaseManifest,
+    to: &ReleaseManifest,
+    appups: &Appups,
+) -> Result<Plan, PlanError> {
+    planned(from, to, appups, false, true)
+}
+
+fn planned(
+    from: &ReleaseManifest,
+    to: &ReleaseManifest,
+    appups: &Appups,
+    one_way: bool,
+    at_start: bool,
 ) -> Result<Plan, PlanError> {
     if from.version == to.version {
         return Err(PlanError::SameVersion(to.version.clone()));
@@ -111,13 +136,18 @@ pub fn plan(
             },
             (Some(old), Some(new)) => {
                 let (old, new) = (&old.version, &new.version);
-                let steps = way(name, old, new, appups).map_err(|e| refused(e, &to.version))?;
+                let host = match at_start {
+                    true => Host::Starts,
+                    false => Host::Stays { from: old, to: new },
+                };
+                let steps =
+                    way(name, old, new, appups, host).map_err(|e| refused(e, &to.version))?;
                 hooks = Hooks::of_way(&steps);
                 Change::Move {
                     from: old.clone(),
                     to: new.clone(),
                     hops: steps.iter().map(Step::hop).collect(),
-                    carried: carried_ways(name, old, new, &steps, appups),
+                    carried: carried_ways(name, old, new, &steps, appups, host),
                 }
             }
             (None, Some(new)) => {
@@ -148,11 +178,14 @@ pub fn plan(
             change,
         });
     }
-    if !one_way && let Some((plugin, hop)) = hops(&plugins).find(|(_, hop)| !hop.reversible) {
+    let for_ever = hops(&plugins).find(|(_, hop)| !hop.reversible);
+    let reversible = for_ever.is_none();
+    if !one_way && let Some((plugin, hop)) = for_ever {
         return Err(PlanError::OneWay {
             plugin: plugin.to_owned(),
             from: hop.from.clone(),
             to: hop.to.clone(),
+            why: why_one_way(plugin, hop, appups, at_start),
         });
     }
     let watched = plugins
@@ -160,7 +193,6 @@ pub fn plan(
         .filter(|plugin| matches!(plugin.change, Change::Move { .. } | Change::Add { .. }));
     let windows = watched.map(|plugin| plugin.probation.window_s);
     let probation_s = windows.max().unwrap_or_default();
-    let reversible = hops(&plugins).all(|(_, hop)| hop.reversible);
     Ok(Plan {
         from: from.version.clone(),
         to: to.version.clone(),
@@ -169,7 +201,26 @@ pub fn plan(
         plugins,
         reversible,
         probation_s,
+        at_start,
     })
+}
+
+/// What is said of a step without a way back.
+fn why_one_way(plugin: &str, hop: &Hop, appups: &Appups, at_start: bool) -> &'static str {
+    let (newer, older) = ((&hop.from).max(&hop.to), (&hop.from).min(&hop.to));
+    let appup = appups.get(&(plugin.to_owned(), newer.clone()));
+    let path = appup.and_then(|appup| appup.path(older));
+    let back = path.map(|path| match hop.from < hop.to {
+        true => &path.down,
+        false => &path.up,
+    });
+    match back.is_some_and(|back| !back.is_empty()) {
+        true => {
+            "asks for restart_host there, and a running host cannot hand over to another; take that out of it, or say --one-way"
+        }
+        false if at_start => "has no down, and a start takes no step without; write one",
+        false => "has no down; write one, or say --one-way",
+    }
 }
 
 fn refused(error: NoWay, release: &Version) -> PlanError {
@@ -196,14 +247,17 @@ fn refused(error: NoWay, release: &Version) -> PlanError {
     }
 }
 
+/// The steps that actors may take, also by the ways of those with carries.
 fn hops(plugins: &[PluginPlan]) -> impl Iterator<Item = (&str, &Hop)> {
-    plugins
-        .iter()
-        .filter_map(|plugin| match &plugin.change {
-            Change::Move { hops, .. } => Some((plugin.plugin.as_str(), hops)),
-            _ => None,
-        })
-        .flat_map(|(name, hops)| hops.iter().map(move |hop| (name, hop)))
+    plugins.iter().flat_map(|plugin| {
+        let (plain, carried) = match &plugin.change {
+            Change::Move { hops, carried, .. } => (hops.as_slice(), carried.as_slice()),
+            _ => Default::default(),
+        };
+        let carried = carried.iter().filter_map(|way| way.hops.as_ref()).flatten();
+        let all = plain.iter().chain(carried);
+        all.map(|hop| (plugin.plugin.as_str(), hop))
+    })
 }
 
 /// Plugins with those that they depend on before them, otherwise by name; to an older

@@ -247,6 +247,7 @@ mod tests {
             back: Vec::new(),
             reversible: true,
             probation_s: 60,
+            at_start: false,
         }
     }
 

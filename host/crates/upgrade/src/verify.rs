@@ -345,8 +345,8 @@ fn of_manifest(manifest: &ReleaseManifest, booked: &Booked, machine: &Machine) -
     let mut problems = misfits(manifest, &machine.target, &machine.libc);
     if manifest.host != machine.host {
         problems.push(format!(
-            "it brings host {}, and host {} runs; stop the host and start it from that release",
-            manifest.host, machine.host
+            "it brings host {}, and host {} runs; say `host stop`, write {} into releases/own of the home, or start an image of it on its data, and say `host start`",
+            manifest.host, machine.host, manifest.version
         ));
     }
     for plugin in &manifest.plugins {

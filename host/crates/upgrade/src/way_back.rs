@@ -110,6 +110,7 @@ mod tests {
             back: Vec::new(),
             reversible,
             probation_s: 60,
+            at_start: false,
         }
     }
 

@@ -258,6 +258,7 @@ fn a_plan_says_what_is_done_in_which_order_and_what_takes_it_back() {
         ],
         reversible: false,
         probation_s: 60,
+        at_start: false,
     });
     let golden = "\
 release 0.1.0 to 0.2.0

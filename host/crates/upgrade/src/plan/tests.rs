@@ -70,10 +70,17 @@ fn chain(versions: std::ops::RangeInclusive<u64>) -> Appups {
         .collect()
 }
 
+/// The steps of states without carries.
+fn plain_hops(plan: &Plan) -> impl Iterator<Item = &Hop> {
+    let moved = plan.plugins.iter().filter_map(|it| match &it.change {
+        Change::Move { hops, .. } => Some(hops),
+        _ => None,
+    });
+    moved.flatten()
+}
+
 fn versions(plan: &Plan) -> Vec<String> {
-    hops(&plan.plugins)
-        .map(|(_, hop)| hop.to.to_string())
-        .collect()
+    plain_hops(plan).map(|hop| hop.to.to_string()).collect()
 }
 
 /// Compares with `golden/plans/NAME`.
@@ -123,9 +130,8 @@ fn dependencies_come_first_and_go_last() {
     let up = plan(&old, &new, &appups, false).unwrap();
     assert_eq!(names(&up), ["zakat", "donations"]);
     golden_plan("depends_on", &up);
-    let states = |plan: &Plan| -> Vec<StateChange> {
-        hops(&plan.plugins).map(|(_, hop)| hop.state).collect()
-    };
+    let states =
+        |plan: &Plan| -> Vec<StateChange> { plain_hops(plan).map(|hop| hop.state).collect() };
     assert_eq!(states(&up), [StateChange::Up, StateChange::Up]);
     let down = plan(&new, &old, &appups, false).unwrap();
     assert_eq!(names(&down), ["donations", "zakat"]);
@@ -185,6 +191,20 @@ fn where_carries_lead_another_way_the_plan_shows_it() {
         "carried",
         &plan(&release(1), &release(2), &known, false).unwrap(),
     );
+    // Who goes over 0.2.0 cannot go back, though others can.
+    let up = "[[path]]\nfrom = \"=0.2.0\"\nup = [{ update = \"state\" }]\n";
+    let both = format!("{}{up}", BOTH_WAYS.replace("~0.1", "=0.1.0"));
+    let mut one_way = chain(2..=2);
+    one_way.extend(appups(&[("zakat", "0.3.0", &both)]));
+    let refused = plan(&release(1), &release(3), &one_way, false).unwrap_err();
+    let said = refused.to_string();
+    assert!(
+        said.contains("from zakat 0.3.0 to 0.2.0: its appup has no down"),
+        "{said}"
+    );
+    let forced = plan(&release(1), &release(3), &one_way, true).unwrap();
+    assert_eq!(versions(&forced), ["0.3.0"]);
+    assert!(!forced.reversible);
     // Nothing leads from 0.3.0 to 0.2.0.
     let mut known = chain(2..=2);
     known.extend(appups(&[("zakat", "0.3.0", BOTH_WAYS)]));
@@ -332,6 +352,8 @@ fn what_cannot_be_planned_is_refused_with_what_to_do() {
     golden("restart_host.txt", &refused(&handover, &old, &new));
     golden("restart_host_down.txt", &refused(&handover, &new, &old));
 
+    let at_start = plan_at_start(&old, &new, &forced).unwrap_err().to_string();
+    assert!(!at_start.contains("--one-way"), "{at_start}");
     let irreversible = plan(&old, &new, &forced, true).unwrap();
     assert!(!irreversible.reversible);
     golden_plan("one_way_forced", &irreversible);
@@ -339,6 +361,89 @@ fn what_cannot_be_planned_is_refused_with_what_to_do() {
     assert!(matches!(back, PlanError::NoPath { .. }), "{back}");
     let same = plan(&old, &old, &Appups::new(), false).unwrap_err();
     assert_eq!(same, PlanError::SameVersion(Version::new(0, 1, 0)));
+}
+
+#[test]
+fn what_asks_for_another_host_is_done_by_a_start_of_it_and_back() {
+    let old = release("0.1.0", &[("donations", "0.1.0")]);
+    let new = release("0.2.0", &[("donations", "0.2.0")]);
+    let ways = "[[path]]\nfrom = \"~0.1\"\nup = [{ restart_host = true }, { update = \"state\" }]\n\
+                down = [{ restart_host = true }, { update = \"state\" }]\n";
+    let known = appups(&[("donations", "0.2.0", ways)]);
+    for (from, to) in [(&old, &new), (&new, &old)] {
+        let running = plan(from, to, &known, true).unwrap_err();
+        assert!(
+            matches!(running, PlanError::RestartHost { .. }),
+            "{running}"
+        );
+        let plan = plan_at_start(from, to, &known).unwrap();
+        assert!(plan.at_start && plan.reversible, "{plan:?}");
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+}
+
+#[test]
+fn a_way_back_that_needs_another_host_is_none_of_a_host_that_runs() {
+    let old = release("0.1.0", &[("donations", "0.1.0")]);
+    let new = release("0.2.0", &[("donations", "0.2.0")]);
+    let ways = "[[path]]\nfrom = \"~0.1\"\nup = [{ update = \"state\" }]\n\
+                down = [{ restart_host = true }, { update = \"state\" }]\n";
+    let known = appups(&[("donations", "0.2.0", ways)]);
+    let refused = plan(&old, &new, &known, false).unwrap_err();
+    golden("one_way_restart_host.txt", &format!("{refused}\n"));
+    let forced = plan(&old, &new, &known, true).unwrap();
+    assert!(!forced.reversible);
+    let sweep = |step: &&host_model::plan::Step| matches!(step.action, Action::Sweep { .. });
+    let sweep = forced.steps.iter().find(sweep).unwrap();
+    assert_eq!(sweep.undo, host_model::plan::Undo::Impossible);
+    // The host of 0.2.0 may roll back, and turn round, where only the way up asks for it.
+    let ways = "[[path]]\nfrom = \"~0.1\"\nup = [{ restart_host = true }, { update = \"state\" }]\n\
+                down = [{ update = \"state\" }]\n";
+    let known = appups(&[("donations", "0.2.0", ways)]);
+    assert!(plan(&new, &old, &known, false).unwrap().reversible);
+}
+
+/// The steps of `zakat` that are taken, as the minor numbers of their ends.
+fn taken(known: &Appups, host: Host<'_>) -> Vec<(u64, u64)> {
+    let steps = steps_between("zakat", [], known, host);
+    let mut ends: Vec<_> = steps
+        .iter()
+        .map(|step| (step.hop().from.minor, step.hop().to.minor))
+        .collect();
+    ends.sort_unstable();
+    ends
+}
+
+#[test]
+fn actors_take_no_step_that_the_plan_goes_around() {
+    let restart = "{ restart_host = true }, { update = \"state\" }";
+    let from_1 = format!("[[path]]\nfrom = \"=0.1.0\"\nup = [{restart}]\ndown = [{restart}]\n");
+    let plain = "{ update = \"state\" }";
+    let from_2 = format!("[[path]]\nfrom = \"=0.2.0\"\nup = [{plain}]\ndown = [{plain}]\n");
+    let both = format!("{from_1}{from_2}");
+    let mut known = chain(1..=2);
+    known.extend(appups(&[("zakat", "0.3.0", &both)]));
+    let [one, three, four] = [1, 3, 4].map(|minor| Version::new(0, minor, 0));
+    let chain = [(1, 2), (2, 1), (2, 3), (3, 2)];
+    let stays = |from, to| taken(&known, Host::Stays { from, to });
+    assert_eq!(stays(&one, &three), chain);
+    let all = [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)];
+    assert_eq!(taken(&known, Host::Starts), all);
+    // Who was left behind when the host came to 0.3.0 may still come over.
+    let up = [(1, 2), (1, 3), (2, 1), (2, 3), (3, 2)];
+    assert_eq!(stays(&three, &four), up);
+    // The host is the one of 0.3.0, also where it goes back there from a rollback.
+    assert_eq!(stays(&three, &one), up);
+    // The plan says which host carries it out.
+    let release = |minor: u64| {
+        let version = format!("0.{minor}.0");
+        release(&version, &[("zakat", &version)])
+    };
+    let running = plan(&release(1), &release(3), &known, false).unwrap();
+    assert_eq!(taken(&known, Host::of(&running, "zakat")), chain);
+    let start = plan_at_start(&release(1), &release(3), &known).unwrap();
+    assert_eq!(taken(&known, Host::of(&start, "zakat")), all);
 }
 
 #[test]

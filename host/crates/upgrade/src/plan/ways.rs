@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use host_model::Version;
 use host_model::appup::{Appup, Instruction, Path};
-use host_model::plan::{CarriedWay, Hop, StateChange};
+use host_model::plan::{CarriedWay, Change, Hop, Plan, StateChange};
 use host_model::way::{self, Edge};
 
 use super::Appups;
@@ -17,6 +17,52 @@ pub(crate) struct Step<'a> {
     path: &'a Path,
     from: &'a Version,
     to: &'a Version,
+    /// Whether there is a step back, and the host that runs may take it.
+    reversible: bool,
+}
+
+/// Which of the steps that ask for another host (`restart_host`) are taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Host<'a> {
+    /// All of them: the host that runs is the own one of the release that it starts with.
+    Starts,
+    /// The host that runs goes on, while its plugin goes from one version to another: no
+    /// `up` beyond the one that it had, for whose host it is, and no `down` below either.
+    /// What leads that far brings over who was left behind at an earlier start.
+    Stays {
+        /// The version that rules.
+        from: &'a Version,
+        /// The version that shall rule.
+        to: &'a Version,
+    },
+}
+
+impl<'a> Host<'a> {
+    /// As `plan` is carried out.
+    pub(crate) fn of(plan: &'a Plan, plugin: &str) -> Self {
+        let planned = plan.plugins.iter().find(|it| it.plugin == plugin);
+        match planned.map(|it| &it.change) {
+            Some(_) if plan.at_start => Self::Starts,
+            Some(Change::Move { from, to, .. }) => Self::Stays { from, to },
+            Some(
+                Change::Keep { version } | Change::Add { version } | Change::Remove { version },
+            ) => Self::Stays {
+                from: version,
+                to: version,
+            },
+            None => Self::Starts,
+        }
+    }
+
+    /// Whether it takes the step to `end` with these instructions.
+    fn takes(self, instructions: &[Instruction], end: &Version, is_up: bool) -> bool {
+        match self {
+            _ if !instructions.contains(&Instruction::RestartHost) => true,
+            Self::Starts => true,
+            Self::Stays { from, .. } if is_up => end <= from,
+            Self::Stays { from, to } => end >= from.max(to),
+        }
+    }
 }
 
 /// Why there is no way.
@@ -77,7 +123,7 @@ impl<'a> Step<'a> {
             from: self.from,
             to: self.to,
             state: self.state(),
-            reversible: !self.instructions_back().is_empty(),
+            reversible: self.reversible,
         }
     }
 
@@ -87,7 +133,7 @@ impl<'a> Step<'a> {
             from: self.from.clone(),
             to: self.to.clone(),
             state: self.state(),
-            reversible: !self.instructions_back().is_empty(),
+            reversible: self.reversible,
             timeout_ms: 0,
             suspend: false,
             restart: self.instructions().contains(&Instruction::Restart),
@@ -105,12 +151,13 @@ impl<'a> Step<'a> {
     }
 }
 
-/// All steps of `plugin` that its appups know, between the versions that have one and
-/// `others`.
+/// All steps of `plugin` that its appups know and the host takes, between the versions that
+/// have one and `others`.
 pub(crate) fn steps_between<'a>(
     plugin: &str,
     others: impl IntoIterator<Item = &'a Version>,
     appups: &'a Appups,
+    host: Host<'_>,
 ) -> Vec<Step<'a>> {
     let own: Vec<&Appup> = appups.values().filter(|a| a.plugin == plugin).collect();
     let versions: BTreeSet<&Version> = own
@@ -126,16 +173,21 @@ pub(crate) fn steps_between<'a>(
                 continue;
             };
             let (newer, older) = (&appup.version, *older);
-            for (from, to) in [(older, newer), (newer, older)] {
-                let step = Step {
+            let up = !path.up.is_empty() && host.takes(&path.up, newer, true);
+            let down = !path.down.is_empty() && host.takes(&path.down, older, false);
+            for (from, to, is_taken, reversible) in
+                [(older, newer, up, down), (newer, older, down, up)]
+            {
+                if !is_taken {
+                    continue;
+                }
+                steps.push(Step {
                     appup,
                     path,
                     from,
                     to,
-                };
-                if !step.instructions().is_empty() {
-                    steps.push(step);
-                }
+                    reversible,
+                });
             }
         }
     }
@@ -148,17 +200,16 @@ pub(super) fn way<'a>(
     from: &'a Version,
     to: &'a Version,
     appups: &'a Appups,
+    host: Host<'_>,
 ) -> Result<Vec<Step<'a>>, NoWay> {
-    let all = steps_between(plugin, [from, to], appups);
     let find = |steps: &[Step<'a>]| -> Option<Vec<Step<'a>>> {
         let found = way::way(steps, Step::edge, from, to, &[])?;
         Some(found.into_iter().copied().collect())
     };
-    let here = |step: &&Step<'_>| !step.needs_another_host();
-    let possible: Vec<Step<'a>> = all.iter().filter(here).copied().collect();
-    if let Some(steps) = find(&possible) {
+    if let Some(steps) = find(&steps_between(plugin, [from, to], appups, host)) {
         return Ok(steps);
     }
+    let all = steps_between(plugin, [from, to], appups, Host::Starts);
     let with_another_host = find(&all).unwrap_or_default();
     match with_another_host.iter().find(|it| it.needs_another_host()) {
         Some(step) => Err(NoWay::RestartHost {
@@ -183,9 +234,9 @@ pub(super) fn carried_ways(
     to: &Version,
     plain: &[Step<'_>],
     appups: &Appups,
+    host: Host<'_>,
 ) -> Vec<CarriedWay> {
-    let mut steps = steps_between(plugin, [from, to], appups);
-    steps.retain(|step| !step.needs_another_host());
+    let steps = steps_between(plugin, [from, to], appups, host);
     let stacks: BTreeSet<Vec<&Version>> = steps
         .iter()
         .map(|step| step.from)
@@ -219,7 +270,7 @@ pub(crate) fn leads<'a>(
     libraries: &BTreeSet<&'a Version>,
     appups: &'a Appups,
 ) -> bool {
-    let mut steps = steps_between(plugin, libraries.iter().copied(), appups);
+    let mut steps = steps_between(plugin, libraries.iter().copied(), appups, Host::Starts);
     steps.retain(|step| [step.from, step.to].iter().all(|it| libraries.contains(it)));
     let carried: Vec<&Version> = carried.iter().collect();
     way::way(&steps, Step::edge, from, to, &carried).is_some()

@@ -8,7 +8,7 @@ use host_proof::rehearsal::{self, Setup, Step};
 
 use super::Rehearsal;
 use crate::assemble::ends;
-use crate::plan::{Appups, steps_between};
+use crate::plan::{Appups, Host, steps_between};
 use crate::releases::Unpacked;
 use crate::stuck::deadline;
 
@@ -53,7 +53,7 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
                 steps: hops.iter().map(|hop| hop.to.clone()).collect(),
             },
         );
-        let mut steps = steps_to(name, to, &installed, &appups);
+        let mut steps = steps_to(name, to, &installed, &appups, Host::of(plan, name));
         if !rehearsal.timed {
             steps.iter_mut().for_each(|step| step.timeout_ms = 0);
         }
@@ -96,10 +96,17 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
     Ok((moved, setup))
 }
 
-/// The steps between installed versions of a plugin from which a way leads on to `to`.
-fn steps_to(plugin: &str, to: &Version, installed: &[Unpacked], appups: &Appups) -> Vec<Step> {
+/// The steps between installed versions of a plugin from which a way leads on to `to`, and
+/// which the host takes.
+fn steps_to(
+    plugin: &str,
+    to: &Version,
+    installed: &[Unpacked],
+    appups: &Appups,
+    host: Host<'_>,
+) -> Vec<Step> {
     let versions = versions(plugin, installed);
-    let all = steps_between(plugin, &versions, appups);
+    let all = steps_between(plugin, &versions, appups, host);
     let mut hops: Vec<Hop> = all.iter().map(|step| step.hop()).collect();
     hops.retain(|hop| versions.contains(&hop.from) && versions.contains(&hop.to));
     let mut leads = BTreeSet::from([to]);

@@ -31,6 +31,7 @@ fn moving(plugins: &[(&str, Version, Version)], from: Version, to: Version) -> T
         plugins: Vec::new(),
         reversible: true,
         probation_s: 0,
+        at_start: false,
     };
     Tally::new(&plan, &moved.collect(), 1_000)
 }
