@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use host_actors::{Actors, FailedPlugin};
+use host_actors::Actors;
 use host_journal::unix_ms;
 use host_model::Version;
 use host_model::appup::Appup;
@@ -381,12 +381,6 @@ impl Upgrader {
                 tracing::warn!("not all who followed the upgrade have heard how it ends");
             }
         }
-    }
-
-    /// Whether the upgrade that is under way has brought what fails, and takes it back.
-    #[must_use]
-    pub fn takes_back(&self, failed: &FailedPlugin) -> bool {
-        self.running().is_some_and(|it| it.takes_back(failed))
     }
 
     /// The upgrade that is under way.

@@ -11,6 +11,7 @@ use host_model::limits::{
     CANARY_WINDOWS_MAX, FAULT_WINDOW, PROBATION_WINDOWS_MAX, QUARANTINES_MAX,
 };
 
+use crate::engine::Upgrader;
 use crate::judge::{TooFew, Verdict, judge};
 use crate::run::Run;
 use crate::running::Running;
@@ -65,6 +66,14 @@ fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool
         Verdict::TooFew(few) if is_canary => Next::Ask(few),
         Verdict::TooFew(few) => Next::PassUnseen(few),
         Verdict::Passed | Verdict::Breached(_) => Next::Pass,
+    }
+}
+
+impl Upgrader {
+    /// Whether the upgrade that is under way has brought what fails, and takes it back.
+    #[must_use]
+    pub fn takes_back(&self, failed: &FailedPlugin) -> bool {
+        self.running().is_some_and(|it| it.takes_back(failed))
     }
 }
 
