@@ -119,8 +119,12 @@ async fn who_was_set_aside_for_faults_of_the_newer_version_serves_in_the_older_o
 async fn what_was_held_in_a_quarantine_comes_behind_what_led_to_it() {
     let home = Home::new();
     let host = home.start(1);
-    host.ask("faulty:b", "plan_trouble", json!({ "what": "add_panics" }))
-        .await;
+    // The others are released behind it, which gives what was held time to come too early.
+    let others: Vec<_> = (0..6).map(|n| format!("faulty:c{n}")).collect();
+    for actor in others.iter().map(String::as_str).chain(["faulty:b"]) {
+        host.ask(actor, "plan_trouble", json!({ "what": "add_panics" }))
+            .await;
+    }
     host.0.install(home.release(2));
     // The first four come to nothing, and the others to an actor that is set aside.
     for by in 1..=9 {
@@ -131,15 +135,27 @@ async fn what_was_held_in_a_quarantine_comes_behind_what_led_to_it() {
         })
         .await;
     }
-    until("it is set aside", || async {
-        !host.0.quarantine_list().is_empty()
+    for actor in &others {
+        for _ in 0..4 {
+            host.refused(actor, "add", json!({ "by": 1 })).await;
+        }
+    }
+    until("all are set aside", || async {
+        host.0.quarantine_list().len() == 7
     })
     .await;
     host.0.migrations().reset();
     host.0.install(home.release(1));
     host.0.sweep(false).await.unwrap();
+    // By then whoever looks for casts waits to be rung for, and comes at once.
+    let timer = json!({ "name": "tick", "in_ms": 400 });
+    host.ask("faulty:z", "set_timer", timer).await;
+    until("a moment is over", || async {
+        host.ask("faulty:z", "summary", Value::Null).await["ticks"] == 1
+    })
+    .await;
     let done = host.0.redeliver().await.unwrap();
-    assert_eq!((done.released, done.delivered), (1, 4));
+    assert_eq!((done.released, done.delivered), (7, 4));
     let added = || {
         let all = home.heard.all().into_iter();
         let added = all.filter(|it| it.starts_with("faulty:b added"));
