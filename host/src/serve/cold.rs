@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use host_cli::Failure;
 use host_model::Version;
-use host_model::control::{Outcome, Progress, UpgradeReport};
+use host_model::control::{Outcome, Progress, RehearsalOutcome, RehearsalReport, UpgradeReport};
 use host_model::limits::ATTEMPTS_MAX;
 use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan_at_start};
 use tokio::sync::Notify;
@@ -93,8 +93,12 @@ fn report(home: &Home, permanent: &Version, to: &Version, problems: &[String]) -
 enum Came {
     /// It is permanent.
     Over,
-    /// It is not, and does not come over: the permanent one is to be booted.
-    Back(String),
+    /// It is not, and the permanent one rules.
+    Back {
+        why: String,
+        /// Whether it would not come over the next time either.
+        is_blamed: bool,
+    },
     /// The host was told to stop.
     Stopped,
 }
@@ -127,13 +131,19 @@ async fn come_over(
         let mut progress = match begun {
             Ok(progress) => progress,
             Err(refused @ RefusedUpgrade::FailedBefore { .. }) => {
-                return Ok(Came::Back(refused.to_string()));
+                return Ok(Came::Back {
+                    why: refused.to_string(),
+                    is_blamed: true,
+                });
             }
             Err(refused) => return Err(look(refused.to_string())),
         };
         loop {
             match progress.recv().await {
-                Ok(Progress::Ended(report)) => return ended(report).map_err(look),
+                Ok(Progress::Ended(report)) => {
+                    let is_marked = upgrader.has_failed(to);
+                    return ended(report, is_marked).map_err(look);
+                }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Err(look("it ended without a report".into())),
             }
@@ -153,14 +163,23 @@ fn never_came_up(why: &Why) -> Option<String> {
     }
 }
 
-fn ended(report: UpgradeReport) -> Result<Came, String> {
-    let reason = report.reason.unwrap_or_default();
+fn ended(report: UpgradeReport, is_marked: bool) -> Result<Came, String> {
+    let is_blamed = is_blamed(report.rehearsal.as_deref(), is_marked);
+    let why = report.reason.unwrap_or_default();
     match report.outcome {
         Outcome::Committed | Outcome::Probation => Ok(Came::Over),
-        // Some cannot come over: found on the way, or by the rehearsal before it.
-        Outcome::RolledBack | Outcome::Refused => Ok(Came::Back(reason)),
-        Outcome::Failed | Outcome::Stuck => Err(reason),
+        // Found on the way, or by the rehearsal before it.
+        Outcome::RolledBack | Outcome::Refused => Ok(Came::Back { why, is_blamed }),
+        Outcome::Failed | Outcome::Stuck => Err(why),
     }
+}
+
+/// Whether the release itself is why it did not come over: it was marked on the way, or a
+/// rehearsal has found something. One that could not be carried out has asked no law.
+fn is_blamed(rehearsal: Option<&RehearsalReport>, is_marked: bool) -> bool {
+    let speaks_against =
+        |it: &RehearsalReport| it.outcome == RehearsalOutcome::Failed && !it.laws.is_empty();
+    is_marked || rehearsal.is_some_and(speaks_against)
 }
 
 /// Whether a start for this reason is meant to leave the permanent release.
@@ -193,14 +212,27 @@ pub(super) async fn settle(
         match come_over(upgrader, boot.release, boot.why, stop).await {
             Ok(Came::Over) => {}
             Ok(Came::Stopped) => return Ok(Some(0)),
-            Ok(Came::Back(why)) if *boot.why == Why::Own => {
+            Ok(Came::Back {
+                why,
+                is_blamed: false,
+            }) if *boot.why == Why::Own => {
+                return Err(Failure::look(
+                    REASON,
+                    format!(
+                        "start release {}: {why}. That says nothing of the release, which is not marked failed: mend it, and say `host start`",
+                        boot.release
+                    ),
+                )
+                .into());
+            }
+            Ok(Came::Back { why, .. }) if *boot.why == Why::Own => {
                 tracing::error!(release = %boot.release, why,
                     "the home's own release did not come over; the permanent one boots");
                 upgrader.mark_failed(boot.release, &why).await?;
                 home.give_own_up()?;
                 return Ok(Some(exit::AGAIN));
             }
-            Ok(Came::Back(why)) => {
+            Ok(Came::Back { why, .. }) => {
                 attempt.blame(true);
                 return Err(Failure::look(
                     "cold_start",
@@ -218,4 +250,30 @@ pub(super) async fn settle(
         upgrader.mark_failed(from, &reason).await?;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::control::LawRow;
+
+    use super::*;
+
+    #[test]
+    fn a_rehearsal_that_could_not_be_carried_out_blames_no_release() {
+        let [from, to] = [1, 2].map(|minor| Version::new(0, minor, 0));
+        let mut report = RehearsalReport::skipped(&from, &to, "the disk is full".to_owned());
+        report.outcome = RehearsalOutcome::Failed;
+        assert!(!is_blamed(Some(&report), false));
+        assert!(is_blamed(Some(&report), true), "found on the way");
+        report.laws.push(LawRow {
+            law: "up_down".to_owned(),
+            asked: 1,
+            failed: 1,
+            confidence: None,
+        });
+        assert!(is_blamed(Some(&report), false));
+        report.outcome = RehearsalOutcome::Passed;
+        assert!(!is_blamed(Some(&report), false), "an operator took it back");
+        assert!(!is_blamed(None, false));
+    }
 }

@@ -73,6 +73,13 @@ impl Upgrader {
         )
     }
 
+    /// Whether an upgrade to this release was rolled back for what it did, or it did not come
+    /// up.
+    #[must_use]
+    pub fn has_failed(&self, version: &Version) -> bool {
+        self.refuse_if_failed(version).is_err()
+    }
+
     /// Marks a release that does not come up, so that it is not tried again by accident.
     ///
     /// # Errors

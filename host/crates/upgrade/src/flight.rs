@@ -1,10 +1,12 @@
 //! The flight record of an upgrade as it is kept: written with each transition, so that
 //! a host that dies in the middle leaves what was known.
 
+use std::time::Duration;
+
 use host_actors::FailedMigration;
 use host_journal::{Action, Journal, Record, unix_ms};
 use host_model::Version;
-use host_model::control::{RehearsalReport, UpgradeReport};
+use host_model::control::{ConfigChange, RehearsalReport, UpgradeReport};
 use host_model::flight::{Asked, FailedActor, FlightRecord, Transition, WaitsAround, Watched};
 use host_model::histogram::Histogram;
 use host_model::limits::NAMED_ACTORS_MAX;
@@ -29,9 +31,27 @@ pub struct Flight {
     failures: Vec<FailedActor>,
     failures_more: u64,
     watched: Vec<Watched>,
+    #[serde(default)]
+    config: Vec<ConfigChange>,
 }
 
 impl Flight {
+    /// How long ago it was begun, in this process or one before.
+    pub(crate) fn age(&self) -> Duration {
+        let begun_ms = self.transitions.first().map(|first| first.at_ms);
+        let age_ms = begun_ms.map_or(0, |begun_ms| unix_ms().saturating_sub(begun_ms));
+        Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))
+    }
+
+    /// What the new release changes in the configuration.
+    pub(crate) fn configures(&mut self, config: Vec<ConfigChange>) {
+        self.config = config;
+    }
+
+    pub(crate) fn config(&self) -> &[ConfigChange] {
+        &self.config
+    }
+
     /// Somebody has asked for something.
     pub(crate) fn ask(&mut self, asked: impl IntoIterator<Item = Asked>) {
         let room = ASKED_MAX.saturating_sub(self.asked.len());
@@ -164,4 +184,24 @@ pub(crate) fn read_flying<T: Send + 'static>(journal: &Journal<T>) -> Result<Fli
     let values = journal.values(FLYING)?;
     let value = values.first().map(|(key, value)| parse(key, value));
     Ok(value.transpose()?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_age_is_counted_from_its_first_transition_whichever_process_wrote_it() {
+        let mut flight = Flight::default();
+        assert_eq!(flight.age(), Duration::ZERO);
+        flight.enter(&State::Planned, &Histogram::default());
+        flight.transitions[0].at_ms -= 90_000;
+        flight.enter(&State::Verified, &Histogram::default());
+        let kept = serde_json::to_vec(&flight).unwrap();
+        let read: Flight = serde_json::from_slice(&kept).unwrap();
+        assert!(read.age() >= Duration::from_secs(90), "{:?}", read.age());
+        // A clock that was set back takes nothing from zero.
+        flight.transitions[0].at_ms += 900_000;
+        assert_eq!(flight.age(), Duration::ZERO);
+    }
 }

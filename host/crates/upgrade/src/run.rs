@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use host_actors::Release;
 use host_journal::{Position, unix_ms};
-use host_model::control::{ConfigChange, Outcome, Progress, RehearsalOutcome, UpgradeReport};
+use host_model::control::{Outcome, Progress, RehearsalOutcome, UpgradeReport};
 use host_model::flight::Asked as Noted;
 use host_model::{Share, Version};
 
@@ -41,12 +41,12 @@ pub(crate) struct Run {
     /// What is to be known of it although it committed.
     pub(crate) remark: Option<String>,
     began: Instant,
+    /// How long it had been under way then.
+    before: Duration,
     /// Actors that came over on the way there, before any went back.
     pub(crate) came_over: u64,
     /// When what goes on now was begun.
     pub(crate) step_began: Instant,
-    /// What the new release changes in the configuration.
-    pub(crate) config: Vec<ConfigChange>,
     /// It goes back because code of the new release does not return.
     pub(crate) hung: bool,
     /// Where the tails began before anyone came over.
@@ -93,9 +93,9 @@ impl Run {
             failed_before: wish.failed_before,
             remark: None,
             began: Instant::now(),
+            before: Duration::ZERO,
             came_over: 0,
             step_began: Instant::now(),
-            config: Vec::new(),
             hung: false,
             tails_from: Position(0),
         }
@@ -104,7 +104,10 @@ impl Run {
     /// Goes on with the flight record of the process before this one. Blocking.
     pub(crate) fn with_what_was_known(mut self) -> Self {
         match read_flying(self.upgrader.actors.journal()) {
-            Ok(flight) => self.flight = flight,
+            Ok(flight) => {
+                self.before = flight.age();
+                self.flight = flight;
+            }
             Err(error) => {
                 tracing::warn!(%error, "what was known of an upgrade before this start is lost; it goes on without")
             }
@@ -320,7 +323,8 @@ impl Run {
     }
 
     fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let elapsed = self.before + self.began.elapsed();
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whether its rehearsal is why it was not begun.
@@ -345,7 +349,7 @@ impl Run {
             actors_migrated: self.came_over.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
             rehearsal: self.flight.rehearsal().cloned().map(Box::new),
-            config: self.config.clone(),
+            config: self.flight.config().to_vec(),
             duration_ms: self.elapsed_ms(),
             ended_ms: unix_ms(),
             paused_ms: self.running.paused_ms(),

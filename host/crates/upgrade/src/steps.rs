@@ -71,7 +71,7 @@ impl Run {
         };
         match looked {
             Ok(config) => {
-                self.config = config;
+                self.flight.configures(config);
                 match (upgrader.hooks.leave)(&plan.from, &plan.to) {
                     Ok(()) => Event::Verified,
                     Err(why) => failed(format!("the way back of its configuration: {why}")),
