@@ -330,9 +330,9 @@ fn a_handover_is_done_as_its_refusal_says_by_a_start_of_the_other_release() {
     let ran = home.host(&UPGRADE).unwrap().ends_with(1).unwrap();
     assert_eq!(ran.reason().unwrap(), "restart_host");
     assert!(
-        ran.stderr.contains("write 0.2.0 into releases/own"),
+        ran.stdout.contains("write 0.2.0 into releases/own"),
         "{}",
-        ran.stderr
+        ran.stdout
     );
     for version in ["0.2.0", "0.1.0"] {
         home.stop().unwrap();
