@@ -3,19 +3,18 @@
 //! Every version of the plugin has this file of its own: a released version
 //! never changes, so what two of them share must not change either.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use host_sdk::Rejection;
 use rust_decimal::Decimal;
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::limits::{AMOUNT_BELOW_POWER_OF_TEN, AMOUNT_BYTES_MAX, SUM_BELOW_POWER_OF_TEN};
 
 /// An ISO 4217 currency that has a minor unit (if only one of zero digits).
 /// In JSON and in states its three-letter code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(into = "&'static str")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Cow<'_, str>", into = "&'static str")]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
@@ -119,24 +118,11 @@ impl From<Currency> for &'static str {
     }
 }
 
-impl<'de> Deserialize<'de> for Currency {
-    /// From the bytes as they lie there: a state has a code for each of its gifts.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Code;
+impl TryFrom<Cow<'_, str>> for Currency {
+    type Error = Rejection;
 
-        impl Visitor<'_> for Code {
-            type Value = Currency;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an ISO 4217 code, as USD")
-            }
-
-            fn visit_str<E: Error>(self, code: &str) -> Result<Currency, E> {
-                Currency::parse(code).map_err(E::custom)
-            }
-        }
-
-        deserializer.deserialize_str(Code)
+    fn try_from(code: Cow<'_, str>) -> Result<Self, Rejection> {
+        Self::parse(&code)
     }
 }
 

@@ -120,10 +120,7 @@ impl Books {
             self.count = self.count.saturating_add(1);
         }
         if let Some(donor) = &donation.donor {
-            match self.donors.get_mut(donor) {
-                Some(gifts) => *gifts += 1,
-                None => _ = self.donors.insert(donor.clone(), 1),
-            }
+            *self.donors.entry(donor.clone()).or_default() += 1;
         }
     }
 
