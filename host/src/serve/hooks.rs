@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_model::Version;
-use host_upgrade::{Hooks, Machine, PluginConfig};
+use host_upgrade::{Hooks, Machine, PluginConfig, State};
 
 use crate::config::tuning::Tuner;
 use crate::config::{Config, Environment, Store, plugins};
@@ -48,12 +48,12 @@ pub(super) fn hooks(
         Environment::Prod => None,
     };
     let in_force = Arc::clone(tuner);
-    let transition = move |state: &str| {
-        if matches!(state, "rolled_back" | "cancelled") {
+    let transition = move |state: &State| {
+        if matches!(state, State::RolledBack { .. } | State::Cancelled { .. }) {
             in_force.came_back();
         }
-        if abort_after.as_deref() == Some(state) {
-            tracing::warn!(state, "{ABORT_AFTER} ends the host here");
+        if abort_after.as_deref() == Some(state.name()) {
+            tracing::warn!(state = state.name(), "{ABORT_AFTER} ends the host here");
             let _ = rustix::process::kill_process(
                 rustix::process::getpid(),
                 rustix::process::Signal::KILL,

@@ -57,9 +57,8 @@ impl Reloader {
             return Err(vec![why.to_owned()]);
         }
         notify::reloading();
-        let upgrade = self.upgrader.status();
-        let toward = upgrade.filter(|it| it.state != "rolling_back");
-        let toward = toward.as_ref().map(|upgrade| &upgrade.to);
+        let toward = self.upgrader.toward();
+        let toward = toward.as_ref();
         let plugins_were_told = Cell::new(false);
         let prepare = |is_same: &dyn Fn(&[&str]) -> bool| {
             let tls = self.tls.as_ref();

@@ -11,7 +11,7 @@ use host_model::error::chain;
 use host_model::limits::HOOK_BACK_TRIES_MAX;
 use host_model::plan::{Action, Plan, Step};
 
-use crate::run::Run;
+use crate::run::{HostEnds, Run};
 use crate::state::{BegunHook, Event, Reason, State};
 use crate::steps::BY_HAND;
 use crate::wishes::Asked;
@@ -108,7 +108,10 @@ impl Run {
             };
             let is_it =
                 |it: &BegunHook| (&it.plugin, &it.version, &it.hook) == (plugin, version, hook);
-            if !self.begin_hook_back(is_it, plugin, version, hook).await {
+            let Ok(may_run) = self.begin_hook_back(is_it, plugin, version, hook).await else {
+                return;
+            };
+            if !may_run {
                 troubles.push(format!(
                     "the hook `{hook}` of {plugin} {version} was left out, for the host ended in it {HOOK_BACK_TRIES_MAX} times"
                 ));
@@ -125,15 +128,16 @@ impl Run {
     }
 
     /// Writes down that a hook is begun, before it is. False: that has been so often enough.
+    /// Where that cannot be written the host ends, and it is not begun.
     async fn begin_hook_back(
         &mut self,
         is_it: impl Fn(&BegunHook) -> bool,
         plugin: &str,
         version: &Version,
         hook: &str,
-    ) -> bool {
+    ) -> Result<bool, HostEnds> {
         match self.upgrade.begun.iter_mut().find(|it| is_it(it)) {
-            Some(begun) if begun.times >= HOOK_BACK_TRIES_MAX => return false,
+            Some(begun) if begun.times >= HOOK_BACK_TRIES_MAX => return Ok(false),
             Some(begun) => begun.times += 1,
             None => self.upgrade.begun.push(BegunHook {
                 plugin: plugin.to_owned(),
@@ -142,9 +146,8 @@ impl Run {
                 times: 1,
             }),
         }
-        // Unwritten, the journal has closed: the host ends, and this is of no account.
-        let _ = self.write(self.book()).await;
-        true
+        self.write(self.book()).await?;
+        Ok(true)
     }
 
     /// The other way of what ran before a switch that did not come.

@@ -1,6 +1,7 @@
 //! What a backup says of releases, and whether a home has what it needs.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
 use host_journal::{Archive, ReadError};
@@ -131,15 +132,23 @@ pub fn missing_versions(
 fn lacking(plugins: &[BackupPlugin], installed: &[Unpacked]) -> Vec<String> {
     let mut missing = Vec::new();
     for wanted in plugins {
-        let mut found = Vec::new();
+        let (name, version) = (&wanted.name, &wanted.version);
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
         for release in installed {
-            let plugin = release.manifest.plugin(&wanted.name);
-            if let Some(plugin) = plugin.filter(|it| it.version == wanted.version) {
-                found.extend(digest(&release.dir.join(&plugin.file)));
+            let plugin = release.manifest.plugin(name);
+            if let Some(plugin) = plugin.filter(|it| it.version == *version) {
+                let library = release.dir.join(&plugin.file);
+                match digest(&library) {
+                    Ok(digest) => found.push(digest),
+                    Err(error) => unread.push(format!(
+                        "{name} {version} ({} cannot be read: {error})",
+                        library.display()
+                    )),
+                }
             }
         }
-        let (name, version) = (&wanted.name, &wanted.version);
         match &wanted.sha256 {
+            _ if found.is_empty() && !unread.is_empty() => missing.append(&mut unread),
             _ if found.is_empty() => missing.push(format!(
                 "{name} {version}{}",
                 wanted
@@ -157,7 +166,32 @@ fn lacking(plugins: &[BackupPlugin], installed: &[Unpacked]) -> Vec<String> {
     missing
 }
 
-fn digest(library: &Path) -> Option<String> {
-    let library = Bounded::open(library, PLUGIN_BYTES_MAX).ok()?;
-    Some(Digest::of_reader(library).ok()?.to_string())
+fn digest(library: &Path) -> io::Result<String> {
+    let library = Bounded::open(library, PLUGIN_BYTES_MAX)?;
+    Ok(Digest::of_reader(library)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::release;
+
+    #[test]
+    fn a_library_that_cannot_be_read_is_not_said_to_be_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let unpacked = release(dir.path(), 1, "aa");
+        let releases = Releases::new(vec![dir.path().to_owned()]);
+        let library = unpacked.dir.join("p.so");
+        let missing = || {
+            let needed = [("p".to_owned(), Version::new(0, 1, 0))];
+            missing_versions(needed, &Booked::default(), &releases).join("; ")
+        };
+        std::fs::create_dir(&library).unwrap();
+        let unread = missing();
+        let said = format!("p 0.1.0 ({} cannot be read: ", library.display());
+        assert!(unread.starts_with(&said), "{unread}");
+        std::fs::remove_dir(&library).unwrap();
+        std::fs::write(&library, "code").unwrap();
+        assert_eq!(missing(), "");
+    }
 }

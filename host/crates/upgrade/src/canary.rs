@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use host_actors::Canary;
-use host_journal::unix_ms;
 use host_model::Share;
 use host_model::control::UpgradeRequest;
 use host_model::limits::RAMP_STEPS_MAX;
@@ -51,10 +49,7 @@ impl Run {
     /// What comes next on the way up: a larger share, or everyone.
     pub(crate) fn next_step(&mut self) -> Event {
         match self.ramp.pop_front() {
-            Some(share) => Event::ShareGrew {
-                share,
-                until_ms: unix_ms().saturating_add(self.probation_ms()),
-            },
+            Some(share) => Event::ShareGrew { share },
             None => Event::SwitchBegan,
         }
     }
@@ -76,8 +71,7 @@ impl Run {
         if let Err(reason) = self.sweep(None).await.done() {
             return Event::Failed { reason };
         }
-        let length = Duration::from_millis(u64::try_from(self.probation_ms()).unwrap_or(0));
-        match self.watch(length).await {
+        match self.watch(self.window()).await {
             Step::Failed(reason) => Event::Failed { reason },
             Step::Over => self.next_step(),
             Step::Commit => {

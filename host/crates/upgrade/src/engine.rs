@@ -5,13 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use host_actors::Actors;
-use host_journal::unix_ms;
 use host_model::Version;
 use host_model::appup::Appup;
 use host_model::control::{
     ConfigChange, Extent, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
 };
-use host_model::flight::{Asked as Noted, Asker};
+use host_model::flight::Asker;
 use host_model::histogram::Histogram;
 use host_model::plan::Plan;
 use host_model::release::ReleaseManifest;
@@ -23,12 +22,13 @@ use tokio::sync::broadcast;
 use crate::assemble::Assembler;
 use crate::book::{Booked, Past};
 use crate::canary::ramp;
+use crate::flight::asked;
 use crate::plan::{Appups, PlanError, plan};
 use crate::refused::RefusedUpgrade;
 use crate::releases::{ReleasesError, Unpacked};
 use crate::run::{Run, Wish};
 use crate::running::Running;
-use crate::state::Upgrade;
+use crate::state::{State, Upgrade};
 use crate::verify::{Machine, used_of};
 use crate::wishes::Asked;
 
@@ -95,7 +95,7 @@ pub struct Hooks {
     /// Another release is permanent: told behind the transaction that says so.
     pub permanent: Box<dyn Fn(&Version) + Send + Sync>,
     /// A transition is durable, and has not taken effect yet.
-    pub transition: Box<dyn Fn(&str) + Send + Sync>,
+    pub transition: Box<dyn Fn(&State) + Send + Sync>,
     /// What another release makes of this home's configuration, resolved by its own
     /// program: what it changes, or all that is wrong with it.
     pub configuration: Box<Configuration>,
@@ -156,7 +156,7 @@ impl Upgrader {
             let (run, running) = upgrader.new_run(upgrade, Wish::default());
             let run = run.with_what_was_known();
             *upgrader.running.lock() = Some(running);
-            upgrader.control.spawn(run.go_on());
+            upgrader.carry_out(run);
         }
         upgrader
     }
@@ -389,6 +389,17 @@ impl Upgrader {
         self.running().map(|running| running.status(&self.actors))
     }
 
+    /// The release that an upgrade under way goes to: none, if it goes back.
+    #[must_use]
+    pub fn toward(&self) -> Option<Version> {
+        let running = self.running()?;
+        running
+            .state()
+            .reason()
+            .is_none()
+            .then(|| running.plan.to.clone())
+    }
+
     /// The release that a restart boots.
     #[must_use]
     pub fn permanent(&self) -> Version {
@@ -423,15 +434,7 @@ impl Upgrader {
             let booked = self.booked.lock();
             booked.last.as_ref().map_or(1, |last| last.id + 1)
         };
-        let upgrade = Upgrade {
-            id,
-            plan,
-            state: crate::State::Planned,
-            rollback: wish.rollback,
-            given_up: Vec::new(),
-            suspect: None,
-            begun: Vec::new(),
-        };
+        let upgrade = Upgrade::planned(id, plan, wish.rollback);
         let (run, running) = self.new_run(upgrade, wish);
         let progress = running.listen();
         {
@@ -445,8 +448,13 @@ impl Upgrader {
         self.end_rehearsal();
         // What is counted from here on is its own, also where it never comes to a switch.
         self.actors.migrations().reset();
-        self.control.spawn(run.go_on());
+        self.carry_out(run);
         Ok(progress)
+    }
+
+    fn carry_out(&self, run: Run) {
+        run.running.keep(run.report());
+        self.control.spawn(run.go_on());
     }
 
     fn new_run(self: &Arc<Self>, upgrade: Upgrade, wish: Wish) -> (Run, Arc<Running>) {
@@ -485,15 +493,5 @@ impl Upgrader {
             Some(running) => Err(running.busy()),
             None => Ok(()),
         }
-    }
-}
-
-/// What somebody asks for, for the flight record.
-fn asked(what: &str, arguments: &impl serde::Serialize, by: &Asker) -> Noted {
-    Noted {
-        what: what.to_owned(),
-        arguments: serde_json::to_value(arguments).expect("a request is JSON"),
-        asker: by.clone(),
-        at_ms: unix_ms(),
     }
 }

@@ -7,7 +7,9 @@ use host_actors::FailedMigration;
 use host_journal::{Action, Journal, Record, unix_ms};
 use host_model::Version;
 use host_model::control::{ConfigChange, RehearsalReport, UpgradeReport};
-use host_model::flight::{Asked, FailedActor, FlightRecord, Transition, WaitsAround, Watched};
+use host_model::flight::{
+    Asked, Asker, FailedActor, FlightRecord, Transition, WaitsAround, Watched,
+};
 use host_model::histogram::Histogram;
 use host_model::limits::NAMED_ACTORS_MAX;
 use serde::{Deserialize, Serialize};
@@ -136,6 +138,16 @@ impl Flight {
             paused_ms: report.map_or(0, |report| report.paused_ms),
             report: report.cloned(),
         }
+    }
+}
+
+/// What somebody asks for, for the flight record.
+pub(crate) fn asked(what: &str, arguments: &impl Serialize, by: &Asker) -> Asked {
+    Asked {
+        what: what.to_owned(),
+        arguments: serde_json::to_value(arguments).expect("a request is JSON"),
+        asker: by.clone(),
+        at_ms: unix_ms(),
     }
 }
 

@@ -38,6 +38,8 @@ mod remove;
 mod retention;
 mod run;
 mod running;
+#[cfg(test)]
+mod samples;
 mod state;
 mod steps;
 mod stuck;

@@ -59,9 +59,8 @@ impl Upgrade {
 
 #[cfg(test)]
 mod tests {
-    use host_model::plan::Plan;
-
     use super::*;
+    use crate::samples::upgrade;
     use crate::state::Reason;
 
     fn booked(state: State) -> Booked {
@@ -69,24 +68,7 @@ mod tests {
         let committed = state == State::Committed;
         Booked {
             permanent: Some(if committed { new.clone() } else { old.clone() }),
-            last: Some(Upgrade {
-                id: 1,
-                plan: Plan {
-                    from: old,
-                    to: new,
-                    plugins: Vec::new(),
-                    steps: Vec::new(),
-                    back: Vec::new(),
-                    reversible: true,
-                    probation_s: 60,
-                    at_start: false,
-                },
-                state,
-                rollback: false,
-                given_up: Vec::new(),
-                suspect: None,
-                begun: Vec::new(),
-            }),
+            last: Some(upgrade(state)),
             ..Booked::default()
         }
     }
@@ -96,7 +78,6 @@ mod tests {
         let reason = || Reason::release("why");
         let canary = State::Canary {
             share: "5%".parse().unwrap(),
-            until_ms: 1,
         };
         for (state, boot, then) in [
             (State::Planned, "0.1.0", Some("cancelled")),
@@ -105,11 +86,7 @@ mod tests {
             (State::Staged, "0.1.0", Some("cancelled")),
             (canary, "0.1.0", Some("rolling_back")),
             (State::Switching, "0.1.0", Some("rolling_back")),
-            (
-                State::Probation { until_ms: 1 },
-                "0.1.0",
-                Some("rolling_back"),
-            ),
+            (State::Probation, "0.1.0", Some("rolling_back")),
             (
                 State::RollingBack { reason: reason() },
                 "0.1.0",

@@ -127,6 +127,7 @@ impl RefusedUpgrade {
             Self::Releases(ReleasesError::NotFound { .. }) => "not_installed",
             Self::Releases(ReleasesError::Broken { .. }) => "broken_release",
             Self::Releases(ReleasesError::Packed { .. }) => "not_unpacked",
+            Self::Releases(ReleasesError::Package(error)) => error.reason(),
             Self::Package(error) => error.reason(),
             Self::Busy { .. } | Self::Rehearsing => "busy",
             Self::FailedBefore { .. } => "failed_before",

@@ -58,6 +58,9 @@ pub enum ReleasesError {
         /// Its package.
         package: PathBuf,
     },
+    /// Where its package would lie, none can be taken.
+    #[error(transparent)]
+    Package(#[from] Box<InstallError>),
     /// A file of it cannot be read, or makes no sense.
     #[error("read {}: {problem}; install the release again", file.display())]
     Broken {
@@ -108,27 +111,22 @@ impl Releases {
             .iter()
             .map(|dir| dir.join(version.to_string()))
             .find(|dir| dir.join("manifest.json").exists());
-        match found {
-            Some(dir) => Ok(dir),
-            None if let Ok(Some(package)) = lying(&self.dirs, version) => {
-                Err(ReleasesError::Packed {
-                    version: version.clone(),
-                    package,
-                })
-            }
-            None => Err(ReleasesError::NotFound {
-                version: version.clone(),
-                dirs: self.dirs.clone(),
-                known: match self.versions()?.as_slice() {
-                    [] => "none".to_owned(),
-                    known => known
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                },
-            }),
+        if let Some(dir) = found {
+            return Ok(dir);
         }
+        let version = version.clone();
+        if let Some(package) = lying(&self.dirs, &version).map_err(Box::new)? {
+            return Err(ReleasesError::Packed { version, package });
+        }
+        let known: Vec<_> = self.versions()?.iter().map(Version::to_string).collect();
+        Err(ReleasesError::NotFound {
+            version,
+            dirs: self.dirs.clone(),
+            known: match known.is_empty() {
+                true => "none".to_owned(),
+                false => known.join(", "),
+            },
+        })
     }
 
     /// Installs the package `file` where releases are installed later, the last folder, or
@@ -392,6 +390,7 @@ impl Unpacked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refused::RefusedUpgrade;
 
     #[test]
     fn a_release_that_is_broken_is_listed_with_the_reason() {
@@ -406,6 +405,21 @@ mod tests {
         let broken = row.broken.unwrap();
         assert!(broken.contains("manifest.json"), "{broken}");
         assert_eq!(row.plugins, []);
+    }
+
+    #[test]
+    fn of_two_packages_in_one_place_none_is_said_to_be_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("0.3.0");
+        fs::create_dir(&place).unwrap();
+        for name in ["a.tar.zst", "b.tar.zst"] {
+            fs::write(place.join(name), "").unwrap();
+        }
+        let releases = Releases::new(vec![dir.path().to_owned()]);
+        let refused = releases.find(&Version::new(0, 3, 0)).unwrap_err();
+        assert!(matches!(&refused, ReleasesError::Package(_)), "{refused}");
+        let refused = RefusedUpgrade::from(refused);
+        assert_eq!(refused.reason(), "several_packages");
     }
 
     #[test]

@@ -62,6 +62,7 @@ impl RemoveError {
             Self::Needed { .. } => "needed",
             Self::Busy { .. } => "busy",
             Self::Releases(ReleasesError::NotFound { .. }) => "not_installed",
+            Self::Releases(ReleasesError::Package(error)) => error.reason(),
             Self::Releases(_) => "broken_release",
             Self::Read(_) | Self::Book(_) => "store",
             Self::Folder { source, .. } => source.reason(),

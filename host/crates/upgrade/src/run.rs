@@ -145,8 +145,9 @@ impl Run {
         };
         self.write(book).await?;
         if self.upgrade.state == State::Planned {
-            (self.upgrader.hooks.transition)(self.upgrade.state.name());
+            (self.upgrader.hooks.transition)(&self.upgrade.state);
         }
+        self.take_note();
         self.tell();
         while !self.upgrade.state.is_over() {
             self.step_began = Instant::now();
@@ -155,12 +156,12 @@ impl Run {
                 State::Verified => self.rehearse().await,
                 State::Rehearsed => self.stage().await,
                 State::Staged => self.prepare().await,
-                State::Canary { share, .. } => {
+                State::Canary { share } => {
                     let share = *share;
                     self.canary(share).await
                 }
                 State::Switching => self.switch().await,
-                State::Probation { .. } => self.probation().await,
+                State::Probation => self.probation().await,
                 State::RollingBack { .. } => self.go_back().await,
                 State::Stuck { .. } => self.wait_for_an_operator().await,
                 State::Committed | State::Cancelled { .. } | State::RolledBack { .. } => break,
@@ -207,7 +208,7 @@ impl Run {
             _ => self.book(),
         };
         self.write(book).await?;
-        (self.upgrader.hooks.transition)(self.upgrade.state.name());
+        (self.upgrader.hooks.transition)(&self.upgrade.state);
         self.take_note();
         tracing::info!(
             upgrade = self.upgrade.id,
@@ -318,8 +319,9 @@ impl Run {
     }
 
     fn tell(&self) {
-        let at_ms = self.elapsed_ms();
-        self.running.enter(&self.upgrade.state, at_ms);
+        let so_far = self.report();
+        self.running.enter(&self.upgrade.state, so_far.duration_ms);
+        self.running.keep(so_far);
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -333,7 +335,7 @@ impl Run {
         rehearsal.is_some_and(|report| report.outcome == RehearsalOutcome::Failed)
     }
 
-    fn report(&self) -> UpgradeReport {
+    pub(crate) fn report(&self) -> UpgradeReport {
         let migrations = self.upgrader.actors.migrations();
         let outcome = match &self.upgrade.state {
             State::Cancelled { .. } if self.is_refused() => Outcome::Refused,

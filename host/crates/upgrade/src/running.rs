@@ -13,6 +13,7 @@ use host_model::plan::Plan;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use crate::flight::asked;
 use crate::refused::RefusedUpgrade;
 use crate::state::{Event, State, Upgrade};
 use crate::window::Window;
@@ -41,7 +42,8 @@ pub(crate) struct Running {
     moving: OnceLock<u64>,
     pub(crate) wishes: Wishes,
     progress: broadcast::Sender<Progress>,
-    began: Instant,
+    /// What there was to report last, and when that was.
+    so_far: Mutex<Option<(UpgradeReport, Instant)>>,
     /// Whether the process ends before the upgrade does: then it comes to no other state
     /// here. Held while it comes to one.
     pub(crate) stopped: tokio::sync::Mutex<bool>,
@@ -91,7 +93,7 @@ impl Running {
             moving: OnceLock::new(),
             wishes: Wishes::default(),
             progress,
-            began: Instant::now(),
+            so_far: Mutex::default(),
             stopped: tokio::sync::Mutex::new(false),
         }
     }
@@ -111,6 +113,11 @@ impl Running {
                 text: text.to_owned(),
             });
         }
+    }
+
+    /// Keeps what there is to report by now, for a process that ends before the upgrade.
+    pub(crate) fn keep(&self, so_far: UpgradeReport) {
+        *self.so_far.lock() = Some((so_far, Instant::now()));
     }
 
     /// Shows that the upgrade has come to `state`, `at_ms` after its beginning.
@@ -137,30 +144,26 @@ impl Running {
         let Ok(next) = state.clone().apply(Event::HostDied) else {
             return;
         };
-        if state.is_over() {
+        let so_far = self.so_far.lock().take();
+        let Some((so_far, since)) = so_far.filter(|_| !state.is_over()) else {
             return;
-        }
+        };
         let migrations = actors.migrations();
-        let duration_ms = self.began.elapsed().as_millis();
+        let since_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.tell(Progress::Ended(UpgradeReport {
-            from: self.plan.from.clone(),
-            to: self.plan.to.clone(),
             outcome: next.outcome(),
-            rollback: self.rollback,
-            actors_migrated: migrations.migrated(),
+            actors_migrated: so_far.actors_migrated.max(migrations.migrated()),
             pause_us: migrations.pauses_us(),
-            rehearsal: None,
-            config: Vec::new(),
-            duration_ms: u64::try_from(duration_ms).unwrap_or(u64::MAX),
+            duration_ms: so_far.duration_ms.saturating_add(since_ms),
             ended_ms: unix_ms(),
             paused_ms: self.paused_ms(),
-            remark: None,
             way_back: Box::new(migrations.way_back()),
             reason: Some(match next {
                 State::Cancelled { .. } => STOPPED_BEFORE.to_owned(),
                 State::Stuck { reason } => reason.text,
                 _ => STOPPED.to_owned(),
             }),
+            ..so_far
         }));
         self.progress.closed().await;
     }
@@ -260,7 +263,7 @@ impl Running {
             let state = self.state.lock();
             let state_name = state.name();
             match &*state {
-                State::Canary { .. } | State::Switching | State::Probation { .. }
+                State::Canary { .. } | State::Switching | State::Probation
                     if !self.rollback && !self.wishes.is_closed() => {}
                 State::Planned | State::Verified | State::Rehearsed | State::Staged => {
                     return Err(RefusedUpgrade::TooEarly {
@@ -334,12 +337,7 @@ impl Running {
     fn write_down(&self, what: &str, by: &Asker) {
         let mut noted = self.noted.lock();
         if noted.len() < NOTED_MAX {
-            noted.push(Noted {
-                what: what.to_owned(),
-                arguments: serde_json::Value::Null,
-                asker: by.clone(),
-                at_ms: unix_ms(),
-            });
+            noted.push(asked(what, &(), by));
         }
     }
 
@@ -379,7 +377,7 @@ impl Running {
             migrated,
             remaining: called.saturating_sub(migrated),
             probation_left_s: match state {
-                State::Canary { .. } | State::Probation { .. } => {
+                State::Canary { .. } | State::Probation => {
                     Some(left.unwrap_or_default().as_secs_f64().ceil() as u64)
                 }
                 _ => None,
@@ -406,26 +404,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::samples::upgrade;
     use crate::state::Reason;
 
     fn running(state: State, rollback: bool) -> Running {
         let upgrade = Upgrade {
-            id: 1,
-            plan: Plan {
-                from: Version::new(0, 1, 0),
-                to: Version::new(0, 2, 0),
-                plugins: Vec::new(),
-                steps: Vec::new(),
-                back: Vec::new(),
-                reversible: true,
-                probation_s: 60,
-                at_start: false,
-            },
-            state,
             rollback,
-            given_up: Vec::new(),
-            suspect: None,
-            begun: Vec::new(),
+            ..upgrade(state)
         };
         Running::new(&upgrade, broadcast::channel(4).0)
     }
@@ -458,7 +443,7 @@ mod tests {
     #[test]
     fn a_pause_ends_when_the_wish_is_heeded_and_not_before() {
         let share = "5%".parse().unwrap();
-        let canary = running(State::Canary { share, until_ms: 1 }, false);
+        let canary = running(State::Canary { share }, false);
         canary.pause_with("decide".to_owned());
         for asked in [Asked::RollBack, Asked::Commit] {
             ask(&canary, asked).unwrap();
@@ -471,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_rollback_that_comes_behind_the_commit_is_refused() {
-        let probation = running(State::Probation { until_ms: 1 }, false);
+        let probation = running(State::Probation, false);
         let window = Window::open(Duration::from_secs(1), 1, Instant::now());
         probation.watch(window);
         assert!(probation.wishes.close());

@@ -55,6 +55,21 @@ pub struct Reason {
     pub blames_release: bool,
 }
 
+impl Upgrade {
+    /// One that is about to begin.
+    pub(crate) fn planned(id: u64, plan: Plan, rollback: bool) -> Self {
+        Self {
+            id,
+            plan,
+            state: State::Planned,
+            rollback,
+            given_up: Vec::new(),
+            suspect: None,
+            begun: Vec::new(),
+        }
+    }
+}
+
 /// How far an upgrade has come.
 ///
 /// ```text
@@ -82,16 +97,11 @@ pub enum State {
     Canary {
         /// Which share.
         share: Share,
-        /// Until then, if enough is seen: Unix milliseconds, UTC.
-        until_ms: i64,
     },
     /// The new release rules; actors come over.
     Switching,
     /// All have come over; the new release is watched.
-    Probation {
-        /// Until then: Unix milliseconds, UTC.
-        until_ms: i64,
-    },
+    Probation,
     /// The new release is permanent.
     Committed,
     /// Nothing had been switched when it ended.
@@ -129,16 +139,11 @@ pub enum Event {
     ShareGrew {
         /// Which.
         share: Share,
-        /// The end of its step: Unix milliseconds, UTC.
-        until_ms: i64,
     },
     /// The new release is about to rule.
     SwitchBegan,
     /// Everyone has come over.
-    AllSwitched {
-        /// The end of probation: Unix milliseconds, UTC.
-        until_ms: i64,
-    },
+    AllSwitched,
     /// Probation is over and everyone has come over.
     Committed,
     /// Something stands in the way, or an operator says so.
@@ -205,17 +210,14 @@ impl State {
             (Self::Planned, E::Verified) => Self::Verified,
             (Self::Verified, E::Rehearsed) => Self::Rehearsed,
             (Self::Verified | Self::Rehearsed, E::Staged) => Self::Staged,
-            (Self::Staged, E::ShareGrew { share, until_ms }) => Self::Canary { share, until_ms },
+            (Self::Staged, E::ShareGrew { share }) => Self::Canary { share },
             // Who is ahead stays so.
-            (
-                Self::Canary {
-                    share: narrower, ..
-                },
-                E::ShareGrew { share, until_ms },
-            ) if narrower < share => Self::Canary { share, until_ms },
+            (Self::Canary { share: narrower }, E::ShareGrew { share }) if narrower < share => {
+                Self::Canary { share }
+            }
             (Self::Staged | Self::Canary { .. }, E::SwitchBegan) => Self::Switching,
-            (Self::Switching, E::AllSwitched { until_ms }) => Self::Probation { until_ms },
-            (Self::Probation { .. }, E::Committed) => Self::Committed,
+            (Self::Switching, E::AllSwitched) => Self::Probation,
+            (Self::Probation, E::Committed) => Self::Committed,
 
             // Nothing has been switched: there is nothing to go back from.
             (
@@ -227,12 +229,11 @@ impl State {
                     reason: Reason::blameless(DIED),
                 }
             }
-            (
-                Self::Canary { .. } | Self::Switching | Self::Probation { .. },
-                E::Failed { reason },
-            ) => Self::RollingBack { reason },
+            (Self::Canary { .. } | Self::Switching | Self::Probation, E::Failed { reason }) => {
+                Self::RollingBack { reason }
+            }
             // The permanent release boots, and it is the old one.
-            (Self::Canary { .. } | Self::Switching | Self::Probation { .. }, E::HostDied) => {
+            (Self::Canary { .. } | Self::Switching | Self::Probation, E::HostDied) => {
                 Self::RollingBack {
                     reason: Reason::blameless(DIED),
                 }
@@ -288,7 +289,7 @@ impl State {
             Self::Staged => "staged",
             Self::Canary { .. } => "canary",
             Self::Switching => "switching",
-            Self::Probation { .. } => "probation",
+            Self::Probation => "probation",
             Self::Committed => "committed",
             Self::Cancelled { .. } => "cancelled",
             Self::RollingBack { .. } => "rolling_back",
@@ -326,10 +327,7 @@ mod tests {
     }
 
     fn grew(text: &str) -> Event {
-        Event::ShareGrew {
-            share: share(text),
-            until_ms: 7,
-        }
+        Event::ShareGrew { share: share(text) }
     }
 
     fn states() -> Vec<State> {
@@ -338,12 +336,9 @@ mod tests {
             State::Verified,
             State::Rehearsed,
             State::Staged,
-            State::Canary {
-                share: share("5%"),
-                until_ms: 7,
-            },
+            State::Canary { share: share("5%") },
             State::Switching,
-            State::Probation { until_ms: 7 },
+            State::Probation,
             State::Committed,
             State::Cancelled { reason: reason() },
             State::RollingBack { reason: reason() },
@@ -363,7 +358,7 @@ mod tests {
             Event::Rehearsed,
             Event::Staged,
             Event::SwitchBegan,
-            Event::AllSwitched { until_ms: 7 },
+            Event::AllSwitched,
             Event::Committed,
         ];
         let way = |without: Option<&Event>| {
@@ -449,11 +444,7 @@ mod tests {
     fn nothing_is_committed_but_from_probation() {
         for state in states() {
             let committed = after(&state, Event::Committed).is_some();
-            assert_eq!(
-                committed,
-                matches!(state, State::Probation { .. }),
-                "{state:?}"
-            );
+            assert_eq!(committed, matches!(state, State::Probation), "{state:?}");
         }
     }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_actors::{Redelivered, Release};
-use host_journal::unix_ms;
 use host_model::control::{Progress, RehearsalOutcome, RehearsalReport};
 use host_model::error::chain;
 use host_model::limits::PROBATION_MAX;
@@ -183,9 +182,7 @@ impl Run {
         self.baseline = Some(Baseline::take(plan, &actors.release(), &release, false));
         self.install(release);
         match self.bring_over().await {
-            Ok(()) => Event::AllSwitched {
-                until_ms: unix_ms().saturating_add(self.probation_ms()),
-            },
+            Ok(()) => Event::AllSwitched,
             Err(reason) => Event::Failed { reason },
         }
     }
@@ -207,8 +204,7 @@ impl Run {
     /// over who is still behind. The time begins here, where the state is durable: a store
     /// that was away meanwhile, or a clock that was set, takes nothing of it.
     pub(crate) async fn probation(&mut self) -> Event {
-        let length = Duration::from_millis(u64::try_from(self.probation_ms()).unwrap_or(0));
-        match self.watch(length).await {
+        match self.watch(self.window()).await {
             Step::Failed(reason) => return Event::Failed { reason },
             Step::Commit => self.hurry(),
             Step::Over => {}
@@ -469,13 +465,9 @@ impl Run {
         assembled.await.unwrap_or_else(|e| Err(e.to_string()))
     }
 
-    /// Bounded, whatever an appup or an operator asks for.
-    pub(crate) fn probation_ms(&self) -> i64 {
-        let s = self
-            .asks
-            .probation_s
-            .unwrap_or(0)
-            .min(PROBATION_MAX.as_secs());
-        i64::try_from(s.saturating_mul(1_000)).unwrap_or(i64::MAX)
+    /// How long a step is watched: bounded, whatever an appup or an operator asks for.
+    pub(crate) fn window(&self) -> Duration {
+        let asked = Duration::from_secs(self.asks.probation_s.unwrap_or(0));
+        asked.min(PROBATION_MAX)
     }
 }

@@ -54,18 +54,16 @@ enum Next {
 
 /// What follows from `verdict` while `window` goes on; none stands still.
 fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool) -> Next {
-    if let Verdict::Breached(why) = verdict {
-        return Next::GoBack(why);
-    }
-    let Some(window) = window.filter(|window| window.is_over(now)) else {
-        return Next::Watch;
-    };
-    match verdict {
+    match (verdict, window.filter(|window| window.is_over(now))) {
+        (Verdict::Breached(why), _) => Next::GoBack(why),
+        (_, None) => Next::Watch,
+        (Verdict::Passed, Some(_)) => Next::Pass,
         // Who is ill is well at one of the next looks, or a breach.
-        Verdict::TooFew(few) if few.is_ill || !window.is_exhausted(now) => Next::Extend(few),
-        Verdict::TooFew(few) if is_canary => Next::Ask(few),
-        Verdict::TooFew(few) => Next::PassUnseen(few),
-        Verdict::Passed | Verdict::Breached(_) => Next::Pass,
+        (Verdict::TooFew(few), Some(window)) if few.is_ill || !window.is_exhausted(now) => {
+            Next::Extend(few)
+        }
+        (Verdict::TooFew(few), Some(_)) if is_canary => Next::Ask(few),
+        (Verdict::TooFew(few), Some(_)) => Next::PassUnseen(few),
     }
 }
 
@@ -83,10 +81,7 @@ impl Running {
     pub(crate) fn takes_back(&self, failed: &FailedPlugin) -> bool {
         let is_on_trial = matches!(
             self.state(),
-            State::Canary { .. }
-                | State::Switching
-                | State::Probation { .. }
-                | State::RollingBack { .. }
+            State::Canary { .. } | State::Switching | State::Probation | State::RollingBack { .. }
         );
         let (left, gone_to) = versions(&self.plan, &failed.plugin);
         is_on_trial

@@ -76,6 +76,7 @@ mod tests {
     use host_model::plan::PluginPlan;
 
     use super::*;
+    use crate::samples;
 
     fn v(minor: u64) -> Version {
         Version::new(0, minor, 0)
@@ -103,14 +104,9 @@ mod tests {
             probation: Probation::default(),
         };
         Plan {
-            from: v(1),
-            to: v(2),
             plugins: vec![plugin(Change::Keep { version: v(7) }), plugin(moved)],
-            steps: Vec::new(),
-            back: Vec::new(),
             reversible,
-            probation_s: 60,
-            at_start: false,
+            ..samples::plan()
         }
     }
 

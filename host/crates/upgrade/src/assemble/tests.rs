@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use host_loader::Inspector;
-use host_model::release::Start;
 
 use super::*;
+use crate::samples::release;
 use host_package::TrustedKeys;
 
 /// A public key of minisign.
@@ -21,35 +21,6 @@ fn assembler(dir: &Path, keys: TrustedKeys) -> Assembler {
     let loader = Loader::new(&dir.join("images"), inspector).unwrap();
     let releases = Releases::new(vec![dir.to_owned()]).trusting(keys);
     Assembler::new(Arc::new(loader), releases, Booked::default())
-}
-
-/// The release 0.MINOR.0 of one plugin, laid out in `dir` without its library.
-fn release(dir: &Path, minor: u64, byte: &str) -> Unpacked {
-    let version = Version::new(0, minor, 0);
-    let dir = dir.join(version.to_string());
-    let manifest = ReleaseManifest {
-        name: "test".to_owned(),
-        version: version.clone(),
-        host: version.clone(),
-        host_sha256: String::new(),
-        target: String::new(),
-        libc: String::new(),
-        plugins: vec![ReleasePlugin {
-            name: "p".to_owned(),
-            version,
-            file: PathBuf::from("p.so"),
-            sha256: byte.repeat(32),
-            start: Start::Permanent,
-            settings: Vec::new(),
-        }],
-        upgrade_scripts: Vec::new(),
-        config: Vec::new(),
-        documents: Vec::new(),
-    };
-    fs::create_dir_all(&dir).unwrap();
-    let text = serde_json::to_string(&manifest).unwrap();
-    fs::write(dir.join("manifest.json"), text).unwrap();
-    Unpacked { dir, manifest }
 }
 
 #[test]
