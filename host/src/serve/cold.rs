@@ -10,8 +10,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use host_cli::Failure;
 use host_model::Version;
-use host_model::control::{Outcome, Progress, RehearsalOutcome, RehearsalReport, UpgradeReport};
+use host_model::control::{
+    LawRow, Outcome, Progress, RehearsalOutcome, RehearsalReport, UpgradeReport,
+};
 use host_model::limits::ATTEMPTS_MAX;
+use host_proof::rehearsal::Law;
 use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan_at_start};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
@@ -141,8 +144,8 @@ async fn come_over(
         loop {
             match progress.recv().await {
                 Ok(Progress::Ended(report)) => {
-                    let is_marked = upgrader.has_failed(to);
-                    return ended(report, is_marked).map_err(look);
+                    let has_failed = upgrader.has_failed(to);
+                    return ended(report, has_failed).map_err(look);
                 }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Err(look("it ended without a report".into())),
@@ -163,8 +166,8 @@ fn never_came_up(why: &Why) -> Option<String> {
     }
 }
 
-fn ended(report: UpgradeReport, is_marked: bool) -> Result<Came, String> {
-    let is_blamed = is_blamed(report.rehearsal.as_deref(), is_marked);
+fn ended(report: UpgradeReport, has_failed: bool) -> Result<Came, String> {
+    let is_blamed = is_blamed(report.rehearsal.as_deref(), has_failed);
     let why = report.reason.unwrap_or_default();
     match report.outcome {
         Outcome::Committed | Outcome::Probation => Ok(Came::Over),
@@ -174,12 +177,22 @@ fn ended(report: UpgradeReport, is_marked: bool) -> Result<Came, String> {
     }
 }
 
-/// Whether the release itself is why it did not come over: it was marked on the way, or a
-/// rehearsal has found something. One that could not be carried out has asked no law.
-fn is_blamed(rehearsal: Option<&RehearsalReport>, is_marked: bool) -> bool {
-    let speaks_against =
-        |it: &RehearsalReport| it.outcome == RehearsalOutcome::Failed && !it.laws.is_empty();
-    is_marked || rehearsal.is_some_and(speaks_against)
+/// Whether the release itself is why it did not come over: it has failed on the way, or a
+/// rehearsal has found something.
+fn is_blamed(rehearsal: Option<&RehearsalReport>, has_failed: bool) -> bool {
+    has_failed || rehearsal.is_some_and(speaks_against)
+}
+
+/// Whether a rehearsal has found something. One that could not be carried out has asked no
+/// law. Where its process ended and did not again, whoever was short of memory may have ended
+/// it: then a law has to be broken, but for the one that an older release may break.
+fn speaks_against(report: &RehearsalReport) -> bool {
+    let ended = &report.ended;
+    let again = ended.is_empty() || ended.iter().any(|row| row.step.is_some());
+    let is_broken = |row: &LawRow| row.failed > 0 && row.law != Law::Shadow.name();
+    report.outcome == RehearsalOutcome::Failed
+        && !report.laws.is_empty()
+        && (again || report.laws.iter().any(is_broken))
 }
 
 /// Whether a start for this reason is meant to leave the permanent release.
@@ -254,9 +267,43 @@ pub(super) async fn settle(
 
 #[cfg(test)]
 mod tests {
-    use host_model::control::LawRow;
+    use host_model::control::EndedRow;
 
     use super::*;
+
+    fn law(law: Law, failed: u64) -> LawRow {
+        LawRow {
+            law: law.name().to_owned(),
+            asked: 1,
+            failed,
+            confidence: None,
+        }
+    }
+
+    #[test]
+    fn an_end_that_did_not_come_again_blames_no_release() {
+        let [from, to] = [1, 2].map(|minor| Version::new(0, minor, 0));
+        let ended = |step: Option<&str>, laws: &[LawRow]| {
+            let row = EndedRow {
+                actor: "p:x".parse().unwrap(),
+                step: step.map(str::to_owned),
+                why: "SIGKILL".to_owned(),
+            };
+            let report = RehearsalReport {
+                outcome: RehearsalOutcome::Failed,
+                laws: laws.to_vec(),
+                ended: vec![row],
+                ..RehearsalReport::skipped(&from, &to, "it has ended".to_owned())
+            };
+            is_blamed(Some(&report), false)
+        };
+        let held = law(Law::Crossing, 0);
+        assert!(!ended(None, std::slice::from_ref(&held)));
+        assert!(ended(Some("up to 0.2.0"), std::slice::from_ref(&held)));
+        // Beside it something was found, or what an older release may do.
+        assert!(ended(None, &[held.clone(), law(Law::Carry, 1)]));
+        assert!(!ended(None, &[held, law(Law::Shadow, 1)]));
+    }
 
     #[test]
     fn a_rehearsal_that_could_not_be_carried_out_blames_no_release() {
@@ -265,12 +312,7 @@ mod tests {
         report.outcome = RehearsalOutcome::Failed;
         assert!(!is_blamed(Some(&report), false));
         assert!(is_blamed(Some(&report), true), "found on the way");
-        report.laws.push(LawRow {
-            law: "up_down".to_owned(),
-            asked: 1,
-            failed: 1,
-            confidence: None,
-        });
+        report.laws.push(law(Law::RoundTrip, 1));
         assert!(is_blamed(Some(&report), false));
         report.outcome = RehearsalOutcome::Passed;
         assert!(!is_blamed(Some(&report), false), "an operator took it back");
