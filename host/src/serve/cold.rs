@@ -245,8 +245,8 @@ pub(super) async fn settle(
                 home.give_own_up()?;
                 return Ok(Some(exit::AGAIN));
             }
-            Ok(Came::Back { why, .. }) => {
-                attempt.blame(true);
+            Ok(Came::Back { why, is_blamed }) => {
+                attempt.blame(is_blamed);
                 return Err(Failure::look(
                     "cold_start",
                     format!(

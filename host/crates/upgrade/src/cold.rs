@@ -12,7 +12,7 @@ use crate::engine::{Asks, Upgrader};
 use crate::plan::plan_at_start;
 use crate::refused::RefusedUpgrade;
 use crate::run::Wish;
-use crate::state::State;
+use crate::state::{State, Upgrade};
 
 impl Upgrader {
     /// Waits until no upgrade is under way.
@@ -74,10 +74,15 @@ impl Upgrader {
     }
 
     /// Whether an upgrade to this release was rolled back for what it did, or it did not come
-    /// up.
+    /// up. The last one counts also where it was a way back, which marks no release.
     #[must_use]
     pub fn has_failed(&self, version: &Version) -> bool {
-        self.refuse_if_failed(version).is_err()
+        let is_to_blame = |last: &Upgrade| match &last.state {
+            State::RolledBack { reason } => reason.blames_release && last.plan.to == *version,
+            _ => false,
+        };
+        let last = self.booked.lock().last.clone();
+        last.as_ref().is_some_and(is_to_blame) || self.refuse_if_failed(version).is_err()
     }
 
     /// Marks a release that does not come up, so that it is not tried again by accident.
