@@ -4,13 +4,15 @@
 //! [`Home::own_release`]) is another one than last came up here: whoever laid that home
 //! out, as a new container image on an old volume, wants it. And a release that has
 //! **never come up** after it was made permanent or found to be the home's own, though it
-//! was tried [`ATTEMPTS_MAX`] times: then the one before it boots, where a way leads back.
+//! was tried [`ATTEMPTS_MAX`] times: then the one before it boots, where that is installed and
+//! a way leads back. Where not, what is wanted is tried on.
 //!
 //! An attempt is counted before it is made, since a process that dies counts nothing, and
 //! is taken back where it ends by no doing of the release: see [`Attempt`].
 //!
 //! What is decided is decided by [`Boots::choose`], a pure function over what
-//! `data/boots.json` holds. The store has the last word about which release is permanent.
+//! `data/boots.json` holds and what is installed. The store has the last word about which
+//! release is permanent.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use host_journal::files;
 use host_model::Version;
 use host_model::limits::ATTEMPTS_MAX;
-use host_upgrade::Unpacked;
+use host_upgrade::{Unpacked, plan_at_start};
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, HomeError};
@@ -70,12 +72,14 @@ pub(crate) fn counted() -> Option<Version> {
 }
 
 impl Boots {
-    /// Decides on a start. `first` boots where nothing was ever permanent.
+    /// Decides on a start. `first` boots where nothing was ever permanent; `can_boot` says
+    /// whether another release than the one that is wanted could.
     fn choose(
         &self,
         permanent: Option<&Version>,
         own: Option<&Version>,
         first: &Version,
+        can_boot: impl Fn(&Version) -> bool,
     ) -> Choice {
         let is_new = |own: &&Version| Some(*own) != self.own.as_ref();
         let wanted = match own.filter(is_new) {
@@ -86,12 +90,13 @@ impl Boots {
             Why::Own => permanent,
             _ => self.before.as_ref(),
         };
-        let (release, why) = match instead {
-            Some(instead) if self.has_failed(wanted.0) && !self.has_failed(instead) => {
+        let instead = instead.filter(|it| self.has_failed(wanted.0) && !self.has_failed(it));
+        let (release, why) = match instead.filter(|it| can_boot(it)) {
+            Some(instead) => {
                 let from = wanted.0.clone();
                 (instead, Why::FellBack { from })
             }
-            _ => wanted,
+            None => wanted,
         };
         Choice {
             release: release.clone(),
@@ -196,7 +201,22 @@ impl Home {
         if let Some(attempts) = counted.and_then(|it| boots.attempts.get_mut(it)) {
             *attempts = attempts.saturating_sub(1);
         }
-        Ok(boots.choose(permanent.as_ref(), own.as_ref(), &first))
+        let (permanent, own) = (permanent.as_ref(), own.as_ref());
+        Ok(boots.choose(permanent, own, &first, |it| self.can_boot(it, permanent)))
+    }
+
+    /// Whether the release `version` is installed, and a way leads to it from the permanent
+    /// one, which the store is of.
+    fn can_boot(&self, version: &Version, permanent: Option<&Version>) -> bool {
+        let releases = self.releases();
+        let Ok(to) = releases.read(version) else {
+            return false;
+        };
+        permanent.filter(|it| *it != version).is_none_or(|from| {
+            let appups = releases.appups(&[version, from]);
+            let from = releases.read(from);
+            from.is_ok_and(|from| plan_at_start(&from.manifest, &to.manifest, &appups).is_ok())
+        })
     }
 
     /// As [`Home::choice`], with the release itself.
@@ -366,7 +386,20 @@ mod tests {
             (boots(None, None, &[2]), Some(2), None, 2, Why::Permanent),
         ] {
             let (permanent, own) = (permanent.map(v), own.map(v));
-            let choice = boots.choose(permanent.as_ref(), own.as_ref(), &v(9));
+            let choice = boots.choose(permanent.as_ref(), own.as_ref(), &v(9), |_| true);
+            let release = v(release);
+            assert_eq!(choice, Choice { release, why }, "{boots:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_is_tried_on_where_no_other_could_boot() {
+        for (boots, permanent, own, release, why) in [
+            (boots(None, Some(1), &[2]), 2, None, 2, Why::Permanent),
+            (boots(Some(1), None, &[2]), 1, Some(2), 2, Why::Own),
+        ] {
+            let (permanent, own) = (v(permanent), own.map(v));
+            let choice = boots.choose(Some(&permanent), own.as_ref(), &v(9), |_| false);
             let release = v(release);
             assert_eq!(choice, Choice { release, why }, "{boots:?}");
         }

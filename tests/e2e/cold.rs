@@ -234,6 +234,26 @@ fn a_release_that_does_not_come_up_three_times_makes_room_for_the_one_before() {
 }
 
 #[test]
+fn a_release_that_did_not_come_up_is_tried_on_where_the_one_before_is_removed() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    // Nobody's state or records need 0.1.0.
+    home.upgrade("0.2.0").unwrap();
+    assert_eq!(post(port, "7", "add", &json!({ "by": 7 })).0, 200);
+    home.done(&["remove", "0.1.0", "--no-way-back"]).unwrap();
+    home.stop().unwrap();
+    let program = home.path().join("releases/0.2.0/bin/host");
+    let whole = fs::read(&program).unwrap();
+    fails_to_start(&home, "0.2.0");
+    // It is mended.
+    fs::write(&program, whole).unwrap();
+    let status = home.start().unwrap();
+    assert_eq!(status.version.to_string(), "0.2.0");
+    assert_eq!(summary(status.port, "7")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
 fn a_start_that_fails_by_no_doing_of_the_release_says_nothing_against_it() {
     let mut home = home();
     let port = home.start().unwrap().port;

@@ -1,8 +1,13 @@
 //! Releases found, and the permanent one remembered.
 
-use host_model::release::ReleaseManifest;
+use host_model::limits::ATTEMPTS_MAX;
+use host_model::release::{ReleaseFile, ReleaseManifest, ReleasePlugin, Start};
 
 use super::*;
+use crate::boots::Why;
+
+const OLD: Version = Version::new(0, 1, 0);
+const NEW: Version = Version::new(0, 2, 0);
 
 /// A release in a temporary home, with `program` as its host.
 pub(crate) fn put_release(root: &Path, version: &str, program: &str) {
@@ -114,4 +119,53 @@ fn what_cannot_be_read_is_named() {
         .unwrap_err()
         .to_string();
     assert!(shown.contains("0.1.1/manifest.json: EOF"), "{shown}");
+}
+
+/// Gives a release in a temporary home the plugin `p` in the same version, whose appup says
+/// this.
+fn put_plugin(root: &Path, version: &Version, way: &str) {
+    let dir = root.join(format!("releases/{version}"));
+    let file = dir.join("manifest.json");
+    let text = fs::read(&file).unwrap();
+    let mut manifest: ReleaseManifest = serde_json::from_slice(&text).unwrap();
+    let appup = format!("plugin = \"p\"\nversion = \"{version}\"\n{way}");
+    let script = format!("p-{version}.toml");
+    fs::write(dir.join(&script), appup).unwrap();
+    manifest.upgrade_scripts = vec![ReleaseFile {
+        file: script.into(),
+        sha256: String::new(),
+    }];
+    manifest.plugins = vec![ReleasePlugin {
+        name: "p".to_owned(),
+        version: version.clone(),
+        file: "p.so".into(),
+        sha256: String::new(),
+        start: Start::Permanent,
+        settings: Vec::new(),
+    }];
+    fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+#[test]
+fn the_release_before_boots_where_it_is_installed_and_a_way_leads_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = home(dir.path());
+    for version in [&OLD, &NEW] {
+        put_release(dir.path(), &version.to_string(), "");
+        home.set_permanent(version).unwrap();
+    }
+    for _ in 0..ATTEMPTS_MAX {
+        home.count_attempt(&NEW).unwrap();
+    }
+    let up = "[[path]]\nfrom = \"=0.1.0\"\nup = [{ update = \"state\" }]\n";
+    let both = format!("{up}down = [{{ update = \"state\" }}]\n");
+    for (way, release) in [(&*both, OLD), (up, NEW)] {
+        put_plugin(dir.path(), &OLD, "");
+        put_plugin(dir.path(), &NEW, way);
+        assert_eq!(home.choice(None).unwrap().release, release, "{way}");
+    }
+    put_plugin(dir.path(), &NEW, &both);
+    fs::remove_dir_all(dir.path().join("releases/0.1.0")).unwrap();
+    let choice = home.choice(None).unwrap();
+    assert_eq!((choice.release, choice.why), (NEW, Why::Permanent));
 }
