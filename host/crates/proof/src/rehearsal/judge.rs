@@ -129,7 +129,6 @@ impl<'a> Case<'a> {
         if !runs_commands {
             return Ok(());
         }
-        self.found.ask(Law::Shadow);
         self.queries(&end, &over)?;
         // Both are done with before the next states are made: one may be large.
         drop(end);
