@@ -138,7 +138,8 @@ impl Case<'_> {
 
     /// Where `again` has not what `new` had, though C does not touch it: what C touches
     /// is what differs between `new` and `moved`, and an entry that it calls by its name
-    /// and changes, there or in the old version, from `down` to `old`.
+    /// and changes there. Where it changes none of that name there, it may be one that it
+    /// changes in the old version, from `down` to `old`.
     pub(super) fn lost(
         &self,
         (new, moved, again): (&[u8], &[u8], &[u8]),
@@ -285,11 +286,18 @@ fn lost(
             (Some(down), Some(old)) => changed_names(&down, &old),
             _ => BTreeSet::new(),
         };
-        let changes = |field: &str, name: &String| {
-            let mut entries = entries_of(field, name);
-            entries.any(|entry| changed.contains(name) || is_touched(entry, &touched))
+        let is_shown = |name: &str| {
+            let mut entries = touched.iter().flat_map(|field| entries_of(field, name));
+            entries.next().is_some()
         };
-        let named = named();
+        let named = named().into_iter();
+        let named: Vec<_> = named
+            .map(|name| (changed.contains(&name) && !is_shown(&name), name))
+            .collect();
+        let changes = |field: &str, (below, name): &(bool, String)| {
+            let mut entries = entries_of(field, name);
+            entries.any(|entry| *below || is_touched(entry, &touched))
+        };
         lost.retain(|it| !named.iter().any(|name| changes(&it.field, name)));
         lost.truncate(PROBLEMS_MAX);
     }
@@ -375,7 +383,11 @@ mod tests {
             let found = lost((&new, &moved, &again), (&bytes(down), &bytes(old)), named);
             found.into_iter().map(|it| it.field).collect::<Vec<_>>()
         };
-        assert_eq!(of("{}", "{}"), ["state.notes.USD", "state.notes.d1"]);
+        let both = ["state.notes.USD", "state.notes.d1"];
+        assert_eq!(of("{}", "{}"), both);
+        // Of `USD` the new version shows that it is the sum which C changes, and no note.
+        let [down, old] = [1, 2].map(|a| format!(r#"{{"sums":{{"USD":{{"a":{a},"b":1}}}}}}"#));
+        assert_eq!(of(&down, &old), both);
         // The old version has given `d1` another note, and of that the new one knows nothing.
         assert_eq!(of(r#"{"d1":"y"}"#, r#"{"d1":"z"}"#), ["state.notes.USD"]);
     }
