@@ -300,14 +300,16 @@ impl Assembler {
     }
 }
 
-/// The versions whose appups the plan has taken.
+/// The versions whose appups the plan has taken, also for the ways of those with carries.
 fn used(plan: &Plan) -> BTreeSet<(&str, &Version)> {
     let mut used: BTreeSet<(&str, &Version)> = BTreeSet::new();
     for plugin in &plan.plugins {
         let name = plugin.plugin.as_str();
         match &plugin.change {
-            Change::Move { hops, .. } => {
-                used.extend(hops.iter().map(|hop| (name, (&hop.from).max(&hop.to))));
+            Change::Move { hops, carried, .. } => {
+                let carried = carried.iter().filter_map(|way| way.hops.as_ref()).flatten();
+                let hops = hops.iter().chain(carried);
+                used.extend(hops.map(|hop| (name, (&hop.from).max(&hop.to))));
             }
             Change::Keep { version } | Change::Add { version } | Change::Remove { version } => {
                 used.insert((name, version));

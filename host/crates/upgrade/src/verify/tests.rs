@@ -1,5 +1,6 @@
 //! Everything that is wrong, at once.
 
+use host_model::plan::{CarriedWay, Hop, PluginPlan, StateChange};
 use host_model::release::{ReleaseFile, Start};
 
 use super::*;
@@ -127,6 +128,48 @@ fn it_is_named_where_releases_differ_in_what_one_of_them_gives() {
     );
     assert_eq!(notes::of_appups(&BTreeSet::new(), &both), [""; 0]);
     assert_eq!(notes::of_appups(&used, &[new.clone(), new]), [""; 0]);
+}
+
+#[test]
+fn what_only_states_with_carries_go_by_is_used_too() {
+    let [one, two, three] = [1, 2, 3].map(|minor| Version::new(0, minor, 0));
+    let hop = |from: &Version, to: &Version| Hop {
+        from: from.clone(),
+        to: to.clone(),
+        state: StateChange::Up,
+        reversible: true,
+        timeout_ms: 0,
+        suspend: false,
+        restart: false,
+    };
+    let way = |hops| CarriedWay {
+        carries: vec![three.clone()],
+        hops,
+    };
+    let plugin = PluginPlan {
+        plugin: "p".to_owned(),
+        probation: Default::default(),
+        change: Change::Move {
+            from: one.clone(),
+            to: two.clone(),
+            hops: vec![hop(&one, &two)],
+            carried: vec![
+                way(Some(vec![hop(&one, &three), hop(&three, &two)])),
+                way(None),
+            ],
+        },
+    };
+    let plan = Plan {
+        steps: Vec::new(),
+        back: Vec::new(),
+        from: one.clone(),
+        to: two.clone(),
+        plugins: vec![plugin],
+        reversible: true,
+        probation_s: 0,
+        at_start: false,
+    };
+    assert_eq!(used(&plan), BTreeSet::from([("p", &two), ("p", &three)]));
 }
 
 #[test]
