@@ -5,7 +5,7 @@ use std::path::Path;
 
 use e2e::disk::Small;
 use e2e::namespace::within;
-use e2e::{Home, Signer};
+use e2e::{Home, Signer, release};
 use host_model::control::Outcome;
 use serde_json::Value;
 
@@ -47,6 +47,29 @@ fn change_manifest(dir: &Path, change: impl FnOnce(&mut Value)) {
     let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     change(&mut manifest);
     replace(&file, &serde_json::to_vec(&manifest).unwrap());
+}
+
+#[test]
+fn a_plan_without_a_way_back_says_that_it_would_be_refused() {
+    let appup = "plugin = \"faulty\"\nversion = \"0.2.0\"\n\n[[path]]\nfrom = \"~0.1\"\nup = [{ update = \"state\" }]\n";
+    let home = home();
+    let new = ["plugins/hostile/faulty/0.2.0"];
+    release::assemble(&home, "0.2.0", &new, &[("faulty-0.2.0.toml", appup)]).unwrap();
+    home.start().unwrap();
+    let [problem] = &problems(&home, 1)[..] else {
+        panic!("something else is wrong with it");
+    };
+    assert!(
+        problem.contains("no way back from faulty 0.2.0 to 0.1.0") && problem.contains("--one-way"),
+        "{problem}"
+    );
+    let line = ["upgrade", "0.2.0", "--json"];
+    let ran = home.host(&line).unwrap().ends_with(1).unwrap();
+    assert_eq!(ran.reason().unwrap(), "one_way");
+    let line = [&line[..], &["--one-way", "--probation", "0s"]].concat();
+    home.done(&line).unwrap();
+    assert_eq!(home.status().unwrap().version.to_string(), "0.2.0");
+    home.stop().unwrap();
 }
 
 #[test]

@@ -52,6 +52,10 @@ pub(crate) async fn plan(
             config,
         } = upgrader.verify(&plan)?;
         problems.extend(upgrader.in_its_way(&query.to).map(|it| it.to_string()));
+        if !plan.reversible {
+            let without = upgrader.plan(&query.to, false).err();
+            problems.extend(without.map(|it| it.to_string()));
+        }
         Ok(PlanReport {
             plan,
             problems,
