@@ -29,7 +29,7 @@ mod parent;
 mod shadow;
 mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -47,6 +47,9 @@ pub use parent::{Answered, Ended, Rehearser, Stage, StartError};
 pub struct Setup {
     /// The libraries of all versions on the ways, with their digests.
     pub libraries: Vec<(PathBuf, String)>,
+    /// Digests of those among them that only some actors may need, if any does. Where such a
+    /// one cannot be opened, there are no steps of its version.
+    pub spare: BTreeSet<String>,
     /// What those of them that are configured work with, by digest, as JSON.
     #[serde(default)]
     pub configs: BTreeMap<String, String>,

@@ -73,47 +73,66 @@ pub fn rehearsal_main(images: &Path) -> i32 {
     Heard::now();
     let mut buffer = Vec::new();
     let first = frames::read(&mut socket, &mut buffer);
-    let judge = match first {
+    let begun = match first {
         Ok(Some(Ask::Setup(setup))) => begin(&setup, images),
         Ok(_) => Err("it was asked before it was set up".to_owned()),
         Err(error) => Err(format!("it was asked what it cannot read: {error}")),
     };
-    let served = match judge {
-        Ok(judge) => serve(&judge, socket, &mut answers, buffer),
+    let served = match begun {
+        Ok((judge, remarks)) => say(&mut answers, &Answer::Ready(remarks))
+            .and_then(|()| serve(&judge, socket, &mut answers, buffer)),
         Err(why) => say(&mut answers, &Answer::Failed(why)),
     };
     // Without a reader there is nobody to tell.
     served.map_or(1, |()| 0)
 }
 
-/// Opens the libraries, and gives up all that is not needed any more.
-fn begin(setup: &Setup, images: &Path) -> Result<Judge, String> {
+/// Opens the libraries, and gives up all that is not needed any more. What is wrong with those
+/// that are to spare is told beside.
+fn begin(setup: &Setup, images: &Path) -> Result<(Judge, Vec<String>), String> {
     let shut = |error: io::Error| format!("shut itself in: {error}");
     jail::shut_in().map_err(shut)?;
     let loader = Loader::in_a_child(images).map_err(|e| chain(&e))?;
-    let open = |(path, digest): &(std::path::PathBuf, String)| -> Result<Arc<Plugin>, String> {
-        let config = setup.configs.get(digest);
+    let open = |path: &Path, digest: &str| -> Result<Arc<Plugin>, String> {
         let digest = digest.parse().map_err(|e| format!("{e}"))?;
-        let plugin = loader.load(path, Some(digest)).map_err(|e| chain(&e))?;
-        if let Some(config) = config {
-            let taken = plugin.configure(config.as_bytes());
-            let taken = taken.map_err(|fault| fault.to_string())?;
-            taken.map_err(|rejection| {
-                format!("configure {}: {}", plugin.name(), rejection.reason)
-            })?;
-        }
-        Ok(plugin)
+        loader.load(path, Some(digest)).map_err(|e| chain(&e))
     };
-    let plugins = setup.libraries.iter().map(open);
-    let judge = Judge::new(setup, plugins.collect::<Result<_, _>>()?)?;
+    let mut plugins = Vec::new();
+    let mut remarks = Vec::new();
+    for (path, digest) in &setup.libraries {
+        let mut or_remark = |wrong: Result<(), String>| match wrong {
+            Err(why) if setup.spare.contains(digest) => {
+                remarks.push(format!("{}: {why}", path.display()));
+                Ok(())
+            }
+            wrong => wrong,
+        };
+        match open(path, digest) {
+            Ok(plugin) => {
+                // As in a host, where one that does not rule need not be in order to be crossed.
+                or_remark(configure(&plugin, setup.configs.get(digest)))?;
+                plugins.push(plugin);
+            }
+            Err(why) => or_remark(Err(why))?,
+        }
+    }
+    let judge = Judge::new(setup, plugins);
     jail::shut().map_err(shut)?;
-    Ok(judge)
+    Ok((judge, remarks))
+}
+
+fn configure(plugin: &Plugin, config: Option<&String>) -> Result<(), String> {
+    let Some(config) = config else {
+        return Ok(());
+    };
+    let taken = plugin.configure(config.as_bytes());
+    let taken = taken.map_err(|fault| fault.to_string())?;
+    taken.map_err(|rejection| format!("configure {}: {}", plugin.name(), rejection.reason))
 }
 
 fn serve(judge: &Judge, socket: File, answers: &mut File, mut buffer: Vec<u8>) -> io::Result<()> {
     let mut socket = BufReader::with_capacity(READ_BYTES, socket);
     let mut out = Vec::new();
-    frames::write(&mut out, &Answer::Ready)?;
     let mut is_traced = false;
     let mut heard = Heard::now();
     let mut pace = Pace {

@@ -53,8 +53,9 @@ pub(super) enum Asked<'a> {
 /// What the child says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// All libraries are open, and it can do nothing any more but compute.
-    Ready,
+    /// All libraries are open, but for what is said of those that are to spare, and it can
+    /// do nothing any more but compute.
+    Ready(Vec<String>),
     /// It could not come so far.
     Failed(String),
     /// What it is about to do.
@@ -110,12 +111,13 @@ mod tests {
     fn a_frame_is_read_as_it_was_written_and_no_other() {
         let mut out = Vec::new();
         write(&mut out, &Answer::Step("up".to_owned())).unwrap();
-        write(&mut out, &Answer::Ready).unwrap();
+        let remarks = vec!["one".to_owned()];
+        write(&mut out, &Answer::Ready(remarks)).unwrap();
         let (mut from, mut buffer) = (&out[..], Vec::new());
         let first = read::<Answer>(&mut from, &mut buffer).unwrap();
         assert!(matches!(first, Some(Answer::Step(step)) if step == "up"));
         let second = read::<Answer>(&mut from, &mut buffer).unwrap();
-        assert!(matches!(second, Some(Answer::Ready)));
+        assert!(matches!(second, Some(Answer::Ready(remarks)) if remarks == ["one"]));
         assert!(read::<Answer>(&mut from, &mut buffer).unwrap().is_none());
 
         let mut cut = &out[..6];

@@ -33,17 +33,17 @@ pub(super) struct Judge {
 pub(super) type Trace<'a> = dyn FnMut(fmt::Arguments<'_>) + 'a;
 
 impl Judge {
-    /// With these plugins, which must be all that the setup's ways need.
-    pub(super) fn new(setup: &Setup, plugins: Vec<Arc<Plugin>>) -> Result<Self, String> {
+    /// With these plugins: what they lack of the setup's ways is gone by nobody.
+    pub(super) fn new(setup: &Setup, plugins: Vec<Arc<Plugin>>) -> Self {
         let named = plugins.into_iter().map(|plugin| {
             let name = (plugin.name().to_owned(), plugin.version().clone());
             (name, plugin)
         });
         let opened: Opened = named.collect();
-        Ok(Self {
-            ways: Ways::over(&setup.plugins, &opened)?,
+        Self {
+            ways: Ways::over(&setup.plugins, &opened),
             opened,
-        })
+        }
     }
 
     /// Asks all laws of one actor.

@@ -114,6 +114,7 @@ pub struct Stage {
     cancelled: Arc<AtomicBool>,
     clock: Watch,
     step: Option<String>,
+    remarks: Vec<String>,
     _images: TempDir,
 }
 
@@ -148,7 +149,10 @@ impl Rehearser {
             Ended::Over { why, .. } => StartError::Ended(why),
         };
         match stage.next().map_err(ended)? {
-            Answer::Ready => Ok(stage),
+            Answer::Ready(remarks) => {
+                stage.remarks = remarks;
+                Ok(stage)
+            }
             Answer::Failed(why) => Err(StartError::Failed(why)),
             answer => Err(StartError::Failed(format!("it answered {answer:?}"))),
         }
@@ -196,12 +200,19 @@ impl Rehearser {
             is_spared: false,
             cancelled: Arc::clone(cancelled),
             step: None,
+            remarks: Vec::new(),
             _images: images,
         })
     }
 }
 
 impl Stage {
+    /// What is wrong with libraries of [`Setup::spare`], which it does without.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
     /// Whether it has as much to do as it may.
     #[must_use]
     pub fn is_busy(&self) -> bool {

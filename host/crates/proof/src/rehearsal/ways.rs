@@ -29,21 +29,21 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    /// Over the steps of `moved`; says which version is not open.
-    pub(super) fn over(moved: &[Moved], opened: &Opened) -> Result<Self, String> {
-        for moved in moved {
-            let ends = moved.steps.iter().flat_map(|step| [&step.from, &step.to]);
-            for version in ends {
-                if !opened.contains_key(&(moved.plugin.clone(), version.clone())) {
-                    return Err(format!("{} {version} was not opened", moved.plugin));
-                }
-            }
-        }
-        let moved = moved.iter().map(|it| (it.plugin.clone(), it.clone()));
-        Ok(Self {
+    /// Over those steps of `moved` whose versions are open.
+    pub(super) fn over(moved: &[Moved], opened: &Opened) -> Self {
+        let is_open = |plugin: &str, version: &Version| {
+            opened.contains_key(&(plugin.to_owned(), version.clone()))
+        };
+        let moved = moved.iter().cloned().map(|mut moved| {
+            let plugin = moved.plugin.clone();
+            let are_open = |step: &Step| is_open(&plugin, &step.from) && is_open(&plugin, &step.to);
+            moved.steps.retain(are_open);
+            (plugin, moved)
+        });
+        Self {
             moved: moved.collect(),
             known: RefCell::default(),
-        })
+        }
     }
 
     /// The way of an actor in `version`; none where it is there already.

@@ -63,6 +63,7 @@ impl Bench {
         });
         Setup {
             configs: Default::default(),
+            spare: Default::default(),
             libraries: libraries.collect(),
             plugins,
         }
@@ -459,4 +460,31 @@ fn a_rehearsal_is_cancelled_while_it_gets_on() {
     cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(stage.answer().unwrap_err(), Ended::Cancelled);
     assert_eq!(stage.ask(subject, false).unwrap_err(), Ended::Cancelled);
+}
+
+#[test]
+fn a_library_that_only_others_need_is_done_without_where_it_cannot_be_opened() {
+    let bench = Bench::with(&CHAIN);
+    let mut moved = up("faulty", &FAULTY);
+    moved.steps.push(Step {
+        change: StateChange::Down,
+        ..step("0.3.0", "0.2.0", &[])
+    });
+    let mut setup = bench.setup(vec![moved]);
+    let other = "00".repeat(32);
+    setup.libraries[2].1 = other.clone();
+    setup.spare.insert(other);
+    let mut stage = bench.stage(&setup);
+    let [remark] = stage.remarks() else {
+        panic!("{:?}", stage.remarks());
+    };
+    assert!(remark.contains("digest"), "{remark}");
+    let judged = ask(&mut stage, faulty(&bench, "none").subject());
+    assert_eq!(named(&judged), []);
+    // Whoever does need it fails, and no one else.
+    let mut lived = Lived::new(bench.plugin(2), "k");
+    let judged = ask(&mut stage, lived.snapshot().subject());
+    assert_eq!(named(&judged), [(Law::Crossing, "")]);
+    let text = &judged.problems[0].text;
+    assert!(text.contains("no way leads from faulty 0.3.0"), "{text}");
 }

@@ -157,7 +157,13 @@ impl Drive<'_> {
     fn stage(&mut self) -> Result<&mut Stage, Stop> {
         let stage = match self.stage.take() {
             Some(stage) => stage,
-            None => self.rehearser.start(self.setup, self.cancelled)?,
+            None => {
+                let stage = self.rehearser.start(self.setup, self.cancelled)?;
+                for remark in stage.remarks() {
+                    tracing::warn!(remark, "a rehearsal does without a library");
+                }
+                stage
+            }
         };
         Ok(self.stage.insert(stage))
     }

@@ -7,7 +7,7 @@ use host_model::plan::{Change, Hop};
 use host_proof::rehearsal::{self, Setup, Step};
 
 use super::Rehearsal;
-use crate::assemble::ends;
+use crate::assemble::{ends, versions_on_the_way};
 use crate::plan::{Appups, Host, steps_between};
 use crate::releases::Unpacked;
 use crate::stuck::deadline;
@@ -39,6 +39,8 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
     let mut moved = BTreeMap::new();
     let mut plugins = Vec::new();
     let mut needed: BTreeSet<(&str, Version)> = BTreeSet::new();
+    // What is wrong with the others is found out of who goes over them, if anybody does.
+    let on_the_way = versions_on_the_way(plan);
     for plugin in &plan.plugins {
         let Change::Move { from, to, hops, .. } = &plugin.change else {
             continue;
@@ -69,6 +71,7 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
         });
     }
     let mut configs = BTreeMap::new();
+    let mut spare = BTreeSet::new();
     let mut library = |(name, version): (&str, Version)| {
         let found = assembler.library(name, &version, &installed);
         let found = found.map(|(release, plugin)| {
@@ -76,6 +79,9 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
             if let Some(Ok(config)) = assembler.config_of(release, plugin) {
                 let config = String::from_utf8_lossy(&config).into_owned();
                 configs.insert(plugin.sha256.clone(), config);
+            }
+            if !on_the_way.contains(&(name, &version)) {
+                spare.insert(plugin.sha256.clone());
             }
             let path = release.dir.join(&plugin.file);
             (path, plugin.sha256.clone())
@@ -90,6 +96,7 @@ pub(super) fn setup(rehearsal: &Rehearsal) -> Result<(BTreeMap<String, Moved>, S
         .collect::<Result<_, _>>()?;
     let setup = Setup {
         libraries,
+        spare,
         configs,
         plugins,
     };
