@@ -214,8 +214,12 @@ impl Home {
         };
         permanent.filter(|it| *it != version).is_none_or(|from| {
             let appups = releases.appups(&[version, from]);
-            let from = releases.read(from);
-            from.is_ok_and(|from| plan_at_start(&from.manifest, &to.manifest, &appups).is_ok())
+            let leads = |from: Unpacked| {
+                // What has run here the store knows, which is not read yet.
+                let has_run = |_: &str, _: &Version| true;
+                plan_at_start(&from.manifest, &to.manifest, &appups, &has_run).is_ok()
+            };
+            releases.read(from).is_ok_and(leads)
         })
     }
 

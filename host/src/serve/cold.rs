@@ -53,7 +53,8 @@ pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Re
     match (releases.read(&permanent), releases.read(to)) {
         (Ok(from), Ok(to)) => {
             let appups = releases.appups(&[&to.manifest.version, &permanent]);
-            let planned = plan_at_start(&from.manifest, &to.manifest, &appups);
+            let has_run = |plugin: &str, version: &Version| booked.has_run(plugin, version);
+            let planned = plan_at_start(&from.manifest, &to.manifest, &appups, &has_run);
             problems.extend(planned.err().map(|e| e.to_string()));
         }
         (from, to) => problems.extend([from, to].into_iter().filter_map(Result::err).map(

@@ -142,6 +142,12 @@ impl Booked {
         Ok(book)
     }
 
+    /// Whether a plugin's version may have run here: it was staged at least.
+    #[must_use]
+    pub fn has_run(&self, plugin: &str, version: &Version) -> bool {
+        self.digest(plugin, version).is_some()
+    }
+
     /// The digest that a plugin's version stands for in this home.
     #[must_use]
     pub fn digest(&self, plugin: &str, version: &Version) -> Option<&str> {

@@ -54,7 +54,10 @@ impl Upgrader {
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         self.refuse_if_busy()?;
         self.refuse_if_failed(to)?;
-        let plan = self.plan_by(to, &plan_at_start)?;
+        let has_run = self.has_run();
+        let plan = self.plan_by(to, &|from, to, appups| {
+            plan_at_start(from, to, appups, &has_run)
+        })?;
         self.begin(
             plan,
             Wish {
@@ -71,6 +74,12 @@ impl Upgrader {
                 ..Wish::default()
             },
         )
+    }
+
+    /// Whether a version of a plugin may have run here, as of now.
+    pub(crate) fn has_run(&self) -> impl Fn(&str, &Version) -> bool + use<> {
+        let booked = self.booked.lock().clone();
+        move |plugin, version| booked.has_run(plugin, version)
     }
 
     /// Whether an upgrade to this release was rolled back for what it did, or it did not come

@@ -57,7 +57,7 @@ pub use configure::PluginConfig;
 pub use engine::{Configuration, Hooks, Parts, Upgrader};
 pub use flight::{Flight, read_flight};
 pub use host_package::{InstallError, KeysError, TrustedKeys};
-pub use plan::{PlanError, plan, plan_at_start};
+pub use plan::{HasRun, PlanError, plan, plan_at_start};
 pub use recover::{Recovery, recover};
 pub use refused::RefusedUpgrade;
 pub use releases::{Releases, ReleasesError, Unpacked};

@@ -77,12 +77,22 @@ pub enum PlanError {
 /// Appups of all installed releases, by plugin and version.
 pub(crate) type Appups = BTreeMap<(String, Version), Appup>;
 
+/// Whether a version of a plugin has run in a home: one that has not left no carries there.
+pub type HasRun<'a> = dyn Fn(&str, &Version) -> bool + 'a;
+
+/// Which steps are taken.
+struct Asks<'a> {
+    one_way: bool,
+    at_start: bool,
+    has_run: &'a HasRun<'a>,
+}
+
 /// What leads from the release `from` to the release `to`, dependencies first, in a host
 /// that goes on running: by no step that asks for another one (`restart_host`).
 ///
 /// Of several ways between two versions of a plugin one is taken by the rule of
 /// [`host_model::way`], for a state without carries. An actor that has some takes the
-/// way over the versions that wrote them.
+/// way over the versions that wrote them; all that are known count as such here.
 ///
 /// # Errors
 ///
@@ -93,11 +103,17 @@ pub fn plan(
     appups: &Appups,
     one_way: bool,
 ) -> Result<Plan, PlanError> {
-    planned(from, to, appups, one_way, false)
+    let asks = Asks {
+        one_way,
+        at_start: false,
+        has_run: &|_, _| true,
+    };
+    planned(from, to, appups, &asks)
 }
 
 /// As [`plan`], for a start that takes a store over before clients are served. The host that
-/// runs is the own one of the release `to`, so what asks for another one has it.
+/// runs is the own one of the release `to`, so what asks for another one has it. Carries may be
+/// there of versions that `has_run` says so of.
 ///
 /// # Errors
 ///
@@ -106,16 +122,21 @@ pub fn plan_at_start(
     from: &ReleaseManifest,
     to: &ReleaseManifest,
     appups: &Appups,
+    has_run: &HasRun<'_>,
 ) -> Result<Plan, PlanError> {
-    planned(from, to, appups, false, true)
+    let asks = Asks {
+        one_way: false,
+        at_start: true,
+        has_run,
+    };
+    planned(from, to, appups, &asks)
 }
 
 fn planned(
     from: &ReleaseManifest,
     to: &ReleaseManifest,
     appups: &Appups,
-    one_way: bool,
-    at_start: bool,
+    asks: &Asks<'_>,
 ) -> Result<Plan, PlanError> {
     if from.version == to.version {
         return Err(PlanError::SameVersion(to.version.clone()));
@@ -136,18 +157,19 @@ fn planned(
             },
             (Some(old), Some(new)) => {
                 let (old, new) = (&old.version, &new.version);
-                let host = match at_start {
+                let host = match asks.at_start {
                     true => Host::Starts,
                     false => Host::Stays { from: old, to: new },
                 };
                 let steps =
                     way(name, old, new, appups, host).map_err(|e| refused(e, &to.version))?;
                 hooks = Hooks::of_way(&steps);
+                let has_run = |version: &Version| (asks.has_run)(name, version);
                 Change::Move {
                     from: old.clone(),
                     to: new.clone(),
                     hops: steps.iter().map(Step::hop).collect(),
-                    carried: carried_ways(name, old, new, &steps, appups, host),
+                    carried: carried_ways(name, (old, new), &steps, appups, host, has_run),
                 }
             }
             (None, Some(new)) => {
@@ -178,14 +200,17 @@ fn planned(
             change,
         });
     }
-    let for_ever = hops(&plugins).find(|(_, hop)| !hop.reversible);
+    let is_for_ever = |(_, hop): &(&str, &Hop)| !hop.reversible;
+    let for_ever = plugins.iter().flat_map(hops).find(is_for_ever);
     let reversible = for_ever.is_none();
-    if !one_way && let Some((plugin, hop)) = for_ever {
+    if !asks.one_way
+        && let Some((plugin, hop)) = for_ever
+    {
         return Err(PlanError::OneWay {
             plugin: plugin.to_owned(),
             from: hop.from.clone(),
             to: hop.to.clone(),
-            why: why_one_way(plugin, hop, appups, at_start),
+            why: why_one_way(plugin, hop, appups, asks.at_start),
         });
     }
     let watched = plugins
@@ -201,7 +226,7 @@ fn planned(
         plugins,
         reversible,
         probation_s,
-        at_start,
+        at_start: asks.at_start,
     })
 }
 
@@ -247,17 +272,16 @@ fn refused(error: NoWay, release: &Version) -> PlanError {
     }
 }
 
-/// The steps that actors may take, also by the ways of those with carries.
-fn hops(plugins: &[PluginPlan]) -> impl Iterator<Item = (&str, &Hop)> {
-    plugins.iter().flat_map(|plugin| {
-        let (plain, carried) = match &plugin.change {
-            Change::Move { hops, carried, .. } => (hops.as_slice(), carried.as_slice()),
-            _ => Default::default(),
-        };
-        let carried = carried.iter().filter_map(|way| way.hops.as_ref()).flatten();
-        let all = plain.iter().chain(carried);
-        all.map(|hop| (plugin.plugin.as_str(), hop))
-    })
+/// The steps that actors may take, each with the plugin, also by the ways of those with
+/// carries.
+fn hops(plugin: &PluginPlan) -> impl Iterator<Item = (&str, &Hop)> {
+    let (plain, carried) = match &plugin.change {
+        Change::Move { hops, carried, .. } => (hops.as_slice(), carried.as_slice()),
+        _ => Default::default(),
+    };
+    let carried = carried.iter().filter_map(|way| way.hops.as_ref()).flatten();
+    let all = plain.iter().chain(carried);
+    all.map(|hop| (plugin.plugin.as_str(), hop))
 }
 
 /// Plugins with those that they depend on before them, otherwise by name; to an older

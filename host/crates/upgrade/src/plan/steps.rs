@@ -181,7 +181,7 @@ pub(super) fn there(plugins: &[PluginPlan], moved: &[Moved<'_>], probation_s: u6
         steps.push(step(Action::Resume { plugin }, None, Undo::Nothing));
     }
     for (plan, Moved { name, hooks }) in plugins.iter().zip(moved) {
-        let stays = hops(plan).iter().any(|hop| !hop.reversible);
+        let stays = super::hops(plan).any(|(_, hop)| !hop.reversible);
         let undo = if stays { Undo::Impossible } else { Undo::Sweep };
         steps.extend(sweep(plan, undo));
         let undo = undo_hook(&hooks.back.before);

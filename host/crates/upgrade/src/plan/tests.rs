@@ -205,6 +205,16 @@ fn where_carries_lead_another_way_the_plan_shows_it() {
     let forced = plan(&release(1), &release(3), &one_way, true).unwrap();
     assert_eq!(versions(&forced), ["0.3.0"]);
     assert!(!forced.reversible);
+    let sweep = |step: &&host_model::plan::Step| matches!(step.action, Action::Sweep { .. });
+    let sweep = forced.steps.iter().find(sweep).unwrap();
+    assert_eq!(sweep.undo, host_model::plan::Undo::Impossible);
+    // Nobody does where 0.2.0 has never run.
+    for (has_run, is_planned) in [(3, true), (2, false)] {
+        let has_run = |_: &str, version: &Version| version.minor == has_run;
+        let start = plan_at_start(&release(1), &release(3), &one_way, &has_run);
+        assert_eq!(start.is_ok(), is_planned, "{start:?}");
+        assert!(start.is_err() || start.unwrap().reversible);
+    }
     // Nothing leads from 0.3.0 to 0.2.0.
     let mut known = chain(2..=2);
     known.extend(appups(&[("zakat", "0.3.0", BOTH_WAYS)]));
@@ -352,7 +362,9 @@ fn what_cannot_be_planned_is_refused_with_what_to_do() {
     golden("restart_host.txt", &refused(&handover, &old, &new));
     golden("restart_host_down.txt", &refused(&handover, &new, &old));
 
-    let at_start = plan_at_start(&old, &new, &forced).unwrap_err().to_string();
+    let at_start = plan_at_start(&old, &new, &forced, &|_, _| true)
+        .unwrap_err()
+        .to_string();
     assert!(!at_start.contains("--one-way"), "{at_start}");
     let irreversible = plan(&old, &new, &forced, true).unwrap();
     assert!(!irreversible.reversible);
@@ -376,7 +388,7 @@ fn what_asks_for_another_host_is_done_by_a_start_of_it_and_back() {
             matches!(running, PlanError::RestartHost { .. }),
             "{running}"
         );
-        let plan = plan_at_start(from, to, &known).unwrap();
+        let plan = plan_at_start(from, to, &known, &|_, _| true).unwrap();
         assert!(plan.at_start && plan.reversible, "{plan:?}");
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
@@ -442,7 +454,7 @@ fn actors_take_no_step_that_the_plan_goes_around() {
     };
     let running = plan(&release(1), &release(3), &known, false).unwrap();
     assert_eq!(taken(&known, Host::of(&running, "zakat")), chain);
-    let start = plan_at_start(&release(1), &release(3), &known).unwrap();
+    let start = plan_at_start(&release(1), &release(3), &known, &|_, _| true).unwrap();
     assert_eq!(taken(&known, Host::of(&start, "zakat")), all);
 }
 

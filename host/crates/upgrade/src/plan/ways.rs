@@ -226,21 +226,21 @@ pub(super) fn way<'a>(
     }
 }
 
-/// The ways of states that came down to `from` from the newer versions that the appups know,
-/// where the carries beside them lead another way than `plain`.
+/// The ways of states that came down to `from` from the newer versions that the appups know
+/// and that have run, where the carries beside them lead another way than `plain`.
 pub(super) fn carried_ways(
     plugin: &str,
-    from: &Version,
-    to: &Version,
+    (from, to): (&Version, &Version),
     plain: &[Step<'_>],
     appups: &Appups,
     host: Host<'_>,
+    has_run: impl Fn(&Version) -> bool,
 ) -> Vec<CarriedWay> {
     let steps = steps_between(plugin, [from, to], appups, host);
     let stacks: BTreeSet<Vec<&Version>> = steps
         .iter()
         .map(|step| step.from)
-        .filter(|newer| *newer > from)
+        .filter(|newer| *newer > from && has_run(newer))
         .filter_map(|newer| way::way(&steps, Step::edge, newer, from, &[]))
         .map(|down| {
             let leaves = down.iter().filter(|step| step.state() == StateChange::Down);
