@@ -179,10 +179,6 @@ impl Migrations {
         self.rebuilt.lock().insert(id);
     }
 
-    pub(crate) fn is_left_behind(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains_key(id)
-    }
-
     /// No sweep waits for this actor from now on, until the next [`Migrations::reset`]:
     /// it stays in the version that it has. True if it was waited for.
     pub fn give_up(&self, id: &ActorId) -> bool {
@@ -199,7 +195,7 @@ impl Migrations {
         self.given_up.lock().iter().cloned().collect()
     }
 
-    /// Whether a sweep need not try it again.
+    /// Whether a sweep need not try it again: it stays where it is.
     pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
         self.left_behind.lock().contains_key(id)
             || self.failures.lock().contains_key(id)

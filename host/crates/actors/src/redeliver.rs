@@ -178,12 +178,13 @@ impl Actors {
     }
 
     /// Releases the actors that faults of this version have set aside, if they have gone
-    /// back. How many they were.
+    /// back. Who stays in it, as one whose way back ends the host, stays set aside, too. How
+    /// many they were.
     async fn release_faulted(self: &Arc<Self>, left: &Left, faulted: Vec<ActorId>) -> u64 {
         self.forgive_plugin(&left.plugin);
         let mut released = 0;
         for id in faulted {
-            if self.migrations.is_left_behind(&id) {
+            if self.migrations.has_been_tried(&id) || self.stranded.has(&id) {
                 continue;
             }
             match self.quarantine_release(&id).await {

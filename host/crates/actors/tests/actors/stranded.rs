@@ -1,6 +1,7 @@
 //! Actors that were set aside on their way back: what looks at them leaves them as they are.
 
 use host_actors::CallError;
+use host_model::limits::FAULTS_MAX;
 use host_model::{ActorId, Version};
 use serde_json::{Value, json};
 
@@ -100,4 +101,26 @@ async fn a_way_back_that_ended_the_host_is_not_tried_by_a_later_process() {
         assert_eq!(serves_in(&host).await, "0.1.0", "it is tried anew");
         host.stop();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_go_back_stays_set_aside_also_where_faults_had_led_to_it_first() {
+    let home = Home::new();
+    let host = in_the_newer_version(&home).await;
+    for _ in 0..=FAULTS_MAX {
+        assert_eq!(
+            host.refused("faulty:a", "panic", json!({})).await,
+            "actor_crashed"
+        );
+    }
+    // As on a way back that was gone on with after the host had died of it.
+    host.0.set_aside(&a(), "its way back ended the host").await;
+    host.0.migrations().give_up(&a());
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap();
+    assert_eq!(host.0.redeliver().await.unwrap().released, 0);
+    let refused = host.refused("faulty:a", "summary", Value::Null).await;
+    assert_eq!(refused, "quarantined");
+    assert_eq!(version(&host).await, Version::new(0, 2, 0));
+    host.stop();
 }
