@@ -309,3 +309,32 @@ fn a_way_back_that_ends_the_process_sets_its_actor_aside_before_the_keeper_gives
     assert_eq!(summary(port, "7")["version"], "0.2.0");
     home.stop().unwrap();
 }
+
+#[test]
+fn who_is_busy_while_an_operator_rolls_back_is_set_aside_and_goes_back_once_it_is_released() {
+    let home = home();
+    let port = running(&home);
+    let report = home.upgrade_unrehearsed("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let sleeper = thread::spawn(move || {
+        let sleep = json!({ "ms": FOR_EVER_MS }).to_string();
+        let _ = e2e::http::request(port, "POST", "/api/v1/faulty/7/sleep", &sleep);
+    });
+    wait::until("the actor is busy", || {
+        (!home.status().unwrap().slow.is_empty()).then_some(())
+    })
+    .unwrap();
+    // It takes the deadline, which is 30 s.
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    assert_eq!(report.way_back.set_aside, 1, "{report:?}");
+    assert_eq!(report.remark, None, "nothing is said of its way back");
+    home.stop().unwrap();
+    sleeper.join().unwrap();
+    let port = home.start().unwrap().port;
+    let aside = home.state("faulty:7").unwrap();
+    assert_eq!(aside.version.to_string(), "0.2.0");
+    home.done(&["quarantine", "release", "faulty:7"]).unwrap();
+    all_are(port, "0.1.0");
+    home.stop().unwrap();
+}

@@ -32,6 +32,8 @@ pub struct Migrations {
     redelivered: AtomicU64,
     /// Actors that no sweep waits for, for their code does not return.
     given_up: Mutex<BTreeSet<ActorId>>,
+    /// Those of them whose way is why.
+    stranded: Mutex<BTreeSet<ActorId>>,
     /// Rung at each failure.
     failure: Notify,
     pauses_us: Mutex<Histogram<u64>>,
@@ -60,6 +62,7 @@ impl Default for Migrations {
             set_aside: Mutex::default(),
             redelivered: AtomicU64::new(0),
             given_up: Mutex::default(),
+            stranded: Mutex::default(),
             failure: Notify::new(),
             pauses_us: Mutex::new(new_histogram()),
         }
@@ -81,6 +84,7 @@ impl Migrations {
         self.set_aside.lock().clear();
         self.redelivered.store(0, Ordering::Relaxed);
         self.given_up.lock().clear();
+        self.stranded.lock().clear();
         self.pauses_us.lock().reset();
     }
 
@@ -190,9 +194,16 @@ impl Migrations {
         self.given_up.lock().contains(id)
     }
 
-    /// Those that no sweep waits for.
-    pub(crate) fn given_up(&self) -> Vec<ActorId> {
-        self.given_up.lock().iter().cloned().collect()
+    /// As [`Migrations::give_up`], of one whose way ends the host or does not return: once
+    /// it is set aside, no later process tries that either. Who is only busy may come later.
+    pub fn strand(&self, id: &ActorId) -> bool {
+        self.stranded.lock().insert(id.clone());
+        self.give_up(id)
+    }
+
+    /// See [`Migrations::strand`].
+    pub(crate) fn stranded(&self) -> Vec<ActorId> {
+        self.stranded.lock().iter().cloned().collect()
     }
 
     /// Whether a sweep need not try it again: it stays where it is.

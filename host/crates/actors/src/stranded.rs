@@ -37,10 +37,10 @@ impl Stranded {
 }
 
 impl Actors {
-    /// Writes down who was set aside of those that are given up.
+    /// Writes down who was set aside of those whose way ends the host, or does not return.
     pub(crate) async fn note_stranded(&self) {
-        let given_up = self.migrations.given_up().into_iter();
-        let new: Vec<_> = given_up
+        let stranded = self.migrations.stranded().into_iter();
+        let new: Vec<_> = stranded
             .filter(|id| self.supervisor.is_quarantined(id) && !self.stranded.has(id))
             .collect();
         if new.is_empty() {

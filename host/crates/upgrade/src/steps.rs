@@ -230,7 +230,7 @@ impl Run {
         // Before the old release rules again: from then on failures count.
         actors.migrations().reset();
         for actor in &self.upgrade.given_up {
-            actors.migrations().give_up(actor);
+            actors.migrations().strand(actor);
         }
         match self.assemble(false).await {
             Ok(release) => self.install(release),

@@ -136,9 +136,14 @@ impl Run {
                         remedy = Remedy::LookAgain;
                     }
                 }
-                // Who cannot come on an operator's way back is set aside.
+                // Who cannot come on an operator's way back is set aside. Its way is to blame
+                // where that is what it is in; who is busy has not begun it.
                 _ if self.upgrade.rollback => {
-                    if actors.migrations().give_up(&run.actor) {
+                    let waited = match run.work {
+                        Work::Journey => actors.migrations().strand(&run.actor),
+                        _ => actors.migrations().give_up(&run.actor),
+                    };
+                    if waited {
                         actors.set_aside(&run.actor, &why).await;
                         remedy = Remedy::LookAgain;
                     }

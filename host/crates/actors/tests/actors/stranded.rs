@@ -69,7 +69,7 @@ async fn a_way_back_that_ended_the_host_is_not_tried_by_a_later_process() {
         let host = in_the_newer_version(&home).await;
         // As on a way back that was gone on with after the host had died of it.
         host.0.set_aside(&a(), "its way back ended the host").await;
-        host.0.migrations().give_up(&a());
+        host.0.migrations().strand(&a());
         host.0.install(home.release(1));
         host.0.sweep(false).await.unwrap();
         host.stop();
@@ -115,12 +115,30 @@ async fn who_cannot_go_back_stays_set_aside_also_where_faults_had_led_to_it_firs
     }
     // As on a way back that was gone on with after the host had died of it.
     host.0.set_aside(&a(), "its way back ended the host").await;
-    host.0.migrations().give_up(&a());
+    host.0.migrations().strand(&a());
     host.0.install(home.release(1));
     host.0.sweep(false).await.unwrap();
     assert_eq!(host.0.redeliver().await.unwrap().released, 0);
     let refused = host.refused("faulty:a", "summary", Value::Null).await;
     assert_eq!(refused, "quarantined");
     assert_eq!(version(&host).await, Version::new(0, 2, 0));
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_only_busy_goes_back_later() {
+    let home = Home::new();
+    let host = in_the_newer_version(&home).await;
+    // As on an operator's rollback that it was too busy for.
+    host.0.set_aside(&a(), "it was busy for too long").await;
+    host.0.migrations().give_up(&a());
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap();
+    host.0.quarantine_release(&a()).await.unwrap().unwrap();
+    assert_eq!(serves_in(&host).await, "0.2.0", "it is not waited for");
+    host.stop();
+    let host = home.start(1);
+    assert_eq!(serves_in(&host).await, "0.1.0");
+    assert_eq!(host.0.migrations().left_behind(), None);
     host.stop();
 }
