@@ -71,13 +71,16 @@ pub enum RedeliverError {
 
 impl Actors {
     /// Delivers again what the release before the one that rules could not handle, each
-    /// letter once, and releases who was set aside for its faults. May be awaited on any
-    /// runtime; handlers run on the data runtime.
+    /// letter once, and releases who was set aside for its faults, which are held against no
+    /// plugin any more, whatever comes of the rest. May be awaited on any runtime; handlers
+    /// run on the data runtime.
     ///
     /// # Errors
     ///
     /// [`RedeliverError`]
     pub async fn redeliver(self: &Arc<Self>) -> Result<Redelivered, RedeliverError> {
+        // Also of a plugin that nobody is left of, and where the store is away.
+        self.forgive_what_was_left();
         let actors = Arc::clone(self);
         let task = self.data.spawn(async move {
             let mut done = Redelivered::default();
@@ -181,7 +184,6 @@ impl Actors {
     /// back. Who stays in it, as one whose way back ends the host, stays set aside, too. How
     /// many they were.
     async fn release_faulted(self: &Arc<Self>, left: &Left, faulted: Vec<ActorId>) -> u64 {
-        self.forgive_plugin(&left.plugin);
         let mut released = 0;
         for id in faulted {
             if self.migrations.has_been_tried(&id) || self.stranded.has(&id) {

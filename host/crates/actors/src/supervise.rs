@@ -160,17 +160,17 @@ impl Actors {
         failed.collect()
     }
 
-    /// What a plugin's actors did in a version that rules no more is not held against it.
-    pub(crate) fn forgive_plugin(&self, plugin: &str) {
-        let is_other = |code: &Code| code.0 != plugin;
-        self.supervisor
-            .lately
-            .lock()
-            .retain(|code, _| is_other(code));
-        self.supervisor
-            .failed
-            .lock()
-            .retain(|code, _| is_other(code));
+    /// What actors did in versions that rule no more is not held against their plugins, nor
+    /// against one that is gone. Where the version is not known, it was the one before.
+    pub(crate) fn forgive_what_was_left(&self) {
+        let release = self.release();
+        let rules = |(plugin, version): &Code| {
+            let version = version.as_ref().or(release.before.get(plugin));
+            let ruling = release.plugins.get(plugin);
+            ruling.is_some_and(|ruling| Some(ruling.code.version()) == version)
+        };
+        self.supervisor.lately.lock().retain(|code, _| rules(code));
+        self.supervisor.failed.lock().retain(|code, _| rules(code));
     }
 
     /// The actors in quarantine that faults of this version of their plugin have led to.

@@ -77,11 +77,16 @@ impl Upgrader {
 
 impl Running {
     /// Whether it has brought what is past its limit of faults, and can take it back or
-    /// does so. An operator's way back is no trial, and has nothing to go back to.
+    /// does so, if only once an operator has looked. An operator's way back is no trial, and
+    /// has nothing to go back to.
     pub(crate) fn takes_back(&self, failed: &FailedPlugin) -> bool {
         let is_on_trial = matches!(
             self.state(),
-            State::Canary { .. } | State::Switching | State::Probation | State::RollingBack { .. }
+            State::Canary { .. }
+                | State::Switching
+                | State::Probation
+                | State::RollingBack { .. }
+                | State::Stuck { .. }
         );
         let (left, gone_to) = versions(&self.plan, &failed.plugin);
         is_on_trial
@@ -327,7 +332,65 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use host_model::Version;
+    use host_model::appup::Probation;
+    use host_model::plan::{Change, Plan, PluginPlan};
+    use host_model::release::Start;
+    use tokio::sync::broadcast;
+
     use super::*;
+    use crate::state::Upgrade;
+
+    /// Whether an upgrade in this state takes back what it has added.
+    fn takes_back(state: State, rollback: bool) -> bool {
+        let version = Version::new(0, 2, 0);
+        let added = PluginPlan {
+            plugin: "added".to_owned(),
+            change: Change::Add {
+                version: version.clone(),
+            },
+            probation: Probation::default(),
+        };
+        let upgrade = Upgrade {
+            id: 1,
+            plan: Plan {
+                from: Version::new(0, 1, 0),
+                to: version.clone(),
+                plugins: vec![added],
+                steps: Vec::new(),
+                back: Vec::new(),
+                reversible: true,
+                probation_s: 60,
+                at_start: false,
+            },
+            state,
+            rollback,
+            given_up: Vec::new(),
+            suspect: None,
+            begun: Vec::new(),
+        };
+        let failed = FailedPlugin {
+            plugin: "added".to_owned(),
+            version: Some(version),
+            start: Start::Permanent,
+        };
+        Running::new(&upgrade, broadcast::channel(1).0).takes_back(&failed)
+    }
+
+    #[test]
+    fn what_it_has_brought_is_taken_back_also_once_it_is_stuck() {
+        let reason = || Reason::blameless("why");
+        for state in [
+            State::Probation { until_ms: 1 },
+            State::RollingBack { reason: reason() },
+            State::Stuck { reason: reason() },
+        ] {
+            assert!(takes_back(state.clone(), false), "{state:?}");
+            assert!(!takes_back(state.clone(), true), "{state:?}");
+        }
+        assert!(!takes_back(State::Committed, false));
+        assert!(!takes_back(State::RolledBack { reason: reason() }, false));
+    }
 
     #[test]
     fn a_window_is_extended_and_then_passed_or_left_to_an_operator() {

@@ -2,6 +2,7 @@
 
 use host_journal::DeadLetterKind;
 use host_model::Version;
+use host_model::limits::{FAULTS_MAX, QUARANTINES_MAX};
 use serde_json::{Value, json};
 
 use crate::home::{Home, Host, until};
@@ -192,5 +193,44 @@ async fn what_came_for_a_plugin_that_was_gone_is_delivered_when_it_is_back() {
         host.ask("faulty:a", "summary", Value::Null).await["ticks"],
         1
     );
+    host.stop();
+}
+
+/// Sets so many actors aside for faults that their plugin is past its limit.
+pub(crate) async fn fail_as_a_whole(host: &Host) {
+    for n in 0..QUARANTINES_MAX {
+        for _ in 0..=FAULTS_MAX {
+            host.refused(&format!("faulty:{n}"), "panic", json!({}))
+                .await;
+        }
+    }
+    assert_eq!(host.0.failed_plugins().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_plugin_that_goes_again_did_is_not_held_against_the_host() {
+    let home = Home::new();
+    let without = || {
+        let mut without = home.release(1);
+        without.plugins.clear();
+        without
+    };
+    let host = home.start(1);
+    host.0.install(without());
+    host.0.install(home.release(2));
+    fail_as_a_whole(&host).await;
+    host.0.redeliver().await.unwrap();
+    let failed = host.0.failed_plugins();
+    assert_eq!(failed[0].version, Some(Version::new(0, 2, 0)), "it rules");
+    host.0.install(without());
+    host.0.sweep(false).await.unwrap();
+    host.0.redeliver().await.unwrap();
+    assert_eq!(host.0.failed_plugins(), []);
+    // Nor is it when the release is tried again: one more is not ten.
+    host.0.install(home.release(2));
+    for _ in 0..=FAULTS_MAX {
+        host.refused("faulty:once-more", "panic", json!({})).await;
+    }
+    assert_eq!(host.0.failed_plugins(), []);
     host.stop();
 }
