@@ -301,7 +301,6 @@ async fn open(
     }
     // Whom a timer that is overdue wakes may go back at once: from here on it is named.
     actors.begin();
-    let ready = Arc::new(Ready::new(Arc::clone(&actors)));
     let restart = Arc::new(AtomicBool::new(false));
     let upgrader = Upgrader::start(host_upgrade::Parts {
         actors: Arc::clone(&actors),
@@ -313,6 +312,7 @@ async fn open(
         control: Handle::current(),
         hooks: hooks::hooks(home, config, &tuner, &restart),
     });
+    let ready = Arc::new(Ready::new(Arc::clone(&actors), Arc::clone(&upgrader)));
     let tls = config.tls.clone().map(Tls::open).transpose();
     let tls = tls.context("read the certificate for clients")?;
     let reloader = Arc::new(Reloader {

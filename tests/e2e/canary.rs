@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use e2e::faulty::{Counting, Shape, mark};
 use e2e::{Home, release, wait};
 use host_model::control::{ActorRow, Outcome, UpgradeReport, UpgradeStatus};
-use host_model::limits::FAULTS_MAX;
+use host_model::limits::{FAULTS_MAX, QUARANTINES_MAX};
 use serde_json::{Value, json};
 
 use crate::hostile::{post, summary};
@@ -373,6 +373,14 @@ fn a_ramp_that_does_not_grow_is_refused_before_anything_is_done() {
     home.stop().unwrap();
 }
 
+fn in_production(home: &mut Home) {
+    for name in ["HOST_ALLOW_ROOT", "HOST_ALLOW_DEBUG"] {
+        home.set(name, Some("yes"));
+    }
+    home.configure("HOST_ENV=prod\nHOST=give.example.org")
+        .unwrap();
+}
+
 #[test]
 fn in_production_a_version_whose_actors_are_set_aside_is_taken_back_by_the_same_process() {
     let mut home = Home::new().unwrap();
@@ -381,11 +389,7 @@ fn in_production_a_version_whose_actors_are_set_aside_is_taken_back_by_the_same_
     let appup = APPUP.replace("min_calls = 20", "min_calls = 100000");
     let new = ["plugins/hostile/faulty/0.2.0"];
     release::assemble(&home, "0.2.0", &new, &[("faulty-0.2.0.toml", &appup)]).unwrap();
-    for name in ["HOST_ALLOW_ROOT", "HOST_ALLOW_DEBUG"] {
-        home.set(name, Some("yes"));
-    }
-    home.configure("HOST_ENV=prod\nHOST=give.example.org")
-        .unwrap();
+    in_production(&mut home);
     let port = home.start().unwrap().port;
     let process = home.status().unwrap().pid;
     let keys: Vec<String> = (0..12).map(|n| n.to_string()).collect();
@@ -422,5 +426,47 @@ fn in_production_a_version_whose_actors_are_set_aside_is_taken_back_by_the_same_
     }
     let releases: Value = home.answer(&["releases", "--json"]).unwrap();
     assert_eq!(releases[1]["status"], "failed", "{releases}");
+    home.stop().unwrap();
+}
+
+#[test]
+fn in_production_a_plugin_that_was_added_is_taken_back_by_the_same_process_also_once_stuck() {
+    const ADDED: &str = "plugin = \"faulty\"\nversion = \"0.1.0\"\n\n[[path]]\n\
+        up = [{ add = \"plugin\" }]\ndown = [{ remove = \"plugin\" }]\n\n\
+        [probation]\nmin_calls = 100000\n";
+    let mut home = Home::new().unwrap();
+    let both = ["plugins/minimal/0.1.0", "plugins/hostile/faulty/0.1.0"];
+    release::assemble(&home, "0.1.0", &both[..1], &[]).unwrap();
+    release::assemble(&home, "0.2.0", &both, &[("faulty-0.1.0.toml", ADDED)]).unwrap();
+    in_production(&mut home);
+    let port = home.start().unwrap().port;
+    let process = home.status().unwrap().pid;
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "300s"];
+    home.done(&[&line[..], &["--detach", "--json"]].concat())
+        .unwrap();
+    reached(&home, "probation", None);
+    // There is no way back from a release that cannot be read.
+    let file = home.path().join("releases/0.2.0/manifest.json");
+    let manifest = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "{").unwrap();
+    for actor in 0..QUARANTINES_MAX {
+        for _ in 0..=FAULTS_MAX {
+            post(port, &actor.to_string(), "panic", &json!({}));
+        }
+    }
+    reached(&home, "stuck", None);
+    let ready = home.status().unwrap().ready;
+    assert!(ready.ready, "{ready:?}");
+    // An operator has looked, and mended it.
+    std::fs::write(&file, manifest).unwrap();
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    // Its faults are those of a release that is gone, also when that is tried again.
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "0s"];
+    let again = home.answer::<UpgradeReport>(&[&line[..], &["--retry-failed", "--json"]].concat());
+    assert_eq!(again.unwrap().outcome, Outcome::Committed);
+    let status = home.settled().unwrap();
+    assert!(status.ready.ready, "{:?}", status.ready);
+    assert_eq!(status.pid, process, "no connection was closed");
     home.stop().unwrap();
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Result;
 use host_cli::failure::EXIT_LOOK;
 use host_model::limits::STOP_TIMEOUT;
-use host_model::release::Start;
 
 use super::Layers;
 use crate::config::{Config, Environment};
@@ -37,10 +36,7 @@ pub(super) async fn until_told(layers: &Layers, config: &Config) -> Result<u8> {
                 }
                 layers.ready.probe();
                 // An upgrade that brought the version takes it back, and no connection closes.
-                let failed = layers.actors.failed_plugins().into_iter().find(|failed| {
-                    failed.start == Start::Permanent && !layers.upgrader.takes_back(failed)
-                });
-                if let Some(failed) = failed
+                if let Some(failed) = layers.upgrader.failed_for_good().first()
                     && config.environment == Environment::Prod
                 {
                     tracing::error!(plugin = failed.plugin, "a permanent plugin is past its limit of faults: the host ends");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use host_actors::Actors;
 use host_journal::Trouble;
 use host_model::control::Readiness;
-use host_model::release::Start;
+use host_upgrade::Upgrader;
 
 /// Between two looks at whether a store that refused takes commands again.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -19,15 +19,17 @@ const PROBE: &str = "host/probe";
 #[derive(Debug)]
 pub(super) struct Ready {
     actors: Arc<Actors>,
+    upgrader: Arc<Upgrader>,
     starting: AtomicBool,
     stopping: AtomicBool,
     probing: Arc<AtomicBool>,
 }
 
 impl Ready {
-    pub(super) fn new(actors: Arc<Actors>) -> Self {
+    pub(super) fn new(actors: Arc<Actors>, upgrader: Arc<Upgrader>) -> Self {
         Self {
             actors,
+            upgrader,
             starting: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             probing: Arc::default(),
@@ -81,11 +83,9 @@ impl Ready {
             }
             (None, None) => {}
         }
-        for failed in self.actors.failed_plugins() {
-            if failed.start == Start::Permanent {
-                let plugin = failed.plugin;
-                reasons.push(format!("the plugin {plugin} is past its limit of faults"));
-            }
+        for failed in self.upgrader.failed_for_good() {
+            let plugin = failed.plugin;
+            reasons.push(format!("the plugin {plugin} is past its limit of faults"));
         }
         reasons
     }

@@ -10,6 +10,7 @@ use host_model::flight::Watched;
 use host_model::limits::{
     CANARY_WINDOWS_MAX, FAULT_WINDOW, PROBATION_WINDOWS_MAX, QUARANTINES_MAX,
 };
+use host_model::release::Start;
 
 use crate::engine::Upgrader;
 use crate::judge::{TooFew, Verdict, judge};
@@ -68,20 +69,29 @@ fn next(verdict: Verdict, window: Option<&Window>, now: Instant, is_canary: bool
 }
 
 impl Upgrader {
-    /// Whether the upgrade that is under way has brought what fails, and takes it back.
+    /// The permanent plugins that are past their limit of faults for good: not those whose
+    /// version an upgrade that is under way has brought, and takes back.
     #[must_use]
-    pub fn takes_back(&self, failed: &FailedPlugin) -> bool {
-        self.running().is_some_and(|it| it.takes_back(failed))
+    pub fn failed_for_good(&self) -> Vec<FailedPlugin> {
+        // Before what has failed is read: it is forgiven before the way back is over.
+        let running = self.running().map(|it| (it.state(), it));
+        let is_taken_back = |failed: &FailedPlugin| match &running {
+            Some((state, running)) => running.takes_back(state, failed),
+            None => false,
+        };
+        let mut failed = self.actors.failed_plugins();
+        failed.retain(|it| it.start == Start::Permanent && !is_taken_back(it));
+        failed
     }
 }
 
 impl Running {
-    /// Whether it has brought what is past its limit of faults, and can take it back or
-    /// does so, if only once an operator has looked. An operator's way back is no trial, and
-    /// has nothing to go back to.
-    pub(crate) fn takes_back(&self, failed: &FailedPlugin) -> bool {
+    /// Whether it has brought what is past its limit of faults, and in this state of it can
+    /// take it back or does so, if only once an operator has looked. An operator's way back is
+    /// no trial, and has nothing to go back to.
+    fn takes_back(&self, state: &State, failed: &FailedPlugin) -> bool {
         let is_on_trial = matches!(
-            self.state(),
+            state,
             State::Canary { .. }
                 | State::Switching
                 | State::Probation
@@ -259,7 +269,10 @@ impl Run {
     /// the other, watched or not: the host would end for it.
     fn past_its_limit(&self) -> Option<String> {
         let failed = self.upgrader.actors.failed_plugins();
-        let failed = failed.iter().find(|it| self.running.takes_back(it))?;
+        let state = &self.upgrade.state;
+        let failed = failed
+            .iter()
+            .find(|it| self.running.takes_back(state, it))?;
         let version = failed.version.as_ref()?;
         Some(format!(
             "{} {version}: {QUARANTINES_MAX} actors were set aside for faults within {} s",
@@ -335,7 +348,6 @@ mod tests {
     use host_model::Version;
     use host_model::appup::Probation;
     use host_model::plan::{Change, Plan, PluginPlan};
-    use host_model::release::Start;
     use tokio::sync::broadcast;
 
     use super::*;
@@ -363,7 +375,7 @@ mod tests {
                 probation_s: 60,
                 at_start: false,
             },
-            state,
+            state: state.clone(),
             rollback,
             given_up: Vec::new(),
             suspect: None,
@@ -374,7 +386,7 @@ mod tests {
             version: Some(version),
             start: Start::Permanent,
         };
-        Running::new(&upgrade, broadcast::channel(1).0).takes_back(&failed)
+        Running::new(&upgrade, broadcast::channel(1).0).takes_back(&state, &failed)
     }
 
     #[test]
