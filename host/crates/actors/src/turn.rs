@@ -260,13 +260,17 @@ impl Actors {
     }
 
     /// A message whose actor could not be read, or brought over, because of the store. A
-    /// sweep finds it behind, and tries it again.
+    /// sweep finds it behind, and tries it again; so does who has dead letters delivered.
     fn refuse_unread(&self, message: Message, error: ReadError) {
         let why = chain(&error);
         if let Message::Migrate(Some(errand)) = &message {
             errand.away.found(error);
         }
-        self.refuse(message, CallError::NotWoken(why));
+        let refused = match &message {
+            Message::DeadLetter(..) => CallError::NotApplied(why),
+            _ => CallError::NotWoken(why),
+        };
+        self.refuse(message, refused);
     }
 
     /// What needs no handler of the plugin.

@@ -13,6 +13,7 @@ use host_journal::{
     Position, StoreError, TimerMark, TimerRow,
 };
 use host_model::ActorId;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::home::{Home, Host, until};
@@ -27,6 +28,8 @@ struct Far {
 #[derive(Default)]
 struct Away {
     is_away: AtomicBool,
+    /// Actors whose snapshots it does not give, and says so.
+    unreadable: Mutex<HashSet<ActorId>>,
     /// Reads that have failed.
     failed: AtomicUsize,
 }
@@ -34,6 +37,10 @@ struct Away {
 impl Away {
     fn set(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    fn hide(&self, actor: &str) {
+        self.unreadable.lock().insert(actor.parse().unwrap());
     }
 
     fn failed(&self) -> usize {
@@ -44,12 +51,16 @@ impl Away {
         if !self.is_away.load(Ordering::SeqCst) {
             return Ok(());
         }
+        Err(self.fail(true))
+    }
+
+    fn fail(&self, is_away: bool) -> StoreError {
         self.failed.fetch_add(1, Ordering::SeqCst);
-        Err(StoreError {
+        StoreError {
             attempted: "read",
             source: "injected".into(),
-            is_away: true,
-        })
+            is_away,
+        }
     }
 }
 
@@ -63,8 +74,15 @@ macro_rules! reads {
 }
 
 impl Reader for Far {
+    fn snapshot(&self, actor: &ActorId) -> Result<Option<SnapshotRow>, StoreError> {
+        self.away.look()?;
+        match self.away.unreadable.lock().contains(actor) {
+            true => Err(self.away.fail(false)),
+            false => self.inner.snapshot(actor),
+        }
+    }
+
     reads! {
-        fn snapshot(actor: &ActorId) -> Option<SnapshotRow>;
         fn piece(id: PieceId) -> Option<Vec<u8>>;
         fn stray_pieces(through: Position, limit: usize) -> Vec<PieceId>;
         fn snapshot_seqs(actors: &[&str]) -> Vec<(ActorId, u64)>;
@@ -173,5 +191,34 @@ async fn a_store_that_stays_away_ends_a_sweep_and_fails_no_migration() {
     away.set(false);
     host.0.sweep(false).await.unwrap();
     assert_eq!(host.0.migrations().migrated(), 2);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_whose_actor_is_not_read_for_a_moment_is_delivered_all_the_same() {
+    let home = Home::new();
+    let host = home.start(1);
+    let trouble = json!({ "what": "add_panics" });
+    host.ask("faulty:b", "plan_trouble", trouble).await;
+    host.0.install(home.release(2));
+    let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": 1 } });
+    host.ask("faulty:a", "cast", cast).await;
+    until("it has come to nothing", || async {
+        !host.0.journal().dead_letters(0, 9).unwrap().is_empty()
+    })
+    .await;
+    host.stop();
+
+    let (host, away) = start(&home, 1);
+    away.hide("faulty:b");
+    let redelivered = {
+        let actors = Arc::clone(&host.0);
+        tokio::spawn(async move { actors.redeliver().await })
+    };
+    until("it has been tried", || async { away.failed() >= 2 }).await;
+    away.unreadable.lock().clear();
+    let done = redelivered.await.unwrap().unwrap();
+    assert_eq!((done.tried, done.delivered), (1, 1));
+    assert_eq!(host.count("faulty:b").await, 1);
     host.stop();
 }
