@@ -79,11 +79,15 @@ impl Actors {
         Ok(sorted)
     }
 
-    /// The version of the target's plugin that goes with the sender's version. Behind a
-    /// restart nothing ruled before: then it is the one that the target has.
+    /// The version of the target's plugin that goes with the sender's version: of its own
+    /// plugin the same one. Of another, behind a restart, nothing ruled before: then it is
+    /// the one that the target has.
     fn shape_for(&self, to: &ActorId, from: &ActorId, sender: &Live) -> Version {
-        let release = self.release_of(from);
         let own = sender.code().plugin();
+        if to.plugin() == own.name() {
+            return own.version().clone();
+        }
+        let release = self.release_of(from);
         let came_over = release
             .plugins
             .get(own.name())

@@ -142,3 +142,35 @@ async fn who_was_only_busy_goes_back_later() {
     assert_eq!(host.0.migrations().left_behind(), None);
     host.stop();
 }
+
+/// Also where the version that it has ruled long before, or nothing is known of what did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_serves_in_a_newer_version_is_understood_by_the_others() {
+    let home = Home::new();
+    let host = home.start(3);
+    host.ask("faulty:a", "count", json!({ "by": 1 })).await;
+    host.0.set_aside(&a(), "its way back ended the host").await;
+    host.0.migrations().strand(&a());
+    for release in [home.release(2), home.release(1)] {
+        host.0.install(release);
+        host.0.sweep(false).await.unwrap();
+    }
+    host.0.quarantine_release(&a()).await.unwrap().unwrap();
+    let cast = json!({ "to": "faulty:b", "event": "count", "payload": { "by": 5 } });
+    let casts = async |host: &Host, count: i64| {
+        host.ask("faulty:a", "cast", cast.clone()).await;
+        let came = || async { host.count("faulty:b").await == count || host.0.buried() > 0 };
+        until("the cast has come to something", came).await;
+        assert_eq!(host.0.buried(), 0);
+    };
+    casts(&host, 5).await;
+    assert_eq!(version(&host).await, Version::new(0, 3, 0));
+    host.stop();
+    let mut boots = home.release(1);
+    boots.before.clear();
+    let host = home.start(1);
+    host.0.install(boots);
+    casts(&host, 10).await;
+    assert_eq!(version(&host).await, Version::new(0, 3, 0));
+    host.stop();
+}
