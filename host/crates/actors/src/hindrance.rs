@@ -1,26 +1,34 @@
 //! What keeps an actor from coming over, or from waking: its plugin or its bytes, for
 //! good; or a store that does not answer, for a while.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{BeforeError, ReadError};
+use host_model::ActorId;
 use host_model::error::chain;
 use parking_lot::Mutex;
 
+use crate::Actors;
+
 /// Rounds of a sweep in a row that bring nobody over because of the store, and the time
 /// between. A read of PostgreSQL waits for its server itself: so a fail-over may take
-/// about two minutes.
+/// about two minutes. Also rounds in which the store gives all else but an actor's rows.
 const ROUNDS_MAX: u32 = 25;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// A value that nobody has.
+const PROBE: &str = "host/sweep/probe";
 
 /// Why an actor could not be brought over, or woken.
 #[derive(Debug)]
 pub(crate) enum Hindrance {
     /// The store was not read. That says nothing about the actor, which is tried again.
     Unread(ReadError),
-    /// A fault of the plugin, or damage: it would be the same again.
+    /// A fault of the plugin, or damage, or what the store does not give while it gives all
+    /// else: it would be the same again.
     Lasting(String),
 }
 
@@ -64,22 +72,30 @@ impl fmt::Display for Hindrance {
     }
 }
 
-/// The error by which a round of a sweep has found the store away, if it has: then the
-/// round ends, for each read more would wait as long.
+/// What the store did not give.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) error: ReadError,
+    /// Whose rows it is about, if it is about one actor's.
+    pub(crate) of: Option<ActorId>,
+}
+
+/// By what a round of a sweep has found the store away, if it has: then the round ends, for
+/// each read more would wait as long.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Away(Arc<Mutex<Option<ReadError>>>);
+pub(crate) struct Away(Arc<Mutex<Option<Unread>>>);
 
 impl Away {
-    pub(crate) fn found(&self, error: ReadError) {
-        self.0.lock().get_or_insert(error);
+    pub(crate) fn found(&self, of: Option<ActorId>, error: ReadError) {
+        self.0.lock().get_or_insert(Unread { error, of });
     }
 
     pub(crate) fn is_found(&self) -> bool {
         self.0.lock().is_some()
     }
 
-    /// Takes the error, for another round.
-    pub(crate) fn take(&self) -> Option<ReadError> {
+    /// Takes what it was, for another round.
+    pub(crate) fn take(&self) -> Option<Unread> {
         self.0.lock().take()
     }
 }
@@ -88,6 +104,8 @@ impl Away {
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     rounds: u32,
+    /// In how many rounds the store gave all else but these actors' rows.
+    without: BTreeMap<ActorId, u32>,
 }
 
 impl Patience {
@@ -104,6 +122,62 @@ impl Patience {
     /// A round has not found it away.
     pub(crate) fn renew(&mut self) {
         self.rounds = 0;
+    }
+
+    /// A round has found it there, and this actor's rows were not given. True: that was
+    /// often enough.
+    fn without(&mut self, id: &ActorId) -> bool {
+        self.renew();
+        let rounds = self.without.entry(id.clone()).or_default();
+        *rounds += 1;
+        *rounds >= ROUNDS_MAX
+    }
+}
+
+impl Actors {
+    /// How long a sweep waits behind a round that has come upon `unread`, and brought
+    /// `migrated` actors over. Who alone is not read, again and again, is waited for no
+    /// longer: what keeps it is lasting.
+    ///
+    /// # Errors
+    ///
+    /// The store was away for too long.
+    pub(crate) fn wait_for_store(
+        &self,
+        patience: &mut Patience,
+        unread: Unread,
+        migrated: u64,
+    ) -> Result<Duration, ReadError> {
+        let Unread { error, of } = unread;
+        if let Some(id) = of.filter(|_| self.answers(&error)) {
+            if patience.without(&id) {
+                tracing::error!(actor = %id, error = chain(&error),
+                    "the store does not give what it has of an actor, and gives all else");
+                self.migrations.cannot_read(id);
+            }
+            return Ok(LOOK_AGAIN_AFTER);
+        }
+        let Some(pause) = patience.next(migrated) else {
+            return Err(error);
+        };
+        tracing::warn!(error = chain(&error), "a sweep waits for the store");
+        Ok(pause)
+    }
+
+    /// Whether the store, by which `error` came, answers when it is asked for something else.
+    fn answers(&self, error: &ReadError) -> bool {
+        let has_answered = matches!(error, ReadError::Store(error) if !error.is_away);
+        has_answered && tokio::task::block_in_place(|| self.journal.value(PROBE)).is_ok()
+    }
+
+    /// What keeps this actor: lasting, if it alone was not read, again and again.
+    pub(crate) fn hindered(&self, id: &ActorId, by: Hindrance) -> Hindrance {
+        match by {
+            Hindrance::Unread(error) if self.migrations.is_unreadable(id) => {
+                Hindrance::Lasting(chain(&error))
+            }
+            by => by,
+        }
     }
 }
 
@@ -123,6 +197,19 @@ mod tests {
         }
         let rounds = std::iter::from_fn(|| patience.next(0)).count();
         assert_eq!(rounds, ROUNDS_MAX as usize - 1);
+    }
+
+    #[test]
+    fn who_alone_is_not_read_has_as_many_rounds_as_the_store() {
+        let (ali, sara) = ("faulty:ali".parse().unwrap(), "faulty:s".parse().unwrap());
+        let mut patience = Patience::default();
+        for _ in 1..ROUNDS_MAX {
+            assert!(!patience.without(&ali));
+            assert!(!patience.without(&sara));
+            assert!(patience.next(0).is_some(), "the store was there meanwhile");
+        }
+        assert!(patience.without(&ali));
+        assert!(patience.without(&sara));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Migrations {
     given_up: Mutex<BTreeSet<ActorId>>,
     /// Those of them whose way is why.
     stranded: Mutex<BTreeSet<ActorId>>,
+    /// Actors of which the store does not give what it has, while it gives all else.
+    unreadable: Mutex<BTreeSet<ActorId>>,
     /// Rung at each failure.
     failure: Notify,
     pauses_us: Mutex<Histogram<u64>>,
@@ -63,6 +65,7 @@ impl Default for Migrations {
             redelivered: AtomicU64::new(0),
             given_up: Mutex::default(),
             stranded: Mutex::default(),
+            unreadable: Mutex::default(),
             failure: Notify::new(),
             pauses_us: Mutex::new(new_histogram()),
         }
@@ -85,6 +88,7 @@ impl Migrations {
         self.redelivered.store(0, Ordering::Relaxed);
         self.given_up.lock().clear();
         self.stranded.lock().clear();
+        self.unreadable.lock().clear();
         self.pauses_us.lock().reset();
     }
 
@@ -204,6 +208,16 @@ impl Migrations {
     /// See [`Migrations::strand`].
     pub(crate) fn stranded(&self) -> Vec<ActorId> {
         self.stranded.lock().iter().cloned().collect()
+    }
+
+    /// Until the next [`Migrations::reset`] it is waited for no longer that the store gives
+    /// what it has of this actor.
+    pub(crate) fn cannot_read(&self, id: ActorId) {
+        self.unreadable.lock().insert(id);
+    }
+
+    pub(crate) fn is_unreadable(&self, id: &ActorId) -> bool {
+        self.unreadable.lock().contains(id)
     }
 
     /// Whether a sweep need not try it again: it stays where it is.

@@ -214,7 +214,8 @@ impl Actors {
             Err(why) => return Err(why.into()),
         };
         let rebuild = || self.rebuild(release, id, live, hops, timers()?);
-        match tokio::task::block_in_place(rebuild) {
+        let rebuilt = tokio::task::block_in_place(rebuild);
+        match rebuilt.map_err(|by| self.hindered(id, by)) {
             Ok((over, commands)) => Ok((over, Some(Again { why, commands }))),
             Err(Hindrance::Lasting(obstacles)) => Err(Hindrance::Lasting(format!(
                 "{why}; nor can its commands be taken again: {obstacles}"
@@ -227,7 +228,8 @@ impl Actors {
     /// appended is durable then.
     fn timers_aside(&self, id: &ActorId) -> Result<Aside, Hindrance> {
         let rows = tokio::task::block_in_place(|| self.journal.timers_of(id));
-        Ok(Aside::new(rows?))
+        let rows = rows.map_err(|error| self.hindered(id, error.into()))?;
+        Ok(Aside::new(rows))
     }
 
     /// Writes down that the claimed actor is about to be rebuilt.

@@ -76,7 +76,8 @@ pub struct SweepProgress {
 impl Actors {
     /// Brings over whoever has not come, a few at a time, and waits for all of them.
     /// Runs until nobody is behind; with `stop_at_failure`, or until one fails. Who has
-    /// failed is not tried again. A store that is away is waited for. Cancel safe.
+    /// failed is not tried again. A store that is away is waited for; without
+    /// `stop_at_failure`, an actor fails that alone it does not give. Cancel safe.
     ///
     /// # Errors
     ///
@@ -124,12 +125,11 @@ impl Actors {
             if self.stops(&until) {
                 break;
             }
-            if let Some(error) = away {
+            if let Some(mut unread) = away {
+                // One that cannot be read fails no release: such a sweep ends as without a store.
+                unread.of = unread.of.filter(|_| !stop_at_failure);
                 let came = self.migrations.migrated().saturating_sub(migrated);
-                let Some(pause) = patience.next(came) else {
-                    return Err(error);
-                };
-                tracing::warn!(error = chain(&error), "a sweep waits for the store");
+                let pause = self.wait_for_store(&mut patience, unread, came)?;
                 tokio::time::sleep(pause).await;
                 continue;
             }
@@ -251,7 +251,7 @@ impl Actors {
             loop {
                 let page = match tokio::task::block_in_place(|| pass.next_page(PAGE)) {
                     Err(error) if error.may_pass() => {
-                        until.away.found(error);
+                        until.away.found(None, error);
                         return Ok(batch.go().await);
                     }
                     page => page?,

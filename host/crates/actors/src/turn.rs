@@ -5,9 +5,9 @@ use std::sync::Arc;
 pub(crate) use host_journal::Settled;
 use host_journal::{Entry, Overloaded, Position, ReadError, Rows};
 use host_loader::Caller;
-use host_model::Version;
 use host_model::error::chain;
 use host_model::limits::TURN_MESSAGES_MAX;
+use host_model::{ActorId, Version};
 
 use crate::Actors;
 use crate::clock::monotonic_ms;
@@ -122,7 +122,7 @@ impl Actors {
                 return Flow::Next;
             }
             Err(NotWoken::Hindered(Hindrance::Unread(error))) => {
-                self.refuse_unread(message, error);
+                self.refuse_unread(&claim.slot.id, message, error);
                 return Flow::Next;
             }
             Err(NotWoken::Hindered(Hindrance::Lasting(why))) => {
@@ -159,7 +159,7 @@ impl Actors {
             Ok(true) if !is_writing(claim) => {}
             Ok(_) => return Flow::Park(message),
             Err(error) => {
-                self.refuse_unread(message, error);
+                self.refuse_unread(&claim.slot.id, message, error);
                 return Flow::Next;
             }
         }
@@ -261,10 +261,10 @@ impl Actors {
 
     /// A message whose actor could not be read, or brought over, because of the store. A
     /// sweep finds it behind, and tries it again; so does who has dead letters delivered.
-    fn refuse_unread(&self, message: Message, error: ReadError) {
+    fn refuse_unread(&self, id: &ActorId, message: Message, error: ReadError) {
         let why = chain(&error);
         if let Message::Migrate(Some(errand)) = &message {
-            errand.away.found(error);
+            errand.away.found(Some(id.clone()), error);
         }
         let refused = match &message {
             Message::DeadLetter(..) => CallError::NotApplied(why),

@@ -76,7 +76,7 @@ impl Actors {
             }
             Err(why) => {
                 tracing::error!(actor = %id, %why, "an actor could not be woken");
-                Err(NotWoken::Hindered(why))
+                Err(NotWoken::Hindered(self.hindered(&id, why)))
             }
         }
     }

@@ -222,3 +222,39 @@ async fn a_letter_whose_actor_is_not_read_for_a_moment_is_delivered_all_the_same
     assert_eq!(host.count("faulty:b").await, 1);
     host.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_alone_is_not_read_holds_up_nobody_on_a_way_back() {
+    let home = Home::new();
+    let (host, away) = awake_and_asleep(&home).await;
+    away.hide("faulty:asleep");
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap();
+    assert_eq!(host.0.migrations().migrated(), 1, "the other one has gone");
+    let failures = host.0.migrations().take_failures();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(failures[0].actor.as_str(), "faulty:asleep");
+    let why = "the store could not be read";
+    assert!(failures[0].why.contains(why), "{failures:?}");
+    host.0.set_aside(&failures[0].actor, why).await;
+    host.0.sweep(false).await.unwrap();
+    let left = host.0.migrations().left_behind().unwrap();
+    assert!(left.contains("faulty:asleep"), "{left}");
+    // The next upgrade finds it as it was, and begins anew with it.
+    away.unreadable.lock().clear();
+    host.0.migrations().reset();
+    host.0.sweep(false).await.unwrap();
+    assert_eq!(host.0.migrations().migrated(), 1);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_alone_is_not_read_fails_no_release() {
+    let home = Home::new();
+    let (host, away) = awake_and_asleep(&home).await;
+    away.hide("faulty:asleep");
+    host.0.install(home.release(3));
+    host.0.sweep(true).await.unwrap_err();
+    assert_eq!(host.0.migrations().first_failure(), None);
+    host.stop();
+}
