@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use host_model::histogram::Histogram;
 
+use crate::Actors;
 use crate::counts::Recorder;
 
 /// See the module.
 const ONE_IN: u32 = 64;
 
-/// See [`crate::Actors::waits`].
+/// See [`Actors::waits`].
 #[derive(Debug, Default)]
 pub(crate) struct Door {
     waited_ns: Recorder,
@@ -42,9 +43,14 @@ impl Door {
     pub(crate) fn left(&self, since: Instant) {
         self.waited_ns.record(ns(since), 1);
     }
+}
 
-    pub(crate) fn read(&self) -> Histogram {
-        self.waited_ns.read()
+impl Actors {
+    /// How long callers have waited since the start, in nanoseconds from sending to the
+    /// answer.
+    #[must_use]
+    pub fn waits(&self) -> Histogram {
+        self.door.waited_ns.read()
     }
 }
 

@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
 use host_model::control::{Quantiles, QuarantineRow, WayBack};
 use host_model::limits::SET_ASIDE_NAMED_MAX;
 use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::times::Times;
+
 /// Actors that [`Migrations::left_behind`] names.
 const LEFT_BEHIND_NAMED_MAX: usize = 3;
 
 /// What the migrations to the release that rules have done so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Migrations {
     migrated: AtomicU64,
     /// At most one for each actor.
@@ -38,7 +39,7 @@ pub struct Migrations {
     unreadable: Mutex<BTreeSet<ActorId>>,
     /// Rung at each failure.
     failure: Notify,
-    pauses_us: Mutex<Histogram<u64>>,
+    pauses_us: Mutex<Times>,
 }
 
 /// An actor that could not come over. It is whole, in its old version.
@@ -54,29 +55,6 @@ pub struct FailedMigration {
     pub why: String,
 }
 
-impl Default for Migrations {
-    fn default() -> Self {
-        Self {
-            migrated: AtomicU64::new(0),
-            failures: Mutex::default(),
-            left_behind: Mutex::default(),
-            rebuilt: Mutex::default(),
-            set_aside: Mutex::default(),
-            redelivered: AtomicU64::new(0),
-            given_up: Mutex::default(),
-            stranded: Mutex::default(),
-            unreadable: Mutex::default(),
-            failure: Notify::new(),
-            pauses_us: Mutex::new(new_histogram()),
-        }
-    }
-}
-
-/// From 1 µs to an hour, to three digits.
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are right")
-}
-
 impl Migrations {
     /// Begins anew, for another upgrade.
     pub fn reset(&self) {
@@ -89,7 +67,7 @@ impl Migrations {
         self.given_up.lock().clear();
         self.stranded.lock().clear();
         self.unreadable.lock().clear();
-        self.pauses_us.lock().reset();
+        *self.pauses_us.lock() = Times::default();
     }
 
     /// Actors that have come over, durably.
@@ -132,12 +110,7 @@ impl Migrations {
 
     /// How long messages waited while their actor came over, in microseconds.
     pub fn pauses_us(&self) -> Quantiles {
-        let pauses = self.pauses_us.lock();
-        Quantiles {
-            p50: pauses.value_at_quantile(0.5),
-            p99: pauses.value_at_quantile(0.99),
-            max: pauses.max(),
-        }
+        self.pauses_us.lock().quantiles()
     }
 
     /// Actors in quarantine that stay in another version, in a sentence: the first few
@@ -234,7 +207,7 @@ impl Migrations {
     /// Takes note of messages that have waited since then.
     pub(crate) fn paused(&self, messages: u64, since: Instant) {
         let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.pauses_us.lock().saturating_record_n(us, messages);
+        self.pauses_us.lock().record(us, messages);
     }
 
     pub(crate) fn fail(&self, failure: FailedMigration) {

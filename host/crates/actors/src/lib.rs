@@ -71,6 +71,7 @@ mod supervise;
 mod sweep;
 mod thin;
 mod timers;
+mod times;
 mod token;
 mod topics;
 mod trace;
@@ -86,7 +87,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use host_journal::{Entry, Journal, Lost, Position, RefusedReason, Rows};
 use host_model::ActorId;
-use host_model::histogram::Histogram;
 use host_model::limits::CALL_TIMEOUT;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -112,6 +112,7 @@ pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteEdge, RouteHop, Ruling};
 pub use supervise::FailedPlugin;
 pub use sweep::SweepProgress;
+pub use times::Times;
 pub use token::Ticket;
 pub use trace::{Trace, TraceError};
 pub use watchdog::{Running, Work};
@@ -297,13 +298,6 @@ impl Actors {
         let answer = self.answered(receiver).await;
         self.door.left(entered);
         answer
-    }
-
-    /// How long callers have waited since the start, in nanoseconds from sending to the
-    /// answer.
-    #[must_use]
-    pub fn waits(&self) -> Histogram {
-        self.door.read()
     }
 
     /// The answer that comes over `receiver`, as long as a caller waits for one.

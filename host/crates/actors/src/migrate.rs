@@ -83,7 +83,7 @@ impl Actors {
             self.go_back_to_sleep(claim, errand.take());
             return Ok(true);
         }
-        let way = ruling.way_of(live, &release.version);
+        let way = ruling.way_of(live);
         let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
         if goes_back && self.stranded.has(&claim.slot.id) {
             claim.at.generation = generation;

@@ -9,7 +9,7 @@ use host_loader::{Fault, Plugin, State};
 use host_model::limits::{FAST_RUN_MAX, FAST_RUNS_MIN};
 use host_model::plan::StateChange;
 use host_model::release::Start;
-use host_model::way::{Edge, way};
+use host_model::way::{Edge, no_way, too_slow, way};
 use host_model::{ActorId, Version};
 
 use crate::clock::{monotonic_ms, tick_ms};
@@ -307,18 +307,12 @@ impl Ruling {
     }
 
     /// The steps by which a state in memory comes over.
-    pub(crate) fn way_of(&self, live: &Live, release: &Version) -> Result<Vec<&RouteHop>, String> {
+    pub(crate) fn way_of(&self, live: &Live) -> Result<Vec<&RouteHop>, String> {
         let from = live.code().version();
         let carried: Vec<&Version> = live.carries().iter().map(|carry| &carry.newer).collect();
         self.way(from, &carried).ok_or_else(|| {
-            let no_way = format!("no way leads from {from} to release {release}");
-            match carried.last() {
-                None => no_way,
-                Some(newer) => format!(
-                    "{no_way} for a state that holds what only {newer} can read, so it has to \
-                     go up to that first; install a release that has it"
-                ),
-            }
+            let newer = carried.last().copied();
+            no_way(self.code.plugin().name(), from, self.code.version(), newer)
         })
     }
 
@@ -337,18 +331,9 @@ impl Ruling {
 }
 
 impl RouteHop {
-    /// Whether a step that took so long was quick enough. Native code cannot be
-    /// interrupted, so it is measured when it has ended.
+    /// Whether a step that took so long was quick enough.
     pub(crate) fn in_time(&self, took: Duration) -> Result<(), String> {
-        match self.timeout {
-            Some(timeout) if took > timeout => Err(format!(
-                "the migration to {} took {} ms, and its appup allows {} ms (timeout_ms)",
-                self.to.version(),
-                took.as_millis(),
-                timeout.as_millis()
-            )),
-            _ => Ok(()),
-        }
+        too_slow(self.to.version(), took, self.timeout).map_or(Ok(()), Err)
     }
 }
 

@@ -13,10 +13,47 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use semver::Version;
 
 use crate::plan::StateChange;
+
+/// What there is to say of a step to `to` that took longer than its appup allows, if it did.
+/// Native code cannot be interrupted, so it is measured when it has ended.
+///
+/// ```
+/// use std::time::Duration;
+/// use host_model::{Version, way::too_slow};
+///
+/// let (to, ms) = (Version::new(0, 2, 0), Duration::from_millis);
+/// assert_eq!(too_slow(&to, ms(7), None), None);
+/// assert_eq!(too_slow(&to, ms(7), Some(ms(7))), None);
+/// assert!(too_slow(&to, ms(8), Some(ms(7))).unwrap().contains("8 ms"));
+/// ```
+#[must_use]
+pub fn too_slow(to: &Version, took: Duration, timeout: Option<Duration>) -> Option<String> {
+    let timeout = timeout.filter(|timeout| took > *timeout)?;
+    Some(format!(
+        "the migration to {to} took {} ms, and its appup allows {} ms (timeout_ms)",
+        took.as_millis(),
+        timeout.as_millis()
+    ))
+}
+
+/// What there is to say where no way leads `from` one version of a plugin `to` another, for a
+/// state that has something beside it which `newer` has left.
+#[must_use]
+pub fn no_way(plugin: &str, from: &Version, to: &Version, newer: Option<&Version>) -> String {
+    let no_way = format!("no way leads from {plugin} {from} to {to}");
+    match newer {
+        None => no_way,
+        Some(newer) => format!(
+            "{no_way} for a state that holds what only {newer} can read, so it has to go up to \
+             that first; install a release that has it"
+        ),
+    }
+}
 
 /// One step that could be taken.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,8 @@ use std::io;
 use host_loader::{Inspector, Loader};
 use host_model::error::chain;
 
-use crate::process::{Answer, Question, receive, send};
+use crate::frames;
+use crate::process::{Answer, Question};
 use crate::replay::{Code, Replay};
 
 /// Replays what standard input says, and writes states to standard output. `inspector`
@@ -18,7 +19,7 @@ pub fn replay_main(inspector: Inspector) -> i32 {
     let Ok(mut out) = take_stdout() else {
         return 1;
     };
-    let answered = match receive::<Question>(&mut io::stdin().lock()) {
+    let answered = match frames::read::<Question>(&mut io::stdin().lock(), &mut Vec::new()) {
         Ok(Some(question)) => answer(question, inspector, &mut out),
         Ok(None) => Err("it was asked nothing".to_owned()),
         Err(error) => Err(format!("it was asked what it cannot read: {error}")),
@@ -28,7 +29,7 @@ pub fn replay_main(inspector: Inspector) -> i32 {
         Err(why) => Answer::Failed(why),
     };
     // Without a reader there is nobody to tell.
-    send(&mut out, &last).map_or(1, |()| 0)
+    frames::send(&mut out, &last).map_or(1, |()| 0)
 }
 
 fn answer(question: Question, inspector: Inspector, out: &mut File) -> Result<(), String> {
@@ -51,7 +52,7 @@ fn answer(question: Question, inspector: Inspector, out: &mut File) -> Result<()
         let is_wanted = (wanted.as_ref()).is_none_or(|wanted| wanted.contains(&replay.seq()));
         if is_wanted {
             let state = replay.here().map_err(|e| chain(&e))?;
-            send(out, &Answer::State(state)).map_err(|e| format!("answer: {e}"))?;
+            frames::send(out, &Answer::State(state)).map_err(|e| format!("answer: {e}"))?;
         }
         if !replay.step().map_err(|e| chain(&e))? {
             return Ok(());

@@ -1,6 +1,7 @@
 //! The laws that plugins must keep, asked of real ones.
 //!
-//! One so far, the **replay law**: the events of an actor, applied again, give the
+//! Two families. The laws of a [`rehearsal`], what an upgrade does with the actors that there
+//! are, are there. Here is the **replay law**: the events of an actor, applied again, give the
 //! same bytes. Twice in one process, in another process, from the beginning and from
 //! a state in the middle that was written down and read again; and what the store has
 //! as a snapshot is what a replay comes to. All that wakes an actor rests on it, and
@@ -37,6 +38,7 @@ mod course;
 mod crossing;
 mod difference;
 mod fields;
+mod frames;
 mod law;
 mod process;
 pub mod rehearsal;

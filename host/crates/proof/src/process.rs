@@ -1,28 +1,24 @@
 //! A replay in a process of its own.
 //!
 //! The child is told what to replay over its standard input, and answers with states
-//! over its standard output: one MessagePack value after the other, each with its
-//! length before it (four bytes, little-endian). [`crate::replay_main`] is its side.
+//! over its standard output, in [`frames`]. [`crate::replay_main`] is its side.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::course::{Base, Course};
+use crate::frames;
 use crate::replay::Code;
 
 /// How long a child may take in all: far longer than any actor takes to wake.
 const TIME_MAX: Duration = Duration::from_secs(120);
-
-/// Bytes of one value between the two: above the largest state that a store takes.
-const VALUE_BYTES_MAX: usize = 512 << 20;
 
 /// States on their way here.
 const UNREAD_MAX: usize = 2;
@@ -135,11 +131,12 @@ impl OtherProcess {
         // with the child, whose pipes close.
         thread::spawn(move || {
             // A child that does not read is noticed by what it answers.
-            let _ = send(&mut stdin, &question);
+            let _ = frames::send(&mut stdin, &question);
         });
         let (sender, answers) = sync_channel(UNREAD_MAX);
         thread::spawn(move || {
-            while let Ok(Some(answer)) = receive::<Answer>(&mut stdout) {
+            let mut buffer = Vec::new();
+            while let Ok(Some(answer)) = frames::read::<Answer>(&mut stdout, &mut buffer) {
                 if sender.send(answer).is_err() {
                     return;
                 }
@@ -177,31 +174,4 @@ impl Drop for Killed {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Writes one value.
-pub(crate) fn send(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    let bytes = rmp_serde::to_vec_named(value).map_err(io::Error::other)?;
-    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    to.write_all(&length.to_le_bytes())?;
-    to.write_all(&bytes)?;
-    to.flush()
-}
-
-/// Reads one value; none at the end.
-pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
-    let mut length = [0; 4];
-    match from.read_exact(&mut length) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        read => read?,
-    }
-    let length = u32::from_le_bytes(length);
-    if length as usize > VALUE_BYTES_MAX {
-        return Err(io::Error::other(format!("a value of {length} bytes")));
-    }
-    let mut bytes = Vec::new();
-    from.take(length.into()).read_to_end(&mut bytes)?;
-    rmp_serde::from_slice(&bytes)
-        .map(Some)
-        .map_err(io::Error::other)
 }

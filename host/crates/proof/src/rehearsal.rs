@@ -17,16 +17,16 @@
 //! appup declares may differ, and are told apart.
 //!
 //! The host streams actors to the child over one socket ([`Rehearser`]), and
-//! [`rehearsal_main`] is the child's side; [`frames`] draws what goes over it, [`jail`]
+//! [`rehearsal_main`] is the child's side; [`talk`] draws what goes over it, [`jail`]
 //! says what the child may do.
 
 mod child;
-mod frames;
 mod jail;
 mod judge;
 mod last_words;
 mod parent;
 mod shadow;
+mod talk;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,13 +165,14 @@ pub enum By {
 pub enum Law {
     /// It comes over at all.
     Crossing,
-    /// (a)
+    /// There and back gives the state before, byte for byte.
     RoundTrip,
-    /// (b)
+    /// Commands and queries answer as in the old version, but for what is declared.
     Shadow,
-    /// (c)
+    /// What only the new version makes of an actor comes there and back as it is.
     Samples,
-    /// (d)
+    /// What is done while the old version rules again is in the state when the new one
+    /// comes back, and so is what that had left beside it.
     Carry,
 }
 

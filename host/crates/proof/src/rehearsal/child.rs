@@ -13,9 +13,10 @@ use host_model::limits::{REHEARSAL_BEAT, REHEARSAL_BURST, REHEARSAL_REST};
 use rustix::stdio::dup2_stdin;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::frames::{self, Answer, Ask};
 use super::judge::Judge;
+use super::talk::{Answer, Ask};
 use super::{Setup, jail};
+use crate::frames;
 
 /// Bytes that are read at once: some hundred small actors.
 const READ_BYTES: usize = 256 << 10;

@@ -149,7 +149,7 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    /// How many of the commands are behind a new actor when (d) begins: before the first one
+    /// How many of the commands are behind a new actor when `carry` begins: before the first one
     /// it has nothing that could be lost, as a rule.
     fn begun(&self) -> usize {
         match self.subject.start {
@@ -158,7 +158,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// C, as (d) has it.
+    /// C, as `carry` has it.
     pub(super) fn rest(&self) -> &'a [Said] {
         &self.subject.commands[self.begun()..]
     }
@@ -271,7 +271,7 @@ impl<'a> Case<'a> {
         from.over(back, &mut |hop| trace(format_args!("{hop}")))
     }
 
-    /// (a) B(over) is `before`.
+    /// `round_trip`: B(over) is `before`.
     fn returns(&mut self, over: &Crossing, before: &Crossing) -> Result<(), Stopped> {
         let Some(back) = &self.way.back else {
             return Ok(());
@@ -338,7 +338,7 @@ impl<'a> Case<'a> {
         Ok(taken)
     }
 
-    /// (c) F(B(N)) is N.
+    /// `samples`: F(B(N)) is N.
     fn samples(&mut self, over: Crossing) -> Result<(), Stopped> {
         let Some(back) = &self.way.back else {
             return Ok(());
@@ -347,7 +347,7 @@ impl<'a> Case<'a> {
         let mut new = over;
         let taken = self.make_up(&mut new, When::Now).map_err(&here)?;
         if taken > 0 {
-            // Otherwise (a) has asked it already.
+            // Otherwise `round_trip` has asked it already.
             self.found.ask(Law::Samples);
         }
         self.found.samples += taken;
@@ -357,7 +357,7 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    /// (d) C on B(N), and F again.
+    /// `carry`: C on B(N), and F again.
     fn carried(&mut self, behind: &Crossing) -> Result<(), Stopped> {
         let here = under(Law::Carry);
         let Some(back) = &self.way.back else {
@@ -454,7 +454,7 @@ impl<'a> Case<'a> {
         last.map_or_else(|| self.begin_seq(), |said| said.seq)
     }
 
-    /// Sequence and time at which (d) begins.
+    /// Sequence and time at which `carry` begins.
     pub(super) fn rest_from(&self) -> (u64, i64) {
         let said = &self.subject.commands;
         let before = self.begun().checked_sub(1).map(|at| &said[at]);

@@ -22,9 +22,10 @@ use host_model::limits::{
 use tempfile::TempDir;
 use thiserror::Error;
 
-use super::frames::{self, Answer, Asked};
 use super::last_words::{how, last_words};
+use super::talk::{Answer, Asked};
 use super::{Judged, Moved, Setup, Subject};
+use crate::frames;
 
 /// How long nothing is looked at: what a cancellation waits at most.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -27,7 +27,7 @@ enum Word {
 }
 
 impl Case<'_> {
-    /// (b) for commands: C on S in the old version, and on F(S) in the new one.
+    /// `shadow` for commands: C on S in the old version, and on F(S) in the new one.
     pub(super) fn shadow(&mut self, mut old: Crossing, mut new: Crossing) -> Result<(), Stopped> {
         let here = under(Law::Shadow);
         let (mut old_seq, mut new_seq) = (self.begin_seq(), self.begin_seq());
@@ -64,7 +64,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// (b) for the queries that need no arguments.
+    /// `shadow` for the queries that need no arguments.
     pub(super) fn queries(&mut self, old: &Crossing, new: &Crossing) -> Result<(), Stopped> {
         let (from, to) = (&self.way.from, &self.way.to);
         for name in &from.manifest().queries {

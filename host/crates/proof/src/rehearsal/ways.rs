@@ -9,7 +9,7 @@ use std::time::Duration;
 use host_loader::{Plugin, ShapeStep};
 use host_model::Version;
 use host_model::plan::StateChange;
-use host_model::way::way;
+use host_model::way::{no_way, too_slow, way};
 
 use super::{Moved, Step, Subject};
 use crate::crossing::Hop;
@@ -101,7 +101,8 @@ impl Way {
         opened: &Opened,
     ) -> Result<Self, String> {
         let steps = way(&moved.steps, Step::look, from, &moved.to, carried);
-        let steps = steps.ok_or_else(|| no_way(moved, from, carried))?;
+        let steps =
+            steps.ok_or_else(|| no_way(&moved.plugin, from, &moved.to, carried.last().copied()))?;
         let open = |version: &Version| {
             let plugin = opened.get(&(moved.plugin.clone(), version.clone()));
             let plugin = plugin.cloned();
@@ -159,27 +160,9 @@ impl Way {
     pub(super) fn too_slow(&self, steps_ns: &[u64]) -> Option<String> {
         let steps = self.forth.iter().zip(&self.timeouts).zip(steps_ns);
         let mut slow = steps.filter_map(|((hop, timeout), ns)| {
-            let (timeout, took) = ((*timeout)?, Duration::from_nanos(*ns));
-            (took > timeout).then(|| {
-                format!(
-                    "the migration to {} took {} ms, and its appup allows {} ms (timeout_ms)",
-                    hop.to.version(),
-                    took.as_millis(),
-                    timeout.as_millis()
-                )
-            })
+            too_slow(hop.to.version(), Duration::from_nanos(*ns), *timeout)
         });
         slow.next()
-    }
-}
-
-fn no_way(moved: &Moved, from: &Version, carried: &[&Version]) -> String {
-    let no_way = format!("no way leads from {} {from} to {}", moved.plugin, moved.to);
-    match carried.last() {
-        None => no_way,
-        Some(newer) => format!(
-            "{no_way} for a state that holds what only {newer} can read, so it has to go up to that first"
-        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hdrhistogram::Histogram;
+use host_actors::Times;
 use host_model::control::{
     Confidence, EndedRow, FieldRow, LawRow, PauseRow, Quantiles, RehearsalOutcome, RehearsalReport,
     StepRow,
@@ -34,33 +34,20 @@ pub(super) struct Tally {
 
 struct Pauses {
     moved: Moved,
-    all: Histogram<u64>,
+    all: Times,
     /// By where the step leads.
-    steps: Vec<(Version, Histogram<u64>)>,
+    steps: Vec<(Version, Times)>,
     slowest: Option<(u64, ActorId)>,
-}
-
-/// From 1 µs to an hour, to three digits.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are right")
-}
-
-fn quantiles(of: &Histogram<u64>) -> Quantiles {
-    Quantiles {
-        p50: of.value_at_quantile(0.5),
-        p99: of.value_at_quantile(0.99),
-        max: of.max(),
-    }
 }
 
 impl Tally {
     pub(super) fn new(plan: &Plan, moved: &BTreeMap<String, Moved>, known: u64) -> Self {
         let pauses = moved.iter().map(|(plugin, moved)| {
-            let steps = moved.steps.iter().map(|to| (to.clone(), histogram()));
+            let steps = moved.steps.iter().map(|to| (to.clone(), Times::default()));
             let pauses = Pauses {
                 steps: steps.collect(),
                 moved: moved.clone(),
-                all: histogram(),
+                all: Times::default(),
                 slowest: None,
             };
             (plugin.clone(), pauses)
@@ -272,18 +259,18 @@ impl Tally {
             plugin,
             from: pauses.moved.from,
             to: pauses.moved.to,
-            rehearsed: pauses.all.len(),
+            rehearsed: pauses.all.count(),
             pause_us: Quantiles {
                 // Exact, for the budget is held against it.
                 max: pauses.slowest.as_ref().map_or(0, |(us, _)| *us),
-                ..quantiles(&pauses.all)
+                ..pauses.all.quantiles()
             },
             steps: pauses
                 .steps
                 .into_iter()
                 .map(|(to, times)| StepRow {
                     to,
-                    time_us: quantiles(&times),
+                    time_us: times.quantiles(),
                 })
                 .collect(),
             budget_ms: pauses.moved.budget_ms,
@@ -309,14 +296,14 @@ impl Tally {
 
 impl Pauses {
     fn add(&mut self, actor: &ActorId, us: u64, steps_ns: &[u64]) {
-        self.all.saturating_record(us.max(1));
+        self.all.record(us, 1);
         if self.slowest.as_ref().is_none_or(|(most, _)| us > *most) {
             self.slowest = Some((us, actor.clone()));
         }
         // One that has stayed in another version goes another way.
         if steps_ns.len() == self.steps.len() {
             for ((_, times), ns) in self.steps.iter_mut().zip(steps_ns) {
-                times.saturating_record((ns / 1_000).max(1));
+                times.record(ns / 1_000, 1);
             }
         }
     }
