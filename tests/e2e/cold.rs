@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::hostile::{home, post, summary};
+use crate::stuck::FOR_EVER_MS;
 
 /// Actors of the store.
 const ACTORS: i64 = 20;
@@ -179,6 +180,34 @@ fn an_image_that_is_killed_on_its_way_rolls_back_and_comes_over_at_the_next_star
     let status = home.start().unwrap();
     assert_eq!(status.version.to_string(), "0.2.0");
     assert_eq!(summary(status.port, "7")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_way_back_that_never_returns_is_contained_before_an_image_comes_over() {
+    let container = Container::new();
+    let home = &container.home;
+    container.moves("0.2.0", &container.shelf(), &container.installed());
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "300s"];
+    home.done(&[&line[..], &["--detach", "--json"]].concat())
+        .unwrap();
+    let port = home.status().unwrap().port;
+    let trouble = json!({ "what": "down_slow", "ms": FOR_EVER_MS });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    home.stop().unwrap();
+    // The upgrade goes back first, and the image is of the release that it was to.
+    container.moves("0.1.0", &container.image(), &container.shelf());
+    container.moves("0.2.0", &container.installed(), &container.image());
+    container.moves("0.1.0", &container.shelf(), &container.installed());
+    let status = home.start().unwrap();
+    assert_eq!(status.permanent.to_string(), "0.2.0");
+    assert_eq!(status.actors.quarantined, 1);
+    assert_eq!(summary(status.port, "8")["version"], "0.2.0");
+    let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
+    let outcomes: Vec<_> = history.iter().map(|it| &it["outcome"]).collect();
+    assert_eq!(outcomes, ["committed", "rolled_back"], "{history:?}");
+    let reason = history[1]["reason"].as_str().unwrap();
+    assert!(reason.contains("the host was restarted"), "{reason}");
     home.stop().unwrap();
 }
 

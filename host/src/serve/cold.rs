@@ -16,7 +16,6 @@ use host_model::control::{
 use host_model::limits::ATTEMPTS_MAX;
 use host_proof::rehearsal::Law;
 use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan_at_start};
-use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Boot;
@@ -103,8 +102,8 @@ enum Came {
         /// Whether it would not come over the next time either.
         is_blamed: bool,
     },
-    /// The host was told to stop.
-    Stopped,
+    /// The host ends first, with this exit code.
+    Ends(u8),
 }
 
 /// Takes the actors to the release `to`: what was under way ends, then the path of an
@@ -117,7 +116,7 @@ async fn come_over(
     upgrader: &Arc<Upgrader>,
     to: &Version,
     why: &Why,
-    stop: &Notify,
+    ends: impl Future<Output = u8>,
 ) -> Result<Came, Failure> {
     let look = |why: String| {
         let message = format!("start release {to}: {why}");
@@ -144,6 +143,8 @@ async fn come_over(
         };
         loop {
             match progress.recv().await {
+                // Contained: the host ends, and the next process brings it to its end.
+                Ok(Progress::Ended(_)) if upgrader.status().is_some() => {}
                 Ok(Progress::Ended(report)) => {
                     let has_failed = upgrader.has_failed(to);
                     return ended(report, has_failed).map_err(look);
@@ -155,7 +156,7 @@ async fn come_over(
     };
     tokio::select! {
         came = way => came,
-        () = stop.notified() => Ok(Came::Stopped),
+        code = ends => Ok(Came::Ends(code)),
     }
 }
 
@@ -207,13 +208,13 @@ pub(super) fn leads_from(why: &Why, permanent: &Version) -> bool {
 
 /// Brings everyone to the release that boots, where that is another one than the
 /// permanent, and remembers which release did not come up. The exit code if the host
-/// does not go on.
+/// does not go on: where it `ends` meanwhile, that one.
 pub(super) async fn settle(
     boot: &Boot<'_>,
     attempt: &Attempt,
     permanent: &Version,
     upgrader: &Arc<Upgrader>,
-    stop: &Notify,
+    ends: impl Future<Output = u8>,
 ) -> Result<Option<u8>> {
     let home = &boot.found.home;
     let never_came_up = never_came_up(boot.why);
@@ -223,9 +224,9 @@ pub(super) async fn settle(
     if permanent != boot.release {
         tracing::warn!(from = %permanent, to = %boot.release,
             "the store is of another release, and comes over before clients are served");
-        match come_over(upgrader, boot.release, boot.why, stop).await {
+        match come_over(upgrader, boot.release, boot.why, ends).await {
             Ok(Came::Over) => {}
-            Ok(Came::Stopped) => return Ok(Some(0)),
+            Ok(Came::Ends(code)) => return Ok(Some(code)),
             Ok(Came::Back {
                 why,
                 is_blamed: false,

@@ -1,12 +1,15 @@
 //! How a host ends: when it has to, and in which order its layers do.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use host_actors::Ticket;
 use host_cli::failure::EXIT_LOOK;
+use host_journal::Journal;
 use host_model::limits::STOP_TIMEOUT;
+use tokio::sync::Notify;
 
 use super::Layers;
 use crate::config::{Config, Environment};
@@ -22,17 +25,8 @@ pub(super) async fn until_told(layers: &Layers, config: &Config) -> Result<u8> {
         tokio::select! {
             () = layers.stop.notified() => return Ok(0),
             _ = look.tick() => {
-                if layers.restart.load(Ordering::SeqCst) {
-                    tracing::error!("code of a plugin does not return: the host ends, and the next one is rid of it");
-                    return Ok(exit::AGAIN);
-                }
-                if let Some(why) = layers.journal.poisoned() {
-                    if layers.journal.must_look() {
-                        tracing::error!(%why, "the store is not this host's any more: the host ends, and boots when an operator has looked");
-                        return Ok(EXIT_LOOK);
-                    }
-                    tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
-                    return Ok(exit::STORE);
+                if let Some(code) = past_help(&layers.restart, &layers.journal) {
+                    return Ok(code);
                 }
                 layers.ready.probe();
                 // An upgrade that brought the version takes it back, and no connection closes.
@@ -45,6 +39,42 @@ pub(super) async fn until_told(layers: &Layers, config: &Config) -> Result<u8> {
             }
         }
     }
+}
+
+/// Waits until a host that does not serve yet is told to end, or has to. The exit code.
+pub(super) async fn before_serving(
+    stop: &Notify,
+    restart: &AtomicBool,
+    journal: &Journal<Ticket>,
+) -> u8 {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.notified() => return 0,
+            _ = look.tick() => {
+                if let Some(code) = past_help(restart, journal) {
+                    return code;
+                }
+            }
+        }
+    }
+}
+
+/// The exit code, where only another process goes on.
+fn past_help(restart: &AtomicBool, journal: &Journal<Ticket>) -> Option<u8> {
+    if restart.load(Ordering::SeqCst) {
+        tracing::error!(
+            "code of a plugin does not return: the host ends, and the next one is rid of it"
+        );
+        return Some(exit::AGAIN);
+    }
+    let why = journal.poisoned()?;
+    if journal.must_look() {
+        tracing::error!(%why, "the store is not this host's any more: the host ends, and boots when an operator has looked");
+        return Some(EXIT_LOOK);
+    }
+    tracing::error!(%why, "the store failed in a commit: the host ends, and the next start finds out what it holds");
+    Some(exit::STORE)
 }
 
 /// Closes the layers from the top: no new work, what has begun ends, the journal
