@@ -4,6 +4,8 @@ use host_model::Version;
 use host_package::InstallError;
 use thiserror::Error;
 
+use crate::book::Past;
+use crate::engine::Upgrader;
 use crate::plan::PlanError;
 use crate::releases::ReleasesError;
 
@@ -139,6 +141,34 @@ impl RefusedUpgrade {
             Self::TooEarly { .. } => "too_early",
             Self::TooLate { .. } | Self::Committing { .. } => "too_late",
             Self::OtherRelease { .. } => "other_release",
+        }
+    }
+}
+
+impl Upgrader {
+    pub(crate) fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
+        match self.booked.lock().statuses.get(version) {
+            Some(Past::Failed { reason }) => Err(RefusedUpgrade::FailedBefore {
+                version: version.clone(),
+                reason: reason.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why an upgrade to `to` would not be begun now, whatever is found of its release.
+    #[must_use]
+    pub fn in_its_way(&self, to: &Version) -> Option<RefusedUpgrade> {
+        let refused = self
+            .refuse_if_busy()
+            .and_then(|()| self.refuse_if_failed(to));
+        refused.err()
+    }
+
+    pub(crate) fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
+        match self.running() {
+            Some(running) => Err(running.busy()),
+            None => Ok(()),
         }
     }
 }
