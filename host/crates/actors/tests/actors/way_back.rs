@@ -394,7 +394,7 @@ async fn a_client_of_any_version_is_understood_by_an_actor_of_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_serves_in_another_version_casts_in_a_shape_that_its_target_knows() {
+async fn who_serves_in_another_version_casts_in_the_shape_of_that() {
     let home = Home::new();
     let host = home.start(2);
     host.ask("faulty:a", "note", json!({ "text": "only here" }))
@@ -411,6 +411,6 @@ async fn who_serves_in_another_version_casts_in_a_shape_that_its_target_knows() 
     let letters = || host.0.journal().dead_letters(0, 9).unwrap();
     until("it has come to nothing", || async { letters().len() == 1 }).await;
     let (_, letter) = letters().remove(0);
-    assert_eq!(letter.origin.shape, Some(Version::new(0, 1, 0)));
+    assert_eq!(letter.origin.shape, Some(Version::new(0, 2, 0)));
     host.stop();
 }
