@@ -307,6 +307,7 @@ async fn open(
         assembler,
         machine: hooks::machine(home, config),
         rehearser: crate::inspect::rehearser(home).context("find this program")?,
+        last_words: home.last_words(),
         booked,
         recovered,
         control: Handle::current(),
@@ -375,7 +376,8 @@ async fn open(
     serve_admin(config.admin_port, Arc::clone(&control)).await?;
     let server = ControlServer::listen(&home.socket(), control)?;
     outside.is_heard.store(true, Ordering::SeqCst);
-    if let Some(code) = cold::settle(boot, attempt, &recovery.boot, &upgrader, &stop).await? {
+    let ends = end::before_serving(&stop, &restart, &journal);
+    if let Some(code) = cold::settle(boot, attempt, &recovery.boot, &upgrader, ends).await? {
         return Ok(Opening::Ended(code));
     }
     let gateway = Gateway::start(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::hostile::{add, home, post, summary};
 
 /// Longer than any test.
-const FOR_EVER_MS: u64 = 3_600_000;
+pub(crate) const FOR_EVER_MS: u64 = 3_600_000;
 
 /// Actors that are not busy.
 const OTHERS: i64 = 20;
@@ -307,6 +307,34 @@ fn a_way_back_that_ends_the_process_sets_its_actor_aside_before_the_keeper_gives
     assert_eq!(aside.version.to_string(), "0.2.0");
     home.done(&["quarantine", "release", "faulty:7"]).unwrap();
     assert_eq!(summary(port, "7")["version"], "0.2.0");
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_rollback_that_ends_the_process_is_open_again_once_that_has_been_seen_twice() {
+    let home = home();
+    let port = running(&home);
+    home.upgrade("0.2.0").unwrap();
+    let trouble = json!({ "what": "down_aborts" });
+    assert_eq!(post(port, "7", "plan_trouble", &trouble).0, 200);
+    // Three processes die of it, as in a way back by itself; but here an operator asks anew.
+    for quarantined in [0, 0, 1] {
+        let pid = home.host_pid().unwrap();
+        home.host(&["rollback", "--json"]).unwrap();
+        home.rebooted(pid).unwrap();
+        let settled = home.settled().unwrap();
+        assert_eq!(settled.version.to_string(), "0.2.0");
+        assert_eq!(settled.actors.quarantined, quarantined);
+    }
+    home.rollback().unwrap();
+    let aside = home.state("faulty:7").unwrap();
+    assert_eq!(aside.version.to_string(), "0.2.0");
+    let why = aside.quarantined.unwrap();
+    assert!(why.contains("its way back ended the host, twice"), "{why}");
+    for key in ["6", "8"] {
+        assert_eq!(summary(port, key)["version"], "0.1.0");
+    }
+    assert!(!home.path().join("data/way-back").exists());
     home.stop().unwrap();
 }
 

@@ -1,5 +1,6 @@
 //! Who carries out upgrades: one at a time, step by step.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -20,10 +21,10 @@ use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::assemble::Assembler;
-use crate::book::{Booked, Past};
+use crate::book::Booked;
 use crate::canary::ramp;
 use crate::flight::asked;
-use crate::plan::{Appups, PlanError, plan};
+use crate::plan::{Appups, PlanError, plan, plan_here};
 use crate::refused::RefusedUpgrade;
 use crate::releases::{ReleasesError, Unpacked};
 use crate::run::{Run, Wish};
@@ -46,6 +47,7 @@ pub struct Upgrader {
     pub(crate) booked: Mutex<Booked>,
     running: Mutex<Option<Arc<Running>>>,
     pub(crate) rehearser: Rehearser,
+    last_words: PathBuf,
     /// A rehearsal that goes on by itself: where to break it off.
     pub(crate) rehearsing: Mutex<Option<Arc<AtomicBool>>>,
     pub(crate) control: Handle,
@@ -70,6 +72,8 @@ pub struct Parts {
     pub machine: Machine,
     /// How a rehearsal's process is started.
     pub rehearser: Rehearser,
+    /// Where a process names whose way back it is in; see [`host_actors::last_words`].
+    pub last_words: PathBuf,
     /// What the store knows.
     pub booked: Booked,
     /// An upgrade that the process before this one left, if one is to be gone on with.
@@ -144,6 +148,7 @@ impl Upgrader {
             assembler: parts.assembler,
             machine: parts.machine,
             rehearser: parts.rehearser,
+            last_words: parts.last_words,
             rehearsing: Mutex::new(None),
             booked: Mutex::new(parts.booked),
             running: Mutex::new(None),
@@ -179,7 +184,7 @@ impl Upgrader {
     ///
     /// [`RefusedUpgrade`]
     pub fn plan(&self, to: &Version, one_way: bool) -> Result<Plan, RefusedUpgrade> {
-        self.plan_by(to, &|from, to, appups| plan(from, to, appups, one_way))
+        self.plan_by(to, &plan_here(self.has_run(), one_way))
     }
 
     /// As [`Upgrader::plan`], by `planner`.
@@ -430,11 +435,10 @@ impl Upgrader {
         plan: Plan,
         wish: Wish,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
-        let id = {
-            let booked = self.booked.lock();
-            booked.last.as_ref().map_or(1, |last| last.id + 1)
-        };
-        let upgrade = Upgrade::planned(id, plan, wish.rollback);
+        let last = self.booked.lock().last.clone();
+        let id = last.as_ref().map_or(1, |last| last.id + 1);
+        let mut upgrade = Upgrade::planned(id, plan, wish.rollback);
+        let is_again = upgrade.takes_up(last.as_ref());
         let (run, running) = self.new_run(upgrade, wish);
         let progress = running.listen();
         {
@@ -448,6 +452,9 @@ impl Upgrader {
         self.end_rehearsal();
         // What is counted from here on is its own, also where it never comes to a switch.
         self.actors.migrations().reset();
+        if is_again && let Err(error) = self.actors.listen_for_last_words(&self.last_words) {
+            tracing::warn!(%error, "whose way back the host is in is not noted");
+        }
         self.carry_out(run);
         Ok(progress)
     }
@@ -467,31 +474,5 @@ impl Upgrader {
     pub(crate) fn running(&self) -> Option<Arc<Running>> {
         let running = self.running.lock();
         running.clone().filter(|running| !running.is_over())
-    }
-
-    pub(crate) fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
-        match self.booked.lock().statuses.get(version) {
-            Some(Past::Failed { reason }) => Err(RefusedUpgrade::FailedBefore {
-                version: version.clone(),
-                reason: reason.clone(),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Why an upgrade to `to` would not be begun now, whatever is found of its release.
-    #[must_use]
-    pub fn in_its_way(&self, to: &Version) -> Option<RefusedUpgrade> {
-        let refused = self
-            .refuse_if_busy()
-            .and_then(|()| self.refuse_if_failed(to));
-        refused.err()
-    }
-
-    pub(crate) fn refuse_if_busy(&self) -> Result<(), RefusedUpgrade> {
-        match self.running() {
-            Some(running) => Err(running.busy()),
-            None => Ok(()),
-        }
     }
 }

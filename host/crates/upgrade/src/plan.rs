@@ -103,12 +103,22 @@ pub fn plan(
     appups: &Appups,
     one_way: bool,
 ) -> Result<Plan, PlanError> {
-    let asks = Asks {
-        one_way,
-        at_start: false,
-        has_run: &|_, _| true,
-    };
-    planned(from, to, appups, &asks)
+    plan_here(|_: &str, _: &Version| true, one_way)(from, to, appups)
+}
+
+/// As [`plan`], where carries may be there only of versions that `has_run` says so of.
+pub(crate) fn plan_here(
+    has_run: impl Fn(&str, &Version) -> bool,
+    one_way: bool,
+) -> impl Fn(&ReleaseManifest, &ReleaseManifest, &Appups) -> Result<Plan, PlanError> {
+    move |from, to, appups| {
+        let asks = Asks {
+            one_way,
+            at_start: false,
+            has_run: &has_run,
+        };
+        planned(from, to, appups, &asks)
+    }
 }
 
 /// As [`plan`], for a start that takes a store over before clients are served. The host that

@@ -41,6 +41,22 @@ impl Upgrade {
         matches!(self.state, State::RollingBack { .. } | State::Stuck { .. })
     }
 
+    /// Whether an operator goes back with it the same way as with the `last` one, which did
+    /// not come to its end, perhaps because the process died of a `down`. Then whoever was
+    /// noted is noted still.
+    #[must_use]
+    pub(crate) fn takes_up(&mut self, last: Option<&Self>) -> bool {
+        let is_same = |it: &&Self| {
+            let (own, its) = (&self.plan, &it.plan);
+            it.rollback && (&own.from, &own.to) == (&its.from, &its.to)
+        };
+        let cut_off = last
+            .filter(|it| self.rollback && matches!(it.state, State::RolledBack { .. }))
+            .filter(is_same);
+        self.suspect = cut_off.and_then(|it| it.suspect.clone());
+        cut_off.is_some()
+    }
+
     /// Takes note of the actor that was on its way back when the process died. True: it
     /// was the second time, so that its `down` ends the process, and was not killed in it
     /// by chance. It is given up from now on, and is to be set aside.
@@ -121,6 +137,30 @@ mod tests {
         assert_eq!(upgrade.given_up, []);
         assert!(upgrade.died_with(&ali));
         assert_eq!(upgrade.given_up, [ali]);
+    }
+
+    #[test]
+    fn a_rollback_knows_of_whom_the_last_one_died_on_the_same_way() {
+        let cut_off = || Upgrade {
+            rollback: true,
+            suspect: Some("faulty:ali".parse().unwrap()),
+            ..upgrade(State::RolledBack {
+                reason: Reason::blameless("the host ended in the middle of it"),
+            })
+        };
+        let again = |last: &Upgrade, rollback| {
+            let mut next = Upgrade::planned(2, last.plan.clone(), rollback);
+            (next.takes_up(Some(last)), next.suspect)
+        };
+        assert_eq!(again(&cut_off(), true), (true, cut_off().suspect));
+        assert_eq!(again(&cut_off(), false), (false, None), "not an upgrade");
+        let mut committed = cut_off();
+        committed.state = State::Committed;
+        assert_eq!(again(&committed, true), (false, None));
+        let mut other = Upgrade::planned(2, cut_off().plan, true);
+        other.plan.to = Version::new(0, 0, 1);
+        assert!(!other.takes_up(Some(&cut_off())), "another way");
+        assert!(!other.takes_up(None));
     }
 
     #[test]

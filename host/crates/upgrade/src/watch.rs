@@ -393,7 +393,7 @@ mod tests {
     fn what_it_has_brought_is_taken_back_also_once_it_is_stuck() {
         let reason = || Reason::blameless("why");
         for state in [
-            State::Probation { until_ms: 1 },
+            State::Probation,
             State::RollingBack { reason: reason() },
             State::Stuck { reason: reason() },
         ] {

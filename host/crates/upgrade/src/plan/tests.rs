@@ -212,8 +212,11 @@ fn where_carries_lead_another_way_the_plan_shows_it() {
     for (has_run, is_planned) in [(3, true), (2, false)] {
         let has_run = |_: &str, version: &Version| version.minor == has_run;
         let start = plan_at_start(&release(1), &release(3), &one_way, &has_run);
-        assert_eq!(start.is_ok(), is_planned, "{start:?}");
-        assert!(start.is_err() || start.unwrap().reversible);
+        let running = plan_here(has_run, false)(&release(1), &release(3), &one_way);
+        for planned in [start, running] {
+            assert_eq!(planned.is_ok(), is_planned, "{planned:?}");
+            assert!(planned.is_err() || planned.unwrap().reversible);
+        }
     }
     // Nothing leads from 0.3.0 to 0.2.0.
     let mut known = chain(2..=2);
