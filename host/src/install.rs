@@ -117,13 +117,17 @@ fn record(note: &InstalledNote, found: &Found, global: &Global) -> Result<(), Fa
     }
 }
 
-fn put(file: &Path, releases: Releases) -> Result<Installed, Failure> {
-    let machine = Machine {
+/// What packages are held against here.
+pub(crate) fn machine() -> Machine {
+    Machine {
         host: host_version(),
         target: target(),
         libc: heap::libc_version(),
-    };
-    releases.install(file, &machine).map_err(|error| {
+    }
+}
+
+fn put(file: &Path, releases: Releases) -> Result<Installed, Failure> {
+    releases.install(file, &machine()).map_err(|error| {
         let message = format!("install {}: {}", file.display(), chain(&error));
         Failure::refused(error.reason(), message)
     })

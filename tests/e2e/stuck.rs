@@ -1,7 +1,6 @@
 //! Actors that are busy, and code that never returns, while an upgrade waits.
 
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use e2e::{Home, wait};
 use host_model::control::Outcome;
@@ -65,7 +64,6 @@ fn old_code_that_is_busy_past_the_deadline_rolls_back_and_is_not_waited_for() {
     let home = home();
     let port = running(&home);
     let sleeper = busy(&home, port, "busy", 25_000);
-    let began = Instant::now();
     let line = [
         "upgrade",
         "0.2.0",
@@ -77,7 +75,7 @@ fn old_code_that_is_busy_past_the_deadline_rolls_back_and_is_not_waited_for() {
     ];
     let ran = home.host(&[&line[..], &["--json"]].concat()).unwrap();
     let report: Value = ran.ends_with(4).unwrap().json().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(20), "{report}");
+    assert!(!sleeper.is_finished(), "{report}");
     let reason = report["reason"].as_str().unwrap();
     let named = "faulty:busy has been in sleep of faulty 0.1.0";
     assert!(reason.contains(named), "{reason}");

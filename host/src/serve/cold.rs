@@ -250,7 +250,7 @@ pub(super) async fn settle(
             Ok(Came::Back { why, is_blamed }) => {
                 attempt.blame(is_blamed);
                 return Err(Failure::look(
-                    "cold_start",
+                    REASON,
                     format!(
                         "go back from release {permanent}, which does not come up, to {}: {why}; read in log/host.log what either said",
                         boot.release

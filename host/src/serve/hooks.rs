@@ -18,9 +18,7 @@ pub(super) fn machine(home: &Home, config: &Config) -> Machine {
         Store::Postgres { .. } => None,
     };
     Machine {
-        host: crate::release::host_version(),
-        target: crate::release::target(),
-        libc: crate::heap::libc_version(),
+        runs: crate::install::machine(),
         images: home.images(),
         store,
     }

@@ -124,9 +124,7 @@ impl Reloader {
             applies: Applies::Now,
         })
     }
-}
 
-impl Reloader {
     /// Verifies tokens by the keys that were read, and names them if they are others.
     fn rekey(&self, keys: Option<KeyRing>) -> Option<ConfigChange> {
         let tokens = self.tokens.as_ref()?;

@@ -111,7 +111,6 @@ pub use redeliver::{RedeliverError, Redelivered};
 pub use refusals::Refusals;
 pub use release::{Code, EventStats, Release, Route, RouteEdge, RouteHop, Ruling};
 pub use supervise::FailedPlugin;
-pub use sweep::SweepProgress;
 pub use times::Times;
 pub use token::Ticket;
 pub use trace::{Trace, TraceError};

@@ -66,13 +66,6 @@ struct Awake {
     stateless: BTreeSet<String>,
 }
 
-/// What a sweep has found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SweepProgress {
-    /// Actors that it had to bring over.
-    pub behind: u64,
-}
-
 impl Actors {
     /// Brings over whoever has not come, a few at a time, and waits for all of them.
     /// Runs until nobody is behind; with `stop_at_failure`, or until one fails. Who has
@@ -82,10 +75,7 @@ impl Actors {
     /// # Errors
     ///
     /// The journal cannot be read: it is damaged, or has not come back.
-    pub async fn sweep(
-        self: &Arc<Self>,
-        stop_at_failure: bool,
-    ) -> Result<SweepProgress, ReadError> {
+    pub async fn sweep(self: &Arc<Self>, stop_at_failure: bool) -> Result<(), ReadError> {
         self.sweep_of(None, stop_at_failure).await
     }
 
@@ -98,11 +88,10 @@ impl Actors {
         self: &Arc<Self>,
         plugin: Option<&str>,
         stop_at_failure: bool,
-    ) -> Result<SweepProgress, ReadError> {
+    ) -> Result<(), ReadError> {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         let _sweeping = Sweeping(self);
         self.note_stranded().await;
-        let mut progress = SweepProgress::default();
         let mut before = u64::MAX;
         let mut patience = Patience::default();
         let until = Until {
@@ -120,7 +109,6 @@ impl Actors {
             let behind = awake + asleep?;
             // When all shares are back, all snapshots are durable.
             room.quiet().await;
-            progress.behind += behind;
             let away = until.away.take();
             if self.stops(&until) {
                 break;
@@ -147,7 +135,7 @@ impl Actors {
         if plugin.is_none() {
             self.tell_empty_topics();
         }
-        Ok(progress)
+        Ok(())
     }
 
     /// Whether a sweep has all actors write a snapshot anyway.

@@ -175,7 +175,7 @@ impl Upgrader {
     /// Version of the host that runs.
     #[must_use]
     pub fn host(&self) -> &Version {
-        &self.machine.host
+        &self.machine.runs.host
     }
 
     /// What an upgrade to `to` would do. Blocking, for it reads releases.
@@ -260,7 +260,7 @@ impl Upgrader {
             self.refuse_if_failed(&request.to)?;
         }
         let releases = self.assembler.releases();
-        releases.unpack(&request.to, &self.machine.for_packages())?;
+        releases.unpack(&request.to, &self.machine.runs)?;
         let plan = self.plan(&request.to, request.one_way)?;
         let asks = Asks {
             probation_s: Some(request.probation_s.unwrap_or(plan.probation_s)),

@@ -20,7 +20,6 @@ use host_model::error::chain;
 use host_model::plan::{Change, Plan};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_package::misfits;
-use thiserror::Error;
 
 use crate::assemble::{Assembler, ends, versions_on_the_way};
 use crate::book::Booked;
@@ -40,27 +39,12 @@ const CONFIGURATION: [&str; 2] = ["host.toml", "env"];
 /// What a release is held against.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// Version of the host that runs.
-    pub host: Version,
-    /// Target triple of the host that runs.
-    pub target: String,
-    /// Version of the glibc that runs.
-    pub libc: String,
+    /// What runs on it, which packages are held against as well.
+    pub runs: host_package::Machine,
     /// Where plugins are copied to.
     pub images: PathBuf,
     /// Where the store lies, if it is on this machine's disk.
     pub store: Option<PathBuf>,
-}
-
-impl Machine {
-    /// What of it packages are held against.
-    pub(crate) fn for_packages(&self) -> host_package::Machine {
-        host_package::Machine {
-            host: self.host.clone(),
-            target: self.target.clone(),
-            libc: self.libc.clone(),
-        }
-    }
 }
 
 /// What verification says.
@@ -72,16 +56,6 @@ pub struct Verified {
     pub notes: Vec<String>,
     /// What the release changes in the configuration.
     pub config: Vec<ConfigChange>,
-}
-
-/// Everything that is wrong with a release, in one report. Nothing has been done.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("release {version} cannot run here:\n  - {}", problems.join("\n  - "))]
-pub struct VerifyError {
-    /// The release.
-    pub version: Version,
-    /// One sentence each.
-    pub problems: Vec<String>,
 }
 
 impl Upgrader {
@@ -108,7 +82,12 @@ impl Upgrader {
         }
         match problems.is_empty() {
             true => Ok(config),
-            false => Err(VerifyError { version, problems }.to_string()),
+            false => {
+                let problems = problems.join("\n  - ");
+                Err(format!(
+                    "release {version} cannot run here:\n  - {problems}"
+                ))
+            }
         }
     }
 
@@ -123,7 +102,7 @@ impl Upgrader {
         let keys = releases.trusted_keys();
         let release = releases.read(&plan.to)?;
         let booked = self.booked.lock().clone();
-        let mut problems = of_manifest(&release.manifest, &booked, &self.machine);
+        let mut problems = of_manifest(&release.manifest, &booked, &self.machine.runs);
         let unsigned = keys.problem(&release.dir);
         let trusted = unsigned.is_none();
         problems.extend(unsigned);
@@ -188,29 +167,23 @@ impl Upgrader {
 
     /// Versions on the way that no release here has, or none of which anything may be used.
     fn missing(&self, plan: &Plan, release: &Unpacked, installed: &[Unpacked]) -> Vec<String> {
-        let has = |plugin: &str, version: &Version, here: &[Unpacked]| {
-            let mut here = here.iter().chain([release]);
-            here.any(|it| of_version(it, plugin, version).is_some())
-        };
+        let here = || installed.iter().chain([release]);
+        let mut missing = versions_on_the_way(plan);
+        missing.retain(|(plugin, version)| !here().any(|it| has(it, plugin, version)));
+        if missing.is_empty() {
+            return Vec::new();
+        }
         let releases = self.assembler.releases();
-        let missing = versions_on_the_way(plan).into_iter();
-        let missing = missing.filter(|(plugin, version)| !has(plugin, version, installed));
-        missing
-            .map(|(plugin, version)| {
-                let others = releases.readable();
-                let mut others = others
-                    .iter()
-                    .filter(|it| of_version(it, plugin, version).is_some());
-                let unsigned = others.find_map(|it| releases.trusted_keys().problem(&it.dir));
-                let way = format!("its way leads over {plugin} {version}");
-                match unsigned {
-                    Some(unsigned) => {
-                        format!("{way}, whose release nobody vouches for: {unsigned}")
-                    }
-                    None => format!("{way}, which no release here has; install one that has it"),
-                }
-            })
-            .collect()
+        let others = releases.readable();
+        let why = |(plugin, version): (&str, &Version)| {
+            let mut others = others.iter().filter(|it| has(it, plugin, version));
+            let way = format!("its way leads over {plugin} {version}");
+            match others.find_map(|it| releases.trusted_keys().problem(&it.dir)) {
+                Some(unsigned) => format!("{way}, whose release nobody vouches for: {unsigned}"),
+                None => format!("{way}, which no release here has; install one that has it"),
+            }
+        };
+        missing.into_iter().map(why).collect()
     }
 
     /// What there is no room for.
@@ -245,7 +218,7 @@ impl Assembler {
         let own = release.manifest.plugins.iter();
         let own = own.map(|plugin| (release.clone(), plugin.clone()));
         let way = versions_on_the_way(plan).into_iter();
-        let way = way.filter(|(plugin, version)| of_version(release, plugin, version).is_none());
+        let way = way.filter(|(plugin, version)| !has(release, plugin, version));
         let way = way.filter_map(|(plugin, version)| {
             let (of, found) = self.library(plugin, version, installed)?;
             Some((of.clone(), found.clone()))
@@ -331,19 +304,18 @@ pub(crate) fn used_of(plan: &Plan, appups: &[(Unpacked, Appup)]) -> Vec<Unpacked
     releases
 }
 
-fn of_version(
-    release: &Unpacked,
-    plugin: &str,
-    version: &Version,
-) -> Option<(Unpacked, ReleasePlugin)> {
+fn has(release: &Unpacked, plugin: &str, version: &Version) -> bool {
     let found = release.manifest.plugin(plugin);
-    let found = found.filter(|it| it.version == *version)?;
-    Some((release.clone(), found.clone()))
+    found.is_some_and(|it| it.version == *version)
 }
 
 /// What a manifest says that does not fit the machine, or what this home has known
 /// under the same version numbers before.
-fn of_manifest(manifest: &ReleaseManifest, booked: &Booked, machine: &Machine) -> Vec<String> {
+fn of_manifest(
+    manifest: &ReleaseManifest,
+    booked: &Booked,
+    machine: &host_package::Machine,
+) -> Vec<String> {
     let mut problems = misfits(manifest, &machine.target, &machine.libc);
     if manifest.host != machine.host {
         problems.push(format!(

@@ -5,13 +5,11 @@ use host_model::release::{ReleaseFile, Start};
 
 use super::*;
 
-fn machine() -> Machine {
-    Machine {
+fn machine() -> host_package::Machine {
+    host_package::Machine {
         host: Version::new(0, 1, 0),
         target: "x86_64-unknown-linux-gnu".to_owned(),
         libc: "2.36".to_owned(),
-        images: PathBuf::from("/nowhere"),
-        store: None,
     }
 }
 
