@@ -5,7 +5,8 @@
 //! out, as a new container image on an old volume, wants it. And a release that has
 //! **never come up** after it was made permanent or found to be the home's own, though it
 //! was tried [`ATTEMPTS_MAX`] times: then the one before it boots, where that is installed and
-//! a way leads back. Where not, what is wanted is tried on.
+//! a way leads back. Where not, what is wanted is tried on; and where the store could not be
+//! taken back to it, once more before that is tried again: it may have been mended meanwhile.
 //!
 //! An attempt is counted before it is made, since a process that dies counts nothing, and
 //! is taken back where it ends by no doing of the release: see [`Attempt`].
@@ -42,6 +43,9 @@ pub(crate) struct Boots {
     before: Option<Version>,
     /// Attempts to start a release that has not come up since.
     attempts: BTreeMap<Version, u32>,
+    /// The release that a start fell back to and could not take the store to, and how many
+    /// attempts there were then at the one that is wanted.
+    in_vain: Option<(Version, u32)>,
 }
 
 /// What a start boots.
@@ -90,7 +94,13 @@ impl Boots {
             Why::Own => permanent,
             _ => self.before.as_ref(),
         };
-        let instead = instead.filter(|it| self.has_failed(wanted.0) && !self.has_failed(it));
+        let attempts = self.attempts_at(wanted.0);
+        let was_in_vain = |it: &Version| {
+            let last = self.in_vain.as_ref();
+            last.is_some_and(|(release, behind)| release == it && attempts <= *behind)
+        };
+        let instead = instead.filter(|_| self.has_failed(wanted.0));
+        let instead = instead.filter(|it| !self.has_failed(it) && !was_in_vain(it));
         let (release, why) = match instead.filter(|it| can_boot(it)) {
             Some(instead) => {
                 let from = wanted.0.clone();
@@ -106,9 +116,11 @@ impl Boots {
 
     /// Whether it was tried often enough.
     pub(crate) fn has_failed(&self, version: &Version) -> bool {
-        self.attempts
-            .get(version)
-            .is_some_and(|n| *n >= ATTEMPTS_MAX)
+        self.attempts_at(version) >= ATTEMPTS_MAX
+    }
+
+    fn attempts_at(&self, version: &Version) -> u32 {
+        self.attempts.get(version).copied().unwrap_or(0)
     }
 }
 
@@ -286,6 +298,7 @@ impl Home {
             proven: Some(version.clone()),
             attempts: BTreeMap::new(),
             before: before.before.clone(),
+            in_vain: None,
         };
         match boots == before {
             true => Ok(()),
@@ -313,6 +326,22 @@ impl Home {
     pub(crate) fn note_before(&self, before: Version) -> Result<(), HomeError> {
         let mut boots = self.boots()?;
         boots.before = Some(before);
+        self.set_boots(&boots)
+    }
+
+    /// A start that `wanted` a release fell back to another one, and could not take the store
+    /// to that.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`]
+    pub(crate) fn fell_back_in_vain(
+        &self,
+        to: &Version,
+        wanted: &Version,
+    ) -> Result<(), HomeError> {
+        let mut boots = self.boots()?;
+        boots.in_vain = Some((to.clone(), boots.attempts_at(wanted)));
         self.set_boots(&boots)
     }
 
@@ -353,6 +382,7 @@ mod tests {
             proven: None,
             before: before.map(v),
             attempts: failed.iter().map(|it| (v(*it), ATTEMPTS_MAX)).collect(),
+            in_vain: None,
         }
     }
 
@@ -407,6 +437,20 @@ mod tests {
             let release = v(release);
             assert_eq!(choice, Choice { release, why }, "{boots:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_come_back_to_and_what_is_wanted_are_tried_in_turn() {
+        let mut boots = boots(None, Some(1), &[2]);
+        let boot = |boots: &Boots| boots.choose(Some(&v(2)), None, &v(9), |_| true).release;
+        assert_eq!(boot(&boots), v(1));
+        boots.in_vain = Some((v(1), ATTEMPTS_MAX));
+        assert_eq!(boot(&boots), v(2));
+        // That has not come up either.
+        boots.attempts.insert(v(2), ATTEMPTS_MAX + 1);
+        assert_eq!(boot(&boots), v(1));
+        boots.in_vain = Some((v(7), 99));
+        assert_eq!(boot(&boots), v(1), "another one");
     }
 
     #[test]

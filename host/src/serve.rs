@@ -37,6 +37,7 @@ mod cold;
 mod end;
 mod hooks;
 mod kept;
+mod last_words;
 mod logging;
 mod readiness;
 mod reload;
@@ -228,7 +229,7 @@ async fn open(
     (set_log_filter, log_file): (SetLogFilter, LogFile),
 ) -> Result<Opening> {
     let home = &boot.found.home;
-    cold::check(home, config, boot.release, boot.why)?;
+    cold::check(home, config, boot.release, boot.why).inspect_err(|_| cold::in_vain(boot))?;
     let (hand_back, done) = host_actors::channel();
     let journal = Arc::new(journal(home, config, take_over, hand_back)?);
     let booked = Booked::read(&journal)?;
@@ -296,9 +297,8 @@ async fn open(
     home.set_permanent(&recovery.boot)?;
     let booked = Booked::read(&journal)?;
     let mut recovered = recovery.upgrade;
-    if let Some(upgrade) = recovered.as_mut().filter(|upgrade| upgrade.goes_back()) {
-        hear_last_words(home, &actors, upgrade).await?;
-    }
+    let going_back = recovered.as_mut().filter(|upgrade| upgrade.goes_back());
+    last_words::hear(home, &actors, going_back).await?;
     // Whom a timer that is overdue wakes may go back at once: from here on it is named.
     actors.begin();
     let restart = Arc::new(AtomicBool::new(false));
@@ -377,7 +377,8 @@ async fn open(
     let server = ControlServer::listen(&home.socket(), control)?;
     outside.is_heard.store(true, Ordering::SeqCst);
     let ends = end::before_serving(&stop, &restart, &journal);
-    if let Some(code) = cold::settle(boot, attempt, &recovery.boot, &upgrader, ends).await? {
+    let settled = cold::settle(boot, &recovery.boot, &upgrader, ends).await;
+    if let Some(code) = settled.inspect_err(|_| cold::in_vain(boot))? {
         return Ok(Opening::Ended(code));
     }
     let gateway = Gateway::start(
@@ -425,24 +426,6 @@ fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
         kind,
         Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     ) || error.source().is_some_and(is_no_room)
-}
-
-/// Sets an actor aside whose way back ends the process. Where none has died yet, the next
-/// death will tell.
-async fn hear_last_words(home: &Home, actors: &Actors, upgrade: &mut Upgrade) -> Result<()> {
-    let file = home.last_words();
-    let left = host_actors::last_words(&file).context("find whose way back the host died in")?;
-    if let Some(actor) = left {
-        let is_sure = upgrade.died_with(&actor);
-        // Before the file is emptied: the next death would be the first one again.
-        Book::new().upgrade(upgrade).write(actors).await?;
-        if is_sure {
-            let reason = "its way back ended the host, twice";
-            actors.set_aside(&actor, reason).await;
-        }
-    }
-    let listening = actors.listen_for_last_words(&file);
-    listening.context("note whose way back the host is in")
 }
 
 /// The store, without secrets.

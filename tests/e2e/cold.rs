@@ -283,6 +283,30 @@ fn a_release_that_did_not_come_up_is_tried_on_where_the_one_before_is_removed() 
 }
 
 #[test]
+fn what_is_wanted_is_tried_again_where_a_start_has_fallen_back_in_vain() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "7", "add", &json!({ "by": 7 })).0, 200);
+    home.upgrade("0.2.0").unwrap();
+    home.stop().unwrap();
+    // The release before is installed, and the library is gone that the store needs.
+    let plugins = home.path().join("releases/0.1.0/plugins");
+    fs::remove_dir_all(plugins).unwrap();
+    let program = home.path().join("releases/0.2.0/bin/host");
+    let whole = fs::read(&program).unwrap();
+    fails_to_start(&home, "0.2.0");
+    home.host(&["start"]).unwrap().ends_with(5).unwrap();
+    // Not mended yet, it makes room once more.
+    home.host(&["start"]).unwrap().ends_with(1).unwrap();
+    home.host(&["start"]).unwrap().ends_with(5).unwrap();
+    fs::write(&program, whole).unwrap();
+    let status = home.start().unwrap();
+    assert_eq!(status.version.to_string(), "0.2.0");
+    assert_eq!(summary(status.port, "7")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
 fn a_start_that_fails_by_no_doing_of_the_release_says_nothing_against_it() {
     let mut home = home();
     let port = home.start().unwrap().port;

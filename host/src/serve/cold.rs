@@ -19,7 +19,7 @@ use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan_at_s
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Boot;
-use crate::boots::{Attempt, Why};
+use crate::boots::Why;
 use crate::config::{Config, Store};
 use crate::home::Home;
 use crate::{exit, keep};
@@ -92,6 +92,16 @@ fn report(home: &Home, permanent: &Version, to: &Version, problems: &[String]) -
     text
 }
 
+/// A start that fell back could not take the store to the release before: the next one tries
+/// what is wanted again.
+pub(super) fn in_vain(boot: &Boot<'_>) {
+    if let Why::FellBack { from } = boot.why
+        && let Err(error) = boot.found.home.fell_back_in_vain(boot.release, from)
+    {
+        tracing::error!(%error, "the next start falls back again, in vain perhaps");
+    }
+}
+
 /// How a start of another release ended.
 enum Came {
     /// It is permanent.
@@ -144,7 +154,7 @@ async fn come_over(
         loop {
             match progress.recv().await {
                 // Contained: the host ends, and the next process brings it to its end.
-                Ok(Progress::Ended(_)) if upgrader.status().is_some() => {}
+                Ok(Progress::Ended(_)) if upgrader.is_going_back() => {}
                 Ok(Progress::Ended(report)) => {
                     let has_failed = upgrader.has_failed(to);
                     return ended(report, has_failed).map_err(look);
@@ -211,7 +221,6 @@ pub(super) fn leads_from(why: &Why, permanent: &Version) -> bool {
 /// does not go on: where it `ends` meanwhile, that one.
 pub(super) async fn settle(
     boot: &Boot<'_>,
-    attempt: &Attempt,
     permanent: &Version,
     upgrader: &Arc<Upgrader>,
     ends: impl Future<Output = u8>,
@@ -247,8 +256,7 @@ pub(super) async fn settle(
                 home.give_own_up()?;
                 return Ok(Some(exit::AGAIN));
             }
-            Ok(Came::Back { why, is_blamed }) => {
-                attempt.blame(is_blamed);
+            Ok(Came::Back { why, .. }) => {
                 return Err(Failure::look(
                     REASON,
                     format!(

@@ -12,7 +12,7 @@ use crate::engine::{Asks, Upgrader};
 use crate::plan::plan_at_start;
 use crate::refused::RefusedUpgrade;
 use crate::run::Wish;
-use crate::state::{State, Upgrade};
+use crate::state::State;
 
 impl Upgrader {
     /// Waits until no upgrade is under way.
@@ -83,15 +83,17 @@ impl Upgrader {
     }
 
     /// Whether an upgrade to this release was rolled back for what it did, or it did not come
-    /// up. The last one counts also where it was a way back, which marks no release.
+    /// up.
     #[must_use]
     pub fn has_failed(&self, version: &Version) -> bool {
-        let is_to_blame = |last: &Upgrade| match &last.state {
-            State::RolledBack { reason } => reason.blames_release && last.plan.to == *version,
-            _ => false,
-        };
-        let last = self.booked.lock().last.clone();
-        last.as_ref().is_some_and(is_to_blame) || self.refuse_if_failed(version).is_err()
+        self.refuse_if_failed(version).is_err()
+    }
+
+    /// Whether an upgrade goes back.
+    #[must_use]
+    pub fn is_going_back(&self) -> bool {
+        let running = self.running();
+        running.is_some_and(|it| matches!(it.state(), State::RollingBack { .. }))
     }
 
     /// Marks a release that does not come up, so that it is not tried again by accident.

@@ -50,9 +50,10 @@ impl Upgrade {
             let (own, its) = (&self.plan, &it.plan);
             it.rollback && (&own.from, &own.to) == (&its.from, &its.to)
         };
-        let cut_off = last
-            .filter(|it| self.rollback && matches!(it.state, State::RolledBack { .. }))
-            .filter(is_same);
+        let was_cut_off =
+            |it: &&Self| matches!(it.state, State::RolledBack { .. } | State::Cancelled { .. });
+        let cut_off = last.filter(|_| self.rollback);
+        let cut_off = cut_off.filter(was_cut_off).filter(is_same);
         self.suspect = cut_off.and_then(|it| it.suspect.clone());
         cut_off.is_some()
     }

@@ -73,6 +73,10 @@ impl Upgrader {
     /// version an upgrade that is under way has brought, and takes back.
     #[must_use]
     pub fn failed_for_good(&self) -> Vec<FailedPlugin> {
+        // As a rule there is none, and then nobody's lock is waited for.
+        if self.actors.failed_plugins().is_empty() {
+            return Vec::new();
+        }
         // Before what has failed is read: it is forgiven before the way back is over.
         let running = self.running().map(|it| (it.state(), it));
         let is_taken_back = |failed: &FailedPlugin| match &running {
