@@ -19,6 +19,9 @@ use crate::Actors;
 const ROUNDS_MAX: u32 = 25;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
+/// Actors whose rows one round finds unreadable. Where there are as many, the store is ill.
+const UNREAD_MAX: usize = 1_000;
+
 /// A value that nobody has.
 const PROBE: &str = "host/sweep/probe";
 
@@ -72,32 +75,48 @@ impl fmt::Display for Hindrance {
     }
 }
 
-/// What the store did not give.
+/// What the store did not give in a round of a sweep.
 #[derive(Debug)]
 pub(crate) struct Unread {
+    /// The first reason that it gave.
     pub(crate) error: ReadError,
-    /// Whose rows it is about, if it is about one actor's.
-    pub(crate) of: Option<ActorId>,
+    /// Whose rows were asked for.
+    pub(crate) of: Vec<ActorId>,
+    /// Whether it gives nothing, whosever is asked for.
+    pub(crate) is_whole: bool,
 }
 
-/// By what a round of a sweep has found the store away, if it has: then the round ends, for
-/// each read more would wait as long.
+/// By what a round of a sweep has found the store away, if it has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Away(Arc<Mutex<Option<Unread>>>);
 
 impl Away {
     pub(crate) fn found(&self, of: Option<ActorId>, error: ReadError) {
-        self.0.lock().get_or_insert(Unread { error, of });
+        let mut found = self.0.lock();
+        let is_whole = of.is_none() || is_away(&error);
+        let unread = found.get_or_insert(Unread {
+            error,
+            of: Vec::new(),
+            is_whole,
+        });
+        unread.of.extend(of);
+        unread.is_whole |= is_whole || unread.of.len() >= UNREAD_MAX;
     }
 
-    pub(crate) fn is_found(&self) -> bool {
-        self.0.lock().is_some()
+    /// Whether the round ends: each read more would wait as long, or come to nothing as well.
+    pub(crate) fn ends_round(&self) -> bool {
+        self.0.lock().as_ref().is_some_and(|it| it.is_whole)
     }
 
     /// Takes what it was, for another round.
     pub(crate) fn take(&self) -> Option<Unread> {
         self.0.lock().take()
     }
+}
+
+/// Whether the store did not answer at all.
+fn is_away(error: &ReadError) -> bool {
+    !matches!(error, ReadError::Store(error) if !error.is_away)
 }
 
 /// How long a sweep has patience with a store that is away.
@@ -148,12 +167,18 @@ impl Actors {
         unread: Unread,
         migrated: u64,
     ) -> Result<Duration, ReadError> {
-        let Unread { error, of } = unread;
-        if let Some(id) = of.filter(|_| self.answers(&error)) {
-            if patience.without(&id) {
-                tracing::error!(actor = %id, error = chain(&error),
-                    "the store does not give what it has of an actor, and gives all else");
-                self.migrations.cannot_read(id);
+        let Unread {
+            error,
+            of,
+            is_whole,
+        } = unread;
+        if !is_whole && self.answers() {
+            for id in of {
+                if patience.without(&id) {
+                    tracing::error!(actor = %id, error = chain(&error),
+                        "the store does not give what it has of an actor, and gives all else");
+                    self.migrations.cannot_read(id);
+                }
             }
             return Ok(LOOK_AGAIN_AFTER);
         }
@@ -164,10 +189,9 @@ impl Actors {
         Ok(pause)
     }
 
-    /// Whether the store, by which `error` came, answers when it is asked for something else.
-    fn answers(&self, error: &ReadError) -> bool {
-        let has_answered = matches!(error, ReadError::Store(error) if !error.is_away);
-        has_answered && tokio::task::block_in_place(|| self.journal.value(PROBE)).is_ok()
+    /// Whether the store answers when it is asked for something else.
+    fn answers(&self) -> bool {
+        tokio::task::block_in_place(|| self.journal.value(PROBE)).is_ok()
     }
 
     /// What keeps this actor: lasting, if it alone was not read, again and again.

@@ -5,6 +5,7 @@
 //! which they came to nothing. What comes to nothing again stays for an operator.
 //! Actors that its faults have set aside serve again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ use host_journal::{DeadLetter, DeadLetterKind, Lost, ReadError, Rows};
 use host_model::{ActorId, Version};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::message::Message;
 use crate::{Actors, CallError};
 
-/// Letters that are under way at once: an actor's mailbox has room for them.
+/// Letters that are taken up at once.
 const PAGE: usize = 64;
 
 /// Under which key it is kept how far letters of a plugin's version have been delivered
@@ -141,35 +143,60 @@ impl Actors {
         }
     }
 
-    /// Delivers these, in their order. Who has no room now is asked again a few times.
+    /// Delivers these, each actor's in their order.
     async fn redeliver_page(
         self: &Arc<Self>,
-        mut page: Vec<(u64, DeadLetter)>,
+        page: Vec<(u64, DeadLetter)>,
     ) -> Result<u64, RedeliverError> {
+        let mut by_actor: BTreeMap<ActorId, Vec<_>> = BTreeMap::new();
+        for (id, letter) in page {
+            let actor = letter.actor.clone();
+            by_actor.entry(actor).or_default().push((id, letter));
+        }
+        let mut under_way = JoinSet::new();
+        for (actor, letters) in by_actor {
+            let actors = Arc::clone(self);
+            under_way.spawn(async move { actors.redeliver_in_turn(&actor, letters).await });
+        }
         let mut delivered = 0;
-        for _ in 0..ROUNDS_MAX {
-            let mut under_way = Vec::new();
-            for (id, letter) in page {
-                let (responder, receiver) = oneshot::channel();
-                let message = Message::DeadLetter(id, Box::new(letter.clone()), responder);
-                self.send(&letter.actor, message);
-                under_way.push((id, letter, receiver));
-            }
-            page = Vec::new();
-            for (id, letter, receiver) in under_way {
-                match self.answered(receiver).await {
-                    Ok(_) => delivered += 1,
-                    Err(CallError::Stopping) => return Err(RedeliverError::Stopping),
-                    Err(error) if passes(&error) => page.push((id, letter)),
-                    Err(error) => {
-                        tracing::warn!(id, %error, "a dead letter came to nothing once more");
+        while let Some(done) = under_way.join_next().await {
+            delivered += done.unwrap_or(Err(RedeliverError::Stopping))?;
+        }
+        Ok(delivered)
+    }
+
+    /// Delivers an actor's letters, one when the one before has been tried. Where it has no room
+    /// now it is asked again a few times; where that does not help, what is left stays as it is.
+    async fn redeliver_in_turn(
+        self: &Arc<Self>,
+        actor: &ActorId,
+        letters: Vec<(u64, DeadLetter)>,
+    ) -> Result<u64, RedeliverError> {
+        let (mut delivered, mut rounds) = (0, 0);
+        let mut letters = letters.into_iter();
+        let mut next = letters.next();
+        while let Some((id, letter)) = &next {
+            let (responder, receiver) = oneshot::channel();
+            let message = Message::DeadLetter(*id, Box::new(letter.clone()), responder);
+            self.send(actor, message);
+            match self.answered(receiver).await {
+                Ok(_) => delivered += 1,
+                Err(CallError::Stopping) => return Err(RedeliverError::Stopping),
+                Err(error) if passes(&error) => {
+                    rounds += 1;
+                    if rounds < ROUNDS_MAX {
+                        tokio::time::sleep(RETRY_AFTER).await;
+                        continue;
                     }
+                    let left = letters.len() + 1;
+                    tracing::error!(%actor, %error, left, "dead letters could not be delivered again");
+                    return Ok(delivered);
+                }
+                Err(error) => {
+                    tracing::warn!(id, %error, "a dead letter came to nothing once more");
                 }
             }
-            if page.is_empty() {
-                break;
-            }
-            tokio::time::sleep(RETRY_AFTER).await;
+            (next, rounds) = (letters.next(), 0);
         }
         Ok(delivered)
     }

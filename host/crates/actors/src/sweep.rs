@@ -115,7 +115,7 @@ impl Actors {
             }
             if let Some(mut unread) = away {
                 // One that cannot be read fails no release: such a sweep ends as without a store.
-                unread.of = unread.of.filter(|_| !stop_at_failure);
+                unread.is_whole |= stop_at_failure;
                 let came = self.migrations.migrated().saturating_sub(migrated);
                 let pause = self.wait_for_store(&mut patience, unread, came)?;
                 tokio::time::sleep(pause).await;
@@ -144,7 +144,7 @@ impl Actors {
     }
 
     fn stops(&self, until: &Until) -> bool {
-        until.away.is_found() || (until.failure && self.migrations.failed() > 0)
+        until.away.ends_round() || (until.failure && self.migrations.failed() > 0)
     }
 
     async fn sweep_awake(

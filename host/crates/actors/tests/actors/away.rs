@@ -195,16 +195,18 @@ async fn a_store_that_stays_away_ends_a_sweep_and_fails_no_migration() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_letter_whose_actor_is_not_read_for_a_moment_is_delivered_all_the_same() {
+async fn letters_whose_actor_is_not_read_for_a_moment_are_delivered_all_the_same_and_in_order() {
     let home = Home::new();
     let host = home.start(1);
     let trouble = json!({ "what": "add_panics" });
     host.ask("faulty:b", "plan_trouble", trouble).await;
     host.0.install(home.release(2));
-    let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": 1 } });
-    host.ask("faulty:a", "cast", cast).await;
-    until("it has come to nothing", || async {
-        !host.0.journal().dead_letters(0, 9).unwrap().is_empty()
+    for by in 1..=3 {
+        let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": by } });
+        host.ask("faulty:a", "cast", cast).await;
+    }
+    until("they have come to nothing", || async {
+        host.0.journal().dead_letters(0, 9).unwrap().len() == 3
     })
     .await;
     host.stop();
@@ -215,11 +217,16 @@ async fn a_letter_whose_actor_is_not_read_for_a_moment_is_delivered_all_the_same
         let actors = Arc::clone(&host.0);
         tokio::spawn(async move { actors.redeliver().await })
     };
-    until("it has been tried", || async { away.failed() >= 2 }).await;
+    until("one has been tried", || async { away.failed() >= 2 }).await;
     away.unreadable.lock().clear();
     let done = redelivered.await.unwrap().unwrap();
-    assert_eq!((done.tried, done.delivered), (1, 1));
-    assert_eq!(host.count("faulty:b").await, 1);
+    assert_eq!((done.tried, done.delivered), (3, 3));
+    assert_eq!(host.count("faulty:b").await, 6);
+    let b = "faulty:b".parse().unwrap();
+    let stored = host.0.journal().read(&b).unwrap().unwrap();
+    let added = stored.tail.iter().filter(|it| it.command == "add");
+    let payloads: Vec<_> = added.map(|it| &it.payload[..]).collect();
+    assert_eq!(payloads, [br#"{"by":1}"#, br#"{"by":2}"#, br#"{"by":3}"#]);
     host.stop();
 }
 
