@@ -6,6 +6,7 @@
 # summary; the exit code is 0 only if all of it passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+. scripts/apt.sh
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Tests print what they need; a backtrace of each expected panic helps no one.
@@ -23,20 +24,6 @@ step() {
     "$@" || { result=FAILED failed=1; }
     steps+=("$name") results+=("$result") seconds+=($((SECONDS - began)))
     [ "$result" = ok ]
-}
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"
-    elif command -v sudo > /dev/null; then sudo -n "$@"
-    else return 1
-    fi
-}
-
-# apt_install PACKAGE...
-apt_install() {
-    command -v apt-get > /dev/null && as_root apt-get update -qq &&
-        as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "$@"
 }
 
 node_and_npm() {

@@ -239,18 +239,14 @@ impl Row {
     fn bars(&self) -> Vec<String> {
         let host = &self.host;
         let mut bars = Vec::new();
-        if let Some(peer) = self.peer {
-            if !self.size.large {
-                bars.push(self.at_most("time beside the peer's", host.took, peer.took));
-            }
-            if self.size.actors >= MANY {
-                let allowed = peer.stall / STALL_SHARE;
-                bars.push(self.at_most(
-                    "stall, a hundredth of the peer's",
-                    host.switching.stall,
-                    allowed,
-                ));
-            }
+        if !self.size.large {
+            let allowed = self.peer.map(|peer| peer.took);
+            bars.push(self.beside_peer("time beside the peer's", host.took, allowed));
+        }
+        if self.size.actors >= MANY {
+            let allowed = self.peer.map(|peer| peer.stall / STALL_SHARE);
+            let stall = host.switching.stall;
+            bars.push(self.beside_peer("stall, a hundredth of the peer's", stall, allowed));
         }
         if let Some(bare) = self.bare {
             let allowed = bare.mul_f64(BARE_RATIO_MAX);
@@ -263,6 +259,19 @@ impl Row {
             ));
         }
         bars
+    }
+
+    /// As [`Row::at_most`]; without a peer there is nothing that it is met by.
+    fn beside_peer(&self, what: &str, found: Duration, allowed: Option<Duration>) -> String {
+        match allowed {
+            Some(allowed) => self.at_most(what, found, allowed),
+            None => format!(
+                "bar {} {}, {what}: {} ms, and there are no figures of the peer: NOT met",
+                self.size.name,
+                self.phase.name(),
+                in_ms(found)
+            ),
+        }
     }
 
     fn at_most(&self, what: &str, found: Duration, allowed: Duration) -> String {
