@@ -85,7 +85,7 @@ pub struct Parts {
 }
 
 /// What a release changes in the configuration, or all that is wrong with it.
-pub type Configuration = dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync;
+type Configuration = dyn Fn(&Unpacked) -> Result<Vec<ConfigChange>, Vec<String>> + Send + Sync;
 
 /// Plans from one release to another.
 type Planner<'a> =

@@ -28,43 +28,43 @@ const SIGMAS: f64 = 3.0;
 
 /// A plugin's new version, and what it is held to.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// The plugin.
-    pub plugin: String,
+    pub(crate) plugin: String,
     /// Its new version.
-    pub version: Version,
+    pub(crate) version: Version,
     /// What was counted of it in this step.
-    pub new: Counts,
+    pub(crate) new: Counts,
     /// What was counted of the version before: at the same time in a canary, before the
     /// switch otherwise. None for a plugin that is new.
-    pub old: Option<Before>,
+    pub(crate) old: Option<Before>,
     /// What it is held to.
-    pub limits: Probation,
+    pub(crate) limits: Probation,
     /// How it is.
-    pub health: Health,
+    pub(crate) health: Health,
 }
 
 /// See [`Trial::old`].
 #[derive(Debug, Clone)]
-pub struct Before {
+pub(crate) struct Before {
     /// The version.
-    pub version: Version,
+    pub(crate) version: Version,
     /// What was counted of it.
-    pub counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// What a plugin says of its health.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Health {
+pub(crate) struct Health {
     /// Looks in a row that found it ill, while the version before was well.
-    pub ill_looks: u32,
+    pub(crate) ill_looks: u32,
     /// What it said at the last of them.
-    pub said: String,
+    pub(crate) said: String,
 }
 
 /// What comes of the trials.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// All is as it must be, and enough was seen to say so.
     Passed,
     /// Nothing is wrong, and too little was seen to say more.
@@ -86,18 +86,18 @@ impl Verdict {
 
 /// See [`Verdict::TooFew`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooFew {
+pub(crate) struct TooFew {
     /// In words: `donations 0.2.0 has had 3 of at least 100 calls`.
-    pub text: String,
+    pub(crate) text: String,
     /// Whether a plugin said at the last look that it is not well: the next looks tell
     /// whether that is a breach, and nothing is passed meanwhile.
-    pub is_ill: bool,
+    pub(crate) is_ill: bool,
 }
 
 /// Judges a release by all its trials. The first breach counts; without one, everything
 /// that is used must have been seen enough.
 #[must_use]
-pub fn judge(trials: &[Trial]) -> Verdict {
+pub(crate) fn judge(trials: &[Trial]) -> Verdict {
     if let Some(breach) = trials.iter().find_map(breach) {
         return Verdict::Breached(breach);
     }
