@@ -135,13 +135,22 @@ impl Counting {
         Ok(counting)
     }
 
-    /// Lets the clients go, and holds every count against what was acknowledged. An actor
-    /// that is set aside answers nothing. How many commands were not acknowledged.
+    /// Lets the clients go, and holds every count against what was acknowledged: see
+    /// [`Counts::hold`].
     ///
     /// # Errors
     ///
     /// What is wrong.
     pub fn end(self, port: u16) -> Result<i64> {
+        self.stop()?.hold(port)
+    }
+
+    /// Lets the clients go: what they remember.
+    ///
+    /// # Errors
+    ///
+    /// That one of them has failed.
+    pub fn stop(self) -> Result<Counts> {
         for (stop, client) in self.clients {
             // One that has failed does not listen any more, and says why.
             let _ = stop.send(());
@@ -150,14 +159,28 @@ impl Counting {
             };
             counted?;
         }
+        Ok(Counts(self.counts))
+    }
+}
+
+/// What clients remember who do not count any more.
+#[derive(Debug)]
+pub struct Counts(Arc<Vec<Count>>);
+
+impl Counts {
+    /// Holds the count of every actor against what was acknowledged: none may be set aside,
+    /// for then it does not answer. How many commands were not acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn hold(&self, port: u16) -> Result<i64> {
         let mut refused = 0;
-        for (actor, count) in self.counts.iter().enumerate() {
+        for (actor, count) in self.0.iter().enumerate() {
             refused += count.refused.load(Ordering::Relaxed);
             let summary = summary(port, &actor.to_string())?;
-            let Some(found) = summary.get("count") else {
-                continue;
-            };
-            let found = found.as_i64().context("a count is a number")?;
+            let found = summary["count"].as_i64();
+            let found = found.with_context(|| format!("faulty:{actor} answers {summary}"))?;
             let least = count.acknowledged.load(Ordering::Relaxed);
             let most = least + count.open.load(Ordering::Relaxed);
             ensure!(
