@@ -267,6 +267,15 @@ fn one_way_goes_without_a_proven_way_back_and_no_rehearsal_says_so() {
     assert!(!report.problems.is_empty(), "it is told all the same");
     let (ran, _) = upgrade(&home, &[]);
     assert_eq!(ran.code, Some(1));
+    let (ran, report) = upgrade(&home, &["--one-way"]);
+    assert_eq!(ran.code, Some(0), "{report:#}");
+    assert_eq!(report["outcome"], "committed", "{report:#}");
+    let rehearsal = &report["rehearsal"];
+    assert_eq!(rehearsal["outcome"], "passed", "{rehearsal:#}");
+    let problems = rehearsal["problems"].as_array().unwrap();
+    assert!(!problems.is_empty(), "here, too: {rehearsal:#}");
+    assert_eq!(summary(port, "bad")["version"], "0.2.0");
+    home.rollback().unwrap();
     let line = ["upgrade", "0.2.0", "--probation", "0s", "--no-rehearsal"];
     let text = home.done(&line).unwrap().stdout;
     assert!(
