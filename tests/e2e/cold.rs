@@ -212,31 +212,44 @@ fn a_way_back_that_never_returns_is_contained_before_an_image_comes_over() {
 }
 
 /// A home of 0.2.0 that has not come up three times, and came from 0.1.0.
-fn broken_three_times() -> Home {
+fn broken_three_times(dies: Dies) -> Home {
     let home = home();
     let port = home.start().unwrap().port;
     assert_eq!(post(port, "7", "add", &json!({ "by": 7 })).0, 200);
     home.upgrade("0.2.0").unwrap();
     assert_eq!(post(port, "7", "add", &json!({ "by": 1 })).0, 200);
     home.stop().unwrap();
-    fails_to_start(&home, "0.2.0");
+    fails_to_start(&home, "0.2.0", dies);
     home
 }
 
+/// How a program ends that does not come up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Dies {
+    /// With 1.
+    ByItself,
+    /// By a signal, as one that has run into a fault, or that the kernel has no memory for.
+    Killed,
+}
+
 /// Gives the release a program that does not come up, and has it tried three times.
-pub(crate) fn fails_to_start(home: &Home, version: &str) {
+pub(crate) fn fails_to_start(home: &Home, version: &str, dies: Dies) {
+    let (script, code) = match dies {
+        Dies::ByItself => ("exit 1", Some(1)),
+        Dies::Killed => ("kill -9 $$", None),
+    };
     let program = home.path().join(format!("releases/{version}/bin/host"));
     fs::remove_file(&program).unwrap();
-    fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     for _ in 0..3 {
-        home.host(&["start"]).unwrap().ends_with(1).unwrap();
+        assert_eq!(home.host(&["start"]).unwrap().code, code, "{dies:?}");
     }
 }
 
 #[test]
 fn a_release_that_does_not_come_up_is_failed_though_the_host_is_killed_behind_the_commit() {
-    let mut home = broken_three_times();
+    let mut home = broken_three_times(Dies::Killed);
     home.set("HOST_ABORT_AFTER", Some("committed"));
     assert_ne!(home.host(&["start"]).unwrap().code, Some(0));
     home.set("HOST_ABORT_AFTER", None);
@@ -250,16 +263,18 @@ fn a_release_that_does_not_come_up_is_failed_though_the_host_is_killed_behind_th
 
 #[test]
 fn a_release_that_does_not_come_up_three_times_makes_room_for_the_one_before() {
-    let home = broken_three_times();
-    let status = home.start().unwrap();
-    assert_eq!(status.version.to_string(), "0.1.0");
-    assert_eq!(status.permanent.to_string(), "0.1.0");
-    assert_eq!(summary(status.port, "7")["count"], 8);
-    assert_eq!(status_of(&home, "0.2.0"), "failed");
-    // From now on it is the permanent one.
-    let restarted: Status = home.answer(&["restart", "--json"]).unwrap();
-    assert_eq!(restarted.version.to_string(), "0.1.0");
-    home.stop().unwrap();
+    for dies in [Dies::ByItself, Dies::Killed] {
+        let home = broken_three_times(dies);
+        let status = home.start().unwrap();
+        assert_eq!(status.version.to_string(), "0.1.0", "{dies:?}");
+        assert_eq!(status.permanent.to_string(), "0.1.0", "{dies:?}");
+        assert_eq!(summary(status.port, "7")["count"], 8);
+        assert_eq!(status_of(&home, "0.2.0"), "failed");
+        // From now on it is the permanent one.
+        let restarted: Status = home.answer(&["restart", "--json"]).unwrap();
+        assert_eq!(restarted.version.to_string(), "0.1.0");
+        home.stop().unwrap();
+    }
 }
 
 #[test]
@@ -273,7 +288,7 @@ fn a_release_that_did_not_come_up_is_tried_on_where_the_one_before_is_removed() 
     home.stop().unwrap();
     let program = home.path().join("releases/0.2.0/bin/host");
     let whole = fs::read(&program).unwrap();
-    fails_to_start(&home, "0.2.0");
+    fails_to_start(&home, "0.2.0", Dies::ByItself);
     // It is mended.
     fs::write(&program, whole).unwrap();
     let status = home.start().unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use e2e::{Home, http, release, wait};
 use serde_json::{Value, json};
 
-use crate::cold::fails_to_start;
+use crate::cold::{Dies, fails_to_start};
 
 const APPUP: &str = r#"
 plugin = "picky"
@@ -368,7 +368,7 @@ fn a_release_that_never_comes_up_leaves_the_one_before_its_own_whatever_the_file
         let home = home();
         switched(&home, &["--probation", "0s"]);
         home.stop().unwrap();
-        fails_to_start(&home, "0.2.0");
+        fails_to_start(&home, "0.2.0", Dies::ByItself);
         let file = home.path().join(file);
         let before = fs::read_to_string(&file).unwrap_or_default();
         fs::write(&file, format!("{before}{fault}")).unwrap();
