@@ -49,7 +49,7 @@ pub struct How {
     pub is_slow: bool,
 }
 
-/// Whose plugin code goes wrong.
+/// In whom it goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
     /// One actor that clients call all the time.
@@ -162,6 +162,13 @@ impl How {
     pub fn mark(mut self, whom: Whom, what: &'static str, ms: u64) -> Self {
         self.whom = whom;
         self.mark = Some((what, ms));
+        self
+    }
+
+    /// In these actors, where no mark says so.
+    #[must_use]
+    pub fn whom(mut self, whom: Whom) -> Self {
+        self.whom = whom;
         self
     }
 

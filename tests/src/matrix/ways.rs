@@ -15,6 +15,10 @@ const FOR_EVER_MS: u64 = 3_600_000;
 /// What stands in the snapshot of a `faulty` that has come over.
 const CAME_OVER: &str = "trouble_ms";
 
+/// What stands in the snapshot with which the actor has come over that is asleep, and in no
+/// other row of the store: its id, and behind it its version, for a seq of 1 takes no byte.
+const SLEEPER_CAME_OVER: &str = "faulty:asleep0.2.0";
+
 /// What stands in the snapshot of an actor that has gone back: in its carry.
 const WENT_BACK: &str = "older";
 
@@ -42,8 +46,8 @@ pub fn ways(step: Step, fault: Fault) -> Result<Vec<How>, &'static str> {
         Step::Canary => canary(fault),
         Step::Gate => gate(fault),
         Step::Switch => switch(fault),
-        Step::Migration => come_over(Whom::Called, 1, fault),
-        Step::Sweep => come_over(Whom::Asleep, 40, fault),
+        Step::Migration => come_over(Whom::Called, fault),
+        Step::Sweep => come_over(Whom::Asleep, fault),
         Step::HookBehind => hook_behind(fault),
         Step::Probation => probation(fault),
         Step::Commit => commit(fault),
@@ -278,12 +282,16 @@ fn switch(fault: Fault) -> Result<Vec<How>, &'static str> {
     }
 }
 
-/// `nth`: the snapshot behind which the disk fails.
-fn come_over(whom: Whom, nth: u64, fault: Fault) -> Result<Vec<How>, &'static str> {
+fn come_over(whom: Whom, fault: Fault) -> Result<Vec<How>, &'static str> {
     let marked = |what, ms| marked(what, ms, RolledBack).mark(whom, what, ms);
+    let (text, whose) = match whom {
+        Whom::Asleep => (SLEEPER_CAME_OVER, "the snapshot of who sleeps is"),
+        _ => (CAME_OVER, "snapshots are"),
+    };
     let snapshot = |count: &str, what: &str, ends| {
-        let rule = format!("write host.db-wal {nth} {count} {what} {CAME_OVER}");
-        How::new(format!("{what} when snapshots are written"), ends).disk(rule)
+        let rule = format!("write host.db-wal 1 {count} {what} {text}");
+        let how = How::new(format!("{what} when {whose} written"), ends);
+        how.whom(whom).disk(rule)
     };
     Ok(match fault {
         Fault::Error => vec![
