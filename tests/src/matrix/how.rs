@@ -224,6 +224,12 @@ impl How {
     #[must_use]
     pub fn fatal(mut self) -> Self {
         self.is_fatal = true;
+        self.heard()
+    }
+
+    /// Those hear of it who give to campaigns.
+    #[must_use]
+    pub fn heard(mut self) -> Self {
         self.is_heard = true;
         self
     }

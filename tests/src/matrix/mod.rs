@@ -67,7 +67,8 @@ pub enum Fault {
     Panic,
     /// `kill -9`, or whatever else ends the process.
     Kill,
-    /// A plugin or the disk does not answer in time.
+    /// A plugin takes longer than it may. Or the disk is slow: for 3 s, which is beyond no
+    /// bound and is waited for, or for longer than a client waits.
     Timeout,
     /// There is no room on the disk.
     DiskFull,
@@ -116,6 +117,14 @@ pub struct Cell {
     pub fault: Fault,
     /// How.
     pub how: How,
+}
+
+impl Cell {
+    /// Whether a plugin takes longer in it than it may: not a disk that is slow.
+    #[must_use]
+    pub fn exceeds_a_bound(&self) -> bool {
+        self.fault == Fault::Timeout && self.how.disk.is_empty()
+    }
 }
 
 impl std::fmt::Display for Cell {

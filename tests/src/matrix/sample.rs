@@ -1,4 +1,5 @@
-//! Some of the matrix, chosen by a seed: each step once, and each fault at least once.
+//! Some of the matrix, chosen by a seed: each step once, and each fault at least once; as a
+//! timeout, a plugin that takes longer than it may.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,11 @@ pub fn sample(seed: u64) -> Vec<Cell> {
     shuffle(&mut faults, &mut dice);
     let mut chosen: BTreeMap<Step, Cell> = BTreeMap::new();
     for fault in faults {
-        let is_new = |cell: &&Cell| cell.fault == fault && !chosen.contains_key(&cell.step);
+        let is_it = |cell: &Cell| match fault {
+            Fault::Timeout => cell.exceeds_a_bound(),
+            _ => cell.fault == fault,
+        };
+        let is_new = |cell: &&Cell| is_it(cell) && !chosen.contains_key(&cell.step);
         if let Some(cell) = all.iter().find(is_new).cloned() {
             chosen.insert(cell.step, cell);
         }
@@ -36,12 +41,14 @@ pub fn shuffle<T>(items: &mut [T], dice: &mut Dice) {
     }
 }
 
-/// Whether each step and each fault is in it.
+/// Whether each step and each fault is in it, and a bound is exceeded.
 #[must_use]
 pub fn covers(cells: &[Cell]) -> bool {
     let steps: BTreeSet<_> = cells.iter().map(|cell| cell.step).collect();
     let faults: BTreeSet<_> = cells.iter().map(|cell| cell.fault).collect();
-    steps.len() == Step::ALL.len() && faults.len() == Fault::ALL.len()
+    steps.len() == Step::ALL.len()
+        && faults.len() == Fault::ALL.len()
+        && cells.iter().any(Cell::exceeds_a_bound)
 }
 
 #[cfg(test)]

@@ -9,6 +9,12 @@ use super::{Fault, Step};
 
 use Ends::{Cancelled, Committed, NotBegun, RolledBack};
 
+/// A disk that is slow for 3 s. It is waited for: no bound is exceeded by it.
+const SLOW: &str = "stall=3000";
+
+/// A disk that is slow for longer than a client is let wait: its call ends with `timeout`.
+const SLOWER: &str = "stall=12000";
+
 /// Longer than any test.
 const FOR_EVER_MS: u64 = 3_600_000;
 
@@ -77,17 +83,23 @@ impl Durable {
         };
         let how =
             |what: &str, ends: Ends| rest(How::new(format!("{what} `{state}` is written"), ends));
-        vec![match fault {
+        let fault = match fault {
             Fault::Error => how("the store fails when", self.before).disk(writes("1", "eio")),
             Fault::Kill => how("killed as soon as", self.behind).abort_after(self.state),
             Fault::Timeout => {
-                how("the store takes 3 s when", self.alive).disk(writes("1", "stall=3000"))
+                let slow = how("the disk is slow for 3 s when", self.alive);
+                let slower = how("the disk is slow for 12 s when", self.alive);
+                return vec![
+                    slow.disk(writes("1", SLOW)),
+                    slower.disk(writes("1", SLOWER)).heard().slow(),
+                ];
             }
             Fault::DiskFull => {
                 how("the disk is full when", self.alive).disk(writes("all", "enospc"))
             }
             Fault::Panic => return Vec::new(),
-        }]
+        };
+        vec![fault]
     }
 }
 
@@ -166,9 +178,9 @@ fn rehearse(fault: Fault) -> Result<Vec<How>, &'static str> {
         Fault::Panic => vec![marked("up_panics", 0, Cancelled)],
         Fault::Kill => vec![
             marked("up_aborts", 0, Cancelled),
-            marked("up_loops", 0, Cancelled).kill_in("verified").slow(),
+            marked("up_loops", 0, Cancelled).kill_in("verified"),
         ],
-        Fault::Timeout => vec![marked("up_loops", 0, Cancelled).slow()],
+        Fault::Timeout => vec![marked("up_loops", 0, Cancelled).more(&IMPATIENT)],
         Fault::DiskFull => {
             let no_pin = How::new("no room for its pin", Committed);
             vec![no_pin.disk("write host.db-wal 1 all enospc host:rehearsal")]
@@ -189,7 +201,7 @@ fn stage(fault: Fault) -> Result<Vec<How>, &'static str> {
         Fault::Error => vec![copy("eio", Cancelled)],
         Fault::Panic => return Err("what is started here was started in a child by Verify"),
         Fault::Kill => vec![copy("kill", Cancelled)],
-        Fault::Timeout => vec![copy("stall=3000", Committed)],
+        Fault::Timeout => vec![copy(SLOW, Committed)],
         Fault::DiskFull => vec![copy("enospc", Cancelled)],
     };
     and(durable.ways(fault, |how| how), more)
@@ -307,7 +319,7 @@ fn come_over(whom: Whom, fault: Fault) -> Result<Vec<How>, &'static str> {
         Fault::Timeout => vec![
             marked("up_slow", 1_500).up(UP_IN_TIME),
             marked("up_slow", FOR_EVER_MS).more(&IMPATIENT).fatal(),
-            snapshot("1", "stall=3000", Committed),
+            snapshot("1", SLOW, Committed),
         ],
         Fault::DiskFull => vec![snapshot("all", "enospc", Committed)],
     })
@@ -413,7 +425,7 @@ fn down(fault: Fault) -> Result<Vec<How>, &'static str> {
         Fault::Panic => vec![marked("down_panics", 0)],
         Fault::Kill => vec![snapshot("1", "kill")],
         Fault::Timeout => vec![
-            snapshot("1", "stall=3000"),
+            snapshot("1", SLOW),
             marked("down_slow", FOR_EVER_MS)
                 .more(&IMPATIENT)
                 .fatal()
