@@ -37,6 +37,9 @@ const NO_CODE: &str = "no code of a plugin runs in it";
 
 const NO_WRITE: &str = "a hook writes nothing; what is written next is the state behind it";
 
+/// What stands in an upgrade that is written because a hook of the way back is begun.
+const HOOK_BEGUN: &str = "\"hook\":\"undone\",\"times\":1";
+
 /// The ways of a place of the matrix.
 ///
 /// # Errors
@@ -405,13 +408,29 @@ fn hook_back(fault: Fault) -> Result<Vec<How>, &'static str> {
         let how = How::new(format!("down = [{down}]"), RolledBack).down(down);
         how.course(Course::RollBack)
     };
-    Ok(vec![match fault {
-        Fault::Error => how(r#"{ run = "refuse" }, { update = "state" }"#),
-        Fault::Panic => how(r#"{ run = "panic" }, { update = "state" }"#),
-        Fault::Kill => how(r#"{ run = "abort" }, { update = "state" }"#).fatal(),
-        Fault::Timeout => how(r#"{ run = "sleep-1500", timeout_ms = 200 }, { update = "state" }"#),
-        Fault::DiskFull => return Err(NO_WRITE),
-    }])
+    // That it is begun is written down before it runs.
+    let begun = |count: &str, what: &str| {
+        let rule = format!("write host.db-wal 1 {count} {what} {HOOK_BEGUN}");
+        let how = How::new(format!("{what} when a hook is begun"), RolledBack);
+        let how = how.down(r#"{ run = "undone" }, { update = "state" }"#);
+        how.course(Course::RollBack).disk(rule)
+    };
+    Ok(match fault {
+        Fault::Error => vec![
+            how(r#"{ run = "refuse" }, { update = "state" }"#),
+            begun("1", "eio"),
+        ],
+        Fault::Panic => vec![how(r#"{ run = "panic" }, { update = "state" }"#)],
+        Fault::Kill => vec![
+            how(r#"{ run = "abort" }, { update = "state" }"#).fatal(),
+            begun("1", "kill"),
+        ],
+        Fault::Timeout => vec![
+            how(r#"{ run = "sleep-1500", timeout_ms = 200 }, { update = "state" }"#),
+            begun("1", SLOW),
+        ],
+        Fault::DiskFull => vec![begun("all", "enospc")],
+    })
 }
 
 fn down(fault: Fault) -> Result<Vec<How>, &'static str> {
