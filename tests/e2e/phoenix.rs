@@ -135,13 +135,13 @@ fn conforms(home: &Home, mut node: Node) {
 }
 
 #[test]
-fn five_hundred_clients_notice_nothing_of_ten_switches() {
-    const CLIENTS: usize = 500;
-    const CAMPAIGNS: usize = 200;
+fn a_thousand_clients_notice_nothing_of_ten_switches() {
+    const CLIENTS: usize = 1_000;
+    const CAMPAIGNS: usize = 400;
     const ROUNDS: usize = 5;
     let home = Home::new().unwrap();
     let port = home.start().unwrap().port;
-    let load = json!({"port": port, "clients": CLIENTS, "campaigns": CAMPAIGNS, "pace_ms": 500});
+    let load = json!({"port": port, "clients": CLIENTS, "campaigns": CAMPAIGNS, "pace_ms": 1_000});
     let mut node = Node::run("load.mjs", &load);
     assert_eq!(node.line(), json!({"ready": true}));
     assert_eq!(home.status().unwrap().connections, CLIENTS as u64);
