@@ -9,7 +9,7 @@ use e2e::{Home, Signer, release};
 use host_model::control::Outcome;
 use serde_json::Value;
 
-use crate::hostile::home;
+use crate::hostile::{UPGRADE, home};
 
 /// What `host plan 0.2.0` says stands in the way.
 fn problems(home: &Home, code: i32) -> Vec<String> {
@@ -69,6 +69,70 @@ fn a_plan_without_a_way_back_says_that_it_would_be_refused() {
     let line = [&line[..], &["--one-way", "--probation", "0s"]].concat();
     home.done(&line).unwrap();
     assert_eq!(home.status().unwrap().version.to_string(), "0.2.0");
+    home.stop().unwrap();
+}
+
+/// Without a rehearsal, and where there is no actor yet, nothing else would find it before a
+/// rollback loses what the older version does not know.
+#[test]
+fn an_appup_that_contradicts_the_libraries_is_refused_without_actors_and_without_a_rehearsal() {
+    let home = home();
+    home.start().unwrap();
+    let lay = |plugin: &str, version: &str, up: &str, down: &str| {
+        let appup = format!(
+            "plugin = \"faulty\"\nversion = \"{version}\"\n\n[[path]]\nfrom = \"~0.1\"\nup = [{{ {up} }}]\ndown = [{{ {down} }}]\n"
+        );
+        let file = format!("faulty-{version}.toml");
+        release::assemble(&home, "0.2.0", &[plugin], &[(&file, &appup)]).unwrap();
+    };
+    let (load, update) = ("load = \"code\"", "update = \"state\"");
+    let [older, new, newest] = ["0.1.1", "0.2.0", "0.3.0"]
+        .map(|version| (format!("plugins/hostile/faulty/{version}"), version));
+    for ((plugin, version), up, down, wanted) in [
+        (
+            &new,
+            load,
+            load,
+            &[
+                "faulty-0.2.0.toml changes only the code up from 0.1.0",
+                "faulty-0.2.0.toml changes only the code down to 0.1.0",
+                "STATE_SCHEMA is 1 in faulty 0.1.0 and 2 in faulty 0.2.0",
+                "write { update = \"state\" }",
+            ][..],
+        ),
+        (
+            &new,
+            update,
+            "restart = \"plugin\"",
+            &["faulty-0.2.0.toml changes only the code down to 0.1.0"],
+        ),
+        (
+            &newest,
+            update,
+            update,
+            &["faulty 0.3.0 migrates from \"~0.2\" only"],
+        ),
+        (
+            &older,
+            update,
+            update,
+            &["faulty 0.1.1 has neither `up` nor `down`; write { load = \"code\" }"],
+        ),
+    ] {
+        lay(plugin, version, up, down);
+        let found = problems(&home, 1).join("\n");
+        let ran = home.host(&UPGRADE).unwrap().ends_with(1).unwrap();
+        let report: Value = ran.json().unwrap();
+        let reason = report["reason"].as_str().unwrap();
+        for wanted in wanted {
+            assert!(found.contains(wanted), "{wanted}: {found}");
+            assert!(reason.contains(wanted), "{wanted}: {reason}");
+        }
+        assert_eq!(home.status().unwrap().version.to_string(), "0.1.0");
+    }
+    lay(&new.0, new.1, update, update);
+    assert_eq!(problems(&home, 0), [] as [&str; 0]);
+    home.upgrade_unrehearsed("0.2.0").unwrap();
     home.stop().unwrap();
 }
 

@@ -17,6 +17,7 @@ use host_model::Version;
 use host_model::appup::Appup;
 use host_model::control::ConfigChange;
 use host_model::error::chain;
+use host_model::manifest::PluginManifest;
 use host_model::plan::{Change, Plan};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_package::misfits;
@@ -29,8 +30,10 @@ use crate::engine::Upgrader;
 use crate::releases::{ReleasesError, Unpacked};
 
 mod notes;
+mod shapes;
 mod space;
 
+use shapes::Manifests;
 use space::Need;
 
 /// Files beside a manifest that belong to the configuration.
@@ -130,6 +133,7 @@ impl Upgrader {
         };
         let mut inspected = BTreeSet::new();
         let mut image_bytes = 0;
+        let mut manifests = Manifests::new();
         let mut found = Vec::new();
         for (of, plugin) in &libraries {
             let may_run = match of.dir == release.dir {
@@ -142,12 +146,23 @@ impl Upgrader {
             }
             let will_rule = of.dir == release.dir;
             match self.assembler.inspect(of, plugin, will_rule) {
-                Ok(bytes) => image_bytes += bytes,
+                Ok((manifest, bytes)) => {
+                    image_bytes += bytes;
+                    let number = (plugin.name.clone(), plugin.version.clone());
+                    manifests.insert(number, manifest);
+                }
                 Err(problem) => found.push(problem),
             }
         }
+        // Where carries lead states beside the way, those versions have run and are open.
+        for plugin in self.assembler.loader().resident() {
+            let number = (plugin.name().to_owned(), plugin.version().clone());
+            let manifest = || plugin.manifest().clone();
+            manifests.entry(number).or_insert_with(manifest);
+        }
         problems.extend(broken.drain(..).map(|(_, problem)| problem));
         problems.extend(found);
+        problems.extend(shapes::problems(plan, &appups, &manifests));
         problems.extend(self.missing(plan, &release, &installed));
         problems.extend(self.room(image_bytes));
         let config = config.unwrap_or_else(|faults| {
@@ -234,13 +249,13 @@ impl Assembler {
         release: &Unpacked,
         plugin: &ReleasePlugin,
         will_rule: bool,
-    ) -> Result<u64, String> {
+    ) -> Result<(PluginManifest, u64), String> {
         // What is wrong with it by its declaration, the release's own program says.
         let config = self.config_of(release, plugin).and_then(Result::ok);
         let config = config.filter(|_| will_rule);
-        let is_open = self.opened(&plugin.sha256).is_some();
-        if is_open && config.is_none() {
-            return Ok(0);
+        let opened = self.opened(&plugin.sha256);
+        if let (Some(code), None) = (&opened, &config) {
+            return Ok((code.plugin().manifest().clone(), 0));
         }
         let path = release.dir.join(&plugin.file);
         let digest: Result<Digest, _> = plugin.sha256.parse();
@@ -266,27 +281,24 @@ impl Assembler {
                 path.display()
             ));
         }
-        match is_open {
-            true => Ok(0),
-            false => Ok(fs::metadata(&path).map_or(0, |file| file.len())),
-        }
+        let bytes = match opened {
+            Some(_) => 0,
+            None => fs::metadata(&path).map_or(0, |file| file.len()),
+        };
+        Ok((manifest, bytes))
     }
 }
 
 /// The versions whose appups the plan has taken, also for the ways of those with carries.
 fn used(plan: &Plan) -> BTreeSet<(&str, &Version)> {
-    let mut used: BTreeSet<(&str, &Version)> = BTreeSet::new();
+    let steps = shapes::steps(plan).into_iter();
+    let mut used: BTreeSet<(&str, &Version)> =
+        steps.map(|(plugin, _, newer)| (plugin, newer)).collect();
     for plugin in &plan.plugins {
-        let name = plugin.plugin.as_str();
-        match &plugin.change {
-            Change::Move { hops, carried, .. } => {
-                let carried = carried.iter().filter_map(|way| way.hops.as_ref()).flatten();
-                let hops = hops.iter().chain(carried);
-                used.extend(hops.map(|hop| (name, (&hop.from).max(&hop.to))));
-            }
-            Change::Keep { version } | Change::Add { version } | Change::Remove { version } => {
-                used.insert((name, version));
-            }
+        if let Change::Keep { version } | Change::Add { version } | Change::Remove { version } =
+            &plugin.change
+        {
+            used.insert((&plugin.plugin, version));
         }
     }
     used

@@ -128,46 +128,165 @@ fn it_is_named_where_releases_differ_in_what_one_of_them_gives() {
     assert_eq!(notes::of_appups(&used, &[new.clone(), new]), [""; 0]);
 }
 
-#[test]
-fn what_only_states_with_carries_go_by_is_used_too() {
-    let [one, two, three] = [1, 2, 3].map(|minor| Version::new(0, minor, 0));
-    let hop = |from: &Version, to: &Version| Hop {
-        from: from.clone(),
-        to: to.clone(),
+fn v(minor: u64) -> Version {
+    Version::new(0, minor, 0)
+}
+
+fn hop(from: u64, to: u64) -> Hop {
+    Hop {
+        from: v(from),
+        to: v(to),
         state: StateChange::Up,
         reversible: true,
         timeout_ms: 0,
         suspend: false,
         restart: false,
-    };
+    }
+}
+
+/// A plan that takes p over these, and who has something of 0.3.0 beside it over those.
+fn plan(hops: Vec<Hop>, carried: Option<Vec<Hop>>) -> Plan {
+    let (from, to) = (hops[0].from.clone(), hops[hops.len() - 1].to.clone());
     let way = |hops| CarriedWay {
-        carries: vec![three.clone()],
+        carries: vec![v(3)],
         hops,
     };
     let plugin = PluginPlan {
         plugin: "p".to_owned(),
         probation: Default::default(),
         change: Change::Move {
-            from: one.clone(),
-            to: two.clone(),
-            hops: vec![hop(&one, &two)],
-            carried: vec![
-                way(Some(vec![hop(&one, &three), hop(&three, &two)])),
-                way(None),
-            ],
+            from: from.clone(),
+            to: to.clone(),
+            hops,
+            carried: vec![way(carried), way(None)],
         },
     };
-    let plan = Plan {
+    Plan {
         steps: Vec::new(),
         back: Vec::new(),
-        from: one.clone(),
-        to: two.clone(),
+        from,
+        to,
         plugins: vec![plugin],
         reversible: true,
         probation_s: 0,
         at_start: false,
+    }
+}
+
+#[test]
+fn what_only_states_with_carries_go_by_is_used_too() {
+    let plan = plan(vec![hop(1, 2)], Some(vec![hop(1, 3), hop(3, 2)]));
+    assert_eq!(used(&plan), BTreeSet::from([("p", &v(2)), ("p", &v(3))]));
+}
+
+/// What the libraries of p say: minor version, number of the state's shape, and from where
+/// it migrates.
+fn libraries(all: &[(u64, u32, Option<&str>)]) -> Manifests {
+    let library = |(minor, state_schema, from): &(u64, u32, Option<&str>)| {
+        let manifest = PluginManifest {
+            name: "p".to_owned(),
+            version: v(*minor),
+            sdk: v(1),
+            state_schema: *state_schema,
+            commands: Vec::new(),
+            queries: Vec::new(),
+            idempotency: Default::default(),
+            migrates_from: from.map(|from| from.parse().unwrap()),
+            settings: Vec::new(),
+            schemas: Default::default(),
+        };
+        (("p".to_owned(), v(*minor)), manifest)
     };
-    assert_eq!(used(&plan), BTreeSet::from([("p", &two), ("p", &three)]));
+    all.iter().map(library).collect()
+}
+
+const LOAD: &str = "[{ load = \"code\" }]";
+const RESTART: &str = "[{ restart = \"plugin\" }]";
+const UPDATE: &str = "[{ update = \"state\" }]";
+
+/// What an appup of p 0.2.0 with these ways, up from 0.1.0 and perhaps down to it, says
+/// otherwise than they do.
+fn contradicted(up: &str, down: Option<&str>, manifests: &Manifests) -> Vec<String> {
+    let down = down.map_or(String::new(), |down| format!("down = {down}\n"));
+    let path = format!("[[path]]\nfrom = \"<0.2\"\nup = {up}\n{down}");
+    let appups = [of_p(0, "aa", &path)];
+    let found = |hop| shapes::problems(&plan(vec![hop], None), &appups, manifests);
+    let there = found(hop(1, 2));
+    // The way back of the one is the way of the other.
+    assert_eq!(found(hop(2, 1)), there);
+    there
+}
+
+#[test]
+fn only_code_changes_between_states_of_one_shape() {
+    let same = libraries(&[(1, 1, None), (2, 1, None)]);
+    let raised = libraries(&[(1, 1, None), (2, 2, Some("~0.1"))]);
+    for (up, down) in [(LOAD, Some(LOAD)), (LOAD, Some(RESTART)), (RESTART, None)] {
+        assert_eq!(contradicted(up, down, &same), [""; 0], "{up} {down:?}");
+    }
+    assert_eq!(
+        contradicted(LOAD, Some(UPDATE), &raised),
+        [
+            "p-0.2.0.toml changes only the code up from 0.1.0, and the states have another shape (STATE_SCHEMA is 1 in p 0.1.0 and 2 in p 0.2.0); write { update = \"state\" }, by which each state goes through `up` of 0.2.0"
+        ]
+    );
+    let [down] = contradicted(UPDATE, Some(RESTART), &raised)
+        .try_into()
+        .unwrap();
+    assert!(
+        down.contains("code down to 0.1.0") && down.ends_with("`down` of 0.2.0"),
+        "{down}"
+    );
+    assert_eq!(contradicted(LOAD, Some(LOAD), &raised).len(), 2);
+    assert_eq!(contradicted(UPDATE, Some(UPDATE), &raised), [""; 0]);
+    // What is not known is not asked about.
+    let one = libraries(&[(2, 2, Some("~0.1"))]);
+    assert_eq!(contradicted(LOAD, Some(LOAD), &one), [""; 0]);
+}
+
+#[test]
+fn a_state_is_updated_by_a_version_that_knows_the_other() {
+    let elsewhere = libraries(&[(1, 1, None), (2, 3, Some("~0.3"))]);
+    let [up] = contradicted(UPDATE, None, &elsewhere).try_into().unwrap();
+    assert_eq!(
+        up,
+        "p-0.2.0.toml has { update = \"state\" } up from 0.1.0, and p 0.2.0 migrates from \"~0.3\" only (FROM); lead over a version that it knows, or have it know 0.1.0"
+    );
+    for (schema, instead) in [
+        (1, "write { load = \"code\" }, as STATE_SCHEMA is the same"),
+        (2, "have it implement Migrate from 0.1.0"),
+    ] {
+        let without = libraries(&[(1, 1, None), (2, schema, None)]);
+        let both = contradicted(UPDATE, Some(UPDATE), &without);
+        assert_eq!(both.len(), 2, "{both:?}");
+        for problem in both {
+            assert!(
+                problem.contains("p 0.2.0 has neither `up` nor `down`"),
+                "{problem}"
+            );
+            assert!(problem.contains(instead), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn the_ways_of_states_with_carries_are_held_against_the_libraries_too() {
+    let way =
+        |from: &str, way: &str| format!("[[path]]\nfrom = \"={from}\"\nup = {way}\ndown = {way}\n");
+    let two = of_p(0, "aa", &way("0.1.0", UPDATE));
+    let text = format!(
+        "plugin = \"p\"\nversion = \"0.3.0\"\n{}",
+        way("0.2.0", LOAD)
+    );
+    let three = Appup::parse("p-0.3.0.toml", &text).unwrap();
+    let appups = [two.clone(), (two.0, three)];
+    let known = libraries(&[(1, 1, None), (2, 2, Some("~0.1")), (3, 3, Some("~0.2"))]);
+    let plain = plan(vec![hop(1, 2)], None);
+    assert_eq!(shapes::problems(&plain, &appups, &known), [""; 0]);
+    let carried = plan(vec![hop(1, 2)], Some(vec![hop(1, 2), hop(2, 3), hop(3, 2)]));
+    let found = shapes::problems(&carried, &appups, &known);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("p-0.3.0.toml changes only the code up from 0.2.0"));
 }
 
 #[test]
