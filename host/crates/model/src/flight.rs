@@ -85,9 +85,9 @@ pub struct Transition {
 pub struct WaitsAround {
     /// Since the upgrade before, or the start, until the first actor was called over.
     pub before: Waits,
-    /// While actors came over, or went back.
+    /// While actors came over, in a canary too, or went back, also where that was stuck.
     pub during: Waits,
-    /// In probation.
+    /// In probation; of what came to none, nothing.
     pub after: Waits,
 }
 
