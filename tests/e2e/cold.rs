@@ -309,7 +309,7 @@ fn what_is_wanted_is_tried_again_where_a_start_has_fallen_back_in_vain() {
     fs::remove_dir_all(plugins).unwrap();
     let program = home.path().join("releases/0.2.0/bin/host");
     let whole = fs::read(&program).unwrap();
-    fails_to_start(&home, "0.2.0");
+    fails_to_start(&home, "0.2.0", Dies::ByItself);
     home.host(&["start"]).unwrap().ends_with(5).unwrap();
     // Not mended yet, it makes room once more.
     home.host(&["start"]).unwrap().ends_with(1).unwrap();
