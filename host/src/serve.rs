@@ -229,7 +229,7 @@ async fn open(
     (set_log_filter, log_file): (SetLogFilter, LogFile),
 ) -> Result<Opening> {
     let home = &boot.found.home;
-    cold::check(home, config, boot.release, boot.why).inspect_err(|_| cold::in_vain(boot))?;
+    cold::check(boot, config)?;
     let (hand_back, done) = host_actors::channel();
     let journal = Arc::new(journal(home, config, take_over, hand_back)?);
     let booked = Booked::read(&journal)?;

@@ -53,7 +53,7 @@ fn on_a_terminal_a_bar_shows_how_far_an_upgrade_is_and_how_long_it_takes_still()
     shows(&|frame| frame.contains("rehearsal") && is_under_way(frame));
     // How far it is, is told once a second: a sweep of so few is hardly seen in between.
     shows(&|frame| frame.contains("switching") && is_counted(frame));
-    shows(&|frame| frame.contains("probation, ") && frame.ends_with("s left"));
+    shows(&|frame| frame.contains("probation, ") && frame.contains("s left"));
     // The bar is taken away, and the report stays.
     let report = frames.iter().position(|it| it.starts_with("outcome"));
     let report = report.unwrap_or_else(|| panic!("{frames:#?}"));

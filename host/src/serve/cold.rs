@@ -32,8 +32,9 @@ const REASON: &str = "cold_start";
 /// # Errors
 ///
 /// Everything that is missing, in one report. Nothing has been touched.
-pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Result<(), Failure> {
-    if *why == Why::Permanent {
+pub(super) fn check(boot: &Boot<'_>, config: &Config) -> Result<(), Failure> {
+    let (home, to) = (&boot.found.home, boot.release);
+    if *boot.why == Why::Permanent {
         return Ok(());
     }
     if let Store::Sqlite { path, .. } = &config.store
@@ -70,6 +71,7 @@ pub(super) fn check(home: &Home, config: &Config, to: &Version, why: &Why) -> Re
     if problems.is_empty() {
         return Ok(());
     }
+    in_vain(boot);
     Err(Failure::look(
         REASON,
         report(home, &permanent, to, &problems),

@@ -19,7 +19,7 @@ use crate::Actors;
 const ROUNDS_MAX: u32 = 25;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// Actors whose rows one round finds unreadable. Where there are as many, the store is ill.
+/// Actors that one round finds unreadable, and no more: it ends with them.
 const UNREAD_MAX: usize = 1_000;
 
 /// A value that nobody has.
@@ -100,12 +100,14 @@ impl Away {
             is_whole,
         });
         unread.of.extend(of);
-        unread.is_whole |= is_whole || unread.of.len() >= UNREAD_MAX;
+        unread.is_whole |= is_whole;
     }
 
     /// Whether the round ends: each read more would wait as long, or come to nothing as well.
     pub(crate) fn ends_round(&self) -> bool {
-        self.0.lock().as_ref().is_some_and(|it| it.is_whole)
+        let found = self.0.lock();
+        let ends = |it: &Unread| it.is_whole || it.of.len() >= UNREAD_MAX;
+        found.as_ref().is_some_and(ends)
     }
 
     /// Takes what it was, for another round.

@@ -36,7 +36,7 @@ const REASONS: [&str; 5] = [
     "bad_payload",
 ];
 
-/// How often a letter is tried for which there was no room, and the time between.
+/// How often letters are tried again for which there was no room, and the time between.
 const ROUNDS_MAX: usize = 25;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -166,7 +166,8 @@ impl Actors {
     }
 
     /// Delivers an actor's letters, one when the one before has been tried. Where it has no room
-    /// now it is asked again a few times; where that does not help, what is left stays as it is.
+    /// now it is asked again, [`ROUNDS_MAX`] times for all of them; where that does not help, what
+    /// is left of these stays as it is.
     async fn redeliver_in_turn(
         self: &Arc<Self>,
         actor: &ActorId,
@@ -196,7 +197,7 @@ impl Actors {
                     tracing::warn!(id, %error, "a dead letter came to nothing once more");
                 }
             }
-            (next, rounds) = (letters.next(), 0);
+            next = letters.next();
         }
         Ok(delivered)
     }
