@@ -5,8 +5,7 @@
 //! out, as a new container image on an old volume, wants it. And a release that has
 //! **never come up** after it was made permanent or found to be the home's own, though it
 //! was tried [`ATTEMPTS_MAX`] times: then the one before it boots, where that is installed and
-//! a way leads back. Where not, what is wanted is tried on; and where the store could not be
-//! taken back to it, once more before that is tried again: it may have been mended meanwhile.
+//! a way leads back. Where not, what is wanted is tried on; where the way fails, in turn with it.
 //!
 //! An attempt is counted before it is made, since a process that dies counts nothing, and
 //! is taken back where it ends by no doing of the release: see [`Attempt`].
