@@ -5,7 +5,8 @@
 //! out, as a new container image on an old volume, wants it. And a release that has
 //! **never come up** after it was made permanent or found to be the home's own, though it
 //! was tried [`ATTEMPTS_MAX`] times: then the one before it boots, where that is installed and
-//! a way leads back. Where not, what is wanted is tried on; where the way fails, in turn with it.
+//! a way leads back, and in turn with it until one of the two comes up. Where not, what is
+//! wanted is tried on.
 //!
 //! An attempt is counted before it is made, since a process that dies counts nothing, and
 //! is taken back where it ends by no doing of the release: see [`Attempt`].
@@ -42,9 +43,8 @@ pub(crate) struct Boots {
     before: Option<Version>,
     /// Attempts to start a release that has not come up since.
     attempts: BTreeMap<Version, u32>,
-    /// The release that a start fell back to and could not take the store to, and how many
-    /// attempts there were then at the one that is wanted.
-    in_vain: Option<(Version, u32)>,
+    /// The release that the last start fell back to, until one comes up.
+    fell_back: Option<Version>,
 }
 
 /// What a start boots.
@@ -93,13 +93,9 @@ impl Boots {
             Why::Own => permanent,
             _ => self.before.as_ref(),
         };
-        let attempts = self.attempts_at(wanted.0);
-        let was_in_vain = |it: &Version| {
-            let last = self.in_vain.as_ref();
-            last.is_some_and(|(release, behind)| release == it && attempts <= *behind)
-        };
         let instead = instead.filter(|_| self.has_failed(wanted.0));
-        let instead = instead.filter(|it| !self.has_failed(it) && !was_in_vain(it));
+        let was_just = |it: &Version| self.fell_back.as_ref() == Some(it);
+        let instead = instead.filter(|it| !self.has_failed(it) && !was_just(it));
         let (release, why) = match instead.filter(|it| can_boot(it)) {
             Some(instead) => {
                 let from = wanted.0.clone();
@@ -150,11 +146,11 @@ impl Attempt {
     /// # Errors
     ///
     /// [`HomeError`]
-    pub(crate) fn at(self, release: &Version) -> Result<Self, HomeError> {
+    pub(crate) fn at(self, release: &Version, why: &Why) -> Result<Self, HomeError> {
         if self.release.as_ref() == Some(release) {
             return Ok(self);
         }
-        self.home.count_attempt_of(release)?;
+        self.home.count_attempt(release, why)?;
         Ok(Self {
             home: self.home.clone(),
             release: Some(release.clone()),
@@ -212,6 +208,7 @@ impl Home {
         if let Some(attempts) = counted.and_then(|it| boots.attempts.get_mut(it)) {
             *attempts = attempts.saturating_sub(1);
         }
+        boots.fell_back = boots.fell_back.filter(|it| Some(it) != counted);
         let (permanent, own) = (permanent.as_ref(), own.as_ref());
         Ok(boots.choose(permanent, own, &first, |it| self.can_boot(it, permanent)))
     }
@@ -244,31 +241,24 @@ impl Home {
         Ok((self.releases().read(&release)?, why))
     }
 
-    /// Counts an attempt to start `version`, unless whoever has started this program has.
+    /// Takes down that `version` is about to be started, and `why`: what came up last is to
+    /// blame for nothing, and is not counted.
     ///
     /// # Errors
     ///
     /// [`HomeError`]
-    pub(crate) fn count_attempt(&self, version: &Version) -> Result<(), HomeError> {
-        match counted() {
-            Some(counted) if counted == *version => Ok(()),
-            _ => self.count_attempt_of(version),
+    pub(crate) fn count_attempt(&self, version: &Version, why: &Why) -> Result<(), HomeError> {
+        let before = self.boots()?;
+        let mut boots = before.clone();
+        if boots.proven.as_ref() != Some(version) {
+            *boots.attempts.entry(version.clone()).or_default() += 1;
         }
-    }
-
-    /// As [`Home::count_attempt`], whoever may have counted before. What came up last is
-    /// to blame for nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`HomeError`]
-    pub(crate) fn count_attempt_of(&self, version: &Version) -> Result<(), HomeError> {
-        let mut boots = self.boots()?;
-        if boots.proven.as_ref() == Some(version) {
-            return Ok(());
+        let fell_back = matches!(why, Why::FellBack { .. });
+        boots.fell_back = fell_back.then(|| version.clone());
+        match boots == before {
+            true => Ok(()),
+            false => self.set_boots(&boots),
         }
-        *boots.attempts.entry(version.clone()).or_default() += 1;
-        self.set_boots(&boots)
     }
 
     /// Takes an attempt back that ended without saying anything against the release.
@@ -297,7 +287,7 @@ impl Home {
             proven: Some(version.clone()),
             attempts: BTreeMap::new(),
             before: before.before.clone(),
-            in_vain: None,
+            fell_back: None,
         };
         match boots == before {
             true => Ok(()),
@@ -325,22 +315,6 @@ impl Home {
     pub(crate) fn note_before(&self, before: Version) -> Result<(), HomeError> {
         let mut boots = self.boots()?;
         boots.before = Some(before);
-        self.set_boots(&boots)
-    }
-
-    /// A start that `wanted` a release fell back to another one, and could not take the store
-    /// to that.
-    ///
-    /// # Errors
-    ///
-    /// [`HomeError`]
-    pub(crate) fn fell_back_in_vain(
-        &self,
-        to: &Version,
-        wanted: &Version,
-    ) -> Result<(), HomeError> {
-        let mut boots = self.boots()?;
-        boots.in_vain = Some((to.clone(), boots.attempts_at(wanted)));
         self.set_boots(&boots)
     }
 
@@ -381,8 +355,22 @@ mod tests {
             proven: None,
             before: before.map(v),
             attempts: failed.iter().map(|it| (v(*it), ATTEMPTS_MAX)).collect(),
-            in_vain: None,
+            fell_back: None,
         }
+    }
+
+    /// 0.1.0 came up, and then 0.2.0 was made permanent.
+    fn home_of_two() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = home(dir.path());
+        for minor in [1, 2] {
+            put_release(dir.path(), &v(minor).to_string(), "");
+            home.set_permanent(&v(minor)).unwrap();
+            if minor == 1 {
+                home.came_up(&v(1)).unwrap();
+            }
+        }
+        (dir, home)
     }
 
     #[test]
@@ -439,36 +427,36 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_come_back_to_and_what_is_wanted_are_tried_in_turn() {
-        let mut boots = boots(None, Some(1), &[2]);
-        let boot = |boots: &Boots| boots.choose(Some(&v(2)), None, &v(9), |_| true).release;
-        assert_eq!(boot(&boots), v(1));
-        boots.in_vain = Some((v(1), ATTEMPTS_MAX));
-        assert_eq!(boot(&boots), v(2));
-        // That has not come up either.
-        boots.attempts.insert(v(2), ATTEMPTS_MAX + 1);
-        assert_eq!(boot(&boots), v(1));
-        boots.in_vain = Some((v(7), 99));
-        assert_eq!(boot(&boots), v(1), "another one");
+    fn what_is_wanted_and_what_is_fallen_back_to_are_tried_in_turn() {
+        let (_dir, home) = home_of_two();
+        for _ in 0..ATTEMPTS_MAX {
+            home.count_attempt(&v(2), &Why::Permanent).unwrap();
+        }
+        for _ in 0..2 {
+            let back = home.choice(None).unwrap();
+            assert_eq!(back.why, Why::FellBack { from: v(2) });
+            home.count_attempt(&back.release, &back.why).unwrap();
+            // It has come up before, and is not counted: all the same it is not the next one.
+            assert_eq!(home.choice(Some(&v(1))).unwrap().release, v(1));
+            let again = home.choice(None).unwrap();
+            assert_eq!((&again.release, &again.why), (&v(2), &Why::Permanent));
+            home.count_attempt(&again.release, &again.why).unwrap();
+        }
+        home.came_up(&v(1)).unwrap();
+        assert_eq!(home.boots().unwrap().fell_back, None);
     }
 
     #[test]
     fn attempts_are_counted_until_the_release_comes_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let home = home(dir.path());
-        put_release(dir.path(), "0.1.0", "");
-        put_release(dir.path(), "0.2.0", "");
-        home.set_permanent(&v(1)).unwrap();
-        home.came_up(&v(1)).unwrap();
+        let (_dir, home) = home_of_two();
         // One that has come up is to blame for nothing.
         for _ in 0..ATTEMPTS_MAX {
-            home.count_attempt(&v(1)).unwrap();
+            home.count_attempt(&v(1), &Why::Permanent).unwrap();
         }
-        assert_eq!(home.choice(None).unwrap().release, v(1));
-        home.set_permanent(&v(2)).unwrap();
+        assert!(!home.boots().unwrap().has_failed(&v(1)));
         for _ in 0..ATTEMPTS_MAX {
             assert_eq!(home.choice(None).unwrap().release, v(2));
-            home.count_attempt(&v(2)).unwrap();
+            home.count_attempt(&v(2), &Why::Permanent).unwrap();
             // Who carries the attempt out is not the one after it.
             assert_eq!(home.choice(Some(&v(2))).unwrap().release, v(2));
         }
@@ -478,7 +466,7 @@ mod tests {
         home.take_attempt_back(&v(2)).unwrap();
         assert_eq!(home.choice(None).unwrap().release, v(2));
         home.came_up(&v(2)).unwrap();
-        home.count_attempt(&v(2)).unwrap();
+        home.count_attempt(&v(2), &Why::Permanent).unwrap();
         assert!(!home.boots().unwrap().has_failed(&v(2)));
     }
 

@@ -343,10 +343,10 @@ impl<'a> Keeper<'a> {
         // The first one may have been counted by who started this keeper.
         let counted = counted().filter(|_| is_first);
         let booting = home.booting(counted.as_ref());
-        let (release, _) = booting.map_err(crate::launcher::home_failure)?;
+        let (release, why) = booting.map_err(crate::launcher::home_failure)?;
         let (program, version) = (release.program(), release.manifest.version);
         if counted.as_ref() != Some(&version) {
-            let noted = home.count_attempt_of(&version);
+            let noted = home.count_attempt(&version, &why);
             noted.map_err(crate::launcher::home_failure)?;
         }
         Command::new(&program)

@@ -202,7 +202,9 @@ impl Found {
     /// unless this is it already. Life and death of a host belong to the release
     /// that it boots. `is_start`: a program that cannot even be run has been tried.
     pub(crate) fn become_release(&self, is_start: bool) -> Result<(), Failure> {
-        let release = self.booting()?;
+        let counted = counted();
+        let booting = self.home.booting(counted.as_ref());
+        let (release, why) = booting.map_err(home_failure)?;
         let (program, version) = (release.program(), release.manifest.version);
         let same = |path: &Path| path.canonicalize().ok();
         let here = env::current_exe().ok().and_then(|here| same(&here));
@@ -212,8 +214,10 @@ impl Found {
         let mut command = Command::new(&program);
         let processes = [self.home.pid_file(), self.home.keeper_pid_file()];
         if is_start && !processes.iter().any(|file| is_held(file)) {
-            let counted = self.home.count_attempt(&version);
-            counted.map_err(home_failure)?;
+            if counted.as_ref() != Some(&version) {
+                let noted = self.home.count_attempt(&version, &why);
+                noted.map_err(home_failure)?;
+            }
             command.env(COUNTED, version.to_string());
         }
         let error = command

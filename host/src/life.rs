@@ -70,7 +70,7 @@ pub(crate) fn serve(found: &Found, take_over: bool) -> Result<u8, Failure> {
             ),
         )
     })?;
-    let attempt = attempt.at(&release).map_err(home_failure)?;
+    let attempt = attempt.at(&release, &why).map_err(home_failure)?;
     let boot = serve::Boot {
         found,
         release: &release,

@@ -377,8 +377,7 @@ async fn open(
     let server = ControlServer::listen(&home.socket(), control)?;
     outside.is_heard.store(true, Ordering::SeqCst);
     let ends = end::before_serving(&stop, &restart, &journal);
-    let settled = cold::settle(boot, &recovery.boot, &upgrader, ends).await;
-    if let Some(code) = settled.inspect_err(|_| cold::in_vain(boot))? {
+    if let Some(code) = cold::settle(boot, &recovery.boot, &upgrader, ends).await? {
         return Ok(Opening::Ended(code));
     }
     let gateway = Gateway::start(

@@ -6,13 +6,11 @@
 //! either process: of each value goes a digest, salted for the two of them.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host_cli::{Failure, Output};
-use host_loader::Digest;
+use host_loader::{Digest, Said, said};
 use host_model::Version;
 use host_model::control::{Applies, ConfigChange, ConfigValue};
 use host_upgrade::Unpacked;
@@ -33,11 +31,8 @@ const ANEW: &str = "HOST_CONFIG_ANEW";
 /// How long a release's program may take over a few small files.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two looks at whether it has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-
 /// Bytes of what it may say.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// What a release makes of a home's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,7 +182,7 @@ pub(crate) fn ask(
             program.display()
         )
     };
-    let mut child = Command::new(&program)
+    let child = Command::new(&program)
         .args(arguments)
         .args(["--json", "config", "resolve", "--release"])
         .arg(release.manifest.version.to_string())
@@ -199,33 +194,13 @@ pub(crate) fn ask(
         .stderr(Stdio::null())
         .spawn()
         .map_err(|e| failed(format!("could not be run ({e})")))?;
-    let stdout = child.stdout.take().expect("it was asked for");
-    let reader = thread::spawn(move || {
-        let mut text = String::new();
-        stdout
-            .take(ANSWER_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map(|_| text)
-    });
-    let deadline = Instant::now() + RESOLVE_TIMEOUT;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
-            waited => {
-                // It is killed and asked after, whatever comes of either.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(failed(match waited {
-                    Ok(_) => format!("said nothing for {} s", RESOLVE_TIMEOUT.as_secs()),
-                    Err(e) => e.to_string(),
-                }));
-            }
-        }
+    let said = said(child, ANSWER_BYTES_MAX, RESOLVE_TIMEOUT);
+    let said = said.map_err(|e| failed(e.to_string()))?;
+    let Some(Said { status, text }) = said else {
+        let seconds = RESOLVE_TIMEOUT.as_secs();
+        return Err(failed(format!("had not ended after {seconds} s")));
     };
-    let text = reader.join().expect("reading does not panic");
-    let text = text.map_err(|e| failed(e.to_string()))?;
-    serde_json::from_str(text.trim())
+    serde_json::from_slice(&text)
         .map_err(|e| failed(format!("ended with {status} and no answer ({e})")))
 }
 

@@ -155,7 +155,7 @@ fn the_release_before_boots_where_it_is_installed_and_a_way_leads_back() {
         home.set_permanent(version).unwrap();
     }
     for _ in 0..ATTEMPTS_MAX {
-        home.count_attempt(&NEW).unwrap();
+        home.count_attempt(&NEW, &Why::Permanent).unwrap();
     }
     let up = "[[path]]\nfrom = \"=0.1.0\"\nup = [{ update = \"state\" }]\n";
     let both = format!("{up}down = [{{ update = \"state\" }}]\n");

@@ -71,7 +71,6 @@ pub(super) fn check(boot: &Boot<'_>, config: &Config) -> Result<(), Failure> {
     if problems.is_empty() {
         return Ok(());
     }
-    in_vain(boot);
     Err(Failure::look(
         REASON,
         report(home, &permanent, to, &problems),
@@ -92,16 +91,6 @@ fn report(home: &Home, permanent: &Version, to: &Version, problems: &[String]) -
         home.data.join("releases").display()
     );
     text
-}
-
-/// A start that fell back could not take the store to the release before: the next one tries
-/// what is wanted again.
-pub(super) fn in_vain(boot: &Boot<'_>) {
-    if let Why::FellBack { from } = boot.why
-        && let Err(error) = boot.found.home.fell_back_in_vain(boot.release, from)
-    {
-        tracing::error!(%error, "the next start falls back again, in vain perhaps");
-    }
 }
 
 /// How a start of another release ended.

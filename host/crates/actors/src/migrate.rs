@@ -18,12 +18,23 @@ use crate::ledger::FailedMigration;
 use crate::live::Live;
 use crate::message::{Errand, Message};
 use crate::over::{Over, leads_down};
-use crate::release::{Release, RouteHop};
-use crate::slots::Claim;
+use crate::release::{Release, RouteHop, Ruling};
+use crate::slots::{Claim, Slot};
 use crate::stranded;
 use crate::token::{Rebuilt, Token};
 use crate::turn::Settled;
 use crate::watchdog;
+
+/// The steps by which an actor comes over; or why there are none.
+type Way<'a> = Result<Vec<&'a RouteHop>, String>;
+
+/// What has to be done for an actor to belong to the release that rules.
+enum Due<'a> {
+    Nothing,
+    /// It has come, or stays where it is: if it slept, it may sleep again.
+    Here,
+    Comes(&'a Ruling, Way<'a>),
+}
 
 /// A state that has come over, on its way into the journal.
 struct Switch<'a> {
@@ -61,44 +72,17 @@ impl Actors {
         errand: &mut Option<Errand>,
     ) -> Result<bool, ReadError> {
         let generation = self.generation();
-        let Some(live) = claim.live.as_mut() else {
-            return Ok(true);
-        };
-        if claim.at.generation == generation {
-            self.go_back_to_sleep(claim, errand.take());
-            return Ok(true);
-        }
         let release = self.release_of(&claim.slot.id);
-        let Some(ruling) = release.plugins.get(claim.slot.id.plugin()) else {
-            // Its plugin goes with this release: it sleeps on in the journal.
-            claim.at.generation = generation;
-            return Ok(true);
-        };
-        let is_home = ruling.code.version() == live.code().version();
-        if is_home || self.migrations.is_given_up(&claim.slot.id) {
-            claim.at.generation = generation;
-            if is_home {
-                self.forget_stranded(&claim.slot.id);
+        let (ruling, way) = match self.due(claim, generation, &release) {
+            Due::Nothing => return Ok(true),
+            Due::Here => {
+                self.go_back_to_sleep(claim, errand.take());
+                return Ok(true);
             }
-            self.go_back_to_sleep(claim, errand.take());
-            return Ok(true);
-        }
-        let way = ruling.way_of(live);
-        let goes_back = way.as_ref().is_ok_and(|hops| leads_down(hops));
-        if goes_back && self.stranded.has(&claim.slot.id) {
-            claim.at.generation = generation;
-            let id = claim.slot.id.clone();
-            self.migrations.leave_behind(id, stranded::WHY.to_owned());
-            self.go_back_to_sleep(claim, errand.take());
-            return Ok(true);
-        }
-        let is_timerless = |errand: &Errand| {
-            let (journal, at) = (&self.journal, claim.at.position);
-            errand.timed.has_none(journal, &claim.slot.id, at)
+            Due::Comes(ruling, way) => (ruling, way),
         };
-        let reads = way.as_ref().is_ok_and(|hops| reads_timers(live, hops))
-            && !errand.as_ref().is_some_and(is_timerless);
-        if reads && live.exists() && self.settled(claim) == Settled::Pending {
+        let reads = self.may_have_timers(claim, &way, errand.as_ref());
+        if reads && self.settled(claim) == Settled::Pending {
             // What it has set and accepted is read from the journal.
             let token = Token::Resume(Arc::clone(&claim.slot));
             self.append(claim, Rows::default(), token);
@@ -116,20 +100,12 @@ impl Actors {
         }
         let since = Instant::now();
         let id = &claim.slot.id;
-        let said = goes_back.then(|| self.last_words.say(id));
         let come = || match &way {
             Err(why) => Err(why.clone().into()),
             Ok(hops) if live.exists() => self.come(&release, id, live, hops, reads),
             Ok(_) => Ok((Over::anew(id, &ruling.code)?, None)),
         };
-        // It may take as long as a handler, so it is named where it does.
-        let come = || watchdog::watch(&claim.slot, &self.migrating, monotonic_ms(), come);
-        let came = match desk.is_none() && self.migrating.is_proven_fast() {
-            true => come(),
-            false => tokio::task::block_in_place(come),
-        };
-        drop(said);
-        let came = match came {
+        let came = match self.watched(&claim.slot, goes_back(&way), desk.is_some(), come) {
             Err(Hindrance::Unread(error)) => return Err(error),
             Err(Hindrance::Lasting(why)) => Err(why),
             Ok(came) => Ok(came),
@@ -146,52 +122,135 @@ impl Actors {
             }
         }
         let mut errand = errand.take();
-        let restarts = way.is_ok_and(|hops| hops.iter().any(|hop| hop.restart));
-        if restarts && came.is_ok() {
-            match &mut errand {
-                Some(errand) => errand.back_to_sleep = true,
-                // Behind the message that waits for it, and those that come meanwhile.
-                None => self.post_to(&claim.slot, Message::Sleep(None)),
-            }
-        }
         match came {
-            Ok((mut over, again)) => {
-                let from = live.code().version().clone();
-                let exported = over.exported.take();
-                let timers = match desk.is_some() {
-                    // The old state goes, which of a large one takes as long as a handler.
-                    true => tokio::task::block_in_place(|| over.settle(live)),
-                    false => over.settle(live),
-                };
-                let way = (&from, live.code().version());
-                self.trace_migrated(&claim.slot.id, way, since, None);
-                if let Some(state) = exported {
-                    let switch = Switch {
-                        release: &release.version,
-                        state,
-                        errand,
-                        came: Came { generation, since },
-                        timers,
-                        rebuilt: again.map(|again| self.intend(claim, &from, again)),
-                    };
-                    self.append_switch(claim, switch, desk);
-                    return Ok(true);
+            Ok(over) => {
+                if way.is_ok_and(|hops| hops.iter().any(|hop| hop.restart)) {
+                    match &mut errand {
+                        Some(errand) => errand.back_to_sleep = true,
+                        // Behind the message that waits for it, and those that come meanwhile.
+                        None => self.post_to(&claim.slot, Message::Sleep(None)),
+                    }
                 }
-                claim.at.generation = generation;
-                if live.exists() {
-                    self.append_mark(claim, &release.version, errand);
-                }
+                let came = Came { generation, since };
+                self.came_over(claim, &release.version, over, came, errand, desk);
             }
             Err(why) => {
+                let (from, to) = (live.code().version().clone(), ruling.code.version());
                 claim.at.generation = generation;
-                let from = live.code().version().clone();
-                let way = (&from, ruling.code.version());
-                self.trace_migrated(&claim.slot.id, way, since, Some(&why));
+                self.trace_migrated(&claim.slot.id, (&from, to), since, Some(&why));
                 self.migration_failed(&claim.slot.id, generation, from, why);
+                self.count_pause(claim, since);
             }
         }
-        self.count_pause(claim, since);
         Ok(true)
+    }
+
+    /// What has to be done for the claimed actor to belong to `release`, which rules since
+    /// `generation`. Where it is nothing, that is noted.
+    fn due<'a>(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        generation: u32,
+        release: &'a Release,
+    ) -> Due<'a> {
+        let Some(live) = &claim.live else {
+            return Due::Nothing;
+        };
+        if claim.at.generation == generation {
+            return Due::Here;
+        }
+        let id = &claim.slot.id;
+        let Some(ruling) = release.plugins.get(id.plugin()) else {
+            // Its plugin goes with this release: it sleeps on in the journal.
+            claim.at.generation = generation;
+            return Due::Nothing;
+        };
+        let is_home = ruling.code.version() == live.code().version();
+        if is_home {
+            self.forget_stranded(id);
+        }
+        if is_home || self.migrations.is_given_up(id) {
+            claim.at.generation = generation;
+            return Due::Here;
+        }
+        let way = ruling.way_of(live);
+        if goes_back(&way) && self.stranded.has(id) {
+            claim.at.generation = generation;
+            let why = stranded::WHY.to_owned();
+            self.migrations.leave_behind(id.clone(), why);
+            return Due::Here;
+        }
+        Due::Comes(ruling, way)
+    }
+
+    /// Whether timers of the claimed actor may have to wait on this way, or come back.
+    fn may_have_timers(&self, claim: &Claim, way: &Way<'_>, errand: Option<&Errand>) -> bool {
+        let Some(live) = claim.live.as_ref().filter(|live| live.exists()) else {
+            return false;
+        };
+        let is_timerless = |errand: &Errand| {
+            let (journal, at) = (&self.journal, claim.at.position);
+            errand.timed.has_none(journal, &claim.slot.id, at)
+        };
+        way.as_ref().is_ok_and(|hops| reads_timers(live, hops)) && !errand.is_some_and(is_timerless)
+    }
+
+    /// Has the actor of `slot` come over. It may take as long as a handler, so it is named
+    /// where it does; and where it goes back and the process ends by it.
+    fn watched<T>(
+        &self,
+        slot: &Arc<Slot>,
+        goes_back: bool,
+        is_large: bool,
+        come: impl FnOnce() -> T,
+    ) -> T {
+        let _said = goes_back.then(|| self.last_words.say(&slot.id));
+        let come = || watchdog::watch(slot, &self.migrating, monotonic_ms(), come);
+        match !is_large && self.migrating.is_proven_fast() {
+            true => come(),
+            false => tokio::task::block_in_place(come),
+        }
+    }
+
+    /// The claimed actor has come over: its state takes the old one's place, and goes to the
+    /// journal if its shape is another.
+    fn came_over(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        release: &Version,
+        (mut over, again): (Over, Option<Again>),
+        came: Came,
+        errand: Option<Errand>,
+        desk: Option<Desk>,
+    ) {
+        let Some(live) = claim.live.as_mut() else {
+            return;
+        };
+        let from = live.code().version().clone();
+        let exported = over.exported.take();
+        let timers = match desk.is_some() {
+            // The old state goes, which of a large one takes as long as a handler.
+            true => tokio::task::block_in_place(|| over.settle(live)),
+            false => over.settle(live),
+        };
+        let way = (&from, live.code().version());
+        self.trace_migrated(&claim.slot.id, way, came.since, None);
+        if let Some(state) = exported {
+            let switch = Switch {
+                release,
+                state,
+                errand,
+                came,
+                timers,
+                rebuilt: again.map(|again| self.intend(claim, &from, again)),
+            };
+            return self.append_switch(claim, switch, desk);
+        }
+        claim.at.generation = came.generation;
+        if live.exists() {
+            self.append_mark(claim, release, errand);
+        }
+        self.count_pause(claim, came.since);
     }
 
     /// The state of an actor that exists, by these hops; and where it could not go back
@@ -341,6 +400,10 @@ impl Actors {
             self.sleep(claim, Some(errand.share));
         }
     }
+}
+
+fn goes_back(way: &Way<'_>) -> bool {
+    way.as_ref().is_ok_and(|hops| leads_down(hops))
 }
 
 /// Whether timers may have to wait on this way, or come back: those that are set are read

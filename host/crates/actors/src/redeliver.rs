@@ -5,7 +5,7 @@
 //! which they came to nothing. What comes to nothing again stays for an operator.
 //! Actors that its faults have set aside serve again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,15 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 struct Left {
     plugin: String,
     version: Version,
+}
+
+/// What came of an actor's letters.
+#[derive(Default)]
+struct Turn {
+    tried: u64,
+    delivered: u64,
+    /// It had no room for those that are left, which stay; so do all that came after them.
+    gave_up: Option<ActorId>,
 }
 
 /// What was delivered again.
@@ -125,6 +134,7 @@ impl Actors {
         let mark = tokio::task::block_in_place(|| self.journal.value(&key))?;
         let mark = mark.and_then(|mark| serde_json::from_slice(&mark).ok());
         let mut after: u64 = mark.unwrap_or(0);
+        let mut given_up = HashSet::new();
         loop {
             let page = tokio::task::block_in_place(|| self.journal.dead_letters(after, PAGE))?;
             let Some((last, _)) = page.last() else {
@@ -132,12 +142,16 @@ impl Actors {
             };
             after = *last;
             let own = page.into_iter().filter(|(_, letter)| left.owns(letter));
+            let own = own.filter(|(_, letter)| !given_up.contains(&letter.actor));
             let own: Vec<_> = own.collect();
             if own.is_empty() {
                 continue;
             }
-            done.tried += own.len() as u64;
-            done.delivered += self.redeliver_page(own).await?;
+            for turn in self.redeliver_page(own).await? {
+                done.tried += turn.tried;
+                done.delivered += turn.delivered;
+                given_up.extend(turn.gave_up);
+            }
             let mark = Bytes::from(after.to_string());
             self.write_values(vec![(key.clone(), Some(mark))]).await?;
         }
@@ -147,7 +161,7 @@ impl Actors {
     async fn redeliver_page(
         self: &Arc<Self>,
         page: Vec<(u64, DeadLetter)>,
-    ) -> Result<u64, RedeliverError> {
+    ) -> Result<Vec<Turn>, RedeliverError> {
         let mut by_actor: BTreeMap<ActorId, Vec<_>> = BTreeMap::new();
         for (id, letter) in page {
             let actor = letter.actor.clone();
@@ -158,22 +172,22 @@ impl Actors {
             let actors = Arc::clone(self);
             under_way.spawn(async move { actors.redeliver_in_turn(&actor, letters).await });
         }
-        let mut delivered = 0;
-        while let Some(done) = under_way.join_next().await {
-            delivered += done.unwrap_or(Err(RedeliverError::Stopping))?;
+        let mut turns = Vec::new();
+        while let Some(turn) = under_way.join_next().await {
+            turns.push(turn.unwrap_or(Err(RedeliverError::Stopping))?);
         }
-        Ok(delivered)
+        Ok(turns)
     }
 
     /// Delivers an actor's letters, one when the one before has been tried. Where it has no room
     /// now it is asked again, [`ROUNDS_MAX`] times for all of them; where that does not help, what
-    /// is left of these stays as it is.
+    /// is left stays as it is.
     async fn redeliver_in_turn(
         self: &Arc<Self>,
         actor: &ActorId,
         letters: Vec<(u64, DeadLetter)>,
-    ) -> Result<u64, RedeliverError> {
-        let (mut delivered, mut rounds) = (0, 0);
+    ) -> Result<Turn, RedeliverError> {
+        let (mut turn, mut rounds) = (Turn::default(), 0);
         let mut letters = letters.into_iter();
         let mut next = letters.next();
         while let Some((id, letter)) = &next {
@@ -181,7 +195,7 @@ impl Actors {
             let message = Message::DeadLetter(*id, Box::new(letter.clone()), responder);
             self.send(actor, message);
             match self.answered(receiver).await {
-                Ok(_) => delivered += 1,
+                Ok(_) => turn.delivered += 1,
                 Err(CallError::Stopping) => return Err(RedeliverError::Stopping),
                 Err(error) if passes(&error) => {
                     rounds += 1;
@@ -191,15 +205,17 @@ impl Actors {
                     }
                     let left = letters.len() + 1;
                     tracing::error!(%actor, %error, left, "dead letters could not be delivered again");
-                    return Ok(delivered);
+                    turn.gave_up = Some(actor.clone());
+                    return Ok(turn);
                 }
                 Err(error) => {
                     tracing::warn!(id, %error, "a dead letter came to nothing once more");
                 }
             }
+            turn.tried += 1;
             next = letters.next();
         }
-        Ok(delivered)
+        Ok(turn)
     }
 
     /// Casts and timers stay rows for these actors until the answer is dropped.

@@ -8,20 +8,16 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
 
 use host_model::limits::{INSPECT_TIMEOUT, MANIFEST_BYTES_MAX};
 use host_model::manifest::PluginManifest;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::child::{Said, said};
 use crate::plugin::Plugin;
 use crate::{Digest, sys};
-
-/// Between two looks whether the child has ended, which takes some ten: an upgrade waits for
-/// one of each plugin.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Bytes of what a plugin is to work with: no more than a pipe takes at once.
 const CONFIG_BYTES_MAX: u64 = 64 << 10;
@@ -120,25 +116,14 @@ impl Inspector {
             // it, so it is no argument.
             let _ = stdin.write_all(config);
         }
-        let mut stdout = child.stdout.take().expect("it was asked for");
         // A manifest within its bound, and what stands around it; no more is read.
-        let reader = std::thread::spawn(move || {
-            let mut text = String::new();
-            let read = stdout
-                .by_ref()
-                .take(2 * MANIFEST_BYTES_MAX as u64)
-                .read_to_string(&mut text);
-            read.map(|_| text)
-        });
-        let Some(status) = wait(&mut child).map_err(failed)? else {
+        let said = said(child, 2 * MANIFEST_BYTES_MAX, INSPECT_TIMEOUT).map_err(failed)?;
+        let Some(Said { status, text }) = said else {
             return Err(InspectError::Hung {
                 path: path.to_owned(),
             });
         };
-        let text = reader
-            .join()
-            .expect("reading does not panic")
-            .map_err(failed)?;
+        let text = String::from_utf8_lossy(&text);
         let report = text
             .lines()
             .last()
@@ -153,22 +138,6 @@ impl Inspector {
                 how: how(status),
             }),
         }
-    }
-}
-
-/// Waits for the child; kills it when its time is over.
-fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + INSPECT_TIMEOUT;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -19,6 +19,7 @@
 //! This crate must not know what a message means, where it came from, or what is
 //! done with the answer.
 
+mod child;
 mod crossing;
 mod digest;
 mod fault;
@@ -39,6 +40,7 @@ use host_model::manifest::PluginManifest;
 use parking_lot::Mutex;
 use thiserror::Error;
 
+pub use child::{Said, said};
 pub use crossing::{CrossError, Crossed, beside, cross};
 pub use digest::{Digest, Hasher, InvalidDigest};
 pub use fault::{Fault, FaultKind};

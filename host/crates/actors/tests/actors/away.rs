@@ -231,6 +231,36 @@ async fn letters_whose_actor_is_not_read_for_a_moment_are_delivered_all_the_same
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_letters_that_are_given_up_no_later_one_of_their_actor_is_tried() {
+    let home = Home::new();
+    let host = home.start(1);
+    host.ask("faulty:b", "add", json!({ "by": 1 })).await;
+    host.0.install(home.release(2));
+    // More than are taken up at once.
+    for _ in 0..70 {
+        let cast = json!({ "to": "faulty:b", "event": "nobody_knows", "payload": {} });
+        host.ask("faulty:a", "cast", cast).await;
+    }
+    until("they have come to nothing", || async {
+        host.0.journal().dead_letters(0, 99).unwrap().len() == 70
+    })
+    .await;
+    host.stop();
+
+    let (host, away) = start(&home, 1);
+    away.hide("faulty:b");
+    let redelivered = {
+        let actors = Arc::clone(&host.0);
+        tokio::spawn(async move { actors.redeliver().await })
+    };
+    // As often as is tried for all that were taken up.
+    until("the first are given up", || async { away.failed() >= 25 }).await;
+    away.unreadable.lock().clear();
+    assert_eq!(redelivered.await.unwrap().unwrap().tried, 0);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_alone_is_not_read_holds_up_nobody_on_a_way_back() {
     let home = Home::new();
     let (host, away) = awake_and_asleep(&home).await;
