@@ -8,6 +8,7 @@ use host_loader::{State, beside, cross};
 use host_model::carry::Carry;
 use host_model::limits::STATE_BYTES_MAX;
 use host_model::plan::StateChange;
+use host_model::way::too_large;
 use host_model::{ActorId, Version};
 
 use crate::aside::Aside;
@@ -87,9 +88,7 @@ impl Over {
             self.exported = Some(exported.map_err(|fault| fault.to_string())?);
             let bytes = self.bytes();
             if bytes > STATE_BYTES_MAX {
-                return Err(format!(
-                    "the migrated state has {bytes} bytes with what lies beside it, and {STATE_BYTES_MAX} may be"
-                ));
+                return Err(too_large(bytes));
             }
         }
         match self.state.check() {

@@ -385,7 +385,7 @@ pub const REHEARSAL_CPU_MAX: Duration = Duration::from_secs(3_600);
 /// Actors whose place is worked out at once, in the order of the journal.
 pub const REHEARSAL_CHUNK_ACTORS: usize = 262_144;
 
-/// Fields that a rehearsal's report names of a plugin and a law; others are counted.
+/// Fields that a rehearsal's report names of a plugin and a law; all others are told as one.
 pub const REHEARSAL_NAMED_MAX: usize = 50;
 
 /// Bytes of a payload or an answer that a trace shows: enough to see what it is about.

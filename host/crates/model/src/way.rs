@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use semver::Version;
 
+use crate::limits::STATE_BYTES_MAX;
 use crate::plan::StateChange;
 
 /// What there is to say of a step to `to` that took longer than its appup allows, if it did.
@@ -39,6 +40,15 @@ pub fn too_slow(to: &Version, took: Duration, timeout: Option<Duration>) -> Opti
         took.as_millis(),
         timeout.as_millis()
     ))
+}
+
+/// What there is to say of a state that has come over and is not stored, for it has so many
+/// `bytes` with what lies beside it.
+#[must_use]
+pub fn too_large(bytes: usize) -> String {
+    format!(
+        "the migrated state has {bytes} bytes with what lies beside it, and {STATE_BYTES_MAX} may be"
+    )
 }
 
 /// What there is to say where no way leads `from` one version of a plugin `to` another, for a

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use host_loader::{Crossed, Fault, Plugin, State, cross};
 use host_model::carry::Carry;
+use host_model::limits::STATE_BYTES_MAX;
 use host_model::plan::StateChange;
+use host_model::way::too_large;
 
 /// One step to another version.
 #[derive(Debug, Clone)]
@@ -81,6 +83,16 @@ impl Crossing {
         self.state
             .check()?
             .map_err(|violation| Stuck(format!("the state breaks an invariant: {violation}")))
+    }
+
+    /// Whether a host would store it, with what lies beside it.
+    pub(crate) fn fits(&self) -> Result<(), Stuck> {
+        let carries = self.carries.iter().map(Carry::weight);
+        let bytes = self.bytes.len() + carries.sum::<usize>();
+        match bytes <= STATE_BYTES_MAX {
+            true => Ok(()),
+            false => Err(Stuck(too_large(bytes))),
+        }
     }
 
     fn hop(&self, mut carries: Vec<Carry>, hop: &Hop) -> Result<Self, Stuck> {

@@ -19,6 +19,48 @@ pub(crate) fn differing(
     undeclared(field, one, other, max, &mut Declared::default())
 }
 
+/// All places in `one` that `other` has otherwise or not at all, furthest down: where
+/// `other` has nothing like a subtree, each place of that.
+pub(crate) fn gone(field: &str, one: &Value<'_>, other: &Value<'_>) -> Vec<Difference> {
+    let mut declared = Declared::default();
+    let mut found = Found {
+        list: Vec::new(),
+        max: usize::MAX,
+        declared: &mut declared,
+    };
+    leaves(field, one, Some(other), &mut found);
+    found.list
+}
+
+fn leaves(field: &str, one: &Value<'_>, other: Option<&Value<'_>>, found: &mut Found<'_, '_>) {
+    if other == Some(one) {
+        return;
+    }
+    match one {
+        Value::Map(ones) if !ones.is_empty() => {
+            let others: &Entries<'_> = match other {
+                Some(Value::Map(others)) => others,
+                _ => &[],
+            };
+            let index: HashMap<_, _> = others.iter().map(|(key, it)| (named(key), it)).collect();
+            for (key, one) in ones {
+                let other = index.get(&named(key)).copied();
+                leaves(&below(field, key), one, other, found);
+            }
+        }
+        Value::List(ones) if !ones.is_empty() => {
+            let others = match other {
+                Some(Value::List(others)) => others.as_slice(),
+                _ => &[],
+            };
+            for (at, one) in ones.iter().enumerate() {
+                leaves(&format!("{field}[{at}]"), one, others.get(at), found);
+            }
+        }
+        _ => told(field, Some(one), other, found),
+    }
+}
+
 /// As [`differing`], without the fields that may differ: of these, `declared` takes the
 /// names. What they have on either side is not put into words.
 pub(crate) fn undeclared(

@@ -11,14 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use host_journal::RESERVED;
+use host_journal::{Listed, RESERVED, ReadError};
 use host_loader::Digest;
 use host_model::Version;
 use host_model::appup::Appup;
 use host_model::control::ConfigChange;
 use host_model::error::chain;
 use host_model::manifest::PluginManifest;
-use host_model::plan::{Change, Plan};
+use host_model::plan::{Change, Plan, PluginPlan, StateChange};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_package::misfits;
 
@@ -35,6 +35,9 @@ mod space;
 
 use shapes::Manifests;
 use space::Need;
+
+/// Actors that are looked at together.
+const ACTORS_PAGE: usize = 512;
 
 /// Files beside a manifest that belong to the configuration.
 const CONFIGURATION: [&str; 2] = ["host.toml", "env"];
@@ -164,13 +167,17 @@ impl Upgrader {
         problems.extend(found);
         problems.extend(shapes::problems(plan, &appups, &manifests));
         problems.extend(self.missing(plan, &release, &installed));
-        problems.extend(self.room(image_bytes));
+        problems.extend(self.room(plan, image_bytes));
         let config = config.unwrap_or_else(|faults| {
             problems.extend(faults);
             Vec::new()
         });
         let mut notes = notes::of_libraries(&libraries, &installed);
         notes.extend(notes::of_appups(&used(plan), &appups));
+        match self.asleep(plan) {
+            Ok(asleep) => notes.extend(asleep),
+            Err(error) => problems.push(chain(&error)),
+        }
         let from = releases.read(&plan.from)?.manifest;
         notes.extend(notes::of_dependencies(&from, &release.manifest, &appups));
         Ok(Verified {
@@ -201,14 +208,52 @@ impl Upgrader {
         missing.into_iter().map(why).collect()
     }
 
+    /// Plugins that come anew, and whose actors have slept in another version since a release
+    /// without the plugin.
+    fn asleep(&self, plan: &Plan) -> Result<Vec<String>, ReadError> {
+        let mut notes = Vec::new();
+        for row in &plan.plugins {
+            if let Change::Add { version } = &row.change
+                && let Some(actor) = self.asleep_elsewhere(&row.plugin, version)?
+            {
+                let (plugin, slept) = (&row.plugin, actor.version);
+                notes.push(format!(
+                    "{plugin} {version} comes anew, and {} has slept in {plugin} {slept} since a release without it: it comes over at the switch, and no rehearsal proves that; to have it proved, upgrade to a release with {plugin} {slept} first",
+                    actor.id
+                ));
+            }
+        }
+        Ok(notes)
+    }
+
+    fn asleep_elsewhere(
+        &self,
+        plugin: &str,
+        version: &Version,
+    ) -> Result<Option<Listed>, ReadError> {
+        let mut pass = self.actors.journal().pass(plugin);
+        loop {
+            let page = pass.next_page(ACTORS_PAGE)?;
+            if page.is_empty() {
+                return Ok(None);
+            }
+            let mut others = page.into_iter().filter(|it| it.version != *version);
+            if let Some(other) = others.next() {
+                return Ok(Some(other));
+            }
+        }
+    }
+
     /// What there is no room for.
-    fn room(&self, image_bytes: u64) -> Vec<String> {
+    fn room(&self, plan: &Plan, image_bytes: u64) -> Vec<String> {
         let mut needs = vec![Need {
             what: "copies of its plugins",
             dir: self.machine.images.clone(),
             bytes: image_bytes,
         }];
-        if let Some(store) = &self.machine.store {
+        if let Some(store) = &self.machine.store
+            && plan.plugins.iter().any(writes_states)
+        {
             match self.actors.journal().snapshot_bytes() {
                 Ok(bytes) => needs.push(Need {
                     what: "the states that it writes anew",
@@ -219,6 +264,14 @@ impl Upgrader {
             }
         }
         space::problems(&needs, space::disk)
+    }
+}
+
+/// Whether states of a plugin are written anew: where only the code changes, none is.
+fn writes_states(row: &PluginPlan) -> bool {
+    match &row.change {
+        Change::Move { hops, .. } => hops.iter().any(|hop| hop.state != StateChange::Same),
+        Change::Keep { .. } | Change::Add { .. } | Change::Remove { .. } => false,
     }
 }
 

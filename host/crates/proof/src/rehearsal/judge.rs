@@ -69,6 +69,7 @@ impl Judge {
             subject,
             seed: hasher.finish(),
             trace,
+            back: way.back.as_deref(),
             found: &mut found,
         };
         if let Err((law, Stuck(text))) = case.ask_all() {
@@ -91,6 +92,8 @@ pub(super) struct Case<'a> {
     pub(super) subject: &'a Subject,
     seed: u64,
     trace: &'a mut Trace<'a>,
+    /// The way back, as long as it has led back.
+    back: Option<&'a [Hop]>,
     pub(super) found: &'a mut Judged,
 }
 
@@ -125,7 +128,7 @@ impl<'a> Case<'a> {
         let States { start, begun, end } = states.map_err(under(Law::Crossing))?;
         self.found.ask(Law::Crossing);
         let over = self.come_over(&end).map_err(under(Law::Crossing))?;
-        self.returns(&over, &end)?;
+        self.returns(&over, &end);
         if !runs_commands {
             return Ok(());
         }
@@ -133,10 +136,10 @@ impl<'a> Case<'a> {
         // Both are done with before the next states are made: one may be large.
         drop(end);
         let mut behind = match start {
-            Some(start) => Some(self.live_on(start)?),
+            Some(start) => self.live_on(start)?,
             None => None,
         };
-        if self.way.back.is_some() {
+        if self.back.is_some() {
             self.samples(over)?;
             if let Some(begun) = begun {
                 // A state of the past that does not come over is no reason against one of now.
@@ -263,46 +266,53 @@ impl<'a> Case<'a> {
         })?;
         trace(format_args!("check of {}", way.to.version()));
         over.check()?;
+        over.fits()?;
         Ok(over)
     }
 
     fn back(&mut self, from: &Crossing, back: &[Hop]) -> Result<Crossing, Stuck> {
         let trace = &mut *self.trace;
-        from.over(back, &mut |hop| trace(format_args!("{hop}")))
-    }
-
-    /// `round_trip`: B(over) is `before`.
-    fn returns(&mut self, over: &Crossing, before: &Crossing) -> Result<(), Stopped> {
-        let Some(back) = &self.way.back else {
-            return Ok(());
-        };
-        self.found.ask(Law::RoundTrip);
-        let returned = self.back(over, back).map_err(under(Law::RoundTrip))?;
-        self.same_state(Law::RoundTrip, &before.bytes, &returned.bytes);
-        Ok(())
-    }
-
-    /// S, and what C makes of it here and there. Gives F(S).
-    fn live_on(&mut self, start: Crossing) -> Result<Crossing, Stopped> {
-        let mut steps = Vec::new();
-        let over = self.forth(&start, &mut steps);
-        let over = over.map_err(|Stuck(text)| {
-            let text = format!("as of its snapshot: {text}");
-            (Law::Crossing, Stuck(text))
-        })?;
-        // A new actor's state says nothing that no other's does.
-        if self.subject.start.is_some() {
-            self.returns(&over, &start)?;
-        }
-        let new = over.again(&self.way.to).map_err(under(Law::Shadow))?;
-        self.shadow(start, new)?;
+        let over = from.over(back, &mut |hop| trace(format_args!("{hop}")))?;
+        over.fits()?;
         Ok(over)
     }
 
-    /// What two ways came to, seen through B where the new one is in the new version.
-    pub(super) fn back_of(&mut self, new: &Crossing) -> Result<Option<Crossing>, Stuck> {
-        let back = self.way.back.as_deref();
-        back.map(|back| self.back(new, back)).transpose()
+    /// `round_trip`: B(over) is `before`.
+    fn returns(&mut self, over: &Crossing, before: &Crossing) {
+        if self.back.is_some() {
+            self.found.ask(Law::RoundTrip);
+        }
+        if let Some(returned) = self.back_of(over) {
+            self.same_state(Law::RoundTrip, &before.bytes, &returned.bytes);
+        }
+    }
+
+    /// S, and what C makes of it here and there. Gives F(S), if there is one: a state of the
+    /// past that does not come over is no reason against one of now.
+    fn live_on(&mut self, start: Crossing) -> Result<Option<Crossing>, Stopped> {
+        let Ok(over) = self.forth(&start, &mut Vec::new()) else {
+            return Ok(None);
+        };
+        // A new actor's state says nothing that no other's does.
+        if self.subject.start.is_some() {
+            self.returns(&over, &start);
+        }
+        let new = over.again(&self.way.to).map_err(under(Law::Shadow))?;
+        self.shadow(start, new)?;
+        Ok(Some(over))
+    }
+
+    /// What two ways came to, seen through B where the new one is in the new version. A B
+    /// that breaks leads back no more, which is taken down; what needs none is asked on.
+    pub(super) fn back_of(&mut self, new: &Crossing) -> Option<Crossing> {
+        match self.back(new, self.back?) {
+            Ok(returned) => Some(returned),
+            Err(Stuck(text)) => {
+                self.found.fail(Law::RoundTrip, "", text);
+                self.back = None;
+                None
+            }
+        }
     }
 
     /// Runs commands that are made up on `state`; gives how many it took.
@@ -340,7 +350,7 @@ impl<'a> Case<'a> {
 
     /// `samples`: F(B(N)) is N.
     fn samples(&mut self, over: Crossing) -> Result<(), Stopped> {
-        let Some(back) = &self.way.back else {
+        let Some(back) = self.back else {
             return Ok(());
         };
         let here = under(Law::Samples);
@@ -360,7 +370,7 @@ impl<'a> Case<'a> {
     /// `carry`: C on B(N), and F again.
     fn carried(&mut self, behind: &Crossing) -> Result<(), Stopped> {
         let here = under(Law::Carry);
-        let Some(back) = &self.way.back else {
+        let Some(back) = self.back else {
             return Ok(());
         };
         let mut new = behind.again(&self.way.to).map_err(&here)?;
@@ -389,7 +399,8 @@ impl<'a> Case<'a> {
             }
         }
         // And all that the old version did is still so.
-        if let Some(returned) = self.back_of(&again).map_err(&here)? {
+        if let Some(back) = self.back {
+            let returned = self.back(&again, back).map_err(&here)?;
             self.same_state(Law::Carry, &old.bytes, &returned.bytes);
         }
         Ok(())

@@ -182,7 +182,9 @@ impl Rehearser {
             // Nobody may want to hear it.
             let _ = last.send(last_words(stderr));
         });
-        let (sender, answers) = sync_channel(2);
+        // Room for all that may be asked: whoever waits until the child takes more does not
+        // take its answers, which the child may wait for.
+        let (sender, answers) = sync_channel(REHEARSAL_IN_FLIGHT_MAX);
         let from = io::BufReader::with_capacity(WRITE_BYTES, socket.try_clone()?);
         // It ends with the child, whose end of the socket closes. As nice as the thread that
         // starts it: Linux hands that on.

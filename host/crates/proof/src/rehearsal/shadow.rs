@@ -11,7 +11,7 @@ use super::judge::{Case, Stopped, under};
 use super::{By, Law, PROBLEMS_MAX, Said};
 use crate::crossing::{Crossing, Stuck};
 use crate::difference::Difference;
-use crate::fields::{Declared, NOTHING, changed_names, differing, texts, undeclared};
+use crate::fields::{Declared, changed_names, differing, gone, texts, undeclared};
 use crate::value::{Value, decode};
 
 /// Times that commands which only one version takes are left out and the rest is tried
@@ -55,7 +55,7 @@ impl Case<'_> {
         }
         old.bytes = old.state.export().map_err(Stuck::from).map_err(&here)?;
         new.bytes = new.state.export().map_err(Stuck::from).map_err(&here)?;
-        if let Some(returned) = self.back_of(&new).map_err(&here)?
+        if let Some(returned) = self.back_of(&new)
             && old.bytes != returned.bytes
             && let (Some(one), Some(other)) = (decode(&old.bytes), decode(&returned.bytes))
         {
@@ -66,11 +66,8 @@ impl Case<'_> {
 
     /// `shadow` for the queries that need no arguments.
     pub(super) fn queries(&mut self, old: &Crossing, new: &Crossing) -> Result<(), Stopped> {
-        let (from, to) = (&self.way.from, &self.way.to);
-        for name in &from.manifest().queries {
-            if !to.manifest().queries.contains(name) {
-                continue;
-            }
+        let way = self.way;
+        for name in &way.from.manifest().queries {
             self.trace(format_args!("{name:?} in both"));
             let call = Call {
                 key: self.subject.actor.key(),
@@ -87,14 +84,40 @@ impl Case<'_> {
             let Ok(Ok(one)) = old.state.query(&call) else {
                 continue;
             };
-            let other = new.state.query(&call).map_err(|fault| {
-                let text = format!("{name:?} broke in the new version: {fault}");
+            let other = self.query_cast(new, &call).map_err(|Stuck(text)| {
+                let text = format!("{name:?} broke in the new version: {text}");
                 (Law::Shadow, Stuck(text))
             })?;
-            let other = other.map_or_else(Word::Refused, |reply| Word::Accepted(reply, false));
             self.words(name, &Word::Accepted(one, false), &other);
         }
         Ok(())
+    }
+
+    /// A query as the new version hears it, from a client that knows the old one.
+    fn query_cast(&self, new: &Crossing, call: &Call<'_>) -> Result<Word, Stuck> {
+        let payload = Bytes::copy_from_slice(call.payload);
+        let cast = match convert(self.way.shapes(), call.event, &payload)? {
+            Err(rejection) => return Ok(Word::Refused(rejection)),
+            Ok(cast) => cast,
+        };
+        let (event, payload) = match &cast {
+            Some((event, payload)) => (&**event, &**payload),
+            None => (call.event, call.payload),
+        };
+        if !(self.way.to.manifest().queries.iter()).any(|it| it == event) {
+            let message = format!("{event:?} is no query of the new version");
+            return Ok(Word::Refused(Rejection {
+                reason: "unknown_event".to_owned(),
+                message,
+            }));
+        }
+        let call = Call {
+            event,
+            payload,
+            ..*call
+        };
+        let reply = new.state.query(&call)?;
+        Ok(reply.map_or_else(Word::Refused, |reply| Word::Accepted(reply, false)))
     }
 
     /// C on both, but for what only one of them takes. Gives what the old version came
@@ -278,9 +301,13 @@ fn lost(
         .into_iter()
         .map(|it| it.field)
         .collect();
-    let mut lost = states("state", new, again, usize::MAX);
-    // What came on top is no loss.
-    lost.retain(|it| it.one != NOTHING && !is_touched(&it.field, &touched));
+    // Each place by itself: that C touches one says nothing of those beside it. What came on
+    // top is no loss.
+    let mut lost = match (decode(new), decode(again)) {
+        (Some(new), Some(again)) => gone("state", &new, &again),
+        _ => Vec::new(),
+    };
+    lost.retain(|it| !is_touched(&it.field, &touched));
     if !lost.is_empty() {
         let changed = match (decode(down), decode(old)) {
             (Some(down), Some(old)) => changed_names(&down, &old),
@@ -390,6 +417,25 @@ mod tests {
         assert_eq!(of(&down, &old), both);
         // The old version has given `d1` another note, and of that the new one knows nothing.
         assert_eq!(of(r#"{"d1":"y"}"#, r#"{"d1":"z"}"#), ["state.notes.USD"]);
+    }
+
+    #[test]
+    fn a_place_that_a_command_touches_excuses_none_beside_it_where_all_of_them_are_gone() {
+        let bytes = |json: &str| {
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            rmp_serde::to_vec(&value).unwrap()
+        };
+        let new = bytes(r#"{"extra":{"total":1,"notes":["x"],"none":{}}}"#);
+        let moved = bytes(r#"{"extra":{"total":2,"notes":["x"],"none":{}}}"#);
+        for again in [r#"{"extra":null}"#, "{}", r#"{"extra":[2]}"#] {
+            let found = lost((&new, &moved, &bytes(again)), (&[], &[]), BTreeSet::new);
+            let found: Vec<_> = found.into_iter().map(|it| it.field).collect();
+            assert_eq!(
+                found,
+                ["state.extra.none", "state.extra.notes[0]"],
+                "{again}"
+            );
+        }
     }
 
     #[test]

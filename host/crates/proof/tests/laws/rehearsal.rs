@@ -221,6 +221,14 @@ fn each_law_that_is_broken_is_named_with_the_field() {
         let text = &judged.problems[0].text;
         assert!(text.contains(word), "{trouble}: {text}");
     }
+    // What needs no way back is asked all the same.
+    for trouble in ["down_fails", "down_panics"] {
+        let judged = of(trouble, true);
+        assert_eq!(named(&judged), [(Law::RoundTrip, "")], "{trouble}");
+        assert!(judged.asked.contains(&Law::Shadow), "{judged:?}");
+        assert_eq!(judged.commands, 1, "{judged:?}");
+    }
+    assert_eq!(named(&of("query_gone", false)), [(Law::Shadow, "gone")]);
     let loses = of("up_loses", false);
     assert_eq!(named(&loses)[0], (Law::RoundTrip, "state.count"));
     // Only the new version has the notes: neither `up` nor `down` of what is there shows it.
@@ -259,6 +267,26 @@ fn each_law_that_is_broken_is_named_with_the_field() {
     let slow = of("up_slow", false);
     assert_eq!(named(&slow), []);
     assert!(slow.pause_ns > 150_000_000, "{slow:?}");
+}
+
+#[test]
+fn as_many_as_may_be_asked_at_once_are_answered_however_long_the_answers() {
+    let bench = Bench::with(&PAIR);
+    let mut stage = bench.stage(&bench.setup(vec![up("faulty", &FAULTY)]));
+    let mut lived = faulty(&bench, "reply_random");
+    for by in 0..64 {
+        lived.send("add", &json!({"by": by}));
+    }
+    let mut asked = 0;
+    while !stage.is_busy() {
+        stage.ask(lived.subject(), false).unwrap();
+        asked += 1;
+    }
+    for _ in 0..asked {
+        let judged = stage.answer().unwrap().judged;
+        assert_eq!(named(&judged)[0], (Law::Shadow, "add.nonce"));
+    }
+    assert!(!stage.is_asked());
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Tally {
         for problem in &judged.problems {
             let field = without_places(&problem.field);
             let key = (plugin.to_owned(), problem.law, field);
+            let key = told_as(&self.problems, key);
             if !seen.contains(&key) {
                 count(
                     &mut self.problems,
@@ -130,7 +131,7 @@ impl Tally {
         }
         let mut seen = Vec::new();
         for field in &judged.declared {
-            let key = (plugin.to_owned(), without_places(field));
+            let key = told_as(&self.declared, (plugin.to_owned(), without_places(field)));
             if !seen.contains(&key) {
                 count(
                     &mut self.declared,
@@ -309,7 +310,20 @@ impl Pauses {
     }
 }
 
-/// Counts an actor for a field, of which only so many of a kind are told.
+/// What all fields are called that are not named.
+const OTHERS: &str = "(others)";
+
+/// Under which key a field is told: what breaks one law of one plugin in many fields keeps
+/// nothing else from being named, and what is not named is told as one.
+fn told_as<K: Ord + Named>(rows: &BTreeMap<K, FieldRow>, key: K) -> K {
+    let of_its_kind = rows.keys().filter(|it| it.is_of_kind(&key)).count();
+    match rows.contains_key(&key) || of_its_kind < REHEARSAL_NAMED_MAX {
+        true => key,
+        false => key.of_others(),
+    }
+}
+
+/// Counts an actor for a field.
 fn count<K: Ord + Named>(
     rows: &mut BTreeMap<K, FieldRow>,
     key: K,
@@ -321,20 +335,16 @@ fn count<K: Ord + Named>(
         row.actors += 1;
         return;
     }
-    // What breaks one law of one plugin keeps nothing else from being named.
-    let of_its_kind = rows.keys().filter(|it| it.is_of_kind(&key)).count();
-    if of_its_kind < REHEARSAL_NAMED_MAX {
-        let (plugin, field) = key.named();
-        let row = FieldRow {
-            plugin: plugin.to_owned(),
-            law: law.name().to_owned(),
-            field: field.to_owned(),
-            actors: 1,
-            example: actor.clone(),
-            found: found(),
-        };
-        rows.insert(key, row);
-    }
+    let (plugin, field) = key.named();
+    let row = FieldRow {
+        plugin: plugin.to_owned(),
+        law: law.name().to_owned(),
+        field: field.to_owned(),
+        actors: 1,
+        example: actor.clone(),
+        found: found(),
+    };
+    rows.insert(key, row);
 }
 
 /// A key that says of which plugin and field it is.
@@ -342,6 +352,8 @@ trait Named {
     fn named(&self) -> (&str, &str);
     /// Whether it is of the same plugin and law.
     fn is_of_kind(&self, other: &Self) -> bool;
+    /// The one that stands for all fields of its kind that are not named.
+    fn of_others(self) -> Self;
 }
 
 impl Named for (String, Law, String) {
@@ -352,6 +364,10 @@ impl Named for (String, Law, String) {
     fn is_of_kind(&self, other: &Self) -> bool {
         (&self.0, self.1) == (&other.0, other.1)
     }
+
+    fn of_others(self) -> Self {
+        (self.0, self.1, OTHERS.to_owned())
+    }
 }
 
 impl Named for (String, String) {
@@ -361,6 +377,10 @@ impl Named for (String, String) {
 
     fn is_of_kind(&self, other: &Self) -> bool {
         self.0 == other.0
+    }
+
+    fn of_others(self) -> Self {
+        (self.0, OTHERS.to_owned())
     }
 }
 

@@ -143,6 +143,8 @@ pub enum Query {
         /// The bytes.
         text: String,
     },
+    /// Known here only, and answered where that is the trouble.
+    Gone {},
     /// Holds the thread without using it.
     SleepQuery {
         /// For so long.

@@ -97,6 +97,10 @@ impl Plugin for Faulty {
             }))),
             Query::RawQuery { text } => Ok(Reply::raw(text.as_bytes())),
             Query::FaultQuery {} => panic!("a query panics, as it was told to"),
+            Query::Gone {} => match self.trouble {
+                Trouble::QueryGone => Ok(Reply::json(&"still here")),
+                _ => Err(Rejection::new("refused", "nobody has planned that")),
+            },
             Query::SleepQuery { ms } => {
                 decide::sleep(ms);
                 Ok(Reply::json(&serde_json::json!({ "slept_ms": ms })))

@@ -73,6 +73,8 @@ pub enum Trouble {
     ReplyRandom,
     /// Timers panic in 0.2.0.
     TimersPanic,
+    /// 0.1.0 answers `gone`, which 0.2.0 does not know.
+    QueryGone,
 }
 
 /// What 0.1.0 cannot hold.
