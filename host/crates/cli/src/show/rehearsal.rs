@@ -7,6 +7,9 @@ use crate::table::{Table, count};
 /// Rows of a kind that are shown; programs get all.
 const SHOWN_MAX: usize = 12;
 
+/// What is told of a law that was asked of nobody.
+const UNKNOWN: &str = "not known: nobody to ask it of";
+
 /// A rehearsal in one line of an upgrade's report.
 pub(crate) fn rehearsal_line(report: &RehearsalReport) -> String {
     let reason = report.reason.as_deref().unwrap_or_default();
@@ -51,6 +54,7 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     for row in &report.laws {
         let failed = match row.confidence {
             Some(confidence) => format!("0: {}", bound(confidence)),
+            None if row.asked == 0 && report.rehearsed > 0 => UNKNOWN.to_owned(),
             None => row.failed.to_string(),
         };
         laws.row([meaning(&row.law).to_owned(), row.asked.to_string(), failed]);
@@ -206,12 +210,14 @@ mod tests {
             rehearsed: 4_603,
             known: 1_200_000,
             confidence: Confidence::of(4_603),
-            laws: vec![LawRow {
-                law: "shadow".to_owned(),
-                asked: 4_603,
-                failed: 7,
-                confidence: None,
-            }],
+            laws: [("shadow", 4_603, 7), ("carry", 0, 0)]
+                .map(|(law, asked, failed)| LawRow {
+                    law: law.to_owned(),
+                    asked,
+                    failed,
+                    confidence: None,
+                })
+                .to_vec(),
             problems: vec![row(
                 "summary.total",
                 "1 in the old version, 2 in the new one",
@@ -250,8 +256,9 @@ rehearsed  4603 actors of 1200000
 run        9000 commands in both versions, 23015 samples of the new version's own
 took       160 ms
 
-LAW                                        ASKED  FAILED
-commands and queries get the same replies  4603   7
+LAW                                            ASKED  FAILED
+commands and queries get the same replies      4603   7
+back, used, and there again keeps what is new  0      not known: nobody to ask it of
 
 what does not hold:
 PLUGIN     FIELD          ACTORS  SUCH AS      FOUND

@@ -270,26 +270,6 @@ fn each_law_that_is_broken_is_named_with_the_field() {
 }
 
 #[test]
-fn as_many_as_may_be_asked_at_once_are_answered_however_long_the_answers() {
-    let bench = Bench::with(&PAIR);
-    let mut stage = bench.stage(&bench.setup(vec![up("faulty", &FAULTY)]));
-    let mut lived = faulty(&bench, "reply_random");
-    for by in 0..64 {
-        lived.send("add", &json!({"by": by}));
-    }
-    let mut asked = 0;
-    while !stage.is_busy() {
-        stage.ask(lived.subject(), false).unwrap();
-        asked += 1;
-    }
-    for _ in 0..asked {
-        let judged = stage.answer().unwrap().judged;
-        assert_eq!(named(&judged)[0], (Law::Shadow, "add.nonce"));
-    }
-    assert!(!stage.is_asked());
-}
-
-#[test]
 fn what_is_not_declared_is_a_difference() {
     let bench = Bench::with(&PAIR);
     let mut stage = bench.stage(&bench.setup(vec![up("faulty", &["summary.version"])]));
