@@ -206,7 +206,8 @@ impl Home {
         };
         let mut boots = self.boots()?;
         if let Some(attempts) = counted.and_then(|it| boots.attempts.get_mut(it)) {
-            *attempts = attempts.saturating_sub(1);
+            // However many were before it: this one has begun.
+            *attempts = attempts.saturating_sub(1).min(ATTEMPTS_MAX - 1);
         }
         boots.fell_back = boots.fell_back.filter(|it| Some(it) != counted);
         let (permanent, own) = (permanent.as_ref(), own.as_ref());
@@ -441,6 +442,7 @@ mod tests {
             let again = home.choice(None).unwrap();
             assert_eq!((&again.release, &again.why), (&v(2), &Why::Permanent));
             home.count_attempt(&again.release, &again.why).unwrap();
+            assert_eq!(home.choice(Some(&v(2))).unwrap().release, v(2));
         }
         home.came_up(&v(1)).unwrap();
         assert_eq!(home.boots().unwrap().fell_back, None);

@@ -253,6 +253,8 @@ fn a_release_that_does_not_come_up_is_failed_though_the_host_is_killed_behind_th
     home.set("HOST_ABORT_AFTER", Some("committed"));
     assert_ne!(home.host(&["start"]).unwrap().code, Some(0));
     home.set("HOST_ABORT_AFTER", None);
+    // It has not come up either, so the other is tried in turn, and is as broken as before.
+    assert_eq!(home.host(&["start"]).unwrap().code, None);
     let status = home.start().unwrap();
     assert_eq!(status.version.to_string(), "0.1.0");
     assert_eq!(status_of(&home, "0.2.0"), "failed");
