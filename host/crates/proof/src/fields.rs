@@ -28,24 +28,34 @@ pub(crate) fn gone(field: &str, one: &Value<'_>, other: &Value<'_>) -> Vec<Diffe
         max: usize::MAX,
         declared: &mut declared,
     };
-    leaves(field, one, Some(other), &mut found);
+    if one != other {
+        leaves(field, one, Some(other), &mut found);
+    }
     found.list
 }
 
+/// Of two that differ.
 fn leaves(field: &str, one: &Value<'_>, other: Option<&Value<'_>>, found: &mut Found<'_, '_>) {
-    if other == Some(one) {
-        return;
-    }
     match one {
         Value::Map(ones) if !ones.is_empty() => {
             let others: &Entries<'_> = match other {
                 Some(Value::Map(others)) => others,
                 _ => &[],
             };
+            if are_in_line(ones, others) {
+                for ((key, one), (_, other)) in ones.iter().zip(others) {
+                    if one != other {
+                        leaves(&below(field, key), one, Some(other), found);
+                    }
+                }
+                return;
+            }
             let index: HashMap<_, _> = others.iter().map(|(key, it)| (named(key), it)).collect();
             for (key, one) in ones {
                 let other = index.get(&named(key)).copied();
-                leaves(&below(field, key), one, other, found);
+                if other != Some(one) {
+                    leaves(&below(field, key), one, other, found);
+                }
             }
         }
         Value::List(ones) if !ones.is_empty() => {
@@ -54,7 +64,9 @@ fn leaves(field: &str, one: &Value<'_>, other: Option<&Value<'_>>, found: &mut F
                 _ => &[],
             };
             for (at, one) in ones.iter().enumerate() {
-                leaves(&format!("{field}[{at}]"), one, others.get(at), found);
+                if others.get(at) != Some(one) {
+                    leaves(&format!("{field}[{at}]"), one, others.get(at), found);
+                }
             }
         }
         _ => told(field, Some(one), other, found),
@@ -234,6 +246,11 @@ fn compare(field: &str, one: &Value<'_>, other: &Value<'_>, found: &mut Found<'_
 
 type Entries<'a> = [(Value<'a>, Value<'a>)];
 
+/// Whether two maps have the same keys in the same order.
+fn are_in_line(ones: &Entries<'_>, others: &Entries<'_>) -> bool {
+    ones.len() == others.len() && ones.iter().zip(others).all(|(one, other)| one.0 == other.0)
+}
+
 /// Gives whether an entry differs.
 fn entries(
     field: &str,
@@ -242,9 +259,7 @@ fn entries(
     found: &mut Found<'_, '_>,
 ) -> bool {
     let mut differs = false;
-    let in_line =
-        ones.len() == others.len() && ones.iter().zip(others).all(|(one, other)| one.0 == other.0);
-    if in_line {
+    if are_in_line(ones, others) {
         for ((key, one), (_, other)) in ones.iter().zip(others) {
             if one != other {
                 differs = true;
