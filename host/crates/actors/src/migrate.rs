@@ -30,9 +30,10 @@ type Way<'a> = Result<Vec<&'a RouteHop>, String>;
 
 /// What has to be done for an actor to belong to the release that rules.
 enum Due<'a> {
-    Nothing,
-    /// It has come, or stays where it is: if it slept, it may sleep again.
-    Here,
+    /// That does not have its plugin.
+    Nowhere,
+    /// It is there, or stays where it is: if it slept, it may sleep again.
+    Stays,
     Comes(&'a Ruling, Way<'a>),
 }
 
@@ -72,10 +73,23 @@ impl Actors {
         errand: &mut Option<Errand>,
     ) -> Result<bool, ReadError> {
         let generation = self.generation();
+        let Some(live) = &claim.live else {
+            return Ok(true);
+        };
+        // So it is at nearly every message, for which no release is looked up.
+        if claim.at.generation == generation {
+            self.go_back_to_sleep(claim, errand.take());
+            return Ok(true);
+        }
         let release = self.release_of(&claim.slot.id);
-        let (ruling, way) = match self.due(claim, generation, &release) {
-            Due::Nothing => return Ok(true),
-            Due::Here => {
+        let (ruling, way) = match self.due(&claim.slot.id, live, &release) {
+            Due::Nowhere => {
+                // Its plugin goes with this release: it sleeps on in the journal.
+                claim.at.generation = generation;
+                return Ok(true);
+            }
+            Due::Stays => {
+                claim.at.generation = generation;
                 self.go_back_to_sleep(claim, errand.take());
                 return Ok(true);
             }
@@ -145,40 +159,23 @@ impl Actors {
         Ok(true)
     }
 
-    /// What has to be done for the claimed actor to belong to `release`, which rules since
-    /// `generation`. Where it is nothing, that is noted.
-    fn due<'a>(
-        self: &Arc<Self>,
-        claim: &mut Claim,
-        generation: u32,
-        release: &'a Release,
-    ) -> Due<'a> {
-        let Some(live) = &claim.live else {
-            return Due::Nothing;
-        };
-        if claim.at.generation == generation {
-            return Due::Here;
-        }
-        let id = &claim.slot.id;
+    /// What has to be done for an actor that is behind to belong to `release`.
+    fn due<'a>(self: &Arc<Self>, id: &ActorId, live: &Live, release: &'a Release) -> Due<'a> {
         let Some(ruling) = release.plugins.get(id.plugin()) else {
-            // Its plugin goes with this release: it sleeps on in the journal.
-            claim.at.generation = generation;
-            return Due::Nothing;
+            return Due::Nowhere;
         };
-        let is_home = ruling.code.version() == live.code().version();
-        if is_home {
+        if ruling.code.version() == live.code().version() {
             self.forget_stranded(id);
+            return Due::Stays;
         }
-        if is_home || self.migrations.is_given_up(id) {
-            claim.at.generation = generation;
-            return Due::Here;
+        if self.migrations.is_given_up(id) {
+            return Due::Stays;
         }
         let way = ruling.way_of(live);
         if goes_back(&way) && self.stranded.has(id) {
-            claim.at.generation = generation;
             let why = stranded::WHY.to_owned();
             self.migrations.leave_behind(id.clone(), why);
-            return Due::Here;
+            return Due::Stays;
         }
         Due::Comes(ruling, way)
     }

@@ -270,7 +270,11 @@ impl Upgrader {
 /// Whether states of a plugin are written anew: where only the code changes, none is.
 fn writes_states(row: &PluginPlan) -> bool {
     match &row.change {
-        Change::Move { hops, .. } => hops.iter().any(|hop| hop.state != StateChange::Same),
+        Change::Move { hops, carried, .. } => {
+            let carried = carried.iter().filter_map(|way| way.hops.as_ref()).flatten();
+            let mut hops = hops.iter().chain(carried);
+            hops.any(|hop| hop.state != StateChange::Same)
+        }
         Change::Keep { .. } | Change::Add { .. } | Change::Remove { .. } => false,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use host_actors::{CallError, Limits};
+use host_actors::{CallError, Limits, RedeliverError, Redelivered};
 use host_journal::group::Hash;
 use host_journal::store::{Copier, GroupRow, Inspect, OwnRow, Reader, SnapshotKey, SnapshotRow};
 use host_journal::{
@@ -15,6 +15,7 @@ use host_journal::{
 use host_model::ActorId;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::home::{Home, Host, until};
 
@@ -194,6 +195,23 @@ async fn a_store_that_stays_away_ends_a_sweep_and_fails_no_migration() {
     host.stop();
 }
 
+type Redelivering = JoinHandle<Result<Redelivered, RedeliverError>>;
+
+/// Starts anew once so many letters of `faulty:b` are there, which the store does not give
+/// then, and delivers them again.
+async fn redelivering(home: &Home, host: Host, many: usize) -> (Host, Arc<Away>, Redelivering) {
+    until("they have come to nothing", || async {
+        host.0.journal().dead_letters(0, 99).unwrap().len() == many
+    })
+    .await;
+    host.stop();
+    let (host, away) = start(home, 1);
+    away.hide("faulty:b");
+    let actors = Arc::clone(&host.0);
+    let redelivered = tokio::spawn(async move { actors.redeliver().await });
+    (host, away, redelivered)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn letters_whose_actor_is_not_read_for_a_moment_are_delivered_all_the_same_and_in_order() {
     let home = Home::new();
@@ -205,18 +223,7 @@ async fn letters_whose_actor_is_not_read_for_a_moment_are_delivered_all_the_same
         let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": by } });
         host.ask("faulty:a", "cast", cast).await;
     }
-    until("they have come to nothing", || async {
-        host.0.journal().dead_letters(0, 9).unwrap().len() == 3
-    })
-    .await;
-    host.stop();
-
-    let (host, away) = start(&home, 1);
-    away.hide("faulty:b");
-    let redelivered = {
-        let actors = Arc::clone(&host.0);
-        tokio::spawn(async move { actors.redeliver().await })
-    };
+    let (host, away, redelivered) = redelivering(&home, host, 3).await;
     until("one has been tried", || async { away.failed() >= 2 }).await;
     away.unreadable.lock().clear();
     let done = redelivered.await.unwrap().unwrap();
@@ -241,18 +248,7 @@ async fn behind_letters_that_are_given_up_no_later_one_of_their_actor_is_tried()
         let cast = json!({ "to": "faulty:b", "event": "nobody_knows", "payload": {} });
         host.ask("faulty:a", "cast", cast).await;
     }
-    until("they have come to nothing", || async {
-        host.0.journal().dead_letters(0, 99).unwrap().len() == 70
-    })
-    .await;
-    host.stop();
-
-    let (host, away) = start(&home, 1);
-    away.hide("faulty:b");
-    let redelivered = {
-        let actors = Arc::clone(&host.0);
-        tokio::spawn(async move { actors.redeliver().await })
-    };
+    let (host, away, redelivered) = redelivering(&home, host, 70).await;
     // As often as is tried for all that were taken up.
     until("the first are given up", || async { away.failed() >= 25 }).await;
     away.unreadable.lock().clear();
