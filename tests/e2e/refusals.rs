@@ -218,13 +218,39 @@ fn a_rollback_never_goes_up() {
     let home = running();
     home.upgrade("0.2.0").unwrap();
     home.rollback().unwrap();
-    refused(
+    let said = refused(
         home.host(&["rollback", "--json"]).unwrap(),
         "nothing_to_roll_back",
     );
+    assert!(said.contains("0.2.0 was left for 0.1.0 already"), "{said}");
     let up = ["rollback", "0.2.0", "--json"];
     let said = refused(home.host(&up).unwrap(), "newer_release");
     assert!(said.contains("host upgrade 0.2.0"), "{said}");
+    assert_eq!(home.settled().unwrap().permanent.to_string(), "0.1.0");
+}
+
+#[test]
+fn a_rollback_undoes_the_last_upgrade_and_none_before_it() {
+    let home = running();
+    home.upgrade("0.2.0").unwrap();
+    // It goes back by the wish of one, and another one asks for the same, late.
+    home.detach("0.3.0").unwrap();
+    home.rollback().unwrap();
+    let late = ["rollback", "--json"];
+    let said = refused(home.host(&late).unwrap(), "nothing_to_roll_back");
+    for part in [
+        "upgrade to 0.3.0 has gone back already",
+        "host rollback 0.1.0",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(home.settled().unwrap().permanent.to_string(), "0.2.0");
+    home.upgrade("0.3.0").unwrap();
+    home.rollback().unwrap();
+    let said = refused(home.host(&late).unwrap(), "nothing_to_roll_back");
+    assert!(said.contains("0.3.0 was left for 0.2.0 already"), "{said}");
+    let named = ["rollback", "0.1.0", "--json"];
+    home.done(&named).unwrap();
     assert_eq!(home.settled().unwrap().permanent.to_string(), "0.1.0");
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Model {
     pub(super) actors: [Actor; ACTORS],
     pub(super) permanent: Minor,
     pub(super) under_way: Option<UnderWay>,
-    /// Where the last committed upgrade came from, if that was a lower release.
+    /// Where the last upgrade came from, if it led up and is committed.
     came_from: Option<Minor>,
     /// Notes and tags that were given out: each has another text.
     pub(super) texts: usize,
@@ -384,6 +384,9 @@ impl ReferenceStateMachine for Model {
     }
 
     fn apply(mut model: Self, step: &Step) -> Self {
+        if let Step::Upgrade { .. } | Step::KilledBehind { .. } = step {
+            model.came_from = None;
+        }
         match step {
             Step::Add { actor, by } => model.actors[*actor].count += by,
             Step::AddThroughDeath { actor, by } => {

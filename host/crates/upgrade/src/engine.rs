@@ -280,9 +280,8 @@ impl Upgrader {
         self.begin(plan, wish)
     }
 
-    /// Rolls back the upgrade that is under way; without one, goes to `to`, or to the
-    /// release that the permanent one was come to from, as a change of its own without
-    /// probation.
+    /// Rolls back the upgrade that is under way; without one, goes to `to`, or undoes the
+    /// last one where that has committed, as a change of its own without probation.
     ///
     /// # Errors
     ///
@@ -311,10 +310,7 @@ impl Upgrader {
                 return Err(RefusedUpgrade::NewerRelease { current, to });
             }
             Some(to) => to.clone(),
-            None => {
-                let before = self.booked.lock().before.get(&current).cloned();
-                before.ok_or(RefusedUpgrade::NothingToRollBack(current))?
-            }
+            None => self.undoes_the_last(current)?,
         };
         self.refuse_if_failed(&to)?;
         let plan = self.plan(&to, false)?;
@@ -435,20 +431,29 @@ impl Upgrader {
         plan: Plan,
         wish: Wish,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
-        let last = self.booked.lock().last.clone();
-        let id = last.as_ref().map_or(1, |last| last.id + 1);
-        let mut upgrade = Upgrade::planned(id, plan, wish.rollback);
-        let is_again = upgrade.takes_up(last.as_ref());
-        let (run, running) = self.new_run(upgrade, wish);
-        let progress = running.listen();
-        {
+        let (run, progress, is_again) = {
             // Looked at again under the lock: of two at once, one begins.
             let mut slot = self.running.lock();
             if let Some(other) = slot.as_ref().filter(|running| !running.is_over()) {
                 return Err(other.busy());
             }
+            // One may have begun, and ended, since this was planned.
+            let rules = &self.actors.release().version;
+            if *rules != plan.from {
+                return Err(RefusedUpgrade::Overtaken {
+                    from: plan.from,
+                    rules: rules.clone(),
+                });
+            }
+            let last = self.booked.lock().last.clone();
+            let id = last.as_ref().map_or(1, |last| last.id + 1);
+            let mut upgrade = Upgrade::planned(id, plan, wish.rollback);
+            let is_again = upgrade.takes_up(last.as_ref());
+            let (run, running) = self.new_run(upgrade, wish);
+            let progress = running.listen();
             *slot = Some(running);
-        }
+            (run, progress, is_again)
+        };
         self.end_rehearsal();
         // What is counted from here on is its own, also where it never comes to a switch.
         self.actors.migrations().reset();

@@ -66,6 +66,31 @@ pub enum RefusedUpgrade {
         "no upgrade is under way, and {0} was not come to from an older release; say `host rollback V` to go to an older one all the same, or `host upgrade V`"
     )]
     NothingToRollBack(Version),
+    /// What a rollback would undo is undone, or has changed nothing: to go on to the release
+    /// before that is another wish.
+    #[error(
+        "no upgrade is under way, and {undone}: {rules} rules; {}",
+        match further {
+            Some(further) => format!("say `host rollback {further}` to go further back, to the release before it"),
+            None => "there is no release that it was come to from".to_owned(),
+        }
+    )]
+    Undone {
+        /// What became of the last upgrade.
+        undone: String,
+        /// The release that rules.
+        rules: Version,
+        /// Where it was come to from.
+        further: Option<Version>,
+    },
+    /// Another upgrade has begun and ended since this one was planned.
+    #[error("planned from {from}, while {rules} has come to rule; say it again")]
+    Overtaken {
+        /// The release that it was planned from.
+        from: Version,
+        /// The one that rules now.
+        rules: Version,
+    },
     /// A rollback leads to older releases.
     #[error(
         "roll back from {current} to {to}: that is newer; use `host upgrade {to}`, which watches it before it commits"
@@ -134,7 +159,8 @@ impl RefusedUpgrade {
             Self::Busy { .. } | Self::Rehearsing => "busy",
             Self::FailedBefore { .. } => "failed_before",
             Self::NothingToCommit(_) => "nothing_to_commit",
-            Self::NothingToRollBack(_) => "nothing_to_roll_back",
+            Self::NothingToRollBack(_) | Self::Undone { .. } => "nothing_to_roll_back",
+            Self::Overtaken { .. } => "overtaken",
             Self::NewerRelease { .. } => "newer_release",
             Self::BadRamp(_) => "bad_ramp",
             Self::NothingToPause(_) => "nothing_to_pause",

@@ -11,6 +11,8 @@ use host_model::plan::{Change, Hop, Plan, StateChange};
 
 use crate::book::Booked;
 use crate::engine::Upgrader;
+use crate::refused::RefusedUpgrade;
+use crate::state::{State, Upgrade};
 
 /// What stays in the journal, whatever its age, for a way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +55,46 @@ fn may_need_the_journal(plan: &Plan, before: Option<&Version>) -> bool {
         && changes().any(|it| matches!(it, Change::Move { hops, .. } if hops.iter().any(comes_up)))
 }
 
+impl Upgrade {
+    /// What became of it, where there is nothing of it left to undo.
+    fn undone(&self) -> Option<String> {
+        let Plan { from, to, .. } = &self.plan;
+        match &self.state {
+            State::Committed if self.rollback || to < from => {
+                Some(format!("{from} was left for {to} already"))
+            }
+            // What an operator wanted to undo is there still.
+            _ if self.rollback => None,
+            State::RolledBack { reason } => Some(format!(
+                "the upgrade to {to} has gone back already ({})",
+                reason.text
+            )),
+            State::Cancelled { reason } => Some(format!(
+                "the upgrade to {to} has ended before it changed anything ({})",
+                reason.text
+            )),
+            _ => None,
+        }
+    }
+}
+
 impl Upgrader {
+    /// Where a rollback leads that names no release: back over the last upgrade, and over
+    /// none before it. Whoever asks may not know that the last one has gone back by itself,
+    /// or that somebody else has asked.
+    pub(crate) fn undoes_the_last(&self, rules: Version) -> Result<Version, RefusedUpgrade> {
+        let booked = self.booked.lock();
+        let further = booked.before.get(&rules).cloned();
+        match booked.last.as_ref().and_then(Upgrade::undone) {
+            Some(undone) => Err(RefusedUpgrade::Undone {
+                undone,
+                rules,
+                further,
+            }),
+            None => further.ok_or(RefusedUpgrade::NothingToRollBack(rules)),
+        }
+    }
+
     /// What is held for the way that `host rollback` leads from the permanent release.
     /// Blocking, for it looks which releases are installed.
     pub fn held_for_way_back(&self) -> Option<HeldForWayBack> {
@@ -77,6 +118,7 @@ mod tests {
 
     use super::*;
     use crate::samples;
+    use crate::state::Reason;
 
     fn v(minor: u64) -> Version {
         Version::new(0, minor, 0)
@@ -121,6 +163,36 @@ mod tests {
         assert!(!needs(&[Up], false, Some(1)), "there is no way back");
         assert!(!needs(&[Up], true, None), "there is nothing before it");
         assert!(!needs(&[Up], true, Some(0)), "it leads elsewhere");
+    }
+
+    #[test]
+    fn only_a_way_up_that_is_committed_is_there_to_undo() {
+        let undone = |state: State, (from, to), rollback| {
+            let plan = Plan {
+                from: v(from),
+                to: v(to),
+                ..samples::plan()
+            };
+            let upgrade = Upgrade {
+                rollback,
+                plan,
+                ..samples::upgrade(state)
+            };
+            upgrade.undone()
+        };
+        let reason = || Reason::blameless("why");
+        let back = || State::RolledBack { reason: reason() };
+        let cancelled = || State::Cancelled { reason: reason() };
+        assert_eq!(undone(State::Committed, (1, 2), false), None);
+        let left = Some("0.2.0 was left for 0.1.0 already".to_owned());
+        for rollback in [false, true] {
+            assert_eq!(undone(State::Committed, (2, 1), rollback), left);
+        }
+        for ended in [back(), cancelled()] {
+            let text = undone(ended.clone(), (1, 2), false).unwrap();
+            assert!(text.ends_with("(why)"), "{text}");
+            assert_eq!(undone(ended, (2, 1), true), None, "it may be said again");
+        }
     }
 
     #[test]
