@@ -330,6 +330,8 @@ fn killed_when_it_was_stuck() {
     home.settled().unwrap();
     is_consistent(&home, "0.1.0");
     seen.tally.audit(&home).unwrap().exact().unwrap();
+    // It was an operator's wish, and a file that was gone: the release is not to blame.
+    home.upgrade("0.2.0").unwrap();
 }
 
 /// An operator's way back whose own way back does not work either.

@@ -58,16 +58,22 @@ pub struct FailedMigration {
 impl Migrations {
     /// Begins anew, for another upgrade.
     pub fn reset(&self) {
-        self.migrated.store(0, Ordering::Relaxed);
-        self.failures.lock().clear();
-        self.left_behind.lock().clear();
+        self.turn_back();
         self.rebuilt.lock().clear();
         self.set_aside.lock().clear();
         self.redelivered.store(0, Ordering::Relaxed);
+        *self.pauses_us.lock() = Times::default();
+    }
+
+    /// Begins the way back of an upgrade, perhaps once more: whoever was not waited for is
+    /// tried anew. Its last record has still whom it set aside, and what messages waited.
+    pub fn turn_back(&self) {
+        self.migrated.store(0, Ordering::Relaxed);
+        self.failures.lock().clear();
+        self.left_behind.lock().clear();
         self.given_up.lock().clear();
         self.stranded.lock().clear();
         self.unreadable.lock().clear();
-        *self.pauses_us.lock() = Times::default();
     }
 
     /// Actors that have come over, durably.
@@ -160,7 +166,7 @@ impl Migrations {
         self.rebuilt.lock().insert(id);
     }
 
-    /// No sweep waits for this actor from now on, until the next [`Migrations::reset`]:
+    /// No sweep waits for this actor from now on, until the next [`Migrations::turn_back`]:
     /// it stays in the version that it has. True if it was waited for.
     pub fn give_up(&self, id: &ActorId) -> bool {
         self.given_up.lock().insert(id.clone())
@@ -183,7 +189,7 @@ impl Migrations {
         self.stranded.lock().iter().cloned().collect()
     }
 
-    /// Until the next [`Migrations::reset`] it is waited for no longer that the store gives
+    /// Until the next [`Migrations::turn_back`] it is waited for no longer that the store gives
     /// what it has of this actor.
     pub(crate) fn cannot_read(&self, id: ActorId) {
         self.unreadable.lock().insert(id);

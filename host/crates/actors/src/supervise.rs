@@ -221,6 +221,15 @@ impl Actors {
         }
     }
 
+    /// An actor that an earlier process has set aside on the way that is gone on with: it is
+    /// not tried again, and counts as set aside, unless an operator has released it.
+    pub fn stays_aside(&self, id: &ActorId) {
+        self.migrations.strand(id);
+        if let Some(reason) = self.supervisor.quarantined(id) {
+            self.migrations.set_aside(id, &reason);
+        }
+    }
+
     fn note_quarantine(&self, id: &ActorId, reason: &str) {
         tracing::error!(actor = %id, reason, "an actor was set aside");
         let mut quarantined = self.supervisor.quarantined.lock();

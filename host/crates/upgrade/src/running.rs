@@ -49,6 +49,17 @@ pub(crate) struct Running {
     pub(crate) stopped: tokio::sync::Mutex<bool>,
 }
 
+/// What becomes of wishes once an upgrade is about to commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Nothing takes it back any more.
+    ToAll,
+    /// It was paused before: it is heeded first.
+    Paused,
+    /// It was to go back before: it does.
+    RollsBack,
+}
+
 /// Whether it goes on, and for how long it is watched.
 #[derive(Debug, Default)]
 struct Pace {
@@ -262,6 +273,8 @@ impl Running {
         {
             let state = self.state.lock();
             let state_name = state.name();
+            // A commit closes under the same lock: a pause is heeded, or refused.
+            let mut pace = self.pace.lock();
             match &*state {
                 State::Canary { .. } | State::Switching | State::Probation
                     if !self.rollback && !self.wishes.is_closed() => {}
@@ -278,7 +291,6 @@ impl Running {
                     });
                 }
             }
-            let mut pace = self.pace.lock();
             match paused {
                 true => pace.pause(),
                 false => pace.resume(),
@@ -294,6 +306,16 @@ impl Running {
         });
         self.wishes.want(Asked::Look);
         Ok(())
+    }
+
+    /// Takes no wish from now on but to commit, unless one is to be heeded first.
+    pub(crate) fn close(&self) -> Closed {
+        let pace = self.pace.lock();
+        match pace.paused {
+            Some(_) => Closed::Paused,
+            None if self.wishes.close() => Closed::ToAll,
+            None => Closed::RollsBack,
+        }
     }
 
     /// Pauses it because an operator has to decide, for the reason in `text`.
@@ -459,7 +481,11 @@ mod tests {
         let probation = running(State::Probation, false);
         let window = Window::open(Duration::from_secs(1), 1, Instant::now());
         probation.watch(window);
-        assert!(probation.wishes.close());
+        // A pause that is confirmed is heeded first.
+        probation.pause(true, &Asker::default()).unwrap();
+        assert_eq!(probation.close(), Closed::Paused);
+        probation.pause(false, &Asker::default()).unwrap();
+        assert_eq!(probation.close(), Closed::ToAll);
         let refused = ask(&probation, Asked::RollBack).unwrap_err();
         assert_eq!(refused.reason(), "too_late");
         assert!(refused.to_string().contains("0.2.0"), "{refused}");

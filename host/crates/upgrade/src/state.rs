@@ -156,7 +156,7 @@ pub enum Event {
     /// Going back does not work either.
     GotStuck {
         /// Why.
-        reason: Reason,
+        why: String,
     },
     /// Code does not return on the way back; the host ends, and the next one goes on.
     Contained {
@@ -194,6 +194,15 @@ impl Reason {
             text: text.into(),
             blames_release: false,
         }
+    }
+
+    /// What else has happened on the way back: who is to blame for it stays so. Said again,
+    /// it is said once.
+    fn and(mut self, what: &str) -> Self {
+        if !self.text.ends_with(what) {
+            self.text = format!("{}; {what}", self.text);
+        }
+        self
     }
 }
 
@@ -239,11 +248,12 @@ impl State {
                 }
             }
             (Self::RollingBack { reason }, E::AllReturned) => Self::RolledBack { reason },
-            (Self::RollingBack { .. }, E::GotStuck { reason }) => Self::Stuck { reason },
-            (Self::RollingBack { mut reason }, E::Contained { why }) => {
-                reason.text = format!("{}; {why}, so the host was restarted", reason.text);
-                Self::RollingBack { reason }
-            }
+            (Self::RollingBack { reason }, E::GotStuck { why }) => Self::Stuck {
+                reason: reason.and(&why),
+            },
+            (Self::RollingBack { reason }, E::Contained { why }) => Self::RollingBack {
+                reason: reason.and(&format!("{why}, so the host was restarted")),
+            },
             (Self::Stuck { reason }, E::TriedAgain) => Self::RollingBack { reason },
             // A start goes on where the process before it ended.
             (state @ (Self::RollingBack { .. } | Self::Stuck { .. }), E::HostDied) => state,
@@ -442,10 +452,9 @@ mod tests {
 
     #[test]
     fn nothing_is_committed_but_from_probation() {
-        for state in states() {
-            let committed = after(&state, Event::Committed).is_some();
-            assert_eq!(committed, matches!(state, State::Probation), "{state:?}");
-        }
+        let committed = |state: &State| after(state, Event::Committed).is_some();
+        let from: Vec<_> = states().into_iter().filter(committed).collect();
+        assert_eq!(from, [State::Probation]);
     }
 
     #[test]
@@ -463,6 +472,17 @@ mod tests {
                 Err(_) => assert!(!rolling, "{state:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_is_stuck_goes_back_for_its_first_reason_and_says_the_other() {
+        let why = "the file is gone".to_owned();
+        let stuck = Event::GotStuck { why };
+        let events = [stuck.clone(), Event::TriedAgain, stuck, Event::TriedAgain];
+        let state = State::RollingBack { reason: reason() };
+        let state = events.into_iter().try_fold(state, State::apply).unwrap();
+        let reason = Reason::release("why; the file is gone");
+        assert_eq!(state, State::RollingBack { reason });
     }
 
     #[test]

@@ -14,6 +14,7 @@ use host_model::plan::{Action, Plan};
 use crate::book::Book;
 use crate::rehearse::Rehearsal;
 use crate::run::Run;
+use crate::running::Closed;
 use crate::state::{Event, Reason, State};
 use crate::stuck::Remedy;
 use crate::trial::Baseline;
@@ -209,13 +210,20 @@ impl Run {
             Step::Commit => self.hurry(),
             Step::Over => {}
         }
-        match self.come_over(None).await.done() {
-            Ok(()) if self.running.wishes.close() => Event::Committed,
+        loop {
+            if let Err(reason) = self.come_over(None).await.done() {
+                return Event::Failed { reason };
+            }
             // Asked for at the last moment, it counts all the same.
-            Ok(()) => Event::Failed {
-                reason: Reason::blameless(BY_HAND),
-            },
-            Err(reason) => Event::Failed { reason },
+            match self.running.close() {
+                Closed::ToAll => return Event::Committed,
+                Closed::Paused => {}
+                Closed::RollsBack => {
+                    return Event::Failed {
+                        reason: Reason::blameless(BY_HAND),
+                    };
+                }
+            }
         }
     }
 
@@ -228,23 +236,19 @@ impl Run {
         let (before, behind) = Plan::around_switch(&steps);
         self.run_hooks_back(before).await;
         // Before the old release rules again: from then on failures count.
-        actors.migrations().reset();
+        actors.migrations().turn_back();
         for actor in &self.upgrade.given_up {
-            actors.migrations().strand(actor);
+            actors.stays_aside(actor);
         }
         match self.assemble(false).await {
             Ok(release) => self.install(release),
-            Err(why) => {
-                return Event::GotStuck {
-                    reason: Reason::release(why),
-                };
-            }
+            Err(why) => return Event::GotStuck { why },
         }
         for step in behind {
             match &step.action {
                 Action::Sweep { plugin } => match self.bring_back(Some(plugin)).await {
                     Swept::All => {}
-                    Swept::Failed(reason) => return Event::GotStuck { reason },
+                    Swept::Failed(Reason { text: why, .. }) => return Event::GotStuck { why },
                     Swept::Contained(why) => return Event::Contained { why },
                 },
                 _ => self.run_hooks_back(std::slice::from_ref(step)).await,
@@ -252,7 +256,7 @@ impl Run {
         }
         match self.bring_back(None).await {
             Swept::All => Event::AllReturned,
-            Swept::Failed(reason) => Event::GotStuck { reason },
+            Swept::Failed(Reason { text: why, .. }) => Event::GotStuck { why },
             Swept::Contained(why) => Event::Contained { why },
         }
     }
