@@ -27,7 +27,7 @@ use host_proof::rehearsal::Rehearser;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::assemble::Assembler;
-use crate::book::Book;
+use crate::book::{Book, BookError};
 use crate::engine::{PROGRESS_BEHIND_MAX, Upgrader};
 use crate::refused::RefusedUpgrade;
 use crate::retention::PINS;
@@ -76,7 +76,7 @@ impl Rehearsal {
         let pin = format!("{PINS}{PIN}-{}-{number}", unix_ms());
         if let Err(error) = set_pin(&actors, &pin).await {
             // Should retention take what is about to be read, the rehearsal says so.
-            tracing::warn!(error, "a rehearsal goes on without its pin");
+            tracing::warn!(error = chain(&error), "a rehearsal goes on without its pin");
         }
         let (done, report) = oneshot::channel();
         let thread = std::thread::Builder::new().name("rehearsal".into());
@@ -118,17 +118,10 @@ fn failed(plan: &Plan) -> impl Fn(String) -> RehearsalReport + use<> {
 }
 
 /// Keeps retention from what an actor's replay needs now.
-async fn set_pin(actors: &Arc<Actors>, pin: &str) -> Result<(), String> {
-    let journal = Arc::clone(actors.journal());
-    let needed = tokio::task::spawn_blocking(move || journal.needed_from()).await;
-    // A store that does not tell removes nothing either.
-    let needed = match needed {
-        Ok(Ok(needed)) => needed.unwrap_or(Position(0)),
-        Ok(Err(error)) => return Err(chain(&error)),
-        Err(error) => return Err(error.to_string()),
-    };
+async fn set_pin(actors: &Actors, pin: &str) -> Result<(), BookError> {
+    let needed = actors.journal().tails_from();
     let book = Book::new().value(pin, Some(&needed));
-    book.write(actors).await.map_err(|error| chain(&error))
+    book.write(actors).await
 }
 
 /// Takes the pin away: behind a rehearsal, and at a start behind one that was cut off.

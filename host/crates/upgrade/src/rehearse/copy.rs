@@ -31,9 +31,12 @@ const BATCH_ACTORS_BESIDE: usize = 64;
 /// Who is taken, of all.
 pub(super) struct Choice {
     hasher: RandomState,
-    /// Up to which of 2^64, for plugins of which not everyone is taken.
-    up_to: BTreeMap<String, u64>,
-    /// Who of those is asked what commands lead to; likewise, for plugins of which not all are.
+    /// Them, where not everyone may be.
+    pub(super) chosen: Option<Vec<ActorId>>,
+    /// The plugins of which only some are taken.
+    takes_some: BTreeSet<String>,
+    /// Who of those is asked what commands lead to: up to which of 2^64, for plugins of which
+    /// not all are.
     run_up_to: BTreeMap<String, u64>,
     /// How many there are, as far as it was counted.
     pub(super) known: u64,
@@ -42,7 +45,7 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// Counts, where not everyone may be taken: of each plugin so many, by chance, or all that
+    /// Chooses, where not everyone may be taken: of each plugin so many, by chance, or all that
     /// there are, for what holds for one plugin says nothing of another.
     pub(super) fn of(
         journal: &Journal<Ticket>,
@@ -56,47 +59,52 @@ impl Choice {
             return Ok(choice);
         }
         let mut known: BTreeMap<String, Known> = BTreeMap::new();
-        each(journal, moved, &choice.hasher, cancelled, |actor| {
+        each(journal, moved, cancelled, |actor| {
             let place = choice.place(&actor);
             match known.get_mut(actor.plugin()) {
-                Some(known) => known.add(place),
+                Some(known) => known.add(place, actor),
                 None => {
-                    let mut first = Known::default();
-                    first.add(place);
-                    known.insert(actor.plugin().to_owned(), first);
+                    let mut first = Known::of(wanted);
+                    let plugin = actor.plugin().to_owned();
+                    first.add(place, actor);
+                    known.insert(plugin, first);
                 }
             }
             Ok(())
         })?;
-        choice.share(known, wanted);
+        choice.take(known);
         Ok(choice)
     }
 
     fn everyone(known: u64) -> Self {
         Self {
             hasher: RandomState::new(),
-            up_to: BTreeMap::new(),
+            chosen: None,
+            takes_some: BTreeSet::new(),
             run_up_to: BTreeMap::new(),
             known,
             wanted: known,
         }
     }
 
-    /// Takes about as many as are wanted of each plugin that has more, and at least one.
-    fn share(&mut self, known: BTreeMap<String, Known>, wanted: u64) {
-        let wanted = wanted.max(1);
-        (self.known, self.wanted) = (0, 0);
-        for (plugin, Known { actors, least }) in known {
-            let chosen = actors.min(wanted);
+    /// Takes as many as are wanted of each plugin that has more, and at least one.
+    fn take(&mut self, known: BTreeMap<String, Known>) {
+        let mut taken = Vec::new();
+        self.known = 0;
+        for (plugin, known) in known {
+            let (actors, mut chosen) = known.chosen();
             self.known += actors;
-            self.wanted += chosen;
-            if let Some(up_to) = share(REHEARSAL_SAMPLED_ACTORS, chosen) {
+            let of = chosen.len() as u64;
+            if let Some(up_to) = share(REHEARSAL_SAMPLED_ACTORS, of) {
                 self.run_up_to.insert(plugin.clone(), up_to);
             }
-            if let Some(up_to) = share(wanted, actors) {
-                self.up_to.insert(plugin, up_to.max(least));
+            if of < actors {
+                self.takes_some.insert(plugin);
             }
+            taken.append(&mut chosen);
         }
+        self.wanted = taken.len() as u64;
+        self.chosen = Some(taken);
     }
 
     /// The plugins of which only some are asked what commands lead to.
@@ -114,12 +122,7 @@ impl Choice {
 
     /// The plugins of which only some are taken.
     pub(super) fn takes_some(&self) -> BTreeSet<String> {
-        self.up_to.keys().cloned().collect()
-    }
-
-    fn takes(&self, actor: &ActorId) -> bool {
-        let up_to = self.up_to.get(actor.plugin());
-        up_to.is_none_or(|up_to| self.place(actor) <= *up_to)
+        self.takes_some.clone()
     }
 
     /// Where an actor stands among 2^64, by chance.
@@ -128,26 +131,52 @@ impl Choice {
     }
 }
 
-/// The actors of a plugin.
+/// The actors of a plugin as they are listed, each perhaps twice, and those of them with the
+/// least places: a bottom-k sample, for which one listing is enough.
 struct Known {
-    actors: u64,
-    /// The place of the first of them.
-    least: u64,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self {
-            actors: 0,
-            least: u64::MAX,
-        }
-    }
+    wanted: usize,
+    places: Vec<u64>,
+    least: Vec<(u64, ActorId)>,
+    /// Whoever stands above it is not among them.
+    up_to: u64,
 }
 
 impl Known {
-    fn add(&mut self, place: u64) {
-        self.actors += 1;
-        self.least = self.least.min(place);
+    fn of(wanted: u64) -> Self {
+        Self {
+            wanted: usize::try_from(wanted.max(1)).unwrap_or(usize::MAX),
+            places: Vec::new(),
+            least: Vec::new(),
+            up_to: u64::MAX,
+        }
+    }
+
+    fn add(&mut self, place: u64, actor: ActorId) {
+        self.places.push(place);
+        if place <= self.up_to {
+            self.least.push((place, actor));
+            if self.least.len() >= self.wanted.saturating_mul(2) {
+                self.keep_least();
+            }
+        }
+    }
+
+    fn keep_least(&mut self) {
+        self.least.sort_unstable_by_key(|(place, _)| *place);
+        self.least.dedup_by_key(|(place, _)| *place);
+        if self.least.len() >= self.wanted {
+            self.least.truncate(self.wanted);
+            self.up_to = self.least.last().map_or(u64::MAX, |(place, _)| *place);
+        }
+    }
+
+    /// How many there are, and those that are taken.
+    fn chosen(mut self) -> (u64, Vec<ActorId>) {
+        self.places.sort_unstable();
+        self.places.dedup();
+        self.keep_least();
+        let chosen = self.least.into_iter().map(|(_, actor)| actor);
+        (self.places.len() as u64, chosen.collect())
     }
 }
 
@@ -157,19 +186,23 @@ fn share(wanted: u64, of: u64) -> Option<u64> {
     u64::try_from(share).ok()
 }
 
-/// Hands on everyone that is chosen, with what the store has, until `take` fails.
+/// Hands on those that are chosen, or everyone, with what the store has, until `take` fails.
 pub(super) fn copy(
     actors: &Actors,
     moved: &BTreeMap<String, Moved>,
-    choice: &Choice,
+    chosen: Option<Vec<ActorId>>,
     cancelled: &AtomicBool,
     clients: &Clients<'_>,
     mut take: impl FnMut(Stored, ActorId) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let journal = actors.journal();
-    let mut chunk = Vec::new();
-    each(journal, moved, &choice.hasher, cancelled, |actor| {
-        if choice.takes(&actor) {
+    if let Some(chosen) = chosen {
+        return read(journal, chosen, clients, &mut take);
+    }
+    let (mut chunk, mut seen) = (Vec::new(), HashSet::new());
+    let hasher = RandomState::new();
+    each(journal, moved, cancelled, |actor| {
+        if seen.insert(hasher.hash_one(&actor)) {
             chunk.push(actor);
         }
         match chunk.len() >= REHEARSAL_CHUNK_ACTORS {
@@ -206,17 +239,15 @@ fn read(
     Ok(())
 }
 
-/// Each actor of the plugins that move, once. It may be listed twice: with its records,
-/// and with its snapshot.
+/// Each actor of the plugins that move. It may be listed twice: with its records, and with its
+/// snapshot.
 fn each(
     journal: &Journal<Ticket>,
     moved: &BTreeMap<String, Moved>,
-    hasher: &RandomState,
     cancelled: &AtomicBool,
     mut take: impl FnMut(ActorId) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     for plugin in moved.keys() {
-        let mut seen = HashSet::new();
         let mut pass = journal.pass(plugin);
         loop {
             if cancelled.load(Ordering::Relaxed) {
@@ -227,9 +258,7 @@ fn each(
                 break;
             }
             for listed in page {
-                if seen.insert(hasher.hash_one(&listed.id)) {
-                    take(listed.id)?;
-                }
+                take(listed.id)?;
             }
         }
     }
@@ -280,16 +309,26 @@ mod tests {
         (0..of).map(move |n| format!("{plugin}:{n}").parse().unwrap())
     }
 
+    /// Each is listed twice.
     fn choice(known: &[(&str, u64)], wanted: u64) -> Choice {
         let mut choice = Choice::everyone(0);
-        let counted = known.iter().map(|(plugin, of)| {
-            let mut known = Known::default();
-            ids(plugin, *of).for_each(|id| known.add(choice.place(&id)));
+        let listed = known.iter().map(|(plugin, of)| {
+            let mut known = Known::of(wanted);
+            let listed = ids(plugin, *of).chain(ids(plugin, *of));
+            listed.for_each(|id| known.add(choice.place(&id), id));
             ((*plugin).to_owned(), known)
         });
-        let counted = counted.collect();
-        choice.share(counted, wanted);
+        let listed = listed.collect();
+        choice.take(listed);
         choice
+    }
+
+    fn chosen<'a>(choice: &'a Choice, plugin: &str) -> BTreeSet<&'a ActorId> {
+        let chosen = choice.chosen.iter().flatten();
+        let own: Vec<_> = chosen.filter(|id| id.plugin() == plugin).collect();
+        let each: BTreeSet<_> = own.iter().copied().collect();
+        assert_eq!(each.len(), own.len(), "one of {plugin} is taken twice");
+        each
     }
 
     /// By chance, so within ten standard deviations.
@@ -307,7 +346,9 @@ mod tests {
         assert!(choice.takes_some().is_empty());
         assert_eq!((choice.known, choice.wanted), (49_100, 49_100));
         for (plugin, of) in known {
-            let asked = ids(plugin, of).filter(|id| choice.takes(id) && choice.samples(id) > 0);
+            let chosen = chosen(&choice, plugin);
+            assert_eq!(chosen.len() as u64, of);
+            let asked = chosen.iter().filter(|id| choice.samples(id) > 0);
             let asked = asked.count() as u64;
             let wanted = of.min(REHEARSAL_SAMPLED_ACTORS);
             assert!(is_about(asked, wanted), "{asked} of {wanted} {plugin}");
@@ -323,21 +364,24 @@ mod tests {
         assert_eq!(some.iter().collect::<Vec<_>>(), ["many", "more"]);
         assert_eq!((choice.known, choice.wanted), (80_010, 30_010));
         for (plugin, of) in known {
-            let taken: Vec<_> = ids(plugin, of).filter(|id| choice.takes(id)).collect();
-            let wanted = of.min(15_000);
-            assert!(is_about(taken.len() as u64, wanted), "{plugin}");
-            assert!(of > 15_000 || taken.len() as u64 == of, "{plugin}");
-            let again = ids(plugin, of).filter(|id| choice.takes(id));
-            assert!(again.eq(taken), "the same are taken again");
+            let chosen = chosen(&choice, plugin);
+            assert_eq!(chosen.len() as u64, of.min(15_000), "{plugin}");
+            // Not the first that are listed: by chance.
+            let late = ids(plugin, of).skip(of as usize / 2);
+            let late = late.filter(|id| chosen.contains(id)).count() as u64;
+            assert!(
+                is_about(late, chosen.len() as u64 / 2),
+                "{late} of {plugin}"
+            );
         }
     }
 
     #[test]
     fn somebody_is_taken_of_each_plugin_however_few_are_wanted() {
-        for _ in 0..20 {
-            let choice = choice(&[("p", 1_000), ("q", 2)], 1);
-            for (plugin, of) in [("p", 1_000), ("q", 2)] {
-                assert!(ids(plugin, of).any(|id| choice.takes(&id)), "{plugin}");
+        for wanted in [0, 1] {
+            let choice = choice(&[("p", 1_000), ("q", 2)], wanted);
+            for plugin in ["p", "q"] {
+                assert_eq!(chosen(&choice, plugin).len(), 1, "{plugin}");
             }
         }
     }

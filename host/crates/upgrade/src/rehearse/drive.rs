@@ -43,7 +43,7 @@ impl Rehearsal {
     pub(super) fn rehearse(&self) -> Result<RehearsalReport, String> {
         let (moved, setup) = setup(self)?;
         let journal = self.actors.journal();
-        let choice = match Choice::of(journal, &moved, self.extent, &self.cancelled) {
+        let mut choice = match Choice::of(journal, &moved, self.extent, &self.cancelled) {
             Ok(choice) => choice,
             Err(Stop::Cancelled) => {
                 let none = Tally::new(&self.plan, &moved, journal.known());
@@ -54,7 +54,7 @@ impl Rehearsal {
         let mut tally = Tally::new(&self.plan, &moved, choice.known)
             .taking_some(choice.takes_some())
             .running_some(choice.runs_some());
-        let wanted = choice.wanted;
+        let (chosen, wanted) = (choice.chosen.take(), choice.wanted);
         let runs = || self.actors.runs();
         let clients = Clients::of(&runs);
         let mut drive = Drive {
@@ -74,7 +74,7 @@ impl Rehearsal {
             false => copy(
                 &self.actors,
                 &moved,
-                &choice,
+                chosen,
                 &self.cancelled,
                 &clients,
                 |stored, actor| {
