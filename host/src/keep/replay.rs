@@ -23,8 +23,8 @@ const VIOLATIONS_MAX: usize = 100;
 /// Versions of one plugin between which only the code differs read each other's states.
 type Schemas = BTreeMap<(String, Version), u32>;
 
-/// Replays all. It takes several times as long as waking every actor, and a process
-/// for each run of events that no snapshot ends.
+/// Replays all. It takes several times as long as waking every actor, and a process for the
+/// runs of events that no snapshot ends.
 pub(super) fn replay(archive: &Archive, found: &Found) -> Result<ReplayReport, Failure> {
     let attempted = "replay the actors";
     // Where the host's own copies lie, so it allows exec.

@@ -7,11 +7,11 @@ use host_loader::{Inspector, Loader};
 use host_model::error::chain;
 
 use crate::frames;
-use crate::process::{Answer, Question};
+use crate::process::{Answer, Opening, Question};
 use crate::replay::{Code, Replay};
 
-/// Replays what standard input says, and writes states to standard output. `inspector`
-/// is asked about each library before it is opened. Returns the exit code.
+/// Replays what standard input says until that ends, and writes states to standard output.
+/// `inspector` is asked about each library before it is opened. Returns the exit code.
 ///
 /// Standard output is the answers' alone: what a plugin prints goes to standard error.
 #[must_use]
@@ -19,35 +19,48 @@ pub fn replay_main(inspector: Inspector) -> i32 {
     let Ok(mut out) = take_stdout() else {
         return 1;
     };
-    let answered = match frames::read::<Question>(&mut io::stdin().lock(), &mut Vec::new()) {
-        Ok(Some(question)) => answer(question, inspector, &mut out),
+    let (mut asked, mut buffer) = (io::stdin().lock(), Vec::new());
+    let unreadable = |error: io::Error| format!("it was asked what it cannot read: {error}");
+    let opened = match frames::read::<Opening>(&mut asked, &mut buffer) {
+        Ok(Some(opening)) => open(opening, inspector),
         Ok(None) => Err("it was asked nothing".to_owned()),
-        Err(error) => Err(format!("it was asked what it cannot read: {error}")),
+        Err(error) => Err(unreadable(error)),
     };
-    let last = match answered {
-        Ok(()) => Answer::End,
-        Err(why) => Answer::Failed(why),
+    let code = match opened {
+        Ok(code) => code,
+        Err(why) => return frames::send(&mut out, &Answer::Failed(why)).map_or(1, |()| 0),
     };
-    // Without a reader there is nobody to tell.
-    frames::send(&mut out, &last).map_or(1, |()| 0)
+    loop {
+        let answered = match frames::read::<Question>(&mut asked, &mut buffer) {
+            Ok(Some(question)) => answer(&code, &question, &mut out),
+            Ok(None) => return 0,
+            Err(error) => Err(unreadable(error)),
+        };
+        let last = match answered {
+            Ok(()) => Answer::End,
+            Err(why) => Answer::Failed(why),
+        };
+        // Without a reader there is nobody to tell.
+        if frames::send(&mut out, &last).is_err() {
+            return 1;
+        }
+    }
 }
 
-fn answer(question: Question, inspector: Inspector, out: &mut File) -> Result<(), String> {
-    let Question {
-        libraries,
-        images,
-        course,
-        wanted,
-    } = question;
-    let loader = Loader::new(&images, inspector).map_err(|e| chain(&e))?;
+fn open(opening: Opening, inspector: Inspector) -> Result<Code, String> {
+    let loader = Loader::new(&opening.images, inspector).map_err(|e| chain(&e))?;
     let mut plugins = Vec::new();
-    for (path, digest) in libraries {
+    for (path, digest) in opening.libraries {
         let digest = digest.parse().map_err(|e| format!("{e}"))?;
         let plugin = loader.load(&path, Some(digest)).map_err(|e| chain(&e))?;
         plugins.push((plugin, path));
     }
-    let code = Code::of(plugins);
-    let mut replay = Replay::begin(&code, &course).map_err(|e| chain(&e))?;
+    Ok(Code::of(plugins))
+}
+
+fn answer(code: &Code, question: &Question, out: &mut File) -> Result<(), String> {
+    let Question { course, wanted } = question;
+    let mut replay = Replay::begin(code, course).map_err(|e| chain(&e))?;
     loop {
         let is_wanted = (wanted.as_ref()).is_none_or(|wanted| wanted.contains(&replay.seq()));
         if is_wanted {

@@ -111,7 +111,7 @@ impl<'a> Law<'a> {
     }
 
     /// Asks whether the law holds for one actor. Takes about four times as long as
-    /// waking it, and a process.
+    /// waking it.
     ///
     /// # Errors
     ///

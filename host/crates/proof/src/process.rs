@@ -1,49 +1,73 @@
 //! A replay in a process of its own.
 //!
-//! The child is told what to replay over its standard input, and answers with states
-//! over its standard output, in [`frames`]. [`crate::replay_main`] is its side.
+//! The child is told its libraries and then what to replay, one course behind the other, over
+//! its standard input, and answers with states over its standard output, in [`frames`].
+//! [`crate::replay_main`] is its side. To start one and to open libraries there takes as long
+//! as some hundred replays, so one is asked of all actors of a plugin in turn; one that has not
+//! answered as it should is asked nothing more.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::course::{Base, Course};
 use crate::frames;
 use crate::replay::Code;
 
-/// How long a child may take in all: far longer than any actor takes to wake.
+/// How long a child may take over a course: far longer than any actor takes to wake.
 const TIME_MAX: Duration = Duration::from_secs(120);
 
 /// States on their way here.
 const UNREAD_MAX: usize = 2;
 
-/// How the child is started.
-#[derive(Debug, Clone)]
+/// How the child is started, and the one that runs.
+#[derive(Debug)]
 pub struct OtherProcess {
     program: PathBuf,
     args: Vec<String>,
     images: Option<PathBuf>,
+    running: RefCell<Option<Running>>,
 }
 
-/// What a child is asked.
+/// A child that waits for the next course.
+#[derive(Debug)]
+struct Running {
+    libraries: Libraries,
+    questions: Sender<Question>,
+    answers: Receiver<Answer>,
+    _child: Killed,
+    /// Where its copies of the libraries are. It goes behind the child.
+    _folder: TempDir,
+}
+
+/// Libraries, with the digests that they must have.
+type Libraries = Vec<(PathBuf, String)>;
+
+/// What a child is told first.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Question {
-    /// Libraries, with the digests that they must have.
-    pub(crate) libraries: Vec<(PathBuf, String)>,
+pub(crate) struct Opening {
+    pub(crate) libraries: Libraries,
     /// Where copies of them go: whoever asks removes it, for a child may be killed.
     pub(crate) images: PathBuf,
+}
+
+/// What it is asked then, until its standard input ends.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Question {
     pub(crate) course: Course,
     /// The sequences at which its states are wanted; none: at each.
     pub(crate) wanted: Option<Vec<u64>>,
 }
 
-/// What it answers, again and again.
+/// What it answers to each, again and again.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     State(Base),
@@ -86,6 +110,7 @@ impl OtherProcess {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             images: None,
+            running: RefCell::new(None),
         }
     }
 
@@ -106,32 +131,60 @@ impl OtherProcess {
         wanted: Option<&[u64]>,
         mut take: impl FnMut(&Base) -> bool,
     ) -> Result<(), ProcessError> {
-        let failed = |source| ProcessError::Run {
-            program: self.program.clone(),
-            source,
+        let libraries: Libraries = code
+            .libraries(course.actor.plugin())
+            .map(|(path, digest)| (path.to_owned(), digest))
+            .collect();
+        let running = self.running.take();
+        let running = match running.filter(|it| it.libraries == libraries) {
+            Some(running) => running,
+            None => self.open(libraries).map_err(|source| ProcessError::Run {
+                program: self.program.clone(),
+                source,
+            })?,
         };
+        // A child that has ended is noticed by what it does not answer.
+        let _ = running.questions.send(Question {
+            course: course.clone(),
+            wanted: wanted.map(<[u64]>::to_vec),
+        });
+        let deadline = Instant::now() + TIME_MAX;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match running.answers.recv_timeout(left) {
+                Ok(Answer::State(state)) if take(&state) => {}
+                Ok(Answer::State(_)) => return Ok(()),
+                Ok(Answer::End) => break,
+                Ok(Answer::Failed(why)) => return Err(ProcessError::Failed(why)),
+                Err(RecvTimeoutError::Disconnected) => return Err(ProcessError::Ended),
+                Err(RecvTimeoutError::Timeout) => return Err(ProcessError::Hung),
+            }
+        }
+        self.running.replace(Some(running));
+        Ok(())
+    }
+
+    /// Starts a child that opens these libraries.
+    fn open(&self, libraries: Libraries) -> io::Result<Running> {
         let folder = match &self.images {
             Some(images) => tempfile::tempdir_in(images),
             None => tempfile::tempdir(),
-        };
-        let folder = folder.map_err(failed)?;
-        let question = Question {
-            libraries: code
-                .libraries(course.actor.plugin())
-                .map(|(path, digest)| (path.to_owned(), digest))
-                .collect(),
+        }?;
+        let opening = Opening {
+            libraries: libraries.clone(),
             images: folder.path().join("images"),
-            course: course.clone(),
-            wanted: wanted.map(<[u64]>::to_vec),
         };
-        let mut child = Killed(self.start().map_err(failed)?);
+        let mut child = Killed(self.start()?);
         let mut stdin = child.0.stdin.take().expect("it was asked for");
         let mut stdout = child.0.stdout.take().expect("it was asked for");
+        let (questions, asked) = channel();
         // On threads of their own: a child that hangs is to hold up no one. They end
-        // with the child, whose pipes close.
+        // with the child, whose pipes close, or when nothing more is asked.
         thread::spawn(move || {
-            // A child that does not read is noticed by what it answers.
-            let _ = frames::send(&mut stdin, &question);
+            let mut sent = frames::send(&mut stdin, &opening);
+            for question in asked {
+                sent = sent.and_then(|()| frames::send(&mut stdin, &question));
+            }
         });
         let (sender, answers) = sync_channel(UNREAD_MAX);
         thread::spawn(move || {
@@ -142,17 +195,13 @@ impl OtherProcess {
                 }
             }
         });
-        let deadline = Instant::now() + TIME_MAX;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match answers.recv_timeout(left) {
-                Ok(Answer::State(state)) if take(&state) => {}
-                Ok(Answer::State(_) | Answer::End) => return Ok(()),
-                Ok(Answer::Failed(why)) => return Err(ProcessError::Failed(why)),
-                Err(RecvTimeoutError::Disconnected) => return Err(ProcessError::Ended),
-                Err(RecvTimeoutError::Timeout) => return Err(ProcessError::Hung),
-            }
-        }
+        Ok(Running {
+            libraries,
+            questions,
+            answers,
+            _child: child,
+            _folder: folder,
+        })
     }
 
     fn start(&self) -> io::Result<Child> {
@@ -165,7 +214,8 @@ impl OtherProcess {
     }
 }
 
-/// A child that does not outlive the question.
+/// A child that does not outlive whoever asks it.
+#[derive(Debug)]
 struct Killed(Child);
 
 impl Drop for Killed {
