@@ -13,18 +13,48 @@ use crate::window::median;
 /// How often it is done; the median counts.
 const RUNS: usize = 5;
 
-/// Bytes of all actors' last snapshots in this version, in the store of a host that has
-/// stopped.
-pub(crate) fn snapshot_bytes(store: &Path, version: &str) -> Result<u64> {
+/// What the snapshots take that a switch has written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Written {
+    /// Bytes as the store has them: packed, those of up to 1 MiB.
+    pub(crate) stored: u64,
+    /// Bytes as the plugins gave them.
+    pub(crate) plain: u64,
+}
+
+/// All actors' last snapshots in this version, in the store of a host that has stopped.
+pub(crate) fn snapshots(store: &Path, version: &str) -> Result<Written> {
     let store = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let pieces = "SELECT total(length(body)) FROM snapshot_pieces WHERE first_pos = first_piece";
+    let pieces = "SELECT CAST(total(length(body)) AS INTEGER) FROM snapshot_pieces
+                  WHERE first_pos = first_piece";
     let last = "SELECT max(position) FROM snapshots WHERE version = ?1 GROUP BY actor";
     let sql = format!(
-        "SELECT CAST(total(length(body) + ({pieces})) AS INTEGER) FROM snapshots
+        "SELECT length(body), ({pieces}), substr(body, 1, 5) FROM snapshots
          WHERE position IN ({last})"
     );
-    let bytes = store.query_row(&sql, [version], |row| row.get::<_, i64>(0));
-    Ok(bytes.context("add up the snapshots")?.unsigned_abs())
+    let mut query = store.prepare(&sql)?;
+    let rows = query.query_map([version], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    rows.map(|row| {
+        let (body, pieces, head): (i64, i64, Vec<u8>) = row?;
+        // A packed one begins with this byte and its length unpacked, little-endian.
+        let plain = match head[..] {
+            [0xc1, a, b, c, d] => i64::from(u32::from_le_bytes([a, b, c, d])),
+            _ => body,
+        };
+        Ok(Written {
+            stored: (body + pieces).unsigned_abs(),
+            plain: (plain + pieces).unsigned_abs(),
+        })
+    })
+    .try_fold(Written::default(), |sum, one: Result<_>| {
+        let one = one.context("add up the snapshots")?;
+        Ok(Written {
+            stored: sum.stored + one.stored,
+            plain: sum.plain + one.plain,
+        })
+    })
 }
 
 /// How long so many bytes take: one blob row after the other, each of as much as a piece

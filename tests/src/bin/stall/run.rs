@@ -28,7 +28,7 @@ pub(crate) struct Ran {
     /// Actors in memory when the clients came, and at the end.
     pub(crate) awake: (u64, u64),
     /// Bytes of all snapshots that a switch writes, up and down.
-    pub(crate) bytes: [u64; 2],
+    pub(crate) written: [bare::Written; 2],
 }
 
 /// Measures with these settings, and prints what was found.
@@ -73,9 +73,9 @@ pub(crate) fn run(settings: &Settings) -> Result<Ran> {
     Ok(Ran {
         measured: figures,
         awake: (filled, awake),
-        bytes: [
-            bare::snapshot_bytes(&store, "0.2.0")?,
-            bare::snapshot_bytes(&store, "0.1.0")?,
+        written: [
+            bare::snapshots(&store, "0.2.0")?,
+            bare::snapshots(&store, "0.1.0")?,
         ],
     })
 }

@@ -92,8 +92,9 @@ struct Row {
     host: Medians,
     awake: (u64, u64),
     peer: Option<peer::Peer>,
-    /// Of a large size.
-    bare: Option<Duration>,
+    /// Of a large size: the bytes of its snapshots as the store has them, and as the plugin
+    /// gave them.
+    bare: Option<[Duration; 2]>,
 }
 
 /// Goes through the sizes, and prints the table and the bars.
@@ -124,16 +125,20 @@ impl Size {
     fn rows(self, host: &Ran, peers: Option<[peer::Peer; 2]>) -> Result<Vec<Row>> {
         let phases = [Phase::Up, Phase::Down].into_iter().enumerate();
         let row = |(at, phase): (usize, Phase)| {
-            let bytes = host.bytes[at];
-            let bare = self.large.then(|| bare::write(bytes)).transpose()?;
-            if let Some(bare) = bare {
+            let bare::Written { stored, plain } = host.written[at];
+            let write = |bytes, what| -> Result<Duration> {
+                let took = bare::write(bytes)?;
+                let mb = bytes as f64 / 1e6;
                 println!(
-                    "bare {}: {:.1} MB in {} ms",
+                    "bare {}, {what}: {mb:.1} MB in {} ms",
                     phase.name(),
-                    bytes as f64 / 1e6,
-                    in_ms(bare)
+                    in_ms(took)
                 );
-            }
+                Ok(took)
+            };
+            let both =
+                || -> Result<_> { Ok([write(stored, "as stored")?, write(plain, "unpacked")?]) };
+            let bare = self.large.then(both).transpose()?;
             Ok(Row {
                 size: self,
                 phase,
@@ -168,7 +173,7 @@ fn load() -> Result<String> {
 
 fn print(rows: &[Row]) {
     println!(
-        "{:<9} {:<5} {:>9} {:>9} {:>6} {:>8} {:>8} {:>7} {:>9} {:>6} {:>8} {:>8}   awake",
+        "{:<9} {:<5} {:>9} {:>9} {:>6} {:>8} {:>8} {:>7} {:>9} {:>6} {:>9} {:>6} {:>8} {:>8}   awake",
         "size",
         "way",
         "host",
@@ -179,6 +184,8 @@ fn print(rows: &[Row]) {
         "ratio",
         "bare",
         "ratio",
+        "unpacked",
+        "ratio",
         "p99",
         "steady"
     );
@@ -188,9 +195,10 @@ fn print(rows: &[Row]) {
         let over = |time: Duration, of: Option<Duration>| {
             of.map_or("-".to_owned(), |of| format!("{:.3}", ratio(time, of)))
         };
+        let [stored, plain] = row.bare.map_or([None, None], |bare| bare.map(Some));
         let (took, stall) = (row.peer.map(|it| it.took), row.peer.map(|it| it.stall));
         println!(
-            "{:<9} {:<5} {:>9} {:>9} {:>6} {:>8} {:>8} {:>7} {:>9} {:>6} {:>8} {:>8}   {} to {} of {}",
+            "{:<9} {:<5} {:>9} {:>9} {:>6} {:>8} {:>8} {:>7} {:>9} {:>6} {:>9} {:>6} {:>8} {:>8}   {} to {} of {}",
             row.size.name,
             row.phase.name(),
             in_ms(host.took),
@@ -199,8 +207,10 @@ fn print(rows: &[Row]) {
             in_ms(host.switching.stall),
             ms(stall),
             over(host.switching.stall, stall),
-            ms(row.bare),
-            over(host.took, row.bare),
+            ms(stored),
+            over(host.took, stored),
+            ms(plain),
+            over(host.took, plain),
             in_ms(host.switching.p99),
             in_ms(host.steady.p99),
             row.awake.0,
@@ -210,8 +220,9 @@ fn print(rows: &[Row]) {
     }
     println!(
         "host, otp: from the request until the release is permanent, as each says itself; the \
-         host's is verified, and\nits libraries are copied, in that time. p99: of the calls due in \
-         it; beside large actors {BESIDE} small ones are called."
+         host's is verified, and\nits libraries are copied, in that time. bare: a loop that writes \
+         the new snapshots as the store has them, and\nunpacked. p99: of the calls due in it; beside \
+         large actors {BESIDE} small ones are called."
     );
     for row in rows {
         row.bars().iter().for_each(|bar| println!("{bar}"));
@@ -248,8 +259,8 @@ impl Row {
             let stall = host.switching.stall;
             bars.push(self.beside_peer("stall, a hundredth of the peer's", stall, allowed));
         }
-        if let Some(bare) = self.bare {
-            let allowed = bare.mul_f64(BARE_RATIO_MAX);
+        if let Some([stored, _]) = self.bare {
+            let allowed = stored.mul_f64(BARE_RATIO_MAX);
             bars.push(self.at_most("time, 1.5 times the bare loop's", host.took, allowed));
             let allowed = host.steady.p99.mul_f64(WAIT_RATIO_MAX);
             bars.push(self.at_most(
