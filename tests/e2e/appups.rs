@@ -285,6 +285,43 @@ fn a_busy_actor_ends_a_suspension_that_waits_for_too_little_and_queues_none_for_
 }
 
 #[test]
+fn a_gate_closes_on_the_way_back_too_and_holds_it_up_for_no_longer_than_it_may() {
+    let suspend = |ms: u64| format!(r#"{{ update = "state", suspend = true, timeout_ms = {ms} }}"#);
+    for (patience_ms, is_held) in [(30_000, true), (200, false)] {
+        let home = home(r#"{ update = "state" }"#, &suspend(patience_ms));
+        let port = home.start().unwrap().port;
+        add(port, "k");
+        let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "300s"];
+        home.done(&[&line[..], &["--detach"]].concat()).unwrap();
+        let asleep = thread::spawn(move || post(port, "slow", "sleep", &json!({ "ms": 8_000 })));
+        let is_inside = |status: &Value| {
+            let slow = status["slow"].as_array().unwrap().iter();
+            slow.into_iter().any(|it| it["actor"] == "faulty:slow")
+        };
+        let status = || -> Value { home.answer(&["status", "--json"]).unwrap() };
+        wait::until("the handler is inside", || {
+            is_inside(&status()).then_some(())
+        })
+        .unwrap();
+        let back = home.begin(&["rollback", "--json"]).unwrap();
+        wait::until("the older release rules", || {
+            (status()["version"] == "0.1.0").then_some(())
+        })
+        .unwrap();
+        assert_eq!(is_inside(&status()), !is_held);
+        let report: Value = back.end().unwrap().json().unwrap();
+        assert_eq!(report["outcome"], "rolled_back", "{report}");
+        let reason = report["reason"].as_str().unwrap();
+        let told = "a gate did not close: faulty:slow was still inside `sleep`";
+        assert_eq!(reason.contains(told), !is_held, "{reason}");
+        assert_eq!(asleep.join().unwrap().0, 200);
+        add(port, "k");
+        assert_eq!(summary(port, "k")["count"], 2);
+        home.stop().unwrap();
+    }
+}
+
+#[test]
 fn an_appup_that_is_wrong_is_said_with_its_lines_and_a_handover_is_refused() {
     let home = home(r#"{ update = "state" }"#, r#"{ update = "state" }"#);
     let wrong = appup(r#"{ updat = "state" }"#, r#"{ load = "cod" }"#);

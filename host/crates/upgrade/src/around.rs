@@ -83,9 +83,28 @@ impl Run {
         Ok(())
     }
 
+    /// Closes the gates of the way back. None may hold it up: one that does not close in its
+    /// time is open again, and is said with the reason why it goes back. Nobody comes out of
+    /// code that does not return.
+    pub(crate) async fn close_gates_back(&mut self, steps: &[Step]) {
+        let mut troubles = Vec::new();
+        for step in steps {
+            if let Action::Suspend { .. } = step.action
+                && !self.hung
+                && let Err(reason) = self.step(step).await
+            {
+                troubles.push(format!("a gate did not close: {}", reason.text));
+            }
+        }
+        if let State::RollingBack { reason } = &mut self.upgrade.state {
+            add(reason, &troubles);
+        }
+    }
+
     /// Opens every gate that the plan closes.
     pub(crate) fn open_gates(&self) {
-        for step in &self.upgrade.plan.steps {
+        let plan = &self.upgrade.plan;
+        for step in plan.steps.iter().chain(&plan.back) {
             if let Action::Suspend { plugin } = &step.action {
                 self.upgrader.actors.resume(plugin);
             }

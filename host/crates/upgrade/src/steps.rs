@@ -235,14 +235,18 @@ impl Run {
         let steps = self.upgrade.plan.back.clone();
         let (before, behind) = Plan::around_switch(&steps);
         self.run_hooks_back(before).await;
+        self.close_gates_back(before).await;
         // Before the old release rules again: from then on failures count.
         actors.migrations().turn_back();
         for actor in &self.upgrade.given_up {
             actors.stays_aside(actor);
         }
-        match self.assemble(false).await {
-            Ok(release) => self.install(release),
-            Err(why) => return Event::GotStuck { why },
+        let assembled = self.assemble(false).await;
+        let assembled = assembled.map(|release| self.install(release));
+        // Whatever follows: no gate stays closed for it.
+        self.open_gates();
+        if let Err(why) = assembled {
+            return Event::GotStuck { why };
         }
         for step in behind {
             match &step.action {

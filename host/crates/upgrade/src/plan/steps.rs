@@ -28,6 +28,8 @@ pub(super) struct Hooks {
 struct Around {
     before: Vec<Hook>,
     behind: Vec<Hook>,
+    /// How long handlers inside are waited for, where a gate closes.
+    patience_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,14 @@ impl Around {
         let restarts = |it: &Instruction| *it == Instruction::Restart;
         let position = |is: &dyn Fn(&Instruction) -> bool| instructions.iter().position(is);
         let change = position(&changes).or_else(|| position(&restarts));
+        let gates = instructions.iter().filter_map(|it| match it {
+            Instruction::Update {
+                timeout_ms,
+                suspend: true,
+            } => Some(*timeout_ms),
+            _ => None,
+        });
+        self.patience_ms = self.patience_ms.max(gates.max());
         for (at, instruction) in instructions.iter().enumerate() {
             let Instruction::Run { hook, timeout_ms } = instruction else {
                 continue;
@@ -130,10 +140,21 @@ fn hops(plan: &PluginPlan) -> &[Hop] {
     }
 }
 
-/// How long handlers inside are waited for, where a gate closes.
-fn patience_ms(plan: &PluginPlan) -> Option<u64> {
-    let closes = hops(plan).iter().filter(|hop| hop.suspend);
-    closes.map(|hop| hop.timeout_ms).max()
+/// The switch, between the gates that close for it and those that open again.
+fn switch(moved: &[Moved<'_>], side: fn(&Hooks) -> &Around, undo: [Undo; 2]) -> Vec<Step> {
+    let gates = moved.iter().filter_map(|Moved { name, hooks }| {
+        let patience_ms = side(hooks).patience_ms?;
+        Some(((*name).to_owned(), patience_ms))
+    });
+    let [undo_gate, undo_switch] = undo;
+    let close = |(plugin, patience_ms)| {
+        let action = Action::Suspend { plugin };
+        step(action, Some(patience_ms), undo_gate)
+    };
+    let open = |(plugin, _)| step(Action::Resume { plugin }, None, Undo::Nothing);
+    let switch = [step(Action::Switch, None, undo_switch)];
+    let closed = gates.clone().map(close);
+    closed.chain(switch).chain(gates.map(open)).collect()
 }
 
 /// Bringing over the actors of a plugin, if it has another version.
@@ -163,23 +184,8 @@ pub(super) fn there(plugins: &[PluginPlan], moved: &[Moved<'_>], probation_s: u6
         let undo = undo_hook(&hooks.back.behind);
         steps.extend(hooks.there.before.iter().map(|hook| run(name, hook, undo)));
     }
-    let gates: Vec<&PluginPlan> = plugins
-        .iter()
-        .filter(|p| patience_ms(p).is_some())
-        .collect();
-    for plan in &gates {
-        let plugin = plan.plugin.clone();
-        steps.push(step(
-            Action::Suspend { plugin },
-            patience_ms(plan),
-            Undo::Resume,
-        ));
-    }
-    steps.push(step(Action::Switch, None, Undo::Switch));
-    for plan in &gates {
-        let plugin = plan.plugin.clone();
-        steps.push(step(Action::Resume { plugin }, None, Undo::Nothing));
-    }
+    let undo = [Undo::Resume, Undo::Switch];
+    steps.extend(switch(moved, |hooks| &hooks.there, undo));
     for (plan, Moved { name, hooks }) in plugins.iter().zip(moved) {
         let stays = super::hops(plan).any(|(_, hop)| !hop.reversible);
         let undo = if stays { Undo::Impossible } else { Undo::Sweep };
@@ -194,14 +200,15 @@ pub(super) fn there(plugins: &[PluginPlan], moved: &[Moved<'_>], probation_s: u6
 }
 
 /// The way back from behind the switch. Nothing takes it back: who cannot go is set
-/// aside, and a hook that fails is named.
+/// aside, and a hook that fails or a gate that does not close is named.
 pub(super) fn back(plugins: &[PluginPlan], moved: &[Moved<'_>]) -> Vec<Step> {
     let mut steps = Vec::new();
     for Moved { name, hooks } in moved.iter().rev() {
         let before = hooks.back.before.iter();
         steps.extend(before.map(|hook| run(name, hook, Undo::Nothing)));
     }
-    steps.push(step(Action::Switch, None, Undo::Nothing));
+    let undo = [Undo::Nothing, Undo::Nothing];
+    steps.extend(switch(moved, |hooks| &hooks.back, undo));
     for (plan, Moved { name, hooks }) in plugins.iter().zip(moved).rev() {
         let sweep = sweep(plan, Undo::Nothing);
         // Nobody is set aside on the way back for being slow.
