@@ -60,6 +60,12 @@ impl Flight {
         self.asked.extend(asked.into_iter().take(room));
     }
 
+    /// Whether the state that it came to last is `stuck`.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let last = self.transitions.last();
+        last.is_some_and(|last| last.state == "stuck")
+    }
+
     /// What the rehearsal found.
     pub fn rehearsed(&mut self, found: Box<RehearsalReport>) {
         self.rehearsal = Some(found);

@@ -21,6 +21,10 @@ use crate::way_back::way_back;
 /// Before a transition that the store would not have is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a store may take to write a transition before the gates that are closed for the
+/// switch open again.
+const OPEN_GATES_AFTER: Duration = Duration::from_secs(1);
+
 /// The one who carries it out.
 pub(crate) struct Run {
     pub(crate) upgrader: Arc<Upgrader>,
@@ -263,8 +267,11 @@ impl Run {
     /// happened before.
     fn enter_flight(&mut self) {
         self.flight.ask(self.running.take_noted());
-        self.flight
-            .failed(self.upgrader.actors.migrations().failures());
+        // Once, in the state to which they have led.
+        if self.upgrade.state.reason().is_some() && !self.flight.is_stuck() {
+            let failures = self.upgrader.actors.migrations().failures();
+            self.flight.failed(failures);
+        }
         let waits = self.upgrader.take_waits();
         self.flight.enter(&self.upgrade.state, &waits);
     }
@@ -272,21 +279,36 @@ impl Run {
     /// Writes until the store has it. It says no before COMMIT when a disk is full,
     /// say, and an upgrade half done is nothing to leave alone.
     pub(crate) async fn write(&mut self, mut book: Book) -> Result<(), HostEnds> {
+        let actors = Arc::clone(&self.upgrader.actors);
         loop {
             let again = book.clone();
-            let Err(error) = book.write(&self.upgrader.actors).await else {
+            let writing = book.write(&actors);
+            tokio::pin!(writing);
+            let written = match tokio::time::timeout(OPEN_GATES_AFTER, &mut writing).await {
+                Ok(written) => written,
+                Err(_) => {
+                    self.let_pass();
+                    writing.await
+                }
+            };
+            let Err(error) = written else {
                 return Ok(());
             };
             if self.upgrader.actors.journal().is_closed() {
                 return Err(HostEnds);
             }
             tracing::error!(%error, "the state of an upgrade could not be written; trying again");
-            // Nobody is to wait for a disk before a gate.
-            self.open_gates();
-            self.gates_are_open = true;
+            self.let_pass();
             tokio::time::sleep(WRITE_AGAIN_AFTER).await;
             book = again;
         }
+    }
+
+    /// Nobody is to wait for a store before a gate: what closes them for the switch closes
+    /// them anew.
+    fn let_pass(&mut self) {
+        self.open_gates();
+        self.gates_are_open = true;
     }
 
     /// What the process keeps of what is now booked.
