@@ -304,8 +304,12 @@ impl Upgrader {
             return running.ask(Asked::RollBack, by);
         }
         let current = self.actors.release().version.clone();
+        let releases = self.assembler.releases();
         let to = match &request.to {
             Some(to) if *to > current => {
+                if let Err(missing @ ReleasesError::NotFound { .. }) = releases.read(to) {
+                    return Err(missing.into());
+                }
                 let to = to.clone();
                 return Err(RefusedUpgrade::NewerRelease { current, to });
             }

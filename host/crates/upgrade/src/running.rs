@@ -232,11 +232,8 @@ impl Running {
             _ => self.rollback && asked == Asked::RollBack,
         };
         let progress = self.progress.subscribe();
-        let wish = match asked {
-            Asked::Commit => "commit",
-            _ => "rollback",
-        };
-        self.write_down(wish, by);
+        let is_commit = asked == Asked::Commit;
+        self.write_down(if is_commit { "commit" } else { "rollback" }, by);
         // A pause ends when the wish is heeded, and not before: an upgrade that goes on
         // first might go further than anyone wanted.
         if !is_under_way && !self.wishes.want(asked) {
@@ -249,16 +246,24 @@ impl Running {
 
     /// So many actors are of plugins that move.
     pub(crate) fn counted(&self, moving: u64) {
-        // Counted once: who comes or goes meanwhile makes no difference that matters.
+        // Once: who comes or goes meanwhile makes no difference that matters.
         let _again = self.moving.set(moving);
     }
 
-    /// How many actors come over, as far as is known: all that there are, where nobody has
-    /// counted those of the plugins that move.
+    /// About how many actors come over in this state: of all that there are, where nobody has
+    /// counted those of the plugins that move, the share of a canary, which is one by key.
     pub(crate) fn called(&self, actors: &Actors) -> u64 {
+        let migrated = actors.migrations().migrated();
         let counted = self.moving.get().copied();
-        let counted = counted.map(|moving| moving.max(actors.migrations().migrated()));
-        counted.unwrap_or_else(|| actors.journal().known())
+        let all = counted.unwrap_or_else(|| actors.journal().known());
+        let called = match self.state.lock().share() {
+            Some(share) => {
+                let millionths = u128::from(all) * u128::from(share.millionths());
+                u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(all)
+            }
+            None => all,
+        };
+        called.max(migrated)
     }
 
     /// Goes on, if it was paused.
@@ -379,18 +384,16 @@ impl Running {
     pub(crate) fn status(&self, actors: &std::sync::Arc<Actors>) -> UpgradeStatus {
         let state = self.state.lock().clone();
         let migrated = actors.migrations().migrated();
-        let all = self.called(actors);
-        let called = match state {
-            State::Canary { share, .. } => {
-                let millionths = u128::from(all) * u128::from(share.millionths());
-                u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(all)
-            }
-            State::Switching | State::RollingBack { .. } => all,
-            _ => 0,
-        };
+        let called = self.called(actors);
         let busy = actors.behind_and_busy(BUSY_MIN, NAMED_ACTORS_MAX);
         let pace = self.pace.lock();
         let left = pace.window.as_ref().map(|it| it.left(Instant::now()));
+        // A canary is watched when its share has come.
+        let called = match state {
+            State::Canary { .. } if left.is_none() => called,
+            State::Switching | State::RollingBack { .. } => called,
+            _ => 0,
+        };
         UpgradeStatus {
             id: self.id,
             from: self.plan.from.clone(),

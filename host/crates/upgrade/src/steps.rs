@@ -77,6 +77,9 @@ impl Run {
                     Err(why) => failed(format!("the way back of its configuration: {why}")),
                 }
             }
+            Err(why) if self.upgrade.rollback => {
+                failed(format!("{why}\nmend it, and say `host rollback` again"))
+            }
             Err(why) => failed(why),
         }
     }
@@ -330,7 +333,10 @@ impl Run {
             loop {
                 tokio::select! {
                     swept = &mut sweep => return match swept {
-                        Ok(_) => Swept::All,
+                        Ok(_) => {
+                            self.tell_all_migrated();
+                            Swept::All
+                        }
                         Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
                     },
                     _ = tell.tick() => {
@@ -349,6 +355,15 @@ impl Run {
                     }
                 }
             }
+        }
+    }
+
+    /// All that were called are there, however many they were taken for.
+    fn tell_all_migrated(&self) {
+        let total = self.upgrader.actors.migrations().migrated();
+        let migrated = total;
+        if total > 0 {
+            self.running.tell(Progress::Migrated { migrated, total });
         }
     }
 
@@ -393,8 +408,11 @@ impl Run {
                     if let Err(error) = swept {
                         return Some(Swept::Failed(Reason::blameless(chain(&error))));
                     }
-                    let failures = self.failures().map(Reason::release);
-                    return Some(failures.map_or(Swept::All, Swept::Failed));
+                    if let Some(why) = self.failures() {
+                        return Some(Swept::Failed(Reason::release(why)));
+                    }
+                    self.tell_all_migrated();
+                    return Some(Swept::All);
                 }
                 () = actors.migrations().failure() => {
                     if let Some(why) = self.failures() {
