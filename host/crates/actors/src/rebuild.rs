@@ -26,6 +26,7 @@ use crate::over::{Over, carry_between, leads_down};
 use crate::release::{Code, Release, RouteHop};
 use crate::shapes::{convert, schema};
 use crate::wake::{reread, restore};
+use crate::watchdog::goes_on;
 use crate::{seed, token::Rebuilt};
 
 /// A command that stands in the way.
@@ -48,7 +49,7 @@ impl Actors {
     ) -> Result<(Over, u64), Hindrance> {
         let own = live.code();
         let last = hops.last().ok_or("the way has no steps")?;
-        let mut before = self.journal.before(id, own.version())?;
+        let mut before = self.journal.before(id, own.version(), goes_on)?;
         let is_before = |record: &Record| record.version != *own.version();
         let split = before.records.iter().position(|record| !is_before(record));
         let since = before
@@ -187,6 +188,7 @@ fn decide_again(
             Ok(None) => commands.push((record, record.command.clone(), record.payload.clone())),
             Err(error) => obstacles.push(Obstacle::new(record, &error)),
         }
+        goes_on();
     }
     if !obstacles.is_empty() {
         return Err(named(&obstacles, since.len(), target));
@@ -207,6 +209,7 @@ fn decide_again(
             Caller::TIMER => state.timer(&call),
             _ => state.handle(&call),
         };
+        goes_on();
         let obstacle = match verdict {
             Ok(Verdict::Accepted(accepted)) if accepted.event.is_some() => continue,
             Ok(Verdict::Accepted(_)) => Obstacle {

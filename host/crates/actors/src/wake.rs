@@ -15,7 +15,7 @@ use crate::message::CallError;
 use crate::release::{Code, Release};
 use crate::slots::Claim;
 use crate::turn::Settled;
-use crate::watchdog::named;
+use crate::watchdog::{goes_on, named};
 
 /// Why a claimed actor has no state in memory.
 pub(crate) enum NotWoken {
@@ -136,6 +136,7 @@ pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result
         live.seq = record.seq;
         live.time_ms = record.time_ms;
         live.lengthen_tail(&record);
+        goes_on();
     }
     Ok(live)
 }

@@ -38,6 +38,8 @@ pub struct Running {
     pub work: Work,
     /// For how long already, right to some milliseconds.
     pub for_: Duration,
+    /// For how long without a sign that it goes on: as long, where it gives none.
+    pub still_for: Duration,
 }
 
 /// What a thread does for an actor.
@@ -56,6 +58,8 @@ pub enum Work {
 struct Runner {
     /// When it began, of the coarse clock; 0 for nothing. Stored last, read first.
     since_ms: AtomicU64,
+    /// When it last gave a sign that it goes on. Of a run before it, where that was earlier.
+    sign_ms: AtomicU64,
     slot: AtomicUsize,
     stats: AtomicUsize,
 }
@@ -96,6 +100,16 @@ pub(crate) fn named<T>(slot: &Arc<Slot>, stats: &Arc<EventStats>, work: impl FnO
     });
     let _named = Named;
     work()
+}
+
+/// What this thread runs goes on: one of the many pieces of plugin's code is over that it
+/// consists of.
+pub(crate) fn goes_on() {
+    RUNNER.with(|runner| {
+        if let Some(runner) = runner.get() {
+            runner.sign_ms.store(monotonic_ms(), Ordering::Relaxed);
+        }
+    });
 }
 
 /// A thread runs a handler until this is dropped.
@@ -151,14 +165,18 @@ impl Runner {
         self.since_ms.store(0, Ordering::Release);
     }
 
-    /// Actor, event and age of what has run for at least `least`.
-    fn stuck(&self, least: Duration) -> Option<(usize, usize, Duration)> {
+    /// Actor, event and age of what has run for at least `least`, and since when it is still.
+    fn stuck(&self, least: Duration) -> Option<(usize, usize, Duration, Duration)> {
         let since_ms = self.since_ms.load(Ordering::Acquire);
-        let age = Duration::from_millis(monotonic_ms().saturating_sub(since_ms));
+        let sign_ms = self.sign_ms.load(Ordering::Relaxed).max(since_ms);
+        let now_ms = monotonic_ms();
+        let ago = |ms| Duration::from_millis(now_ms.saturating_sub(ms));
+        let age = ago(since_ms);
         let found = (
             self.slot.load(Ordering::Relaxed),
             self.stats.load(Ordering::Relaxed),
             age,
+            ago(sign_ms),
         );
         // Unchanged since: what was read in between belongs to this run.
         fence(Ordering::Acquire);
@@ -186,13 +204,14 @@ impl Actors {
         slots
             .filter_map(|slot| {
                 let addr = Arc::as_ptr(&slot).addr();
-                let (_, stats, for_) = *stuck.iter().find(|(slot, ..)| *slot == addr)?;
+                let (_, stats, for_, still_for) = *stuck.iter().find(|(slot, ..)| *slot == addr)?;
                 let (event, work) = self.what_runs(stats);
                 Some(Running {
                     actor: slot.id.clone(),
                     event,
                     work,
                     for_,
+                    still_for,
                 })
             })
             .collect()
@@ -229,5 +248,27 @@ pub(crate) async fn run(actors: Weak<Actors>) {
             }
         }
         named.retain(|(actor, event)| slow.iter().any(|r| r.actor == *actor && r.event == *event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_counts_for_the_run_in_which_it_was_given() {
+        let runner = Runner::default();
+        let look = |since_ms, sign_ms| {
+            runner.since_ms.store(since_ms, Ordering::Relaxed);
+            runner.sign_ms.store(sign_ms, Ordering::Relaxed);
+            let (.., age, still) = runner.stuck(Duration::ZERO)?;
+            Some((age, still))
+        };
+        let now_ms = monotonic_ms();
+        let (age, still) = look(1, now_ms).unwrap();
+        assert!(age > still, "{age:?} {still:?}");
+        let (age, still) = look(now_ms, 1).unwrap();
+        assert_eq!(age, still);
+        assert_eq!(look(0, now_ms), None, "nothing runs");
     }
 }

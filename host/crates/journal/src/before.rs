@@ -5,6 +5,8 @@
 //! one before that is searched for, group by group, towards the beginning. It is seldom
 //! far, for a tail is never longer than what a start may read.
 
+use std::collections::VecDeque;
+
 use host_model::limits::BEFORE_BYTES_MAX;
 use host_model::{ActorId, Version};
 use thiserror::Error;
@@ -13,7 +15,7 @@ use crate::chain::Damage;
 use crate::error::{ReadError, StoreError};
 use crate::group;
 use crate::sealed::open_record;
-use crate::store::{GroupRow, Reader, SnapshotKey};
+use crate::store::{GROUPS_AT_ONCE, GroupRow, Reader, SnapshotKey};
 use crate::{Position, Record, Snapshot, pieces};
 
 /// See [`Journal::before`](crate::Journal::before).
@@ -43,12 +45,14 @@ pub enum BeforeError {
 }
 
 /// What the actor was before it came over to `version`. `head` is the position of its
-/// last record behind its last snapshot; all that it has appended is durable.
+/// last record behind its last snapshot; all that it has appended is durable. `looked` is
+/// told of each group.
 pub(crate) fn before(
     reader: &dyn Reader,
     actor: &ActorId,
     head: Option<Position>,
     version: &Version,
+    looked: impl Fn(),
 ) -> Result<Before, BeforeError> {
     let kept = reader.kept(actor)?;
     let version = version.to_string();
@@ -67,6 +71,7 @@ pub(crate) fn before(
         },
         searched_bytes: 0,
         searched_bytes_max: BEFORE_BYTES_MAX,
+        page: Page::default(),
         records: Vec::new(),
     };
     if head.is_some() {
@@ -74,6 +79,7 @@ pub(crate) fn before(
     }
     while walk.wanted > walk.covered {
         walk.step()?;
+        looked();
     }
     walk.records.reverse();
     Ok(Before {
@@ -116,8 +122,57 @@ pub(crate) struct Walk<'a> {
     /// Of groups without a word of the actor, and how many there may be.
     pub(crate) searched_bytes: u64,
     pub(crate) searched_bytes_max: u64,
+    pub(crate) page: Page,
     /// The last one first.
     pub(crate) records: Vec<Record>,
+}
+
+/// Groups that lie one before the other, the last first, and were read at once because one
+/// of them was searched for.
+#[derive(Default)]
+pub(crate) struct Page {
+    groups: VecDeque<GroupRow>,
+    /// How many there were: the next time twice as many are read.
+    read: usize,
+}
+
+impl Page {
+    /// The group that holds `position`, or the next one behind it.
+    fn at(
+        &mut self,
+        reader: &dyn Reader,
+        position: Position,
+    ) -> Result<Option<GroupRow>, StoreError> {
+        self.go_before(Position(position.0 + 1));
+        let own = self.groups.pop_front_if(|group| position <= group.last);
+        match own {
+            Some(group) => Ok(Some(group)),
+            None => Ok(reader.groups(position, 1)?.pop()),
+        }
+    }
+
+    /// The last group that begins before `position`.
+    fn below(
+        &mut self,
+        reader: &dyn Reader,
+        position: Position,
+    ) -> Result<Option<GroupRow>, StoreError> {
+        self.go_before(position);
+        if self.groups.is_empty() {
+            let many = (2 * self.read).clamp(1, GROUPS_AT_ONCE);
+            self.groups = reader.groups_before(position, many)?.into();
+            self.read = many;
+        }
+        Ok(self.groups.pop_front())
+    }
+
+    /// Leaves out what begins at `position` or behind it.
+    fn go_before(&mut self, position: Position) {
+        let is_behind = |group: &GroupRow| group.first >= position;
+        while self.groups.front().is_some_and(is_behind) {
+            self.groups.pop_front();
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -125,10 +180,10 @@ impl Walk<'_> {
     pub(crate) fn step(&mut self) -> Result<(), BeforeError> {
         let group = match self.next {
             Next::At(position) => {
-                let group = self.reader.groups(position, 1)?.pop();
+                let group = self.page.at(self.reader, position)?;
                 group.filter(|group| group.first <= position)
             }
-            Next::Below(position) => self.reader.groups_before(position, 1)?.pop(),
+            Next::Below(position) => self.page.below(self.reader, position)?,
         };
         let group = group.ok_or(BeforeError::Removed(self.wanted))?;
         self.take(&group)?;

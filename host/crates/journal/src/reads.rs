@@ -36,15 +36,22 @@ impl<T> Journal<T> {
     }
 
     /// An actor as it was before it came over to `version`, which it has now, and all its
-    /// records since. All that it has appended must be durable.
+    /// records since. All that it has appended must be durable. `looked` is told of each
+    /// group that was looked into, for they may be many.
     ///
     /// # Errors
     ///
     /// [`BeforeError`]
-    pub fn before(&self, actor: &ActorId, version: &Version) -> Result<Before, BeforeError> {
+    pub fn before(
+        &self,
+        actor: &ActorId,
+        version: &Version,
+        looked: impl Fn(),
+    ) -> Result<Before, BeforeError> {
         let reader = self.reader()?;
         let head = self.shared.heads.read().get(actor);
-        before::before(reader, actor, head.map(|head| head.position), version)
+        let head = head.map(|head| head.position);
+        before::before(reader, actor, head, version, looked)
     }
 
     /// The records of an actor behind the sequence `after`, within the bounds of a resume;

@@ -3,7 +3,7 @@
 use host_model::ActorId;
 use host_model::limits::{RESUME_BYTES_MAX, RESUME_COMMANDS_MAX, RESUME_SEARCH_BYTES_MAX};
 
-use crate::before::{BeforeError, Next, Walk};
+use crate::before::{BeforeError, Next, Page, Walk};
 use crate::error::ReadError;
 use crate::heads::Head;
 use crate::store::Reader;
@@ -68,6 +68,7 @@ fn walk(
         next,
         searched_bytes: 0,
         searched_bytes_max: RESUME_SEARCH_BYTES_MAX,
+        page: Page::default(),
         records: Vec::new(),
     };
     let (mut weighed, mut bytes) = (0, 0);

@@ -95,7 +95,8 @@ fn sentence(run: &Running) -> String {
 
 impl Run {
     /// What has run for longer than the upgrade waits, since it was begun or since this
-    /// step was, whichever is less: what was long before has its time, too.
+    /// step was, whichever is less: what was long before has its time, too. Of what gives
+    /// signs that it goes on, the last one counts.
     fn past_the_deadline(&self, since: Option<Instant>) -> Vec<(Running, Whose)> {
         let plan = &self.upgrade.plan;
         let least = plan.plugins.iter();
@@ -106,7 +107,7 @@ impl Run {
         running
             .filter(|run| {
                 let most = deadline(plan, run.actor.plugin(), self.asks.deadline);
-                run.for_.min(waited) >= most
+                run.still_for.min(waited) >= most
             })
             .map(|run| {
                 let (left, gone_to) = versions(plan, run.actor.plugin());

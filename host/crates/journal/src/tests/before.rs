@@ -30,7 +30,7 @@ fn commit_snapshot(bench: &Bench, key: &str, seq: u64, of: &str) -> Position {
 type Seen = (Option<(u64, String)>, Vec<(u64, String)>);
 
 fn before(bench: &Bench, key: &str, of: &str) -> Result<Seen, BeforeError> {
-    let before = bench.journal.before(&actor(key), &version(of))?;
+    let before = bench.journal.before(&actor(key), &version(of), || {})?;
     let records = before.records.iter();
     Ok((
         before.snapshot.map(|it| (it.seq, it.version.to_string())),
@@ -101,15 +101,25 @@ pub(super) fn the_snapshot_before_the_version_is_kept_and_all_records_since_are_
     drop(bench);
     let bench = Bench::open(place);
     assert_eq!(before(&bench, "ali", "0.2.0").unwrap(), (base(), records()));
+    // Others have more to say meanwhile than is read at once.
+    commit_snapshot(&bench, "ali", 33, "0.2.0");
+    for seq in 1..=40 {
+        commit_record(&bench, "omar", seq, "0.2.0");
+    }
+    assert_eq!(before(&bench, "ali", "0.2.0").unwrap(), (base(), records()));
+    commit_record(&bench, "ali", 34, "0.2.0");
+    commit_snapshot(&bench, "ali", 34, "0.2.0");
+    let with_last = [records(), of("0.2.0", 34..=34)].concat();
+    assert_eq!(before(&bench, "ali", "0.2.0").unwrap(), (base(), with_last));
     // In another version again, it is that of 0.2.0 which counts.
-    commit_snapshot(&bench, "ali", 33, "0.1.0");
-    commit_record(&bench, "ali", 34, "0.1.0");
+    commit_snapshot(&bench, "ali", 34, "0.1.0");
+    commit_record(&bench, "ali", 35, "0.1.0");
     for _ in 0..3 {
-        commit_snapshot(&bench, "ali", 34, "0.1.0");
+        commit_snapshot(&bench, "ali", 35, "0.1.0");
     }
     let (base, records) = before(&bench, "ali", "0.1.0").unwrap();
-    assert_eq!(base, Some((30, "0.2.0".to_owned())));
-    let last = [of("0.2.0", 31..=33), of("0.1.0", 34..=34)].concat();
+    assert_eq!(base, Some((34, "0.2.0".to_owned())));
+    let last = of("0.1.0", 35..=35);
     assert_eq!(records, last);
 }
 
