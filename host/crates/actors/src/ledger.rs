@@ -199,8 +199,8 @@ impl Migrations {
         self.unreadable.lock().contains(id)
     }
 
-    /// Whether a sweep need not try it again: it stays where it is.
-    pub(crate) fn has_been_tried(&self, id: &ActorId) -> bool {
+    /// Whether no sweep tries it again, nor waits for it: it stays where it is.
+    pub fn has_been_tried(&self, id: &ActorId) -> bool {
         self.left_behind.lock().contains_key(id)
             || self.failures.lock().contains_key(id)
             || self.is_given_up(id)

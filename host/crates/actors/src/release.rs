@@ -21,6 +21,9 @@ use crate::message::CallError;
 /// Stands for timers, and for names that are neither command nor query.
 pub(crate) const OTHER: &str = "(other)";
 
+/// What a thread is in that has a state written out: for a snapshot, or to be looked at.
+const EXPORT: &str = "(export)";
+
 /// An exact clock costs a query more than a tenth of its time.
 const QUERIES_TIMED_ONE_IN: u64 = 32;
 
@@ -32,6 +35,8 @@ pub struct Code {
     events: Box<[Arc<EventStats>]>,
     /// Of all that is neither command nor query.
     others: Arc<EventStats>,
+    /// Of no event: it only says what runs.
+    pub(crate) exporting: Arc<EventStats>,
 }
 
 /// How an event of a plugin version has run so far.
@@ -72,6 +77,7 @@ impl Code {
                 .map(|(name, is_query)| stats(name, is_query))
                 .collect(),
             others: stats(OTHER, false),
+            exporting: stats(EXPORT, false),
             plugin,
         })
     }
@@ -273,7 +279,10 @@ impl Release {
     /// handles it.
     pub(crate) fn event_at(&self, addr: usize) -> Option<(String, Version)> {
         let codes = self.plugins.values().flat_map(Ruling::codes);
-        let mut events = codes.flat_map(|code| code.stats().map(move |stats| (code, stats)));
+        let mut events = codes.flat_map(|code| {
+            let all = code.stats().chain([&code.exporting]);
+            all.map(move |stats| (code, stats))
+        });
         let (code, stats) = events.find(|(_, stats)| Arc::as_ptr(stats).addr() == addr)?;
         Some((stats.name.to_string(), code.version().clone()))
     }

@@ -13,9 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::Actors;
 use crate::clock::monotonic_ms;
 use crate::decide::Taken;
+use crate::live::Live;
 use crate::message::Message;
 use crate::slots::{Claim, Inner, Leaving, Phase, Slot};
 use crate::token::Token;
+use crate::watchdog::named;
 
 /// Between two looks at memory and the tail.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -79,7 +81,7 @@ impl Actors {
         };
         let taken = match live.tail_bytes {
             0 => Taken::Failed,
-            _ => self.take_snapshot(&claim.slot.id, live),
+            _ => self.take_watched(&claim.slot, live),
         };
         let token = Token::Asleep(Arc::clone(&claim.slot), share);
         match taken {
@@ -98,13 +100,19 @@ impl Actors {
         let Some(live) = claim.live.as_mut().filter(|live| live.exists()) else {
             return;
         };
-        match self.take_snapshot(&claim.slot.id, live) {
+        match self.take_watched(&claim.slot, live) {
             Taken::Done(snapshot, desk) => {
                 self.append_snapshot(claim, snapshot, desk, Token::Kept(share));
             }
             Taken::NoRoom => self.ask_for_snapshot_later(&claim.slot, share),
             Taken::Failed => {}
         }
+    }
+
+    /// As [`Actors::take_snapshot`], outside a handler: the thread is known to run it.
+    fn take_watched(&self, slot: &Arc<Slot>, live: &mut Live) -> Taken {
+        let exporting = Arc::clone(&live.code().exporting);
+        named(slot, &exporting, || self.take_snapshot(&slot.id, live))
     }
 
     /// Asks these actors for a snapshot, and waits until those are durable. False: some

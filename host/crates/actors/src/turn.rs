@@ -446,10 +446,9 @@ impl Actors {
 
 fn inspection(claim: &Claim) -> Result<Inspection, CallError> {
     let live = claim.live.as_ref().ok_or(CallError::Stopping)?;
-    let state = live
-        .state
-        .export()
-        .map_err(|fault| CallError::Crashed(fault.to_string()))?;
+    let exporting = &live.code().exporting;
+    let state = watchdog::named(&claim.slot, exporting, || live.state.export());
+    let state = state.map_err(|fault| CallError::Crashed(fault.to_string()))?;
     Ok(Inspection {
         seq: live.seq,
         version: live.code().version().clone(),

@@ -96,7 +96,7 @@ fn sentence(run: &Running) -> String {
 impl Run {
     /// What has run for longer than the upgrade waits, since it was begun or since this
     /// step was, whichever is less: what was long before has its time, too. Of what gives
-    /// signs that it goes on, the last one counts.
+    /// signs that it goes on, the last one counts; of who stays where it is, nothing does.
     fn past_the_deadline(&self, since: Option<Instant>) -> Vec<(Running, Whose)> {
         let plan = &self.upgrade.plan;
         let least = plan.plugins.iter();
@@ -104,7 +104,9 @@ impl Run {
         let least = least.min().unwrap_or(BUSY_DEADLINE);
         let running = self.upgrader.actors.running(least).into_iter();
         let waited = since.map_or(Duration::MAX, |since| since.elapsed());
+        let migrations = self.upgrader.actors.migrations();
         running
+            .filter(|run| !migrations.has_been_tried(&run.actor))
             .filter(|run| {
                 let most = deadline(plan, run.actor.plugin(), self.asks.deadline);
                 run.still_for.min(waited) >= most

@@ -1,8 +1,11 @@
 //! Leaving memory and coming back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use host_actors::Limits;
+use host_actors::{Limits, Work};
+use host_model::{ActorId, Version};
 use serde_json::json;
 
 use crate::home::{Home, until};
@@ -85,6 +88,43 @@ async fn beyond_the_limit_room_is_made_for_others() {
         })
         .await;
         assert_eq!(host.count(&actor).await, 1);
+    }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_state_that_is_written_out_for_housekeeping_is_named_meanwhile() {
+    let home = Home::new();
+    let host = home.start(1);
+    host.ask("faulty:a", "add", json!({ "by": 7 })).await;
+    host.ask("faulty:a", "grow", json!({ "bytes": 16 << 20 }))
+        .await;
+    let id: ActorId = "faulty:a".parse().unwrap();
+    for looked_at in [true, false] {
+        let seen = Arc::new(AtomicBool::new(false));
+        let asking = tokio::spawn({
+            let (actors, id, seen) = (Arc::clone(&host.0), id.clone(), Arc::clone(&seen));
+            async move {
+                while !seen.load(Ordering::SeqCst) {
+                    match looked_at {
+                        true => drop(actors.inspect(&id).await.unwrap()),
+                        false => assert!(actors.refresh(vec![id.clone()]).await),
+                    }
+                }
+            }
+        });
+        until("it is named", || async {
+            let running = host.0.running(Duration::ZERO);
+            let named = running.iter().find(|run| run.event == "(export)");
+            named.is_some_and(|run| {
+                assert_eq!(run.actor, id);
+                assert_eq!(run.work, Work::Handler(Version::new(0, 1, 0)));
+                true
+            })
+        })
+        .await;
+        seen.store(true, Ordering::SeqCst);
+        asking.await.unwrap();
     }
     host.stop();
 }
