@@ -128,3 +128,27 @@ fn what_faults_is_taken_back_while_the_upgrade_is_paused_before_all_have_come_ov
     sleeper.join().unwrap();
     home.stop().unwrap();
 }
+
+#[test]
+fn who_is_busy_has_its_whole_time_when_a_paused_upgrade_goes_on() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    let sleeper = busy(&home, port, "busy", 20_000);
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "0s"];
+    let upgrade = home
+        .begin(&[&line[..], &["--deadline", "12s", "--json"]].concat())
+        .unwrap();
+    reached(&home, "switching", None);
+    home.done(&["upgrade", "pause"]).unwrap();
+    let up_s = home.status().unwrap().uptime_s;
+    wait::until("it was paused for longer than the deadline", || {
+        (home.status().ok()?.uptime_s >= up_s + 14).then_some(())
+    })
+    .unwrap();
+    home.done(&["upgrade", "resume"]).unwrap();
+    let ran = upgrade.end().unwrap().ends_with(0).unwrap();
+    let report: UpgradeReport = ran.json().unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    sleeper.join().unwrap();
+    home.stop().unwrap();
+}

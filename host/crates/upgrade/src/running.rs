@@ -68,6 +68,8 @@ struct Pace {
     paused: Option<Instant>,
     /// For how long it was paused before.
     paused_before: Duration,
+    /// When it went on behind the last pause.
+    resumed: Option<Instant>,
     remark: Option<String>,
 }
 
@@ -84,6 +86,7 @@ impl Pace {
         let now = Instant::now();
         if let Some(since) = self.paused.take() {
             self.paused_before += now.duration_since(since);
+            self.resumed = Some(now);
             self.remark = None;
         }
         if let Some(window) = &mut self.window {
@@ -333,6 +336,13 @@ impl Running {
         self.pace.lock().paused.is_some()
     }
 
+    /// For how long it has gone on without a pause. None: it is paused.
+    pub(crate) fn goes_on_for(&self) -> Option<Duration> {
+        let pace = self.pace.lock();
+        let since = pace.resumed.map_or(Duration::MAX, |it| it.elapsed());
+        pace.paused.is_none().then_some(since)
+    }
+
     /// For how long it was paused, up to now.
     pub(crate) fn paused_ms(&self) -> u64 {
         let pace = self.pace.lock();
@@ -477,6 +487,18 @@ mod tests {
         canary.enter(&State::RollingBack { reason: reason() }, 1);
         assert!(!canary.is_paused());
         assert_eq!(canary.wishes.take(), None, "there is nothing left to wish");
+    }
+
+    #[test]
+    fn how_long_it_has_gone_on_begins_anew_behind_a_pause() {
+        let switching = running(State::Switching, false);
+        let by = Asker::default();
+        let goes_on = || switching.goes_on_for();
+        assert_eq!(goes_on(), Some(Duration::MAX));
+        switching.pause(true, &by).unwrap();
+        assert_eq!(goes_on(), None);
+        switching.pause(false, &by).unwrap();
+        assert!(goes_on().is_some_and(|it| it < Duration::MAX));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! only the end of the process is rid of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host_actors::{Running, Work};
 use host_model::Version;
@@ -94,36 +94,50 @@ fn sentence(run: &Running) -> String {
 }
 
 impl Run {
-    /// What has run for longer than the upgrade waits, since it was begun or since this
-    /// step was, whichever is less: what was long before has its time, too. Of what gives
-    /// signs that it goes on, the last one counts; of who stays where it is, nothing does.
-    fn past_the_deadline(&self, since: Option<Instant>) -> Vec<(Running, Whose)> {
+    /// What has run for longer than the upgrade waits, since it was begun or for as long as
+    /// the upgrade has `waited` for such code, whichever is less: what was long before has
+    /// its time, too. Of what gives signs that it goes on, the last one counts; of who stays
+    /// where it is, nothing does.
+    fn past_the_deadline(&self, waited: impl Fn(Whose) -> Duration) -> Vec<(Running, Whose)> {
         let plan = &self.upgrade.plan;
         let least = plan.plugins.iter();
         let least = least.map(|it| deadline(plan, &it.plugin, self.asks.deadline));
         let least = least.min().unwrap_or(BUSY_DEADLINE);
         let running = self.upgrader.actors.running(least).into_iter();
-        let waited = since.map_or(Duration::MAX, |since| since.elapsed());
+        let running = running.map(|run| {
+            let (left, gone_to) = versions(plan, run.actor.plugin());
+            let whose = whose(&run.work, left, gone_to);
+            (run, whose)
+        });
         let migrations = self.upgrader.actors.migrations();
         running
-            .filter(|run| !migrations.has_been_tried(&run.actor))
-            .filter(|run| {
+            .filter(|(run, _)| !migrations.has_been_tried(&run.actor))
+            .filter(|(run, whose)| {
                 let most = deadline(plan, run.actor.plugin(), self.asks.deadline);
-                run.still_for.min(waited) >= most
-            })
-            .map(|run| {
-                let (left, gone_to) = versions(plan, run.actor.plugin());
-                let whose = whose(&run.work, left, gone_to);
-                (run, whose)
+                run.still_for.min(waited(*whose)) >= most
             })
             .collect()
+    }
+
+    /// For how long code has been waited for on the way to the new release. While that is
+    /// paused nobody waits for who is busy, and then the time begins anew; new code is
+    /// watched all the same.
+    fn waited(&self, whose: Whose) -> Duration {
+        let of_step = self.step_began.elapsed();
+        match whose {
+            Whose::New => of_step,
+            Whose::AtHome | Whose::Old => {
+                let goes_on = self.running.goes_on_for();
+                of_step.min(goes_on.unwrap_or_default())
+            }
+        }
     }
 
     /// On the way to the new release, and while that is watched.
     pub(crate) async fn look_for_stuck(&mut self) -> Remedy {
         let actors = Arc::clone(&self.upgrader.actors);
         let mut remedy = Remedy::GoOn;
-        for (run, whose) in self.past_the_deadline(Some(self.step_began)) {
+        for (run, whose) in self.past_the_deadline(|whose| self.waited(whose)) {
             let why = sentence(&run);
             // During a canary who is not of the share stays where it is, and is as busy as
             // it was without an upgrade.
@@ -168,8 +182,11 @@ impl Run {
     pub(crate) async fn look_for_stuck_going_back(&mut self) -> Remedy {
         let mut remedy = Remedy::GoOn;
         // What is the reason for going back has had its time.
-        let since = (!self.hung).then_some(self.step_began);
-        for (run, whose) in self.past_the_deadline(since) {
+        let waited = match self.hung {
+            true => Duration::MAX,
+            false => self.step_began.elapsed(),
+        };
+        for (run, whose) in self.past_the_deadline(|_| waited) {
             let why = sentence(&run);
             match whose {
                 Whose::AtHome | Whose::Old => {
