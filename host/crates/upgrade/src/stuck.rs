@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::{Running, Work};
-use host_model::Version;
 use host_model::limits::{BUSY_DEADLINE, BUSY_DEADLINE_MAX};
 use host_model::plan::{Change, Plan};
+use host_model::{ActorId, Version};
 
 use crate::run::Run;
 use crate::state::Reason;
@@ -91,6 +91,49 @@ fn sentence(run: &Running) -> String {
         run.event,
         run.for_.as_secs()
     )
+}
+
+/// What is to be done on the way back about code that is past the deadline.
+#[derive(Debug, Default)]
+struct Found {
+    /// What runs in the version that rules, or need not come there: not waited for.
+    home: Vec<(Running, String)>,
+    /// Whose way back does not return: the next process would be stuck in the same place.
+    lost: Vec<(ActorId, String)>,
+    /// What holds up the way back, in sentences: only the end of the process is rid of it.
+    held_by: Vec<String>,
+}
+
+impl Found {
+    /// Of all that is past the deadline at the same time, so that one restart is rid of it.
+    /// What is the reason for going back, if that `hung`, is no way back.
+    fn of(past: Vec<(Running, Whose)>, hung: bool) -> Self {
+        let mut found = Self::default();
+        for (run, whose) in past {
+            let why = sentence(&run);
+            match whose {
+                Whose::AtHome | Whose::Old => found.home.push((run, why)),
+                Whose::New => {
+                    if !hung && run.work == Work::Journey {
+                        found.lost.push((run.actor, why.clone()));
+                    }
+                    found.held_by.push(why);
+                }
+            }
+        }
+        found
+    }
+
+    /// Why the host is to be restarted, if it is: the first thing that holds it up, and how
+    /// many others do.
+    fn contain(mut self) -> Option<String> {
+        let others = self.held_by.len().checked_sub(1)?;
+        let first = self.held_by.swap_remove(0);
+        Some(match others {
+            0 => first,
+            n => format!("{first} (and {n} more)"),
+        })
+    }
 }
 
 impl Run {
@@ -180,34 +223,25 @@ impl Run {
 
     /// On the way back.
     pub(crate) async fn look_for_stuck_going_back(&mut self) -> Remedy {
-        let mut remedy = Remedy::GoOn;
+        let actors = Arc::clone(&self.upgrader.actors);
         // What is the reason for going back has had its time.
         let waited = match self.hung {
             true => Duration::MAX,
             false => self.step_began.elapsed(),
         };
-        for (run, whose) in self.past_the_deadline(|_| waited) {
-            let why = sentence(&run);
-            match whose {
-                Whose::AtHome | Whose::Old => {
-                    if self.give_up(&run, &why) {
-                        remedy = Remedy::LookAgain;
-                    }
-                }
-                Whose::New => {
-                    if self.hung || run.work != Work::Journey {
-                        return Remedy::Contain(why);
-                    }
-                    // The next process would be stuck in the same place.
-                    let reason = format!("its way back does not return: {why}");
-                    let actors = Arc::clone(&self.upgrader.actors);
-                    actors.set_aside(&run.actor, &reason).await;
-                    self.upgrade.given_up.push(run.actor.clone());
-                    return Remedy::Contain(why);
-                }
+        let found = Found::of(self.past_the_deadline(|_| waited), self.hung);
+        let mut remedy = Remedy::GoOn;
+        for (run, why) in &found.home {
+            if self.give_up(run, why) {
+                remedy = Remedy::LookAgain;
             }
         }
-        remedy
+        for (actor, why) in &found.lost {
+            let reason = format!("its way back does not return: {why}");
+            actors.set_aside(actor, &reason).await;
+            self.upgrade.given_up.push(actor.clone());
+        }
+        found.contain().map_or(remedy, Remedy::Contain)
     }
 
     fn is_of_the_next(&self, run: &Running) -> bool {
@@ -301,5 +335,38 @@ mod tests {
         for work in [Work::Handler(v(3)), Work::Unknown, Work::Journey] {
             assert_eq!(ask("removed", &work), Whose::AtHome, "{work:?}");
         }
+    }
+
+    #[test]
+    fn all_whose_way_back_does_not_return_are_set_aside_before_one_restart() {
+        let run = |key: &str, work: Work| Running {
+            actor: format!("moved:{key}").parse().unwrap(),
+            event: "(migration)".to_owned(),
+            work,
+            for_: Duration::from_secs(31),
+            still_for: Duration::from_secs(30),
+        };
+        let journey = |key| (run(key, Work::Journey), Whose::New);
+        let past = || {
+            vec![
+                journey("a"),
+                (run("b", Work::Handler(v(1))), Whose::Old),
+                (run("c", Work::Handler(v(2))), Whose::New),
+                journey("d"),
+            ]
+        };
+        let found = Found::of(past(), false);
+        let lost: Vec<_> = found.lost.iter().map(|(actor, _)| actor.key()).collect();
+        assert_eq!(lost, ["a", "d"]);
+        assert_eq!(found.home.len(), 1);
+        let why = found.contain().unwrap();
+        let named = "moved:a has been in (migration) for 31 s and does not return (and 2 more)";
+        assert_eq!(why, named);
+        // It may be the way there that hangs.
+        let found = Found::of(past(), true);
+        assert_eq!(found.lost, []);
+        assert!(found.contain().is_some());
+        let home = vec![past().swap_remove(1)];
+        assert_eq!(Found::of(home, false).contain(), None);
     }
 }
