@@ -364,3 +364,42 @@ fn who_is_busy_while_an_operator_rolls_back_is_set_aside_and_goes_back_once_it_i
     all_are(port, "0.1.0");
     home.stop().unwrap();
 }
+
+#[test]
+fn ways_back_that_never_return_keep_nobody_from_an_operators_rollback() {
+    let home = home();
+    home.configure("RUNTIME_THREADS=1").unwrap();
+    let port = home.start().unwrap().port;
+    // In the order of a sweep: as many large ones as are written at once and one more, so many
+    // small ones that the migration is taken for a fast one, and one behind them.
+    let large = ["a-1", "a-2", "a-3"];
+    for key in large {
+        assert_eq!(post(port, key, "grow", &json!({ "bytes": 2 << 20 })).0, 200);
+    }
+    let small: Vec<_> = (0..MANY).map(|n| format!("b{n}")).collect();
+    for key in small.iter().map(String::as_str).chain(["c", "d"]) {
+        add(port, key, 1);
+    }
+    let report = home.upgrade_unrehearsed("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let trouble = json!({ "what": "down_slow", "ms": FOR_EVER_MS });
+    let stuck = ["a-1", "a-2", "c"];
+    for key in stuck {
+        assert_eq!(post(port, key, "plan_trouble", &trouble).0, 200);
+    }
+    let pid = home.host_pid().unwrap();
+    // It takes the deadline, which is 30 s.
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    let aside = report.way_back.named.iter().map(|it| it.actor.key());
+    assert_eq!(aside.collect::<Vec<_>>(), stuck);
+    assert_eq!(
+        home.host_pid().unwrap(),
+        pid,
+        "nothing was restarted for it"
+    );
+    for key in ["a-3", "b0", "d"] {
+        assert_eq!(summary(port, key)["version"], "0.1.0", "{key}");
+    }
+    home.stop().unwrap();
+}

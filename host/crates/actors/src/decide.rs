@@ -202,7 +202,7 @@ impl Actors {
     /// The state as a snapshot that is to be appended. Otherwise the tail is as it was.
     pub(crate) fn take_snapshot(&self, id: &ActorId, live: &mut Live) -> Taken {
         let is_large = live.is_large();
-        let desk = is_large.then(|| self.desk()).flatten();
+        let desk = is_large.then(|| self.desk(id)).flatten();
         if is_large && desk.is_none() {
             return Taken::NoRoom;
         }
@@ -229,7 +229,7 @@ impl Actors {
         if !snapshot.is_large() {
             return Taken::Done(snapshot, None);
         }
-        let desk = desk.or_else(|| self.desk());
+        let desk = desk.or_else(|| self.desk(id));
         if desk.is_none() {
             live.tail_bytes = tail_bytes;
             return Taken::NoRoom;

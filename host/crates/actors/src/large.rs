@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use host_journal::{Pieces, Position, Rows, Snapshot};
+use host_model::ActorId;
 use host_model::error::chain;
 use host_model::limits::{PIECES_STEP_MAX, SNAPSHOTS_IN_PIECES_MAX};
 use parking_lot::Mutex;
@@ -38,9 +39,18 @@ pub(crate) struct Large {
 
 #[derive(Debug, Default)]
 struct Desks {
-    /// Where the journal ended when each was taken: its pieces stand behind that.
-    taken: Vec<Position>,
+    taken: Vec<Taken>,
     waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    by: ActorId,
+    /// Where the journal ended when it was taken: its pieces stand behind that.
+    since: Position,
+    /// Whether nobody waits any more for who has taken it. Then another may; should it
+    /// come back, it goes on all the same.
+    is_let_go: bool,
 }
 
 /// Who waits for a desk.
@@ -56,7 +66,7 @@ enum Waiting {
 #[derive(Debug)]
 pub(crate) struct Desk {
     large: Arc<Large>,
-    since: Position,
+    by: ActorId,
 }
 
 /// A snapshot that is being written.
@@ -92,16 +102,31 @@ impl Default for Large {
 }
 
 impl Large {
-    fn take(self: &Arc<Self>, desks: &mut Desks, durable: impl Fn() -> Position) -> Option<Desk> {
-        if desks.taken.len() >= SNAPSHOTS_IN_PIECES_MAX {
+    fn take(
+        self: &Arc<Self>,
+        desks: &mut Desks,
+        by: &ActorId,
+        durable: impl Fn() -> Position,
+    ) -> Option<Desk> {
+        if desks.in_use() >= SNAPSHOTS_IN_PIECES_MAX {
             return None;
         }
-        let since = durable();
-        desks.taken.push(since);
+        desks.taken.push(Taken {
+            by: by.clone(),
+            since: durable(),
+            is_let_go: false,
+        });
         Some(Desk {
             large: Arc::clone(self),
-            since,
+            by: by.clone(),
         })
+    }
+
+    /// Gives the desk of `id` to others, if it has one.
+    fn let_go(&self, id: &ActorId) {
+        let mut desks = self.desks.lock();
+        let own = desks.taken.iter_mut().filter(|taken| taken.by == *id);
+        own.for_each(|taken| taken.is_let_go = true);
     }
 
     fn wait(&self, desks: &mut Desks, who: Waiting) {
@@ -115,7 +140,7 @@ impl Large {
             return None;
         }
         let mut desks = self.desks.lock();
-        if desks.taken.len() >= SNAPSHOTS_IN_PIECES_MAX {
+        if desks.in_use() >= SNAPSHOTS_IN_PIECES_MAX {
             return None;
         }
         let next = desks.waiting.pop_front();
@@ -132,15 +157,22 @@ impl Large {
     /// still being written: whoever begins one later begins it behind this.
     fn settled_through(&self, durable: impl Fn() -> Position) -> Position {
         let desks = self.desks.lock();
-        let oldest = desks.taken.iter().min().copied();
+        let oldest = desks.taken.iter().map(|taken| taken.since).min();
         oldest.unwrap_or_else(durable)
+    }
+}
+
+impl Desks {
+    /// Those whose snapshots are waited for.
+    fn in_use(&self) -> usize {
+        self.taken.iter().filter(|taken| !taken.is_let_go).count()
     }
 }
 
 impl Drop for Desk {
     fn drop(&mut self) {
         let mut desks = self.large.desks.lock();
-        if let Some(own) = desks.taken.iter().position(|taken| *taken == self.since) {
+        if let Some(own) = desks.taken.iter().position(|taken| taken.by == self.by) {
             desks.taken.swap_remove(own);
         }
         // It has replaced another one, or has left its pieces behind.
@@ -163,22 +195,31 @@ impl Actors {
     pub fn large_snapshots(&self) -> LargeSnapshots {
         let desks = self.large.desks.lock();
         LargeSnapshots {
-            under_way: desks.taken.len() as u64,
+            under_way: desks.in_use() as u64,
             waiting: desks.waiting.len() as u64,
         }
     }
 
-    /// Room for a large snapshot, if there is some.
-    pub(crate) fn desk(&self) -> Option<Desk> {
+    /// Room for a large snapshot of this actor, if there is some.
+    pub(crate) fn desk(&self, id: &ActorId) -> Option<Desk> {
         let mut desks = self.large.desks.lock();
-        self.large.take(&mut desks, || self.journal.durable())
+        let durable = || self.journal.durable();
+        self.large.take(&mut desks, id, durable)
+    }
+
+    /// Lets others have what this actor keeps from them: it is not waited for.
+    pub(crate) fn let_go(self: &Arc<Self>, id: &ActorId) {
+        self.last_words.let_go(id);
+        self.large.let_go(id);
+        self.call_to_desk();
     }
 
     /// Room for a large snapshot. None: not now; the claim is to be parked, and will be
     /// resumed.
     pub(crate) fn desk_or_wait(&self, slot: &Arc<Slot>) -> Option<Desk> {
         let mut desks = self.large.desks.lock();
-        let desk = self.large.take(&mut desks, || self.journal.durable());
+        let durable = || self.journal.durable();
+        let desk = self.large.take(&mut desks, &slot.id, durable);
         if desk.is_none() {
             let claim = Waiting::Claim(Arc::clone(slot));
             self.large.wait(&mut desks, claim);
@@ -344,4 +385,32 @@ impl Actors {
 /// Whether a snapshot of the claimed actor is being written.
 pub(crate) fn is_writing(claim: &Claim) -> bool {
     claim.live.as_ref().is_some_and(|live| live.is_writing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_return_keeps_no_desk_once_it_is_let_go() {
+        let large = Arc::new(Large::default());
+        let id = |key: &str| format!("faulty:{key}").parse::<ActorId>().unwrap();
+        let take = |key: &str, at| {
+            let mut desks = large.desks.lock();
+            large.take(&mut desks, &id(key), || Position(at))
+        };
+        let hangs = take("a", 7).unwrap();
+        let _other = take("b", 9).unwrap();
+        assert!(take("c", 11).is_none());
+        large.let_go(&id("c"));
+        assert!(take("c", 11).is_none(), "it has none");
+        large.let_go(&id("a"));
+        let _own = take("c", 11).unwrap();
+        assert!(take("d", 12).is_none());
+        // What it may yet write is left alone.
+        assert_eq!(large.settled_through(|| Position(12)), Position(7));
+        drop(hangs);
+        assert_eq!(large.settled_through(|| Position(12)), Position(9));
+        assert!(take("d", 12).is_none(), "it had given its desk back");
+    }
 }

@@ -10,10 +10,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host_model::ActorId;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 use crate::Actors;
 
@@ -36,18 +36,28 @@ pub fn last_words(file: &Path) -> io::Result<Option<ActorId>> {
     }
 }
 
-/// Where they are written, if they are.
+/// Where they are written, if they are. No lock is held while an actor is named: one that
+/// does not return would keep it.
 #[derive(Debug, Default)]
-pub(crate) struct LastWords(Mutex<Option<Notes>>);
+pub(crate) struct LastWords {
+    notes: Mutex<Option<Notes>>,
+    /// Rung when nobody is named any more.
+    free: Condvar,
+}
 
 #[derive(Debug)]
 struct Notes {
     path: PathBuf,
     file: File,
+    /// Who is on a way back, and is waited for.
+    named: Option<ActorId>,
 }
 
-/// While this lives, the file names an actor.
-pub(crate) struct Said<'a>(MutexGuard<'a, Option<Notes>>);
+/// While this lives, the file names an actor, unless it was let go.
+pub(crate) struct Said<'a> {
+    words: &'a LastWords,
+    id: ActorId,
+}
 
 impl Actors {
     /// From now on whoever goes back to an older version is named in `file` meanwhile, and
@@ -75,13 +85,18 @@ impl LastWords {
             .truncate(true)
             .open(path)?;
         let path = path.to_owned();
-        *self.0.lock() = Some(Notes { path, file });
+        *self.notes.lock() = Some(Notes {
+            path,
+            file,
+            named: None,
+        });
         Ok(())
     }
 
     /// Writes no more, and removes the file.
     pub(crate) fn fall_silent(&self) {
-        let notes = self.0.lock().take();
+        let notes = self.notes.lock().take();
+        self.free.notify_all();
         let removed = notes.map(|notes| std::fs::remove_file(notes.path));
         if let Some(Err(error)) = removed {
             tracing::warn!(%error, "what was noted of a way back stays");
@@ -91,23 +106,51 @@ impl LastWords {
     /// Names `id` until the answer is dropped: one at a time, so that no one is named for
     /// another's death. None: they are not written.
     pub(crate) fn say(&self, id: &ActorId) -> Option<Said<'_>> {
-        let wait = || tokio::task::block_in_place(|| self.0.try_lock_for(PATIENCE));
-        let file = self.0.try_lock().or_else(wait)?;
-        let (to, name) = (&file.as_ref()?.file, id.as_str().as_bytes());
-        to.write_all_at(name, 0)
-            .and_then(|()| to.set_len(name.len() as u64))
+        let is_free = |notes: &Option<Notes>| notes.as_ref().is_none_or(|it| it.named.is_none());
+        let mut notes = self.notes.lock();
+        if !is_free(&notes) {
+            drop(notes);
+            let wait = || {
+                let until = Instant::now() + PATIENCE;
+                let mut notes = self.notes.lock();
+                while !is_free(&notes) && !self.free.wait_until(&mut notes, until).timed_out() {}
+                notes
+            };
+            notes = tokio::task::block_in_place(wait);
+        }
+        let notes = notes.as_mut().filter(|notes| notes.named.is_none())?;
+        let name = id.as_str().as_bytes();
+        let file = &notes.file;
+        file.write_all_at(name, 0)
+            .and_then(|()| file.set_len(name.len() as u64))
             .inspect_err(|error| tracing::warn!(%error, "an actor's way back was not noted"))
             .ok()?;
-        Some(Said(file))
+        notes.named = Some(id.clone());
+        Some(Said {
+            words: self,
+            id: id.clone(),
+        })
+    }
+
+    /// Names `id` no longer, if it is named: it has come to the end of its way, or nobody
+    /// waits for that any more.
+    pub(crate) fn let_go(&self, id: &ActorId) {
+        let mut notes = self.notes.lock();
+        let named = notes.as_mut().filter(|it| it.named.as_ref() == Some(id));
+        let Some(notes) = named else {
+            return;
+        };
+        notes.named = None;
+        if let Err(error) = notes.file.set_len(0) {
+            tracing::warn!(%error, "an actor's way back is noted for longer than it takes");
+        }
+        self.free.notify_one();
     }
 }
 
 impl Drop for Said<'_> {
     fn drop(&mut self) {
-        let emptied = self.0.as_ref().map(|notes| notes.file.set_len(0));
-        if let Some(Err(error)) = emptied {
-            tracing::warn!(%error, "an actor's way back is noted for longer than it takes");
-        }
+        self.words.let_go(&self.id);
     }
 }
 
@@ -138,5 +181,27 @@ mod tests {
         assert!(!path.exists());
         std::fs::write(&path, [0xff, 0xfe]).unwrap();
         assert_eq!(last_words(&path).unwrap(), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn who_does_not_return_keeps_nobody_once_it_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("way-back");
+        let words = LastWords::default();
+        let (ali, sara) = ("faulty:ali".parse().unwrap(), "faulty:s".parse().unwrap());
+        words.listen(&path).unwrap();
+        let hangs = words.say(&ali).unwrap();
+        assert!(words.say(&sara).is_none(), "one at a time");
+        words.let_go(&sara);
+        assert_eq!(last_words(&path).unwrap().as_ref(), Some(&ali));
+        words.let_go(&ali);
+        assert_eq!(last_words(&path).unwrap(), None);
+        let said = words.say(&sara).unwrap();
+        // It returns after all.
+        drop(hangs);
+        assert_eq!(last_words(&path).unwrap(), Some(sara));
+        words.fall_silent();
+        assert!(!path.exists(), "also while somebody is named");
+        drop(said);
     }
 }

@@ -2,7 +2,7 @@
 //! messages waited.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use host_model::control::{Quantiles, QuarantineRow, WayBack};
@@ -35,6 +35,8 @@ pub struct Migrations {
     given_up: Mutex<BTreeSet<ActorId>>,
     /// Those of them whose way is why.
     stranded: Mutex<BTreeSet<ActorId>>,
+    /// Whether there ever was one: no reset ends its code.
+    something_hangs: AtomicBool,
     /// Actors of which the store does not give what it has, while it gives all else.
     unreadable: Mutex<BTreeSet<ActorId>>,
     /// Rung at each failure.
@@ -169,12 +171,18 @@ impl Migrations {
     /// No sweep waits for this actor from now on, until the next [`Migrations::turn_back`]:
     /// it stays in the version that it has. True if it was waited for.
     pub fn give_up(&self, id: &ActorId) -> bool {
+        self.something_hangs.store(true, Ordering::Relaxed);
         self.given_up.lock().insert(id.clone())
     }
 
     /// Whether no sweep waits for it.
     pub(crate) fn is_given_up(&self, id: &ActorId) -> bool {
         self.given_up.lock().contains(id)
+    }
+
+    /// Whether code was given up in this process that may run on for ever.
+    pub(crate) fn something_hangs(&self) -> bool {
+        self.something_hangs.load(Ordering::Relaxed)
     }
 
     /// As [`Migrations::give_up`], of one whose way ends the host or does not return: once

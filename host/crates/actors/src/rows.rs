@@ -131,7 +131,7 @@ impl Actors {
         stats: &EventStats,
     ) {
         let Some(live) = claim.live.as_ref() else {
-            return self.give_up(command, CallError::Stopping);
+            return self.leave_undone(command, CallError::Stopping);
         };
         match self.bring_into_shape(live, &mut command) {
             Ok(()) => self.decide(claim, command, stats),
@@ -143,7 +143,7 @@ impl Actors {
     }
 
     /// Does nothing about a command: who waits is told, a row stays one.
-    fn give_up(&self, command: Command, error: CallError) {
+    fn leave_undone(&self, command: Command, error: CallError) {
         if let Some(responder) = command.responder {
             drop(responder.send(Err(error)));
         }

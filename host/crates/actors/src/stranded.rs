@@ -37,6 +37,24 @@ impl Stranded {
 }
 
 impl Actors {
+    /// See [`Migrations::give_up`]. What it keeps from others is theirs from now on.
+    ///
+    /// [`Migrations::give_up`]: crate::Migrations::give_up
+    pub fn give_up(self: &Arc<Self>, id: &ActorId) -> bool {
+        let waited = self.migrations.give_up(id);
+        self.let_go(id);
+        waited
+    }
+
+    /// See [`Migrations::strand`]; and as [`Actors::give_up`].
+    ///
+    /// [`Migrations::strand`]: crate::Migrations::strand
+    pub fn strand(self: &Arc<Self>, id: &ActorId) -> bool {
+        let waited = self.migrations.strand(id);
+        self.let_go(id);
+        waited
+    }
+
     /// Writes down who was set aside of those whose way ends the host, or does not return.
     pub(crate) async fn note_stranded(&self) {
         let stranded = self.migrations.stranded().into_iter();

@@ -382,9 +382,13 @@ impl<'a> Batch<'a> {
         }
         let room = self.room.shares(many).await;
         let (actors, until) = (Arc::clone(self.actors), self.until.clone());
-        self.actors.sweepers.spawn(async move {
-            actors.bring_over(waiting, room, &until);
-        });
+        let bring_over = move || actors.bring_over(waiting, room, &until);
+        let sweepers = &self.actors.sweepers;
+        match self.actors.migrations.something_hangs() {
+            // Code that does not return may keep each of the threads that tasks have.
+            true => drop(sweepers.spawn_blocking(bring_over)),
+            false => drop(sweepers.spawn(async move { bring_over() })),
+        }
     }
 }
 

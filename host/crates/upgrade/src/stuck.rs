@@ -200,8 +200,8 @@ impl Run {
                 // where that is what it is in; who is busy has not begun it.
                 _ if self.upgrade.rollback => {
                     let waited = match run.work {
-                        Work::Journey => actors.migrations().strand(&run.actor),
-                        _ => actors.migrations().give_up(&run.actor),
+                        Work::Journey => actors.strand(&run.actor),
+                        _ => actors.give_up(&run.actor),
                     };
                     if waited {
                         actors.set_aside(&run.actor, &why).await;
@@ -238,6 +238,7 @@ impl Run {
         }
         for (actor, why) in &found.lost {
             let reason = format!("its way back does not return: {why}");
+            actors.strand(actor);
             actors.set_aside(actor, &reason).await;
             self.upgrade.given_up.push(actor.clone());
         }
@@ -251,7 +252,7 @@ impl Run {
 
     /// Waits for an actor no longer; false if nobody did.
     fn give_up(&self, run: &Running, why: &str) -> bool {
-        let waited = self.upgrader.actors.migrations().give_up(&run.actor);
+        let waited = self.upgrader.actors.give_up(&run.actor);
         if waited {
             tracing::warn!(
                 why,

@@ -1,11 +1,14 @@
 //! Actors that were set aside on their way back: what looks at them leaves them as they are.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use host_actors::CallError;
-use host_model::limits::FAULTS_MAX;
+use host_model::limits::{FAULTS_MAX, SNAPSHOT_PIECE_BYTES_MAX};
 use host_model::{ActorId, Version};
 use serde_json::{Value, json};
 
-use crate::home::{Home, Host, until};
+use crate::home::{DEADLINE, Home, Host, request, until};
 
 fn a() -> ActorId {
     "faulty:a".parse().unwrap()
@@ -173,4 +176,73 @@ async fn who_serves_in_a_newer_version_is_understood_by_the_others() {
     casts(&host, 10).await;
     assert_eq!(version(&host).await, Version::new(0, 3, 0));
     host.stop();
+}
+
+/// Longer than any test.
+const FOR_EVER_MS: u64 = 3_600_000;
+
+/// The code of these runs on when the test ends, so its runtime is not waited for.
+#[test]
+fn who_does_not_return_keeps_nothing_from_others_once_it_is_stranded() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let home = Home::new();
+    runtime.block_on(async {
+        let host = home.start(1);
+        let actors = &host.0;
+        let ids = ["a", "b", "c"].map(|key| format!("faulty:{key}").parse::<ActorId>().unwrap());
+        for id in &ids {
+            let bytes = json!({ "bytes": 2 * SNAPSHOT_PIECE_BYTES_MAX });
+            host.ask(id.as_str(), "grow", bytes).await;
+        }
+        actors.install(home.release(2));
+        actors.sweep(true).await.unwrap();
+        let trouble = json!({ "what": "down_slow", "ms": FOR_EVER_MS });
+        for id in &ids[..2] {
+            host.ask(id.as_str(), "plan_trouble", trouble.clone()).await;
+        }
+        let said = tempfile::tempdir().unwrap();
+        let said = said.path().join("way-back");
+        actors.listen_for_last_words(&said).unwrap();
+        actors.migrations().reset();
+        actors.install(home.release(1));
+        // As many as may have large snapshots written at once.
+        for (hang, id) in (1..).zip(&ids[..2]) {
+            let (actors, asked) = (
+                Arc::clone(actors),
+                request(id.as_str(), "summary", Value::Null),
+            );
+            tokio::spawn(async move { drop(actors.call(asked).await) });
+            until("its way back hangs", || async {
+                let desks = host.0.large_snapshots().under_way;
+                host.0.running(Duration::ZERO).len() == hang && desks == hang as u64
+            })
+            .await;
+        }
+        let sweep = tokio::spawn({
+            let actors = Arc::clone(actors);
+            async move { actors.sweep(false).await }
+        });
+        until("the third one waits", || async {
+            host.0.large_snapshots().waiting == 1
+        })
+        .await;
+        sweep.abort();
+        for id in &ids[..2] {
+            assert!(actors.strand(id));
+            actors.set_aside(id, "its way back does not return").await;
+        }
+        let swept = tokio::time::timeout(DEADLINE, actors.sweep(false)).await;
+        swept.unwrap().unwrap();
+        let third = actors.inspect(&ids[2]).await.unwrap();
+        assert_eq!(third.version, Version::new(0, 1, 0));
+        assert_eq!(actors.running(Duration::ZERO).len(), 2, "they still hang");
+        actors.forget_last_words();
+        assert!(!said.exists());
+        host.stop();
+    });
+    runtime.shutdown_background();
 }
