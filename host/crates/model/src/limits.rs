@@ -163,9 +163,10 @@ pub const TAIL_SPAN_MAX: u64 = 128 << 20;
 pub const BACKGROUND_IN_FLIGHT_MAX: usize = 16;
 
 /// Bytes of snapshots that a sweep has under way at once. They share groups with commands,
-/// so this bounds what a sweep adds to a command's commit. Measured with half and twice as
-/// much, 100,000 small actors: a sixth more time, and silences that are a third shorter;
-/// the same time, and silences that are a tenth longer.
+/// so this bounds what a sweep adds to a command's commit. An actor counts for a quarter of
+/// it at most, so that nobody waits for all of it: of larger ones four are under way.
+/// Measured with half and twice as much, 100,000 small actors: a sixth more time, and
+/// silences that are a third shorter; the same time, and silences that are a tenth longer.
 pub const SWEEP_BYTES_MAX: usize = 512 << 10;
 
 /// How long an entry of the journal that nobody waits for may wait for more to share a

@@ -9,7 +9,7 @@ use host_actors::{Answer, CallError, Limits};
 use host_journal::store::{AppendError, Group, Store};
 use host_journal::{Lost, StoreError};
 use host_model::ActorId;
-use host_model::limits::UNDURABLE_BYTES_MAX;
+use host_model::limits::{SWEEP_BYTES_MAX, UNDURABLE_BYTES_MAX};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -291,5 +291,53 @@ async fn an_answer_that_nobody_waits_for_is_not_held() {
     drop(hangs);
     slow.await.unwrap().unwrap();
     last.await.unwrap().unwrap();
+    host.stop();
+}
+
+/// A text that packing makes no shorter.
+fn noise(seed: u64, bytes: usize) -> String {
+    let mut state = seed | 1;
+    let next = || {
+        // Marsaglia, Xorshift RNGs, 2003.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b' ' + u8::try_from(state % 90).unwrap())
+    };
+    let text: String = std::iter::repeat_with(next).take(bytes).collect();
+    text.replace(['"', '\\'], " ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sweep_has_under_way_is_bounded_where_states_are_larger_than_its_parts() {
+    /// More than what an actor counts for at most, which is a quarter of the room.
+    const BYTES: usize = SWEEP_BYTES_MAX / 2;
+    const AT_ONCE: usize = 4;
+    let home = Home::new();
+    let (host, _, gate) = start_at(&home, 2);
+    let actors: Vec<_> = (0..4 * AT_ONCE).map(|n| format!("faulty:{n}")).collect();
+    for (seed, actor) in (1..).zip(&actors) {
+        let note = json!({ "text": noise(seed, BYTES) });
+        host.ask(actor, "note", note).await;
+    }
+    host.0.install(home.release(3));
+    let hangs = gate.lock().await;
+    let sweep = tokio::spawn({
+        let actors = Arc::clone(&host.0);
+        async move { actors.sweep(true).await }
+    });
+    until("there is no more room", || async {
+        undurable_bytes(&host) > (AT_ONCE - 1) * BYTES
+    })
+    .await;
+    // Whoever could go on has had the time to.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let held = undurable_bytes(&host);
+    assert!(held < (AT_ONCE + 1) * BYTES, "{held}");
+    drop(hangs);
+    sweep.await.unwrap().unwrap();
+    assert_eq!(host.0.migrations().migrated(), actors.len() as u64);
     host.stop();
 }
