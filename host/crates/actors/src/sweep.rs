@@ -133,7 +133,7 @@ impl Actors {
             before = behind;
         }
         if plugin.is_none() {
-            self.tell_empty_topics();
+            self.tell_empty_topics().await;
         }
         Ok(())
     }

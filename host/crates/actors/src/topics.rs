@@ -1,8 +1,11 @@
 //! Topics without an actor: whoever has joined one is told, as an actor would tell, when
 //! the version changes that it belongs to, and only then.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use host_journal::ReadError;
+use host_model::error::chain;
 use host_model::{ActorId, Share, Version};
 use parking_lot::Mutex;
 
@@ -47,31 +50,46 @@ fn versions(release: &Release) -> BTreeMap<String, Version> {
 impl Actors {
     /// Whoever has joined a topic without an actor behind it has come over with the release.
     /// One that was joined since it was looked last has been in the version before.
-    pub(crate) fn tell_empty_topics(&self) {
+    pub(crate) async fn tell_empty_topics(self: &Arc<Self>) {
+        let actors = Arc::clone(self);
+        // The store may take its time, and others are served by who asks for this.
+        let told = tokio::task::spawn_blocking(move || actors.look_at_empty_topics());
+        // The next sweep tells the rest.
+        if let Err(error) = told.await.expect("it compares, and runs no plugin") {
+            tracing::warn!(
+                error = chain(&error),
+                "topics without an actor are told by the next sweep which version they are in"
+            );
+        }
+    }
+
+    fn look_at_empty_topics(&self) -> Result<(), ReadError> {
         let reign = self.reign.load_full();
         let mut told = self.told.0.lock();
-        let mut joined = HashSet::new();
+        let mut joined = HashMap::new();
         for name in reign.newest().plugins.keys() {
             for id in self.audience.topics(name) {
                 let release = reign.release_of(&id);
-                let Some(ruling) = release.plugins.get(name) else {
-                    continue;
-                };
-                let version = ruling.code.version();
-                let was = told.get(&id).or_else(|| reign.before.of(&id));
-                if was.is_some_and(|was| was != version) {
-                    match tokio::task::block_in_place(|| self.journal.read(&id)) {
-                        Ok(None) => self.audience.switched(&id, &release.version, version),
-                        // It tells by itself.
-                        Ok(Some(_)) => {}
-                        // The next sweep tells the rest.
-                        Err(_) => return,
-                    }
+                if let Some(ruling) = release.plugins.get(name) {
+                    joined.insert(id.clone(), (&release.version, ruling.code.version()));
                 }
-                told.insert(id.clone(), version.clone());
-                joined.insert(id);
             }
         }
-        told.retain(|id, _| joined.contains(id));
+        let changed = joined.iter().filter(|(id, (_, version))| {
+            let was = told.get(id).or_else(|| reign.before.of(id));
+            was.is_some_and(|was| was != *version)
+        });
+        let changed: Vec<_> = changed.map(|(id, _)| id.clone()).collect();
+        // Who exists tells by itself.
+        let exist = self.journal.exist(&changed)?;
+        for id in changed.iter().filter(|id| !exist.contains(*id)) {
+            let (release, version) = joined[id];
+            self.audience.switched(id, release, version);
+        }
+        let versions = joined.into_iter();
+        *told = versions
+            .map(|(id, (_, version))| (id, version.clone()))
+            .collect();
+        Ok(())
     }
 }

@@ -16,6 +16,9 @@ use crate::{
     Verified, backup, before, check, named, since, walk,
 };
 
+/// Actors whose snapshots are looked for at once.
+const ASKED_AT_ONCE: usize = 512;
+
 /// All wait for the disk; some for another reader first.
 impl<T> Journal<T> {
     /// An actor as it is durably, or none if it does not exist.
@@ -33,6 +36,28 @@ impl<T> Journal<T> {
             .get(actor)
             .map(|head| head.position);
         walk::read(reader, actor, head)
+    }
+
+    /// Which of these actors exist durably. No state is read.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn exist(&self, actors: &[ActorId]) -> Result<HashSet<ActorId>, ReadError> {
+        let reader = self.reader()?;
+        // First the heads, then the snapshots, as there.
+        let (mut exist, unknown): (HashSet<_>, Vec<_>) = {
+            let heads = self.shared.heads.read();
+            let (known, unknown): (Vec<_>, Vec<_>) =
+                actors.iter().partition(|actor| heads.get(actor).is_some());
+            (known.into_iter().cloned().collect(), unknown)
+        };
+        for some in unknown.chunks(ASKED_AT_ONCE) {
+            let some: Vec<_> = some.iter().map(|actor| actor.as_str()).collect();
+            let found = reader.snapshot_seqs(&some)?;
+            exist.extend(found.into_iter().map(|(actor, _)| actor));
+        }
+        Ok(exist)
     }
 
     /// An actor as it was before it came over to `version`, which it has now, and all its

@@ -291,3 +291,27 @@ async fn who_alone_is_not_read_fails_no_release() {
     assert_eq!(host.0.migrations().first_failure(), None);
     host.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_without_an_actor_is_told_whatever_the_store_says_of_those_with_one() {
+    let home = Home::new();
+    let (host, away) = awake_and_asleep(&home).await;
+    away.hide("faulty:asleep");
+    let joined = ["faulty:asleep", "faulty:awake", "faulty:nobody"];
+    let joined = joined.map(|id| id.parse().unwrap());
+    home.heard.joined.lock().extend(joined);
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap();
+    let told = |id: &str| {
+        let told = format!("{id} switched to 0.1.0 of 0.1.0");
+        let heard = home.heard.all();
+        heard.into_iter().filter(|line| *line == told).count()
+    };
+    assert_eq!(told("faulty:nobody"), 1);
+    until("the one in memory has told", || async {
+        told("faulty:awake") > 0
+    })
+    .await;
+    assert_eq!((told("faulty:awake"), told("faulty:asleep")), (1, 0));
+    host.stop();
+}

@@ -99,6 +99,11 @@ pub(super) fn actors_are_listed_in_order_with_the_version_of_their_state(place: 
     assert_eq!(list("don", None, 9), []);
     assert_eq!(bench.journal.known(), 6);
 
+    // Those with a tail alone, with both, and with a snapshot alone; and one that is not.
+    let asked = ["a", "c", "e", "nobody"].map(actor);
+    let exist = bench.journal.exist(&asked).unwrap();
+    assert_eq!(exist, asked[..3].iter().cloned().collect());
+
     // A pass comes by all of them as well, those with a tail and a snapshot twice.
     let mut pass = bench.journal.pass("donations");
     let mut seen = Vec::new();
