@@ -226,6 +226,9 @@ pub struct Problem {
 /// What was found of one actor.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judged {
+    /// Whether it is in the version that shall rule already: then nothing changes for it, and
+    /// no law was asked.
+    pub is_there: bool,
     /// The laws that could be asked, those that do not hold among them, each once.
     pub asked: Vec<Law>,
     /// What does not hold, of each law at most [`PROBLEMS_MAX`].

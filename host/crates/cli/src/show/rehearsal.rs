@@ -43,6 +43,11 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     facts.fact(
         "run",
         format!(
+    if report.there_already > 0 {
+        let there = count(report.there_already, "actor");
+        let asked = format!("{there} in the version after, of whom nothing was asked");
+        facts.fact("there already", asked);
+    }
             "{} in both versions, {} of the new version's own",
             count(report.commands, "command"),
             count(report.samples, "sample")
@@ -54,7 +59,9 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     for row in &report.laws {
         let failed = match row.confidence {
             Some(confidence) => format!("0: {}", bound(confidence)),
-            None if row.asked == 0 && report.rehearsed > 0 => UNKNOWN.to_owned(),
+            None if row.asked == 0 && report.rehearsed + report.there_already > 0 => {
+                UNKNOWN.to_owned()
+            }
             None => row.failed.to_string(),
         };
         laws.row([meaning(&row.law).to_owned(), row.asked.to_string(), failed]);

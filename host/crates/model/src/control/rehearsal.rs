@@ -54,6 +54,10 @@ pub struct RehearsalReport {
     /// Actors in quarantine: they hold up no upgrade, and were left out.
     #[serde(default)]
     pub quarantined: u64,
+    /// Actors that are in the version after already, as one that has stayed in it on a way back:
+    /// they change nothing, and no law was asked of them.
+    #[serde(default)]
+    pub there_already: u64,
     /// What a sample says of all, by the plugin of which the fewest were rehearsed; absent
     /// where all were, or nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +193,7 @@ impl RehearsalReport {
             known: 0,
             quarantined: 0,
             confidence: None,
+            there_already: 0,
             laws: Vec::new(),
             declared: Vec::new(),
             problems: Vec::new(),

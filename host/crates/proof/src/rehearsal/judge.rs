@@ -55,7 +55,10 @@ impl Judge {
         };
         let way = match self.ways.of(subject, version, &self.opened) {
             Ok(Some(way)) => way,
-            Ok(None) => return found,
+            Ok(None) => {
+                found.is_there = true;
+                return found;
+            }
             Err(why) => {
                 found.fail(Law::Crossing, "", why);
                 return found;

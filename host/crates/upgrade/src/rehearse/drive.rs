@@ -150,7 +150,7 @@ impl Drive<'_> {
 
     fn told(&mut self) {
         self.told = Instant::now();
-        let rehearsed = self.tally.rehearsed();
+        let rehearsed = self.tally.done();
         (self.tell)(rehearsed, self.wanted.max(rehearsed));
     }
 

@@ -78,8 +78,9 @@ impl Tally {
         Self { runs_some, ..self }
     }
 
-    pub(super) fn rehearsed(&self) -> u64 {
-        self.report.rehearsed
+    /// Actors that it is done with, but for those that were left out.
+    pub(super) fn done(&self) -> u64 {
+        self.report.rehearsed + self.report.there_already
     }
 
     pub(super) fn ends(&self) -> usize {
@@ -96,7 +97,7 @@ impl Tally {
         self.report.ended.push(EndedRow { actor, step, why });
     }
 
-    /// An actor that was rehearsed to its end.
+    /// An actor that was rehearsed to its end, if it changes its version.
     pub(super) fn add(&mut self, answered: &Answered) {
         let Answered { actor, judged } = answered;
         let plugin = actor.plugin();
@@ -111,6 +112,10 @@ impl Tally {
             row.1 += u64::from(failed);
         }
         let mut seen = Vec::new();
+        if judged.is_there {
+            self.report.there_already += 1;
+            return;
+        }
         for problem in &judged.problems {
             let field = without_places(&problem.field);
             let key = (plugin.to_owned(), problem.law, field);
@@ -168,7 +173,7 @@ impl Tally {
         report.reason = why_not(&report, &failed);
         if let (None, Some(plugin)) = (&report.reason, nobody) {
             report.reason = Some(format!(
-                "nobody of {plugin} was rehearsed, for those that were taken by chance are in quarantine or gone; take more with --sample, or everyone with --all"
+                "nobody of {plugin} was rehearsed, for those that were taken by chance are in quarantine, in the version after already, or gone; take more with --sample, or everyone with --all"
             ));
         }
         report.outcome = match report.reason {
@@ -287,7 +292,8 @@ impl Tally {
                 true => self.report.known,
                 // As it was counted: others may have come meanwhile.
                 false => {
-                    self.report.rehearsed + self.report.quarantined + self.report.ended.len() as u64
+                    let left_out = self.report.quarantined + self.report.there_already;
+                    self.report.rehearsed + left_out + self.report.ended.len() as u64
                 }
             },
             ..self.report

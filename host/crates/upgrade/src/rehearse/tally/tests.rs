@@ -45,6 +45,7 @@ fn answered(key: &str, problems: &[(Law, &str)], ms: u64) -> Answered {
     Answered {
         actor: format!("p:{key}").parse().unwrap(),
         judged: Judged {
+            is_there: false,
             asked: Law::ALL.to_vec(),
             problems: problems.collect(),
             declared: vec!["summary.notes[1].text".to_owned()],
