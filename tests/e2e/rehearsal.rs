@@ -209,6 +209,34 @@ fn whatever_the_new_version_does_wrong_is_refused_and_named_and_nobody_notices()
     home.stop().unwrap();
 }
 
+/// Nobody is set aside for being slow there, and who does not come down goes by its commands.
+#[test]
+fn a_way_back_is_judged_as_a_rollback_goes() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "bad", "add", &json!({"by": 1})).0, 200);
+    assert_eq!(upgrade(&home, &[]).0.code, Some(0));
+    let slow = json!({ "what": "down_slow", "ms": 500 });
+    assert_eq!(post(port, "bad", "plan_trouble", &slow).0, 200);
+    let (ran, report) = rehearse(&home, "0.1.0", &[]);
+    assert_eq!(ran.code, Some(0), "{report:#?}");
+    let [faulty] = &report.plugins[..] else {
+        panic!("{report:#?}");
+    };
+    assert_eq!(faulty.budget_ms, 0);
+    assert!(faulty.pause_us.max >= 500_000, "{faulty:?}");
+    plan_trouble(port, "bad", "down_fails");
+    let (ran, report) = rehearse(&home, "0.1.0", &[]);
+    assert_eq!(ran.code, Some(1), "{report:#?}");
+    let reason = report.reason.unwrap();
+    for word in ["faulty:bad", "down fails", "`host rollback` itself"] {
+        assert!(reason.contains(word), "{reason}");
+    }
+    home.rollback().unwrap();
+    assert_eq!(summary(port, "bad")["version"], "0.1.0");
+    home.stop().unwrap();
+}
+
 /// What a host would bear is not refused: its pause is, where that is longer than allowed.
 #[test]
 fn what_takes_its_time_is_no_endless_loop_and_a_deadline_says_how_much_that_is() {

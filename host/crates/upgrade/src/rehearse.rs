@@ -56,8 +56,8 @@ pub(crate) struct Rehearsal {
     pub(crate) extent: Extent,
     /// How long one actor may be busy, where an operator has said it.
     pub(crate) deadline: Option<Duration>,
-    /// Whether each step has its time: not on an operator's way back, where nobody is set
-    /// aside for being slow.
+    /// Whether each step has its time, and each actor: not on an operator's way back, where
+    /// nobody is set aside for being slow.
     pub(crate) timed: bool,
     /// Whether it passes without a proven way back.
     pub(crate) one_way: bool,
@@ -168,6 +168,8 @@ impl Upgrader {
         let deadline = request.deadline_s.map(Duration::from_secs);
         let rehearsal = Rehearsal {
             deadline,
+            // To an older release `host rollback` would take it.
+            timed: plan.to > plan.from,
             ..self.rehearsal(plan, request.extent, request.one_way, cancelled, tell)
         };
         let upgrader = Arc::clone(self);

@@ -27,6 +27,9 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     facts.fact("release", format!("{} to {}", report.from, report.to));
     let outcome = match report.outcome {
         RehearsalOutcome::Passed => "passed: nothing speaks against it",
+        RehearsalOutcome::Failed if report.to < report.from => {
+            "failed: a rollback with --rehearse would be refused"
+        }
         RehearsalOutcome::Failed => "failed: an upgrade would be refused",
         RehearsalOutcome::Cancelled => "cancelled",
         RehearsalOutcome::Skipped => "skipped",
@@ -40,14 +43,14 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
         let left_out = count(report.quarantined, "actor");
         facts.fact("left out", format!("{left_out} in quarantine"));
     }
-    facts.fact(
-        "run",
-        format!(
     if report.there_already > 0 {
         let there = count(report.there_already, "actor");
         let asked = format!("{there} in the version after, of whom nothing was asked");
         facts.fact("there already", asked);
     }
+    facts.fact(
+        "run",
+        format!(
             "{} in both versions, {} of the new version's own",
             count(report.commands, "command"),
             count(report.samples, "sample")
@@ -166,7 +169,10 @@ fn pause(table: &mut Table, row: &PauseRow) {
         us(row.pause_us.p50),
         us(row.pause_us.p99),
         us(row.pause_us.max),
-        format!("{} ms", row.budget_ms),
+        match row.budget_ms {
+            0 => "-".to_owned(),
+            ms => format!("{ms} ms"),
+        },
     ]);
     for step in row.steps.iter().filter(|_| row.steps.len() > 1) {
         let time = step.time_us;
@@ -280,6 +286,23 @@ PLUGIN     WAY             ACTORS  P50   P99   LONGEST  ALLOWED
 donations  0.1.0 to 0.2.0  4603    5 µs  9 µs  12 µs    100 ms
 "
         );
+    }
+
+    #[test]
+    fn a_way_back_says_who_is_there_already_and_holds_no_budget_against_the_others() {
+        let mut back = report();
+        std::mem::swap(&mut back.from, &mut back.to);
+        back.there_already = 3;
+        back.plugins[0].budget_ms = 0;
+        let text = rehearsal(&back);
+        for line in [
+            "outcome        failed: a rollback with --rehearse would be refused",
+            "there already  3 actors in the version after, of whom nothing was asked",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{text}");
+        }
+        let last = text.trim_end().lines().last();
+        assert!(last.is_some_and(|it| it.ends_with(" -")), "{text}");
     }
 
     #[test]

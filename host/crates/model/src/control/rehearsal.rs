@@ -164,7 +164,8 @@ pub struct PauseRow {
     pub pause_us: Quantiles,
     /// The same for each step of the way.
     pub steps: Vec<StepRow>,
-    /// What its appup allows, in milliseconds.
+    /// What its appup allows, in milliseconds; 0: as long as it takes, as on the way back of
+    /// an operator's rollback.
     pub budget_ms: u64,
     /// The one that took longest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,8 +193,8 @@ impl RehearsalReport {
             rehearsed: 0,
             known: 0,
             quarantined: 0,
-            confidence: None,
             there_already: 0,
+            confidence: None,
             laws: Vec::new(),
             declared: Vec::new(),
             problems: Vec::new(),

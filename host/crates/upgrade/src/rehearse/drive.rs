@@ -52,6 +52,7 @@ impl Rehearsal {
             Err(error) => return Err(chain(&error)),
         };
         let mut tally = Tally::new(&self.plan, &moved, choice.known)
+            .rolling_back(!self.timed)
             .taking_some(choice.takes_some())
             .running_some(choice.runs_some());
         let (chosen, wanted) = (choice.chosen.take(), choice.wanted);

@@ -19,6 +19,8 @@ use super::setup::Moved;
 pub(super) struct Tally {
     report: RehearsalReport,
     /// Plugins of which only some were taken, by chance.
+    /// Whether it is the way back of an operator's rollback.
+    is_rollback: bool,
     takes_some: BTreeSet<String>,
     /// By plugin, how many were rehearsed.
     rehearsed: BTreeMap<String, u64>,
@@ -58,6 +60,7 @@ impl Tally {
                 reason: None,
                 ..RehearsalReport::skipped(&plan.from, &plan.to, "")
             },
+            is_rollback: false,
             takes_some: BTreeSet::new(),
             rehearsed: BTreeMap::new(),
             runs_some: BTreeSet::new(),
@@ -71,6 +74,14 @@ impl Tally {
     /// The same, where of these plugins only some are taken.
     pub(super) fn taking_some(self, takes_some: BTreeSet<String>) -> Self {
         Self { takes_some, ..self }
+    }
+
+    /// The same, of the way back of an operator's rollback.
+    pub(super) fn rolling_back(self, is_rollback: bool) -> Self {
+        Self {
+            is_rollback,
+            ..self
+        }
     }
 
     /// The same, where of these plugins only some are asked what commands lead to.
@@ -144,8 +155,12 @@ impl Tally {
                     actor,
                     Law::Shadow,
                     String::new,
+        let fails_down = self.report.ended.is_empty() && self.fails_down(&failed);
                 );
                 seen.push(key);
+        if let (true, Some(reason)) = (fails_down, &mut report.reason) {
+            reason.push_str(BY_COMMANDS);
+        }
             }
         }
         if let Some(pauses) = self.pauses.get_mut(plugin)
@@ -190,6 +205,18 @@ impl Tally {
                 report.confidence =
                     weakest.max_by(|a, b| a.fewer_than_percent.total_cmp(&b.fewer_than_percent));
             }
+    /// Whether what is told first is that actors do not come down, where an operator's rollback
+    /// takes them back all the same.
+    fn fails_down(&self, failed: &[Broken]) -> bool {
+        let first = failed.first().filter(|it| it.law == Law::Crossing);
+        self.is_rollback && first.is_some_and(|it| it.plugins.iter().all(|it| self.goes_down(it)))
+    }
+
+    fn goes_down(&self, plugin: &String) -> bool {
+        let pauses = self.pauses.get(plugin);
+        pauses.is_some_and(|it| it.moved.to < it.moved.from)
+    }
+
         }
         report
     }
@@ -198,15 +225,11 @@ impl Tally {
     /// not excused, for how many, and of which plugins.
     fn failed(&self, one_way: bool) -> Vec<Broken> {
         // An older version is known not to say what a newer one does: that is told, no more.
-        let goes_down = |plugin: &String| {
-            let pauses = self.pauses.get(plugin);
-            pauses.is_some_and(|it| it.moved.to < it.moved.from)
-        };
         let asked = Law::ALL.into_iter();
         let laws = asked.filter(|law| !(one_way && law.proves_way_back()));
         let broken = laws.filter_map(|law| {
             let of_it = self.laws.iter().filter(|((of, plugin), (_, failed))| {
-                *of == law && *failed > 0 && !(law == Law::Shadow && goes_down(plugin))
+                *of == law && *failed > 0 && !(law == Law::Shadow && self.goes_down(plugin))
             });
             let broken = of_it.map(|((_, plugin), (_, failed))| (plugin.clone(), *failed));
             let (plugins, failed): (BTreeSet<_>, Vec<u64>) = broken.unzip();
@@ -340,6 +363,10 @@ fn count<K: Ord + Named>(
     if let Some(row) = rows.get_mut(&key) {
         row.actors += 1;
         return;
+/// What becomes of those that do not come down on an operator's rollback, which a rehearsal
+/// does not try.
+const BY_COMMANDS: &str = "; `host rollback` itself, where `down` fails, has the older version decide the commands since again, and sets an actor aside of which it does not take every one";
+
     }
     let (plugin, field) = key.named();
     let row = FieldRow {
@@ -426,7 +453,8 @@ fn why_not(report: &RehearsalReport, failed: &[Broken]) -> Option<String> {
         return Some(format!("{} {actors} {whom}{what}", blame(*law)));
     }
     let slow = report.plugins.iter();
-    let mut slow = slow.filter(|row| row.pause_us.max > row.budget_ms.saturating_mul(1_000));
+    let mut slow = slow
+        .filter(|row| row.budget_ms > 0 && row.pause_us.max > row.budget_ms.saturating_mul(1_000));
     slow.next().map(|row| {
         let slowest = row.slowest.as_ref().map_or_else(String::new, ToString::to_string);
         format!(

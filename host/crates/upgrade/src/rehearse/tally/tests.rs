@@ -285,3 +285,60 @@ fn no_more_fields_than_a_bound_are_named() {
     };
     assert_eq!((failed("samples"), failed("carry")), (200, 1));
 }
+
+#[test]
+fn one_that_is_there_already_is_asked_nothing_and_not_counted_as_rehearsed() {
+    let mut tally = self::tally();
+    tally.add(&answered("a", &[], 1));
+    let mut there = answered("b", &[], 1);
+    there.judged = Judged {
+        is_there: true,
+        ..Judged::default()
+    };
+    tally.add(&there);
+    assert_eq!(tally.done(), 2);
+    let report = tally.report(false);
+    assert_eq!(report.outcome, RehearsalOutcome::Passed);
+    let counted = (report.rehearsed, report.there_already, report.known);
+    assert_eq!(counted, (1, 1, 2));
+    assert!(report.laws.iter().all(|law| law.asked == 1));
+
+    // Of some that were taken by chance it says nothing of the others.
+    let mut tally = self::tally().taking_some(some());
+    tally.add(&there);
+    assert_eq!(tally.report(false).outcome, RehearsalOutcome::Failed);
+}
+
+#[test]
+fn a_rollback_holds_no_budget_against_anyone_and_says_what_becomes_of_who_does_not_come_down() {
+    let down = || {
+        let mut tally = moving(&[("p", NEW, OLD)], NEW, OLD).rolling_back(true);
+        for pauses in tally.pauses.values_mut() {
+            pauses.moved.budget_ms = 0;
+        }
+        tally
+    };
+    let mut slow = down();
+    slow.add(&answered("a", &[], 10_000));
+    let report = slow.report(false);
+    assert_eq!(report.outcome, RehearsalOutcome::Passed, "{report:?}");
+
+    let fails = answered("a", &[(Law::Crossing, "")], 1);
+    let mut tally = down();
+    tally.add(&fails);
+    let reason = tally.report(false).reason.unwrap();
+    assert!(
+        reason.starts_with("the way there fails for 1 actor"),
+        "{reason}"
+    );
+    assert!(reason.ends_with(BY_COMMANDS), "{reason}");
+    // Not of one that goes up, nor of what else does not hold.
+    let mut up = self::tally().rolling_back(true);
+    up.add(&fails);
+    let mut other = down();
+    other.add(&answered("a", &[(Law::RoundTrip, "state.x")], 1));
+    for tally in [up, other] {
+        let reason = tally.report(false).reason.unwrap();
+        assert!(!reason.contains("host rollback"), "{reason}");
+    }
+}
