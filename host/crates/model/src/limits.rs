@@ -389,6 +389,10 @@ pub const REHEARSAL_CHUNK_ACTORS: usize = 262_144;
 /// Fields that a rehearsal's report names of a plugin and a law; all others are told as one.
 pub const REHEARSAL_NAMED_MAX: usize = 50;
 
+/// Names in one place of states or replies that a rehearsal tells apart, of a plugin and a law:
+/// where more differ they are told as one, for they are the keys of a map, as a rule.
+pub const REHEARSAL_NAMES_MAX: usize = 16;
+
 /// Bytes of a payload or an answer that a trace shows: enough to see what it is about.
 pub const TRACE_PAYLOAD_BYTES_MAX: usize = 1024;
 

@@ -4,12 +4,18 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
+use host_model::limits::REHEARSAL_NAMES_MAX;
+
 use crate::difference::Difference;
 use crate::value::Value;
 
+/// Differences of two values that are looked at, where not all are to be told.
+const LOOKED_AT_MAX: usize = 4_096;
+
 /// The fields in which `other` differs from `one`: of each subtree that differs, the
 /// places furthest down. `field` stands before each of them. At most `max`, and at
-/// least one where the two differ.
+/// least one where the two differ; of places in one list the first, and of one map no more
+/// than [`REHEARSAL_NAMES_MAX`] by name.
 pub(crate) fn differing(
     field: &str,
     one: &Value<'_>,
@@ -19,15 +25,21 @@ pub(crate) fn differing(
     undeclared(field, one, other, max, &mut Declared::default())
 }
 
+/// The names of all places in which the two differ.
+pub(crate) fn all_differing(field: &str, one: &Value<'_>, other: &Value<'_>) -> BTreeSet<String> {
+    let mut declared = Declared::default();
+    let mut found = Found::all(&mut declared);
+    if one != other {
+        compare(&Name::of(field), one, other, &mut found);
+    }
+    found.list.into_iter().map(|it| it.field).collect()
+}
+
 /// All places in `one` that `other` has otherwise or not at all, furthest down: where
 /// `other` has nothing like a subtree, each place of that.
 pub(crate) fn gone(field: &str, one: &Value<'_>, other: &Value<'_>) -> Vec<Difference> {
     let mut declared = Declared::default();
-    let mut found = Found {
-        list: Vec::new(),
-        max: usize::MAX,
-        declared: &mut declared,
-    };
+    let mut found = Found::all(&mut declared);
     if one != other {
         leaves(field, one, Some(other), &mut found);
     }
@@ -69,7 +81,7 @@ fn leaves(field: &str, one: &Value<'_>, other: Option<&Value<'_>>, found: &mut F
                 }
             }
         }
-        _ => told(field, Some(one), other, found),
+        _ => told(&Name::of(field), Some(one), other, found),
     }
 }
 
@@ -84,11 +96,13 @@ pub(crate) fn undeclared(
 ) -> Vec<Difference> {
     let mut found = Found {
         list: Vec::new(),
-        max,
+        told: HashSet::new(),
+        looked_at: 0,
+        max: Some(max),
         declared,
     };
     if one != other {
-        compare(field, one, other, &mut found);
+        compare(&Name::of(field), one, other, &mut found);
     }
     found.list
 }
@@ -105,9 +119,13 @@ pub(crate) struct Declared<'a> {
 impl Declared<'_> {
     /// Whether it may differ. That it does is taken down, for about `max` fields.
     pub(crate) fn takes(&mut self, field: &str, max: usize) -> bool {
+        self.takes_as(field, field, max)
+    }
+
+    fn takes_as(&mut self, field: &str, told: &str, max: usize) -> bool {
         let takes = is_below(field, self.may);
-        if takes && self.found.len() < max && !self.found.iter().any(|it| it == field) {
-            self.found.push(field.to_owned());
+        if takes && self.found.len() < max && !self.found.iter().any(|it| it == told) {
+            self.found.push(told.to_owned());
         }
         takes
     }
@@ -195,19 +213,56 @@ pub(crate) const NOTHING: &str = "nothing";
 
 struct Found<'a, 'd> {
     list: Vec<Difference>,
-    max: usize,
+    /// Fields in the list, without places in lists.
+    told: HashSet<String>,
+    looked_at: usize,
+    /// How many are told; none: each place that there is.
+    max: Option<usize>,
     declared: &'a mut Declared<'d>,
 }
 
-impl Found<'_, '_> {
-    fn is_full(&self) -> bool {
-        self.list.len() >= self.max
+impl<'a, 'd> Found<'a, 'd> {
+    fn all(declared: &'a mut Declared<'d>) -> Self {
+        Self {
+            list: Vec::new(),
+            told: HashSet::new(),
+            looked_at: 0,
+            max: None,
+            declared,
+        }
     }
 
-    fn add(&mut self, field: &str, one: &dyn fmt::Display, other: &dyn fmt::Display) {
-        if !self.is_full() && !self.declared.takes(field, self.max) {
+    fn is_full(&self) -> bool {
+        let is_over = |max| self.list.len() >= max || self.looked_at >= LOOKED_AT_MAX;
+        self.max.is_some_and(is_over)
+    }
+
+    /// The name of what lies in the entry of a map, the entry being the `nth` that differs.
+    fn below(&self, name: &Name, key: &Value<'_>, nth: usize) -> Name {
+        let any = Value::Text(Cow::Borrowed("*"));
+        let told = match key {
+            Value::Text(_) if self.max.is_some() && nth > REHEARSAL_NAMES_MAX => &any,
+            key => key,
+        };
+        Name {
+            field: below(&name.field, key),
+            told: below(&name.told, told),
+        }
+    }
+
+    fn add(&mut self, name: &Name, one: &dyn fmt::Display, other: &dyn fmt::Display) {
+        if self.is_full() {
+            return;
+        }
+        self.looked_at += 1;
+        let Name { field, told } = name;
+        let most = self.max.unwrap_or(usize::MAX);
+        if self.declared.takes_as(field, told, most) {
+            return;
+        }
+        if self.max.is_none() || self.told.insert(without_places(told)) {
             self.list.push(Difference {
-                field: field.to_owned(),
+                field: told.clone(),
                 one: one.to_string(),
                 other: other.to_string(),
             });
@@ -215,32 +270,56 @@ impl Found<'_, '_> {
     }
 }
 
+/// What a place is called.
+struct Name {
+    /// The way to it.
+    field: String,
+    /// The same as it is told.
+    told: String,
+}
+
+impl Name {
+    fn of(field: &str) -> Self {
+        Self {
+            field: field.to_owned(),
+            told: field.to_owned(),
+        }
+    }
+
+    fn item(&self, at: usize) -> Self {
+        Self {
+            field: format!("{}[{at}]", self.field),
+            told: format!("{}[{at}]", self.told),
+        }
+    }
+}
+
 /// Names the places in which two values differ that do.
-fn compare(field: &str, one: &Value<'_>, other: &Value<'_>, found: &mut Found<'_, '_>) {
+fn compare(name: &Name, one: &Value<'_>, other: &Value<'_>, found: &mut Found<'_, '_>) {
     if found.is_full() {
         return;
     }
     match (one, other) {
         (Value::Map(ones), Value::Map(others)) => {
-            if !entries(field, ones, others, found) {
+            if !entries(name, ones, others, found) {
                 // The same entries in another order.
-                found.add(field, one, other);
+                found.add(name, one, other);
             }
         }
         (Value::List(ones), Value::List(others)) => {
             for (at, (one, other)) in ones.iter().zip(others).enumerate() {
                 if one != other {
-                    compare(&format!("{field}[{at}]"), one, other, found);
+                    compare(&name.item(at), one, other, found);
                 }
             }
             let shared = ones.len().min(others.len());
             let more = ones[shared..].iter().map(|it| (Some(it), None));
             let more = more.chain(others[shared..].iter().map(|it| (None, Some(it))));
             for (at, (one, other)) in more.enumerate() {
-                told(&format!("{field}[{}]", shared + at), one, other, found);
+                told(&name.item(shared + at), one, other, found);
             }
         }
-        _ => found.add(field, one, other),
+        _ => found.add(name, one, other),
     }
 }
 
@@ -253,42 +332,42 @@ fn are_in_line(ones: &Entries<'_>, others: &Entries<'_>) -> bool {
 
 /// Gives whether an entry differs.
 fn entries(
-    field: &str,
+    name: &Name,
     ones: &Entries<'_>,
     others: &Entries<'_>,
     found: &mut Found<'_, '_>,
 ) -> bool {
-    let mut differs = false;
+    let mut differing = 0;
     if are_in_line(ones, others) {
         for ((key, one), (_, other)) in ones.iter().zip(others) {
             if one != other {
-                differs = true;
-                compare(&below(field, key), one, other, found);
+                differing += 1;
+                compare(&found.below(name, key, differing), one, other, found);
             }
         }
-        return differs;
+        return differing > 0;
     }
-    // Not in step: by key. Maps here are small, or differ by little.
     let index: HashMap<_, _> = others.iter().map(|(key, it)| (named(key), it)).collect();
     let mut seen = HashSet::new();
     for (key, one) in ones {
         let other = index.get(&named(key)).copied();
         if other.is_none_or(|other| one != other) {
-            differs = true;
+            differing += 1;
+            let name = found.below(name, key, differing);
             match other {
-                Some(other) => compare(&below(field, key), one, other, found),
-                None => told(&below(field, key), Some(one), None, found),
+                Some(other) => compare(&name, one, other, found),
+                None => told(&name, Some(one), None, found),
             }
         }
         seen.insert(named(key));
     }
     for (key, other) in others {
         if !seen.contains(&named(key)) {
-            differs = true;
-            told(&below(field, key), None, Some(other), found);
+            differing += 1;
+            told(&found.below(name, key, differing), None, Some(other), found);
         }
     }
-    differs
+    differing > 0
 }
 
 /// What a key is found again by: whether it is a text, for `1` is not `"1"`, and what it
@@ -309,12 +388,12 @@ fn below(field: &str, key: &Value<'_>) -> String {
 }
 
 fn told(
-    field: &str,
+    name: &Name,
     one: Option<&Value<'_>>,
     other: Option<&Value<'_>>,
     found: &mut Found<'_, '_>,
 ) {
-    found.add(field, &Side(one), &Side(other));
+    found.add(name, &Side(one), &Side(other));
 }
 
 /// What one of two has, or has not.
@@ -331,6 +410,8 @@ impl fmt::Display for Side<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn value(json: &str) -> Value<'_> {
@@ -397,9 +478,44 @@ mod tests {
 
     #[test]
     fn no_more_than_a_bound_is_told() {
-        let many: Vec<u32> = (0..1_000).collect();
-        let more: Vec<u32> = (1..1_001).collect();
-        let text = |list: &Vec<u32>| serde_json::to_string(list).unwrap();
-        assert_eq!(fields(&text(&many), &text(&more)).len(), 32);
+        let text = |of: u32| {
+            let in_a_map = |map: u32| {
+                let entries: Vec<_> = (0..16).map(|n| format!("\"m{map}n{n}\":{of}")).collect();
+                format!("\"m{map}\":{{{}}}", entries.join(","))
+            };
+            let maps: Vec<_> = (0..16).map(in_a_map).collect();
+            format!("{{{}}}", maps.join(","))
+        };
+        assert_eq!(fields(&text(1), &text(2)).len(), 32);
+    }
+
+    #[test]
+    fn many_places_in_a_list_or_keys_of_a_map_keep_nothing_else_from_being_named() {
+        let state = |of: u32| {
+            let totals: BTreeMap<_, _> = (0..1_000).map(|n| (format!("d{n:03}"), of)).collect();
+            let ledger: Vec<_> = (0..1_000)
+                .map(|_| BTreeMap::from([("amount", of)]))
+                .collect();
+            let state = serde_json::json!({ "ledger": ledger, "totals": totals, "z": of });
+            state.to_string()
+        };
+        let (one, other) = (state(1), state(2));
+        let found = fields(&one, &other);
+        assert_eq!(found.len(), 1 + REHEARSAL_NAMES_MAX + 1 + 1, "{found:?}");
+        assert_eq!(
+            (&*found[0], &*found[1]),
+            ("ledger[0].amount", "totals.d000")
+        );
+        assert_eq!(found[REHEARSAL_NAMES_MAX + 1..], ["totals.*", "z"]);
+        // Each of them is looked for where all are wanted, or one is declared.
+        let all = all_differing("", &value(&one), &value(&other));
+        assert_eq!(all.len(), 2_001);
+        let may = ["totals.d900".to_owned()];
+        let mut declared = Declared {
+            may: &may,
+            found: Vec::new(),
+        };
+        undeclared("", &value(&one), &value(&other), 32, &mut declared);
+        assert_eq!(declared.found, ["totals.*"]);
     }
 }

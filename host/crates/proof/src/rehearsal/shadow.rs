@@ -11,7 +11,7 @@ use super::judge::{Case, Stopped, under};
 use super::{By, Law, PROBLEMS_MAX, Said};
 use crate::crossing::{Crossing, Stuck};
 use crate::difference::Difference;
-use crate::fields::{Declared, changed_names, differing, gone, texts, undeclared};
+use crate::fields::{Declared, all_differing, changed_names, gone, texts, undeclared};
 use crate::value::{Value, decode};
 
 /// Times that commands which only one version takes are left out and the rest is tried
@@ -297,10 +297,10 @@ fn lost(
     (down, old): (&[u8], &[u8]),
     named: impl FnOnce() -> BTreeSet<String>,
 ) -> Vec<Difference> {
-    let touched: BTreeSet<String> = states("state", new, moved, usize::MAX)
-        .into_iter()
-        .map(|it| it.field)
-        .collect();
+    let touched = match (decode(new), decode(moved)) {
+        (Some(new), Some(moved)) => all_differing("state", &new, &moved),
+        _ => BTreeSet::new(),
+    };
     // Each place by itself: that C touches one says nothing of those beside it. What came on
     // top is no loss.
     let mut lost = match (decode(new), decode(again)) {
@@ -329,13 +329,6 @@ fn lost(
         lost.truncate(PROBLEMS_MAX);
     }
     lost
-}
-
-fn states(field: &str, one: &[u8], other: &[u8], max: usize) -> Vec<Difference> {
-    match (decode(one), decode(other)) {
-        (Some(one), Some(other)) => differing(field, &one, &other, max),
-        _ => Vec::new(),
-    }
 }
 
 /// Whether a field, or what it lies in, or something in it is touched.

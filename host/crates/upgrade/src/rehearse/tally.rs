@@ -1,26 +1,27 @@
 //! From what was found of each actor to a report, and to whether it passes.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use host_actors::Times;
 use host_model::control::{
-    Confidence, EndedRow, FieldRow, LawRow, PauseRow, Quantiles, RehearsalOutcome, RehearsalReport,
-    StepRow,
+    Confidence, EndedRow, LawRow, PauseRow, Quantiles, RehearsalOutcome, RehearsalReport, StepRow,
 };
-use host_model::limits::{REHEARSAL_NAMED_MAX, REHEARSAL_SAMPLED_ACTORS};
+use host_model::limits::REHEARSAL_SAMPLED_ACTORS;
 use host_model::plan::Plan;
 use host_model::{ActorId, Version};
 use host_proof::rehearsal::{Answered, Law};
-use host_proof::without_places;
 
+use self::rows::Rows;
 use super::setup::Moved;
 
 /// What has been found so far.
 pub(super) struct Tally {
     report: RehearsalReport,
-    /// Plugins of which only some were taken, by chance.
     /// Whether it is the way back of an operator's rollback.
     is_rollback: bool,
+    /// Plugins of which only some were taken, by chance.
     takes_some: BTreeSet<String>,
     /// By plugin, how many were rehearsed.
     rehearsed: BTreeMap<String, u64>,
@@ -28,9 +29,8 @@ pub(super) struct Tally {
     runs_some: BTreeSet<String>,
     /// By law and plugin, of how many it was asked, and for how many it does not hold.
     laws: BTreeMap<(Law, String), (u64, u64)>,
-    /// By plugin, law and field.
-    problems: BTreeMap<(String, Law, String), FieldRow>,
-    declared: BTreeMap<(String, String), FieldRow>,
+    problems: Rows,
+    declared: Rows,
     pauses: BTreeMap<String, Pauses>,
 }
 
@@ -65,8 +65,8 @@ impl Tally {
             rehearsed: BTreeMap::new(),
             runs_some: BTreeSet::new(),
             laws: BTreeMap::new(),
-            problems: BTreeMap::new(),
-            declared: BTreeMap::new(),
+            problems: Rows::default(),
+            declared: Rows::default(),
             pauses: pauses.collect(),
         }
     }
@@ -112,6 +112,10 @@ impl Tally {
     pub(super) fn add(&mut self, answered: &Answered) {
         let Answered { actor, judged } = answered;
         let plugin = actor.plugin();
+        if judged.is_there {
+            self.report.there_already += 1;
+            return;
+        }
         self.report.rehearsed += 1;
         *self.rehearsed.entry(plugin.to_owned()).or_default() += 1;
         self.report.commands += u64::from(judged.commands);
@@ -122,46 +126,13 @@ impl Tally {
             row.0 += 1;
             row.1 += u64::from(failed);
         }
-        let mut seen = Vec::new();
-        if judged.is_there {
-            self.report.there_already += 1;
-            return;
-        }
+        let mut problems = self.problems.of(actor);
         for problem in &judged.problems {
-            let field = without_places(&problem.field);
-            let key = (plugin.to_owned(), problem.law, field);
-            let key = told_as(&self.problems, key);
-            if !seen.contains(&key) {
-                count(
-                    &mut self.problems,
-                    key.clone(),
-                    actor,
-                    problem.law,
-                    || match problem.field == key.2 {
-                        true => problem.text.clone(),
-                        false => format!("{}: {}", problem.field, problem.text),
-                    },
-                );
-                seen.push(key);
-            }
+            problems.add(problem.law, &problem.field, &problem.text);
         }
-        let mut seen = Vec::new();
+        let mut declared = self.declared.of(actor);
         for field in &judged.declared {
-            let key = told_as(&self.declared, (plugin.to_owned(), without_places(field)));
-            if !seen.contains(&key) {
-                count(
-                    &mut self.declared,
-                    key.clone(),
-                    actor,
-                    Law::Shadow,
-                    String::new,
-        let fails_down = self.report.ended.is_empty() && self.fails_down(&failed);
-                );
-                seen.push(key);
-        if let (true, Some(reason)) = (fails_down, &mut report.reason) {
-            reason.push_str(BY_COMMANDS);
-        }
-            }
+            declared.add(Law::Shadow, field, "");
         }
         if let Some(pauses) = self.pauses.get_mut(plugin)
             && judged.pause_ns > 0
@@ -184,8 +155,12 @@ impl Tally {
         let sure = self.sure();
         let nobody = self.nobody().cloned();
         let failed = self.failed(one_way);
+        let fails_down = self.report.ended.is_empty() && self.fails_down(&failed);
         let mut report = self.rows();
         report.reason = why_not(&report, &failed);
+        if let (true, Some(reason)) = (fails_down, &mut report.reason) {
+            reason.push_str(BY_COMMANDS);
+        }
         if let (None, Some(plugin)) = (&report.reason, nobody) {
             report.reason = Some(format!(
                 "nobody of {plugin} was rehearsed, for those that were taken by chance are in quarantine, in the version after already, or gone; take more with --sample, or everyone with --all"
@@ -205,18 +180,6 @@ impl Tally {
                 report.confidence =
                     weakest.max_by(|a, b| a.fewer_than_percent.total_cmp(&b.fewer_than_percent));
             }
-    /// Whether what is told first is that actors do not come down, where an operator's rollback
-    /// takes them back all the same.
-    fn fails_down(&self, failed: &[Broken]) -> bool {
-        let first = failed.first().filter(|it| it.law == Law::Crossing);
-        self.is_rollback && first.is_some_and(|it| it.plugins.iter().all(|it| self.goes_down(it)))
-    }
-
-    fn goes_down(&self, plugin: &String) -> bool {
-        let pauses = self.pauses.get(plugin);
-        pauses.is_some_and(|it| it.moved.to < it.moved.from)
-    }
-
         }
         report
     }
@@ -240,6 +203,18 @@ impl Tally {
             })
         });
         broken.collect()
+    }
+
+    /// Whether what is told first is that actors do not come down, where an operator's rollback
+    /// takes them back all the same.
+    fn fails_down(&self, failed: &[Broken]) -> bool {
+        let first = failed.first().filter(|it| it.law == Law::Crossing);
+        self.is_rollback && first.is_some_and(|it| it.plugins.iter().all(|it| self.goes_down(it)))
+    }
+
+    fn goes_down(&self, plugin: &String) -> bool {
+        let pauses = self.pauses.get(plugin);
+        pauses.is_some_and(|it| it.moved.to < it.moved.from)
     }
 
     /// How sure the laws are that were asked of some of a plugin, by their names: by the plugin
@@ -308,8 +283,8 @@ impl Tally {
         RehearsalReport {
             laws: laws.collect(),
             plugins: pauses.collect(),
-            problems: self.problems.into_values().collect(),
-            declared: self.declared.into_values().collect(),
+            problems: self.problems.into_rows(),
+            declared: self.declared.into_rows(),
             confidence: least.and_then(Confidence::of),
             known: match is_sample {
                 true => self.report.known,
@@ -336,84 +311,6 @@ impl Pauses {
                 times.record(ns / 1_000, 1);
             }
         }
-    }
-}
-
-/// What all fields are called that are not named.
-const OTHERS: &str = "(others)";
-
-/// Under which key a field is told: what breaks one law of one plugin in many fields keeps
-/// nothing else from being named, and what is not named is told as one.
-fn told_as<K: Ord + Named>(rows: &BTreeMap<K, FieldRow>, key: K) -> K {
-    let of_its_kind = rows.keys().filter(|it| it.is_of_kind(&key)).count();
-    match rows.contains_key(&key) || of_its_kind < REHEARSAL_NAMED_MAX {
-        true => key,
-        false => key.of_others(),
-    }
-}
-
-/// Counts an actor for a field.
-fn count<K: Ord + Named>(
-    rows: &mut BTreeMap<K, FieldRow>,
-    key: K,
-    actor: &ActorId,
-    law: Law,
-    found: impl FnOnce() -> String,
-) {
-    if let Some(row) = rows.get_mut(&key) {
-        row.actors += 1;
-        return;
-/// What becomes of those that do not come down on an operator's rollback, which a rehearsal
-/// does not try.
-const BY_COMMANDS: &str = "; `host rollback` itself, where `down` fails, has the older version decide the commands since again, and sets an actor aside of which it does not take every one";
-
-    }
-    let (plugin, field) = key.named();
-    let row = FieldRow {
-        plugin: plugin.to_owned(),
-        law: law.name().to_owned(),
-        field: field.to_owned(),
-        actors: 1,
-        example: actor.clone(),
-        found: found(),
-    };
-    rows.insert(key, row);
-}
-
-/// A key that says of which plugin and field it is.
-trait Named {
-    fn named(&self) -> (&str, &str);
-    /// Whether it is of the same plugin and law.
-    fn is_of_kind(&self, other: &Self) -> bool;
-    /// The one that stands for all fields of its kind that are not named.
-    fn of_others(self) -> Self;
-}
-
-impl Named for (String, Law, String) {
-    fn named(&self) -> (&str, &str) {
-        (&self.0, &self.2)
-    }
-
-    fn is_of_kind(&self, other: &Self) -> bool {
-        (&self.0, self.1) == (&other.0, other.1)
-    }
-
-    fn of_others(self) -> Self {
-        (self.0, self.1, OTHERS.to_owned())
-    }
-}
-
-impl Named for (String, String) {
-    fn named(&self) -> (&str, &str) {
-        (&self.0, &self.1)
-    }
-
-    fn is_of_kind(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-
-    fn of_others(self) -> Self {
-        (self.0, OTHERS.to_owned())
     }
 }
 
@@ -465,6 +362,10 @@ fn why_not(report: &RehearsalReport, failed: &[Broken]) -> Option<String> {
         )
     })
 }
+
+/// What becomes of those that do not come down on an operator's rollback, which a rehearsal
+/// does not try.
+const BY_COMMANDS: &str = "; `host rollback` itself, where `down` fails, has the older version decide the commands since again, and sets an actor aside of which it does not take every one";
 
 /// What it means that a law does not hold.
 fn blame(law: Law) -> &'static str {
