@@ -272,6 +272,7 @@ fn start(
         )]
         .into(),
         before: Default::default(),
+        installed: Vec::new(),
     };
     let actors = Actors::start(Parts {
         journal: Arc::new(journal),

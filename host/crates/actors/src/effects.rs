@@ -80,8 +80,8 @@ impl Actors {
     }
 
     /// The version of the target's plugin that goes with the sender's version: of its own
-    /// plugin the same one. Of another, behind a restart, nothing ruled before: then it is
-    /// the one that the target has.
+    /// plugin the same one. Of another it is the one in a release that has the sender's; where
+    /// none is known any more, the one that ruled before, or that the target has.
     fn shape_for(&self, to: &ActorId, from: &ActorId, sender: &Live) -> Version {
         let own = sender.code().plugin();
         if to.plugin() == own.name() {
@@ -94,7 +94,10 @@ impl Actors {
             .is_none_or(|ruling| ruling.code.version() == own.version());
         let before = match came_over {
             true => None,
-            false => release.before.get(to.plugin()),
+            false => {
+                let beside = release.beside(own.name(), own.version(), to.plugin());
+                beside.or_else(|| release.before.get(to.plugin()))
+            }
         };
         let ruling = || release.plugins.get(to.plugin()).map(|r| r.code.version());
         before

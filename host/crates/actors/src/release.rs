@@ -193,6 +193,9 @@ pub struct Release {
     /// The plugins' versions in the release before it: what goes with the
     /// messages of actors that have not come over.
     pub before: BTreeMap<String, Version>,
+    /// The plugins' versions in each release that is installed, for actors that have stayed
+    /// in another version for longer.
+    pub installed: Vec<BTreeMap<String, Version>>,
 }
 
 /// A plugin of a release that rules.
@@ -251,6 +254,16 @@ impl Release {
     pub fn code(&self, plugin: &str, version: &Version) -> Option<&Arc<Code>> {
         let mut codes = self.plugins.get(plugin)?.codes();
         codes.find(|code| code.version() == version)
+    }
+
+    /// The version of the plugin `other` that goes with `version` of `plugin`, as the release
+    /// before has them, or the first of those that are installed; if one has both, and that
+    /// version of the other can be met.
+    pub(crate) fn beside(&self, plugin: &str, version: &Version, other: &str) -> Option<&Version> {
+        let releases = std::iter::once(&self.before).chain(&self.installed);
+        let theirs = releases.filter(|release| release.get(plugin) == Some(version));
+        let mut found = theirs.filter_map(|release| release.get(other));
+        found.find(|version| self.code(other, version).is_some())
     }
 
     /// The error for whoever asks for a plugin that it does not have.

@@ -198,6 +198,7 @@ impl Assembler {
             version: to.manifest.version.clone(),
             plugins,
             before: before.map(versions).unwrap_or_default(),
+            installed: installed.iter().map(versions).collect(),
         })
     }
 

@@ -173,6 +173,7 @@ impl Home {
             version: Version::new(0, minor, 0),
             plugins: [("faulty".to_owned(), ruling)].into(),
             before: BTreeMap::from([("faulty".to_owned(), code(before).version().clone())]),
+            installed: Vec::new(),
         }
     }
 
@@ -200,6 +201,7 @@ impl Home {
                 version: to.version().clone(),
                 plugins: [("faulty".to_owned(), ruling)].into(),
                 before: BTreeMap::from([("faulty".to_owned(), from.version().clone())]),
+                installed: Vec::new(),
             }
         };
         [

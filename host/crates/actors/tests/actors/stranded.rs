@@ -246,3 +246,38 @@ fn who_does_not_return_keeps_nothing_from_others_once_it_is_stranded() {
     });
     runtime.shutdown_background();
 }
+
+/// Of a release in which its own version stood beside one of the other plugin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_casts_to_another_plugin_is_in_the_shape_that_went_with_its_version() {
+    let home = Home::new();
+    let host = home.start(3);
+    host.ask("faulty:a", "count", json!({ "by": 1 })).await;
+    host.0.set_aside(&a(), "its way back ended the host").await;
+    host.0.migrations().strand(&a());
+    host.0.install(home.release(1));
+    host.0.sweep(false).await.unwrap();
+    host.stop();
+    // As behind a restart: what ruled before is not known, and what is installed is.
+    let host = home.start(1);
+    let mut boots = home.release(1);
+    boots.before.clear();
+    let other = home.release(1).plugins.remove("faulty").unwrap();
+    boots.plugins.insert("other".to_owned(), other);
+    let installed = |faulty: u64, other: u64| {
+        let plugins = [("faulty", faulty), ("other", other)];
+        let plugins = plugins.map(|(name, minor)| (name.to_owned(), Version::new(0, minor, 0)));
+        plugins.into()
+    };
+    boots.installed = vec![installed(1, 1), installed(3, 2), installed(3, 3)];
+    host.0.install(boots);
+    host.0.quarantine_release(&a()).await.unwrap().unwrap();
+    let cast = json!({ "to": "other:b", "event": "panic", "payload": {} });
+    host.ask("faulty:a", "cast", cast).await;
+    assert_eq!(version(&host).await, Version::new(0, 3, 0));
+    let letters = || host.0.journal().dead_letters(0, 9).unwrap();
+    until("it has come to nothing", || async { letters().len() == 1 }).await;
+    let (_, letter) = letters().remove(0);
+    assert_eq!(letter.origin.shape, Some(Version::new(0, 2, 0)));
+    host.stop();
+}

@@ -63,6 +63,7 @@ fn release(home: &Home, minor: u64, steps: &[Step], hop: impl Fn(RouteHop) -> Ro
         version: Version::new(0, minor, 0),
         plugins: BTreeMap::from([("faulty".to_owned(), ruling)]),
         before: BTreeMap::new(),
+        installed: Vec::new(),
     }
 }
 

@@ -69,6 +69,7 @@ impl Host {
                 version: Version::new(0, 1, 0),
                 plugins: Default::default(),
                 before: Default::default(),
+                installed: Vec::new(),
             },
             memory: Arc::new(host_actors::Boundless),
             limits: Limits::default(),
