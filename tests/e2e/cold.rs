@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use e2e::Home;
+use e2e::{Home, faulty};
 use host_model::control::Status;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -102,6 +102,12 @@ fn a_newer_image_and_an_older_one_come_over_before_they_are_ready() {
     let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
     assert_eq!(history[0]["outcome"], "committed", "{history:?}");
     assert_eq!(history[0]["actors_migrated"], ACTORS, "{history:?}");
+    let rehearsal = &history[0]["rehearsal"];
+    assert_eq!(
+        (&rehearsal["outcome"], &rehearsal["rehearsed"]),
+        (&json!("passed"), &json!(ACTORS)),
+        "{history:?}"
+    );
     // An image that has been seen is no wish any more: what is permanent boots.
     home.rollback().unwrap();
     let restarted: Status = home.answer(&["restart", "--json"]).unwrap();
@@ -166,6 +172,36 @@ fn an_image_that_does_not_come_over_is_failed_and_the_permanent_release_boots() 
     home.stop().unwrap();
     // It is not tried again by accident.
     container.is_of(&home.start().unwrap(), "0.1.0");
+    home.stop().unwrap();
+}
+
+/// What is lost here is lost on a way back, long after the start: nothing but a rehearsal
+/// finds it before.
+#[test]
+fn an_image_that_only_a_rehearsal_speaks_against_does_not_come_over() {
+    let container = Container::new();
+    let home = &container.home;
+    let port = home.status().unwrap().port;
+    // Half of its commands stand for the past, and that has the mark already.
+    for _ in 0..3 {
+        faulty::mark(port, "7", "down_loses", 0).unwrap();
+    }
+    container.newer_image(&container.installed());
+    container.is_of(&home.start().unwrap(), "0.1.0");
+    assert_eq!(status_of(home, "0.2.0"), "failed");
+    let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
+    assert_eq!(history[0]["outcome"], "refused", "{history:?}");
+    let rehearsal = &history[0]["rehearsal"];
+    assert_eq!(rehearsal["outcome"], "failed", "{history:?}");
+    let reason = history[0]["reason"].as_str().unwrap();
+    for word in ["faulty:7", "state.notes"] {
+        assert!(reason.contains(word), "{word}: {reason}");
+    }
+    // All the rest of the way is open.
+    let line = ["upgrade", "0.2.0", "--probation", "0s", "--no-rehearsal"];
+    home.done(&[&line[..], &["--retry-failed"]].concat())
+        .unwrap();
+    container.is_of(&home.settled().unwrap(), "0.2.0");
     home.stop().unwrap();
 }
 
