@@ -192,6 +192,46 @@ fn a_library_that_is_none_is_found_before_anything_is_staged() {
     home.stop().unwrap();
 }
 
+/// Each of them is opened in a process of its own before the host would.
+#[test]
+fn a_library_of_another_abi_is_refused_and_one_of_a_newer_minor_is_taken() {
+    let home = home();
+    let before = home.start().unwrap();
+    let dir = home.path().join("releases/0.2.0");
+    let manifest = fs::read(dir.join("manifest.json")).unwrap();
+    let lay = |behaviour: &str| {
+        replace(&dir.join("manifest.json"), &manifest);
+        release::add_raw(&dir, behaviour).unwrap();
+    };
+    for (behaviour, wanted) in [
+        ("null_table", "has a table of 0 bytes"),
+        ("short_header", "has a table of 8 bytes"),
+        ("short_table", "has a table of "),
+        ("other_major", "speaks ABI 2, and this host speaks 1"),
+        ("other_hash", "lays out the ABI's types otherwise"),
+        (
+            "other_layout",
+            "does not have this host's layout of PluginVt",
+        ),
+        ("no_layout", "the plugin describes no such table"),
+        ("bad_manifest", "its manifest is not what the ABI says"),
+    ] {
+        lay(behaviour);
+        let reason = refused(&home);
+        for wanted in [wanted, "raw-0.1.0.so"] {
+            assert!(reason.contains(wanted), "{behaviour}: {reason}");
+        }
+        let status = home.status().unwrap();
+        assert_eq!(status.pid, before.pid, "{behaviour}");
+        assert_eq!(status.resident_versions, before.resident_versions);
+    }
+    // With more functions behind those that this host knows.
+    lay("longer_table");
+    let report = home.upgrade("0.2.0").unwrap();
+    assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
+    home.stop().unwrap();
+}
+
 const NO_LIBRARY: &str = "a3bba07ee4d772d46d0f99f83549f754e8d42a91d4e258970547e29b0eb35101";
 
 #[test]
