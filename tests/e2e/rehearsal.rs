@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use e2e::command::Ran;
+use e2e::command::{Ran, Running};
 use e2e::{Home, http, wait};
 use host_model::control::{Outcome, RehearsalOutcome, RehearsalReport};
 use host_model::limits::BUSY_DEADLINE;
@@ -73,30 +73,45 @@ fn left(home: &Home) -> Vec<String> {
 /// Someone who counts all the while, and waits for each answer.
 struct Caller {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<i64>,
+    counted: Arc<AtomicI64>,
+    thread: JoinHandle<()>,
 }
 
 impl Caller {
     fn start(port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let counted = Arc::new(AtomicI64::new(0));
         let thread = thread::spawn({
-            let stop = Arc::clone(&stop);
+            let (stop, counted) = (Arc::clone(&stop), Arc::clone(&counted));
             move || {
-                let mut counted = 0;
                 while !stop.load(Ordering::SeqCst) {
                     let (status, answer) = post(port, "caller", "add", &json!({"by": 1}));
                     assert_eq!(status, 200, "{answer}");
-                    counted += 1;
+                    counted.fetch_add(1, Ordering::SeqCst);
                 }
-                counted
             }
         });
-        Self { stop, thread }
+        Self {
+            stop,
+            counted,
+            thread,
+        }
     }
 
+    /// Waits until so many more calls are answered.
+    fn more(&self, calls: i64) {
+        let wanted = self.counted.load(Ordering::SeqCst) + calls;
+        wait::until("calls are answered", || {
+            (self.counted.load(Ordering::SeqCst) >= wanted).then_some(())
+        })
+        .unwrap();
+    }
+
+    /// How many were answered.
     fn stop(self) -> i64 {
         self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().unwrap()
+        self.thread.join().unwrap();
+        self.counted.load(Ordering::SeqCst)
     }
 }
 
@@ -314,14 +329,40 @@ fn one_way_goes_without_a_proven_way_back_and_no_rehearsal_says_so() {
 }
 
 /// Begins an upgrade whose rehearsal does not end by itself.
-fn stuck_in_rehearsal(home: &Home) -> (u16, e2e::command::Running) {
+fn stuck_in_rehearsal(home: &Home) -> (u16, Running) {
     let port = home.start().unwrap().port;
+    (port, stuck(home, port, &[]))
+}
+
+/// As [`stuck_in_rehearsal`], of a host that runs.
+fn stuck(home: &Home, port: u16, more: &[&str]) -> Running {
     assert_eq!(post(port, "good", "add", &json!({"by": 1})).0, 200);
     plan_trouble(port, "bad", "up_loops");
     let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
-    let upgrade = home.begin(&line).unwrap();
+    let upgrade = home.begin(&[&line[..], more].concat()).unwrap();
     wait::until("it is rehearsed", || (left(home).len() == 1).then_some(())).unwrap();
-    (port, upgrade)
+    upgrade
+}
+
+/// The rehearsal would go on for longer than any test, and takes all the processor time that
+/// nobody else wants.
+#[test]
+fn who_calls_beside_a_rehearsal_does_not_wait_for_its_end() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    let caller = Caller::start(port);
+    caller.more(20);
+    let upgrade = stuck(&home, port, &["--deadline", "1h"]);
+    let child = child_of(&home);
+    caller.more(300);
+    assert_eq!(child_of(&home), child, "it goes on");
+    assert_eq!(left(&home).len(), 1);
+    home.host(&["rollback", "--json"]).unwrap();
+    upgrade.end().unwrap().ends_with(1).unwrap();
+    nothing_has_changed(&home, port);
+    let counted = caller.stop();
+    assert_eq!(summary(port, "caller")["count"], counted);
+    home.stop().unwrap();
 }
 
 #[test]

@@ -123,7 +123,14 @@ fn beside(home: &Home, port: u16, actors: u32) -> Result<()> {
         }
         busy.push(began..Instant::now());
     }
-    let waits = load.stop()?.waits;
+    let seen = load.stop()?;
+    ensure!(
+        seen.closed == 0 && seen.errors.is_empty(),
+        "{} connections closed, and these errors came: {:?}",
+        seen.closed,
+        seen.errors
+    );
+    let waits = seen.waits;
     let (without, with) = (p99(&waits, &quiet)?, p99(&waits, &busy)?);
     let ratio = with.as_secs_f64() / without.as_secs_f64();
     let lasted =
