@@ -1,6 +1,7 @@
 //! Rehearsals, seen from outside: what is found, what is refused, and that nobody
 //! notices.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use e2e::command::{Ran, Running};
 use e2e::{Home, http, wait};
-use host_model::control::{Outcome, RehearsalOutcome, RehearsalReport};
+use host_model::control::{FieldRow, Outcome, RehearsalOutcome, RehearsalReport};
 use host_model::limits::BUSY_DEADLINE;
 use serde_json::{Value, json};
 
@@ -289,6 +290,52 @@ fn a_reply_that_is_never_the_same_is_refused_by_its_field() {
     let named = (&*problem.law, &*problem.field, problem.example.as_str());
     assert_eq!(named, ("shadow", "add.nonce", "faulty:bad"));
     nothing_has_changed(&home, port);
+    home.stop().unwrap();
+}
+
+/// Each trouble is that of an actor of its own, and lasts: what is found of it is what was
+/// not found before.
+#[test]
+fn each_law_that_does_not_hold_is_named_with_its_field_and_an_actor() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    let mut known = BTreeSet::new();
+    for (trouble, wanted) in [
+        ("query_gone", &[("shadow", "gone")][..]),
+        ("reply_differs", &[("shadow", "add.count")]),
+        (
+            "down_loses",
+            &[("samples", "state.notes"), ("carry", "state.notes")],
+        ),
+        ("up_loses", &[("round_trip", "state.count")]),
+    ] {
+        // Half of its commands stand for the past, and the mark is among them.
+        let add = json!({"by": 3});
+        assert_eq!(post(port, trouble, "add", &add).0, 200);
+        plan_trouble(port, trouble, trouble);
+        for _ in 0..2 {
+            assert_eq!(post(port, trouble, "add", &add).0, 200);
+        }
+        let (ran, report) = rehearse(&home, "0.2.0", &["--all"]);
+        assert_eq!(ran.code, Some(1), "{trouble}: {report:#?}");
+        assert_eq!(report.outcome, RehearsalOutcome::Failed, "{trouble}");
+        let mut found = Vec::new();
+        for row in report.problems {
+            if known.insert((row.law.clone(), row.field.clone())) {
+                assert_eq!(row.example.key(), trouble, "{row:?}");
+                found.push(row);
+            }
+        }
+        for (law, field) in wanted {
+            let is_it = |row: &&FieldRow| row.law == *law && row.field.starts_with(field);
+            assert!(found.iter().any(|row| is_it(&row)), "{trouble}: {found:#?}");
+            let of_law = report.laws.iter().find(|row| row.law == *law).unwrap();
+            assert!(of_law.failed > 0 && of_law.asked >= of_law.failed);
+        }
+    }
+    let status = home.settled().unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    assert_eq!(left(&home), [] as [String; 0]);
     home.stop().unwrap();
 }
 
