@@ -7,10 +7,14 @@ use serde_json::{Value, json};
 
 const CAMPAIGN: &str = "donations:monthly";
 
-/// Subscriptions, and how many dates each has, all of them in the past: so many that a
-/// host takes seconds for them.
+/// Subscriptions that are made at once, and how many dates each has, all of them in the past:
+/// so many that a host takes seconds for them.
 const SUBSCRIPTIONS: usize = 10;
 const DATES: usize = 300;
+
+/// How often so many more are made, where a host was done with those before: far more often
+/// than any is.
+const BATCHES_MAX: usize = 6;
 
 /// A home on 0.3.0 with the campaign open.
 fn home() -> Home {
@@ -22,13 +26,49 @@ fn home() -> Home {
     home
 }
 
-/// Subscribes to gifts of each day, from less than a year ago on.
-fn subscribe(home: &Home) {
-    let start_on = long_ago(home);
-    for id in 0..SUBSCRIPTIONS {
-        let terms = json!({"subscription_id": format!("s{id}"), "amount": "1.00",
-            "currency": "USD", "every": "day", "start_on": start_on, "times": DATES});
-        home.rpc(CAMPAIGN, "subscribe", &terms).unwrap();
+/// Those who have subscribed to gifts of each day, from less than a year ago on.
+struct Subscribed {
+    start_on: String,
+    subscriptions: usize,
+}
+
+impl Subscribed {
+    fn new(home: &Home) -> Self {
+        let mut subscribed = Self {
+            start_on: long_ago(home),
+            subscriptions: 0,
+        };
+        subscribed.more(home);
+        subscribed
+    }
+
+    fn more(&mut self, home: &Home) {
+        let from = self.subscriptions;
+        self.subscriptions += SUBSCRIPTIONS;
+        assert!(self.subscriptions <= BATCHES_MAX * SUBSCRIPTIONS);
+        for id in from..self.subscriptions {
+            let terms = json!({"subscription_id": format!("s{id}"), "amount": "1.00",
+                "currency": "USD", "every": "day", "start_on": self.start_on, "times": DATES});
+            home.rpc(CAMPAIGN, "subscribe", &terms).unwrap();
+        }
+    }
+
+    /// How many gifts there are to come.
+    fn gifts(&self) -> u64 {
+        (self.subscriptions * DATES) as u64
+    }
+
+    /// Waits until some more dates have had their gifts, and others have not: how many have.
+    fn in_the_middle(&mut self, home: &Home) -> u64 {
+        const SOME: u64 = 200;
+        loop {
+            let wanted = count(home) + SOME;
+            let found = has_gifts(home, wanted.min(self.gifts()));
+            if found < self.gifts() {
+                return found;
+            }
+            self.more(home);
+        }
     }
 }
 
@@ -62,17 +102,16 @@ fn count(home: &Home) -> u64 {
     summary(home)["count"].as_u64().unwrap()
 }
 
-/// Waits until there are so many gifts. As a rule the last dates are to come still; where
-/// the machine is quick, what is looked for holds all the same.
-fn has_gifts(home: &Home, gifts: u64) {
+/// Waits until there are so many gifts: how many there are then.
+fn has_gifts(home: &Home, gifts: u64) -> u64 {
     wait::until("dates have had their gifts", || {
         Some(count(home)).filter(|count| *count >= gifts)
     })
-    .unwrap();
+    .unwrap()
 }
 
 /// Waits for the last date, and looks at each.
-fn each_date_has_one_gift(home: &Home) {
+fn each_date_has_one_gift(home: &Home, subscribed: &Subscribed) {
     // One comes round each year, and has not ended.
     wait::until_is("the last date has had its gift", &json!(1), || {
         summary(home)["subscriptions"].take()
@@ -85,13 +124,13 @@ fn each_date_has_one_gift(home: &Home) {
         .map(|gift| gift["donation_id"].as_str().unwrap().to_owned())
         .filter(|id| id.starts_with('s'))
         .collect();
-    let mut wanted: Vec<_> = (0..SUBSCRIPTIONS)
+    let mut wanted: Vec<_> = (0..subscribed.subscriptions)
         .flat_map(|id| (1..=DATES).map(move |date| format!("s{id}/{date}")))
         .collect();
     ids.sort();
     wanted.sort();
     assert_eq!(ids, wanted);
-    for id in 0..SUBSCRIPTIONS {
+    for id in 0..subscribed.subscriptions {
         let subscription = &state["campaign"]["subscriptions"][format!("s{id}")];
         assert_eq!(
             (&subscription["taken"], &subscription["standing"]),
@@ -105,22 +144,30 @@ fn each_date_has_one_gift(home: &Home) {
 #[test]
 fn dates_that_come_due_while_it_is_killed_have_one_gift_each() {
     let home = home();
-    subscribe(&home);
-    for kills in 1..=3 {
-        has_gifts(&home, kills * 300);
+    let mut subscribed = Subscribed::new(&home);
+    for _ in 0..3 {
+        subscribed.in_the_middle(&home);
         let old = home.kill_host().unwrap();
         home.rebooted(old).unwrap();
     }
-    each_date_has_one_gift(&home);
+    each_date_has_one_gift(&home, &subscribed);
 }
 
 #[test]
 fn dates_that_pass_while_older_versions_rule_are_made_up_for_once() {
     let home = home();
-    subscribe(&home);
-    has_gifts(&home, 200);
-    home.rollback().unwrap();
-    let below = count(&home);
+    let mut subscribed = Subscribed::new(&home);
+    let below = loop {
+        subscribed.in_the_middle(&home);
+        home.rollback().unwrap();
+        let below = count(&home);
+        if below < subscribed.gifts() {
+            break below;
+        }
+        // The last of them have come on the way.
+        home.upgrade("0.3.0").unwrap();
+        subscribed.more(&home);
+    };
     let gift = json!({"donation_id": "d1", "amount": "5.00", "currency": "USD"});
     home.rpc(CAMPAIGN, "donate", &gift).unwrap();
     let old = home.kill_host().unwrap();
@@ -131,12 +178,12 @@ fn dates_that_pass_while_older_versions_rule_are_made_up_for_once() {
     home.upgrade("0.2.0").unwrap();
     assert_eq!(count(&home), below + 1);
     home.upgrade("0.3.0").unwrap();
-    has_gifts(&home, (below + 300).min((SUBSCRIPTIONS * DATES) as u64));
+    has_gifts(&home, (below + 300).min(subscribed.gifts()));
     let old = home.kill_host().unwrap();
     home.rebooted(old).unwrap();
-    each_date_has_one_gift(&home);
+    each_date_has_one_gift(&home, &subscribed);
     // The five of d1, and the first of the one that comes round each year.
-    let total = format!("{}.00", SUBSCRIPTIONS * DATES + 6);
+    let total = format!("{}.00", subscribed.gifts() + 6);
     assert_eq!(summary(&home)["total"], total);
 }
 
