@@ -72,6 +72,8 @@ mod paused;
 #[cfg(test)]
 mod phoenix;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod plugin_settings;
 #[cfg(test)]
 mod postgres;

@@ -1,5 +1,6 @@
-//! Plans over made-up releases. Those under `golden/plans` are what `host plan --json`
-//! says: `GOLDEN=write` writes them anew, to be looked at before they are committed.
+//! Plans over made-up releases. Those under `golden/plans` are as the journal has them, and
+//! what is said where there is none: `UPDATE_GOLDEN=1 cargo test -p host-upgrade plan` writes
+//! them anew. What `host plan` makes of a plan is held by the tests of the project as a whole.
 
 use std::path::Path;
 
@@ -88,15 +89,15 @@ fn versions(plan: &Plan) -> Vec<String> {
 fn golden(name: &str, found: &str) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/plans");
     let file = dir.join(name);
-    if std::env::var_os("GOLDEN").is_some_and(|it| it == "write") {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(&file, found).unwrap();
+        return std::fs::write(&file, found).unwrap();
     }
-    let wanted = std::fs::read_to_string(&file)
-        .unwrap_or_else(|e| panic!("{}: {e}; GOLDEN=write writes it", file.display()));
+    let wanted = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
         found == wanted,
-        "{} says\n{wanted}\nand the plan is\n{found}",
+        "{} says\n{wanted}\nand the plan is\n{found}\nIf that is meant, write it anew with \
+         `UPDATE_GOLDEN=1 cargo test -p host-upgrade plan`",
         file.display()
     );
 }
