@@ -40,6 +40,8 @@ mod guide;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod hops;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod http2;
