@@ -7,10 +7,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use e2e::crash::{Settings, Store};
+use e2e::crash::{CUT, Dice, Settings, Store};
 use e2e::load::{Load, Shape, campaign};
-use e2e::{Client, Home, wait};
-use host_model::control::{Outcome, UpgradeReport};
+use e2e::{Client, Home, variable, wait};
+use host_model::control::{HistoryRow, Outcome, UpgradeReport};
 use serde_json::{Value, json};
 
 use crate::appups;
@@ -98,49 +98,64 @@ fn a_cast_arrives_once_though_the_host_is_killed_behind_its_command() {
     );
 }
 
-/// Kills at moments that nobody chose: each round an upgrade or a way back begins,
+/// What chooses: `E2E_SEED` chooses the same again.
+fn seed() -> u64 {
+    let seed = variable::read("E2E_SEED", u64::from(std::process::id())).unwrap();
+    println!("E2E_SEED={seed}");
+    seed
+}
+
+/// Kills at moments that nobody chose: each round an upgrade or a way back is under way,
 /// and the host dies behind some more acknowledgements.
 #[test]
 fn whenever_it_is_killed_in_an_upgrade_one_version_rules_everyone() {
     /// One more within a minute, and the keeper gives up.
-    const ROUNDS: u64 = 4;
-    let seed = std::env::var("E2E_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("E2E_SEED={seed}");
-    let mut random = seed | 1;
+    const ROUNDS: usize = 4;
+    let mut dice = Dice::new(seed(), 0);
     let home = Home::new().unwrap();
     let port = home.start().unwrap().port;
     let load = load(port);
-    for _ in 0..ROUNDS {
-        // Marsaglia's xorshift64.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
+    let history = || home.answer::<Vec<HistoryRow>>(&["history", "--json"]);
+    for round in 1..=ROUNDS {
         let old = home.host_pid().unwrap();
-        let other = match home.status().unwrap().permanent.to_string().as_str() {
+        let before = home.status().unwrap().permanent.to_string();
+        let other = match before.as_str() {
             "0.1.0" => "0.2.0",
             _ => "0.1.0",
         };
-        let line = [
-            "upgrade",
-            other,
-            "--probation",
-            "0s",
-            "--retry-failed",
-            "--json",
-        ];
-        let command = home.begin(&line).unwrap();
-        load.more(random % 1_000).unwrap();
+        // Of every other one the end is too far away to come before the kill.
+        let is_cut = round % 2 == 0;
+        let probation = if is_cut { "300s" } else { "0s" };
+        let line = ["upgrade", other, "--probation", probation, "--retry-failed"];
+        let command = home.begin(&[&line[..], &["--json"]].concat()).unwrap();
+        wait::until("the upgrade is under way, or over", || {
+            let is_under_way = home.status().ok()?.upgrade.is_some();
+            (is_under_way || history().ok()?.len() == round).then_some(())
+        })
+        .unwrap();
+        load.more(dice.below(1_000)).unwrap();
         home.kill_host().unwrap();
-        // Ended well or not: what counts is what is found behind it.
-        command.end().unwrap();
+        let ran = command.end().unwrap();
         home.rebooted(old).unwrap();
         let settled = home.settled().unwrap();
         assert_eq!(settled.version, settled.permanent);
         load.more(20).unwrap();
         is_consistent(&home, &settled.permanent.to_string());
+
+        // What came of it is known, and is what the command has said, where it could.
+        let rows = history().unwrap();
+        assert_eq!(rows.len(), round, "{rows:?}");
+        let report = &rows[0].report;
+        let permanent = settled.permanent.to_string();
+        if report.outcome == Outcome::Committed {
+            assert!(!is_cut, "{report:?}");
+            assert_eq!(permanent, other, "{report:?}");
+        } else {
+            assert_ne!(ran.code, Some(0), "{ran:?}");
+            assert_eq!(permanent, before, "{report:?}");
+            let reason = report.reason.as_deref();
+            assert_eq!(reason, Some(CUT), "{report:?}");
+        }
     }
     let seen = load.stop().unwrap();
     seen.tally.audit(&home).unwrap().exact().unwrap();
@@ -158,11 +173,8 @@ fn postgres_too_is_killed_under_load_and_every_gift_is_accounted_for() {
 
 /// A short `make crash`: with `E2E_SEED` the same choices again.
 fn short_crash(store: Store) {
-    let seed = std::env::var("E2E_SEED").ok().and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("E2E_SEED={seed}");
     let settings = Settings {
-        seed,
+        seed: seed(),
         time: Duration::from_secs(40),
         rounds: 14,
         sockets: 16,

@@ -25,7 +25,7 @@ mod trail;
 pub use audit::Findings;
 pub use book::Book;
 pub use report::Report;
-pub use run::{Settings, Store, run};
+pub use run::{CUT, Settings, Store, run};
 
 /// Numbers that look random and follow from a seed: Marsaglia's xorshift64.
 #[derive(Debug, Clone)]

@@ -33,6 +33,7 @@ pub(crate) struct Upgrades {
     pub(crate) begun: u64,
     pub(crate) committed: u64,
     pub(crate) cut: u64,
+    pub(crate) refused: u64,
 }
 
 impl Report {
@@ -59,7 +60,8 @@ impl fmt::Display for Report {
             ("restarts looked behind", self.rounds),
             ("upgrades and ways back begun", self.upgrades.begun),
             ("whose command saw the commit", self.upgrades.committed),
-            ("cut by a kill before, or refused", self.upgrades.cut),
+            ("cut by a kill before", self.upgrades.cut),
+            ("not begun without PostgreSQL", self.upgrades.refused),
             ("gifts looked for", self.gifts),
             (
                 "acknowledgements",

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use host_model::control::{Outcome, UpgradeReport};
+use host_model::control::{HistoryRow, Outcome, UpgradeReport};
 use serde_json::Value;
 use test_postgres::Server;
 
@@ -25,6 +25,15 @@ const RENEW_AFTER: u64 = 12;
 
 /// The longest load before a kill.
 const LOAD_MS_MAX: u64 = 1_500;
+
+/// Why an upgrade was taken back, or not begun, that a kill has cut.
+pub const CUT: &str = "the host ended in the middle of it";
+
+/// What a command ends with that is refused.
+const EXIT_REFUSED: i32 = 1;
+
+/// Why one is refused whose intent the store has not taken.
+const NOT_RECORDED: &str = "not_recorded";
 
 /// Which store the host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +109,7 @@ pub fn run(home: &Home, settings: &Settings) -> Result<Report> {
             seed: settings.seed,
             ..Report::default()
         },
+        last_upgrade: 0,
     };
     let ran = run.rounds(began, settings).and_then(|()| run.end());
     field.gate.end();
@@ -160,6 +170,8 @@ struct Run<'a> {
     field: Arc<Field>,
     dice: Dice,
     report: Report,
+    /// The number of the last one that has ended.
+    last_upgrade: u64,
 }
 
 impl Run<'_> {
@@ -220,15 +232,39 @@ impl Run<'_> {
         ])
     }
 
+    /// What the command has said of it, and what the host knows that was killed meanwhile.
     fn end_upgrade(&mut self, command: Running) -> Result<()> {
-        // Ended well or not: what counts is what is found behind it.
         let ran = command.end()?;
-        let report = ran.json::<UpgradeReport>();
-        let committed = report.is_ok_and(|report| report.outcome == Outcome::Committed);
-        match committed && ran.code == Some(0) {
-            true => self.report.upgrades.committed += 1,
-            false => self.report.upgrades.cut += 1,
-        }
+        let said = ran.json::<UpgradeReport>().ok().map(|it| it.outcome);
+        let rows: Vec<HistoryRow> = self.home.answer(&["history", "--limit", "1", "--json"])?;
+        let row = rows.into_iter().find(|row| row.id > self.last_upgrade);
+        self.last_upgrade = row.as_ref().map_or(self.last_upgrade, |row| row.id);
+        let known = row.map(|row| row.report);
+        let has_server = self.server.is_some();
+        let upgrades = &mut self.report.upgrades;
+        let ended = match &known {
+            Some(report) if report.outcome == Outcome::Committed => match said {
+                Some(Outcome::Committed) => &mut upgrades.committed,
+                _ => &mut upgrades.cut,
+            },
+            _ if said == Some(Outcome::Committed) => {
+                bail!("a commit was told, and there is {known:?}")
+            }
+            Some(report) if report.reason.as_deref() == Some(CUT) => &mut upgrades.cut,
+            // Before anything of it was written down.
+            None if ran.code != Some(EXIT_REFUSED) => &mut upgrades.cut,
+            // A host that cannot reach its server begins nothing.
+            Some(report)
+                if has_server && matches!(report.outcome, Outcome::Refused | Outcome::Failed) =>
+            {
+                &mut upgrades.refused
+            }
+            None if has_server && ran.reason().is_ok_and(|it| it == NOT_RECORDED) => {
+                &mut upgrades.refused
+            }
+            _ => bail!("no kill has cut it: {known:?}, {ran:?}"),
+        };
+        *ended += 1;
         Ok(())
     }
 
