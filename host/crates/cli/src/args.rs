@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use host_model::{ActorId, Version};
 
-use crate::duration::whole_seconds;
+use crate::duration::{deadline, whole_seconds};
 
 mod release;
 mod repair;
@@ -391,8 +391,8 @@ pub enum Remote {
         #[arg(long)]
         one_way: bool,
         /// Take a command or migration that runs for so long for one that does not return:
-        /// 30s, 2m [default: as `upgrade`].
-        #[arg(long, value_name = "D", value_parser = whole_seconds)]
+        /// 30s, 2m, up to 24h [default: as `upgrade`].
+        #[arg(long, value_name = "D", value_parser = deadline)]
         deadline: Option<u64>,
     },
     /// Upgrade to a release while everything runs, and wait until it is permanent.

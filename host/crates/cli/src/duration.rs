@@ -1,6 +1,6 @@
 //! Lengths of time as operators write them: `30s`, `2m`, `1h30m`, `0s`.
 
-use host_model::limits::PROBATION_MAX;
+use host_model::limits::{BUSY_DEADLINE_MAX, PROBATION_MAX};
 
 /// The longest that can be asked for: 30 days, in seconds. A longer one is a slip.
 const SECONDS_MAX: u64 = PROBATION_MAX.as_secs();
@@ -49,6 +49,15 @@ pub fn whole_seconds(text: &str) -> Result<u64, String> {
             .ok_or("it is longer than 30 days")?;
     }
     Ok(seconds)
+}
+
+/// As [`whole_seconds`], up to the longest deadline of an upgrade: a longer one would be cut.
+pub(crate) fn deadline(text: &str) -> Result<u64, String> {
+    let most = BUSY_DEADLINE_MAX.as_secs();
+    match whole_seconds(text)? {
+        seconds if seconds > most => Err(format!("it is longer than {} hours", most / 3_600)),
+        seconds => Ok(seconds),
+    }
 }
 
 /// `3d 4h`, `1h 2m`, `2m 3s`, `5s`: the two largest units that say something.
@@ -100,6 +109,15 @@ mod tests {
         }
         for text in ["31d", "99999999999999999999s", "300000000000000000d"] {
             assert!(whole_seconds(text).unwrap_err().contains("30 days"));
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_would_be_cut_is_refused() {
+        assert_eq!(deadline("24h"), Ok(86_400));
+        assert!(deadline("2").unwrap_err().contains("30s, 2m"));
+        for text in ["24h1s", "48h", "31d"] {
+            assert!(deadline(text).unwrap_err().starts_with("it is longer"), "{text}");
         }
     }
 

@@ -103,6 +103,8 @@ fn what_is_no_command_is_a_usage_error() {
         "host upgrade",
         "host upgrade two",
         "host upgrade 0.2.0 --probation 30",
+        "host upgrade 0.2.0 --deadline 48h",
+        "host rehearse 0.2.0 --deadline 48h",
         "host upgrade pause 0.2.0",
         "host upgrade 0.2.0 --canary 5% --ramp half",
         "host upgrade 0.2.0 --canary 0%",

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,6 +19,7 @@ use host_model::control::{
 };
 use host_model::error::chain;
 use host_model::flight::FlightRecord;
+use host_model::limits::{BUSY_DEADLINE_MAX, PROBATION_MAX};
 use host_upgrade::{RefusedUpgrade, RemoveError, Upgrader, Verified, read_flight, read_history};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -161,6 +163,8 @@ pub(crate) async fn upgrade(
     Extension(intent): Extension<Intent>,
     Body(request): Body<UpgradeRequest>,
 ) -> Result<Follow, Refusal> {
+    at_most("probation_s", request.probation_s, PROBATION_MAX)?;
+    at_most("deadline_s", request.deadline_s, BUSY_DEADLINE_MAX)?;
     let by = intent.asker();
     let begin = move |upgrader: &Arc<Upgrader>| upgrader.upgrade(&request, &by);
     let progress = blocking(&control, begin).await?;
@@ -173,6 +177,7 @@ pub(crate) async fn rehearse(
     Extension(intent): Extension<Intent>,
     Body(request): Body<RehearsalRequest>,
 ) -> Result<Follow, Refusal> {
+    at_most("deadline_s", request.deadline_s, BUSY_DEADLINE_MAX)?;
     let mut progress = blocking(&control, move |upgrader| upgrader.rehearse(&request)).await?;
     let (teller, told) = mpsc::channel(PROGRESS_BEHIND_MAX);
     tokio::spawn(async move {
@@ -238,6 +243,21 @@ pub(crate) async fn resume(
     Extension(intent): Extension<Intent>,
 ) -> Result<Json<UpgradeStatus>, Refusal> {
     Ok(Json(control.upgrader.pause(false, &intent.asker())?))
+}
+
+/// Refuses a time that would be cut: who asks for it counts on all of it.
+fn at_most(name: &str, seconds: Option<u64>, most: Duration) -> Result<(), Refusal> {
+    match seconds {
+        Some(seconds) if seconds > most.as_secs() => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            format!(
+                "read {name} of the request: {seconds} is too long; it is {} at most",
+                most.as_secs()
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What is said while an upgrade goes on, up to its end. Who listens too slowly
@@ -319,5 +339,18 @@ async fn blocking<T: Send + 'static>(
     match answer {
         Ok(answer) => Ok(answer?),
         Err(error) => Err(Refusal::internal("look at the releases", &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_would_be_cut_is_refused() {
+        let ask = |seconds| at_most("deadline_s", seconds, BUSY_DEADLINE_MAX);
+        assert!(ask(None).is_ok());
+        assert!(ask(Some(86_400)).is_ok());
+        assert!(ask(Some(86_401)).is_err());
     }
 }

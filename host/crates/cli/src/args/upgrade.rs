@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use host_model::{Share, Version, control};
 
-use crate::duration::whole_seconds;
+use crate::duration::{deadline, whole_seconds};
 
 /// `host upgrade V`
 #[derive(Debug, Clone, Args)]
@@ -40,9 +40,9 @@ pub struct Upgrade {
     /// Whom to rehearse.
     #[command(flatten)]
     pub extent: Extent,
-    /// Go back if one actor is busy for so long: 30s, 2m [default: 30s, or more where an
-    /// appup asks for it].
-    #[arg(long, value_name = "D", value_parser = whole_seconds)]
+    /// Go back if one actor is busy for so long: 30s, 2m, up to 24h [default: 30s, or more
+    /// where an appup asks for it].
+    #[arg(long, value_name = "D", value_parser = deadline)]
     pub deadline: Option<u64>,
 }
 
