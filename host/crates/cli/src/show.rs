@@ -202,6 +202,15 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
     table.text() + &verified::text(&[], &[], &report.config)
 }
 
+/// How it ended, in a word of the list. A rollback that was taken back is no success: the
+/// newer release rules still.
+fn outcome(report: &UpgradeReport) -> &'static str {
+    match report.outcome {
+        Outcome::RolledBack if report.rollback => "rollback failed",
+        other => other.name(),
+    }
+}
+
 pub(crate) fn history(rows: &[HistoryRow]) -> String {
     let mut table = Table::new(&["id", "ended", "release", "outcome", "actors", "reason"]);
     for row in rows {
@@ -213,7 +222,7 @@ pub(crate) fn history(rows: &[HistoryRow]) -> String {
                 ms => rfc3339(ms),
             },
             format!("{} to {}", report.from, report.to),
-            report.outcome.name().to_owned(),
+            outcome(report).to_owned(),
             report.actors_migrated.to_string(),
             // One row each.
             report.reason.clone().unwrap_or_default().replace('\n', " "),

@@ -335,6 +335,12 @@ ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
 1   -                     0.1.0 to 0.2.0  committed    1
 "
     );
+    let back = UpgradeReport {
+        rollback: true,
+        ..ended.clone()
+    };
+    let shown = history(&[row(3, back)]);
+    assert!(shown.contains("  rollback failed  1 "), "{shown}");
     let hard = UpgradeReport {
         way_back: Box::new(WayBack {
             rebuilt: 1,
