@@ -376,7 +376,7 @@ unsafe extern "C" fn handle<P: Plugin>(
         run(sink, |out| {
             let state = &mut *state.cast::<P>();
             let (cx, payload) = cx(call);
-            let command = message::parse(cx.event(), payload)?;
+            let command = message::parse_command::<_, P::Query>(cx.event(), payload)?;
             let decision = state.decide(&cx, command)?;
             carry_out(state, decision, out)
         })

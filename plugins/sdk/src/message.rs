@@ -40,19 +40,34 @@ impl Message {
 /// Reads an enum whose variant is `event` and whose content is `payload`, in one
 /// pass and without a copy. An empty payload counts as `{}`.
 pub(crate) fn parse<T: DeserializeOwned>(event: &str, payload: &[u8]) -> Result<T, Rejection> {
-    T::deserialize(Named { event, payload }).map_err(|e| match e {
-        ParseError::UnknownEvent { known } => Rejection::new(
-            "unknown_event",
-            format!(
-                "{event:?} is not known here; known are: {}",
-                known.join(", ")
-            ),
-        ),
+    T::deserialize(Named { event, payload }).map_err(|e| rejection(event, e, &[]))
+}
+
+/// As [`parse`] reads a command. What is no query of `Q` either comes here too, so that
+/// both are named where it is not known.
+pub(crate) fn parse_command<C, Q>(event: &str, payload: &[u8]) -> Result<C, Rejection>
+where
+    C: DeserializeOwned,
+    Q: DeserializeOwned,
+{
+    C::deserialize(Named { event, payload }).map_err(|e| rejection(event, e, names::<Q>()))
+}
+
+fn rejection(event: &str, error: ParseError, queries: &[&str]) -> Rejection {
+    match error {
+        ParseError::UnknownEvent { known } => {
+            let known = known.join(", ");
+            let mut message = format!("{event:?} is not known here; known are: {known}");
+            if !queries.is_empty() {
+                message.push_str(&format!("; its queries are: {}", queries.join(", ")));
+            }
+            Rejection::new("unknown_event", message)
+        }
         ParseError::BadPayload(message) => Rejection::new(
             "bad_payload",
             format!("the payload of {event:?}: {message}"),
         ),
-    })
+    }
 }
 
 /// The names of an enum's variants. Empty for a type that is no enum.

@@ -327,6 +327,11 @@ fn a_refusal_changes_nothing() {
         assert_eq!((status, answer.parts.len()), (Status::REJECTED, 1));
         assert_eq!(answer.one(Part::REJECTION)["reason"], reason);
     }
+    let (_, answer) = lobby.handle("sumary", "");
+    let message = answer.one(Part::REJECTION)["message"].clone();
+    let known = message.as_str().unwrap();
+    assert!(known.contains("known are: add, "), "{known}");
+    assert!(known.ends_with("; its queries are: summary, refused, panic"), "{known}");
     let (status, answer) = lobby.query("refused");
     assert_eq!(status, Status::REJECTED);
     assert_eq!(
