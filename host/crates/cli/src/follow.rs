@@ -2,6 +2,8 @@
 //!
 //! The host does the work and goes on whether or not anyone follows.
 
+use std::cell::Cell;
+
 use host_model::Version;
 use host_model::control::{
     HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport,
@@ -13,6 +15,9 @@ use crate::client::Events;
 use crate::duration::people;
 use crate::failure::{EXIT_INTERRUPTED, EXIT_REFUSED};
 use crate::{Client, Failure, Output, show};
+
+/// Seconds of probation that pass between two lines of a log, which is told of it every second.
+const LEFT_STEP_S: u64 = 60;
 
 /// The states from which on an upgrade needs no one to wait for it.
 const SWITCHED: [&str; 2] = ["probation", "canary"];
@@ -225,7 +230,10 @@ async fn detached(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> 
 /// Shows progress to people, on standard error: a bar on a terminal, lines otherwise.
 enum Teller {
     Silent,
-    Lines,
+    Lines {
+        /// What was last told to be left of probation, in the state that it is in.
+        left_s: Cell<Option<u64>>,
+    },
     Bar(Bar),
 }
 
@@ -237,15 +245,19 @@ impl Teller {
         let bar = Bar::new(json);
         match bar.is_shown() {
             true => Self::Bar(bar),
-            false => Self::Lines,
+            false => Self::Lines {
+                left_s: Cell::new(None),
+            },
         }
     }
 
     fn tell(&self, progress: &Progress) {
         match self {
             Self::Silent => {}
-            Self::Lines => {
-                if let Some(line) = line(progress) {
+            Self::Lines { left_s } => {
+                if is_news(left_s, progress)
+                    && let Some(line) = line(progress)
+                {
                     eprintln!("{line}");
                 }
             }
@@ -272,6 +284,26 @@ impl Teller {
         if let Self::Bar(bar) = self {
             bar.done();
         }
+    }
+}
+
+/// Whether a log needs a line of it: not of each second that is left, nor of any while its
+/// clock stands still.
+fn is_news(told: &Cell<Option<u64>>, progress: &Progress) -> bool {
+    match progress {
+        Progress::Probation { left_s } => {
+            let near = |told: u64| *left_s <= told && told - left_s < LEFT_STEP_S;
+            let is_news = !told.get().is_some_and(near);
+            if is_news {
+                told.set(Some(*left_s));
+            }
+            is_news
+        }
+        Progress::State { .. } => {
+            told.set(None);
+            true
+        }
+        _ => true,
     }
 }
 
@@ -327,6 +359,24 @@ mod tests {
         // After the commit it is a change of its own, and this one was taken back.
         assert_eq!(code(Outcome::RolledBack, true), 4);
         assert_eq!(code(Outcome::Committed, true), 0);
+    }
+
+    #[test]
+    fn a_log_has_what_is_left_of_probation_every_minute() {
+        let told = Cell::new(None);
+        let step = |state: &str| Progress::State {
+            state: state.to_owned(),
+            at_ms: 0,
+        };
+        let mut lines = |left: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
+            left.filter(|left_s| is_news(&told, &Progress::Probation { left_s: *left_s }))
+                .collect()
+        };
+        assert_eq!(lines(&mut (0..=150).rev()), [150, 90, 30]);
+        // It is extended, then paused.
+        assert_eq!(lines(&mut [300, 299, 299, 299].into_iter()), [300]);
+        assert!(is_news(&told, &step("probation")));
+        assert_eq!(lines(&mut [20, 19, 18].into_iter()), [20]);
     }
 
     #[test]
