@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
 use host_build::{Image, Inputs, Recipe, Request, build, documents, image, pack, read_key};
 use host_cli::args::{Build, Release as ReleaseCommand};
 use host_cli::{Failure, Output};
@@ -157,7 +157,16 @@ fn assemble(
     let libraries: Result<Vec<_>> = recipe
         .plugins
         .iter()
-        .map(|part| Ok(target_dir.join(library_name(&part.path)?)))
+        .map(|part| {
+            let library = target_dir.join(library_name(&part.path)?);
+            ensure!(
+                library.exists(),
+                "{} is not there: build {} with cargo first",
+                library.display(),
+                part.path.display()
+            );
+            Ok(library)
+        })
         .collect();
     let host = std::path::absolute(target_dir.join("host"))?;
     let inputs = Inputs {

@@ -107,11 +107,19 @@ fn metadata(request: &Request<'_>) -> Result<Metadata> {
     let mut command = MetadataCommand::new();
     command.current_dir(request.workspace);
     command.other_options(["--locked", "--filter-platform", request.target].map(str::to_owned));
-    command.exec().with_context(|| {
-        format!(
-            "ask cargo about the workspace in {}",
-            request.workspace.display()
-        )
+    let found = command.exec();
+    // As cargo says it of a lock file that is not there, too.
+    let is_behind = found
+        .as_ref()
+        .is_err_and(|error| error.to_string().contains("--locked was passed"));
+    found.with_context(|| {
+        let workspace = request.workspace.display();
+        match is_behind {
+            false => format!("ask cargo about the workspace in {workspace}"),
+            true => format!(
+                "the Cargo.lock of the workspace in {workspace} is not there or lacks something, such as a new plugin, and a release is built from what stands in it: run `cargo build` there once, and commit the Cargo.lock with it; cargo says"
+            ),
+        }
     })
 }
 
@@ -176,4 +184,43 @@ fn artifact(made: &cargo_metadata::Artifact) -> Option<Artifact> {
         kind,
         file: file.clone().into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_file_that_lacks_something_is_told_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = "[package]\nname = \"tally\"\nversion = \"0.1.0\"\n[workspace]\n";
+        fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        fs::write(dir.path().join("src/lib.rs"), "").unwrap();
+        let recipe = Recipe {
+            name: "tally".to_owned(),
+            version: Version::new(0, 1, 0),
+            upgrade_scripts: "upgrade-scripts".into(),
+            host_toml: None,
+            env: None,
+            plugins: Vec::new(),
+        };
+        for lock in [None, Some("version = 4\n")] {
+            if let Some(lock) = lock {
+                fs::write(dir.path().join("Cargo.lock"), lock).unwrap();
+            }
+            let error = build(&Request {
+                workspace: dir.path(),
+                recipe: &recipe,
+                profile: "release",
+                target_dir: None,
+                target: "x86_64-unknown-linux-gnu",
+            })
+            .unwrap_err();
+            let said = format!("{error:#}");
+            assert!(said.contains("run `cargo build` there once"), "{said}");
+        }
+    }
 }
