@@ -12,6 +12,9 @@ use crate::duration::people;
 use crate::table::{Table, bytes, count};
 use crate::verified;
 
+/// Characters of a reason in a list: what tells it from others, beside the other columns.
+const REASON_CHARS_MAX: usize = 100;
+
 mod plan;
 mod rehearsal;
 
@@ -170,7 +173,7 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
         }
         Outcome::RolledBack => "rolled back: the old release rules",
         Outcome::Refused => "refused: nothing was changed",
-        Outcome::Failed => "failed: cancelled before the switch",
+        Outcome::Failed => &format!("failed before the switch: {} rules as before", report.from),
         Outcome::Stuck => "stuck: look at `host status` and `host logs`",
     };
     let mut table = Table::facts();
@@ -202,6 +205,20 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
     table.text() + &verified::text(&[], &[], &report.config)
 }
 
+/// The first line of a reason, cut to what fits in a list; the report has all of it.
+fn in_a_row(reason: &str) -> String {
+    let mut lines = reason.lines();
+    let first = lines.next().unwrap_or_default();
+    let fits = first.chars().count() <= REASON_CHARS_MAX;
+    match fits && lines.next().is_none() {
+        true => first.to_owned(),
+        false => {
+            let cut: String = first.chars().take(REASON_CHARS_MAX).collect();
+            format!("{} …", cut.trim_end_matches([' ', ':']))
+        }
+    }
+}
+
 /// How it ended, in a word of the list. A rollback that was taken back is no success: the
 /// newer release rules still.
 fn outcome(report: &UpgradeReport) -> &'static str {
@@ -224,8 +241,7 @@ pub(crate) fn history(rows: &[HistoryRow]) -> String {
             format!("{} to {}", report.from, report.to),
             outcome(report).to_owned(),
             report.actors_migrated.to_string(),
-            // One row each.
-            report.reason.clone().unwrap_or_default().replace('\n', " "),
+            report.reason.as_deref().map(in_a_row).unwrap_or_default(),
         ]);
     }
     table.text()

@@ -349,7 +349,7 @@ pub enum Outcome {
     RolledBack,
     /// Nothing was begun.
     Refused,
-    /// It was cancelled before the switch.
+    /// It ended before the switch, by itself or because an operator ended it.
     Failed,
     /// An operator must look.
     Stuck,

@@ -335,6 +335,14 @@ ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
 1   -                     0.1.0 to 0.2.0  committed    1
 "
     );
+    let long = |reason: &str| UpgradeReport {
+        reason: Some(reason.to_owned()),
+        ..ended.clone()
+    };
+    let lines = format!("the configuration of 0.2.0 is wrong:\n{}", "x".repeat(99));
+    let shown = history(&[row(3, long(&lines)), row(2, long(&"y".repeat(101)))]);
+    assert!(shown.contains("  the configuration of 0.2.0 is wrong …\n"), "{shown}");
+    assert!(shown.ends_with(&format!("  {} …\n", "y".repeat(100))), "{shown}");
     let back = UpgradeReport {
         rollback: true,
         ..ended.clone()
