@@ -29,6 +29,9 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How long the host may take to answer. Its own calls give up at 9 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The reason of a failure in the middle of an answer.
+pub(crate) const CONNECTION_LOST: &str = "connection_lost";
+
 /// Asks the host behind one socket. One connection a request: the host may have
 /// been restarted between two of them.
 #[derive(Debug, Clone)]
@@ -398,7 +401,7 @@ async fn problem(response: Response<Incoming>) -> Failure {
 
 fn broken(error: &hyper::Error) -> Failure {
     Failure::look(
-        "connection_lost",
+        CONNECTION_LOST,
         format!(
             "ask the host: the connection broke ({error}), perhaps because it stopped or crashed; look at `host status` and `host logs`"
         ),

@@ -11,7 +11,7 @@ use host_model::control::{
 use serde_json::json;
 
 use crate::bar::Progress as Bar;
-use crate::client::Events;
+use crate::client::{CONNECTION_LOST, Events};
 use crate::duration::people;
 use crate::failure::{EXIT_INTERRUPTED, EXIT_REFUSED};
 use crate::{Client, Failure, Output, show};
@@ -121,6 +121,19 @@ impl What {
             Self::Rehearsal => "the rehearsal ends with this, and nothing was changed.",
         }
     }
+
+    /// Its host is gone. What becomes of it, the next process writes down.
+    fn lost(self) -> Failure {
+        let message = match self {
+            Self::Upgrade { .. } | Self::Rollback => {
+                "follow it to the end: the connection to the host broke, perhaps because it stopped or crashed; once it is up again, `host status` says which release rules, and `host history` how this ended"
+            }
+            Self::Rehearsal => {
+                "follow the rehearsal: the connection to the host broke, perhaps because it stopped or crashed; nothing was changed by the rehearsal, and `host logs` has more"
+            }
+        };
+        Failure::look(CONNECTION_LOST, message)
+    }
 }
 
 enum Followed {
@@ -142,12 +155,13 @@ async fn follow(mut events: Events, what: What, out: &mut Output<'_>) -> Result<
                 return Ok(Followed::Interrupted);
             }
         };
-        let Some(progress) = next? else {
-            teller.done();
-            return Err(Failure::look(
-                "connection_lost",
-                "follow the upgrade: the host closed the connection before the end; see with `host status` which release rules",
-            ));
+        let progress = match next {
+            Ok(Some(progress)) => progress,
+            Err(failure) if failure.problem().reason != CONNECTION_LOST => return Err(failure),
+            Ok(None) | Err(_) => {
+                teller.done();
+                return Err(what.lost());
+            }
         };
         if out.is_json() {
             out.document(&progress, |_| String::new())?;

@@ -235,5 +235,6 @@ async fn an_upgrade_that_goes_silent_must_be_looked_at() {
     let (ended, _) = answer("host upgrade 0.2.0", true, 200, stream).await;
     let failure = ended.unwrap_err();
     assert_eq!(failure.exit_code(), 5);
+    assert!(failure.to_string().contains("`host history`"), "{failure}");
     assert!(failure.to_string().contains("host status"));
 }
