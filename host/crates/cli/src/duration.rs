@@ -117,7 +117,10 @@ mod tests {
         assert_eq!(deadline("24h"), Ok(86_400));
         assert!(deadline("2").unwrap_err().contains("30s, 2m"));
         for text in ["24h1s", "48h", "31d"] {
-            assert!(deadline(text).unwrap_err().starts_with("it is longer"), "{text}");
+            assert!(
+                deadline(text).unwrap_err().starts_with("it is longer"),
+                "{text}"
+            );
         }
     }
 

@@ -382,7 +382,7 @@ mod tests {
             state: state.to_owned(),
             at_ms: 0,
         };
-        let mut lines = |left: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
+        let lines = |left: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
             left.filter(|left_s| is_news(&told, &Progress::Probation { left_s: *left_s }))
                 .collect()
         };

@@ -29,6 +29,7 @@ mod digests;
 mod engine;
 mod flight;
 mod judge;
+mod pace;
 mod plan;
 mod recover;
 mod refused;

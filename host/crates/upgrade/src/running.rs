@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use crate::flight::asked;
+use crate::pace::Pace;
 use crate::refused::RefusedUpgrade;
 use crate::state::{Event, State, Upgrade};
 use crate::window::Window;
@@ -58,41 +59,6 @@ pub(crate) enum Closed {
     Paused,
     /// It was to go back before: it does.
     RollsBack,
-}
-
-/// Whether it goes on, and for how long it is watched.
-#[derive(Debug, Default)]
-struct Pace {
-    window: Option<Window>,
-    /// Since when it is paused, if it is.
-    paused: Option<Instant>,
-    /// For how long it was paused before.
-    paused_before: Duration,
-    /// When it went on behind the last pause.
-    resumed: Option<Instant>,
-    remark: Option<String>,
-}
-
-impl Pace {
-    fn pause(&mut self) {
-        let now = Instant::now();
-        self.paused.get_or_insert(now);
-        if let Some(window) = &mut self.window {
-            window.pause(now);
-        }
-    }
-
-    fn resume(&mut self) {
-        let now = Instant::now();
-        if let Some(since) = self.paused.take() {
-            self.paused_before += now.duration_since(since);
-            self.resumed = Some(now);
-            self.remark = None;
-        }
-        if let Some(window) = &mut self.window {
-            window.resume(now);
-        }
-    }
 }
 
 impl Running {
@@ -338,16 +304,13 @@ impl Running {
 
     /// For how long it has gone on without a pause. None: it is paused.
     pub(crate) fn goes_on_for(&self) -> Option<Duration> {
-        let pace = self.pace.lock();
-        let since = pace.resumed.map_or(Duration::MAX, |it| it.elapsed());
-        pace.paused.is_none().then_some(since)
+        self.pace.lock().goes_on_for()
     }
 
     /// For how long it was paused, up to now.
     pub(crate) fn paused_ms(&self) -> u64 {
-        let pace = self.pace.lock();
-        let now = pace.paused.map(|since| since.elapsed()).unwrap_or_default();
-        u64::try_from((pace.paused_before + now).as_millis()).unwrap_or(u64::MAX)
+        let paused = self.pace.lock().paused_for();
+        u64::try_from(paused.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A step is watched for so long.

@@ -331,7 +331,10 @@ fn a_refusal_changes_nothing() {
     let message = answer.one(Part::REJECTION)["message"].clone();
     let known = message.as_str().unwrap();
     assert!(known.contains("known are: add, "), "{known}");
-    assert!(known.ends_with("; its queries are: summary, refused, panic"), "{known}");
+    assert!(
+        known.ends_with("; its queries are: summary, refused, panic"),
+        "{known}"
+    );
     let (status, answer) = lobby.query("refused");
     assert_eq!(status, Status::REJECTED);
     assert_eq!(

@@ -341,8 +341,14 @@ ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
     };
     let lines = format!("the configuration of 0.2.0 is wrong:\n{}", "x".repeat(99));
     let shown = history(&[row(3, long(&lines)), row(2, long(&"y".repeat(101)))]);
-    assert!(shown.contains("  the configuration of 0.2.0 is wrong …\n"), "{shown}");
-    assert!(shown.ends_with(&format!("  {} …\n", "y".repeat(100))), "{shown}");
+    assert!(
+        shown.contains("  the configuration of 0.2.0 is wrong …\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.ends_with(&format!("  {} …\n", "y".repeat(100))),
+        "{shown}"
+    );
     let back = UpgradeReport {
         rollback: true,
         ..ended.clone()

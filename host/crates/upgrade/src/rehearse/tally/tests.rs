@@ -1,5 +1,6 @@
 //! Of counting, and of what passes.
 
+use host_model::limits::REHEARSAL_NAMED_MAX;
 use host_model::plan::Plan;
 use host_proof::rehearsal::{Judged, Problem};
 
