@@ -1,8 +1,9 @@
 //! The plugin `faulty` of `plugins/hostile`, over HTTP: what it is told, and clients who
 //! count on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,7 +17,10 @@ use crate::{http, wait};
 const CLIENTS: usize = 4;
 
 /// Of what was answered with these, it is not known whether it has happened.
-const OPEN: [&str; 2] = ["timeout", "outcome_unknown"];
+const OPEN: [&str; 3] = ["timeout", "outcome_unknown", "internal"];
+
+/// What [`Counts::refusals`] calls it that no answer came at all.
+pub const NO_ANSWER: &str = "no answer";
 
 /// Sends a command; the status, and the answer.
 ///
@@ -81,17 +85,18 @@ pub struct Shape {
 /// Clients who count on actors, and remember what was acknowledged.
 #[derive(Debug)]
 pub struct Counting {
-    clients: Vec<(Sender<()>, JoinHandle<Result<()>>)>,
+    clients: Vec<(Sender<()>, JoinHandle<Result<Refusals>>)>,
     counts: Arc<Vec<Count>>,
 }
+
+/// How many commands were not acknowledged, by reason.
+type Refusals = BTreeMap<String, u64>;
 
 #[derive(Debug, Default)]
 struct Count {
     acknowledged: AtomicI64,
     /// Sent, and without an answer that says what came of it.
     open: AtomicI64,
-    /// Not acknowledged, whatever the answer was.
-    refused: AtomicI64,
 }
 
 impl Counting {
@@ -102,10 +107,9 @@ impl Counting {
     /// That this does not happen.
     pub fn start(shape: Shape) -> Result<Self> {
         let counts: Arc<Vec<_>> = Arc::new((0..shape.actors).map(|_| Count::default()).collect());
-        let calls = Arc::new(AtomicU64::new(0));
         let client = |number: usize| {
             let (stop, stopped) = mpsc::channel();
-            let (counts, calls) = (Arc::clone(&counts), Arc::clone(&calls));
+            let counts = Arc::clone(&counts);
             let thread = thread::spawn(move || {
                 let own = || (number..counts.len()).step_by(CLIENTS);
                 if let Some((what, ms)) = shape.mark {
@@ -113,14 +117,16 @@ impl Counting {
                         mark(shape.port, &actor.to_string(), what, ms)?;
                     }
                 }
+                let mut refusals = Refusals::new();
                 for actor in own().cycle() {
-                    count(shape.port, actor, &counts[actor])?;
-                    calls.fetch_add(1, Ordering::Relaxed);
+                    if let Some(reason) = count(shape.port, actor, &counts[actor])? {
+                        *refusals.entry(reason).or_default() += 1;
+                    }
                     if stopped.recv_timeout(shape.pace) != Err(RecvTimeoutError::Timeout) {
                         break;
                     }
                 }
-                Ok(())
+                Ok(refusals)
             });
             (stop, thread)
         };
@@ -128,11 +134,27 @@ impl Counting {
             clients: (0..CLIENTS).map(client).collect(),
             counts: Arc::clone(&counts),
         };
-        let once = shape.actors as u64;
-        wait::until("every actor was counted on", || {
-            (calls.load(Ordering::Relaxed) >= once).then_some(())
-        })?;
+        counting.again(|_| true)?;
         Ok(counting)
+    }
+
+    /// Waits until each of these actors has counted once more.
+    ///
+    /// # Errors
+    ///
+    /// That one does not.
+    pub fn again(&self, actors: impl Fn(usize) -> bool) -> Result<()> {
+        let counted = || {
+            let counts = self.counts.iter();
+            counts.map(|count| count.acknowledged.load(Ordering::Relaxed))
+        };
+        let before: Vec<_> = counted().collect();
+        let late = || {
+            let mut late = counted().zip(&before).enumerate();
+            late.find(|(actor, (now, before))| actors(*actor) && now <= *before)
+        };
+        let all = wait::until("every actor counts", || late().is_none().then_some(()));
+        all.with_context(|| format!("at least this one has not: {:?}", late()))
     }
 
     /// Lets the clients go, and holds every count against what was acknowledged: see
@@ -141,7 +163,7 @@ impl Counting {
     /// # Errors
     ///
     /// What is wrong.
-    pub fn end(self, port: u16) -> Result<i64> {
+    pub fn end(self, port: u16) -> Result<u64> {
         self.stop()?.hold(port)
     }
 
@@ -151,33 +173,47 @@ impl Counting {
     ///
     /// That one of them has failed.
     pub fn stop(self) -> Result<Counts> {
+        let mut refusals = Refusals::new();
         for (stop, client) in self.clients {
             // One that has failed does not listen any more, and says why.
             let _ = stop.send(());
-            let Ok(counted) = client.join() else {
+            let Ok(ended) = client.join() else {
                 bail!("a counting client has panicked");
             };
-            counted?;
+            for (reason, times) in ended? {
+                *refusals.entry(reason).or_default() += times;
+            }
         }
-        Ok(Counts(self.counts))
+        Ok(Counts {
+            counts: self.counts,
+            refusals,
+        })
     }
 }
 
 /// What clients remember who do not count any more.
 #[derive(Debug)]
-pub struct Counts(Arc<Vec<Count>>);
+pub struct Counts {
+    counts: Arc<Vec<Count>>,
+    refusals: Refusals,
+}
 
 impl Counts {
+    /// How many commands were not acknowledged, by the reason that the host gave;
+    /// [`NO_ANSWER`] where it gave none.
+    #[must_use]
+    pub fn refusals(&self) -> &BTreeMap<String, u64> {
+        &self.refusals
+    }
+
     /// Holds the count of every actor against what was acknowledged: none may be set aside,
     /// for then it does not answer. How many commands were not acknowledged.
     ///
     /// # Errors
     ///
     /// What is wrong.
-    pub fn hold(&self, port: u16) -> Result<i64> {
-        let mut refused = 0;
-        for (actor, count) in self.0.iter().enumerate() {
-            refused += count.refused.load(Ordering::Relaxed);
+    pub fn hold(&self, port: u16) -> Result<u64> {
+        for (actor, count) in self.counts.iter().enumerate() {
             let summary = summary(port, &actor.to_string())?;
             let found = summary["count"].as_i64();
             let found = found.with_context(|| format!("faulty:{actor} answers {summary}"))?;
@@ -188,25 +224,25 @@ impl Counts {
                 "faulty:{actor} has counted {found}, and {least} were acknowledged, {most} at most"
             );
         }
-        Ok(refused)
+        Ok(self.refusals.values().sum())
     }
 }
 
-/// Counts once.
-fn count(port: u16, actor: usize, count: &Count) -> Result<()> {
+/// Counts once. Why it was not acknowledged, if it was not.
+fn count(port: u16, actor: usize, count: &Count) -> Result<Option<String>> {
     let path = format!("/api/v1/faulty/{actor}/add");
     let answer = http::request(port, "POST", &path, &json!({ "by": 1 }).to_string());
-    if !matches!(&answer, Ok(answer) if answer.status == 200) {
-        count.refused.fetch_add(1, Ordering::Relaxed);
-    }
     match answer {
         Ok(answer) if answer.status == 200 => {
             count.acknowledged.fetch_add(1, Ordering::Relaxed);
+            Ok(None)
         }
         Ok(answer) => {
-            if OPEN.contains(&answer.reason().as_str()) {
+            let reason = answer.reason();
+            if OPEN.contains(&reason.as_str()) {
                 count.open.fetch_add(1, Ordering::Relaxed);
             }
+            Ok(Some(reason))
         }
         Err(_) => {
             count.open.fetch_add(1, Ordering::Relaxed);
@@ -214,7 +250,7 @@ fn count(port: u16, actor: usize, count: &Count) -> Result<()> {
             wait::until("the host listens", || {
                 http::request(port, "GET", "/healthz", "").ok()
             })?;
+            Ok(Some(NO_ANSWER.to_owned()))
         }
     }
-    Ok(())
 }

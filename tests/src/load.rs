@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rust_decimal::Decimal;
 use serde_json::json;
 
@@ -159,6 +159,20 @@ impl Load {
         }
         Ok(all)
     }
+}
+
+/// Clients were refused for these reasons, if at all, and for no other.
+///
+/// # Errors
+///
+/// Why they were refused.
+pub fn only(refusals: &BTreeMap<String, u64>, reasons: &[&str]) -> Result<()> {
+    let mut came = refusals.keys();
+    ensure!(
+        came.all(|reason| reasons.contains(&reason.as_str())),
+        "clients may be refused for {reasons:?}, and were for {refusals:?}"
+    );
+    Ok(())
 }
 
 /// The actor of a campaign.
