@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use e2e::faulty::{Counting, Shape, mark};
+use e2e::load::only;
+use e2e::matrix::after;
 use e2e::{Home, release, wait};
 use host_model::control::{ActorRow, Outcome, UpgradeReport, UpgradeStatus};
 use host_model::limits::{FAULTS_MAX, QUARANTINES_MAX};
@@ -123,7 +125,7 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
     assert_eq!(report.outcome, Outcome::Committed, "{report:?}");
     assert_eq!(report.actors_migrated, 1_000);
     assert_eq!(report.remark, None);
-    load.end(port).unwrap();
+    assert_eq!(load.end(port).unwrap(), 0, "each command was taken");
     assert_eq!(versions(&home), [("0.2.0".to_owned(), 1_000)].into());
 
     let flight = flight(&home, 1);
@@ -156,8 +158,9 @@ fn a_tenth_of_a_thousand_goes_first_then_half_then_all() {
 }
 
 /// Upgrades under load to a version that does worse in `what`, and is taken back for a
-/// reason with these words. Every count is held against what was acknowledged. Gives the
-/// home as it is then, and its port.
+/// reason with these words. Every count is held against what was acknowledged, and again
+/// after a start; nobody is refused but by what goes wrong. Gives the home as it is then,
+/// and its port.
 pub(crate) fn taken_back(canary: bool, what: &'static str, ms: u64, words: &[&str]) -> (Home, u16) {
     let home = home();
     let port = home.start().unwrap().port;
@@ -184,6 +187,12 @@ pub(crate) fn taken_back(canary: bool, what: &'static str, ms: u64, words: &[&st
     let settled = home.settled().unwrap();
     assert_eq!(settled.version.to_string(), "0.1.0");
     let counts = load.stop().unwrap();
+    let explained: &[&str] = match what {
+        "add_panics" => &["actor_crashed", "quarantined"],
+        "add_refused" => &["refused"],
+        _ => &[],
+    };
+    only(counts.refusals(), explained).unwrap();
     // Who has been set aside for it is whole.
     let set_aside: Vec<Value> = home.answer(&["quarantine", "list", "--json"]).unwrap();
     assert!(
@@ -194,6 +203,11 @@ pub(crate) fn taken_back(canary: bool, what: &'static str, ms: u64, words: &[&st
         let actor = row["actor"].as_str().unwrap();
         home.done(&["quarantine", "release", actor]).unwrap();
     }
+    counts.hold(port).unwrap();
+    // In the store, and not only in memory.
+    home.stop().unwrap();
+    after::whole(&home).unwrap();
+    home.start().unwrap();
     counts.hold(port).unwrap();
     let releases: Value = home.answer(&["releases", "--json"]).unwrap();
     assert_eq!(releases[1]["status"], "failed", "{releases}");

@@ -1,11 +1,12 @@
 //! From 0.1.0 to 0.3.0 by one upgrade, through 0.2.0, and back by one rollback, while
-//! clients give: every gift that was acknowledged is there once.
+//! clients give: every gift that was acknowledged is there once, and still is after a start.
 //!
 //! `E2E_CAMPAIGNS=10000` does it with so many.
 
 use std::time::Duration;
 
 use e2e::load::{Load, Shape, campaign};
+use e2e::matrix::after;
 use e2e::visits::everywhere;
 use e2e::wire::{Answer, Asked};
 use e2e::{Home, Tally};
@@ -152,7 +153,12 @@ fn two_versions_up_at_once_and_back_under_load() {
     );
     println!("{} gifts by clients meanwhile", seen.tally.count());
 
+    // In the store, and not only in memory.
+    home.stop().unwrap();
+    home.start().unwrap();
     is_all_there(&home, port, seen.tally);
+    home.stop().unwrap();
+    after::whole(&home).unwrap();
 }
 
 /// Every campaign has what it was given, once; those that clients gave to are looked

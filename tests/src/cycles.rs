@@ -9,6 +9,7 @@ use host_model::control::Outcome;
 
 use crate::Home;
 use crate::faulty::{Counting, Shape};
+use crate::load::only;
 use crate::matrix::after;
 
 /// Actors, whose states do not grow.
@@ -40,7 +41,7 @@ pub struct Cycles {
 }
 
 /// Goes up to 0.2.0 and back to 0.1.0 so many times, in a home with `faulty` that has not
-/// been started. Every count is right at the end.
+/// been started. Nobody is refused, every count is right at the end, and so is the store.
 ///
 /// # Errors
 ///
@@ -75,8 +76,14 @@ pub fn run(home: &Home, count: u64) -> Result<Cycles> {
     }
     cycles.took = began.elapsed();
     after::one_version(home, "0.1.0", 0)?;
-    counting.end(port)?;
+    let counts = counting.stop()?;
+    only(counts.refusals(), &[])?;
+    // What was in memory may be right where the store is not.
     home.stop()?;
+    home.start()?;
+    counts.hold(port)?;
+    home.stop()?;
+    after::replays(home)?;
     Ok(cycles)
 }
 

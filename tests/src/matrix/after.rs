@@ -1,5 +1,5 @@
-//! What is looked at when an upgrade is over, however it ended: one version, and nothing
-//! left lying about.
+//! What is looked at when an upgrade is over, however it ended: one version, nothing left
+//! lying about, and a store that is whole.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,9 +14,9 @@ use crate::{Home, wait};
 /// More than any home here has.
 const ACTORS: &str = "5000";
 
-/// How the pin begins that stays behind a commit: there is a way back. That of a rehearsal
+/// The pin that stays behind a commit, as long as there is a way back. That of a rehearsal
 /// does not.
-const WAY_BACK: &str = "host:way-back-to-";
+const WAY_BACK: &str = "host:way-back-to-0.1.0";
 
 /// The files of a home, but for what is written all the time and what is looked at apart.
 #[derive(Debug)]
@@ -89,13 +89,14 @@ pub fn one_version(home: &Home, version: &str, set_aside: u64) -> Result<Status>
     Ok(status)
 }
 
-/// Nothing is left that was not there `before`: no file, no copy of a plugin that is not
-/// mapped, no pin, no process, no dead letter.
+/// Nothing is left that was not there `before`, where `version` is permanent: no file, no
+/// copy of a plugin that is not mapped, no pin but that of the way back from 0.2.0, no
+/// process, no dead letter.
 ///
 /// # Errors
 ///
 /// What is left.
-pub fn no_debris(home: &Home, before: &Files) -> Result<()> {
+pub fn no_debris(home: &Home, before: &Files, version: &str) -> Result<()> {
     // A host that runs writes files anew, beside their places.
     let more = || -> Result<Vec<PathBuf>> {
         let now = Files::of(home)?;
@@ -108,19 +109,24 @@ pub fn no_debris(home: &Home, before: &Files) -> Result<()> {
     let now = Files::of(home)?;
     let less: Vec<_> = before.0.difference(&now.0).collect();
     ensure!(less.is_empty(), "these files are gone: {less:?}");
-    for [what, list] in [["store", "pins"], ["dead-letters", "list"]] {
-        let left = || -> Result<Vec<Value>> {
-            let mut left: Vec<Value> = home.answer(&[what, list, "--json"])?;
-            left.retain(|row| {
-                let name = row["name"].as_str();
-                !name.is_some_and(|it| it.starts_with(WAY_BACK))
-            });
-            Ok(left)
-        };
+    let none: &[&str] = &[];
+    let pinned: &[&str] = match version {
+        "0.2.0" => &[WAY_BACK],
+        _ => none,
+    };
+    for ([what, list], wanted) in [
+        (["store", "pins"], pinned),
+        (["dead-letters", "list"], none),
+    ] {
+        let rows = || -> Result<Vec<Value>> { home.answer(&[what, list, "--json"]) };
+        let names =
+            |rows: &[Value]| -> Vec<Value> { rows.iter().map(|row| row["name"].clone()).collect() };
         // A start takes away the pin of a rehearsal that was cut off, beside what it does.
-        let none = wait::until("nothing is left", || left().ok().filter(Vec::is_empty));
-        if none.is_err() {
-            bail!("{what} {list}: {:?}", left()?);
+        let as_wanted = wait::until("nothing is left", || {
+            rows().ok().filter(|rows| names(rows) == wanted)
+        });
+        if as_wanted.is_err() {
+            bail!("{what} {list}, where {wanted:?} should be: {:?}", rows()?);
         }
     }
     let pid = home.host_pid().context("a host runs")?;
@@ -132,6 +138,27 @@ pub fn no_debris(home: &Home, before: &Files) -> Result<()> {
     }
     // A command that has just been answered may still be about to end.
     wait::until_is("the processes of the home", &own(home), || processes(home))
+}
+
+/// The store of a home whose host is stopped is whole, and so is the chain of the trail.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn whole(home: &Home) -> Result<()> {
+    home.done(&["store", "check"])?;
+    home.done(&["audit", "verify"]).map(drop)
+}
+
+/// As [`whole`], and every actor comes to the same again from its records. That takes
+/// processes of their own for each.
+///
+/// # Errors
+///
+/// As [`whole`].
+pub fn replays(home: &Home) -> Result<()> {
+    home.done(&["store", "check", "--replay"])?;
+    home.done(&["audit", "verify"]).map(drop)
 }
 
 /// The processes that a home should have.

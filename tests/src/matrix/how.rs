@@ -37,8 +37,15 @@ pub struct How {
     pub course: Course,
     /// How it ends.
     pub ends: Ends,
+    /// The last state on its way, before those of its end; one of these, where that is
+    /// left to chance.
+    pub last: Vec<&'static str>,
+    /// What is said of why it ended there; nothing where it commits.
+    pub why: &'static str,
     /// Whether an actor is set aside.
     pub sets_aside: bool,
+    /// Whether an actor goes back by its commands, for its state cannot.
+    pub is_rebuilt: bool,
     /// Whether messages come to nothing, and are dead letters.
     pub leaves_letters: bool,
     /// Whether the host's process ends of it: the keeper boots another.
@@ -103,13 +110,23 @@ impl Ends {
         }
     }
 
-    /// How the history may call it; no name where it does not know of it.
+    /// How the history may call it; none where it does not know of it.
     #[must_use]
-    pub fn outcomes(self) -> &'static [&'static str] {
+    pub fn outcomes(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::NotBegun => None,
+            Self::Cancelled => Some(&["failed", "refused"]),
+            Self::RolledBack => Some(&["rolled_back"]),
+            Self::Committed => Some(&["committed"]),
+        }
+    }
+
+    /// The states in which it ends.
+    fn states(self) -> &'static [&'static str] {
         match self {
             Self::NotBegun => &[],
-            Self::Cancelled => &["failed", "refused"],
-            Self::RolledBack => &["rolled_back"],
+            Self::Cancelled => &["cancelled"],
+            Self::RolledBack => &["rolling_back", "rolled_back"],
             Self::Committed => &["committed"],
         }
     }
@@ -135,12 +152,23 @@ impl How {
             damaged: None,
             course: Course::Upgrade,
             ends,
+            last: vec!["probation"],
+            why: "",
             sets_aside: false,
+            is_rebuilt: false,
             leaves_letters: false,
             is_fatal: false,
             is_heard: false,
             is_slow: false,
         }
+    }
+
+    /// It ends from this state, or one of these, for a reason with these words.
+    #[must_use]
+    pub fn from(mut self, last: &[&'static str], why: &'static str) -> Self {
+        self.last = last.to_vec();
+        self.why = why;
+        self
     }
 
     /// With this way there in the appup.
@@ -269,6 +297,13 @@ impl How {
         self
     }
 
+    /// One actor goes back by its commands, for its state cannot.
+    #[must_use]
+    pub fn rebuilt(mut self) -> Self {
+        self.is_rebuilt = true;
+        self
+    }
+
     /// Messages come to nothing: each is a dead letter, and its caller was told.
     #[must_use]
     pub fn leaves_letters(mut self) -> Self {
@@ -281,5 +316,72 @@ impl How {
     pub fn slow(mut self) -> Self {
         self.is_slow = true;
         self
+    }
+
+    /// All the states that it comes to, in their order: one such way, or one of several.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Vec<&'static str>> {
+        let is_canary = self.more.contains(&"--canary");
+        let all = [
+            ("planned", true),
+            ("verified", true),
+            ("rehearsed", self.rehearsed),
+            ("staged", true),
+            ("canary", is_canary),
+            ("switching", true),
+            ("probation", true),
+        ];
+        let states = all.into_iter().filter(|(_, is_there)| *is_there);
+        let states: Vec<_> = states.map(|(state, _)| state).collect();
+        let up_to = |last| {
+            let at = states.iter().position(|state| *state == last);
+            let at = at.expect("a way ends from a state that it comes to");
+            [&states[..=at], self.ends.states()].concat()
+        };
+        self.last.iter().copied().map(up_to).collect()
+    }
+
+    /// Whether the new release is watched for longer than a moment.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.probation != "0s"
+    }
+
+    /// Whether the store has no room for anything, from some moment on.
+    #[must_use]
+    pub fn fills_the_disk(&self) -> bool {
+        let is_full = |rule: &String| rule.starts_with("write host.db-wal 1 all enospc");
+        self.disk.iter().any(is_full)
+    }
+
+    /// The reasons with which any client may be refused.
+    #[must_use]
+    pub fn heard_by_all(&self) -> Vec<&'static str> {
+        let does = |what: &str| self.disk.iter().any(|rule| rule.contains(what));
+        let may_be: &[_] = if does("eio") {
+            &["outcome_unknown", "not_applied", "not_woken", "stopping"]
+        } else if does("enospc") {
+            &["not_applied"]
+        } else if does("stall") {
+            &["timeout"]
+        } else if self.more.contains(&"--deadline") {
+            // The host ends by itself, and does not wait for who is in that code.
+            &["internal", "outcome_unknown", "stopping"]
+        } else {
+            &[]
+        };
+        may_be.iter().copied().filter(|_| self.is_heard).collect()
+    }
+
+    /// Those with which clients of `faulty` may be refused, beside these.
+    #[must_use]
+    pub fn heard_of_faulty(&self) -> Vec<&'static str> {
+        match self.mark {
+            Some(("add_refused", _)) => vec!["refused"],
+            Some(("add_panics", _)) => vec!["actor_crashed"],
+            // Until it is released.
+            _ if self.sets_aside => vec!["quarantined"],
+            _ => vec![],
+        }
     }
 }

@@ -9,10 +9,13 @@
 //! the way back where this one has committed, works.
 
 pub mod after;
+mod clients;
 pub mod how;
+mod kept;
 pub mod run;
 pub mod sample;
 pub mod ways;
+mod ways_back;
 
 pub use how::{Ends, How};
 pub use run::Matrix;

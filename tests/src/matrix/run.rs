@@ -1,5 +1,5 @@
 //! Carries out one way: a home of its own, clients at work, an upgrade that is struck, a
-//! look at what is left, and the next upgrade.
+//! look at what is left, the next upgrade, and a look at what the store has.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -8,17 +8,18 @@ use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Cell;
 use super::after::{self, Files};
-use super::how::{Course, How, PLAIN, Whom};
+use super::clients::{ASLEEP, Clients};
+use super::how::{Course, Ends, How, PLAIN, Whom};
+use super::kept::Kept;
 use crate::command::Running;
 use crate::disk::Disk;
-use crate::faulty::{self, Counting};
+use crate::faulty;
 use crate::home::Home;
-use crate::load::Load;
 use crate::{http, release, wait};
 
 const OLD: [&str; 3] = [
@@ -33,18 +34,9 @@ const NEW: [&str; 3] = [
     "plugins/hostile/faulty/0.2.0",
 ];
 
-/// Of `faulty`, that clients count on. So many that none is called so often in a moment
-/// that its faults set it aside.
-const ACTORS: usize = 100;
-
-/// Between an answer and the same client's next call.
-const PACE: Duration = Duration::from_millis(20);
-
-/// Gifts that are waited for where there should be some.
-const SOME: u64 = 20;
-
-/// The actor that nobody calls, and its count.
-const ASLEEP: (&str, i64) = ("asleep", 7);
+/// How long a disk is full at least: an upgrade tries again each second, and so it is
+/// refused more than once.
+const FULL: Duration = Duration::from_millis(2_500);
 
 /// Of a way that failed, as much of the log as helps.
 const LOG_LINES: usize = 60;
@@ -147,13 +139,6 @@ fn lay_new(home: &Home, [up, down]: [&str; 2]) -> Result<()> {
     release::assemble(home, "0.2.0", &NEW, &appups)
 }
 
-/// Who is at work all the while.
-struct Clients {
-    port: u16,
-    donors: Load,
-    counting: Counting,
-}
-
 fn carry_out(home: &mut Home, how: &How) -> Result<()> {
     let disk = match how.disk.is_empty() {
         true => None,
@@ -161,19 +146,26 @@ fn carry_out(home: &mut Home, how: &How) -> Result<()> {
     };
     home.set("HOST_ABORT_AFTER", how.abort_after);
     let clients = Clients::begin(home, how)?;
+    let mut kept = Kept::begin(clients.port)?;
     let files = Files::of(home)?;
     spoil(home, how)?;
-    strike(home, how, disk.as_ref(), &clients)?;
+    strike(home, how, disk.as_ref(), &clients, &mut kept)?;
 
     let set_aside = u64::from(how.sets_aside);
-    after::one_version(home, how.ends.version(), set_aside)?;
+    let version = how.ends.version();
+    after::one_version(home, version, set_aside)?;
     ended(home, how)?;
-    clients.donors.more(SOME)?;
+    clients.are_served(how.sets_aside.then_some(0))?;
     mend(home, how, &clients)?;
-    after::no_debris(home, &files)?;
+    after::no_debris(home, &files, version)?;
+    kept.holds(home, version)?;
+    if version == "0.2.0" {
+        kept.say()?;
+    }
 
     // The next one works.
-    match how.ends.other() {
+    let version = how.ends.other();
+    match version {
         "0.1.0" => drop(home.rollback()?),
         other => {
             let up = ["upgrade", other, "--probation", "0s", "--no-rehearsal"];
@@ -184,63 +176,23 @@ fn carry_out(home: &mut Home, how: &How) -> Result<()> {
         home.done(&["quarantine", "release", "faulty:0"])?;
         faulty::mark(clients.port, "0", "none", 0)?;
     }
-    after::one_version(home, how.ends.other(), 0)?;
-    clients.donors.more(SOME)?;
-    after::no_debris(home, &files)?;
-    clients.end(home, how)?;
-    home.stop()
-}
-
-impl Clients {
-    /// The new release comes when the host runs: what lies there at a start is opened then.
-    fn begin(home: &Home, how: &How) -> Result<Self> {
-        let [lies, comes] = ["next", "releases/0.2.0"].map(|it| home.path().join(it));
-        fs::rename(&comes, &lies)?;
-        let mut port = home.start()?.port;
-        let (key, count) = ASLEEP;
-        faulty::told(port, key, "add", &json!({ "by": count }))?;
-        match (how.mark, how.whom) {
-            (Some((what, ms)), Whom::Called) => faulty::mark(port, "0", what, ms)?,
-            (Some((what, ms)), Whom::Asleep) => faulty::mark(port, key, what, ms)?,
-            _ => {}
-        }
-        if how.whom == Whom::Asleep {
-            home.stop()?;
-            port = home.start()?.port;
-        }
-        fs::rename(&lies, &comes)?;
-        let counting = Counting::start(faulty::Shape {
-            port,
-            actors: ACTORS,
-            pace: PACE,
-            mark: how.mark.filter(|_| how.whom == Whom::All),
-        })?;
-        let donors = Load::few(port, PACE)?;
-        donors.more(SOME)?;
-        Ok(Self {
-            port,
-            donors,
-            counting,
-        })
+    after::one_version(home, version, 0)?;
+    clients.are_served(None)?;
+    after::no_debris(home, &files, version)?;
+    kept.holds(home, version)?;
+    if version == "0.2.0" {
+        kept.say()?;
     }
 
-    /// Every acknowledged command is there exactly once, and who gave has heard of
-    /// nothing that was not to be heard.
-    fn end(self, home: &Home, how: &How) -> Result<()> {
-        let seen = self.donors.stop()?;
-        ensure!(
-            how.is_heard || (seen.closed == 0 && seen.errors.is_empty()),
-            "{} connections closed, and these errors came: {:?}",
-            seen.closed,
-            seen.errors
-        );
-        seen.tally.audit(home)?.exact()?;
-        self.counting.end(self.port)?;
-        let (key, count) = ASLEEP;
-        let found = faulty::summary(self.port, key)?;
-        ensure!(found["count"] == count, "faulty:{key}: {found}");
-        Ok(())
-    }
+    // What was in memory may be right where the store is not.
+    let told = clients.stop(how)?;
+    home.stop()?;
+    home.start()?;
+    after::one_version(home, version, 0)?;
+    told.holds(home)?;
+    kept.holds(home, version)?;
+    home.stop()?;
+    after::replays(home)
 }
 
 /// Does to the new release what is to be wrong with it.
@@ -261,8 +213,15 @@ fn spoil(home: &Home, how: &How) -> Result<()> {
     Ok(())
 }
 
-/// Begins what is to be struck, strikes, and waits for its end.
-fn strike(home: &Home, how: &How, disk: Option<&Disk>, clients: &Clients) -> Result<()> {
+/// Begins what is to be struck, strikes, and waits for its end. What the old release cannot
+/// hold is said as soon as the new one rules for longer than a moment.
+fn strike(
+    home: &Home,
+    how: &How,
+    disk: Option<&Disk>,
+    clients: &Clients,
+    kept: &mut Kept,
+) -> Result<()> {
     let mut up = vec!["upgrade", "0.2.0", "--json"];
     up.extend(&how.more);
     if !how.rehearsed {
@@ -272,7 +231,8 @@ fn strike(home: &Home, how: &How, disk: Option<&Disk>, clients: &Clients) -> Res
         Course::Upgrade => [&up[..], &["--probation", how.probation]].concat(),
         Course::RollBack | Course::Commit => {
             home.done(&[&up[..], &["--probation", "300s", "--detach"]].concat())?;
-            clients.donors.more(SOME)?;
+            clients.give()?;
+            kept.say()?;
             match how.course {
                 Course::Commit => vec!["commit", "--json"],
                 _ => vec!["rollback", "--json"],
@@ -289,14 +249,18 @@ fn strike(home: &Home, how: &How, disk: Option<&Disk>, clients: &Clients) -> Res
         disk.fails(&rules)?;
     }
     let command = match how.course {
-        // Nothing of it is begun while nothing can be written down.
         Course::Commit => {
-            mend_disk(disk, pid)?;
+            // Nothing is begun while nothing can be written down.
+            let refused = home.host(&line)?.ends_with(1)?.reason()?;
+            ensure!(refused == "not_recorded", "a commit is refused: {refused}");
+            mend_disk(disk, how, pid)?;
+            let upgrade = home.status()?.upgrade.context("it is still watched")?;
+            ensure!(upgrade.state == "probation", "it is at {}", upgrade.state);
             home.begin(&line)?
         }
         _ => {
             let command = home.begin(&line)?;
-            mend_disk(disk, pid)?;
+            mend_disk(disk, how, pid)?;
             command
         }
     };
@@ -305,7 +269,17 @@ fn strike(home: &Home, how: &How, disk: Option<&Disk>, clients: &Clients) -> Res
             let upgrade = home.status().ok()?.upgrade?;
             (upgrade.state == state).then_some(())
         })?;
+        if how.is_watched() {
+            kept.say()?;
+        }
         home.kill_host()?;
+    } else if how.is_watched() {
+        // Until then the old one refuses it; and it may be over soon.
+        wait::until("the new release has ruled", || {
+            kept.try_to_say();
+            let history: Vec<Value> = home.answer(&["history", "--json"]).ok()?;
+            (kept.is_said() || !history.is_empty()).then_some(())
+        })?;
     }
     end(home, how, command, pid)?;
     if let Some(busy) = busy {
@@ -316,12 +290,18 @@ fn strike(home: &Home, how: &How, disk: Option<&Disk>, clients: &Clients) -> Res
 
 /// Waits until the disk has failed, and has it work again: the next process would meet
 /// the same.
-fn mend_disk(disk: Option<&Disk>, pid: u32) -> Result<()> {
-    if let Some(disk) = disk {
-        disk.has_struck(pid)?;
-        disk.works()?;
+fn mend_disk(disk: Option<&Disk>, how: &How, pid: u32) -> Result<()> {
+    let Some(disk) = disk else {
+        return Ok(());
+    };
+    disk.has_struck(pid)?;
+    if how.fills_the_disk() {
+        let full = Instant::now();
+        wait::until("the disk is full for a while", || {
+            (full.elapsed() > FULL).then_some(())
+        })?;
     }
-    Ok(())
+    disk.works()
 }
 
 /// Waits for the end of what was struck.
@@ -332,12 +312,17 @@ fn end(home: &Home, how: &How, command: Running, pid: u32) -> Result<()> {
         home.rebooted(pid)?;
         return Ok(());
     }
-    let code = match (how.ends.outcomes(), how.course) {
-        (["committed"], _) | (["rolled_back"], Course::RollBack) => 0,
-        (["rolled_back"], _) => 4,
-        _ => 1,
+    let code = match (how.ends, how.course) {
+        (Ends::Committed, _) | (Ends::RolledBack, Course::RollBack) => 0,
+        (Ends::RolledBack, _) => 4,
+        (Ends::NotBegun | Ends::Cancelled, _) => 1,
     };
-    ran.ends_with(code)?;
+    let ran = ran.ends_with(code)?;
+    ensure!(
+        ran.stdout.contains(how.why),
+        "it should say {:?} of why it ended: {ran:?}",
+        how.why
+    );
     let still = home.host_pid();
     ensure!(
         still == Some(pid),
@@ -360,15 +345,52 @@ fn busy(home: &Home, port: u16, event: &'static str, ms: u64) -> Result<JoinHand
     Ok(busy)
 }
 
-/// What the history says of it.
+/// What the history says of it: how it ended, on which way, and why; so it was struck where
+/// it was to be.
 fn ended(home: &Home, how: &How) -> Result<()> {
     let history: Vec<Value> = home.answer(&["history", "--json"])?;
-    let wanted = how.ends.outcomes();
-    match (&history[..], wanted) {
-        ([], []) => Ok(()),
-        ([row], wanted) if wanted.iter().any(|it| row["outcome"] == **it) => Ok(()),
-        (history, wanted) => bail!("it should have ended as {wanted:?}: {history:?}"),
-    }
+    let Some(wanted) = how.ends.outcomes() else {
+        ensure!(history.is_empty(), "nothing was begun: {history:?}");
+        return Ok(());
+    };
+    ensure!(history.len() == 1, "there was one upgrade: {history:?}");
+    let flight: Value = home.answer(&["history", "1", "--json"])?;
+    let report = &flight["report"];
+    ensure!(
+        wanted.iter().any(|it| report["outcome"] == *it),
+        "it should have ended as {wanted:?}: {report:#}"
+    );
+    let transitions = flight["transitions"].as_array().cloned();
+    let mut states: Vec<_> = transitions.unwrap_or_default();
+    // A way back that another process goes on with is begun twice.
+    states.dedup_by(|next, state| next["state"] == state["state"]);
+    let states: Vec<_> = states
+        .iter()
+        .filter_map(|it| it["state"].as_str())
+        .collect();
+    let ways = how.ways();
+    ensure!(
+        ways.contains(&states),
+        "its way was {states:?} and should have been {ways:?}: {report:#}"
+    );
+    let reason = report["reason"].as_str().unwrap_or_default();
+    ensure!(
+        reason.contains(how.why) && reason.is_empty() == how.why.is_empty(),
+        "it should say {:?} of why it ended, and says {reason:?}",
+        how.why
+    );
+    let way_back = &report["way_back"];
+    let [rebuilt, aside] = ["rebuilt", "set_aside"].map(|it| way_back[it].as_u64().unwrap_or(0));
+    ensure!(
+        (rebuilt, aside) == (u64::from(how.is_rebuilt), u64::from(how.sets_aside)),
+        "{rebuilt} went back by their commands, and {aside} were set aside: {report:#}"
+    );
+    let rehearsal = &flight["rehearsal"]["outcome"];
+    ensure!(
+        !states.contains(&"rehearsed") || rehearsal == "passed",
+        "the rehearsal has {rehearsal}"
+    );
+    Ok(())
 }
 
 /// Takes away what has struck.
@@ -381,7 +403,7 @@ fn mend(home: &mut Home, how: &How, clients: &Clients) -> Result<()> {
         (Some(_), Whom::Called) => faulty::mark(port, "0", "none", 0)?,
         (Some(_), Whom::Asleep) => faulty::mark(port, ASLEEP.0, "none", 0)?,
         (Some(_), Whom::All) => {
-            for actor in 0..ACTORS {
+            for actor in 0..clients.actors {
                 faulty::mark(port, &actor.to_string(), "none", 0)?;
             }
         }
@@ -391,9 +413,21 @@ fn mend(home: &mut Home, how: &How, clients: &Clients) -> Result<()> {
     }
     let letters: Vec<Value> = home.answer(&["dead-letters", "list", "--json"])?;
     ensure!(
-        how.leaves_letters || letters.is_empty(),
-        "there are dead letters: {letters:?}"
+        how.leaves_letters != letters.is_empty(),
+        "messages should have come to nothing: {}, and these did: {letters:?}",
+        how.leaves_letters
     );
+    if how.busy.is_some() && how.leaves_letters {
+        // Whoever was inside had ended when it switched.
+        let flight: Value = home.answer(&["history", "1", "--json"])?;
+        let mut transitions = flight["transitions"].as_array().into_iter().flatten();
+        let switched = transitions.find(|it| it["state"] == "switching");
+        let switched = switched.and_then(|it| it["at_ms"].as_i64());
+        ensure!(
+            letters.iter().all(|it| it["time_ms"].as_i64() <= switched),
+            "it had switched at {switched:?} before these ended: {letters:?}"
+        );
+    }
     for letter in letters {
         home.done(&["dead-letters", "drop", &letter["id"].to_string()])?;
     }

@@ -54,6 +54,7 @@ pub fn covers(cells: &[Cell]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::Ends;
 
     #[test]
     fn every_sample_has_each_step_and_each_fault_and_a_seed_repeats_it() {
@@ -66,6 +67,23 @@ mod tests {
         let samples: BTreeSet<_> = (0..50).map(names).collect();
         assert!(samples.len() > 10, "{}", samples.len());
         assert_eq!(names(7), names(7));
+    }
+
+    #[test]
+    fn what_does_not_commit_says_why_and_from_where() {
+        for cell in cells() {
+            let how = &cell.how;
+            // Nobody is there to say it of a host that ends before there is an upgrade.
+            let is_told = match how.ends {
+                Ends::NotBegun => !how.is_fatal,
+                ends => ends != Ends::Committed,
+            };
+            assert_eq!(how.why.is_empty(), !is_told, "{cell}");
+            assert!(
+                how.ends == Ends::NotBegun || !how.ways().is_empty(),
+                "{cell}"
+            );
+        }
     }
 
     #[test]

@@ -2,21 +2,23 @@
 //!
 //! Where a step is a state of an upgrade, the store is struck in the write that makes it
 //! durable, and the host is killed behind it (`HOST_ABORT_AFTER`). What plugins do is done
-//! by `faulty`, by marks in its states and by hooks that do what their names say.
+//! by `faulty`, by marks in its states and by hooks that do what their names say. Each says
+//! from which state it ends, and why: so it was really struck there.
 
 use super::how::{Course, Ends, How, Whom};
+use super::ways_back::{down, hook_back, roll_back, rolled_back};
 use super::{Fault, Step};
 
 use Ends::{Cancelled, Committed, NotBegun, RolledBack};
 
 /// A disk that is slow for 3 s. It is waited for: no bound is exceeded by it.
-const SLOW: &str = "stall=3000";
+pub(super) const SLOW: &str = "stall=3000";
 
 /// A disk that is slow for longer than a client is let wait: its call ends with `timeout`.
 const SLOWER: &str = "stall=12000";
 
 /// Longer than any test.
-const FOR_EVER_MS: u64 = 3_600_000;
+pub(super) const FOR_EVER_MS: u64 = 3_600_000;
 
 /// What stands in the snapshot of a `faulty` that has come over.
 const CAME_OVER: &str = "trouble_ms";
@@ -25,20 +27,23 @@ const CAME_OVER: &str = "trouble_ms";
 /// other row of the store: its id, and behind it its version, for a seq of 1 takes no byte.
 const SLEEPER_CAME_OVER: &str = "faulty:asleep0.2.0";
 
-/// What stands in the snapshot of an actor that has gone back: in its carry.
-const WENT_BACK: &str = "older";
+/// Why an upgrade ended whose process did.
+pub(super) const DIED: &str = "the host ended in the middle of it";
+
+/// What is said of code that does not return.
+pub(super) const CONTAINED: &str = "does not return, so the host was restarted";
 
 /// Of code that does not return.
-const IMPATIENT: [&str; 2] = ["--deadline", "2s"];
+pub(super) const IMPATIENT: [&str; 2] = ["--deadline", "2s"];
 
 const UP_IN_TIME: &str = r#"{ update = "state", timeout_ms = 200 }"#;
 
-const NO_CODE: &str = "no code of a plugin runs in it";
+pub(super) const NO_CODE: &str = "no code of a plugin runs in it";
+
+/// Where it is seen that the new release does worse: it may be before the last has come over.
+const SEEN_IN: [&str; 2] = ["switching", "probation"];
 
 const NO_WRITE: &str = "a hook writes nothing; what is written next is the state behind it";
-
-/// What stands in an upgrade that is written because a hook of the way back is begun.
-const HOOK_BEGUN: &str = "\"hook\":\"undone\",\"times\":1";
 
 /// The ways of a place of the matrix.
 ///
@@ -67,28 +72,39 @@ pub fn ways(step: Step, fault: Fault) -> Result<Vec<How>, &'static str> {
     }
 }
 
-/// A state that is to become durable: how a host ends that died `before` that, one that
-/// died `behind` it, and one that lives on.
-struct Durable {
-    state: &'static str,
-    before: Ends,
-    behind: Ends,
-    alive: Ends,
+/// A state that is to become durable, behind another: how a host ends that died `before`
+/// that, one that died `behind` it, and one that lives on.
+pub(super) struct Durable {
+    pub(super) state: &'static str,
+    pub(super) follows: &'static str,
+    pub(super) before: Ends,
+    pub(super) behind: Ends,
+    pub(super) alive: Ends,
 }
 
 impl Durable {
     /// The one way in which a fault strikes every state; `rest` is what else it takes to
     /// come there.
-    fn ways(&self, fault: Fault, rest: impl Fn(How) -> How) -> Vec<How> {
-        let Self { state, .. } = self;
+    pub(super) fn ways(&self, fault: Fault, rest: impl Fn(How) -> How) -> Vec<How> {
+        let Self { state, follows, .. } = *self;
         let writes = |count: &str, what: &str| {
             format!("write host.db-wal 1 {count} {what} \"state\":\"{state}\"")
         };
         let how =
             |what: &str, ends: Ends| rest(How::new(format!("{what} `{state}` is written"), ends));
+        let died = |how: How, last| match how.ends {
+            Cancelled | RolledBack => how.from(&[last], DIED),
+            NotBegun | Committed => how,
+        };
         let fault = match fault {
-            Fault::Error => how("the store fails when", self.before).disk(writes("1", "eio")),
-            Fault::Kill => how("killed as soon as", self.behind).abort_after(self.state),
+            Fault::Error => {
+                let how = how("the store fails when", self.before);
+                died(how, follows).disk(writes("1", "eio"))
+            }
+            Fault::Kill => {
+                let how = how("killed as soon as", self.behind);
+                died(how, state).abort_after(state)
+            }
             Fault::Timeout => {
                 let slow = how("the disk is slow for 3 s when", self.alive);
                 let slower = how("the disk is slow for 12 s when", self.alive);
@@ -112,7 +128,7 @@ fn and(mut ways: Vec<How>, more: Vec<How>) -> Result<Vec<How>, &'static str> {
     Ok(ways)
 }
 
-fn marked(what: &'static str, ms: u64, ends: Ends) -> How {
+pub(super) fn marked(what: &'static str, ms: u64, ends: Ends) -> How {
     How::new(format!("an actor is marked {what}"), ends).mark(Whom::Called, what, ms)
 }
 
@@ -130,13 +146,14 @@ fn copy(what: &str, ends: Ends) -> How {
 fn plan(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "planned",
+        follows: "",
         before: NotBegun,
         behind: Cancelled,
         alive: Committed,
     };
     let more = match fault {
         Fault::Error => {
-            let unreadable = How::new("an appup that is none", NotBegun);
+            let unreadable = How::new("an appup that is none", NotBegun).from(&[], "bad_appup");
             vec![unreadable.damaged("upgrade-scripts/faulty-0.2.0.toml")]
         }
         Fault::Panic => return Err(NO_CODE),
@@ -148,21 +165,27 @@ fn plan(fault: Fault) -> Result<Vec<How>, &'static str> {
 fn verify(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "verified",
+        follows: "planned",
         before: Cancelled,
         behind: Cancelled,
         alive: Committed,
     };
-    let library = |what| How::new(format!("a library whose {what}"), Cancelled).library(what);
+    let library = |what, why| {
+        let how = How::new(format!("a library whose {what}"), Cancelled);
+        how.library(what).from(&["planned"], why)
+    };
     let more = match fault {
         Fault::Error => {
             let other = How::new("a library with another digest", Cancelled);
+            let other = other.from(&["planned"], "has the digest");
             vec![other.damaged("plugins/faulty-0.2.0.so")]
         }
-        Fault::Panic => vec![library("init_panics")],
-        Fault::Kill => vec![library("init_segfaults")],
-        Fault::Timeout => vec![library("init_hangs").slow()],
+        Fault::Panic => vec![library("init_panics", "inspected it (signal 6)")],
+        Fault::Kill => vec![library("init_segfaults", "inspected it (signal 11)")],
+        Fault::Timeout => vec![library("init_hangs", "had not started after 10 s").slow()],
         Fault::DiskFull => {
             let full = How::new("no room for the copy that is looked at", Cancelled);
+            let full = full.from(&["planned"], "No space left on device");
             vec![full.disk("write faulty-0.2.0-* 1 all enospc")]
         }
     };
@@ -172,18 +195,23 @@ fn verify(fault: Fault) -> Result<Vec<How>, &'static str> {
 fn rehearse(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "rehearsed",
+        follows: "verified",
         before: Cancelled,
         behind: Cancelled,
         alive: Committed,
     };
+    let marked = |what, why| marked(what, 0, Cancelled).from(&["verified"], why);
     let more = match fault {
-        Fault::Error => vec![marked("up_fails", 0, Cancelled)],
-        Fault::Panic => vec![marked("up_panics", 0, Cancelled)],
+        Fault::Error => vec![marked(
+            "up_fails",
+            "failed in up: up fails, as it was told to",
+        )],
+        Fault::Panic => vec![marked("up_panics", "up panics, as it was told to")],
         Fault::Kill => vec![
-            marked("up_aborts", 0, Cancelled),
-            marked("up_loops", 0, Cancelled).kill_in("verified"),
+            marked("up_aborts", "it aborted (SIGABRT)"),
+            marked("up_loops", DIED).kill_in("verified"),
         ],
-        Fault::Timeout => vec![marked("up_loops", 0, Cancelled).more(&IMPATIENT)],
+        Fault::Timeout => vec![marked("up_loops", "an endless loop, or a wait").more(&IMPATIENT)],
         Fault::DiskFull => {
             let no_pin = How::new("no room for its pin", Committed);
             vec![no_pin.disk("write host.db-wal 1 all enospc host:rehearsal")]
@@ -196,30 +224,47 @@ fn rehearse(fault: Fault) -> Result<Vec<How>, &'static str> {
 fn stage(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "staged",
+        follows: "verified",
         before: Cancelled,
         behind: Cancelled,
         alive: Committed,
     };
     let more = match fault {
-        Fault::Error => vec![copy("eio", Cancelled)],
+        Fault::Error => vec![copy("eio", Cancelled).from(&["verified"], "Input/output error")],
         Fault::Panic => return Err("what is started here was started in a child by Verify"),
-        Fault::Kill => vec![copy("kill", Cancelled)],
+        Fault::Kill => vec![copy("kill", Cancelled).from(&["verified"], DIED)],
         Fault::Timeout => vec![copy(SLOW, Committed)],
-        Fault::DiskFull => vec![copy("enospc", Cancelled)],
+        Fault::DiskFull => {
+            vec![copy("enospc", Cancelled).from(&["verified"], "No space left on device")]
+        }
     };
     and(durable.ways(fault, |how| how), more)
 }
 
 fn hook_before(fault: Fault) -> Result<Vec<How>, &'static str> {
-    let how = |up| {
+    let how = |up, why| {
         let how = How::new(format!("up = [{up}]"), Cancelled).up(up);
-        how.down(r#"{ update = "state" }, { run = "undone" }"#)
+        let how = how.down(r#"{ update = "state" }, { run = "undone" }"#);
+        how.from(&["staged"], why)
     };
     Ok(vec![match fault {
-        Fault::Error => how(r#"{ run = "first" }, { run = "refuse" }, { update = "state" }"#),
-        Fault::Panic => how(r#"{ run = "first" }, { run = "panic" }, { update = "state" }"#),
-        Fault::Kill => how(r#"{ run = "first" }, { run = "abort" }, { update = "state" }"#).fatal(),
-        Fault::Timeout => how(r#"{ run = "sleep-1500", timeout_ms = 200 }, { update = "state" }"#),
+        Fault::Error => how(
+            r#"{ run = "first" }, { run = "refuse" }, { update = "state" }"#,
+            "the hook `refuse`",
+        ),
+        Fault::Panic => how(
+            r#"{ run = "first" }, { run = "panic" }, { update = "state" }"#,
+            "the hook `panic` broke: faulty 0.2.0 panicked",
+        ),
+        Fault::Kill => how(
+            r#"{ run = "first" }, { run = "abort" }, { update = "state" }"#,
+            DIED,
+        )
+        .fatal(),
+        Fault::Timeout => how(
+            r#"{ run = "sleep-1500", timeout_ms = 200 }, { update = "state" }"#,
+            "the hook `sleep-1500` of faulty 0.2.0 had not ended after the 200 ms",
+        ),
         Fault::DiskFull => return Err(NO_WRITE),
     }])
 }
@@ -227,27 +272,30 @@ fn hook_before(fault: Fault) -> Result<Vec<How>, &'static str> {
 fn canary(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "canary",
+        follows: "staged",
         before: Cancelled,
         behind: RolledBack,
         alive: Committed,
     };
     let first = |how: How| how.more(&["--canary", "50%"]);
+    let ill = |what, ms, why| all_marked(what, ms, RolledBack).from(&["canary"], why);
     let more = match fault {
         Fault::Error => vec![
-            all_marked("up_fails", 0, RolledBack),
-            all_marked("add_refused", 0, RolledBack).watched("60s"),
+            ill("up_fails", 0, "failed in up: up fails, as it was told to"),
+            ill("add_refused", 0, "rejected as refused").watched("60s"),
         ],
         Fault::Panic => vec![
-            all_marked("up_panics", 0, RolledBack),
-            all_marked("add_panics", 0, RolledBack)
+            ill("up_panics", 0, "panicked in up"),
+            ill("add_panics", 0, "calls of add faulted")
                 .watched("60s")
                 .leaves_letters(),
         ],
         Fault::Kill => {
             let how = How::new("killed while a share is watched", RolledBack);
+            let how = how.from(&["canary"], DIED);
             vec![how.watched("300s").kill_in("canary")]
         }
-        Fault::Timeout => vec![all_marked("up_slow", 600, RolledBack).up(UP_IN_TIME)],
+        Fault::Timeout => vec![ill("up_slow", 600, "its appup allows 200 ms").up(UP_IN_TIME)],
         Fault::DiskFull => vec![],
     };
     let more = more.into_iter().map(first).collect();
@@ -259,6 +307,7 @@ fn gate(fault: Fault) -> Result<Vec<How>, &'static str> {
     const HASTY: &str = r#"{ update = "state", suspend = true, timeout_ms = 200 }"#;
     let durable = Durable {
         state: "switching",
+        follows: "staged",
         before: Cancelled,
         behind: RolledBack,
         alive: Committed,
@@ -274,11 +323,13 @@ fn gate(fault: Fault) -> Result<Vec<How>, &'static str> {
         ],
         Fault::Kill => {
             let how = inside("is waited for when the host is killed", Cancelled);
+            let how = how.from(&["staged"], DIED);
             vec![how.busy("sleep", 8_000).up(PATIENT).kill_in("staged")]
         }
         Fault::Timeout => vec![
             inside("does not end in time", Cancelled)
                 .busy("sleep", 8_000)
+                .from(&["staged"], "faulty:busy was still inside `sleep`")
                 .up(HASTY),
         ],
     })
@@ -287,6 +338,7 @@ fn gate(fault: Fault) -> Result<Vec<How>, &'static str> {
 fn switch(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "switching",
+        follows: "staged",
         before: Cancelled,
         behind: RolledBack,
         alive: Committed,
@@ -298,7 +350,10 @@ fn switch(fault: Fault) -> Result<Vec<How>, &'static str> {
 }
 
 fn come_over(whom: Whom, fault: Fault) -> Result<Vec<How>, &'static str> {
-    let marked = |what, ms| marked(what, ms, RolledBack).mark(whom, what, ms);
+    let marked = |what, ms, why| {
+        let how = marked(what, ms, RolledBack).mark(whom, what, ms);
+        how.from(&["switching"], why)
+    };
     let (text, whose) = match whom {
         Whom::Asleep => (SLEEPER_CAME_OVER, "the snapshot of who sleeps is"),
         _ => (CAME_OVER, "snapshots are"),
@@ -308,20 +363,20 @@ fn come_over(whom: Whom, fault: Fault) -> Result<Vec<How>, &'static str> {
         let how = How::new(format!("{what} when {whose} written"), ends);
         how.whom(whom).disk(rule)
     };
+    let dies = |what| snapshot("1", what, RolledBack).from(&["switching"], DIED);
     Ok(match fault {
         Fault::Error => vec![
-            marked("up_fails", 0),
-            marked("check_fails", 0),
-            snapshot("1", "eio", RolledBack),
+            marked("up_fails", 0, "failed in up: up fails, as it was told to"),
+            marked("check_fails", 0, "broken, as it was told to"),
+            dies("eio"),
         ],
-        Fault::Panic => vec![marked("up_panics", 0)],
-        Fault::Kill => vec![
-            marked("up_aborts", 0).fatal(),
-            snapshot("1", "kill", RolledBack),
-        ],
+        Fault::Panic => vec![marked("up_panics", 0, "panicked in up")],
+        Fault::Kill => vec![marked("up_aborts", 0, DIED).fatal(), dies("kill")],
         Fault::Timeout => vec![
-            marked("up_slow", 1_500).up(UP_IN_TIME),
-            marked("up_slow", FOR_EVER_MS).more(&IMPATIENT).fatal(),
+            marked("up_slow", 1_500, "its appup allows 200 ms").up(UP_IN_TIME),
+            marked("up_slow", FOR_EVER_MS, CONTAINED)
+                .more(&IMPATIENT)
+                .fatal(),
             snapshot("1", SLOW, Committed),
         ],
         Fault::DiskFull => vec![snapshot("all", "enospc", Committed)],
@@ -329,12 +384,24 @@ fn come_over(whom: Whom, fault: Fault) -> Result<Vec<How>, &'static str> {
 }
 
 fn hook_behind(fault: Fault) -> Result<Vec<How>, &'static str> {
-    let how = |up| How::new(format!("up = [{up}]"), RolledBack).up(up);
+    let how = |up, why| {
+        let how = How::new(format!("up = [{up}]"), RolledBack).up(up);
+        how.from(&["switching"], why)
+    };
     Ok(vec![match fault {
-        Fault::Error => how(r#"{ update = "state" }, { run = "refuse" }"#),
-        Fault::Panic => how(r#"{ update = "state" }, { run = "panic" }"#),
-        Fault::Kill => how(r#"{ update = "state" }, { run = "abort" }"#).fatal(),
-        Fault::Timeout => how(r#"{ update = "state" }, { run = "sleep-1500", timeout_ms = 200 }"#),
+        Fault::Error => how(
+            r#"{ update = "state" }, { run = "refuse" }"#,
+            "the hook `refuse`",
+        ),
+        Fault::Panic => how(
+            r#"{ update = "state" }, { run = "panic" }"#,
+            "the hook `panic` broke: faulty 0.2.0 panicked",
+        ),
+        Fault::Kill => how(r#"{ update = "state" }, { run = "abort" }"#, DIED).fatal(),
+        Fault::Timeout => how(
+            r#"{ update = "state" }, { run = "sleep-1500", timeout_ms = 200 }"#,
+            "the hook `sleep-1500` of faulty 0.2.0 had not ended after the 200 ms",
+        ),
         Fault::DiskFull => return Err(NO_WRITE),
     }])
 }
@@ -342,21 +409,27 @@ fn hook_behind(fault: Fault) -> Result<Vec<How>, &'static str> {
 fn probation(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "probation",
+        follows: "switching",
         before: RolledBack,
         behind: RolledBack,
         alive: Committed,
     };
-    let watched = |what, ms| all_marked(what, ms, RolledBack).watched("120s");
+    let watched = |what, ms, why| {
+        let how = all_marked(what, ms, RolledBack).from(&SEEN_IN, why);
+        how.watched("120s")
+    };
     let more = match fault {
-        Fault::Error => vec![watched("add_refused", 0)],
-        Fault::Panic => vec![watched("add_panics", 0).leaves_letters()],
+        Fault::Error => vec![watched("add_refused", 0, "rejected as refused")],
+        Fault::Panic => vec![watched("add_panics", 0, "calls of add faulted").leaves_letters()],
         Fault::Kill => {
             let how = How::new("killed while it is watched", RolledBack);
+            let how = how.from(&["probation"], DIED);
             vec![how.watched("300s").kill_in("probation")]
         }
         Fault::Timeout => vec![
-            watched("add_slow", 200),
+            watched("add_slow", 200, "runs of add took longer than"),
             marked("add_slow", FOR_EVER_MS, RolledBack)
+                .from(&SEEN_IN, CONTAINED)
                 .watched("300s")
                 .more(&IMPATIENT)
                 .fatal(),
@@ -375,6 +448,7 @@ fn probation(fault: Fault) -> Result<Vec<How>, &'static str> {
 fn commit(fault: Fault) -> Result<Vec<How>, &'static str> {
     let durable = Durable {
         state: "committed",
+        follows: "probation",
         before: RolledBack,
         behind: Committed,
         alive: Committed,
@@ -382,83 +456,5 @@ fn commit(fault: Fault) -> Result<Vec<How>, &'static str> {
     match fault {
         Fault::Panic => Err("everyone has come over before: see Migration and Sweep"),
         _ => Ok(durable.ways(fault, |how| how)),
-    }
-}
-
-/// A state of the way back: whatever happens, everyone is back behind it.
-fn back(state: &'static str, fault: Fault) -> Vec<How> {
-    let durable = Durable {
-        state,
-        before: RolledBack,
-        behind: RolledBack,
-        alive: RolledBack,
-    };
-    durable.ways(fault, |how| how.course(Course::RollBack))
-}
-
-fn roll_back(fault: Fault) -> Result<Vec<How>, &'static str> {
-    match fault {
-        Fault::Panic => Err(NO_CODE),
-        _ => Ok(back("rolling_back", fault)),
-    }
-}
-
-fn hook_back(fault: Fault) -> Result<Vec<How>, &'static str> {
-    let how = |down| {
-        let how = How::new(format!("down = [{down}]"), RolledBack).down(down);
-        how.course(Course::RollBack)
-    };
-    // That it is begun is written down before it runs.
-    let begun = |count: &str, what: &str| {
-        let rule = format!("write host.db-wal 1 {count} {what} {HOOK_BEGUN}");
-        let how = How::new(format!("{what} when a hook is begun"), RolledBack);
-        let how = how.down(r#"{ run = "undone" }, { update = "state" }"#);
-        how.course(Course::RollBack).disk(rule)
-    };
-    Ok(match fault {
-        Fault::Error => vec![
-            how(r#"{ run = "refuse" }, { update = "state" }"#),
-            begun("1", "eio"),
-        ],
-        Fault::Panic => vec![how(r#"{ run = "panic" }, { update = "state" }"#)],
-        Fault::Kill => vec![
-            how(r#"{ run = "abort" }, { update = "state" }"#).fatal(),
-            begun("1", "kill"),
-        ],
-        Fault::Timeout => vec![
-            how(r#"{ run = "sleep-1500", timeout_ms = 200 }, { update = "state" }"#),
-            begun("1", SLOW),
-        ],
-        Fault::DiskFull => vec![begun("all", "enospc")],
-    })
-}
-
-fn down(fault: Fault) -> Result<Vec<How>, &'static str> {
-    let marked = |what, ms| marked(what, ms, RolledBack);
-    let snapshot = |count: &str, what: &str| {
-        let rule = format!("write host.db-wal 1 {count} {what} {WENT_BACK}");
-        How::new(format!("{what} when snapshots are written"), RolledBack).disk(rule)
-    };
-    let ways = match fault {
-        Fault::Error => vec![marked("down_fails", 0), snapshot("1", "eio")],
-        Fault::Panic => vec![marked("down_panics", 0)],
-        Fault::Kill => vec![snapshot("1", "kill")],
-        Fault::Timeout => vec![
-            snapshot("1", SLOW),
-            marked("down_slow", FOR_EVER_MS)
-                .more(&IMPATIENT)
-                .fatal()
-                .sets_aside(),
-        ],
-        Fault::DiskFull => vec![snapshot("all", "enospc")],
-    };
-    let ways = ways.into_iter().map(|how| how.course(Course::RollBack));
-    Ok(ways.collect())
-}
-
-fn rolled_back(fault: Fault) -> Result<Vec<How>, &'static str> {
-    match fault {
-        Fault::Panic => Err(NO_CODE),
-        _ => Ok(back("rolled_back", fault)),
     }
 }
