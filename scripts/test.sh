@@ -11,6 +11,9 @@ cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Tests print what they need; a backtrace of each expected panic helps no one.
 export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
+# Of all that is left to chance: the same again repeats it.
+export E2E_SEED=${E2E_SEED:-$(date +%s)}
+echo "E2E_SEED=$E2E_SEED"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -127,7 +130,8 @@ summary() {
     for i in "${!steps[@]}"; do
         printf '%-44s %-7s %4d s\n' "${steps[i]}" "${results[i]}" "${seconds[i]}"
     done
-    printf '%d tests passed, %d failed, %d ignored, in %d s\n' "$passed" "$lost" "$ignored" "$SECONDS"
+    printf '%d tests passed, %d failed, %d ignored, in %d s, with E2E_SEED=%s\n' \
+        "$passed" "$lost" "$ignored" "$SECONDS" "$E2E_SEED"
     # A test program that a signal ended counts nothing; it is named all the same.
     grep -aE '^test .* FAILED$|\(signal: ' "$scratch/tests.log" 2> /dev/null | sort -u
     [ "$failed" -eq 0 ] && echo 'all of it holds' || echo 'not all of it holds'
