@@ -156,11 +156,7 @@ impl Actors {
     }
 
     /// Converts a command, and keeps it as it came.
-    pub(crate) fn bring_into_shape(
-        &self,
-        live: &Live,
-        command: &mut Command,
-    ) -> Result<(), CallError> {
+    fn bring_into_shape(&self, live: &Live, command: &mut Command) -> Result<(), CallError> {
         let Some(shape) = &command.shape else {
             return Ok(());
         };

@@ -238,7 +238,11 @@ impl Actors {
             return None;
         };
         let key = request.idempotency_key.as_ref()?;
-        (!stats.is_query).then(|| self.known(claim, request, key))
+        // In another version's shape it may be a command all the same.
+        let own = claim.live.as_ref().map(|live| live.code().version());
+        let is_own = request.version.is_none() || request.version.as_ref() == own;
+        let is_query = stats.is_query && is_own;
+        (!is_query).then(|| self.known(claim, request, key))
     }
 
     /// A message that the journal has no room for. Who can be told is; what is a row
@@ -322,17 +326,25 @@ impl Actors {
         let Some(live) = claim.live.as_mut() else {
             return drop(responder.send(Err(CallError::Stopping)));
         };
-        if stats.is_query {
-            if let Some(version) = &request.version {
-                match self.convert(live, version, &request.event, &request.payload) {
-                    Ok(Some((event, payload))) => {
-                        (request.event, request.payload) = (event, payload);
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        stats.turned_away(&error);
-                        return self.hold(claim, Err(error), responder);
-                    }
+        let mut is_query = stats.is_query;
+        let mut came = None;
+        if let Some(version) = &request.version {
+            match self.convert(live, version, &request.event, &request.payload) {
+                Ok(Some((event, payload))) => {
+                    // What it is, its name in the actor's version says.
+                    is_query = live.code().query(&event).is_some();
+                    let event = std::mem::replace(&mut request.event, event);
+                    let payload = std::mem::replace(&mut request.payload, payload);
+                    came = Some(Box::new((event, payload)));
+                }
+                // There is no such query to show who joins.
+                Err(_) if request.only == Only::Join && !is_query => {}
+                Ok(None) => {}
+                Err(error) => {
+                    stats.turned_away(&error);
+        }
+        if is_query {
+                    return self.hold(claim, Err(error), responder);
                 }
             }
             let answer = self.query(live, &claim.slot, &request, stats);
@@ -345,10 +357,10 @@ impl Actors {
             return self.join_without_query(claim, &request, responder, stats);
         }
         let only = request.only;
-        let mut command = Command {
+        let command = Command {
             event: request.event,
             payload: request.payload,
-            came: None,
+            came,
             shape: request.version,
             claims: request.claims,
             principal: request.principal,
@@ -358,20 +370,16 @@ impl Actors {
             source: None,
             responder: Some(responder),
         };
-        let converted = self.bring_into_shape(live, &mut command);
-        let refused = match converted {
-            Err(error) => {
-                stats.turned_away(&error);
-                error
-            }
-            Ok(()) if only == Only::Query => CallError::NotAQuery {
+        let refused = if only == Only::Query {
+            CallError::NotAQuery {
                 known: live.code().plugin().manifest().queries.join(", "),
                 event: command.event,
-            },
-            Ok(()) => match self.may_do(claim, &command, stats) {
+            }
+        } else {
+            match self.may_do(claim, &command, stats) {
                 Ok(()) => return self.decide(claim, command, stats),
                 Err(refused) => refused,
-            },
+            }
         };
         if let Some(responder) = command.responder {
             self.hold(claim, Err(refused), responder);

@@ -1,6 +1,6 @@
 //! Coming over to another release, and back.
 
-use host_actors::CallError;
+use host_actors::{CallError, Only};
 use host_model::Version;
 use serde_json::{Value, json};
 
@@ -128,6 +128,48 @@ async fn a_message_in_another_versions_shape_is_converted_or_refused() {
     let refused = host.0.call(new).await.unwrap_err();
     assert!(matches!(refused, CallError::Rejected(_)), "{refused:?}");
     assert_eq!(host.count("faulty:a").await, 2);
+    host.stop();
+}
+
+/// What a message is, a command or a query, the version says that handles it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_has_become_a_querys_and_a_query_of_another_name_are_converted_first() {
+    let home = Home::new();
+    let host = home.start(3);
+    host.ask("faulty:a", "count", json!({ "by": 7 })).await;
+    let shaped = |version: &str, event: &str, payload: Value, only: Only| {
+        let mut asked = request("faulty:a", event, payload);
+        (asked.version, asked.only) = (Some(version.parse().unwrap()), only);
+        asked
+    };
+    let ask = |version: &str, event: &str, payload: Value, only: Only| {
+        host.0.call(shaped(version, event, payload, only))
+    };
+    for only in [Only::Either, Only::Query, Only::Join] {
+        let asked = ask("0.2.0", "totals", json!({}), only).await.unwrap();
+        assert_eq!((&*asked.reply, asked.seq), (&br#"{"count":7}"#[..], 1));
+    }
+    // What was a command has lent its name to a query since.
+    for replayed in [false, true] {
+        let text = json!({ "text": "of 0.2.0" });
+        let mut note = shaped("0.2.0", "note", text, Only::Either);
+        note.idempotency_key = Some("k".to_owned());
+        let noted = host.0.call(note).await.unwrap();
+        assert_eq!((noted.seq, noted.replayed), (2, replayed));
+    }
+    let refused = ask("0.2.0", "note", json!({}), Only::Query).await;
+    assert_eq!(refused.unwrap_err().reason(), "unknown_query");
+    let mut note = shaped("0.3.0", "note", json!({}), Only::Either);
+    note.idempotency_key = Some("k".to_owned());
+    let note = host.0.call(note).await.unwrap();
+    assert_eq!(&*note.reply, br#"{"text":"of 0.2.0"}"#);
+
+    // Back: the newer client's query is the older version's.
+    host.0.install(home.release(2));
+    let asked = ask("0.3.0", "overview", json!({}), Only::Either).await;
+    assert_eq!(&*asked.unwrap().reply, br#"{"count":7}"#);
+    let refused = ask("0.3.0", "note", json!({}), Only::Either).await;
+    assert_eq!(refused.unwrap_err().reason(), "unknown_event");
     host.stop();
 }
 

@@ -72,6 +72,8 @@ pub enum Command {
 pub enum Query {
     /// Count, ticks, size, notes, version, and the hooks that have run.
     Summary {},
+    /// The count alone.
+    Totals {},
 }
 
 /// What has happened.

@@ -1,7 +1,7 @@
 //! A counter whose migrations misbehave when they are told to, version 0.2.0.
 //!
 //! New since 0.1.0: `note {text}` keeps a text, which 0.1.0 cannot hold, and timers whose
-//! names begin with `remind`. Gone are
+//! names begin with `remind`; and `totals`, a query. Gone are
 //! most of the commands that only break something, so that `unknown_event` has
 //! something to be about. The mark that `plan_trouble` left in the state, in
 //! either version, decides what goes wrong here: see [`Trouble`].
@@ -118,6 +118,7 @@ impl Plugin for Faulty {
                 }
                 Ok(Reply::json(&summary))
             }
+            Query::Totals {} => Ok(Reply::json(&json!({ "count": self.old.count }))),
         }
     }
 

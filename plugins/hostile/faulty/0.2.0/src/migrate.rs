@@ -138,6 +138,7 @@ impl Migrate for Faulty {
     fn downcast(message: Message) -> Result<Message, Rejection> {
         match &*message.event {
             "note" => Err(Rejection::new("unknown_event", "0.1.0 takes no notes")),
+            "totals" => Err(Rejection::new("unknown_event", "0.1.0 tells no totals")),
             timer if timer.starts_with("remind") => {
                 Err(Rejection::new("unknown_timer", "0.1.0 reminds nobody"))
             }

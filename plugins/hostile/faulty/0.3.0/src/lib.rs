@@ -2,7 +2,8 @@
 //!
 //! New since 0.2.0: `tag {text}` keeps a text, which 0.2.0 cannot hold, and timers whose
 //! names begin with `ripen`. What was `add` is called `count`, and what was `note` is
-//! called `remark`: so a message of 0.1.0 has to be converted twice.
+//! called `remark`: so a message of 0.1.0 has to be converted twice. What was asked as
+//! `totals` is asked as `overview`, and `note` is a query here.
 
 mod migrate;
 
@@ -69,6 +70,10 @@ pub enum Command {
 pub enum Query {
     /// Count, ticks, notes, tags, version.
     Summary {},
+    /// The count alone, as `totals` gave it.
+    Overview {},
+    /// The last of what was remarked.
+    Note {},
 }
 
 /// What has happened.
@@ -152,6 +157,8 @@ impl Plugin for Faulty {
                 "tags": self.tags,
                 "version": Self::VERSION,
             }))),
+            Query::Overview {} => Ok(Reply::json(&json!({ "count": self.old.old.count }))),
+            Query::Note {} => Ok(Reply::json(&json!({ "text": self.old.notes.last() }))),
         }
     }
 

@@ -53,7 +53,7 @@ pub struct Carry {
 }
 
 /// A message under another name.
-fn renamed(mut message: Message, names: [(&str, &str); 2]) -> Message {
+fn renamed(mut message: Message, names: [(&str, &str); 3]) -> Message {
     let name = names.iter().find(|(from, _)| *from == message.event);
     if let Some((_, to)) = name {
         (*to).clone_into(&mut message.event);
@@ -84,16 +84,21 @@ impl Migrate for Faulty {
     }
 
     fn upcast(message: Message) -> Result<Message, Rejection> {
-        Ok(renamed(message, [("add", "count"), ("note", "remark")]))
+        let names = [("add", "count"), ("note", "remark"), ("totals", "overview")];
+        Ok(renamed(message, names))
     }
 
     fn downcast(message: Message) -> Result<Message, Rejection> {
         match &*message.event {
+            "note" => Err(Rejection::new("unknown_event", "0.2.0 shows no note")),
             "tag" => Err(Rejection::new("unknown_event", "0.2.0 takes no tags")),
             timer if timer.starts_with("ripen") => {
                 Err(Rejection::new("unknown_timer", "nothing ripens in 0.2.0"))
             }
-            _ => Ok(renamed(message, [("count", "add"), ("remark", "note")])),
+            _ => Ok(renamed(
+                message,
+                [("count", "add"), ("remark", "note"), ("overview", "totals")],
+            )),
         }
     }
 
