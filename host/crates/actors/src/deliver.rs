@@ -127,8 +127,8 @@ impl Actors {
             let id = CastId { position, index };
             self.deliver_cast(CastRow { id, letter });
         }
-        if accepted.timer_ms.is_some() {
-            self.timers.wake();
+        if let Some(due_ms) = accepted.timer_ms {
+            self.timers.set(due_ms);
         }
         if accepted.webhooks {
             self.outbox.wake();
@@ -184,10 +184,10 @@ impl Actors {
         }
     }
 
-    fn used_up(&self, source: &Source) {
+    fn used_up(self: &Arc<Self>, source: &Source) {
         match source {
             Source::Cast(id) => self.casts.done(*id),
-            Source::Timer(actor, name) => self.timers.done(actor, name),
+            Source::Timer(actor, name) => self.timer_done(actor, name),
         }
     }
 

@@ -192,10 +192,7 @@ impl Actors {
         if let Message::Timer(timer) = &message {
             match self.timer_stands(claim, timer) {
                 Some(true) => {}
-                Some(false) => {
-                    self.timers.done(&timer.actor, &timer.name);
-                    return Flow::Next;
-                }
+                Some(false) => return Flow::Next,
                 None => return self.wait_for_journal(claim, message),
             }
         }
@@ -342,11 +339,11 @@ impl Actors {
                 Ok(None) => {}
                 Err(error) => {
                     stats.turned_away(&error);
-        }
-        if is_query {
                     return self.hold(claim, Err(error), responder);
                 }
             }
+        }
+        if is_query {
             let answer = self.query(live, &claim.slot, &request, stats);
             if let Err(CallError::Crashed(why)) = &answer {
                 self.crashed(claim, Some(why.clone()));

@@ -156,6 +156,15 @@ impl<T> Journal<T> {
         Ok(self.reader()?.next_timer()?)
     }
 
+    /// A timer of an actor, if it is set.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn timer(&self, actor: &ActorId, name: &str) -> Result<Option<TimerRow>, ReadError> {
+        self.acted_on(self.reader()?.timer(actor, name))
+    }
+
     /// The timers of an actor, by name.
     ///
     /// # Errors

@@ -319,6 +319,9 @@ pub trait Reader: Send + Sync {
     /// When the next timer is due.
     fn next_timer(&self) -> Result<Option<i64>, StoreError>;
 
+    /// A timer, if it is set.
+    fn timer(&self, actor: &ActorId, name: &str) -> Result<Option<TimerRow>, StoreError>;
+
     /// The timers of an actor, by name.
     fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError>;
 

@@ -27,15 +27,21 @@ struct Far {
 
 /// What a test wants of the store.
 #[derive(Default)]
-struct Away {
+pub(crate) struct Away {
     is_away: AtomicBool,
     /// Actors whose snapshots it does not give, and says so.
     unreadable: Mutex<HashSet<ActorId>>,
     /// Reads that have failed.
     failed: AtomicUsize,
+    /// Times that what is due was gone through from the beginning.
+    looks: AtomicUsize,
 }
 
 impl Away {
+    pub(crate) fn looks(&self) -> usize {
+        self.looks.load(Ordering::SeqCst)
+    }
+
     fn set(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
     }
@@ -83,6 +89,18 @@ impl Reader for Far {
         }
     }
 
+    fn timers_due(
+        &self,
+        now_ms: i64,
+        after: Option<&TimerMark>,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        self.away.look()?;
+        let begins = usize::from(after.is_none());
+        self.away.looks.fetch_add(begins, Ordering::SeqCst);
+        self.inner.timers_due(now_ms, after, limit)
+    }
+
     reads! {
         fn piece(id: PieceId) -> Option<Vec<u8>>;
         fn stray_pieces(through: Position, limit: usize) -> Vec<PieceId>;
@@ -95,8 +113,8 @@ impl Reader for Far {
         fn own() -> Option<OwnRow>;
         fn list(plugin: &str, after: Option<&ActorId>, limit: usize) -> Vec<Listed>;
         fn casts(after: Option<CastId>, limit: usize) -> Vec<CastRow>;
-        fn timers_due(now_ms: i64, after: Option<&TimerMark>, limit: usize) -> Vec<TimerRow>;
         fn next_timer() -> Option<i64>;
+        fn timer(actor: &ActorId, name: &str) -> Option<TimerRow>;
         fn timers_of(actor: &ActorId) -> Vec<TimerRow>;
         fn with_timers(actors: &[&str]) -> HashSet<ActorId>;
         fn dead_letters(after: u64, limit: usize) -> Vec<(u64, DeadLetter)>;
@@ -126,7 +144,7 @@ impl Reader for Far {
     }
 }
 
-fn start(home: &Home, minor: u64) -> (Host, Arc<Away>) {
+pub(crate) fn start(home: &Home, minor: u64) -> (Host, Arc<Away>) {
     let away: Arc<Away> = Arc::default();
     let host = home.open_read_by(minor, Limits::default(), |inner| {
         let away = Arc::clone(&away);

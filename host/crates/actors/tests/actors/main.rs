@@ -26,6 +26,7 @@ mod rows;
 mod sleep;
 mod store;
 mod stranded;
+mod timers;
 mod trace;
 mod way_back;
 mod ways;

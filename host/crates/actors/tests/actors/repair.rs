@@ -144,7 +144,7 @@ async fn timers_that_cannot_fire_keep_no_other_from_its_turn() {
     host.stop();
 }
 
-fn record(actor: &str, event: &'static str) -> Rows {
+pub(crate) fn record(actor: &str, event: &'static str) -> Rows {
     Rows {
         record: Some(Record {
             actor: actor.parse().unwrap(),

@@ -248,6 +248,22 @@ impl Reader for Pool {
         Ok(due.flatten())
     }
 
+    fn timer(&self, actor: &ActorId, name: &str) -> Result<Option<TimerRow>, StoreError> {
+        self.row(
+            "read a timer",
+            summed!(
+                self,
+                timer_columns!();
+                "FROM timers WHERE actor = $1 AND name = $2"
+            ),
+            vec![
+                Box::new(actor.as_str().to_owned()),
+                Box::new(name.to_owned()),
+            ],
+            timer,
+        )
+    }
+
     fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError> {
         self.rows(
             "read an actor's timers",

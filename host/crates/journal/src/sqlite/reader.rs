@@ -283,6 +283,15 @@ impl Reader for Pool {
         Ok(due.flatten())
     }
 
+    fn timer(&self, actor: &ActorId, name: &str) -> Result<Option<TimerRow>, StoreError> {
+        self.row(
+            "read a timer",
+            &self.select(&TIMERS, "WHERE actor = ?1 AND name = ?2"),
+            [actor.as_str(), name],
+            timer,
+        )
+    }
+
     fn timers_of(&self, actor: &ActorId) -> Result<Vec<TimerRow>, StoreError> {
         self.rows(
             "read an actor's timers",

@@ -221,6 +221,8 @@ pub(super) fn timers_are_replaced_cancelled_and_used_up(place: &dyn Place) {
     let left = bench.journal.timers_of(&ali).unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].set_at, left[0].due_ms), (second, 90));
+    let one = |name| bench.journal.timer(&ali, name).unwrap();
+    assert_eq!((one("close").as_ref(), one("remind")), (left.first(), None));
     let both = [ali.as_str(), "zakat:nobody"];
     let timed = bench.journal.with_timers(&both).unwrap();
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::ReadError;
 type Reads = fn(&Journal<u64>) -> Result<(), ReadError>;
 
 pub(super) fn a_changed_row_beside_the_groups_is_named_and_not_used(place: &dyn Place) {
-    let cases: [(&str, &str, &str, Reads); 9] = [
+    let cases: [(&str, &str, &str, Reads); 10] = [
         (
             "UPDATE casts SET payload = substr(payload, 2)",
             "the casts",
@@ -33,6 +33,12 @@ pub(super) fn a_changed_row_beside_the_groups_is_named_and_not_used(place: &dyn 
             "the timers",
             r#"the row "donations:ali", "open" is damaged"#,
             |it| it.timers_of(&actor("ali")).map(drop),
+        ),
+        (
+            "UPDATE timers SET name = 'open'",
+            "the timers",
+            r#"the row "donations:ali", "open" is damaged"#,
+            |it| it.timer(&actor("ali"), "open").map(drop),
         ),
         (
             "UPDATE outbox SET url = 'https://c/' WHERE idx = 1",
