@@ -104,6 +104,8 @@ mod server;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod shapes;
+#[cfg(test)]
 mod socket;
 #[cfg(test)]
 mod stay;

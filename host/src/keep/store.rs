@@ -11,7 +11,7 @@ use host_cli::{Client, Failure, Output, Progress, keep};
 use host_journal::store::Opened;
 use host_journal::{Archive, OpenError, Options, Outcome, postgres};
 use host_model::keep::{BackupManifest, BackupReport, DamageRow};
-use host_upgrade::{BACKUP, missing, read_backup};
+use host_upgrade::{BACKUP, missing, not_understood, read_backup};
 use serde_json::json;
 
 use super::offline::Offline;
@@ -137,11 +137,22 @@ fn restore(file: &Path, found: &Found, out: &mut Output<'_>) -> Result<u8, Failu
     };
     let backup = Archive::open(&options).map_err(|e| refused(&attempted, e))?;
     let manifest = read_backup(&backup).map_err(|e| refused(&attempted, e))?;
-    let lacking = missing(&manifest, &found.home.releases());
+    let releases = found.home.releases();
+    let lacking = missing(&manifest, &releases);
     if !lacking.is_empty() {
         return Err(refuse(format!(
             "this home lacks what the backup cannot be woken without: {}; install the releases that have them",
             lacking.join(", ")
+        )));
+    }
+    let to = releases.read(&manifest.release);
+    let to = to.map_err(|e| refused(&attempted, e))?.manifest;
+    let waiting = backup.waiting().map_err(|e| refused(&attempted, e))?;
+    let lost = not_understood(&waiting, &to, &releases);
+    if !lost.is_empty() {
+        return Err(refuse(format!(
+            "timers or casts in the backup wait in the shape of {}, which no release of this home knows; install the releases that have them",
+            lost.join(", ")
         )));
     }
     let progress = Progress::new(out.is_json());

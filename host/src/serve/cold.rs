@@ -15,7 +15,9 @@ use host_model::control::{
 };
 use host_model::limits::ATTEMPTS_MAX;
 use host_proof::rehearsal::Law;
-use host_upgrade::{Booked, RefusedUpgrade, Upgrader, missing_versions, plan_at_start};
+use host_upgrade::{
+    Booked, RefusedUpgrade, Upgrader, missing_versions, not_understood, plan_at_start,
+};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Boot;
@@ -52,6 +54,11 @@ pub(super) fn check(boot: &Boot<'_>, config: &Config) -> Result<(), Failure> {
     let mut problems = Vec::new();
     match (releases.read(&permanent), releases.read(to)) {
         (Ok(from), Ok(to)) => {
+            let waiting = archive.waiting().map_err(|e| look(&e))?;
+            let lost = not_understood(&waiting, &to.manifest, &releases);
+            problems.extend(lost.iter().map(|of| {
+                format!("timers or casts wait in the shape of {of}, which no release here knows")
+            }));
             let appups = releases.appups(&[&to.manifest.version, &permanent]);
             let has_run = |plugin: &str, version: &Version| booked.has_run(plugin, version);
             let planned = plan_at_start(&from.manifest, &to.manifest, &appups, &has_run);

@@ -43,13 +43,23 @@ pub(crate) fn convert(
     if own.version() == from {
         return Ok(None);
     }
-    let name = own.plugin().name();
-    let ruling = release.plugins.get(name);
+    let way = way(release, own, from).ok_or_else(|| unknown(own.plugin().name(), from))?;
+    along(&way, event, payload)
+}
+
+/// The steps from the shape of the version `from` to that of `own`, which is another.
+pub(crate) fn way(release: &Release, own: &Arc<Code>, from: &Version) -> Option<Vec<Step>> {
+    let ruling = release.plugins.get(own.plugin().name());
     let steps = ruling.and_then(|ruling| steps(ruling, from, own.version()));
-    let steps = match steps {
-        Some(steps) => steps,
-        None => vec![straight(release, own, from).ok_or_else(|| unknown(name, from))?],
-    };
+    steps.or_else(|| Some(vec![straight(release, own, from)?]))
+}
+
+/// `event` behind these steps. None: as it is.
+pub(crate) fn along(
+    steps: &[Step],
+    event: &str,
+    payload: &Bytes,
+) -> Result<Option<Shape>, CallError> {
     match host_loader::convert(steps.iter().map(Step::look), event, payload) {
         Ok(Ok(shape)) => Ok(shape),
         Ok(Err(rejection)) => Err(CallError::Rejected(rejection)),
@@ -58,7 +68,7 @@ pub(crate) fn convert(
 }
 
 /// From one version to a neighbour; the newer of the two knows both shapes.
-struct Step {
+pub(crate) struct Step {
     newer: Arc<Code>,
     older: Version,
     up: bool,
@@ -75,6 +85,15 @@ impl Step {
         }
     }
 
+    /// From a version that need not be here.
+    fn up(newer: &Arc<Code>, older: &Version) -> Self {
+        Self {
+            newer: Arc::clone(newer),
+            older: older.clone(),
+            up: true,
+        }
+    }
+
     fn look(&self) -> ShapeStep<'_> {
         ShapeStep {
             newer: self.newer.plugin(),
@@ -85,14 +104,20 @@ impl Step {
 }
 
 /// The fewest steps from one version to another, over the ways of states: who can read
-/// the state of a neighbour can read its messages, in either direction.
+/// the state of a neighbour can read its messages, in either direction. Where the library
+/// of the first is not installed any more, they begin at those that migrate from it.
 fn steps(ruling: &Ruling, from: &Version, to: &Version) -> Option<Vec<Step>> {
     let pairs: Vec<_> = ruling.neighbours().collect();
-    // Each with the one that it was reached from; the first is where it begins.
-    let mut reached: Vec<(&Arc<Code>, usize)> = Vec::new();
+    // Each with the one that it was reached from; the first ones are where it begins.
+    let mut reached: Vec<(&Arc<Code>, Option<usize>)> = Vec::new();
     let both = || pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
-    let begin = both().find(|(a, _)| a.version() == from)?.0;
-    reached.push((begin, 0));
+    match both().find(|(a, _)| a.version() == from) {
+        Some((begin, _)) => reached.push((begin, None)),
+        None => {
+            let newer = both().map(|(a, _)| a).filter(|a| migrates(a, from));
+            reached.extend(newer.map(|newer| (newer, None)));
+        }
+    }
     let mut at = 0;
     while let Some((here, _)) = reached.get(at).copied() {
         if here.version() == to {
@@ -101,20 +126,29 @@ fn steps(ruling: &Ruling, from: &Version, to: &Version) -> Option<Vec<Step>> {
         for (a, b) in both() {
             let is_new = |version: &Version| reached.iter().all(|(it, _)| it.version() != version);
             if a.version() == here.version() && is_new(b.version()) {
-                reached.push((b, at));
+                reached.push((b, Some(at)));
             }
         }
         at += 1;
     }
     let mut steps = Vec::new();
-    let mut here = reached.get(at).map(|_| at)?;
-    while here != 0 {
-        let (code, before) = reached[here];
-        steps.push(Step::between(reached[before].0, code));
-        here = before;
+    let (mut code, mut before) = reached.get(at).copied()?;
+    while let Some(at) = before {
+        let (other, behind) = reached[at];
+        steps.push(Step::between(other, code));
+        (code, before) = (other, behind);
+    }
+    if code.version() != from {
+        steps.push(Step::up(code, from));
     }
     steps.reverse();
     Some(steps)
+}
+
+/// Whether a version knows the messages of an older one, for it reads its states.
+fn migrates(newer: &Code, older: &Version) -> bool {
+    let from = newer.plugin().manifest().migrates_from.as_ref();
+    older < newer.version() && from.is_some_and(|from| from.matches(older))
 }
 
 /// Where no way of states is known: the newer of the two may know the other all the same.
@@ -123,16 +157,10 @@ fn straight(release: &Release, own: &Arc<Code>, from: &Version) -> Option<Step> 
     let step = match other {
         Some(other) => Step::between(other, own),
         // Its own code is all that is here.
-        None if from < own.version() => Step {
-            newer: Arc::clone(own),
-            older: from.clone(),
-            up: true,
-        },
-        None => return None,
+        None => Step::up(own, from),
     };
-    let knows = step.newer.plugin().manifest().migrates_from.as_ref();
     let same_shape = other.is_some_and(|other| schema(other) == schema(own));
-    let can = knows.is_some_and(|from| from.matches(&step.older)) || same_shape;
+    let can = migrates(&step.newer, &step.older) || same_shape;
     can.then_some(step)
 }
 

@@ -87,6 +87,16 @@ impl Archive {
         named::needed(&*self.reader)
     }
 
+    /// The plugin versions in whose shape timers and casts are that wait. Without a library
+    /// that knows the shape they become dead letters.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn waiting(&self) -> Result<Versions, ReadError> {
+        named::waiting(&*self.reader)
+    }
+
     /// See [`Journal::named`](crate::Journal::named).
     ///
     /// # Errors

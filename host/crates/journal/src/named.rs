@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use host_model::{ActorId, Version};
 
 use crate::error::ReadError;
-use crate::store::{GROUPS_AT_ONCE, Listed, ROWS_AT_ONCE, Reader, SnapshotKey};
-use crate::{Position, Record, Snapshot, Trail, pieces};
+use crate::store::{GROUPS_AT_ONCE, Listed, ROWS_AT_ONCE, Reader, SnapshotKey, TimerMark};
+use crate::{DeadLetterKind, Position, Record, Snapshot, Trail, pieces};
 
 /// Names and versions of plugins.
 pub type Versions = BTreeSet<(String, Version)>;
@@ -23,6 +23,10 @@ pub struct Named {
     /// Those of all snapshots that are kept, also of the ones from before a change of
     /// version, which a way back by commands begins at.
     pub kept: Versions,
+    /// Those in whose shape timers and casts are that wait.
+    pub waiting: Versions,
+    /// Those in whose shape dead letters are.
+    pub letters: Versions,
     /// How many actors stand at each place.
     pub standing: BTreeMap<Standing, u64>,
 }
@@ -78,7 +82,56 @@ pub(crate) fn named(reader: &dyn Reader) -> Result<Named, ReadError> {
     for (actor, (_, version)) in heads {
         named.stands(&actor, version, Vec::new());
     }
+    named.waiting = waiting(reader)?;
+    named.letters = letters(reader)?;
     Ok(named)
+}
+
+/// See [`Archive::waiting`](crate::Archive::waiting).
+pub(crate) fn waiting(reader: &dyn Reader) -> Result<Versions, ReadError> {
+    let mut versions = Versions::new();
+    let mut behind = None;
+    loop {
+        let page = reader.timers_due(i64::MAX, behind.as_ref(), ROWS_AT_ONCE)?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        behind = Some(TimerMark::behind(last));
+        let of = page.into_iter().map(|it| of(&it.actor, it.version));
+        versions.extend(of);
+    }
+    let mut behind = None;
+    loop {
+        let page = reader.casts(behind, ROWS_AT_ONCE)?;
+        let Some(last) = page.last() else {
+            return Ok(versions);
+        };
+        behind = Some(last.id);
+        let of = page
+            .into_iter()
+            .map(|it| of(&it.letter.to, it.letter.version));
+        versions.extend(of);
+    }
+}
+
+fn letters(reader: &dyn Reader) -> Result<Versions, ReadError> {
+    let mut versions = Versions::new();
+    let mut behind = 0;
+    loop {
+        let page = reader.dead_letters(behind, ROWS_AT_ONCE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(versions);
+        };
+        behind = *last;
+        let letters = page.into_iter().map(|(_, letter)| letter);
+        // A webhook goes to a server, which knows no versions.
+        let letters = letters.filter(|it| it.kind != DeadLetterKind::Outbox);
+        versions.extend(letters.map(|it| of(&it.actor, it.origin.shape.unwrap_or(it.version))));
+    }
+}
+
+fn of(actor: &ActorId, version: Version) -> (String, Version) {
+    (actor.plugin().to_owned(), version)
 }
 
 /// See [`Archive::versions`](crate::Archive::versions).

@@ -1,7 +1,7 @@
 //! Whether a release may go from a home, and what of it is needed: its libraries, and its
 //! appups and libraries as steps of ways.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use host_journal::{Archive, Named, ReadError, Versions};
 use host_model::Version;
@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::book::{BookError, Booked};
 use crate::engine::Upgrader;
-use crate::plan::{Appups, leads};
+use crate::installed::Steps;
 use crate::releases::{Releases, ReleasesError};
 
 /// A release that is not removed. It is there as before.
@@ -248,7 +248,7 @@ fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -
     let Some(ruling) = ruling.and_then(release) else {
         return needs;
     };
-    let (with, without) = (Steps::of(asked, true), Steps::of(asked, false));
+    let (with, without) = (steps(asked, true), steps(asked, false));
     let only_over_it = |plugin: &str, from: (&Version, &[Version]), to: &Version| {
         with.lead(plugin, from, to) && !without.lead(plugin, from, to)
     };
@@ -268,6 +268,29 @@ fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -
             to.unwrap_or(&ruling.version)
         ));
     }
+    for (shapes, what, until) in [
+        (
+            &named.waiting,
+            "timers or casts that wait",
+            "they are gone once they have come due, or were cancelled",
+        ),
+        (
+            &named.letters,
+            "dead letters",
+            "retry them first, or drop them: see `host dead-letters list`",
+        ),
+    ] {
+        for (plugin, from) in shapes {
+            if let Some(to) = ruling.plugin(plugin).map(|it| &it.version)
+                && with.is_understood(plugin, from, to)
+                && !without.is_understood(plugin, from, to)
+            {
+                needs.push(format!(
+                    "{what} for {plugin} are in the shape of {from}, and {to} understands it by way of it only: {until}"
+                ));
+            }
+        }
+    }
     let Some(back) = back.filter(|it| **it != asked.request.version && !asked.request.no_way_back)
     else {
         return needs;
@@ -286,35 +309,12 @@ fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -
     needs
 }
 
-/// What ways can be made of.
-struct Steps<'a> {
-    /// By plugin.
-    libraries: BTreeMap<&'a str, BTreeSet<&'a Version>>,
-    appups: Appups,
-}
-
-impl<'a> Steps<'a> {
-    /// As it is now, or without the release that is to go.
-    fn of(asked: &Asked<'a>, with_it: bool) -> Self {
-        let stays = |release: &Version| with_it || *release != asked.request.version;
-        let mut libraries: BTreeMap<&str, BTreeSet<&Version>> = BTreeMap::new();
-        let installed = asked.installed.iter().filter(|it| stays(&it.version));
-        for plugin in installed.flat_map(|it| &it.plugins) {
-            let versions = libraries.entry(&plugin.name).or_default();
-            versions.insert(&plugin.version);
-        }
-        let mut appups = Appups::new();
-        for (_, appup) in asked.appups.iter().filter(|(release, _)| stays(release)) {
-            let key = (appup.plugin.clone(), appup.version.clone());
-            appups.entry(key).or_insert_with(|| appup.clone());
-        }
-        Self { libraries, appups }
-    }
-
-    fn lead(&self, plugin: &str, from: (&Version, &[Version]), to: &Version) -> bool {
-        let libraries = self.libraries.get(plugin);
-        libraries.is_some_and(|it| leads(plugin, from, to, it, &self.appups))
-    }
+/// What there is now, or without the release that is to go.
+fn steps<'a>(asked: &Asked<'a>, with_it: bool) -> Steps<'a> {
+    let stays = |release: &Version| with_it || *release != asked.request.version;
+    let installed = asked.installed.iter().filter(|it| stays(&it.version));
+    let appups = asked.appups.iter().filter(|(release, _)| stays(release));
+    Steps::of(installed, appups.map(|(_, appup)| appup))
 }
 
 /// Whether another release has the same library.
@@ -328,155 +328,4 @@ fn is_elsewhere(plugin: &ReleasePlugin, asked: &Asked<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use host_journal::Standing;
-    use host_model::release::Start;
-
-    use super::*;
-
-    fn release(minor: u64, plugin: u64) -> ReleaseManifest {
-        ReleaseManifest {
-            name: "test".to_owned(),
-            version: Version::new(0, minor, 0),
-            host: Version::new(0, 1, 0),
-            host_sha256: String::new(),
-            target: String::new(),
-            libc: String::new(),
-            plugins: vec![ReleasePlugin {
-                name: "p".to_owned(),
-                version: Version::new(0, plugin, 0),
-                file: PathBuf::from("plugins/p.so"),
-                sha256: format!("{plugin:064x}"),
-                start: Start::Permanent,
-                settings: Vec::new(),
-            }],
-            upgrade_scripts: Vec::new(),
-            config: Vec::new(),
-            documents: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn what_a_release_is_needed_for() {
-        let v = |minor| Version::new(0, minor, 0);
-        let names = |minor| Versions::from([("p".to_owned(), v(minor))]);
-        let booked = Booked {
-            permanent: Some(v(3)),
-            before: [(v(3), v(2))].into(),
-            ..Booked::default()
-        };
-        let named = Named {
-            needed: names(3),
-            carried: names(4),
-            kept: names(2),
-            recorded: names(1),
-            ..Named::default()
-        };
-        // 0.6.0 has the library of 0.4.0, too, but for the last case.
-        let all: Vec<_> = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 4)]
-            .map(|(minor, plugin)| release(minor, plugin))
-            .into();
-        let ask_all = |minor, (no_way_back, no_replay), installed: &[ReleaseManifest]| {
-            needs(&Asked {
-                request: &RemoveRequest {
-                    version: v(minor),
-                    no_way_back,
-                    no_replay,
-                },
-                current: Some(&v(5)),
-                booked: &booked,
-                named: Some(&named),
-                installed,
-                appups: &[],
-            })
-            .join("; ")
-        };
-        let ask = |minor, no_way_back, installed: &[ReleaseManifest]| {
-            ask_all(minor, (no_way_back, true), installed)
-        };
-        let replayed = ask_all(1, (true, false), &all);
-        assert!(replayed.contains("by records of p 0.1.0"), "{replayed}");
-        assert_eq!(ask(1, false, &all), "");
-        let back = ask(2, false, &all);
-        assert!(back.contains("`host rollback` leads back"), "{back}");
-        assert!(back.contains("snapshots of p 0.2.0"), "{back}");
-        assert_eq!(ask(2, true, &all), "");
-        let permanent = ask(3, true, &all);
-        assert!(permanent.contains("it is permanent"), "{permanent}");
-        assert!(
-            permanent.contains("states or records of p 0.3.0"),
-            "{permanent}"
-        );
-        assert_eq!(ask(4, false, &all), "", "0.6.0 has it");
-        let carried = ask(4, true, &all[..5]);
-        assert!(
-            carried.contains("carries in the store wait for p 0.4.0"),
-            "{carried}"
-        );
-        assert!(ask(5, true, &all).contains("it runs"));
-    }
-
-    #[test]
-    fn a_release_is_needed_that_the_way_of_an_actor_leads_over() {
-        let v = |minor| Version::new(0, minor, 0);
-        let appup = |minor: u64, from: &str| {
-            let text = format!(
-                "plugin = \"p\"\nversion = \"0.{minor}.0\"\n[[path]]\nfrom = \"{from}\"\n\
-                 up = [{{ update = \"state\" }}]\ndown = [{{ update = \"state\" }}]\n"
-            );
-            (
-                v(minor),
-                Appup::parse(&format!("p-0.{minor}.0.toml"), &text).unwrap(),
-            )
-        };
-        let booked = Booked {
-            permanent: Some(v(3)),
-            before: [(v(3), v(1))].into(),
-            ..Booked::default()
-        };
-        let standing = |minor: u64, carried: &[u64]| Standing {
-            plugin: "p".to_owned(),
-            version: v(minor),
-            carried: carried.iter().copied().map(v).collect(),
-        };
-        let all: Vec<_> = [1, 2, 3].map(|minor| release(minor, minor)).into();
-        let by_way = [appup(2, "=0.1.0"), appup(3, "=0.2.0")];
-        let ask = |places: &[(Standing, u64)], appups: &[(Version, Appup)], no_way_back| {
-            let named = Named {
-                standing: places.iter().cloned().collect(),
-                ..Named::default()
-            };
-            needs(&Asked {
-                request: &RemoveRequest {
-                    version: v(2),
-                    no_way_back,
-                    no_replay: false,
-                },
-                current: None,
-                booked: &booked,
-                named: Some(&named),
-                installed: &all,
-                appups,
-            })
-            .join("; ")
-        };
-        let sleeping = [(standing(1, &[]), 3), (standing(1, &[2]), 2)];
-        let needed = ask(&sleeping, &by_way, true);
-        assert!(
-            needed.contains("5 actors of p have 0.1.0 and come over to 0.3.0 by way of it only"),
-            "{needed}"
-        );
-        assert_eq!(ask(&[(standing(3, &[]), 9)], &by_way, true), "");
-        let back = ask(&[], &by_way, false);
-        assert!(back.contains("leads p from 0.3.0 to 0.1.0"), "{back}");
-        // Where another way leads there, only those need it who hold what its version wrote.
-        let direct = [appup(2, "=0.1.0"), appup(3, "<0.3.0")];
-        let needed = ask(&sleeping, &direct, false);
-        assert!(
-            needed.starts_with("2 actors of p have 0.1.0") && !needed.contains(';'),
-            "{needed}"
-        );
-    }
-}
+mod tests;

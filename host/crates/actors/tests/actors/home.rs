@@ -210,6 +210,16 @@ impl Home {
         ]
     }
 
+    /// As [`Home::release`], where only these versions are installed beside it, by their
+    /// minors, and ways lead from them only.
+    pub(crate) fn release_beside(&self, minor: u64, others: &[u64]) -> Release {
+        let mut release = self.release(minor);
+        let ruling = release.plugins.get_mut("faulty").unwrap();
+        let stays = |code: &Arc<Code>| others.contains(&code.version().minor);
+        ruling.routes.retain(|route| stays(&route.from));
+        release
+    }
+
     /// The versions 0.1.0, 0.2.0 and 0.3.0.
     pub(crate) fn codes(&self) -> [Arc<Code>; 3] {
         self.codes.clone()

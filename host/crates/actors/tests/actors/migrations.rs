@@ -173,6 +173,26 @@ async fn a_name_that_has_become_a_querys_and_a_query_of_another_name_are_convert
     host.stop();
 }
 
+/// The library of a message's version may be gone: who migrates from it knows its shape.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_a_version_that_is_gone_is_converted_by_who_migrates_from_it() {
+    let home = Home::new();
+    let host = home.start(3);
+    host.ask("faulty:a", "count", json!({ "by": 7 })).await;
+    let add = || {
+        let mut add = request("faulty:a", "add", json!({ "by": 1 }));
+        add.version = Some(Version::new(0, 1, 0));
+        host.0.call(add)
+    };
+    host.0.install(home.release_beside(3, &[2]));
+    let added = add().await.unwrap();
+    assert_eq!(&*added.reply, br#"{"count":8}"#);
+    host.0.install(home.release_beside(3, &[]));
+    let refused = add().await.unwrap_err();
+    assert!(refused.to_string().contains("no way leads"), "{refused}");
+    host.stop();
+}
+
 /// Behind each sweep, not within it; and however many there are, no more stay than are kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_sweeps_leave_of_snapshots_is_removed_behind_them() {

@@ -60,6 +60,10 @@ on_each_store! {
     many {
         many_are_read_as_each_of_them_is,
     }
+    named {
+        where_actors_stand_is_counted,
+        messages_that_wait_are_named_with_the_version_of_their_shape,
+    }
     once {
         an_answer_is_there_with_its_record_and_only_under_its_own_key,
         answers_are_forgotten_a_few_at_a_time_the_oldest_first,
@@ -105,7 +109,6 @@ on_each_store! {
         entries_end_in_order_and_are_read_back,
         a_snapshot_takes_the_place_of_the_records_it_includes,
         actors_are_listed_in_order_with_the_version_of_their_state,
-        where_actors_stand_is_counted,
         casts_are_used_up_once,
         timers_are_replaced_cancelled_and_used_up,
         what_a_group_writes_and_uses_up_itself_comes_to_nothing,

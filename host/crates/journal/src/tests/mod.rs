@@ -13,6 +13,7 @@ mod group;
 mod keep;
 mod log;
 mod many;
+mod named;
 mod once;
 mod pieces;
 mod place;

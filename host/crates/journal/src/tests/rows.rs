@@ -121,35 +121,6 @@ pub(super) fn actors_are_listed_in_order_with_the_version_of_their_state(place: 
     assert_eq!(seen, all);
 }
 
-pub(super) fn where_actors_stand_is_counted(place: &dyn Place) {
-    let bench = Bench::open(place);
-    for key in ["a", "b", "c", "d"] {
-        bench.commit(of_record(record(&actor(key), 1)));
-    }
-    // The last one counts, and the carry of the one before is gone with it.
-    bench.commit(of_snapshot(snapshot(&actor("b"), 1)));
-    bench.commit(of_snapshot(Snapshot {
-        version: version("0.3.0"),
-        carries: Vec::new(),
-        ..snapshot(&actor("b"), 1)
-    }));
-    // A record behind a snapshot says which version has it; the carry lies there still.
-    bench.commit(of_snapshot(snapshot(&actor("c"), 1)));
-    bench.commit(of_record(record(&actor("c"), 2)));
-    let named = bench.journal.named().unwrap();
-    let standing = named.standing.iter().map(|(place, count)| {
-        let carried: Vec<_> = place.carried.iter().map(ToString::to_string).collect();
-        (place.version.to_string(), carried.join(" "), *count)
-    });
-    let expected = [("0.1.0", "", 2), ("0.1.0", "0.2.0", 1), ("0.3.0", "", 1)];
-    let expected = expected.map(|(of, carried, count)| (of.to_owned(), carried.to_owned(), count));
-    assert_eq!(standing.collect::<Vec<_>>(), expected);
-    let all = ["0.1.0", "0.2.0", "0.3.0"].map(|it| ("donations".to_owned(), version(it)));
-    assert_eq!(named.kept, [all[1].clone(), all[2].clone()].into());
-    assert_eq!(named.carried, [all[1].clone()].into());
-    assert_eq!(named.needed, all.into());
-}
-
 pub(super) fn casts_are_used_up_once(place: &dyn Place) {
     let bench = Bench::open(place);
     let (ali, sara) = (actor("ali"), actor("sara"));

@@ -276,6 +276,30 @@ pub(crate) fn leads<'a>(
     way::way(&steps, Step::edge, from, to, &carried).is_some()
 }
 
+/// Whether a message in the shape of `from` is understood in `to` where only these
+/// `libraries` of the plugin are installed: over the ways of states, which begin where its
+/// version is not installed at those that migrate from it.
+pub(crate) fn is_understood<'a>(
+    plugin: &str,
+    from: &Version,
+    to: &Version,
+    libraries: &BTreeSet<&'a Version>,
+    appups: &'a Appups,
+) -> bool {
+    let leads = |from: &Version| leads(plugin, (from, &[]), to, libraries, appups);
+    let migrates = |newer: &Version| {
+        let appup = appups.get(&(plugin.to_owned(), newer.clone()));
+        let path = appup.filter(|_| from < newer).and_then(|it| it.path(from));
+        let updates = |it: &Instruction| matches!(it, Instruction::Update { .. });
+        path.is_some_and(|path| path.up.iter().any(updates))
+    };
+    let reaches = |newer: &Version| newer == to || leads(newer);
+    match libraries.contains(from) {
+        true => from == to || leads(from),
+        false => libraries.iter().any(|it| migrates(it) && reaches(it)),
+    }
+}
+
 fn known(steps: &[Step<'_>]) -> String {
     let shown: BTreeSet<String> = steps
         .iter()
