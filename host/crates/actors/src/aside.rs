@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use host_journal::{Rows, TimerRow};
 use host_model::Version;
 use host_model::carry::{CarriedTimer, Carry};
@@ -38,29 +39,37 @@ impl Aside {
         older: &Version,
     ) -> Vec<CarriedTimer> {
         let mut carried = Vec::new();
-        self.rows.retain(|row| {
-            if row.version <= *older {
-                return true;
+        // Of one that `older` does not know, name and payload in the shape of `newer`.
+        let unknown = |version: &Version, name: &str, payload: &Bytes| {
+            if *version <= *older {
+                return None;
             }
-            let shape = shapes::convert(release, newer, &row.version, &row.name, &row.payload);
-            let (name, payload) = match shape {
-                Ok(Some(shape)) => shape,
-                Ok(None) => (row.name.clone(), row.payload.clone()),
-                // Whoever set it did not know this version either: it is as it was.
-                Err(_) => return true,
-            };
+            // Whoever set it may not have known this version either: it is as it was.
+            let shape = shapes::convert(release, newer, version, name, payload).ok()?;
+            let (name, payload) = shape.unwrap_or_else(|| (name.to_owned(), payload.clone()));
             let known = newer.plugin().downcast(older, &name, &payload);
-            if matches!(known, Ok(Ok(_))) {
-                return true;
-            }
-            self.taken.push(row.name.clone());
+            (!matches!(known, Ok(Ok(_)))).then_some((name, payload))
+        };
+        let mut carry = |due_ms, (name, payload)| {
             carried.push(CarriedTimer {
                 name,
-                due_ms: row.due_ms,
+                due_ms,
                 version: newer.version().clone(),
                 payload,
             });
+        };
+        self.rows.retain(|row| {
+            let Some(shape) = unknown(&row.version, &row.name, &row.payload) else {
+                return true;
+            };
+            self.taken.push(row.name.clone());
+            carry(row.due_ms, shape);
             false
+        });
+        // What has come back on the same way is no row yet.
+        self.returned.retain(|timer| {
+            let shape = unknown(&timer.version, &timer.name, &timer.payload);
+            shape.map(|shape| carry(timer.due_ms, shape)).is_none()
         });
         carried
     }

@@ -210,6 +210,26 @@ impl Home {
         ]
     }
 
+    /// Release 0.1.1, to which the way from 0.1.0 leads over 0.2.0, as for a state that has
+    /// left something there.
+    pub(crate) fn patched_over_newer(&self) -> Release {
+        let [mut release, _] = self.patched();
+        let ruling = release.plugins.get_mut("faulty").unwrap();
+        let steps = [
+            (&self.codes[1], StateChange::Up),
+            (&self.patch, StateChange::Down),
+        ];
+        ruling.routes[0].hops = steps
+            .map(|(to, change)| RouteHop {
+                to: Arc::clone(to),
+                change,
+                timeout: None,
+                restart: false,
+            })
+            .into();
+        release
+    }
+
     /// As [`Home::release`], where only these versions are installed beside it, by their
     /// minors, and ways lead from them only.
     pub(crate) fn release_beside(&self, minor: u64, others: &[u64]) -> Release {

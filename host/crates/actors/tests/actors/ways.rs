@@ -222,3 +222,35 @@ async fn restarted_actors_leave_memory_and_wake_in_the_new_version() {
     assert_eq!(host.0.awake(), 20, "that was once");
     host.stop();
 }
+
+/// It is no row yet where the way goes down again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timer_that_comes_back_on_a_way_waits_beside_the_state_where_that_leads_down() {
+    let home = Home::new();
+    let host = home.start(2);
+    let a = "faulty:a".parse().unwrap();
+    let timers = || {
+        let timers = host.0.journal().timers_of(&a).unwrap().into_iter();
+        timers.map(|it| (it.name, it.due_ms)).collect::<Vec<_>>()
+    };
+    for name in ["remind", "other"] {
+        let timer = json!({ "name": name, "in_ms": 3_600_000 });
+        host.ask("faulty:a", "set_timer", timer).await;
+    }
+    let set = timers();
+    assert_eq!(set.len(), 2);
+    host.0.install(home.release(1));
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    let known = timers();
+    assert_eq!(known[..], set[..1], "0.1.0 reminds nobody");
+    host.0.install(home.patched_over_newer());
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    assert_eq!(summary(&host).await["version"], "0.1.1");
+    assert_eq!(timers(), known, "nor does 0.1.1");
+    assert_eq!(carries(&host).await, [Version::new(0, 2, 0)]);
+    let [_, newer] = home.patched();
+    host.0.install(newer);
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    assert_eq!(timers(), set);
+    host.stop();
+}
