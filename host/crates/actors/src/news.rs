@@ -15,8 +15,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use crate::message::CallError;
-use crate::shapes::convert;
-use crate::{Actors, Release};
+use crate::{Actors, Release, shapes};
 
 /// Whose turn it is to read the journal for clients that come back.
 static RESUMES: Semaphore = Semaphore::const_new(RESUMES_AT_ONCE_MAX);
@@ -51,7 +50,7 @@ pub enum NotResumed {
     /// More has happened than is told afterwards.
     #[error("too_many")]
     TooMany,
-    /// The journal does not keep it any more.
+    /// The journal does not keep it any more, or in a shape that nothing here knows.
     #[error("not_kept")]
     NotKept,
     /// The actor has not come so far: its store was put back from a backup.
@@ -67,6 +66,14 @@ pub enum NotResumed {
 #[error("version {0}, under which it was joined, is not installed any more; join again")]
 pub struct UnknownShape(pub Version);
 
+/// Why it cannot be said what somebody is to be told of some news.
+enum Untold {
+    /// Nobody knows the shapes of the version that is asked for.
+    For(UnknownShape),
+    /// No way leads there from the version that told it.
+    NoWay,
+}
+
 impl Actors {
     /// `news` in the shape of `version`, for a client that joined under it. None: that
     /// version has nothing like it, so its client is not told. Runs plugin code.
@@ -79,7 +86,11 @@ impl Actors {
         news: &'n News,
         version: &Version,
     ) -> Result<Option<Cow<'n, News>>, UnknownShape> {
-        news_for(self.reign.load().newest(), news, version)
+        match news_for(self.reign.load().newest(), news, version) {
+            Ok(told) => Ok(told),
+            Err(Untold::For(unknown)) => Err(unknown),
+            Err(Untold::NoWay) => Ok(None),
+        }
     }
 
     /// What the actor has told everyone since the sequence `after`, up to `until` (or to
@@ -140,11 +151,13 @@ fn missed(
         let news = broadcasts(actor, record).into_iter();
         news.filter_map(|news| {
             let told = news_for(reign.newest(), &news, version);
-            told.ok()?.map(Cow::into_owned)
+            // Who is told the rest would take it for all.
+            let told = told.map_err(|_| NotResumed::NotKept);
+            told.map(|told| told.map(Cow::into_owned)).transpose()
         })
         .collect::<Vec<_>>()
     };
-    let news = records.map(|records| {
+    let news = records.and_then(|records| {
         let records = records.iter().filter(|record| record.seq <= through);
         records.flat_map(told).collect()
     });
@@ -177,16 +190,17 @@ fn news_for<'n>(
     release: &Release,
     news: &'n News,
     version: &Version,
-) -> Result<Option<Cow<'n, News>>, UnknownShape> {
+) -> Result<Option<Cow<'n, News>>, Untold> {
     if news.version == *version {
         return Ok(Some(Cow::Borrowed(news)));
     }
-    let unknown = || UnknownShape(version.clone());
+    let unknown = || Untold::For(UnknownShape(version.clone()));
     let code = release
         .code(news.actor.plugin(), version)
         .ok_or_else(unknown)?;
+    let way = shapes::way(release, code, &news.version).ok_or(Untold::NoWay)?;
     let payload = Bytes::copy_from_slice(news.payload.get().as_bytes());
-    let (event, payload) = match convert(release, code, &news.version, &news.event, &payload) {
+    let (event, payload) = match shapes::along(&way, &news.event, &payload) {
         Ok(None) => return Ok(Some(Cow::Borrowed(news))),
         Ok(Some(shape)) => shape,
         Err(CallError::Rejected(_)) => return Ok(None),

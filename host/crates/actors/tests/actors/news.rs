@@ -72,3 +72,31 @@ async fn of_a_version_that_is_not_here_nobody_knows_the_shapes() {
     assert_eq!(unknown.0, Version::new(7, 0, 0));
     host.stop();
 }
+
+/// Who is told the rest would take it for all that there was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_in_a_shape_that_nobody_knows_any_more_is_not_kept() {
+    let home = Home::new();
+    let host = home.start(1);
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    let newest = Version::new(0, 3, 0);
+    for (others, told) in [
+        (&[1, 2][..], Ok(1)),
+        (&[2], Ok(1)),
+        (&[], Err(NotResumed::NotKept)),
+    ] {
+        host.0.install(home.release_beside(3, others));
+        assert_eq!(host.count("faulty:a").await, 1);
+        let missed = host.missed(0, None, newest.clone()).await;
+        assert_eq!(missed.through, 1);
+        assert_eq!(
+            missed.news.map(|news| news.len()),
+            told,
+            "beside {others:?}"
+        );
+    }
+    // What has come behind it is in a shape that is known.
+    let missed = host.missed(1, None, newest).await;
+    assert_eq!(missed.news.unwrap().len(), 0);
+    host.stop();
+}
