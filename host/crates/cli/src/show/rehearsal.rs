@@ -97,6 +97,8 @@ fn extent(report: &RehearsalReport) -> String {
             format!("{rehearsed} of {}", report.known)
         }
         None => rehearsed,
+        // Its laws that were asked of some have it beside them.
+        Some(_) if report.rehearsed + report.quarantined >= report.known => rehearsed,
         Some(confidence) => {
             let of = format!("{rehearsed} of {}", report.known);
             match report.outcome {
@@ -315,6 +317,12 @@ donations  0.1.0 to 0.2.0  4603    5 µs  9 µs  12 µs    100 ms
             rehearsal_line(&passed),
             "passed: 4603 actors of 1200000: with 99 % confidence fewer than 0.1 % fail"
         );
+        // Of all, only some laws are a matter of chance.
+        let all = RehearsalReport {
+            known: 4_603,
+            ..passed.clone()
+        };
+        assert_eq!(rehearsal_line(&all), "passed: 4603 actors");
         let skipped = RehearsalReport::skipped(&passed.from, &passed.to, "--no-rehearsal");
         assert_eq!(rehearsal_line(&skipped), "NONE: --no-rehearsal");
     }
