@@ -28,6 +28,12 @@ impl Refusal {
         let message = format!("{attempted}: {}", chain(error));
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
+
+    /// The same, with more to be said of it.
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.1.message.push_str(more);
+        self
+    }
 }
 
 impl Refusal {

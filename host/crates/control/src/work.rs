@@ -1,6 +1,9 @@
 //! Where the work of a request is done: none of it on the control runtime's own thread.
 
+use std::sync::Arc;
+
 use host_actors::CallError;
+use host_model::control::ReleaseRow;
 
 use crate::Control;
 use crate::problem::Refusal;
@@ -22,8 +25,34 @@ pub(crate) async fn on_data<T: Send + 'static>(
     call: impl Future<Output = Result<T, CallError>> + Send + 'static,
 ) -> Result<T, Refusal> {
     match control.data.spawn(call).await {
-        Ok(answer) => Ok(answer?),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(unknown(control, error).await),
         Err(error) => Err(Refusal::internal("ask an actor", &error)),
+    }
+}
+
+/// The refusal. A plugin that has left the release, or is of one to come, is one that its
+/// operator knows: the releases here that have it are named.
+async fn unknown(control: &Control, error: CallError) -> Refusal {
+    let CallError::UnknownPlugin { plugin, .. } = &error else {
+        return error.into();
+    };
+    let (plugin, upgrader) = (plugin.clone(), Arc::clone(&control.upgrader));
+    let elsewhere = blocking(move || upgrader.releases().map(|rows| elsewhere(&plugin, &rows)));
+    // Where they cannot be read, what there is to say is said without.
+    let elsewhere = elsewhere.await.ok().flatten();
+    Refusal::from(error).and(&elsewhere.unwrap_or_default())
+}
+
+/// Which releases have the plugin.
+fn elsewhere(plugin: &str, rows: &[ReleaseRow]) -> Option<String> {
+    let has_it = |row: &&ReleaseRow| row.plugins.iter().any(|it| it.name == plugin);
+    let found: Vec<_> = rows.iter().filter(has_it).collect();
+    let versions: Vec<_> = found.iter().map(|row| row.version.to_string()).collect();
+    match versions.len() {
+        0 => None,
+        1 => Some(format!("; release {} has it", versions[0])),
+        _ => Some(format!("; releases {} have it", versions.join(", "))),
     }
 }
 
@@ -38,4 +67,43 @@ where
     tokio::task::spawn_blocking(read)
         .await
         .expect("reading the journal does not panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::Version;
+    use host_model::control::PluginRow;
+    use host_model::release::ReleaseStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_of_other_releases_is_found() {
+        let row = |minor, plugins: &[&str]| ReleaseRow {
+            version: Version::new(0, minor, 0),
+            status: ReleaseStatus::Unpacked,
+            plugins: plugins
+                .iter()
+                .map(|name| PluginRow {
+                    name: (*name).to_owned(),
+                    version: Version::new(0, 1, 0),
+                })
+                .collect(),
+            broken: None,
+        };
+        let rows = [
+            row(1, &["a"]),
+            row(2, &["a", "counter"]),
+            row(3, &["a", "b"]),
+        ];
+        assert_eq!(
+            elsewhere("counter", &rows).unwrap(),
+            "; release 0.2.0 has it"
+        );
+        assert_eq!(
+            elsewhere("a", &rows).unwrap(),
+            "; releases 0.1.0, 0.2.0, 0.3.0 have it"
+        );
+        assert_eq!(elsewhere("c", &rows), None);
+    }
 }
