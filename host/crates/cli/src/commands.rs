@@ -117,12 +117,22 @@ pub async fn run(command: Remote, client: &Client, out: &mut Output<'_>) -> Resu
         Remote::Upgrade(Upgrade {
             pace: Some(pace), ..
         }) => {
-            let path = match pace {
-                Pace::Pause => "/v1/upgrade/pause",
-                Pace::Resume => "/v1/upgrade/resume",
+            // Only to tell people that it is so already; the host takes both at any time.
+            let before = match out.is_json() {
+                true => None,
+                false => client.get::<Status>("/v1/status").await.ok(),
             };
+            let was_paused = before.and_then(|it| it.upgrade).map(|it| it.paused);
+            let (path, so_already) = match pace {
+                Pace::Pause => ("/v1/upgrade/pause", "it was paused already\n"),
+                Pace::Resume => ("/v1/upgrade/resume", "it was not paused\n"),
+            };
+            let changes = was_paused != Some(pace == Pace::Pause);
             let status: UpgradeStatus = client.post(path, &json!({})).await?;
-            out.document(&status, show::under_way)?;
+            out.document(&status, |it| {
+                let so_already = if changes { "" } else { so_already };
+                format!("{so_already}{}", show::under_way(it))
+            })?;
         }
         Remote::Upgrade(upgrade) => {
             let to = upgrade.version.ok_or_else(|| {

@@ -230,6 +230,28 @@ async fn an_upgrade_is_followed_to_its_outcome() {
 }
 
 #[tokio::test]
+async fn what_is_paused_already_or_was_not_is_told() {
+    for (line, paused, first) in [
+        ("host upgrade pause", true, "it was paused already"),
+        ("host upgrade resume", false, "it was not paused"),
+        ("host upgrade resume", true, "0.1.0 to 0.2.0: probation"),
+        ("host upgrade pause", false, "0.1.0 to 0.2.0: probation"),
+    ] {
+        // The status and the upgrade in it, for one answer is given to both requests.
+        let upgrade = format!(
+            r#""id":1,"from":"0.1.0","to":"0.2.0","state":"probation","migrated":1,"remaining":0,"probation_left_s":2,"paused":{paused},"reason":null"#
+        );
+        let mut status = serde_json::to_value(crate::show::tests::sample()).unwrap();
+        status["upgrade"] = serde_json::from_str(&format!("{{{upgrade}}}")).unwrap();
+        let status = status.to_string();
+        let both = format!("{{{upgrade},{}", &status[1..]);
+        let (ended, text) = answer(line, false, 200, both).await;
+        assert_eq!(ended, Ok(0), "{line}");
+        assert!(text.starts_with(first), "{line}, {paused}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn an_upgrade_that_goes_silent_must_be_looked_at() {
     let stream = "data: {\"kind\":\"probation\",\"left_s\":3}\n\n";
     let (ended, _) = answer("host upgrade 0.2.0", true, 200, stream).await;
