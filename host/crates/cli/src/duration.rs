@@ -80,6 +80,14 @@ pub(crate) fn people(seconds: u64) -> String {
         .join(" ")
 }
 
+/// `9999 ms`, `10s`, `10m 27s`: to the millisecond as long as that says something.
+pub(crate) fn lasted(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{ms} ms"),
+        _ => people(ms / 1_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +142,9 @@ mod tests {
             (90_061, "1d 1h"),
         ] {
             assert_eq!(people(seconds), text);
+        }
+        for (ms, text) in [(0, "0 ms"), (9_999, "9999 ms"), (627_616, "10m 27s")] {
+            assert_eq!(lasted(ms), text);
         }
     }
 }

@@ -4,6 +4,7 @@ use host_model::flight::{FlightRecord, Seen, Watched};
 use host_model::histogram::Waits;
 use host_model::instant::rfc3339;
 
+use crate::duration::lasted;
 use crate::show::report;
 use crate::table::{Table, count};
 
@@ -55,7 +56,7 @@ fn transitions(flight: &FlightRecord) -> String {
             format!("{}{}", transition.state, share.unwrap_or_default()),
             transition
                 .lasted_ms
-                .map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+                .map_or_else(|| "-".to_owned(), lasted),
             transition.reason.clone().unwrap_or_default(),
         ]);
     }

@@ -14,6 +14,7 @@ use crate::bar::Progress as Bar;
 use crate::client::{CONNECTION_LOST, Events};
 use crate::duration::people;
 use crate::failure::{EXIT_INTERRUPTED, EXIT_REFUSED};
+use crate::table::count;
 use crate::{Client, Failure, Output, show};
 
 /// Seconds of probation that pass between two lines of a log, which is told of it every second.
@@ -326,15 +327,17 @@ fn line(progress: &Progress) -> Option<String> {
     match progress {
         Progress::State { state, at_ms } => Some(format!("{at_ms:>6} ms  {state}")),
         Progress::Migrated { migrated, total } => Some(format!(
-            "           {migrated} of {total} actors carried over"
+            "           {migrated} of {} carried over",
+            count(*total, "actor")
         )),
         Progress::Rehearsed { rehearsed, total } => Some(format!(
-            "           {rehearsed} of {total} actors rehearsed"
+            "           {rehearsed} of {} rehearsed",
+            count(*total, "actor")
         )),
         Progress::Rehearsal(report) => Some(format!(
-            "           rehearsal {}: {} actors",
+            "           rehearsal {}: {}",
             report.outcome.name(),
-            report.rehearsed
+            count(report.rehearsed, "actor")
         )),
         Progress::Probation { left_s } => {
             Some(format!("           {} of probation left", people(*left_s)))
@@ -400,6 +403,14 @@ mod tests {
             at_ms: 12,
         };
         assert_eq!(line(&state).unwrap(), "    12 ms  switching");
+        let rehearsed = Progress::Rehearsed {
+            rehearsed: 1,
+            total: 1,
+        };
+        assert_eq!(
+            line(&rehearsed).unwrap(),
+            "           1 of 1 actor rehearsed"
+        );
         let probation = Progress::Probation { left_s: 61 };
         assert_eq!(
             line(&probation).unwrap(),

@@ -8,7 +8,7 @@ use host_model::instant::rfc3339;
 use host_model::release::ReleaseStatus;
 use serde_json::Value;
 
-use crate::duration::people;
+use crate::duration::{lasted, people};
 use crate::table::{Table, bytes, count};
 use crate::verified;
 
@@ -189,7 +189,7 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
         table.fact("remark", remark);
     }
     if report.paused_ms > 0 {
-        table.fact("paused", format!("{} ms", report.paused_ms));
+        table.fact("paused", lasted(report.paused_ms));
     }
     table.fact("carried over", count(report.actors_migrated, "actor"));
     way_back(&mut table, &report.way_back);
@@ -201,7 +201,7 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
             pause.p50, pause.p99, pause.max
         ),
     );
-    table.fact("took", format!("{} ms", report.duration_ms));
+    table.fact("took", lasted(report.duration_ms));
     table.text() + &verified::text(&[], &[], &report.config)
 }
 

@@ -2,6 +2,7 @@
 
 use host_model::control::{Confidence, FieldRow, PauseRow, RehearsalOutcome, RehearsalReport};
 
+use crate::duration::lasted;
 use crate::table::{Table, count};
 
 /// Rows of a kind that are shown; programs get all.
@@ -56,7 +57,7 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
             count(report.samples, "sample")
         ),
     );
-    facts.fact("took", format!("{} ms", report.duration_ms));
+    facts.fact("took", lasted(report.duration_ms));
     let mut text = facts.text();
     let mut laws = Table::new(&["law", "asked", "failed"]);
     for row in &report.laws {
