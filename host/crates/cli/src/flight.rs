@@ -2,9 +2,9 @@
 
 use host_model::flight::{FlightRecord, Seen, Watched};
 use host_model::histogram::Waits;
-use host_model::instant::rfc3339;
 
 use crate::duration::lasted;
+use crate::instant::moment;
 use crate::show::report;
 use crate::table::{Table, count};
 
@@ -21,11 +21,7 @@ pub(crate) fn flight(flight: &FlightRecord) -> String {
     }];
     let mut asked = Table::new(&["time", "asked", "by"]);
     for wish in &flight.asked {
-        asked.row([
-            rfc3339(wish.at_ms),
-            wish.what.clone(),
-            wish.asker.by.clone(),
-        ]);
+        asked.row([moment(wish.at_ms), wish.what.clone(), wish.asker.by.clone()]);
     }
     parts.push(asked.text());
     parts.push(transitions(flight));
@@ -52,11 +48,9 @@ fn transitions(flight: &FlightRecord) -> String {
     for transition in &flight.transitions {
         let share = transition.share.map(|share| format!(" {share}"));
         table.row([
-            rfc3339(transition.at_ms),
+            moment(transition.at_ms),
             format!("{}{}", transition.state, share.unwrap_or_default()),
-            transition
-                .lasted_ms
-                .map_or_else(|| "-".to_owned(), lasted),
+            transition.lasted_ms.map_or_else(|| "-".to_owned(), lasted),
             transition.reason.clone().unwrap_or_default(),
         ]);
     }
@@ -234,12 +228,12 @@ mod tests {
         assert_eq!(
             rest,
             "\
-TIME                  ASKED    BY
-2023-11-14T22:13:20Z  upgrade  operator:ali
+TIME                      ASKED    BY
+2023-11-14T22:13:20.000Z  upgrade  operator:ali
 
-TIME                  STATE        LASTED   REASON
-2023-11-14T22:13:20Z  canary 5%    1200 ms
-2023-11-14T22:13:20Z  rolled_back  -
+TIME                      STATE        LASTED   REASON
+2023-11-14T22:13:20.000Z  canary 5%    1200 ms
+2023-11-14T22:13:20.000Z  rolled_back  -
 
 CALLERS WAITED  CALLS  MEDIAN  P99   LONGEST
 before          0      0 µs    0 µs  0 µs

@@ -4,11 +4,11 @@ use host_model::control::{
     ActorRow, ActorState, DeadLetterRow, HistoryRow, Outcome, PluginRow, QuarantineRow, ReleaseRow,
     Status, UpgradeReport, UpgradeStatus, WayBack, WebhookRow,
 };
-use host_model::instant::rfc3339;
 use host_model::release::ReleaseStatus;
 use serde_json::Value;
 
 use crate::duration::{lasted, people};
+use crate::instant::moment;
 use crate::table::{Table, bytes, count};
 use crate::verified;
 
@@ -236,7 +236,7 @@ pub(crate) fn history(rows: &[HistoryRow]) -> String {
             row.id.to_string(),
             match report.ended_ms {
                 0 => "-".to_owned(),
-                ms => rfc3339(ms),
+                ms => moment(ms),
             },
             format!("{} to {}", report.from, report.to),
             outcome(report).to_owned(),
@@ -290,7 +290,7 @@ pub(crate) fn dead_letters(rows: &[DeadLetterRow], limit: u32) -> String {
     for row in rows {
         table.row([
             row.id.to_string(),
-            rfc3339(row.time_ms),
+            moment(row.time_ms),
             row.kind.clone(),
             row.actor.to_string(),
             row.event.clone(),
@@ -307,7 +307,7 @@ pub(crate) fn outbox(rows: &[WebhookRow], limit: u32) -> String {
     for row in rows {
         table.row([
             row.id.clone(),
-            rfc3339(row.due_ms),
+            moment(row.due_ms),
             row.attempts.to_string(),
             row.actor.to_string(),
             row.name.clone(),

@@ -330,9 +330,9 @@ took          1234 ms
     assert_eq!(
         history(&[row(2, ended.clone()), row(1, early)]),
         "\
-ID  ENDED                 RELEASE         OUTCOME      ACTORS  REASON
-2   2023-11-14T22:13:20Z  0.1.0 to 0.2.0  rolled_back  1       too many faults
-1   -                     0.1.0 to 0.2.0  committed    1
+ID  ENDED                     RELEASE         OUTCOME      ACTORS  REASON
+2   2023-11-14T22:13:20.000Z  0.1.0 to 0.2.0  rolled_back  1       too many faults
+1   -                         0.1.0 to 0.2.0  committed    1
 "
     );
     let long = |reason: &str| UpgradeReport {
@@ -412,8 +412,8 @@ fn a_dead_letter_shows_when() {
     assert_eq!(
         dead_letters(&rows, 100),
         "\
-ID  TIME                  KIND  ACTOR        EVENT  REASON  MESSAGE
-9   2023-11-14T22:13:20Z  cast  zakat:amina  pay    panic   it broke
+ID  TIME                      KIND  ACTOR        EVENT  REASON  MESSAGE
+9   2023-11-14T22:13:20.000Z  cast  zakat:amina  pay    panic   it broke
 "
     );
 }
@@ -432,8 +432,8 @@ fn a_webhook_shows_when_it_is_tried_next_and_why_it_was_not_taken() {
     assert_eq!(
         outbox(&rows, 1),
         "\
-ID      NEXT                  ATTEMPTS  ACTOR              NAME    URL                   ERROR
-1207/0  2023-11-14T22:13:20Z  2         donations:ramadan  thanks  https://example.org/  it answered 503
+ID      NEXT                      ATTEMPTS  ACTOR              NAME    URL                   ERROR
+1207/0  2023-11-14T22:13:20.000Z  2         donations:ramadan  thanks  https://example.org/  it answered 503
 
 there may be more: --after 1207/0
 "
