@@ -11,7 +11,7 @@ use host_model::{ActorId, Version};
 use host_proof::{Base, Code, Course, Event, Law, OtherProcess};
 use host_upgrade::Booked;
 
-use host_cli::Failure;
+use host_cli::{Failure, Progress};
 
 use super::failed;
 use crate::inspect::inspector;
@@ -20,12 +20,19 @@ use crate::launcher::Found;
 /// Actors that are told; a plugin that breaks the law breaks it for most.
 const VIOLATIONS_MAX: usize = 100;
 
+/// Actors between two looks at how far it is; nobody knows of how many before the end.
+const TOLD_EVERY: u64 = 100;
+
 /// Versions of one plugin between which only the code differs read each other's states.
 type Schemas = BTreeMap<(String, Version), u32>;
 
 /// Replays all. It takes several times as long as waking every actor, and a process for the
 /// runs of events that no snapshot ends.
-pub(super) fn replay(archive: &Archive, found: &Found) -> Result<ReplayReport, Failure> {
+pub(super) fn replay(
+    archive: &Archive,
+    found: &Found,
+    progress: &Progress,
+) -> Result<ReplayReport, Failure> {
     let attempted = "replay the actors";
     // Where the host's own copies lie, so it allows exec.
     let images = found.home.images();
@@ -43,6 +50,9 @@ pub(super) fn replay(archive: &Archive, found: &Found) -> Result<ReplayReport, F
     let mut report = ReplayReport::default();
     let mut lacking = BTreeMap::new();
     let lived = archive.lives(|life| {
+        if report.actors % TOLD_EVERY == 0 {
+            progress.say(format!("replay, {} actors so far", report.actors));
+        }
         report.actors += 1;
         for course in courses(&life, &schemas) {
             if let Some(version) = lacks(&course, &schemas) {

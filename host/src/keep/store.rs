@@ -113,7 +113,10 @@ fn check(
         });
     }
     if replays && report.ok {
-        let replayed = replay::replay(archive, found)?;
+        let progress = Progress::new(out.is_json());
+        let replayed = replay::replay(archive, found, &progress);
+        progress.done();
+        let replayed = replayed?;
         report.ok = replayed.violations.is_empty();
         report.replay = Some(replayed);
     }

@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// Shows what is done. Something else than before is counted from its beginning.
-    pub(crate) fn say(&self, message: impl Into<String>) {
+    pub fn say(&self, message: impl Into<String>) {
         let message = message.into();
         if let Some(bar) = self.0.as_ref().filter(|bar| bar.message() != message) {
             bar.set_style(style(UNCOUNTED));
