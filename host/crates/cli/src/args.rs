@@ -25,7 +25,7 @@ pub use upgrade::{Extent, Pace, Upgrade};
 #[derive(Debug, Parser)]
 #[command(name = "host", version, arg_required_else_help = true)]
 #[command(
-    after_help = "Example:\n  host start && host upgrade 0.2.0\n\nExit codes: 0 done; 1 refused or failed; 2 usage; 3 not running; 4 rolled back; 5 look."
+    after_help = "Example:\n  host start && host upgrade 0.2.0\n\nExit codes: 0 done; 1 refused or failed; 2 usage; 3 not running; 4 rolled back; 5 look; 130 interrupted."
 )]
 pub struct Cli {
     /// What holds for every command.
@@ -360,7 +360,7 @@ pub enum Remote {
     )]
     Remove {
         /// The release.
-        #[arg(value_name = "V")]
+        #[arg(value_name = "V", value_parser = release)]
         version: Version,
         /// Remove it even if a rollback would lead to it.
         #[arg(long)]
@@ -373,7 +373,7 @@ pub enum Remote {
     #[command(after_help = "Example:\n  host plan 0.2.0")]
     Plan {
         /// The release to go to.
-        #[arg(value_name = "V")]
+        #[arg(value_name = "V", value_parser = release)]
         version: Version,
     },
     /// Rehearse the change to a release on a copy of the actors; nothing is changed.
@@ -382,7 +382,7 @@ pub enum Remote {
     )]
     Rehearse {
         /// The release to go to; an older one for the way back.
-        #[arg(value_name = "V")]
+        #[arg(value_name = "V", value_parser = release)]
         version: Version,
         /// Whom.
         #[command(flatten)]
@@ -410,7 +410,7 @@ pub enum Remote {
     )]
     Rollback {
         /// The release to go back to [default: the one before].
-        #[arg(value_name = "V")]
+        #[arg(value_name = "V", value_parser = release)]
         version: Option<Version>,
         /// Rehearse the way back first; otherwise it is gone at once.
         #[arg(long)]
@@ -440,6 +440,12 @@ pub enum Remote {
     /// Webhooks that wait to be taken.
     #[command(subcommand, after_help = "Example:\n  host outbox list")]
     Outbox(Outbox),
+}
+
+/// A release's version. Who leaves out a number is told which shape it has.
+fn release(text: &str) -> Result<Version, String> {
+    Version::parse(text)
+        .map_err(|e| format!("{e}; a release has a version of three numbers, such as 0.2.0"))
 }
 
 fn payload(text: &str) -> Result<serde_json::Value, String> {

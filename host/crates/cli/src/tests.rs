@@ -108,6 +108,8 @@ fn what_is_no_command_is_a_usage_error() {
         "host upgrade pause 0.2.0",
         "host upgrade 0.2.0 --canary 5% --ramp half",
         "host upgrade 0.2.0 --canary 0%",
+        "host upgrade 0.2.0 --canary 0.5",
+        "host upgrade 0.2.0 --canary 5% --ramp 25",
         "host upgrade 0.2.0 --ramp 25%",
         "host history last",
         "host rpc nobody open",

@@ -13,17 +13,17 @@ pub struct Upgrade {
     #[command(subcommand)]
     pub pace: Option<Pace>,
     /// The release to upgrade to.
-    #[arg(value_name = "V", required = true)]
+    #[arg(value_name = "V", required = true, value_parser = super::release)]
     pub version: Option<Version>,
     /// Watch it for so long before it becomes permanent, and each step of a canary: 30s,
     /// 2m, 0s [default: the plan's].
     #[arg(long, value_name = "D", value_parser = whole_seconds)]
     pub probation: Option<u64>,
     /// Let this share of the actors go first, always the same ones, and watch them: 5%.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = share)]
     pub canary: Option<Share>,
     /// Then these shares, each watched like the first: 25%,100%.
-    #[arg(long, value_name = "P,P", value_delimiter = ',', requires = "canary")]
+    #[arg(long, value_name = "P,P", value_delimiter = ',', requires = "canary", value_parser = share)]
     pub ramp: Vec<Share>,
     /// Return once the new release rules; the host watches and commits alone.
     #[arg(long)]
@@ -61,6 +61,17 @@ pub struct Extent {
 impl From<Extent> for control::Extent {
     fn from(Extent { sample, all }: Extent) -> Self {
         Self { sample, all }
+    }
+}
+
+/// A share with its unit: `0.5` may be meant as a half.
+fn share(text: &str) -> Result<Share, String> {
+    let share: Share = text.parse().map_err(|e| format!("{e}"))?;
+    match text.trim().ends_with('%') {
+        true => Ok(share),
+        false => Err(format!(
+            "a share is a percentage; write {share} if that is meant"
+        )),
     }
 }
 
