@@ -255,7 +255,9 @@ fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -
     let mut stranded: BTreeMap<(&str, &Version), u64> = BTreeMap::new();
     for (place, actors) in &named.standing {
         let (plugin, from) = (place.plugin.as_str(), &place.version);
+        // Who is there already needs no way, but its carries may.
         if let Some(to) = ruling.plugin(plugin)
+            && (*from != to.version || !place.carried.is_empty())
             && only_over_it(plugin, (from, &place.carried), &to.version)
         {
             *stranded.entry((plugin, from)).or_default() += actors;
@@ -263,8 +265,12 @@ fn needed_on_the_way(asked: &Asked<'_>, named: &Named, back: Option<&Version>) -
     }
     for ((plugin, from), actors) in stranded {
         let to = ruling.plugin(plugin).map(|it| &it.version);
+        let who = match actors {
+            1 => format!("1 actor of {plugin} has {from} and comes"),
+            n => format!("{n} actors of {plugin} have {from} and come"),
+        };
         needs.push(format!(
-            "{actors} actors of {plugin} have {from} and come over to {} by way of it only: send each of them a message first, and see `host quarantine list` for those that take none",
+            "{who} over to {} by way of it only: send each of them a message first, and see `host quarantine list` for those that take none",
             to.unwrap_or(&ruling.version)
         ));
     }

@@ -122,6 +122,8 @@ impl Run {
     /// Takes it from the state that it is in to its end.
     pub(crate) async fn go_on(mut self) {
         if self.drive().await.is_err() {
+            // Who waits before a gate is answered by a process that ends.
+            self.open_gates();
             tracing::warn!(
                 upgrade = self.upgrade.id,
                 state = self.upgrade.state.name(),

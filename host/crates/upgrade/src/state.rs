@@ -196,8 +196,7 @@ impl Reason {
         }
     }
 
-    /// What else has happened on the way back: who is to blame for it stays so. Said again,
-    /// it is said once.
+    /// What else has happened on the way back, once: who is to blame stays so.
     fn and(mut self, what: &str) -> Self {
         if !self.text.ends_with(what) {
             self.text = format!("{}; {what}", self.text);
@@ -251,9 +250,11 @@ impl State {
             (Self::RollingBack { reason }, E::GotStuck { why }) => Self::Stuck {
                 reason: reason.and(&why),
             },
-            (Self::RollingBack { reason }, E::Contained { why }) => Self::RollingBack {
-                reason: reason.and(&format!("{why}, so the host was restarted")),
-            },
+            (Self::RollingBack { reason }, E::Contained { why }) => {
+                let mut reason = reason.and(&why);
+                reason.text += ", so the host was restarted";
+                Self::RollingBack { reason }
+            }
             (Self::Stuck { reason }, E::TriedAgain) => Self::RollingBack { reason },
             // A start goes on where the process before it ended.
             (state @ (Self::RollingBack { .. } | Self::Stuck { .. }), E::HostDied) => state,
