@@ -95,6 +95,9 @@ impl Line {
             return Begun::Not;
         }
         let pair = pair(between);
+        if self.held.is_empty() {
+            return self.begin(id, pair);
+        }
         for key in [None, Some(pair.clone())] {
             if let Some(held) = self.held.get(&key) {
                 self.left |= held.is_taken_up_in(self.pass);

@@ -137,6 +137,7 @@ async fn a_name_that_has_become_a_querys_and_a_query_of_another_name_are_convert
     let home = Home::new();
     let host = home.start(3);
     host.ask("faulty:a", "count", json!({ "by": 7 })).await;
+    let of = || json!({ "of": "all" });
     let shaped = |version: &str, event: &str, payload: Value, only: Only| {
         let mut asked = request("faulty:a", event, payload);
         (asked.version, asked.only) = (Some(version.parse().unwrap()), only);
@@ -146,7 +147,7 @@ async fn a_name_that_has_become_a_querys_and_a_query_of_another_name_are_convert
         host.0.call(shaped(version, event, payload, only))
     };
     for only in [Only::Either, Only::Query, Only::Join] {
-        let asked = ask("0.2.0", "totals", json!({}), only).await.unwrap();
+        let asked = ask("0.2.0", "totals", of(), only).await.unwrap();
         assert_eq!((&*asked.reply, asked.seq), (&br#"{"count":7}"#[..], 1));
     }
     // What was a command has lent its name to a query since.
@@ -159,16 +160,16 @@ async fn a_name_that_has_become_a_querys_and_a_query_of_another_name_are_convert
     }
     let refused = ask("0.2.0", "note", json!({}), Only::Query).await;
     assert_eq!(refused.unwrap_err().reason(), "unknown_query");
-    let mut note = shaped("0.3.0", "note", json!({}), Only::Either);
+    let mut note = shaped("0.3.0", "note", of(), Only::Either);
     note.idempotency_key = Some("k".to_owned());
     let note = host.0.call(note).await.unwrap();
     assert_eq!(&*note.reply, br#"{"text":"of 0.2.0"}"#);
 
     // Back: the newer client's query is the older version's.
     host.0.install(home.release(2));
-    let asked = ask("0.3.0", "overview", json!({}), Only::Either).await;
+    let asked = ask("0.3.0", "overview", of(), Only::Either).await;
     assert_eq!(&*asked.unwrap().reply, br#"{"count":7}"#);
-    let refused = ask("0.3.0", "note", json!({}), Only::Either).await;
+    let refused = ask("0.3.0", "note", of(), Only::Either).await;
     assert_eq!(refused.unwrap_err().reason(), "unknown_event");
     host.stop();
 }

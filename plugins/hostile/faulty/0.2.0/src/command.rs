@@ -73,7 +73,10 @@ pub enum Query {
     /// Count, ticks, size, notes, version, and the hooks that have run.
     Summary {},
     /// The count alone.
-    Totals {},
+    Totals {
+        /// Of what: any word. So a rehearsal, which has no arguments, asks for none in 0.1.0.
+        of: String,
+    },
 }
 
 /// What has happened.

@@ -118,7 +118,7 @@ impl Plugin for Faulty {
                 }
                 Ok(Reply::json(&summary))
             }
-            Query::Totals {} => Ok(Reply::json(&json!({ "count": self.old.count }))),
+            Query::Totals { .. } => Ok(Reply::json(&json!({ "count": self.old.count }))),
         }
     }
 

@@ -71,9 +71,15 @@ pub enum Query {
     /// Count, ticks, notes, tags, version.
     Summary {},
     /// The count alone, as `totals` gave it.
-    Overview {},
+    Overview {
+        /// Of what, as in 0.2.0.
+        of: String,
+    },
     /// The last of what was remarked.
-    Note {},
+    Note {
+        /// Of what: any word.
+        of: String,
+    },
 }
 
 /// What has happened.
@@ -157,8 +163,8 @@ impl Plugin for Faulty {
                 "tags": self.tags,
                 "version": Self::VERSION,
             }))),
-            Query::Overview {} => Ok(Reply::json(&json!({ "count": self.old.old.count }))),
-            Query::Note {} => Ok(Reply::json(&json!({ "text": self.old.notes.last() }))),
+            Query::Overview { .. } => Ok(Reply::json(&json!({ "count": self.old.old.count }))),
+            Query::Note { .. } => Ok(Reply::json(&json!({ "text": self.old.notes.last() }))),
         }
     }
 
