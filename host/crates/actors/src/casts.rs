@@ -1,17 +1,21 @@
 //! Casts on their way: rows of the journal, delivered in order, once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use host_journal::{CastId, CastRow, Letter};
+use host_journal::{CastId, CastRow};
 use host_model::error::chain;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::Actors;
-use crate::line::{Begun, Line};
 use crate::message::Message;
+
+/// Casts handed to their targets and not yet durably used up. The rest waits in
+/// the journal and is read from there.
+const IN_FLIGHT_MAX: usize = 16_384;
 
 /// Before a cast that could not be delivered is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -21,16 +25,27 @@ const PAGE: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Casts {
-    line: Mutex<Line>,
+    ways: Mutex<Ways>,
     /// Whether rows may wait in the journal that are not in flight.
     left_behind: AtomicBool,
     bell: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Ways {
+    in_flight: HashSet<CastId>,
+    /// Those that their target does not know, and may know under another release.
+    waiting: HashSet<CastId>,
+    /// While rows are read: those used up meanwhile, which a page may still show.
+    used_up: Option<HashSet<CastId>>,
+    /// Whether one had to wait because as many were in flight as may be.
+    full: bool,
+}
+
 impl Default for Casts {
     fn default() -> Self {
         Self {
-            line: Mutex::default(),
+            ways: Mutex::default(),
             // At the start: what the last process left.
             left_behind: AtomicBool::new(true),
             bell: Notify::new(),
@@ -39,9 +54,31 @@ impl Default for Casts {
 }
 
 impl Casts {
+    /// True: deliver it now. False: it is on its way already, used up, or waits its turn.
+    fn begin(&self, id: CastId) -> bool {
+        let mut ways = self.ways.lock();
+        if ways.used_up.as_ref().is_some_and(|used| used.contains(&id))
+            || ways.waiting.contains(&id)
+        {
+            return false;
+        }
+        if ways.in_flight.len() >= IN_FLIGHT_MAX {
+            ways.full = true;
+            self.left_behind.store(true, Ordering::SeqCst);
+            return false;
+        }
+        ways.in_flight.insert(id)
+    }
+
     /// It is used up, durably.
     pub(crate) fn done(&self, id: CastId) {
-        self.line.lock().done(id);
+        {
+            let mut ways = self.ways.lock();
+            ways.in_flight.remove(&id);
+            if let Some(used_up) = &mut ways.used_up {
+                used_up.insert(id);
+            }
+        }
         if self.left_behind.load(Ordering::SeqCst) {
             self.bell.notify_one();
         }
@@ -49,51 +86,43 @@ impl Casts {
 
     /// It could not be delivered now, and stays a row.
     pub(crate) fn put_off(&self, id: CastId) {
-        let again = self.line.lock().put_off(id);
-        if again {
-            self.look_again();
-        }
+        self.ways.lock().in_flight.remove(&id);
+        self.look_again();
     }
 
     /// Its target does not know it: it stays a row until another release is installed.
     pub(crate) fn wait(&self, id: CastId) {
-        let again = self.line.lock().wait(id);
-        if again {
-            self.look_again();
+        let mut ways = self.ways.lock();
+        if ways.waiting.len() >= IN_FLIGHT_MAX {
+            drop(ways);
+            return self.put_off(id);
         }
-    }
-
-    /// Whether one that has come to its target stays a row, because one before it from the
-    /// same sender does.
-    pub(crate) fn stays_behind(&self, id: CastId) -> bool {
-        let stays = self.line.lock().is_behind(id);
-        if stays {
-            self.put_off(id);
-        }
-        stays
+        ways.in_flight.remove(&id);
+        ways.waiting.insert(id);
     }
 
     /// Tries those again that wait for another release.
     pub(crate) fn let_go(&self) {
-        let any = self.line.lock().let_go();
-        if any {
+        let waiting = std::mem::take(&mut self.ways.lock().waiting);
+        if !waiting.is_empty() {
             self.look_again();
         }
     }
 
-    /// Has rows that were kept from their targets be delivered, before any cast that comes
-    /// now, once `open` has seen to it that they are kept no more.
-    pub(crate) fn open(&self, open: impl FnOnce()) {
-        self.line.lock().close();
-        open();
-        self.line.lock().reopen();
-        self.look_again();
-    }
-
     /// Rows may wait that can be delivered now.
-    fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         self.left_behind.store(true, Ordering::SeqCst);
         self.bell.notify_one();
+    }
+
+    fn begin_reading(&self) {
+        let mut ways = self.ways.lock();
+        ways.used_up = Some(HashSet::new());
+        ways.full = false;
+    }
+
+    fn end_reading(&self) {
+        self.ways.lock().used_up = None;
     }
 
     pub(crate) fn wake(&self) {
@@ -102,54 +131,32 @@ impl Casts {
 }
 
 impl Actors {
-    /// Hands a durable cast that its sender has just sent to its target, behind what waits
-    /// there. One to an actor that is set aside stays a row until that is released, and has
-    /// had its dead letters.
+    /// Hands a durable cast to its target, behind what waits there. One to an actor that is
+    /// set aside stays a row until that is released, and has had its dead letters.
     pub(crate) fn deliver_cast(self: &Arc<Self>, row: CastRow) {
-        let CastRow { id, letter } = row;
-        let kept = self.supervisor.keeps_from(&letter.to);
-        let between = (&letter.from, &letter.to);
-        let begun = self.casts.line.lock().begin_new(id, between, kept);
-        self.hand_over(begun, id, letter);
-    }
-
-    fn deliver_row(self: &Arc<Self>, row: CastRow) {
-        let CastRow { id, letter } = row;
-        if self.supervisor.keeps_from(&letter.to) {
+        if self.supervisor.keeps_from(&row.letter.to) {
             return;
         }
-        let between = (&letter.from, &letter.to);
-        let begun = self.casts.line.lock().begin_row(id, between);
-        self.hand_over(begun, id, letter);
-    }
-
-    fn hand_over(self: &Arc<Self>, begun: Begun, id: CastId, letter: Letter) {
-        match begun {
-            Begun::Now => {
-                let to = letter.to.clone();
-                self.post(&to, Message::Cast(id, Box::new(letter)));
-            }
-            Begun::Not => {}
-            Begun::LookAgain => self.casts.look_again(),
+        if self.casts.begin(row.id) {
+            let to = row.letter.to.clone();
+            self.post(&to, Message::Cast(row.id, Box::new(row.letter)));
         }
     }
 
-    /// Reads all rows, and delivers those that may be, in order.
     fn deliver_left_behind(self: &Arc<Self>) -> Result<(), host_journal::ReadError> {
-        let line = &self.casts.line;
         let mut after = None;
         loop {
-            line.lock().begin_page();
             let page = self.journal.casts(after, PAGE)?;
-            let last = page.last().map(|row| row.id);
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
             for row in page {
-                self.deliver_row(row);
+                self.deliver_cast(row);
             }
-            let mut line = line.lock();
-            if line.is_cut_short() || (last.is_none() && line.is_through()) {
+            if self.casts.ways.lock().full {
                 return Ok(());
             }
-            after = last.or(after);
         }
     }
 }
@@ -158,12 +165,9 @@ impl Actors {
 pub(crate) async fn run(actors: Arc<Actors>) {
     while !actors.is_stopping() {
         if actors.casts.left_behind.swap(false, Ordering::SeqCst) {
-            let left = actors.casts.line.lock().begin_pass();
-            if left {
-                actors.casts.left_behind.store(true, Ordering::SeqCst);
-            }
+            actors.casts.begin_reading();
             let read = tokio::task::block_in_place(|| actors.deliver_left_behind());
-            actors.casts.line.lock().end_pass();
+            actors.casts.end_reading();
             if let Err(error) = read {
                 tracing::error!(
                     error = chain(&error),

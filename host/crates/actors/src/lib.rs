@@ -46,7 +46,6 @@ mod last_words;
 mod ledger;
 mod letters;
 mod limits;
-mod line;
 mod live;
 mod memory;
 mod message;

@@ -218,14 +218,10 @@ impl Actors {
         Ok(turn)
     }
 
-    /// Casts and timers stay rows for these actors, if there are any, until the answer is
-    /// dropped.
-    fn hold_back<'a>(&'a self, actors: &[ActorId]) -> Option<HeldBack<'a>> {
-        let any = !actors.is_empty();
-        any.then(|| {
-            self.supervisor.hold_back(actors);
-            HeldBack(self)
-        })
+    /// Casts and timers stay rows for these actors until the answer is dropped.
+    fn hold_back<'a>(&'a self, actors: &[ActorId]) -> HeldBack<'a> {
+        self.supervisor.hold_back(actors);
+        HeldBack(self)
     }
 
     /// Releases the actors that faults of this version have set aside, if they have gone
@@ -259,7 +255,8 @@ struct HeldBack<'a>(&'a Actors);
 
 impl Drop for HeldBack<'_> {
     fn drop(&mut self) {
-        self.0.casts.open(|| self.0.supervisor.hold_back(&[]));
+        self.0.supervisor.hold_back(&[]);
+        self.0.casts.look_again();
         self.0.timers.wake();
     }
 }

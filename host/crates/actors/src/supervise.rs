@@ -256,13 +256,13 @@ impl Actors {
         if let Some(slot) = self.slots.get(id) {
             slot.inner.lock().forgive();
         }
-        self.casts.open(|| {
-            let mut quarantined = self.supervisor.quarantined.lock();
-            quarantined.remove(id);
-            self.supervisor
-                .count
-                .store(quarantined.len(), Ordering::Relaxed);
-        });
+        let mut quarantined = self.supervisor.quarantined.lock();
+        quarantined.remove(id);
+        self.supervisor
+            .count
+            .store(quarantined.len(), Ordering::Relaxed);
+        drop(quarantined);
+        self.casts.look_again();
         Some(Ok(()))
     }
 }
