@@ -100,6 +100,9 @@ fn open(reader: &dyn Reader, key: &SnapshotKey) -> Result<Snapshot, BeforeError>
     })?)
 }
 
+/// What groups that are read at once may have together, by those that were read before.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// Where the next record is, on the way back.
 #[derive(Clone, Copy)]
 pub(crate) enum Next {
@@ -132,8 +135,10 @@ pub(crate) struct Walk<'a> {
 #[derive(Default)]
 pub(crate) struct Page {
     groups: VecDeque<GroupRow>,
-    /// How many there were: the next time twice as many are read.
+    /// How many there were, and of how many bytes: the next time twice as many are read, if
+    /// they are small.
     read: usize,
+    bytes: usize,
 }
 
 impl Page {
@@ -159,9 +164,11 @@ impl Page {
     ) -> Result<Option<GroupRow>, StoreError> {
         self.go_before(position);
         if self.groups.is_empty() {
-            let many = (2 * self.read).clamp(1, GROUPS_AT_ONCE);
+            let fit = self.read * PAGE_BYTES / self.bytes.max(1);
+            let many = (2 * self.read).min(fit).clamp(1, GROUPS_AT_ONCE);
             self.groups = reader.groups_before(position, many)?.into();
-            self.read = many;
+            self.read = self.groups.len();
+            self.bytes = self.groups.iter().map(|group| group.body.len()).sum();
         }
         Ok(self.groups.pop_front())
     }

@@ -254,12 +254,13 @@ impl<'a, 'd> Found<'a, 'd> {
         if self.is_full() {
             return;
         }
-        self.looked_at += 1;
         let Name { field, told } = name;
         let most = self.max.unwrap_or(usize::MAX);
         if self.declared.takes_as(field, told, most) {
             return;
         }
+        // What is declared hides nothing that is not.
+        self.looked_at += 1;
         if self.max.is_none() || self.told.insert(without_places(told)) {
             self.list.push(Difference {
                 field: told.clone(),

@@ -135,19 +135,39 @@ impl OtherProcess {
             .libraries(course.actor.plugin())
             .map(|(path, digest)| (path.to_owned(), digest))
             .collect();
-        let running = self.running.take();
-        let running = match running.filter(|it| it.libraries == libraries) {
-            Some(running) => running,
-            None => self.open(libraries).map_err(|source| ProcessError::Run {
-                program: self.program.clone(),
-                source,
-            })?,
-        };
-        // A child that has ended is noticed by what it does not answer.
-        let _ = running.questions.send(Question {
+        let question = || Question {
             course: course.clone(),
             wanted: wanted.map(<[u64]>::to_vec),
-        });
+        };
+        let waiting = self.running.take();
+        if let Some(waiting) = waiting.filter(|it| it.libraries == libraries) {
+            let mut has_begun = false;
+            let asked = self.ask(waiting, question(), &mut |state| {
+                has_begun = true;
+                take(state)
+            });
+            match asked {
+                // It had ended over another course: this one is asked anew.
+                Err(ProcessError::Ended) if !has_begun => {}
+                asked => return asked,
+            }
+        }
+        let running = self.open(libraries).map_err(|source| ProcessError::Run {
+            program: self.program.clone(),
+            source,
+        })?;
+        self.ask(running, question(), &mut take)
+    }
+
+    /// Asks one child, and keeps it for the next course if it has answered all of this one.
+    fn ask(
+        &self,
+        running: Running,
+        question: Question,
+        take: &mut impl FnMut(&Base) -> bool,
+    ) -> Result<(), ProcessError> {
+        // A child that has ended is noticed by what it does not answer.
+        let _ = running.questions.send(question);
         let deadline = Instant::now() + TIME_MAX;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -230,6 +230,11 @@ impl Run {
         Ok(())
     }
 
+    /// Whether it goes back from a release that does not come up.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.failed_before.is_some()
+    }
+
     /// Whether the release is marked: an older one that an operator wants back is not.
     fn blames_release(&self, reason: &Reason) -> bool {
         reason.blames_release && !self.upgrade.rollback

@@ -77,9 +77,10 @@ impl Run {
                     Err(why) => failed(format!("the way back of its configuration: {why}")),
                 }
             }
-            Err(why) if self.upgrade.rollback => {
-                failed(format!("{why}\nmend it, and say `host rollback` again"))
-            }
+            Err(why) if self.upgrade.rollback && !self.is_cold() => failed(format!(
+                "{why}\nmend it, and say `host rollback {}` again",
+                plan.to
+            )),
             Err(why) => failed(why),
         }
     }
@@ -334,7 +335,7 @@ impl Run {
                 tokio::select! {
                     swept = &mut sweep => return match swept {
                         Ok(_) => {
-                            self.tell_all_migrated();
+                            self.tell_all_migrated(plugin);
                             Swept::All
                         }
                         Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
@@ -359,10 +360,10 @@ impl Run {
     }
 
     /// All that were called are there, however many they were taken for.
-    fn tell_all_migrated(&self) {
+    fn tell_all_migrated(&self, plugin: Option<&str>) {
         let total = self.upgrader.actors.migrations().migrated();
         let migrated = total;
-        if total > 0 {
+        if total > 0 && plugin.is_none() {
             self.running.tell(Progress::Migrated { migrated, total });
         }
     }
@@ -411,7 +412,7 @@ impl Run {
                     if let Some(why) = self.failures() {
                         return Some(Swept::Failed(Reason::release(why)));
                     }
-                    self.tell_all_migrated();
+                    self.tell_all_migrated(plugin);
                     return Some(Swept::All);
                 }
                 () = actors.migrations().failure() => {

@@ -12,7 +12,7 @@ use host_model::plan::{Change, Hop, Plan, StateChange};
 use crate::book::Booked;
 use crate::engine::Upgrader;
 use crate::refused::RefusedUpgrade;
-use crate::state::{State, Upgrade};
+use crate::state::{Reason, State, Upgrade};
 
 /// What stays in the journal, whatever its age, for a way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,15 +67,19 @@ impl Upgrade {
             _ if self.rollback => None,
             State::RolledBack { reason } => Some(format!(
                 "the upgrade to {to} has gone back already ({})",
-                reason.text
+                first_line(reason)
             )),
             State::Cancelled { reason } => Some(format!(
                 "the upgrade to {to} has ended before it changed anything ({})",
-                reason.text
+                first_line(reason)
             )),
             _ => None,
         }
     }
+}
+
+fn first_line(reason: &Reason) -> &str {
+    reason.text.lines().next().unwrap_or_default()
 }
 
 impl Upgrader {
@@ -118,7 +122,6 @@ mod tests {
 
     use super::*;
     use crate::samples;
-    use crate::state::Reason;
 
     fn v(minor: u64) -> Version {
         Version::new(0, minor, 0)

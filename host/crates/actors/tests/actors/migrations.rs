@@ -244,6 +244,10 @@ async fn who_came_over_to_a_release_that_rules_no_more_is_not_counted() {
     let home = Home::new();
     let (host, _, gate) = start_at(&home, 1);
     host.ask("faulty:a", "add", json!({ "by": 7 })).await;
+    until("the store has it", || async {
+        host.0.journal().stats().undurable_bytes == 0
+    })
+    .await;
     host.0.migrations().reset();
     let shut = gate.lock().await;
     host.0.install(home.release(2));

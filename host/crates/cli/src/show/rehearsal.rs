@@ -99,7 +99,9 @@ fn extent(report: &RehearsalReport) -> String {
         }
         None => rehearsed,
         // Its laws that were asked of some have it beside them.
-        Some(_) if report.rehearsed + report.quarantined >= report.known => rehearsed,
+        Some(_) if report.rehearsed + report.quarantined + report.there_already >= report.known => {
+            rehearsed
+        }
         Some(confidence) => {
             let of = format!("{rehearsed} of {}", report.known);
             match report.outcome {

@@ -196,8 +196,20 @@ pub(super) fn copy(
     mut take: impl FnMut(Stored, ActorId) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let journal = actors.journal();
-    if let Some(chosen) = chosen {
-        return read(journal, chosen, clients, &mut take);
+    if let Some(mut chosen) = chosen {
+        while !chosen.is_empty() {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(Stop::Cancelled);
+            }
+            let rest = chosen.split_off(chosen.len().min(REHEARSAL_CHUNK_ACTORS));
+            read(
+                journal,
+                std::mem::replace(&mut chosen, rest),
+                clients,
+                &mut take,
+            )?;
+        }
+        return Ok(());
     }
     let (mut chunk, mut seen) = (Vec::new(), HashSet::new());
     let hasher = RandomState::new();
