@@ -403,13 +403,13 @@ pub enum Remote {
     /// Make the release that rules permanent now.
     #[command(after_help = "Example:\n  host commit")]
     Commit,
-    /// Go back to the release before, or to V.
+    /// Undo the last upgrade, or go back to release V.
     #[command(
         visible_alias = "downgrade",
         after_help = "Example:\n  host rollback\n  host rollback 0.1.0"
     )]
     Rollback {
-        /// The release to go back to [default: the one before].
+        /// The release to go back to [default: the one that the last upgrade left].
         #[arg(value_name = "V", value_parser = release)]
         version: Option<Version>,
         /// Rehearse the way back first; otherwise it is gone at once.

@@ -64,6 +64,10 @@ fn memory(home: &Home, port: u16) -> Result<String> {
     ensure!(status.connections == many as u64, "{status:?}");
     let each = status.rss_bytes.saturating_sub(before) as f64 / many as f64;
     println!("idle connections: {many}, {each:.0} bytes of the host's memory each");
+    ensure!(
+        each > 0.0,
+        "the host gave back more memory meanwhile than the connections took: no figure"
+    );
     drop(idle);
     let found = format!("{each:.0} bytes");
     let wanted = format!("at most {IDLE_BYTES_MAX:.0} bytes");
