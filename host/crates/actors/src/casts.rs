@@ -1,132 +1,84 @@
 //! Casts on their way: rows of the journal, delivered in order, once.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use host_journal::{CastId, CastRow};
+use host_journal::{CastId, CastRow, ReadError};
 use host_model::error::chain;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::Actors;
+use crate::line::{Between, Line};
 use crate::message::Message;
 
-/// Casts handed to their targets and not yet durably used up. The rest waits in
-/// the journal and is read from there.
-const IN_FLIGHT_MAX: usize = 16_384;
+/// Between two passes over the rows, if casts are used up meanwhile: so that a target whose
+/// queue was full finds it filled again. Otherwise the time doubles, up to the longest.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(10);
+const RETRY_AFTER_MAX: Duration = Duration::from_millis(200);
 
-/// Before a cast that could not be delivered is tried again.
-const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// A pass takes at most one part in so many of the time.
+const PASS_SHARE: u32 = 5;
 
 /// Rows read at a time.
 const PAGE: usize = 512;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Casts {
-    ways: Mutex<Ways>,
-    /// Whether rows may wait in the journal that are not in flight.
-    left_behind: AtomicBool,
+    line: Mutex<Line>,
     bell: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Ways {
-    in_flight: HashSet<CastId>,
-    /// Those that their target does not know, and may know under another release.
-    waiting: HashSet<CastId>,
-    /// While rows are read: those used up meanwhile, which a page may still show.
-    used_up: Option<HashSet<CastId>>,
-    /// Whether one had to wait because as many were in flight as may be.
-    full: bool,
-}
-
-impl Default for Casts {
-    fn default() -> Self {
-        Self {
-            ways: Mutex::default(),
-            // At the start: what the last process left.
-            left_behind: AtomicBool::new(true),
-            bell: Notify::new(),
-        }
-    }
-}
-
 impl Casts {
-    /// True: deliver it now. False: it is on its way already, used up, or waits its turn.
-    fn begin(&self, id: CastId) -> bool {
-        let mut ways = self.ways.lock();
-        if ways.used_up.as_ref().is_some_and(|used| used.contains(&id))
-            || ways.waiting.contains(&id)
-        {
-            return false;
-        }
-        if ways.in_flight.len() >= IN_FLIGHT_MAX {
-            ways.full = true;
-            self.left_behind.store(true, Ordering::SeqCst);
-            return false;
-        }
-        ways.in_flight.insert(id)
-    }
-
     /// It is used up, durably.
     pub(crate) fn done(&self, id: CastId) {
-        {
-            let mut ways = self.ways.lock();
-            ways.in_flight.remove(&id);
-            if let Some(used_up) = &mut ways.used_up {
-                used_up.insert(id);
-            }
-        }
-        if self.left_behind.load(Ordering::SeqCst) {
-            self.bell.notify_one();
-        }
+        let due = self.line.lock().done(id);
+        self.ring_if(due);
     }
 
     /// It could not be delivered now, and stays a row.
     pub(crate) fn put_off(&self, id: CastId) {
-        self.ways.lock().in_flight.remove(&id);
-        self.look_again();
+        let due = self.line.lock().put_off(id);
+        self.ring_if(due);
     }
 
     /// Its target does not know it: it stays a row until another release is installed.
     pub(crate) fn wait(&self, id: CastId) {
-        let mut ways = self.ways.lock();
-        if ways.waiting.len() >= IN_FLIGHT_MAX {
-            drop(ways);
-            return self.put_off(id);
-        }
-        ways.in_flight.remove(&id);
-        ways.waiting.insert(id);
+        let due = self.line.lock().wait(id);
+        self.ring_if(due);
+    }
+
+    /// Whether one that has come to its target stays a row, because one before it from the
+    /// same sender does.
+    pub(crate) fn stays_behind(&self, id: CastId) -> bool {
+        let mut line = self.line.lock();
+        let stays = line.is_behind(id);
+        let due = stays && line.put_off(id);
+        drop(line);
+        self.ring_if(due);
+        stays
     }
 
     /// Tries those again that wait for another release.
     pub(crate) fn let_go(&self) {
-        let waiting = std::mem::take(&mut self.ways.lock().waiting);
-        if !waiting.is_empty() {
-            self.look_again();
-        }
+        let any = self.line.lock().let_go();
+        self.ring_if(any);
     }
 
     /// Rows may wait that can be delivered now.
     pub(crate) fn look_again(&self) {
-        self.left_behind.store(true, Ordering::SeqCst);
+        self.line.lock().look_again();
         self.bell.notify_one();
-    }
-
-    fn begin_reading(&self) {
-        let mut ways = self.ways.lock();
-        ways.used_up = Some(HashSet::new());
-        ways.full = false;
-    }
-
-    fn end_reading(&self) {
-        self.ways.lock().used_up = None;
     }
 
     pub(crate) fn wake(&self) {
         self.bell.notify_one();
+    }
+
+    fn ring_if(&self, due: bool) {
+        if due {
+            self.bell.notify_one();
+        }
     }
 }
 
@@ -134,51 +86,69 @@ impl Actors {
     /// Hands a durable cast to its target, behind what waits there. One to an actor that is
     /// set aside stays a row until that is released, and has had its dead letters.
     pub(crate) fn deliver_cast(self: &Arc<Self>, row: CastRow) {
-        if self.supervisor.keeps_from(&row.letter.to) {
-            return;
-        }
-        if self.casts.begin(row.id) {
-            let to = row.letter.to.clone();
-            self.post(&to, Message::Cast(row.id, Box::new(row.letter)));
+        self.hand_on(row, Line::begin_new);
+    }
+
+    fn hand_on(
+        self: &Arc<Self>,
+        CastRow { id, letter }: CastRow,
+        begin: impl FnOnce(&mut Line, CastId, Between<'_>, bool) -> bool,
+    ) {
+        let kept = self.supervisor.keeps_from(&letter.to);
+        let between = (&letter.from, &letter.to);
+        if begin(&mut self.casts.line.lock(), id, between, kept) {
+            let to = letter.to.clone();
+            self.post(&to, Message::Cast(id, Box::new(letter)));
+        } else if kept && !self.supervisor.keeps_from(&letter.to) {
+            // It was released before the line knew of this one.
+            self.casts.look_again();
         }
     }
 
-    fn deliver_left_behind(self: &Arc<Self>) -> Result<(), host_journal::ReadError> {
+    /// Reads all rows, and delivers those that may be, in order.
+    fn deliver_left_behind(self: &Arc<Self>) -> Result<(), ReadError> {
+        let line = &self.casts.line;
         let mut after = None;
         loop {
+            line.lock().begin_page();
             let page = self.journal.casts(after, PAGE)?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.id);
+            let last = page.last().map(|row| row.id);
             for row in page {
-                self.deliver_cast(row);
+                self.hand_on(row, Line::begin_row);
             }
-            if self.casts.ways.lock().full {
+            let mut line = line.lock();
+            if line.is_full() || (last.is_none() && line.is_through()) {
                 return Ok(());
             }
+            after = last.or(after);
         }
     }
 }
 
 /// Delivers what waits in the journal, whenever something was left behind there.
 pub(crate) async fn run(actors: Arc<Actors>) {
+    let (mut wait, mut done) = (RETRY_AFTER_MIN, 0);
     while !actors.is_stopping() {
-        if actors.casts.left_behind.swap(false, Ordering::SeqCst) {
-            actors.casts.begin_reading();
-            let read = tokio::task::block_in_place(|| actors.deliver_left_behind());
-            actors.casts.end_reading();
-            if let Err(error) = read {
-                tracing::error!(
-                    error = chain(&error),
-                    "casts that wait could not be read; they will be tried again"
-                );
-                actors.casts.left_behind.store(true, Ordering::SeqCst);
-            }
-            // Also gives those that were put off time to find their target ready.
-            tokio::time::sleep(RETRY_AFTER).await;
-        } else {
+        if !actors.casts.line.lock().begin_pass() {
             actors.casts.bell.notified().await;
+            continue;
         }
+        let began = Instant::now();
+        let read = tokio::task::block_in_place(|| actors.deliver_left_behind());
+        let before = std::mem::replace(&mut done, actors.casts.line.lock().end_pass());
+        if let Err(error) = read {
+            tracing::error!(
+                error = chain(&error),
+                "casts that wait could not be read; they will be tried again"
+            );
+            actors.casts.look_again();
+        }
+        wait = match done == before {
+            true => wait * 2,
+            false => RETRY_AFTER_MIN,
+        };
+        wait = wait.max(began.elapsed() * PASS_SHARE).min(RETRY_AFTER_MAX);
+        // Also gives those that were put off time to find their target ready.
+        tokio::time::sleep(wait).await;
     }
 }

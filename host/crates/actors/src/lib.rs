@@ -46,6 +46,7 @@ mod last_words;
 mod ledger;
 mod letters;
 mod limits;
+mod line;
 mod live;
 mod memory;
 mod message;

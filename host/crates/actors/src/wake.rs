@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use host_journal::Stored;
+use host_journal::{Position, Rows, Stored};
 use host_loader::{State, cross};
 use host_model::ActorId;
 use host_model::carry::Carry;
@@ -14,6 +14,7 @@ use crate::live::Live;
 use crate::message::CallError;
 use crate::release::{Code, Release};
 use crate::slots::Claim;
+use crate::token::Token;
 use crate::turn::Settled;
 use crate::watchdog::{goes_on, named};
 
@@ -33,11 +34,20 @@ impl Actors {
     pub(crate) fn ensure_awake(self: &Arc<Self>, claim: &mut Claim) -> Result<(), NotWoken> {
         let incarnation = self.journal.incarnation();
         if claim.at.incarnation != incarnation {
-            if self.settled(claim) == Settled::Lost {
-                claim.live = None;
-                claim.at.position = host_journal::Position::default();
-            }
+            let is_lost = self.settled(claim) == Settled::Lost;
             claim.at.incarnation = incarnation;
+            if is_lost {
+                claim.live = None;
+                claim.at.position = Position::default();
+                // What it had used up and lost is put off first: it comes again, and
+                // before what stands in the queue behind it.
+                self.append(
+                    claim,
+                    Rows::default(),
+                    Token::Resume(Arc::clone(&claim.slot)),
+                );
+                return Err(NotWoken::Wait);
+            }
         }
         if claim.live.is_some() {
             return Ok(());
@@ -51,8 +61,11 @@ impl Actors {
             return Err(NotWoken::UnknownPlugin(release.unknown_plugin(id.plugin())));
         };
         if self.settled(claim) == Settled::Pending {
-            let token = crate::token::Token::Resume(Arc::clone(&claim.slot));
-            self.append(claim, host_journal::Rows::default(), token);
+            self.append(
+                claim,
+                Rows::default(),
+                Token::Resume(Arc::clone(&claim.slot)),
+            );
             return Err(NotWoken::Wait);
         }
         let wake = || {

@@ -29,7 +29,7 @@ pub(crate) fn snapshots(store: &Path, version: &str) -> Result<Written> {
                   WHERE first_pos = first_piece";
     let last = "SELECT max(position) FROM snapshots WHERE version = ?1 GROUP BY actor";
     let sql = format!(
-        "SELECT length(body), ({pieces}), substr(body, 1, 5) FROM snapshots
+        "SELECT length(body), ({pieces}), substr(body, 5, 5) FROM snapshots
          WHERE position IN ({last})"
     );
     let mut query = store.prepare(&sql)?;
@@ -38,7 +38,8 @@ pub(crate) fn snapshots(store: &Path, version: &str) -> Result<Written> {
     })?;
     rows.map(|row| {
         let (body, pieces, head): (i64, i64, Vec<u8>) = row?;
-        // A packed one begins with this byte and its length unpacked, little-endian.
+        // Behind its checksum a packed one begins with this byte and its length unpacked,
+        // little-endian.
         let plain = match head[..] {
             [0xc1, a, b, c, d] => i64::from(u32::from_le_bytes([a, b, c, d])),
             _ => body,

@@ -102,43 +102,52 @@ async fn two_sides(host: &Host) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cast_that_its_target_does_not_know_waits_until_it_does() {
+async fn a_cast_that_its_target_does_not_know_waits_until_it_does_and_those_behind_it() {
     let home = Home::new();
     let host = home.start(1);
     fill(&host).await;
     host.0.install_canary(canary(&home, "50%"));
     let (ahead, behind) = two_sides(&host).await;
+    let other = id(versions(&host).await["0.2.0"][1]);
     let before = host.count(&behind).await;
-    for (event, payload) in [
-        ("note", json!({ "text": "from ahead" })),
-        ("add", json!({ "by": 1_000 })),
+    let note = json!({ "text": "from ahead" });
+    for (from, event, payload) in [
+        (&ahead, "note", note),
+        // Known to the target: behind the one that is not, of the same sender.
+        (&ahead, "add", json!({ "by": 1_000 })),
+        // And of another one, for which nobody waits.
+        (&other, "add", json!({ "by": 1_000_000 })),
     ] {
         let cast = json!({ "to": behind, "event": event, "payload": payload });
-        host.ask(&ahead, "cast", cast).await;
+        host.ask(from, "cast", cast).await;
     }
-    until("the cast that it knows has come", || async {
-        host.count(&behind).await == before + 1_000
+    until("the cast of another has come", || async {
+        host.count(&behind).await >= before + 1_000_000
     })
     .await;
-    let waiting = host.0.journal().casts(None, 10).unwrap();
-    let events: Vec<_> = waiting
-        .iter()
-        .map(|row| row.letter.event.as_str())
-        .collect();
-    assert_eq!(events, ["note"], "the other one is a row");
+    assert_eq!(host.count(&behind).await, before + 1_000_000);
+    let waiting = || host.0.journal().casts(None, 10).unwrap();
+    until("its row is used up", || async { waiting().len() == 2 }).await;
+    let events: Vec<_> = waiting().into_iter().map(|row| row.letter.event).collect();
+    assert_eq!(events, ["note", "add"], "the others are rows");
     assert_eq!(host.0.buried(), 0);
     let summary = host.ask(&behind, "summary", Value::Null).await;
     assert_eq!(summary["version"], "0.1.0");
 
     host.0.install(home.release(2));
-    until("the other one has come, too", || async {
-        host.ask(&behind, "summary", Value::Null).await["notes"] == json!(["from ahead"])
+    until("the others have come, too", || async {
+        host.count(&behind).await == before + 1_001_000
     })
     .await;
-    until("its row is used up", || async {
-        host.0.journal().casts(None, 10).unwrap().is_empty()
-    })
-    .await;
+    until("their rows are used up", || async { waiting().is_empty() }).await;
+    let stored = host.0.journal().read(&behind.parse().unwrap()).unwrap();
+    let tail = stored.unwrap().tail;
+    let commands: Vec<_> = tail.iter().map(|record| &*record.command).collect();
+    assert_eq!(
+        commands,
+        ["note", "add"],
+        "in the order in which they were sent"
+    );
     assert_eq!(host.0.buried(), 0);
     host.stop();
 }

@@ -156,9 +156,25 @@ async fn a_cast_to_an_actor_that_is_set_aside_waits_for_its_release() {
     assert_eq!(host.0.refusals().all(), refused, "it is not tried");
     let aside = "faulty:aside".parse().unwrap();
     host.0.quarantine_release(&aside).await.unwrap().unwrap();
-    until("the cast has arrived", || async {
-        host.count("faulty:aside").await == 5
+    // Right behind its release, and behind those that waited for it all the same.
+    for by in [7, 8] {
+        let cast = json!({ "to": "faulty:aside", "event": "add", "payload": { "by": by } });
+        host.ask("faulty:a", "cast", cast).await;
+    }
+    until("the casts have arrived", || async {
+        host.count("faulty:aside").await == 20
     })
     .await;
+    let heard = home.heard.all().into_iter();
+    let added: Vec<_> = heard
+        .filter_map(|line| {
+            let added = line.strip_prefix("faulty:aside added ")?;
+            Some(added.split(" at ").next()?.to_owned())
+        })
+        .collect();
+    assert_eq!(
+        added,
+        [r#"{"count":5}"#, r#"{"count":12}"#, r#"{"count":20}"#]
+    );
     host.stop();
 }

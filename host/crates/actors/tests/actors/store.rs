@@ -208,6 +208,38 @@ async fn casts_and_timers_that_a_failed_group_used_up_come_once_all_the_same() {
     host.stop();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn casts_that_failed_groups_used_up_come_in_order_all_the_same() {
+    let home = Home::new();
+    let (host, will) = start(&home);
+    let mut sent = 0_u64;
+    for _ in 0..60 {
+        for _ in 0..3 {
+            sent += 1;
+            let cast = json!({ "to": "faulty:b", "event": "add", "payload": { "by": sent } });
+            host.ask("faulty:a", "cast", cast).await;
+        }
+        // Refused may be what used up the first of them, or the last, or none.
+        will.store(REFUSE, Ordering::SeqCst);
+        let _ = host.send("faulty:c", "add", json!({ "by": 1 })).await;
+        will.store(TAKE, Ordering::SeqCst);
+    }
+    until("all have come", || async {
+        host.count("faulty:b").await.unsigned_abs() == sent * (sent + 1) / 2
+    })
+    .await;
+    let heard = home.heard.all().into_iter();
+    let counts: Vec<u64> = heard
+        .filter_map(|line| {
+            let added = line.strip_prefix("faulty:b added {\"count\":")?;
+            added.split('}').next()?.parse().ok()
+        })
+        .collect();
+    let in_order: Vec<_> = (1..=sent).map(|n| n * (n + 1) / 2).collect();
+    assert_eq!(counts, in_order);
+    host.stop();
+}
+
 /// Asks and goes away at once. What it was told by then.
 async fn ask_and_go(host: &Host, event: &str, payload: Value) -> Option<Result<Answer, CallError>> {
     tokio::select! {
