@@ -83,6 +83,10 @@ pub fn add_raw(release: &Path, behaviour: &str) -> Result<()> {
     raw["version"] = "0.1.0".into();
     raw["file"] = "plugins/raw-0.1.0.so".into();
     raw["sha256"] = digest.collect::<String>().into();
+    // As of a release that does not say it.
+    if let Some(raw) = raw.as_object_mut() {
+        raw.remove("shape");
+    }
     plugins.push(raw);
     fs::write(release.join("plugins/raw-0.1.0.so"), library)?;
     fs::remove_file(&file)?;

@@ -97,6 +97,7 @@ mod tests {
             file: "x.so".into(),
             sha256: String::new(),
             start: Default::default(),
+            shape: None,
             settings: vec![
                 setting(
                     "nisab",

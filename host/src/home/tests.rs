@@ -142,6 +142,7 @@ fn put_plugin(root: &Path, version: &Version, way: &str) {
         sha256: String::new(),
         start: Start::Permanent,
         settings: Vec::new(),
+        shape: None,
     }];
     fs::write(&file, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }

@@ -9,7 +9,7 @@ use host_loader::Digest;
 use host_model::Version;
 use host_model::appup::Appup;
 use host_model::manifest::PluginManifest;
-use host_model::release::{PROGRAM, ReleaseFile, ReleaseManifest, ReleasePlugin};
+use host_model::release::{PROGRAM, PluginShape, ReleaseFile, ReleaseManifest, ReleasePlugin};
 use host_model::setting::PluginSetting;
 use host_package::bytes_max;
 
@@ -84,12 +84,14 @@ impl Inputs<'_> {
         let mut plugins = Vec::new();
         let mut upgrade_scripts = Vec::new();
         for (part, library) in recipe.plugins.iter().zip(self.libraries) {
+            let said = (self.ask)(library)?;
+            let shape = Some(PluginShape::from(&said));
             let PluginManifest {
                 name,
                 version,
                 settings,
                 ..
-            } = (self.ask)(library)?;
+            } = said;
             let wanted = format!("{name}/{version}");
             // A workspace of one version each may lie as its author likes.
             let says_a_version = part
@@ -120,6 +122,7 @@ impl Inputs<'_> {
                 file,
                 start: part.start,
                 settings,
+                shape,
             });
             // The first version of a plugin has none.
             let script = self.base.join(&recipe.upgrade_scripts).join(&appup);

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use semver::Version;
+use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::RELEASE_NAME_BYTES_MAX;
+use crate::manifest::PluginManifest;
 use crate::setting::PluginSetting;
 
 /// The host of a release, relative to its folder.
@@ -56,6 +57,29 @@ pub struct ReleasePlugin {
     /// What it can be configured by, as its library says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<PluginSetting>,
+    /// The shape of its states and messages, as its library says; absent in a release that was
+    /// built before releases had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<PluginShape>,
+}
+
+/// In which shape the states and messages of a plugin's version are, and which others it reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginShape {
+    /// See [`PluginManifest::state_schema`].
+    pub state_schema: u32,
+    /// See [`PluginManifest::migrates_from`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrates_from: Option<VersionReq>,
+}
+
+impl From<&PluginManifest> for PluginShape {
+    fn from(manifest: &PluginManifest) -> Self {
+        Self {
+            state_schema: manifest.state_schema,
+            migrates_from: manifest.migrates_from.clone(),
+        }
+    }
 }
 
 /// A file of a release.

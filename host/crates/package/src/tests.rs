@@ -42,6 +42,7 @@ fn manifest() -> ReleaseManifest {
             sha256: Digest::of(b"a library").to_string(),
             start: Start::Permanent,
             settings: Vec::new(),
+            shape: None,
         }],
         upgrade_scripts: Vec::new(),
         config: vec![file("env", b"PORT=1\n")],

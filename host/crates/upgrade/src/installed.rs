@@ -1,20 +1,20 @@
 //! What is installed of plugins: the libraries and appups that ways are made of, and whether
 //! what waits in a store is understood with them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use host_journal::Versions;
 use host_model::Version;
 use host_model::appup::Appup;
 use host_model::release::ReleaseManifest;
 
-use crate::plan::{Appups, is_understood, leads};
+use crate::plan::{Appups, Libraries, is_understood, leads};
 use crate::releases::Releases;
 
 /// What ways can be made of.
 pub(crate) struct Steps<'a> {
     /// By plugin.
-    libraries: BTreeMap<&'a str, BTreeSet<&'a Version>>,
+    libraries: BTreeMap<&'a str, Libraries<'a>>,
     appups: Appups,
 }
 
@@ -24,10 +24,12 @@ impl<'a> Steps<'a> {
         installed: impl Iterator<Item = &'a ReleaseManifest>,
         all: impl Iterator<Item = &'a Appup>,
     ) -> Self {
-        let mut libraries: BTreeMap<&str, BTreeSet<&Version>> = BTreeMap::new();
+        let mut libraries: BTreeMap<&str, Libraries<'_>> = BTreeMap::new();
         for plugin in installed.flat_map(|it| &it.plugins) {
             let versions = libraries.entry(&plugin.name).or_default();
-            versions.insert(&plugin.version);
+            let shape = versions.entry(&plugin.version).or_default();
+            // A version is one library, but not each release that has it says this of it.
+            *shape = shape.or(plugin.shape.as_ref());
         }
         let mut appups = Appups::new();
         for appup in all {
@@ -52,7 +54,7 @@ impl<'a> Steps<'a> {
 
     fn has(&self, plugin: &str, version: &Version) -> bool {
         let libraries = self.libraries.get(plugin);
-        libraries.is_some_and(|it| it.contains(version))
+        libraries.is_some_and(|it| it.contains_key(version))
     }
 }
 
@@ -79,6 +81,8 @@ pub fn not_understood(
 
 #[cfg(test)]
 mod tests {
+    use host_model::release::PluginShape;
+
     use super::*;
     use crate::samples::release;
 
@@ -94,5 +98,14 @@ mod tests {
         assert_eq!(lost(), Vec::<String>::new());
         std::fs::remove_dir_all(&old.dir).unwrap();
         assert_eq!(lost(), ["p 0.1.0"]);
+        // Its library migrates from that, though no appup leads there.
+        let mut said = new.manifest.clone();
+        said.plugins[0].shape = Some(PluginShape {
+            state_schema: 2,
+            migrates_from: Some("~0.1".parse().unwrap()),
+        });
+        let text = serde_json::to_string(&said).unwrap();
+        std::fs::write(new.dir.join("manifest.json"), text).unwrap();
+        assert_eq!(lost(), Vec::<String>::new());
     }
 }

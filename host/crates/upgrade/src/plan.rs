@@ -14,7 +14,7 @@ use host_model::plan::{Change, Hop, Plan, PluginPlan};
 use host_model::release::ReleaseManifest;
 use thiserror::Error;
 
-pub(crate) use ways::{Host, Step, is_understood, leads, steps_between};
+pub(crate) use ways::{Host, Libraries, Step, is_understood, leads, steps_between};
 
 use steps::{Hooks, Moved};
 use ways::{NoWay, carried_ways, way};

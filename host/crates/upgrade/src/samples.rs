@@ -51,6 +51,7 @@ pub(crate) fn release(dir: &Path, minor: u64, byte: &str) -> Unpacked {
             sha256: byte.repeat(32),
             start: Start::Permanent,
             settings: Vec::new(),
+            shape: None,
         }],
         upgrade_scripts: Vec::new(),
         config: Vec::new(),

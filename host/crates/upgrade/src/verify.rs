@@ -332,9 +332,9 @@ impl Assembler {
                 plugin.version
             ));
         }
-        if manifest.settings != plugin.settings {
+        if let Some(what) = shapes::misstated(plugin, &manifest) {
             return Err(format!(
-                "{} has other settings than the manifest of its release says; build the release again",
+                "{} has {what} than the manifest of its release says; build the release again",
                 path.display()
             ));
         }

@@ -66,7 +66,7 @@ impl Bench {
                     commands: Vec::new(),
                     queries: Vec::new(),
                     idempotency: Default::default(),
-                    migrates_from: None,
+                    migrates_from: Some("~0.1".parse()?),
                     settings: Vec::new(),
                     schemas: Default::default(),
                 })
@@ -90,6 +90,9 @@ fn a_release_has_what_its_file_names_with_digests() {
     let names: Vec<_> = made.plugins.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["donations", "zakat"]);
     assert_eq!(made.plugins[0].start, Start::Temporary);
+    let shape = made.plugins[0].shape.as_ref().unwrap();
+    let from = shape.migrates_from.as_ref().map(ToString::to_string);
+    assert_eq!((shape.state_schema, from.as_deref()), (1, Some("~0.1")));
     assert_eq!(made.plugins[0].sha256, Digest::of(b"donations").to_string());
     assert_eq!(made.host_sha256, Digest::of(b"the host").to_string());
     let scripts: Vec<_> = made

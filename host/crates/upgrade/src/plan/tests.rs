@@ -26,6 +26,7 @@ fn release(version: &str, plugins: &[(&str, &str)]) -> ReleaseManifest {
                 sha256: String::new(),
                 start: Start::Permanent,
                 settings: Vec::new(),
+                shape: None,
             })
             .collect(),
         upgrade_scripts: Vec::new(),

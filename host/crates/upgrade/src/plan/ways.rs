@@ -1,10 +1,11 @@
 //! The ways of one plugin: its appups as a graph, and the search in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use host_model::Version;
 use host_model::appup::{Appup, Instruction, Path};
 use host_model::plan::{CarriedWay, Change, Hop, Plan, StateChange};
+use host_model::release::PluginShape;
 use host_model::way::{self, Edge};
 
 use super::Appups;
@@ -260,6 +261,10 @@ pub(super) fn carried_ways(
     ways.filter(|it| it.hops.as_ref() != Some(&plain)).collect()
 }
 
+/// The versions of a plugin whose libraries are installed, with their shapes where a release
+/// says them.
+pub(crate) type Libraries<'a> = BTreeMap<&'a Version, Option<&'a PluginShape>>;
+
 /// Whether a state in `from`, beside which `carried` has left something, comes over to `to`
 /// where only these `libraries` of the plugin are installed. Also by steps that ask for
 /// another host, as a start takes them.
@@ -267,37 +272,52 @@ pub(crate) fn leads<'a>(
     plugin: &str,
     (from, carried): (&Version, &[Version]),
     to: &Version,
-    libraries: &BTreeSet<&'a Version>,
+    libraries: &Libraries<'a>,
     appups: &'a Appups,
 ) -> bool {
-    let mut steps = steps_between(plugin, libraries.iter().copied(), appups, Host::Starts);
-    steps.retain(|step| [step.from, step.to].iter().all(|it| libraries.contains(it)));
+    let installed = libraries.keys().copied();
+    let mut steps = steps_between(plugin, installed, appups, Host::Starts);
+    let is_here = |version: &Version| libraries.contains_key(version);
+    steps.retain(|step| is_here(step.from) && is_here(step.to));
     let carried: Vec<&Version> = carried.iter().collect();
     way::way(&steps, Step::edge, from, to, &carried).is_some()
 }
 
 /// Whether a message in the shape of `from` is understood in `to` where only these
-/// `libraries` of the plugin are installed: over the ways of states, which begin where its
-/// version is not installed at those that migrate from it.
+/// `libraries` of the plugin are installed. The rule is that of the actors: over the ways of
+/// states, which begin where none leads on from its version at those that migrate from it; or
+/// at once, where both are here and the newer of the two knows the other.
 pub(crate) fn is_understood<'a>(
     plugin: &str,
     from: &Version,
     to: &Version,
-    libraries: &BTreeSet<&'a Version>,
+    libraries: &Libraries<'a>,
     appups: &'a Appups,
 ) -> bool {
-    let leads = |from: &Version| leads(plugin, (from, &[]), to, libraries, appups);
-    let migrates = |newer: &Version| {
-        let appup = appups.get(&(plugin.to_owned(), newer.clone()));
-        let path = appup.filter(|_| from < newer).and_then(|it| it.path(from));
-        let updates = |it: &Instruction| matches!(it, Instruction::Update { .. });
-        path.is_some_and(|path| path.up.iter().any(updates))
+    let reaches = |here: &Version| here == to || leads(plugin, (here, &[]), to, libraries, appups);
+    let schema = |version: &Version| libraries.get(version)?.map(|it| it.state_schema);
+    let migrates = |newer: &Version, older: &Version| match libraries.get(newer) {
+        _ if older >= newer => false,
+        Some(Some(shape)) => {
+            let from = shape.migrates_from.as_ref();
+            from.is_some_and(|from| from.matches(older))
+        }
+        // Its release does not say it: what its appup has it do, it does.
+        Some(None) => {
+            let appup = appups.get(&(plugin.to_owned(), newer.clone()));
+            let path = appup.and_then(|it| it.path(older));
+            let updates = |it: &Instruction| matches!(it, Instruction::Update { .. });
+            path.is_some_and(|path| path.up.iter().any(updates))
+        }
+        None => false,
     };
-    let reaches = |newer: &Version| newer == to || leads(newer);
-    match libraries.contains(from) {
-        true => from == to || leads(from),
-        false => libraries.iter().any(|it| migrates(it) && reaches(it)),
-    }
+    let is_known_at_once = || {
+        let is_same = schema(from).is_some_and(|it| schema(to) == Some(it));
+        is_same || migrates(from.max(to), from.min(to))
+    };
+    reaches(from)
+        || libraries.keys().any(|it| migrates(it, from) && reaches(it))
+        || libraries.contains_key(from) && is_known_at_once()
 }
 
 fn known(steps: &[Step<'_>]) -> String {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use host_journal::Standing;
-use host_model::release::Start;
+use host_model::release::{PluginShape, Start};
 
 use super::*;
 
@@ -22,6 +22,7 @@ fn release(minor: u64, plugin: u64) -> ReleaseManifest {
             sha256: format!("{plugin:064x}"),
             start: Start::Permanent,
             settings: Vec::new(),
+            shape: None,
         }],
         upgrade_scripts: Vec::new(),
         config: Vec::new(),
@@ -209,4 +210,28 @@ fn a_release_is_needed_that_knows_the_shape_of_messages_that_wait() {
     let needed = ask(2, &all, &letters, load);
     assert!(needed.starts_with("dead letters for p are"), "{needed}");
     assert_eq!(ask(2, &all, &letters, update), "");
+    // Where their releases say what libraries migrate from, that counts as it does when a
+    // message comes: however their states come over.
+    let said = |minor: u64, schema, from: &str| {
+        let mut said = release(minor, minor);
+        said.plugins[0].shape = Some(PluginShape {
+            state_schema: schema,
+            migrates_from: Some(from.parse().unwrap()),
+        });
+        said
+    };
+    let behind = [release(2, 2), said(3, 3, "<0.3")];
+    assert_eq!(ask(2, &behind, &waiting(&[1]), update), "");
+    let behind = [said(2, 2, "~0.1"), said(3, 3, "~0.2")];
+    let needed = ask(2, &behind, &waiting(&[1]), update);
+    assert!(needed.contains("in the shape of 0.1.0"), "{needed}");
+    let behind = [said(2, 2, "=0.1.9"), said(3, 3, "~0.2")];
+    assert_eq!(ask(2, &behind, &waiting(&[1]), update), "", "nobody does");
+    // No way of states leads to 0.3.0 without 0.2.0, and 0.3.0 knows the shape all the same.
+    let beside = |from| [said(1, 1, "~0.0"), said(2, 2, "~0.1"), said(3, 3, from)];
+    assert_eq!(ask(2, &beside("<0.3"), &waiting(&[1]), update), "");
+    let needed = ask(2, &beside("~0.2"), &waiting(&[1]), update);
+    assert!(needed.contains("in the shape of 0.1.0"), "{needed}");
+    let same = [said(1, 3, "~0.0"), said(2, 2, "~0.1"), said(3, 3, "~0.2")];
+    assert_eq!(ask(2, &same, &waiting(&[1]), update), "");
 }

@@ -8,6 +8,7 @@ use host_model::Version;
 use host_model::appup::{Appup, Instruction, Path};
 use host_model::manifest::PluginManifest;
 use host_model::plan::{Change, Plan};
+use host_model::release::{PluginShape, ReleasePlugin};
 
 use crate::releases::Unpacked;
 
@@ -53,6 +54,16 @@ pub(super) fn problems(
         }
     }
     problems
+}
+
+/// What the manifest of a release says otherwise of a library than that does itself.
+pub(super) fn misstated(said: &ReleasePlugin, found: &PluginManifest) -> Option<&'static str> {
+    let shape = said.shape.as_ref();
+    if said.settings != found.settings {
+        return Some("other settings");
+    }
+    let is_other = shape.is_some_and(|it| *it != PluginShape::from(found));
+    is_other.then_some("another STATE_SCHEMA or FROM")
 }
 
 /// What a path says otherwise than the manifests of the two versions that it leads between.

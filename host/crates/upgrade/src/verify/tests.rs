@@ -1,7 +1,7 @@
 //! Everything that is wrong, at once.
 
 use host_model::plan::{CarriedWay, Hop, PluginPlan, StateChange};
-use host_model::release::{ReleaseFile, Start};
+use host_model::release::{PluginShape, ReleaseFile, Start};
 
 use super::*;
 
@@ -28,6 +28,7 @@ fn manifest() -> ReleaseManifest {
             sha256: Digest::of(b"p").to_string(),
             start: Start::Permanent,
             settings: Vec::new(),
+            shape: None,
         }],
         upgrade_scripts: Vec::new(),
         config: Vec::new(),
@@ -198,6 +199,29 @@ fn libraries(all: &[(u64, u32, Option<&str>)]) -> Manifests {
         (("p".to_owned(), v(*minor)), manifest)
     };
     all.iter().map(library).collect()
+}
+
+#[test]
+fn what_a_release_says_otherwise_of_a_library_than_that_itself_is_found() {
+    let known = libraries(&[(2, 2, Some("~0.1"))]);
+    let library = &known[&("p".to_owned(), v(2))];
+    let mut said = manifest().plugins.remove(0);
+    assert_eq!(
+        shapes::misstated(&said, library),
+        None,
+        "it does not say it"
+    );
+    let shape = |state_schema, from: &str| PluginShape {
+        state_schema,
+        migrates_from: Some(from.parse().unwrap()),
+    };
+    said.shape = Some(shape(2, "~0.1"));
+    assert_eq!(shapes::misstated(&said, library), None);
+    for other in [shape(1, "~0.1"), shape(2, "<0.2")] {
+        said.shape = Some(other);
+        let found = shapes::misstated(&said, library);
+        assert_eq!(found, Some("another STATE_SCHEMA or FROM"));
+    }
 }
 
 const LOAD: &str = "[{ load = \"code\" }]";
