@@ -105,6 +105,8 @@ fn what_is_no_command_is_a_usage_error() {
         "host upgrade 0.2.0 --probation 30",
         "host upgrade 0.2.0 --deadline 48h",
         "host rehearse 0.2.0 --deadline 48h",
+        "host rehearse 0.2.0 --sample 0",
+        "host upgrade 0.2.0 --sample 0",
         "host upgrade pause 0.2.0",
         "host upgrade 0.2.0 --canary 5% --ramp half",
         "host upgrade 0.2.0 --canary 0%",

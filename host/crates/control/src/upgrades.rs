@@ -13,7 +13,7 @@ use futures_util::{Stream, stream};
 use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
-    HistoryRow, InstalledNote, PlanReport, Progress, RehearsalOutcome, RehearsalReport,
+    Extent, HistoryRow, InstalledNote, PlanReport, Progress, RehearsalOutcome, RehearsalReport,
     RehearsalRequest, ReleaseRow, RemoveReport, RemoveRequest, RollbackRequest, UpgradeReport,
     UpgradeRequest, UpgradeStatus,
 };
@@ -165,6 +165,7 @@ pub(crate) async fn upgrade(
 ) -> Result<Follow, Refusal> {
     at_most("probation_s", request.probation_s, PROBATION_MAX)?;
     at_most("deadline_s", request.deadline_s, BUSY_DEADLINE_MAX)?;
+    of_somebody(request.extent)?;
     let by = intent.asker();
     let begin = move |upgrader: &Arc<Upgrader>| upgrader.upgrade(&request, &by);
     let progress = blocking(&control, begin).await?;
@@ -178,6 +179,7 @@ pub(crate) async fn rehearse(
     Body(request): Body<RehearsalRequest>,
 ) -> Result<Follow, Refusal> {
     at_most("deadline_s", request.deadline_s, BUSY_DEADLINE_MAX)?;
+    of_somebody(request.extent)?;
     let mut progress = blocking(&control, move |upgrader| upgrader.rehearse(&request)).await?;
     let (teller, told) = mpsc::channel(PROGRESS_BEHIND_MAX);
     tokio::spawn(async move {
@@ -255,6 +257,18 @@ fn at_most(name: &str, seconds: Option<u64>, most: Duration) -> Result<(), Refus
                 "read {name} of the request: {seconds} is too long; it is {} at most",
                 most.as_secs()
             ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A rehearsal of no actor would prove nothing.
+fn of_somebody(extent: Extent) -> Result<(), Refusal> {
+    match extent.sample {
+        Some(0) => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "read sample of the request: a rehearsal of no actor proves nothing; it is 1 at least",
         )),
         _ => Ok(()),
     }
@@ -352,5 +366,14 @@ mod tests {
         assert!(ask(None).is_ok());
         assert!(ask(Some(86_400)).is_ok());
         assert!(ask(Some(86_401)).is_err());
+    }
+
+    #[test]
+    fn a_rehearsal_of_nobody_is_refused() {
+        let ask = |sample, all| of_somebody(Extent { sample, all });
+        assert!(ask(None, false).is_ok());
+        assert!(ask(Some(1), false).is_ok());
+        assert!(ask(Some(0), false).is_err());
+        assert!(ask(Some(0), true).is_err());
     }
 }

@@ -51,7 +51,7 @@ pub struct Upgrade {
 pub struct Extent {
     /// Rehearse so many actors of each plugin, taken by chance, or all if it has no more
     /// [default: 46050].
-    #[arg(long, value_name = "N", conflicts_with = "all")]
+    #[arg(long, value_name = "N", conflicts_with = "all", value_parser = sample)]
     pub sample: Option<u64>,
     /// Rehearse all actors, however many.
     #[arg(long)]
@@ -61,6 +61,15 @@ pub struct Extent {
 impl From<Extent> for control::Extent {
     fn from(Extent { sample, all }: Extent) -> Self {
         Self { sample, all }
+    }
+}
+
+/// A number of actors. A rehearsal of none would be none.
+fn sample(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("a rehearsal of no actor proves nothing; take 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is no whole number of actors".to_owned()),
     }
 }
 

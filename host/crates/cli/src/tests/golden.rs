@@ -61,6 +61,7 @@ fn what_is_said_of_a_line_that_makes_no_sense() {
         "host upgrade 0.2.0 --deadline 48h",
         "host upgrade 0.2.0 --probation 30",
         "host upgrade 0.2.0 --canry 5%",
+        "host rehearse 0.2.0 --sample 0",
         "host rpc nobody open",
         "host rpc zakat:a open [1]",
         "host dead-letters drop x",
