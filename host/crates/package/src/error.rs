@@ -82,7 +82,7 @@ pub enum InstallError {
         /// The release's folder.
         dir: PathBuf,
         /// What is there.
-        what: &'static str,
+        what: String,
         /// What to do.
         advice: &'static str,
     },

@@ -12,6 +12,7 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use crate::another::another;
 use crate::lying::is_package;
 use crate::names::SIGNATURE;
 use crate::unpack::{Head, Package, sync_folders};
@@ -165,7 +166,7 @@ enum Lacks {
 impl Place {
     fn find(releases: &Path, head: &Head, keys: &TrustedKeys) -> Result<Self, InstallError> {
         let dir = releases.join(head.manifest.version.to_string());
-        let taken = |what, advice| InstallError::Taken {
+        let taken = |what: String, advice| InstallError::Taken {
             dir: dir.clone(),
             what,
             advice,
@@ -175,14 +176,12 @@ impl Place {
                 files if files.is_empty() => Lacks::Nothing,
                 files => Lacks::Files(files, partial_in(releases)?),
             },
-            Ok(_) => {
-                return Err(taken(
-                    ", and is another build of the same version",
-                    "give the new one a new number, or say `host remove` first if the old one has never run",
-                ));
+            Ok(there) => {
+                let (what, advice) = another(&there, &head.manifest);
+                return Err(taken(what, advice));
             }
             Err(_) if !holds_packages_only(&dir) => {
-                return Err(taken(" and is no release", "move it away"));
+                return Err(taken(" and is no release".to_owned(), "move it away"));
             }
             Err(_) => Lacks::All(partial_in(releases)?),
         };

@@ -16,6 +16,7 @@
 //!
 //! This crate must not know homes, stores or upgrades, nor how a package is built.
 
+mod another;
 mod error;
 mod install;
 mod lying;

@@ -23,7 +23,7 @@ fn file<'a>(name: &'a str, bytes: &'a [u8]) -> Entry<'a> {
     (name, EntryType::Regular, bytes)
 }
 
-fn manifest() -> ReleaseManifest {
+pub(crate) fn manifest() -> ReleaseManifest {
     let file = |file: &str, bytes: &[u8]| ReleaseFile {
         file: PathBuf::from(file),
         sha256: Digest::of(bytes).to_string(),
@@ -159,6 +159,11 @@ fn a_package_becomes_a_release_and_once_is_enough() {
     other.name = "other".to_owned();
     let error = bench.install(&whole(&other)).unwrap_err();
     assert_eq!(error.reason(), "installed_already", "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("(only its manifest.json is another)")
+    );
     assert_eq!(fs::read_dir(bench.releases()).unwrap().count(), 1);
 }
 
