@@ -63,10 +63,13 @@ impl Words {
     }
 
     fn candidates(&self, before: &[String], word: &str) -> Vec<String> {
+        // Behind an option's `=` its value begins.
+        let value = word.starts_with("--").then(|| word.find('=')).flatten();
+        let (option, begun) = word.split_at(value.map_or(0, |at| at + 1));
         let known = |place| match place {
             Place::Known(known) => known,
             Place::Release => self.releases(),
-            Place::Actor => self.actors(word),
+            Place::Actor => self.actors(begun),
             Place::Plugin => self.plugins(),
             Place::Event(actor) => self.events(&actor),
             Place::Free => Vec::new(),
@@ -74,7 +77,8 @@ impl Words {
         let places = places(&self.grammar, before, word).into_iter();
         let mut found: Vec<String> = places
             .flat_map(known)
-            .filter(|candidate| candidate.starts_with(word))
+            .filter(|candidate| candidate.starts_with(begun))
+            .map(|candidate| format!("{option}{candidate}"))
             .collect();
         found.sort_unstable();
         found.dedup();
@@ -181,10 +185,7 @@ fn places(grammar: &clap::Command, before: &[String], word: &str) -> Vec<Place> 
             continue;
         }
         if let Some(option) = given.strip_prefix("--") {
-            takes = command
-                .get_arguments()
-                .find(|arg| arg.get_long() == Some(option))
-                .filter(|arg| arg.get_action().takes_values());
+            takes = with_value(command, option);
         } else if let Some(inner) = command.find_subcommand(given) {
             (command, positional) = (inner, 0);
             values.clear();
@@ -195,6 +196,10 @@ fn places(grammar: &clap::Command, before: &[String], word: &str) -> Vec<Place> 
     }
     if let Some(option) = takes {
         return vec![of_value(option, &values)];
+    }
+    if let Some((option, _)) = word.strip_prefix("--").and_then(|it| it.split_once('=')) {
+        let option = with_value(command, option);
+        return option.map(|it| of_value(it, &values)).into_iter().collect();
     }
     if word.starts_with('-') {
         let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
@@ -219,6 +224,13 @@ fn places(grammar: &clap::Command, before: &[String], word: &str) -> Vec<Place> 
     // `upgrade` has both.
     let value = argument.map(|argument| of_value(argument, &values));
     value.into_iter().chain([Place::Known(inner)]).collect()
+}
+
+/// The option of this name, if it takes a value.
+fn with_value<'a>(command: &'a clap::Command, option: &str) -> Option<&'a clap::Arg> {
+    let mut arguments = command.get_arguments();
+    let found = arguments.find(|arg| arg.get_long() == Some(option));
+    found.filter(|arg| arg.get_action().takes_values())
 }
 
 /// Whether an argument is a release, by the name that its help gives to it.
@@ -286,6 +298,12 @@ mod tests {
         }
         assert_eq!(at("rpc donations:a open "), [Place::Free]);
         assert_eq!(at("actors --plugin "), [Place::Plugin]);
+        for line in ["actors --plugin=", "actors --limit 5 --plugin=don"] {
+            assert_eq!(at(line), [Place::Plugin], "{line}");
+        }
+        assert_eq!(at("actors --after=donations:"), [Place::Actor]);
+        assert_eq!(at("status --json="), [], "it takes none");
+        assert_eq!(at("state --home=/srv don"), [Place::Actor]);
         assert_eq!(at("quarantine release "), [Place::Actor]);
     }
 }
