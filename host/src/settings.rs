@@ -12,7 +12,7 @@ use std::path::Path;
 
 use host_model::release::ReleasePlugin;
 use host_model::setting::{self, PluginSetting};
-use host_model::suggest::nearest;
+use host_model::suggest::{nearest, slip};
 
 use self::files::{Content, File, Files};
 use crate::env_file;
@@ -90,6 +90,8 @@ pub(crate) struct Settings {
     torn: Vec<String>,
     /// Names in the environment with values that are no text.
     garbled: Vec<String>,
+    /// Names in the environment that are no settings of the host; most are meant for others.
+    strange: Vec<String>,
     /// What there is to know of where they come from, a sentence each.
     notes: Vec<String>,
 }
@@ -142,6 +144,8 @@ impl Settings {
         let mut settings = Self::default();
         // Any of them may be a plugin's.
         let environment: Vec<_> = environment.into_iter().collect();
+        let names = environment.iter().map(|(name, _)| name.clone());
+        settings.strange = names.filter(|name| !is_setting(name)).collect();
         settings.push("the environment", environment);
         settings.env(&files.env);
         settings.toml(&files.toml);
@@ -240,13 +244,27 @@ impl Settings {
         let others = self.others.iter();
         let others = others.filter(|other| !self.declared.contains_key(&other.key));
         let others = others.map(|Other { file, key, written }| {
-            let declared = self.declared.keys().map(String::as_str);
-            let known = KEYS.into_iter().filter(|known| *known != "HOST_HOME");
-            let meant = nearest(&key.to_uppercase(), known.chain(declared));
+            let known = self.known().filter(|known| *known != "HOST_HOME");
+            let meant = nearest(&key.to_uppercase(), known);
             let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it}?"));
             format!("{file}: {written} is no setting that the host reads there{meant}")
         });
-        self.notes.iter().cloned().chain(others).collect()
+        let strange = self.strange.iter();
+        let strange = strange.filter(|name| !self.declared.contains_key(*name));
+        let slips = strange.filter_map(|name| {
+            let meant = slip(&name.to_uppercase(), self.known())?;
+            Some(format!(
+                "the environment: {name} is no setting that the host reads; did you mean {meant}?"
+            ))
+        });
+        let notes = self.notes.iter().cloned();
+        notes.chain(others).chain(slips).collect()
+    }
+
+    /// Settings of the host, and of the plugins of the release.
+    fn known(&self) -> impl Iterator<Item = &str> {
+        KEYS.into_iter()
+            .chain(self.declared.keys().map(String::as_str))
     }
 
     fn push(&mut self, name: &str, values: impl IntoIterator<Item = (String, String)>) {

@@ -35,6 +35,7 @@ const NOEXEC: &str =
 fn the_configuration_and_what_is_around_it_are_told_of_in_one_report() {
     let mut home = in_production();
     home.set("HOST_DATA", Some("var"));
+    home.set("TRUSTED_KEY", Some("keys"));
     // RFC 5737: an address for documentation.
     home.configure("ADMIN_PORT=many\nLISTEN=192.0.2.1\nPROT=4000\nRUST_LOG=info # loud")
         .unwrap();
@@ -46,6 +47,7 @@ fn the_configuration_and_what_is_around_it_are_told_of_in_one_report() {
         "etc/env) has 192.0.2.1",
         "var/images is on a file system that is mounted noexec",
         "PROT is no setting that the host reads there; did you mean PORT?",
+        "TRUSTED_KEY is no setting that the host reads; did you mean TRUSTED_KEYS?",
         "1024 files may be open",
     ];
     for line in ["config check", "start", "start --foreground", "console"] {

@@ -72,6 +72,57 @@ fn what_nobody_reads_is_named() {
 }
 
 #[test]
+fn a_slip_in_the_environment_is_named_and_what_is_meant_for_others_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let names = [
+        "TRUSTED_KEY",
+        "database_url",
+        "ZAKAT_NISAB_GRAM",
+        "ZAKAT_NISAB_GRAMS",
+        "SSL_CERT_DIR",
+        "URL_HOST",
+        "HOSTNAME",
+        "POST",
+        "PATH",
+        "PORT",
+    ];
+    let environment = names.map(|name| (name.to_owned(), "1".to_owned()));
+    let mut settings = Settings::read(home.path(), None, environment);
+    let said = |name: &str, meant: &str| {
+        format!("the environment: {name} is no setting that the host reads; did you mean {meant}?")
+    };
+    let of_host = [
+        said("TRUSTED_KEY", "TRUSTED_KEYS"),
+        said("database_url", "DATABASE_URL"),
+    ];
+    assert_eq!(settings.warnings(), of_host);
+    settings.declare(&[plugin("zakat", "nisab_grams")]);
+    let of_plugin = said("ZAKAT_NISAB_GRAM", "ZAKAT_NISAB_GRAMS");
+    assert_eq!(settings.warnings(), [&of_host[..], &[of_plugin]].concat());
+    assert_eq!(settings.faults(), [] as [&str; 0]);
+}
+
+/// A plugin with this one setting.
+fn plugin(name: &str, setting: &str) -> ReleasePlugin {
+    ReleasePlugin {
+        name: name.to_owned(),
+        version: host_model::Version::new(0, 1, 0),
+        file: Default::default(),
+        sha256: String::new(),
+        start: Default::default(),
+        settings: vec![PluginSetting {
+            name: setting.to_owned(),
+            kind: host_model::setting::SettingKind::Text,
+            default: None,
+            required: false,
+            secret: false,
+            about: String::new(),
+        }],
+        shape: None,
+    }
+}
+
+#[test]
 fn faults_of_all_files_are_gathered() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir_all(home.path().join("etc")).unwrap();
