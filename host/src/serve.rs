@@ -39,6 +39,7 @@ mod hooks;
 mod kept;
 mod last_words;
 mod logging;
+mod plugins;
 mod readiness;
 mod reload;
 mod runtimes;
@@ -265,8 +266,8 @@ async fn open(
     let attempt = &outside.attempt;
     attempt.blame(true);
     let rules = assembler.releases().read(&recovery.boot)?;
-    let assembled = assembler.assemble(&rules, is_cold);
-    let release = assembled.inspect_err(|error| attempt.blame(!is_no_room(error)))?;
+    let assembled = plugins::assemble(&assembler, rules, is_cold, data).await;
+    let release = assembled.inspect_err(|error| attempt.blame(!is_no_room(error.as_ref())))?;
     let first = booked.permanent.is_none();
 
     let hub = Hub::new();

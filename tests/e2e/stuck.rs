@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use e2e::{Home, wait};
+use e2e::{Home, release, wait};
 use host_model::control::Outcome;
 use serde_json::{Value, json};
 
@@ -402,4 +402,16 @@ fn ways_back_that_never_return_keep_nobody_from_an_operators_rollback() {
         assert_eq!(summary(port, key)["version"], "0.1.0", "{key}");
     }
     home.stop().unwrap();
+}
+
+/// The child that inspects it before the host opens it finds all well.
+#[test]
+fn a_plugin_that_hangs_while_the_host_opens_it_fails_the_start_by_name() {
+    let home = home();
+    release::add_raw(&home.path().join("releases/0.1.0"), "init_hangs_in_host").unwrap();
+    let start = home.host(&["start", "--foreground"]).unwrap();
+    let told = start.ends_with(1).unwrap().stderr;
+    let wanted = "open raw 0.1.0: it has not returned for 45 s, so the start is given up";
+    assert!(told.contains(wanted), "{told}");
+    assert_eq!(home.host_pid(), None);
 }

@@ -269,6 +269,11 @@ pub const RELEASE_TEXT_BYTES_MAX: u64 = 1 << 20;
 /// How long `host inspect` may take over a plugin before it is killed.
 pub const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a start may be with one plugin's library, until that is open and has taken its
+/// configuration: a few milliseconds as a rule, some seconds for a large one on a slow disk.
+/// Then the start fails, before `host start` has waited for a minute.
+pub const PLUGIN_START_TIMEOUT: Duration = Duration::from_secs(45);
+
 /// Upgrades kept in the history.
 pub const HISTORY_MAX: u64 = 1_000;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host_actors::{Code, Release, Route, RouteEdge, RouteHop, Ruling};
 use host_loader::{Digest, InvalidDigest, LoadError, Loader};
@@ -31,6 +31,8 @@ pub struct Assembler {
     codes: Mutex<HashMap<Digest, Arc<Code>>>,
     pub(crate) config: Option<Box<PluginConfig>>,
     pub(crate) digests: Digests,
+    /// See [`Assembler::opening`].
+    opening: Mutex<Option<(ReleasePlugin, Instant)>>,
 }
 
 /// Why a release cannot rule. Nothing has changed but what is mapped.
@@ -103,7 +105,23 @@ impl Assembler {
             codes: Mutex::default(),
             config: None,
             digests: Digests::default(),
+            opening: Mutex::default(),
         }
+    }
+
+    /// The plugin that an [`assemble`](Self::assemble) under way is with, and for how long: its
+    /// library is opened, or is given its configuration. Native code cannot be interrupted, so
+    /// whoever waits for it may have to give up.
+    #[must_use]
+    pub fn opening(&self) -> Option<(ReleasePlugin, Duration)> {
+        let opening = self.opening.lock();
+        opening
+            .as_ref()
+            .map(|(plugin, since)| (plugin.clone(), since.elapsed()))
+    }
+
+    fn begin(&self, plugin: &ReleasePlugin) {
+        *self.opening.lock() = Some((plugin.clone(), Instant::now()));
     }
 
     /// Holds what is opened from now on to the libraries of `release`.
@@ -138,7 +156,9 @@ impl Assembler {
     ///
     /// [`AssembleError`]
     pub fn assemble(&self, to: &Unpacked, is_left: bool) -> Result<Release, AssembleError> {
-        self.put_together(to, None, is_left)
+        let assembled = self.put_together(to, None, is_left);
+        *self.opening.lock() = None;
+        assembled
     }
 
     /// The release `to`, which `plan` leads to there or back. `before` rules until then;
@@ -170,6 +190,7 @@ impl Assembler {
         let installed = self.usable(&first);
         let mut plugins = BTreeMap::new();
         for plugin in &to.manifest.plugins {
+            self.begin(plugin);
             let code = self.open(to, plugin)?;
             // One that rules already gets what is new when the other release rules.
             let is_ruling = before.and_then(|before| before.manifest.plugin(&plugin.name));
@@ -242,6 +263,7 @@ impl Assembler {
             if other.version == plugin.version || readable.iter().any(known) {
                 continue;
             }
+            self.begin(other);
             match self.open(release, other) {
                 Ok(code) => {
                     // It may decide again on a way back; until then it need not be in order.

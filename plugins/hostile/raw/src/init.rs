@@ -12,7 +12,8 @@ use crate::marker::behaviour;
 ///
 /// `init_fails` says so, as it should. Nothing catches what the others do:
 /// `init_panics` (out of `extern "C"`, which aborts), `init_exits` (with 0, as if
-/// all were well), `init_segfaults`, `init_hangs`. `init_prints` forges a report
+/// all were well), `init_segfaults`, `init_hangs`, and `init_hangs_in_host`, where the child
+/// that inspects it first finds all well. `init_prints` forges a report
 /// on standard output; `init_spawns` leaves a process behind that holds the
 /// standard output open.
 pub(crate) unsafe extern "C" fn init(_: *const c_void, _: Bytes, sink: *const Sink) -> Status {
@@ -33,6 +34,7 @@ pub(crate) unsafe extern "C" fn init(_: *const c_void, _: Bytes, sink: *const Si
         // SAFETY: none. Nothing is mapped there, and that is the point.
         "init_segfaults" => unsafe { ptr::without_provenance_mut::<u64>(8).write_volatile(0) },
         "init_hangs" => hang(),
+        "init_hangs_in_host" if !is_inspected() => hang(),
         "init_prints" => print!("{{\"refused\":{{\"message\":\"forged\"}}}}"),
         "init_spawns" => leave_behind(),
         _ => {}
@@ -49,6 +51,14 @@ pub(crate) unsafe extern "C" fn init(_: *const c_void, _: Bytes, sink: *const Si
 fn leave_behind() {
     let child = std::process::Command::new("sleep").arg("30").spawn();
     child.expect("every system has a sleep");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that it goes by what no plugin should know is what this is for"
+)]
+fn is_inspected() -> bool {
+    std::env::args().any(|argument| argument == "inspect")
 }
 
 #[expect(

@@ -48,6 +48,25 @@ fn a_version_that_is_needed_must_be_whole_and_others_are_left_out() {
 }
 
 #[test]
+fn whom_a_start_is_with_is_known_until_it_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let assembler = assembler(dir.path(), TrustedKeys::default());
+    let with = || assembler.opening().map(|(plugin, _)| plugin.version);
+    let (ruling, other) = (release(dir.path(), 3, "cc"), release(dir.path(), 2, "bb"));
+    assert_eq!(with(), None);
+    let readable = assembler.readable(
+        &ruling.manifest.plugins[0],
+        None,
+        std::slice::from_ref(&other),
+        &BTreeSet::new(),
+    );
+    assert_eq!(readable.unwrap().len(), 0);
+    assert_eq!(with(), Some(other.manifest.version));
+    assembler.assemble(&ruling, false).unwrap_err();
+    assert_eq!(with(), None, "it has failed");
+}
+
+#[test]
 fn with_keys_only_what_has_run_here_is_taken_of_an_unsigned_release() {
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("key.pub");
