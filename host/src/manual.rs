@@ -6,13 +6,11 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
-use clap_complete::engine::complete as complete_words;
-use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Shells, Zsh};
+use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Zsh};
 use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
 use host_cli::args::{Cli, Global, Shell};
 use host_cli::{Failure, Output};
@@ -26,109 +24,7 @@ const ASKED: &str = "HOST_COMPLETE";
 
 /// Answers the script of a shell, and ends; where none asks it does nothing.
 pub(crate) fn complete() {
-    let shells: [&dyn EnvCompleter; 4] = [&WholeWords, &Elvish, &Fish, &Zsh];
-    let asked = CompleteEnv::with_factory(grammar).var(ASKED);
-    asked.shells(Shells(&shells)).complete();
-}
-
-/// Bash, which has `--home=DIR` as three words.
-struct WholeWords;
-
-impl EnvCompleter for WholeWords {
-    fn name(&self) -> &'static str {
-        Bash.name()
-    }
-
-    fn is(&self, name: &str) -> bool {
-        Bash.is(name)
-    }
-
-    fn write_registration(
-        &self,
-        var: &str,
-        name: &str,
-        bin: &str,
-        completer: &str,
-        buf: &mut dyn Write,
-    ) -> io::Result<()> {
-        Bash.write_registration(var, name, bin, completer, buf)
-    }
-
-    fn write_complete(
-        &self,
-        cmd: &mut clap::Command,
-        args: Vec<OsString>,
-        current_dir: Option<&Path>,
-        buf: &mut dyn Write,
-    ) -> io::Result<()> {
-        // By these two its script says which word it asks for, and what goes between answers.
-        let index = env::var("_CLAP_COMPLETE_INDEX").ok();
-        let index = index.and_then(|it| it.parse().ok()).unwrap_or_default();
-        let between = env::var("_CLAP_IFS").unwrap_or_else(|_| "\n".to_owned());
-        let joined = Joined::of(&args, index);
-        if joined.words.len() == args.len() {
-            return Bash.write_complete(cmd, args, current_dir, buf);
-        }
-        let Joined {
-            words,
-            index,
-            option,
-        } = joined;
-        let found = complete_words(cmd, words, index, current_dir)?;
-        let found = found.iter().map(|it| it.get_value().to_string_lossy());
-        let found: Vec<_> = found
-            .map(|it| it.strip_prefix(&*option).unwrap_or(&it).to_owned())
-            .collect();
-        write!(buf, "{}", found.join(&between))
-    }
-}
-
-/// Words of a line, of which bash has taken `--home=DIR` apart.
-#[derive(Debug, PartialEq, Eq)]
-struct Joined {
-    /// With each option and its value in one.
-    words: Vec<OsString>,
-    /// Which one is completed.
-    index: usize,
-    /// What stands in that before the word that bash asks for: `--home=`.
-    option: String,
-}
-
-impl Joined {
-    fn of(apart: &[OsString], index: usize) -> Self {
-        let mut joined = Self {
-            words: Vec::new(),
-            index,
-            option: String::new(),
-        };
-        let mut takes = false;
-        for (at, word) in apart.iter().enumerate() {
-            let last = joined.words.last_mut();
-            let last = last.filter(|it| takes || word == "=" && is_option(it));
-            let begun = match last {
-                Some(last) => {
-                    takes = !takes;
-                    let before = last.to_string_lossy().into_owned();
-                    last.push(word);
-                    if takes { format!("{before}=") } else { before }
-                }
-                None => {
-                    joined.words.push(word.clone());
-                    String::new()
-                }
-            };
-            if at == index {
-                joined.index = joined.words.len() - 1;
-                joined.option = begun;
-            }
-        }
-        joined
-    }
-}
-
-fn is_option(word: &OsString) -> bool {
-    let name = word.to_str().and_then(|it| it.strip_prefix("--"));
-    name.is_some_and(|name| !name.is_empty() && !name.contains('='))
+    CompleteEnv::with_factory(grammar).var(ASKED).complete();
 }
 
 fn grammar() -> clap::Command {
@@ -147,7 +43,7 @@ fn knowing_releases(command: clap::Command) -> clap::Command {
 fn releases() -> Vec<CompletionCandidate> {
     let words: Vec<_> = env::args_os().collect();
     let global = Global {
-        home: named_home(&Joined::of(&words, 0).words),
+        home: named_home(&words),
         json: false,
         env_file: None,
     };
@@ -161,15 +57,13 @@ fn releases() -> Vec<CompletionCandidate> {
 
 /// The home that is named by `--home DIR` or `--home=DIR`.
 fn named_home(words: &[OsString]) -> Option<PathBuf> {
-    let behind = words.iter().skip(1).map(Some).chain([None]);
-    words
-        .iter()
-        .zip(behind)
-        .find_map(|(word, next)| {
-            let value = word.as_bytes().strip_prefix(b"--home=");
-            let value = value.map(OsStr::from_bytes);
-            value.or(next.filter(|_| word == "--home").map(OsString::as_os_str))
-        })
+    let whole = words.iter().find_map(|word| {
+        let value = word.as_bytes().strip_prefix(b"--home=");
+        value.map(OsStr::from_bytes)
+    });
+    let apart = words.windows(2).find(|it| it[0] == "--home");
+    whole
+        .or_else(|| apart.map(|it| it[1].as_os_str()))
         .map(PathBuf::from)
 }
 
@@ -251,50 +145,6 @@ mod tests {
             !found.iter().any(|name| name.starts_with("host-serve")),
             "{found:?}"
         );
-    }
-
-    #[test]
-    fn what_bash_has_taken_apart_is_one_word_again() {
-        let words = |line: &str| -> Vec<OsString> { line.split(' ').map(Into::into).collect() };
-        let joined = |line: &str, index| {
-            let Joined {
-                words,
-                index,
-                option,
-            } = Joined::of(&words(line), index);
-            let words: Vec<_> = words.iter().map(|it| it.to_string_lossy()).collect();
-            (words.join(" "), index, option)
-        };
-        let (home, none) = ("--home=".to_owned(), String::new());
-        for (line, index, found) in [
-            ("host upgrade 0.", 2, ("host upgrade 0.", 2, &none)),
-            (
-                "host --home /x plan 0.",
-                4,
-                ("host --home /x plan 0.", 4, &none),
-            ),
-            (
-                "host plan --home = /x 0.",
-                5,
-                ("host plan --home=/x 0.", 3, &none),
-            ),
-            (
-                "host plan --home = /x",
-                4,
-                ("host plan --home=/x", 2, &home),
-            ),
-            ("host plan --home =", 3, ("host plan --home=", 2, &home)),
-            (
-                "host plan --home=/x 0.",
-                3,
-                ("host plan --home=/x 0.", 3, &none),
-            ),
-            ("host rpc a = b", 4, ("host rpc a = b", 4, &none)),
-        ] {
-            let (words, at, option) = found;
-            let found = (words.to_owned(), at, option.clone());
-            assert_eq!(joined(line, index), found, "{line}");
-        }
     }
 
     #[test]
