@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::Home;
-use host_model::control::UpgradeReport;
+use host_model::control::{HistoryRow, UpgradeReport};
+use host_model::flight::FlightRecord;
 
 use crate::bare;
 use crate::cpu::Cpu;
@@ -128,5 +129,18 @@ fn switch(run: u32, phase: Phase, home: &Home, load: &Load) -> Result<Switch> {
         report,
     };
     println!("{switch}");
+    println!("  it was {}", stages(home)?);
     Ok(switch)
+}
+
+/// How long the last switch stayed in each state, as its flight record has it.
+fn stages(home: &Home) -> Result<String> {
+    let last: Vec<HistoryRow> = home.answer(&["history", "--limit", "1", "--json"])?;
+    let id = last.first().context("a switch is in the history")?.id;
+    let flight: FlightRecord = home.answer(&["history", &id.to_string(), "--json"])?;
+    let stages = flight.transitions.iter().filter_map(|stage| {
+        let lasted = stage.lasted_ms?;
+        Some(format!("{} for {lasted} ms", stage.state))
+    });
+    Ok(stages.collect::<Vec<_>>().join(", "))
 }
