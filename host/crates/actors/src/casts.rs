@@ -12,16 +12,19 @@ use crate::Actors;
 use crate::line::{Between, Line};
 use crate::message::Message;
 
-/// Between two passes over the rows, if casts are used up meanwhile: so that a target whose
-/// queue was full finds it filled again. Otherwise the time doubles, up to the longest.
+/// Between two passes over the rows, if casts are used up meanwhile that others stand behind:
+/// so a queue that was full is filled again. Otherwise the time doubles, up to the longest.
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(10);
 const RETRY_AFTER_MAX: Duration = Duration::from_millis(200);
 
-/// A pass takes at most one part in so many of the time.
-const PASS_SHARE: u32 = 5;
+/// And no sooner than after so many times as long as the pass took.
+const REST: u32 = 4;
 
 /// Rows read at a time.
 const PAGE: usize = 512;
+
+/// How often a pass comes to the last row and goes on with what has come meanwhile.
+const ENDS_MAX: u32 = 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct Casts {
@@ -105,29 +108,33 @@ impl Actors {
         }
     }
 
-    /// Reads all rows, and delivers those that may be, in order.
+    /// Reads rows in their order, and delivers those that may be.
     fn deliver_left_behind(self: &Arc<Self>) -> Result<(), ReadError> {
         let line = &self.casts.line;
-        let mut after = None;
-        loop {
+        let mut after = line.lock().behind();
+        let mut ends = 0;
+        while ends < ENDS_MAX {
             line.lock().begin_page();
             let page = self.journal.casts(after, PAGE)?;
-            let last = page.last().map(|row| row.id);
+            let is_last = page.len() < PAGE;
+            after = page.last().map(|row| row.id).or(after);
             for row in page {
                 self.hand_on(row, Line::begin_row);
             }
-            let mut line = line.lock();
-            if line.is_full() || (last.is_none() && line.is_through()) {
+            if line.lock().is_over(is_last) {
                 return Ok(());
             }
-            after = last.or(after);
+            ends += u32::from(is_last);
         }
+        // Others come faster than they are read: it is the turn of those that were put off.
+        self.casts.look_again();
+        Ok(())
     }
 }
 
 /// Delivers what waits in the journal, whenever something was left behind there.
 pub(crate) async fn run(actors: Arc<Actors>) {
-    let (mut wait, mut done) = (RETRY_AFTER_MIN, 0);
+    let (mut wait, mut freed) = (RETRY_AFTER_MIN, 0);
     while !actors.is_stopping() {
         if !actors.casts.line.lock().begin_pass() {
             actors.casts.bell.notified().await;
@@ -135,7 +142,7 @@ pub(crate) async fn run(actors: Arc<Actors>) {
         }
         let began = Instant::now();
         let read = tokio::task::block_in_place(|| actors.deliver_left_behind());
-        let before = std::mem::replace(&mut done, actors.casts.line.lock().end_pass());
+        let before = std::mem::replace(&mut freed, actors.casts.line.lock().end_pass());
         if let Err(error) = read {
             tracing::error!(
                 error = chain(&error),
@@ -143,11 +150,11 @@ pub(crate) async fn run(actors: Arc<Actors>) {
             );
             actors.casts.look_again();
         }
-        wait = match done == before {
+        wait = match freed == before {
             true => wait * 2,
             false => RETRY_AFTER_MIN,
         };
-        wait = wait.max(began.elapsed() * PASS_SHARE).min(RETRY_AFTER_MAX);
+        wait = wait.max(began.elapsed() * REST).min(RETRY_AFTER_MAX);
         // Also gives those that were put off time to find their target ready.
         tokio::time::sleep(wait).await;
     }

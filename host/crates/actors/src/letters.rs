@@ -104,7 +104,7 @@ impl Actors {
         error: CallError,
     ) {
         if let Message::Cast(id, letter) = &message
-            && self.waits_for_a_plugin(*id, &letter.to)
+            && (self.casts.stays_behind(*id) || self.waits_for_a_plugin(*id, &letter.to))
         {
             return;
         }

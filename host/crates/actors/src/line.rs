@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
-use host_journal::CastId;
+use host_journal::{CastId, Position};
 use host_model::ActorId;
 
 /// Casts handed to their targets and not yet durably used up. The rest waits in
@@ -40,12 +40,10 @@ pub(crate) struct Line {
     used_up: Option<HashSet<CastId>>,
     /// Whether one was left to the pass since that asked for its page.
     left: bool,
-    /// Whether the pass found no room for all.
-    is_full: bool,
     /// Whether another pass is due.
     due: bool,
-    /// How many have been used up.
-    done: u64,
+    /// How many have been used up between two that are held: so there may be room for more.
+    freed: u64,
 }
 
 /// Casts between two that stay rows.
@@ -70,9 +68,8 @@ impl Default for Line {
             pass: 0,
             used_up: None,
             left: false,
-            is_full: false,
             due: true,
-            done: 0,
+            freed: 0,
         }
     }
 }
@@ -116,7 +113,7 @@ impl Line {
         }
         let is_taken_up = match self.held.get(&pair) {
             Some(held) => held.takes_up(id, pass),
-            None => self.starts || self.unheld.is_some(),
+            None => self.takes_up_any(),
         };
         let begun = is_taken_up && self.begin(id, pair, kept);
         if begun && let Some(held) = self.held.get_mut(&pair) {
@@ -130,9 +127,7 @@ impl Line {
         if kept || is_full {
             self.hold(pair, id);
             // Who is kept from it says when it is not any more.
-            if !kept {
-                (self.is_full, self.due) = (true, true);
-            }
+            self.due |= !kept;
             return false;
         }
         self.in_flight.insert(id, pair);
@@ -141,11 +136,13 @@ impl Line {
 
     /// It is used up, durably. Gives whether a pass is due.
     pub(crate) fn done(&mut self, id: CastId) -> bool {
-        self.in_flight.remove(&id);
+        let pair = self.in_flight.remove(&id);
+        if pair.is_some_and(|pair| self.held.contains_key(&pair)) {
+            self.freed += 1;
+        }
         if let Some(used_up) = &mut self.used_up {
             used_up.insert(id);
         }
-        self.done += 1;
         self.due
     }
 
@@ -209,15 +206,26 @@ impl Line {
         Some(held)
     }
 
-    /// Begins a pass over all rows, if one is due.
+    /// Begins a pass, if one is due.
     pub(crate) fn begin_pass(&mut self) -> bool {
         if !std::mem::take(&mut self.due) {
             return false;
         }
         self.pass += 1;
         self.used_up = Some(HashSet::new());
-        self.is_full = false;
         true
+    }
+
+    /// Behind which row the pass begins that has just been begun: no earlier one is taken up.
+    pub(crate) fn behind(&self) -> Option<CastId> {
+        if self.takes_up_any() {
+            return None;
+        }
+        let due = self.held.values().filter(|held| held.is_due_in(self.pass));
+        due.map(|held| held.first).min().map(|first| CastId {
+            position: Position(first.position.0.saturating_sub(1)),
+            index: 0,
+        })
     }
 
     /// Before a page is asked for.
@@ -225,28 +233,36 @@ impl Line {
         self.left = false;
     }
 
-    /// Whether the pass goes no further, for as many are on their way as may be.
-    pub(crate) fn is_full(&self) -> bool {
-        self.is_full
-    }
-
-    /// Behind the last row: gives whether the pass has come through all. What it has taken
-    /// up is held no more.
-    pub(crate) fn is_through(&mut self) -> bool {
+    /// Behind a page: whether the pass is over, for it was the last, nothing that comes may be
+    /// taken up, or as many are on their way as may be. If it has come through, what it has
+    /// taken up is held no more.
+    pub(crate) fn is_over(&mut self, is_last: bool) -> bool {
+        let pass = self.pass;
+        let goes_on = self.takes_up_any() || self.held.values().any(|held| held.is_due_in(pass));
+        if goes_on && !is_last {
+            let is_full = self.in_flight.len() >= IN_FLIGHT_MAX && !self.starts;
+            self.due |= is_full;
+            return is_full;
+        }
         if self.left {
             return false;
         }
-        let pass = self.pass;
         self.held.retain(|_, held| held.stays_behind(pass));
         self.unheld = self.unheld.filter(|last| *last >= pass);
         self.starts = false;
         true
     }
 
-    /// The pass is over, or broken off. Gives how many have been used up since the start.
+    /// The pass is over, or broken off. Gives how many have been used up since the start
+    /// that stood before others which stay rows.
     pub(crate) fn end_pass(&mut self) -> u64 {
         self.used_up = None;
-        self.done
+        self.freed
+    }
+
+    /// Whether a pass takes up rows between whom nothing is held.
+    fn takes_up_any(&self) -> bool {
+        self.starts || self.unheld.is_some()
     }
 
     fn pair(&self, between: Between<'_>) -> Pair {
@@ -274,6 +290,11 @@ impl Held {
     /// Whether what comes now is held only until the pass has come through.
     fn is_taken_up_in(&self, pass: u64) -> bool {
         self.waits.is_none() && self.since < pass
+    }
+
+    /// Whether the pass may find one that it takes up.
+    fn is_due_in(&self, pass: u64) -> bool {
+        self.since < pass && self.waits.is_none_or(|waits| self.first < waits)
     }
 
     /// Behind a pass: whether anything is held still.

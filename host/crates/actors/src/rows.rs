@@ -25,9 +25,6 @@ impl Actors {
         letter: Letter,
         stats: &EventStats,
     ) {
-        if self.casts.stays_behind(id) {
-            return;
-        }
         let command = Command {
             event: letter.event,
             payload: letter.payload,

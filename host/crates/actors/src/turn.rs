@@ -75,7 +75,7 @@ impl Actors {
         self.slots.remove_if(slot, |inner| {
             inner.live.as_ref().is_none_or(|live| !live.exists())
                 && !inner.faulted_lately()
-                && inner.at.position <= self.journal.durable()
+                && inner.at.position <= self.durable_of(inner.at)
         });
     }
 
@@ -195,6 +195,11 @@ impl Actors {
                 Some(false) => return Flow::Next,
                 None => return self.wait_for_journal(claim, message),
             }
+        }
+        if let Message::Cast(id, _) = &message
+            && self.casts.stays_behind(*id)
+        {
+            return Flow::Next;
         }
         let stats = Arc::clone(live.code().event(event));
         let entered = self.slow.enter(&stats, &claim.slot);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use host_journal::{Position, Rows, Stored};
+use host_journal::{Incarnation, Position, Rows, Stored};
 use host_loader::{State, cross};
 use host_model::ActorId;
 use host_model::carry::Carry;
@@ -34,20 +34,10 @@ impl Actors {
     pub(crate) fn ensure_awake(self: &Arc<Self>, claim: &mut Claim) -> Result<(), NotWoken> {
         let incarnation = self.journal.incarnation();
         if claim.at.incarnation != incarnation {
-            let is_lost = self.settled(claim) == Settled::Lost;
-            claim.at.incarnation = incarnation;
-            if is_lost {
-                claim.live = None;
-                claim.at.position = Position::default();
-                // What it had used up and lost is put off first: it comes again, and
-                // before what stands in the queue behind it.
-                self.append(
-                    claim,
-                    Rows::default(),
-                    Token::Resume(Arc::clone(&claim.slot)),
-                );
-                return Err(NotWoken::Wait);
+            if self.settled(claim) == Settled::Lost {
+                return Err(self.put_off_lost(claim, incarnation));
             }
+            claim.at.incarnation = incarnation;
         }
         if claim.live.is_some() {
             return Ok(());
@@ -96,6 +86,24 @@ impl Actors {
 }
 
 impl Actors {
+    /// The claimed actor has lost what it appended: it goes on when all that this had used up
+    /// has been put off, and so comes again before what stands in its queue behind it.
+    fn put_off_lost(self: &Arc<Self>, claim: &mut Claim, incarnation: Incarnation) -> NotWoken {
+        let lost = claim.at;
+        claim.live = None;
+        claim.at.incarnation = incarnation;
+        let token = Token::Resume(Arc::clone(&claim.slot));
+        self.append(claim, Rows::default(), token);
+        let is_refused = claim.at.position == lost.position;
+        if is_refused && self.journal.is_closed() {
+            claim.at.position = Position::default();
+        } else if is_refused {
+            // Another group has failed since: once more.
+            claim.at = lost;
+        }
+        NotWoken::Wait
+    }
+
     /// The error for an actor whose plugin is not in the release that rules.
     pub(crate) fn unknown_plugin(&self, id: &ActorId) -> Option<CallError> {
         let reign = self.reign.load();

@@ -68,7 +68,7 @@ impl Post {
 
     /// Reads pages of so many rows to the end.
     fn pages(&mut self, size: usize) {
-        let mut after = None;
+        let mut after = self.line.behind();
         for _ in 0..1_000 {
             if self.page(&mut after, size) {
                 return;
@@ -77,7 +77,7 @@ impl Post {
         panic!("the pass comes to no end");
     }
 
-    /// Reads a page: whether it was the last.
+    /// Reads a page: whether the pass is over.
     fn page(&mut self, after: &mut Option<CastId>, size: usize) -> bool {
         self.line.begin_page();
         let rows = self.rows.iter().filter(|row| Some(row.0) > *after);
@@ -86,7 +86,7 @@ impl Post {
             self.row(*id, from, to);
         }
         *after = page.last().map(|row| row.0).or(*after);
-        self.line.is_full() || (page.is_empty() && self.line.is_through())
+        self.line.is_over(page.len() < size)
     }
 
     fn row(&mut self, id: CastId, from: &ActorId, to: &ActorId) {
@@ -213,7 +213,7 @@ fn one_that_is_let_go_in_the_middle_of_a_pass_is_taken_up_by_the_next() {
     post.line.let_go();
     post.row(id(2), &actor("a"), &actor("b"));
     assert_eq!(post.queue, [0; 0]);
-    assert!(post.line.is_through());
+    assert!(post.line.is_over(true));
     post.line.end_pass();
     assert!(post.pass());
     assert_eq!(post.take_all(), [1, 2]);
@@ -367,7 +367,7 @@ impl Campaign {
                 post.hand_on(self.handed_on as u64);
             }
             5 | 6 => match self.passes {
-                None => self.passes = post.line.begin_pass().then_some(None),
+                None => self.passes = post.line.begin_pass().then(|| post.line.behind()),
                 Some(mut after) => {
                     let ends = post.page(&mut after, of + 1);
                     if ends {
