@@ -394,3 +394,6 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
