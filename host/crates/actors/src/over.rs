@@ -93,9 +93,7 @@ impl Over {
         }
         match self.state.check() {
             Ok(Ok(())) => Ok(self),
-            Ok(Err(violation)) => Err(format!(
-                "the migrated state breaks an invariant: {violation}"
-            )),
+            Ok(Err(violation)) => Err(format!("the migrated state breaks {violation}")),
             Err(fault) => Err(fault.to_string()),
         }
     }

@@ -31,6 +31,7 @@ mod shapes;
 mod stage;
 mod state;
 mod sys;
+mod violation;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ pub use shapes::{Shape, ShapeStep, convert};
 pub use stage::StageError;
 pub use state::{Accepted, Call, Down, Sample, State, Verdict};
 pub use sys::OpenError;
+pub use violation::Violation;
 
 /// Opens libraries for one process. Shared by reference.
 #[derive(Debug)]

@@ -17,9 +17,9 @@ use host_model::limits::EFFECTS_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::Fault;
 use crate::output::Output;
 use crate::plugin::Plugin;
+use crate::{Fault, Violation};
 
 /// One message, as a handler sees it. See the fields of [`host_abi::Call`].
 #[derive(Debug, Clone, Copy)]
@@ -298,16 +298,16 @@ impl<O: AsRef<Plugin>> State<O> {
     ///
     /// # Errors
     ///
-    /// The plugin's [`Fault`]; inside, the violation as it describes it (JSON).
+    /// The plugin's [`Fault`]; inside, the violation as it describes it.
     #[inline]
-    pub fn check(&self) -> Result<Result<(), String>, Box<Fault>> {
+    pub fn check(&self) -> Result<Result<(), Violation>, Box<Fault>> {
         let mut out = Output::new();
         // SAFETY: as in `query`.
         let status =
             out.collect(|sink| unsafe { (self.plugin().table.check)(self.ptr.as_ptr(), sink) });
         if status == Status::REJECTED {
-            let violation = out.take(Part::DOCUMENT).unwrap_or_default();
-            return Ok(Err(String::from_utf8_lossy(&violation).into_owned()));
+            let document = out.take(Part::DOCUMENT).unwrap_or_default();
+            return Ok(Err(Violation::read(&document)));
         }
         self.plugin().ended(status, &mut out, "check")?;
         Ok(Ok(()))

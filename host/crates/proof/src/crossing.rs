@@ -82,7 +82,7 @@ impl Crossing {
     pub(crate) fn check(&self) -> Result<(), Stuck> {
         self.state
             .check()?
-            .map_err(|violation| Stuck(format!("the state breaks an invariant: {violation}")))
+            .map_err(|violation| Stuck(format!("the state breaks {violation}")))
     }
 
     /// Whether a host would store it, with what lies beside it.

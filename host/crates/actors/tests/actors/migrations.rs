@@ -80,7 +80,14 @@ async fn a_sweep_brings_over_who_is_awake_and_who_sleeps() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_actor_that_cannot_come_over_stays_whole_and_serves() {
-    for what in ["up_fails", "up_panics", "check_fails"] {
+    for (what, why) in [
+        ("up_fails", "up fails, as it was told to"),
+        ("up_panics", "panicked in up"),
+        (
+            "check_fails",
+            "the migrated state breaks the invariant \"not broken\": broken, as it was told to",
+        ),
+    ] {
         let home = Home::new();
         let host = home.start(1);
         host.ask("faulty:a", "add", json!({ "by": 7 })).await;
@@ -101,6 +108,7 @@ async fn an_actor_that_cannot_come_over_stays_whole_and_serves() {
         assert_eq!(host.0.migrations().failed(), 1, "{what}");
         let failure = host.0.migrations().first_failure().unwrap();
         assert_eq!(failure.actor.as_str(), "faulty:a");
+        assert!(failure.why.contains(why), "{}", failure.why);
         host.0.install(home.release(1));
         host.0.migrations().reset();
         host.0.sweep(true).await.unwrap();

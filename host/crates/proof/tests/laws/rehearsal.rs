@@ -212,7 +212,7 @@ fn each_law_that_is_broken_is_named_with_the_field() {
     for (trouble, law, word) in [
         ("up_fails", Law::Crossing, "up fails"),
         ("up_panics", Law::Crossing, "panicked"),
-        ("check_fails", Law::Crossing, "invariant"),
+        ("check_fails", Law::Crossing, "invariant \"not broken\": "),
         ("down_fails", Law::RoundTrip, "down fails"),
         ("down_panics", Law::RoundTrip, "panicked"),
     ] {

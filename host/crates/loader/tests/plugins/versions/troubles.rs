@@ -93,7 +93,8 @@ fn a_state_that_comes_up_broken_is_found_by_its_check() {
     let actor = planned(&versions, "check_fails");
     let broken = up(&actor, &versions).unwrap();
     let violation = broken.check().unwrap().unwrap_err();
-    assert!(violation.contains("broken, as it was told to"));
+    let told = "the invariant \"not broken\": broken, as it was told to";
+    assert_eq!(violation.to_string(), told);
 }
 
 #[test]
