@@ -366,7 +366,7 @@ impl How {
             &["timeout"]
         } else if self.more.contains(&"--deadline") {
             // The host ends by itself, and does not wait for who is in that code.
-            &["internal", "outcome_unknown", "stopping"]
+            &["outcome_unknown", "stopping"]
         } else {
             &[]
         };

@@ -18,6 +18,7 @@ use host_actors::{Actors, CallError, Only};
 use host_model::ActorId;
 use host_model::id::is_plugin_name;
 use host_model::limits::{CALL_TIMEOUT, IDEMPOTENCY_KEY_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use tokio::task::JoinError;
 
 use crate::answer::Wanted;
 use crate::arguments;
@@ -111,19 +112,30 @@ async fn call(
     match tokio::time::timeout(CALL_TIMEOUT + CALL_GRACE, task).await {
         Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(error))) => Err(error.into()),
-        Ok(Err(_)) => {
-            let detail = "the call has failed inside the host; the host's log says why";
-            Err(Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                detail,
-            ))
-        }
+        Ok(Err(ended)) => Err(unanswered(&ended, is_query)),
         Err(_) => {
             let seconds = CALL_TIMEOUT.as_secs();
             Err(CallError::Timeout { seconds }.into())
         }
     }
+}
+
+/// Of a call that has ended without an answer. The end of the host cuts calls off where an
+/// actor's code does not return, with whoever waits behind it: a command may be in the journal
+/// by then. A panic is a defect of the host.
+fn unanswered(ended: &JoinError, is_query: bool) -> Problem {
+    let (reason, detail) = match ended.is_cancelled() {
+        true if is_query => return CallError::Stopping.into(),
+        true => (
+            "outcome_unknown",
+            "the host ended before it had an answer: it may have happened or not; try again with the same key",
+        ),
+        false => (
+            "internal",
+            "the call has failed inside the host; the host's log says why",
+        ),
+    };
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, reason, detail)
 }
 
 /// Whether the release that rules the actor has a query of this name.

@@ -159,6 +159,37 @@ fn what_the_api_does_not_take_is_a_problem() {
     assert_problem(&host.ask(&request), "404", "unknown_event");
 }
 
+/// As where the code of an actor does not return when the host ends.
+#[test]
+fn who_is_cut_off_by_the_end_of_the_host_hears_what_may_have_happened() {
+    let host = Host::start();
+    let actors = Arc::clone(&host.app.actors);
+    let suspended = actors.suspend("donations", PATIENCE);
+    host.control.block_on(suspended).unwrap();
+    let [command, query] = [
+        "POST /api/v1/donations/a/donate",
+        "GET /api/v1/donations/b/summary",
+    ]
+    .map(|line| {
+        let mut stream = host.connect();
+        let request = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    });
+    wait_until("both wait for their actors", || {
+        ["donations:a", "donations:b"]
+            .iter()
+            .all(|id| actors.is_awake(&id.parse().unwrap()))
+    });
+    host.data.shutdown_background();
+    for (mut stream, status, reason) in [
+        (command, "500", "outcome_unknown"),
+        (query, "503", "stopping"),
+    ] {
+        assert_problem(&read_to_end(&mut stream), status, reason);
+    }
+}
+
 #[test]
 fn connections_beyond_the_limit_are_told() {
     let host = Host::with(1, Vec::new());
