@@ -209,9 +209,13 @@ impl Migrations {
 
     /// Whether no sweep tries it again, nor waits for it: it stays where it is.
     pub fn has_been_tried(&self, id: &ActorId) -> bool {
-        self.left_behind.lock().contains_key(id)
-            || self.failures.lock().contains_key(id)
-            || self.is_given_up(id)
+        self.left_behind.lock().contains_key(id) || self.is_out_of_the_way(id)
+    }
+
+    /// Whether it stays where it is also where it sets out once more. Who was left behind may
+    /// do that with its next message, once it is woken.
+    pub fn is_out_of_the_way(&self, id: &ActorId) -> bool {
+        self.failures.lock().contains_key(id) || self.is_given_up(id)
     }
 
     pub(crate) fn count(&self) {
@@ -234,5 +238,38 @@ impl Migrations {
     /// An actor in quarantine stays where it is, and holds up no one.
     pub(crate) fn leave_behind(&self, actor: ActorId, why: String) {
         self.left_behind.lock().insert(actor, why);
+    }
+
+    /// It is where the others are: if it was left behind, it has followed.
+    pub(crate) fn is_here(&self, actor: &ActorId) {
+        self.left_behind.lock().remove(actor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_left_behind_is_waited_for_again_where_it_sets_out() {
+        let migrations = Migrations::default();
+        let ali: ActorId = "faulty:ali".parse().unwrap();
+        let is_let_be = || {
+            [
+                migrations.has_been_tried(&ali),
+                migrations.is_out_of_the_way(&ali),
+            ]
+        };
+        assert_eq!(is_let_be(), [false, false]);
+        migrations.leave_behind(ali.clone(), "its way there fails".to_owned());
+        assert_eq!(
+            is_let_be(),
+            [true, false],
+            "as busy as it likes where it is"
+        );
+        migrations.is_here(&ali);
+        assert_eq!(is_let_be(), [false, false]);
+        assert!(migrations.give_up(&ali));
+        assert_eq!(is_let_be(), [true, true]);
     }
 }

@@ -165,6 +165,7 @@ impl Actors {
             return Due::Nowhere;
         };
         if ruling.code.version() == live.code().version() {
+            self.migrations.is_here(id);
             self.forget_stranded(id);
             return Due::Stays;
         }
@@ -223,6 +224,7 @@ impl Actors {
         let Some(live) = claim.live.as_mut() else {
             return;
         };
+        self.migrations.is_here(&claim.slot.id);
         let from = live.code().version().clone();
         let exported = over.exported.take();
         let timers = match desk.is_some() {

@@ -153,8 +153,13 @@ impl Run {
             (run, whose)
         });
         let migrations = self.upgrader.actors.migrations();
+        // Who was left behind is as busy there as it likes, until it sets out after all.
+        let is_tried = |run: &Running| match run.work {
+            Work::Journey => migrations.is_out_of_the_way(&run.actor),
+            Work::Handler(_) | Work::Unknown => migrations.has_been_tried(&run.actor),
+        };
         running
-            .filter(|(run, _)| !migrations.has_been_tried(&run.actor))
+            .filter(|(run, _)| !is_tried(run))
             .filter(|(run, whose)| {
                 let most = deadline(plan, run.actor.plugin(), self.asks.deadline);
                 run.still_for.min(waited(*whose)) >= most

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_actors::CallError;
+use host_actors::{CallError, Limits};
 use host_model::limits::{FAULTS_MAX, SNAPSHOT_PIECE_BYTES_MAX};
 use host_model::{ActorId, Version};
 use serde_json::{Value, json};
@@ -62,6 +62,37 @@ async fn who_is_released_from_quarantine_comes_over_with_its_next_message() {
     assert_eq!(version(&host).await, Version::new(0, 2, 0));
     host.0.quarantine_release(&a()).await.unwrap().unwrap();
     assert_eq!(serves_in(&host).await, "0.1.0");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_left_behind_and_follows_is_one_of_the_others_again() {
+    let home = Home::new();
+    let host = home.start(1);
+    let trouble = |what: &str| json!({ "what": what });
+    host.ask("faulty:a", "plan_trouble", trouble("up_fails"))
+        .await;
+    host.0.set_aside(&a(), "to be looked at").await;
+    host.0.migrations().reset();
+    host.0.install(home.release(2));
+    host.0.sweep(true).await.unwrap();
+    assert!(host.0.migrations().has_been_tried(&a()));
+    let left = host.0.migrations().left_behind().unwrap();
+    assert!(left.contains("faulty:a"), "{left}");
+
+    // An operator has mended it: it serves where it is, and comes over when it is woken.
+    host.0.quarantine_release(&a()).await.unwrap().unwrap();
+    host.ask("faulty:a", "plan_trouble", trouble("none")).await;
+    assert_eq!(serves_in(&host).await, "0.1.0");
+    assert!(host.0.migrations().has_been_tried(&a()));
+    host.0.set_limits(Limits {
+        idle: Duration::ZERO,
+        ..Limits::default()
+    });
+    until("it has left memory", || async { host.0.awake() == 0 }).await;
+    assert_eq!(serves_in(&host).await, "0.2.0");
+    assert!(!host.0.migrations().has_been_tried(&a()));
+    assert_eq!(host.0.migrations().left_behind(), None);
     host.stop();
 }
 
