@@ -379,6 +379,13 @@ fn ended(home: &Home, how: &How) -> Result<()> {
         "it should say {:?} of why it ended, and says {reason:?}",
         how.why
     );
+    let named = report["way_back"]["named"].as_array().into_iter().flatten();
+    let named: Vec<_> = named.filter_map(|it| it["actor"].as_str()).collect();
+    let marked: &[&str] = if how.sets_aside { &["faulty:0"] } else { &[] };
+    ensure!(
+        named == marked,
+        "{named:?} were set aside, and {marked:?} should have been: {report:#}"
+    );
     let rebuilt = report["way_back"]["rebuilt"].as_u64().unwrap_or(0);
     ensure!(
         rebuilt == u64::from(how.is_rebuilt),
