@@ -90,7 +90,7 @@ impl Run {
         let mut troubles = Vec::new();
         for step in steps {
             if let Action::Suspend { .. } = step.action
-                && !self.hung
+                && self.hung.is_none()
                 && let Err(reason) = self.step(step).await
             {
                 troubles.push(format!("a gate did not close: {}", reason.text));

@@ -28,6 +28,7 @@ mod configure;
 mod digests;
 mod engine;
 mod flight;
+mod going_back;
 mod installed;
 mod judge;
 mod pace;

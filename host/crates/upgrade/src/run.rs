@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host_actors::Release;
+use host_actors::{Release, Running as Runs};
 use host_journal::{Position, unix_ms};
 use host_model::control::{Outcome, Progress, RehearsalOutcome, UpgradeReport};
 use host_model::flight::Asked as Noted;
@@ -51,8 +51,10 @@ pub(crate) struct Run {
     pub(crate) came_over: u64,
     /// When what goes on now was begun.
     pub(crate) step_began: Instant,
-    /// It goes back because code of the new release does not return.
-    pub(crate) hung: bool,
+    /// It goes back because this code of the new release does not return.
+    pub(crate) hung: Option<Runs>,
+    /// Of whose way back does not return in this process, a sentence each.
+    pub(crate) lost: Vec<String>,
     /// Where the tails began before anyone came over.
     tails_from: Position,
 }
@@ -100,7 +102,8 @@ impl Run {
             before: Duration::ZERO,
             came_over: 0,
             step_began: Instant::now(),
-            hung: false,
+            hung: None,
+            lost: Vec::new(),
             tails_from: Position(0),
         }
     }

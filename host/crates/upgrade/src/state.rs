@@ -160,8 +160,10 @@ pub enum Event {
     },
     /// Code does not return on the way back; the host ends, and the next one goes on.
     Contained {
-        /// What does not return.
+        /// What does not return: the first of it, in a sentence.
         why: String,
+        /// How many others there are.
+        others: usize,
     },
     /// The process that carried it out is gone.
     HostDied,
@@ -200,6 +202,24 @@ impl Reason {
     fn and(mut self, what: &str) -> Self {
         if !self.text.ends_with(what) {
             self.text = format!("{}; {what}", self.text);
+        }
+        self
+    }
+
+    /// The host is restarted out of code that does not return. Where that is said already, as
+    /// the reason for going back, the restart is said with it.
+    fn contained(mut self, why: &str, others: usize) -> Self {
+        let more = match others {
+            0 => String::new(),
+            n => format!(" (and {n} more)"),
+        };
+        let restarted = format!("{why}{more}, so the host was restarted");
+        let is_whole = |rest: &str| rest.is_empty() || rest.starts_with("; ");
+        let mut said = self.text.match_indices(why);
+        let said = said.find(|(at, why)| is_whole(&self.text[at + why.len()..]));
+        match said.map(|(at, _)| at..at + why.len()) {
+            Some(said) => self.text.replace_range(said, &restarted),
+            None => return self.and(&restarted),
         }
         self
     }
@@ -250,11 +270,9 @@ impl State {
             (Self::RollingBack { reason }, E::GotStuck { why }) => Self::Stuck {
                 reason: reason.and(&why),
             },
-            (Self::RollingBack { reason }, E::Contained { why }) => {
-                let mut reason = reason.and(&why);
-                reason.text += ", so the host was restarted";
-                Self::RollingBack { reason }
-            }
+            (Self::RollingBack { reason }, E::Contained { why, others }) => Self::RollingBack {
+                reason: reason.contained(&why, others),
+            },
             (Self::Stuck { reason }, E::TriedAgain) => Self::RollingBack { reason },
             // A start goes on where the process before it ended.
             (state @ (Self::RollingBack { .. } | Self::Stuck { .. }), E::HostDied) => state,
@@ -463,16 +481,41 @@ mod tests {
         for state in states() {
             let why = "faulty:7 does not return".to_owned();
             let rolling = matches!(state, State::RollingBack { .. });
-            match state.clone().apply(Event::Contained { why }) {
+            match state.clone().apply(Event::Contained { why, others: 0 }) {
                 Ok(State::RollingBack { reason }) => {
                     assert!(rolling, "{state:?}");
-                    assert!(reason.text.starts_with("why; faulty:7"), "{}", reason.text);
+                    let said = "why; faulty:7 does not return, so the host was restarted";
+                    assert_eq!(reason.text, said);
                     assert!(reason.blames_release);
                 }
                 Ok(other) => panic!("{state:?} became {other:?}"),
                 Err(_) => assert!(!rolling, "{state:?}"),
             }
         }
+    }
+
+    #[test]
+    fn code_that_does_not_return_is_said_once_with_the_restart() {
+        let why = "faulty:7 does not return";
+        let contained = |before: &str, others| {
+            let why = why.to_owned();
+            let state = State::RollingBack {
+                reason: Reason::release(before),
+            };
+            let state = state.apply(Event::Contained { why, others }).unwrap();
+            state.reason().unwrap().text.clone()
+        };
+        let restarted = "faulty:7 does not return, so the host was restarted";
+        assert_eq!(contained(why, 0), restarted);
+        assert_eq!(contained(restarted, 0), restarted);
+        let more = "faulty:7 does not return (and 2 more), so the host was restarted";
+        assert_eq!(contained(why, 2), more);
+        let trouble = "on the way back a hook broke";
+        assert_eq!(
+            contained(&format!("{why}; {trouble}"), 0),
+            format!("{restarted}; {trouble}")
+        );
+        assert_eq!(contained("why", 2), format!("why; {more}"));
     }
 
     #[test]

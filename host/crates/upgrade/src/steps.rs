@@ -5,24 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use host_actors::{Redelivered, Release};
+use host_actors::Release;
 use host_model::control::{Progress, RehearsalOutcome, RehearsalReport};
 use host_model::error::chain;
 use host_model::limits::PROBATION_MAX;
-use host_model::plan::{Action, Plan};
 
 use crate::book::Book;
 use crate::rehearse::Rehearsal;
 use crate::run::Run;
 use crate::running::Closed;
-use crate::state::{Event, Reason, State};
+use crate::state::{Event, Reason};
 use crate::stuck::Remedy;
 use crate::trial::Baseline;
 use crate::watch::Step;
 use crate::wishes::Asked;
 
 /// Between two messages about how far it is.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// Why an upgrade goes back that an operator wants to.
 pub(crate) const BY_HAND: &str = "an operator rolled it back";
@@ -30,8 +29,11 @@ pub(crate) const BY_HAND: &str = "an operator rolled it back";
 pub(crate) enum Swept {
     All,
     Failed(Reason),
-    /// Only a new process comes further: what does not return, in a sentence.
-    Contained(String),
+    /// Only a new process comes further: see [`Event::Contained`].
+    Contained {
+        why: String,
+        others: usize,
+    },
 }
 
 impl Swept {
@@ -41,7 +43,7 @@ impl Swept {
         match self {
             Self::All => Ok(()),
             Self::Failed(reason) => Err(reason),
-            Self::Contained(why) => Err(Reason::release(why)),
+            Self::Contained { why, .. } => Err(Reason::release(why)),
         }
     }
 }
@@ -193,7 +195,7 @@ impl Run {
     }
 
     /// Lets a release rule, with its configuration.
-    fn install(&self, release: impl Into<Arc<Release>>) {
+    pub(crate) fn install(&self, release: impl Into<Arc<Release>>) {
         let release = release.into();
         let version = release.version.clone();
         self.upgrader.actors.install(release);
@@ -231,44 +233,6 @@ impl Run {
         }
     }
 
-    /// Lets the old release rule again and brings everyone back. Who cannot go back is
-    /// set aside whole, in the new version, and named: it holds up no one else.
-    pub(crate) async fn go_back(&mut self) -> Event {
-        let actors = Arc::clone(&self.upgrader.actors);
-        self.came_over = self.came_over.max(actors.migrations().migrated());
-        let steps = self.upgrade.plan.back.clone();
-        let (before, behind) = Plan::around_switch(&steps);
-        self.run_hooks_back(before).await;
-        self.close_gates_back(before).await;
-        // Before the old release rules again: from then on failures count.
-        actors.migrations().turn_back();
-        for actor in &self.upgrade.given_up {
-            actors.stays_aside(actor);
-        }
-        let assembled = self.assemble(false).await;
-        let assembled = assembled.map(|release| self.install(release));
-        // Whatever follows: no gate stays closed for it.
-        self.open_gates();
-        if let Err(why) = assembled {
-            return Event::GotStuck { why };
-        }
-        for step in behind {
-            match &step.action {
-                Action::Sweep { plugin } => match self.bring_back(Some(plugin)).await {
-                    Swept::All => {}
-                    Swept::Failed(Reason { text: why, .. }) => return Event::GotStuck { why },
-                    Swept::Contained(why) => return Event::Contained { why },
-                },
-                _ => self.run_hooks_back(std::slice::from_ref(step)).await,
-            }
-        }
-        match self.bring_back(None).await {
-            Swept::All => Event::AllReturned,
-            Swept::Failed(Reason { text: why, .. }) => Event::GotStuck { why },
-            Swept::Contained(why) => Event::Contained { why },
-        }
-    }
-
     /// Brings everyone over. Who cannot come ends an upgrade; on an operator's way
     /// back it is set aside.
     pub(crate) async fn come_over(&mut self, plugin: Option<&str>) -> Swept {
@@ -278,89 +242,8 @@ impl Run {
         }
     }
 
-    /// Brings back whoever can go back, and sets the others aside, until nobody is left.
-    async fn bring_back(&mut self, plugin: Option<&str>) -> Swept {
-        let actors = Arc::clone(&self.upgrader.actors);
-        loop {
-            match self.sweep_back(plugin).await {
-                Swept::All => {}
-                ended => return ended,
-            }
-            let failures = actors.migrations().take_failures();
-            if failures.is_empty() {
-                self.redeliver().await;
-                return Swept::All;
-            }
-            self.flight.failed(failures.clone());
-            let ruling = actors.release();
-            for failure in failures {
-                // On its way there when the others turned back, it has failed since: it is
-                // at home.
-                let own = ruling.plugins.get(failure.actor.plugin());
-                if own.is_some_and(|own| *own.code.version() == failure.from) {
-                    continue;
-                }
-                let reason = format!(
-                    "it could not go back from {} to {}: {}",
-                    failure.from, failure.to, failure.why
-                );
-                actors.set_aside(&failure.actor, &reason).await;
-            }
-        }
-    }
-
-    /// Has what the release that was left could not handle delivered again. What is not
-    /// stays a dead letter, and holds up no way back.
-    async fn redeliver(&self) {
-        match self.upgrader.actors.redeliver().await {
-            Ok(done) if done == Redelivered::default() => {}
-            Ok(done) => tracing::info!(?done, "what had come to nothing was delivered again"),
-            Err(error) => tracing::error!(
-                error = chain(&error),
-                "dead letters could not all be delivered again; `host dead-letters retry` does it"
-            ),
-        }
-    }
-
-    /// Brings back whoever can go back, and says meanwhile how far it is. No wish is heard:
-    /// who goes back already has nothing else to wish for.
-    async fn sweep_back(&mut self, plugin: Option<&str>) -> Swept {
-        let actors = Arc::clone(&self.upgrader.actors);
-        let is_back = matches!(self.upgrade.state, State::RollingBack { .. });
-        let mut tell = tokio::time::interval(TELL_EVERY);
-        loop {
-            let sweep = actors.sweep_of(plugin, false);
-            tokio::pin!(sweep);
-            loop {
-                tokio::select! {
-                    swept = &mut sweep => return match swept {
-                        Ok(_) => {
-                            self.tell_all_migrated(plugin);
-                            Swept::All
-                        }
-                        Err(error) => Swept::Failed(Reason::blameless(chain(&error))),
-                    },
-                    _ = tell.tick() => {
-                        self.tell_migrated();
-                        let remedy = match is_back {
-                            true => self.look_for_stuck_going_back().await,
-                            false => self.look_for_stuck().await,
-                        };
-                        match remedy {
-                            Remedy::GoOn => {}
-                            // A sweep that waits for someone waits on.
-                            Remedy::LookAgain => break,
-                            Remedy::GoBack(reason) => return Swept::Failed(reason),
-                            Remedy::Contain(why) => return Swept::Contained(why),
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// All that were called are there, however many they were taken for.
-    fn tell_all_migrated(&self, plugin: Option<&str>) {
+    pub(crate) fn tell_all_migrated(&self, plugin: Option<&str>) {
         let total = self.upgrader.actors.migrations().migrated();
         let migrated = total;
         if total > 0 && plugin.is_none() {
@@ -368,7 +251,7 @@ impl Run {
         }
     }
 
-    fn tell_migrated(&self) {
+    pub(crate) fn tell_migrated(&self) {
         let actors = &self.upgrader.actors;
         self.running.tell(Progress::Migrated {
             migrated: actors.migrations().migrated(),
@@ -436,7 +319,9 @@ impl Run {
                         // A sweep that waits for someone waits on: another one does not.
                         Remedy::LookAgain => return None,
                         Remedy::GoBack(reason) => return Some(Swept::Failed(reason)),
-                        Remedy::Contain(why) => return Some(Swept::Contained(why)),
+                        Remedy::Contain { why, others } => {
+                            return Some(Swept::Contained { why, others });
+                        }
                     }
                 }
             }
@@ -469,7 +354,7 @@ impl Run {
     }
 
     /// The release that shall rule: the new one, or on the way back the old one.
-    async fn assemble(&self, forward: bool) -> Result<Release, String> {
+    pub(crate) async fn assemble(&self, forward: bool) -> Result<Release, String> {
         let upgrader = Arc::clone(&self.upgrader);
         let goes_back = !forward || self.upgrade.rollback;
         let plan = self.upgrade.plan.clone();

@@ -9,12 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::{Running, Work};
-use host_model::limits::{BUSY_DEADLINE, BUSY_DEADLINE_MAX};
+use host_model::limits::{BUSY_DEADLINE, BUSY_DEADLINE_MAX, LOST_WAYS_BACK_MAX};
 use host_model::plan::{Change, Plan};
 use host_model::{ActorId, Version};
 
 use crate::run::Run;
-use crate::state::Reason;
+use crate::state::{Event, Reason};
+
+/// How long a thread that runs handlers may be busy with others before none counts as left
+/// for clients.
+const THREAD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whose code an actor is held up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +41,9 @@ pub(crate) enum Remedy {
     LookAgain,
     /// Go back.
     GoBack(Reason),
-    /// End the process: what does not return, in a sentence.
-    Contain(String),
+    /// End the process: the first that does not return, in a sentence, and how many others
+    /// do not.
+    Contain { why: String, others: usize },
 }
 
 /// How long one actor may be busy: what the operator has said, or the longer of our own
@@ -100,40 +105,37 @@ struct Found {
     home: Vec<(Running, String)>,
     /// Whose way back does not return: the next process would be stuck in the same place.
     lost: Vec<(ActorId, String)>,
-    /// What holds up the way back, in sentences: only the end of the process is rid of it.
+    /// What else holds up the way back, in sentences: only the end of the process is rid of it.
     held_by: Vec<String>,
 }
 
 impl Found {
-    /// Of all that is past the deadline at the same time, so that one restart is rid of it.
-    /// What is the reason for going back, if that `hung`, is no way back.
-    fn of(past: Vec<(Running, Whose)>, hung: bool) -> Self {
+    /// Of all that is past the deadline at the same time. What is the reason for going back,
+    /// if some code `hung`, is no way back; it comes first, and as it was said.
+    fn of(past: Vec<(Running, Whose)>, hung: Option<&Running>) -> Self {
         let mut found = Self::default();
         for (run, whose) in past {
-            let why = sentence(&run);
+            let is_it = |it: &&Running| (&it.actor, &it.event) == (&run.actor, &run.event);
+            let said = hung.filter(is_it);
+            let why = sentence(said.unwrap_or(&run));
             match whose {
                 Whose::AtHome | Whose::Old => found.home.push((run, why)),
-                Whose::New => {
-                    if !hung && run.work == Work::Journey {
-                        found.lost.push((run.actor, why.clone()));
-                    }
-                    found.held_by.push(why);
+                Whose::New if said.is_some() => found.held_by.insert(0, why),
+                Whose::New if hung.is_none() && run.work == Work::Journey => {
+                    found.lost.push((run.actor, why));
                 }
+                Whose::New => found.held_by.push(why),
             }
         }
         found
     }
+}
 
-    /// Why the host is to be restarted, if it is: the first thing that holds it up, and how
-    /// many others do.
-    fn contain(mut self) -> Option<String> {
-        let others = self.held_by.len().checked_sub(1)?;
-        let first = self.held_by.swap_remove(0);
-        Some(match others {
-            0 => first,
-            n => format!("{first} (and {n} more)"),
-        })
-    }
+/// Why the host is to be restarted, if it is: the first of what does not return, and how many
+/// others do not.
+fn contain<'a>(mut hang: impl Iterator<Item = &'a String>) -> Option<(String, usize)> {
+    let first = hang.next()?.clone();
+    Some((first, hang.count()))
 }
 
 impl Run {
@@ -218,7 +220,7 @@ impl Run {
                     return Remedy::GoBack(Reason::blameless(reason));
                 }
                 Whose::New => {
-                    self.hung = true;
+                    self.hung = Some(run);
                     return Remedy::GoBack(Reason::release(why));
                 }
             }
@@ -226,28 +228,45 @@ impl Run {
         remedy
     }
 
-    /// On the way back.
+    /// On the way back. Whose own way does not return is set aside, and the others go on
+    /// beside it: the host is restarted once for all of them, when everyone else is back. At
+    /// once, where what hangs is in the way, is too much, or takes the threads of clients.
     pub(crate) async fn look_for_stuck_going_back(&mut self) -> Remedy {
         let actors = Arc::clone(&self.upgrader.actors);
         // What is the reason for going back has had its time.
         let waited = match self.hung {
-            true => Duration::MAX,
-            false => self.step_began.elapsed(),
+            Some(_) => Duration::MAX,
+            None => self.step_began.elapsed(),
         };
-        let found = Found::of(self.past_the_deadline(|_| waited), self.hung);
+        let found = Found::of(self.past_the_deadline(|_| waited), self.hung.as_ref());
         let mut remedy = Remedy::GoOn;
         for (run, why) in &found.home {
             if self.give_up(run, why) {
                 remedy = Remedy::LookAgain;
             }
         }
-        for (actor, why) in &found.lost {
+        for (actor, why) in found.lost {
             let reason = format!("its way back does not return: {why}");
-            actors.strand(actor);
-            actors.set_aside(actor, &reason).await;
-            self.upgrade.given_up.push(actor.clone());
+            actors.strand(&actor);
+            actors.set_aside(&actor, &reason).await;
+            self.upgrade.given_up.push(actor);
+            self.lost.push(why);
+            remedy = Remedy::LookAgain;
         }
-        found.contain().map_or(remedy, Remedy::Contain)
+        let at_once = !found.held_by.is_empty()
+            || self.lost.len() >= LOST_WAYS_BACK_MAX
+            || (!self.lost.is_empty() && !actors.has_a_thread(THREAD_PATIENCE).await);
+        match contain(found.held_by.iter().chain(&self.lost)) {
+            Some((why, others)) if at_once => Remedy::Contain { why, others },
+            _ => remedy,
+        }
+    }
+
+    /// Restarts the host, where it is to be rid of ways back that do not return.
+    pub(crate) fn contain_lost(&self) -> Result<(), Event> {
+        contain(self.lost.iter()).map_or(Ok(()), |(why, others)| {
+            Err(Event::Contained { why, others })
+        })
     }
 
     fn is_of_the_next(&self, run: &Running) -> bool {
@@ -316,6 +335,16 @@ mod tests {
         }
     }
 
+    fn run(key: &str, work: Work) -> Running {
+        Running {
+            actor: format!("moved:{key}").parse().unwrap(),
+            event: "(migration)".to_owned(),
+            work,
+            for_: Duration::from_secs(31),
+            still_for: Duration::from_secs(30),
+        }
+    }
+
     #[test]
     fn an_appup_may_ask_for_more_time_and_an_operator_says_it_exactly() {
         let s = Duration::from_secs;
@@ -345,13 +374,6 @@ mod tests {
 
     #[test]
     fn all_whose_way_back_does_not_return_are_set_aside_before_one_restart() {
-        let run = |key: &str, work: Work| Running {
-            actor: format!("moved:{key}").parse().unwrap(),
-            event: "(migration)".to_owned(),
-            work,
-            for_: Duration::from_secs(31),
-            still_for: Duration::from_secs(30),
-        };
         let journey = |key| (run(key, Work::Journey), Whose::New);
         let past = || {
             vec![
@@ -361,18 +383,34 @@ mod tests {
                 journey("d"),
             ]
         };
-        let found = Found::of(past(), false);
+        let found = Found::of(past(), None);
         let lost: Vec<_> = found.lost.iter().map(|(actor, _)| actor.key()).collect();
         assert_eq!(lost, ["a", "d"]);
         assert_eq!(found.home.len(), 1);
-        let why = found.contain().unwrap();
-        let named = "moved:a has been in (migration) for 31 s and does not return (and 2 more)";
-        assert_eq!(why, named);
-        // It may be the way there that hangs.
-        let found = Found::of(past(), true);
-        assert_eq!(found.lost, []);
-        assert!(found.contain().is_some());
-        let home = vec![past().swap_remove(1)];
-        assert_eq!(Found::of(home, false).contain(), None);
+        assert_eq!(found.held_by.len(), 1, "c, which a new process brings back");
+        let lost = found.lost.iter().map(|(_, why)| why);
+        let (why, others) = contain(found.held_by.iter().chain(lost)).unwrap();
+        assert!(
+            why.starts_with("moved:c has been in (migration) of moved 0.2.0"),
+            "{why}"
+        );
+        assert_eq!(others, 2);
+        assert_eq!(contain([].iter()), None);
+    }
+
+    #[test]
+    fn what_hung_on_the_way_there_is_said_as_it_was_and_first() {
+        let journey = |key, s| {
+            let run = Running {
+                for_: Duration::from_secs(s),
+                ..run(key, Work::Journey)
+            };
+            (run, Whose::New)
+        };
+        let (hung, _) = journey("b", 30);
+        let found = Found::of(vec![journey("a", 33), journey("b", 32)], Some(&hung));
+        assert_eq!(found.lost, [], "it is the way there");
+        let (why, others) = contain(found.held_by.iter()).unwrap();
+        assert_eq!((why, others), (sentence(&hung), 1));
     }
 }

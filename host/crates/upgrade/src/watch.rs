@@ -324,7 +324,7 @@ impl Run {
                     }
                     // Nobody waits for who is busy in the old version.
                     if let Remedy::GoBack(reason) = self.look_for_stuck().await
-                        && self.hung
+                        && self.hung.is_some()
                     {
                         return Some(reason);
                     }
