@@ -68,6 +68,11 @@ pub(crate) fn status(line: &str) {
     say(format!("STATUS={line}").as_bytes());
 }
 
+/// The start goes on, and may be silent for so long from now on, whatever limit it was given.
+pub(crate) fn extend(by: Duration) {
+    say(format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()).as_bytes());
+}
+
 /// The host is alive.
 pub(crate) fn watchdog() {
     say(b"WATCHDOG=1");

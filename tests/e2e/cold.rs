@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
 use e2e::{Home, faulty};
 use host_model::control::Status;
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::hostile::{home, post, summary};
+use crate::service::hear;
 use crate::stuck::FOR_EVER_MS;
 
 /// Actors of the store.
@@ -120,6 +123,24 @@ fn a_newer_image_and_an_older_one_come_over_before_they_are_ready() {
     container.moves("0.2.0", &container.shelf(), &container.installed());
     container.is_of(&home.start().unwrap(), "0.1.0");
     home.stop().unwrap();
+}
+
+#[test]
+fn a_service_manager_hears_that_actors_are_still_on_their_way() {
+    let mut container = Container::new();
+    container.newer_image(&container.installed());
+    let path = container.shelf().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let patience = Duration::from_secs(1);
+    socket.set_read_timeout(Some(patience)).unwrap();
+    let home = &mut container.home;
+    home.set("NOTIFY_SOCKET", Some(path.to_str().unwrap()));
+    let host = home.begin(&["start"]).unwrap();
+    hear(&socket, "EXTEND_TIMEOUT_USEC=120000000");
+    hear(&socket, "READY=1");
+    container.is_of(&container.home.status().unwrap(), "0.2.0");
+    container.home.stop().unwrap();
+    host.end().unwrap().ok().unwrap();
 }
 
 #[test]

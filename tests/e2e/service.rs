@@ -9,7 +9,7 @@ use e2e::{Home, wait};
 const WORD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reads words until one begins with `wanted`, and gives it.
-fn hear(socket: &UnixDatagram, wanted: &str) -> String {
+pub(crate) fn hear(socket: &UnixDatagram, wanted: &str) -> String {
     let deadline = Instant::now() + WORD_TIMEOUT;
     let mut buffer = [0; 1_024];
     while Instant::now() < deadline {

@@ -13,10 +13,15 @@ use tokio::sync::Notify;
 
 use super::Layers;
 use crate::config::{Config, Environment};
-use crate::exit;
+use crate::{exit, notify};
 
 /// Between two looks at whether the host has to end by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often whoever started this process hears that the start goes on, and how long that
+/// holds: its actors may have a long way to another release.
+const EXTEND_EVERY: Duration = Duration::from_secs(10);
+const EXTEND_BY: Duration = Duration::from_secs(120);
 
 /// Waits until the host is told to end, or has to. The exit code.
 pub(super) async fn until_told(layers: &Layers, config: &Config) -> Result<u8> {
@@ -48,9 +53,11 @@ pub(super) async fn before_serving(
     journal: &Journal<Ticket>,
 ) -> u8 {
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut extend = tokio::time::interval(EXTEND_EVERY);
     loop {
         tokio::select! {
             () = stop.notified() => return 0,
+            _ = extend.tick() => notify::extend(EXTEND_BY),
             _ = look.tick() => {
                 if let Some(code) = past_help(restart, journal) {
                     return code;
