@@ -217,13 +217,6 @@ impl Actors {
             .collect()
     }
 
-    /// Whether one of the threads that run clients' handlers gets to something else within
-    /// `patience`.
-    pub async fn has_a_thread(&self, patience: Duration) -> bool {
-        let ran = self.data.spawn(async {});
-        matches!(tokio::time::timeout(patience, ran).await, Ok(Ok(())))
-    }
-
     /// What runs where the counters at this address are kept.
     fn what_runs(&self, stats: usize) -> (String, Work) {
         let mut journeys = [&self.waking, &self.migrating].into_iter();

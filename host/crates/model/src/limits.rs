@@ -222,10 +222,6 @@ pub const HOOK_BACK_TRIES_MAX: u32 = 2;
 /// is under way: that has milliseconds to do, or is stuck as well.
 pub const CONTAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Actors whose way back does not return, and which one process sets aside: each keeps a
-/// thread. Behind as many the host is restarted, also before everyone else is back.
-pub const LOST_WAYS_BACK_MAX: usize = 8;
-
 /// Starts of a release that has never come up, after which the one before it boots: one
 /// may be an accident, and a second.
 pub const ATTEMPTS_MAX: u32 = 3;

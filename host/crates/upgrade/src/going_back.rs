@@ -56,13 +56,10 @@ impl Run {
             if let Action::Sweep { plugin } = &step.action {
                 self.bring_back(Some(plugin)).await.back()?;
             } else {
-                // The next process would run it again.
-                self.contain_lost()?;
                 self.run_hooks_back(std::slice::from_ref(step)).await;
             }
         }
-        self.bring_back(None).await.back()?;
-        self.contain_lost()
+        self.bring_back(None).await.back()
     }
 
     /// Brings back whoever can go back, and sets the others aside, until nobody is left.

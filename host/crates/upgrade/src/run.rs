@@ -53,8 +53,6 @@ pub(crate) struct Run {
     pub(crate) step_began: Instant,
     /// It goes back because this code of the new release does not return.
     pub(crate) hung: Option<Runs>,
-    /// Of whose way back does not return in this process, a sentence each.
-    pub(crate) lost: Vec<String>,
     /// Where the tails began before anyone came over.
     tails_from: Position,
 }
@@ -103,7 +101,6 @@ impl Run {
             came_over: 0,
             step_began: Instant::now(),
             hung: None,
-            lost: Vec::new(),
             tails_from: Position(0),
         }
     }

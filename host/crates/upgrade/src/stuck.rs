@@ -9,16 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_actors::{Running, Work};
-use host_model::limits::{BUSY_DEADLINE, BUSY_DEADLINE_MAX, LOST_WAYS_BACK_MAX};
+use host_model::limits::{BUSY_DEADLINE, BUSY_DEADLINE_MAX};
 use host_model::plan::{Change, Plan};
 use host_model::{ActorId, Version};
 
 use crate::run::Run;
-use crate::state::{Event, Reason};
-
-/// How long a thread that runs handlers may be busy with others before none counts as left
-/// for clients.
-const THREAD_PATIENCE: Duration = Duration::from_secs(1);
+use crate::state::Reason;
 
 /// Whose code an actor is held up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,13 +125,18 @@ impl Found {
         }
         found
     }
-}
 
-/// Why the host is to be restarted, if it is: the first of what does not return, and how many
-/// others do not.
-fn contain<'a>(mut hang: impl Iterator<Item = &'a String>) -> Option<(String, usize)> {
-    let first = hang.next()?.clone();
-    Some((first, hang.count()))
+    /// Whether the host is to be restarted: for the first of what does not return, and so
+    /// many others.
+    fn contain(&self) -> Option<Remedy> {
+        let lost = self.lost.iter().map(|(_, why)| why);
+        let mut hang = self.held_by.iter().chain(lost);
+        let why = hang.next()?.clone();
+        Some(Remedy::Contain {
+            why,
+            others: hang.count(),
+        })
+    }
 }
 
 impl Run {
@@ -228,9 +229,8 @@ impl Run {
         remedy
     }
 
-    /// On the way back. Whose own way does not return is set aside, and the others go on
-    /// beside it: the host is restarted once for all of them, when everyone else is back. At
-    /// once, where what hangs is in the way, is too much, or takes the threads of clients.
+    /// On the way back. The host is restarted for all that does not return at the same time;
+    /// whose own way does not is set aside before.
     pub(crate) async fn look_for_stuck_going_back(&mut self) -> Remedy {
         let actors = Arc::clone(&self.upgrader.actors);
         // What is the reason for going back has had its time.
@@ -245,28 +245,13 @@ impl Run {
                 remedy = Remedy::LookAgain;
             }
         }
-        for (actor, why) in found.lost {
+        for (actor, why) in &found.lost {
             let reason = format!("its way back does not return: {why}");
-            actors.strand(&actor);
-            actors.set_aside(&actor, &reason).await;
-            self.upgrade.given_up.push(actor);
-            self.lost.push(why);
-            remedy = Remedy::LookAgain;
+            actors.strand(actor);
+            actors.set_aside(actor, &reason).await;
+            self.upgrade.given_up.push(actor.clone());
         }
-        let at_once = !found.held_by.is_empty()
-            || self.lost.len() >= LOST_WAYS_BACK_MAX
-            || (!self.lost.is_empty() && !actors.has_a_thread(THREAD_PATIENCE).await);
-        match contain(found.held_by.iter().chain(&self.lost)) {
-            Some((why, others)) if at_once => Remedy::Contain { why, others },
-            _ => remedy,
-        }
-    }
-
-    /// Restarts the host, where it is to be rid of ways back that do not return.
-    pub(crate) fn contain_lost(&self) -> Result<(), Event> {
-        contain(self.lost.iter()).map_or(Ok(()), |(why, others)| {
-            Err(Event::Contained { why, others })
-        })
+        found.contain().unwrap_or(remedy)
     }
 
     fn is_of_the_next(&self, run: &Running) -> bool {
@@ -388,14 +373,16 @@ mod tests {
         assert_eq!(lost, ["a", "d"]);
         assert_eq!(found.home.len(), 1);
         assert_eq!(found.held_by.len(), 1, "c, which a new process brings back");
-        let lost = found.lost.iter().map(|(_, why)| why);
-        let (why, others) = contain(found.held_by.iter().chain(lost)).unwrap();
+        let Some(Remedy::Contain { why, others }) = found.contain() else {
+            panic!("the host is restarted");
+        };
         assert!(
             why.starts_with("moved:c has been in (migration) of moved 0.2.0"),
             "{why}"
         );
         assert_eq!(others, 2);
-        assert_eq!(contain([].iter()), None);
+        let home = vec![past().swap_remove(1)];
+        assert_eq!(Found::of(home, None).contain(), None);
     }
 
     #[test]
@@ -410,7 +397,7 @@ mod tests {
         let (hung, _) = journey("b", 30);
         let found = Found::of(vec![journey("a", 33), journey("b", 32)], Some(&hung));
         assert_eq!(found.lost, [], "it is the way there");
-        let (why, others) = contain(found.held_by.iter()).unwrap();
-        assert_eq!((why, others), (sentence(&hung), 1));
+        let why = sentence(&hung);
+        assert_eq!(found.contain(), Some(Remedy::Contain { why, others: 1 }));
     }
 }
