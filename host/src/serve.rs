@@ -267,7 +267,7 @@ async fn open(
     attempt.blame(true);
     let rules = assembler.releases().read(&recovery.boot)?;
     let assembled = plugins::assemble(&assembler, rules, is_cold, data).await;
-    let release = assembled.inspect_err(|error| attempt.blame(!is_no_room(error.as_ref())))?;
+    let release = assembled.inspect_err(|error| attempt.blame(is_to_blame(error)))?;
     let first = booked.permanent.is_none();
 
     let hub = Hub::new();
@@ -417,6 +417,12 @@ async fn open(
         reloader,
         _control: server,
     })))
+}
+
+/// Whether the release whose plugins could not be opened is to blame for it.
+fn is_to_blame(error: &anyhow::Error) -> bool {
+    let stuck = error.downcast_ref::<plugins::Stuck>();
+    stuck.is_none_or(|stuck| stuck.is_own) && !is_no_room(error.as_ref())
 }
 
 /// Whether it failed for want of room on the disk, which is no release's doing.

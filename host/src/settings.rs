@@ -252,7 +252,9 @@ impl Settings {
         let strange = self.strange.iter();
         let strange = strange.filter(|name| !self.declared.contains_key(*name));
         let slips = strange.filter_map(|name| {
-            let meant = slip(&name.to_uppercase(), self.known())?;
+            // What is set was not missed: the other may be somebody else's.
+            let unset = self.known().filter(|known| self.get(known).is_none());
+            let meant = slip(&name.to_uppercase(), unset)?;
             Some(format!(
                 "the environment: {name} is no setting that the host reads; did you mean {meant}?"
             ))

@@ -9,11 +9,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use host_actors::Release;
 use host_model::limits::PLUGIN_START_TIMEOUT;
 use host_model::release::ReleasePlugin;
 use host_upgrade::{Assembler, Unpacked};
+use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -32,13 +33,40 @@ pub(super) async fn assemble(
     data: &Handle,
 ) -> Result<Release> {
     let asked = Arc::clone(assembler);
+    let own = rules.manifest.plugins.clone();
     let assembling = data.spawn_blocking(move || asked.assemble(&rules, is_left));
-    Ok(unless_stuck(assembling, || assembler.opening()).await??)
+    Ok(unless_stuck(assembling, &own, || assembler.opening()).await??)
+}
+
+/// One plugin has taken too long.
+#[derive(Debug, Error)]
+#[error("{}", self.told())]
+pub(super) struct Stuck {
+    plugin: ReleasePlugin,
+    /// Whether the release that boots has it; otherwise another one that is installed does.
+    pub(super) is_own: bool,
+}
+
+impl Stuck {
+    fn told(&self) -> String {
+        let ReleasePlugin { name, version, .. } = &self.plugin;
+        let whose = match self.is_own {
+            true => String::new(),
+            false => format!(
+                "; {name} {version} is of another release that is installed here: start without it, with its folder elsewhere"
+            ),
+        };
+        format!(
+            "open {name} {version}: it has not returned for {} s, so the start is given up; its `init` or `configure` hangs, or the disk does{whose}",
+            PLUGIN_START_TIMEOUT.as_secs()
+        )
+    }
 }
 
 /// What `work` comes to, unless it is with one plugin for too long.
 async fn unless_stuck<T>(
     mut work: JoinHandle<T>,
+    own: &[ReleasePlugin],
     opening: impl Fn() -> Option<(ReleasePlugin, Duration)>,
 ) -> Result<T> {
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -50,12 +78,10 @@ async fn unless_stuck<T>(
         if let Some((plugin, took)) = opening()
             && took > PLUGIN_START_TIMEOUT
         {
-            bail!(
-                "open {} {}: it has not returned for {} s, so the start is given up; its `init` or `configure` hangs, or the disk does",
-                plugin.name,
-                plugin.version,
-                PLUGIN_START_TIMEOUT.as_secs()
-            );
+            let is_own = own
+                .iter()
+                .any(|it| (&it.name, &it.version) == (&plugin.name, &plugin.version));
+            return Err(Stuck { plugin, is_own }.into());
         }
     }
 }
@@ -66,23 +92,37 @@ mod tests {
 
     use super::*;
 
-    fn with(took: Duration) -> Option<(ReleasePlugin, Duration)> {
+    fn plugin() -> ReleasePlugin {
         let plugin = serde_json::json!({
             "name": "zakat", "version": "0.2.0", "file": "x.so", "sha256": ""
         });
-        Some((serde_json::from_value(plugin).unwrap(), took))
+        serde_json::from_value(plugin).unwrap()
+    }
+
+    fn with(took: Duration) -> Option<(ReleasePlugin, Duration)> {
+        Some((plugin(), took))
     }
 
     #[tokio::test]
     async fn a_plugin_that_does_not_return_ends_the_start_by_name() {
-        let (go, hangs) = mpsc::channel::<()>();
-        let work = tokio::task::spawn_blocking(move || hangs.recv().is_ok());
-        let too_long = PLUGIN_START_TIMEOUT + Duration::from_millis(1);
-        let ended = unless_stuck(work, || with(too_long)).await;
-        let why = ended.unwrap_err().to_string();
-        assert!(why.starts_with("open zakat 0.2.0: it has not"), "{why}");
-        // The runtime waits for that thread.
-        drop(go);
+        for own in [vec![plugin()], Vec::new()] {
+            let (go, hangs) = mpsc::channel::<()>();
+            let work = tokio::task::spawn_blocking(move || hangs.recv().is_ok());
+            let too_long = PLUGIN_START_TIMEOUT + Duration::from_millis(1);
+            let ended = unless_stuck(work, &own, || with(too_long)).await;
+            let ended = ended.unwrap_err();
+            let why = ended.to_string();
+            assert!(why.starts_with("open zakat 0.2.0: it has not"), "{why}");
+            let is_own = ended.downcast_ref::<Stuck>().unwrap().is_own;
+            assert_eq!(
+                is_own,
+                !own.is_empty(),
+                "the release that boots is to blame"
+            );
+            assert_eq!(!is_own, why.contains("of another release"), "{why}");
+            // The runtime waits for that thread.
+            drop(go);
+        }
     }
 
     #[tokio::test]
@@ -94,7 +134,7 @@ mod tests {
             let _over = go.send("done");
             with(PLUGIN_START_TIMEOUT)
         };
-        let done = unless_stuck(work, look).await.unwrap();
+        let done = unless_stuck(work, &[], look).await.unwrap();
         assert_eq!(done, Ok("done"));
     }
 }

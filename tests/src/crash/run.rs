@@ -217,9 +217,11 @@ impl Run<'_> {
             "0.1.0" => "0.2.0",
             _ => "0.1.0",
         };
-        let probation = match self.dice.percent(50) {
-            true => "0s",
-            false => "2s",
+        // The older version refuses zakat, which givers go on to bring it: watched, it would
+        // be left for that.
+        let probation = match other == "0.2.0" && self.dice.percent(50) {
+            true => "2s",
+            false => "0s",
         };
         self.report.upgrades.begun += 1;
         self.home.begin(&[

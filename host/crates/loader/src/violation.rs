@@ -59,9 +59,10 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// On one line, and no more of it than a reader has use for.
+/// On one line, and no more of it than a reader has use for; nothing in it moves a cursor.
 fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.replace(char::is_control, "\u{fffd}");
     match line.char_indices().nth(SHOWN_CHARS_MAX) {
         None => line,
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -109,6 +110,10 @@ mod tests {
             (r#"{"total":-2}"#, "an invariant: total: -2"),
             (r#""it is negative""#, "an invariant: it is negative"),
             ("it is\n  negative", "an invariant: it is negative"),
+            (
+                r#"{"found":"\u001b]0;all is well\u0007"}"#,
+                "an invariant: \u{fffd}]0;all is well\u{fffd}",
+            ),
             ("", "an invariant"),
         ] {
             assert_eq!(told(document), words, "{document}");
