@@ -108,7 +108,9 @@ autobahn() {
 
 # The tests of all crates. Their output is kept to be counted.
 tests() {
-    E2E_HOME=$scratch/home cargo test --workspace --no-fail-fast 2>&1 | tee "$scratch/tests.log"
+    # Behind nohup the signal is ignored, then also by what a test hangs the terminal up of.
+    E2E_HOME=$scratch/home env --default-signal=HUP \
+        cargo test --workspace --no-fail-fast 2>&1 | tee "$scratch/tests.log"
 }
 
 prepared_home() {
