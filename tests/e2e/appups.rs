@@ -139,7 +139,7 @@ fn an_operator_is_heard_while_a_hook_runs() {
     })
     .unwrap();
     let began = Instant::now();
-    home.host(&["rollback", "--json"]).unwrap();
+    home.done(&["rollback", "--json"]).unwrap();
     let report: Value = upgrade.end().unwrap().ends_with(1).unwrap().json().unwrap();
     // The hook goes on, and is not waited for.
     assert!(began.elapsed() < Duration::from_secs(20), "{report}");

@@ -404,7 +404,7 @@ fn who_calls_beside_a_rehearsal_does_not_wait_for_its_end() {
     caller.more(300);
     assert_eq!(child_of(&home), child, "it goes on");
     assert_eq!(left(&home).len(), 1);
-    home.host(&["rollback", "--json"]).unwrap();
+    home.done(&["rollback", "--json"]).unwrap();
     upgrade.end().unwrap().ends_with(1).unwrap();
     nothing_has_changed(&home, port);
     let counted = caller.stop();
@@ -419,7 +419,7 @@ fn a_rollback_breaks_a_rehearsal_off_at_once() {
     let again = home.host(&["rehearse", "0.2.0", "--json"]).unwrap();
     assert_eq!(again.ends_with(1).unwrap().reason().unwrap(), "busy");
     let began = Instant::now();
-    home.host(&["rollback", "--json"]).unwrap();
+    home.done(&["rollback", "--json"]).unwrap();
     let ran = upgrade.end().unwrap().ends_with(1).unwrap();
     // Its own end would take it twice as long.
     let took = began.elapsed();

@@ -81,9 +81,11 @@ pub(crate) async fn rollback(events: Events, out: &mut Output<'_>) -> Result<u8,
     }
 }
 
+/// Of an upgrade that was under way the old release rules, as was asked: it has gone back, or
+/// ended before its switch.
 fn rollback_exit_code(report: &UpgradeReport) -> u8 {
     match report.outcome {
-        Outcome::RolledBack if !report.rollback => 0,
+        Outcome::RolledBack | Outcome::Failed | Outcome::Refused if !report.rollback => 0,
         other => other.exit_code(),
     }
 }
@@ -371,10 +373,13 @@ mod tests {
         };
         let code = |outcome, rollback| rollback_exit_code(&report(outcome, rollback));
         assert_eq!(code(Outcome::RolledBack, false), 0);
-        assert_eq!(code(Outcome::Refused, false), 1);
+        // It ended before its switch: by that, or by its rehearsal in the same moment.
+        assert_eq!(code(Outcome::Failed, false), 0);
+        assert_eq!(code(Outcome::Refused, false), 0);
         assert_eq!(code(Outcome::Stuck, false), 5);
         // After the commit it is a change of its own, and this one was taken back.
         assert_eq!(code(Outcome::RolledBack, true), 4);
+        assert_eq!(code(Outcome::Failed, true), 1);
         assert_eq!(code(Outcome::Committed, true), 0);
     }
 
