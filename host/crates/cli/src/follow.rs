@@ -178,7 +178,8 @@ async fn follow(mut events: Events, what: What, out: &mut Output<'_>) -> Result<
                 }
                 return Ok(Followed::Ended(Box::new(report)));
             }
-            Progress::Rehearsal(report) if !is_upgrade => {
+            // Of an upgrade its rehearsal is one of the steps, also for who follows from there on.
+            Progress::Rehearsal(report) if matches!(what, What::Rehearsal) && !is_upgrade => {
                 teller.done();
                 if !out.is_json() {
                     out.document(&report, |report| show::rehearsal(report))?;
@@ -192,7 +193,6 @@ async fn follow(mut events: Events, what: What, out: &mut Output<'_>) -> Result<
                 teller.done();
                 return Ok(Followed::Detached);
             }
-            // Its rehearsal is one of its steps.
             Progress::State { .. } => is_upgrade = true,
             _ => {}
         }
