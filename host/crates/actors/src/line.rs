@@ -2,7 +2,7 @@
 //!
 //! What one actor casts to another comes in the order in which it was sent, as signals
 //! between two processes of Erlang do: where one stays a row, all later ones between the
-//! same two do, until a pass over all rows has taken them up. So a row whose sender has
+//! same two do, until a pass over the rows has taken them up. So a row whose sender has
 //! handed it on is in flight, or held between its two; one of which neither is true has
 //! its sender's turn still before it, and a pass leaves it to that.
 
