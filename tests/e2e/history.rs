@@ -48,8 +48,8 @@ fn a_record_outlives_a_crash_and_says_what_was_planned_rehearsed_and_asked_and_w
     }
     let planned: Value = home.answer(&["plan", "0.2.0", "--json"]).unwrap();
     let from_ms = unix_ms();
-    home.done(&["upgrade", "0.2.0", "--probation", "300s", "--detach"])
-        .unwrap();
+    let line = ["upgrade", "0.2.0", "--probation", "300s", "--detach"];
+    let left: Value = home.answer(&[&line[..], &["--json"]].concat()).unwrap();
     let flying = flight(&home, 1);
     let way = [
         "planned",
@@ -61,6 +61,19 @@ fn a_record_outlives_a_crash_and_says_what_was_planned_rehearsed_and_asked_and_w
     ];
     assert_eq!(states(&flying), way);
     assert_eq!(flying["report"], Value::Null);
+    assert_eq!(flying["actors_migrated"], 3);
+    let known = ["state", "outcome", "actors_migrated", "rehearsal"].map(|it| &left[it]);
+    let rehearsal = &flying["rehearsal"];
+    assert_eq!(
+        known,
+        [
+            &json!("probation"),
+            &json!("probation"),
+            &json!(3),
+            rehearsal
+        ]
+    );
+    assert!(left["duration_ms"].as_u64() > Some(0), "{left:#}");
 
     let killed = home.kill_host().unwrap();
     home.rebooted(killed).unwrap();

@@ -29,7 +29,7 @@ fn refused(home: &Home) -> String {
     let line = ["upgrade", "0.2.0", "--probation", "0s", "--json"];
     let ran = home.host(&line).unwrap().ends_with(1).unwrap();
     let report: Value = ran.json().unwrap();
-    assert_eq!(report["outcome"], "failed", "{report}");
+    assert_eq!(report["outcome"], "refused", "{report}");
     assert_eq!(home.status().unwrap().version.to_string(), "0.1.0");
     report["reason"].as_str().unwrap().to_owned()
 }

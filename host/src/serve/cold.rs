@@ -178,12 +178,15 @@ fn never_came_up(why: &Why) -> Option<String> {
 
 fn ended(report: UpgradeReport, has_failed: bool) -> Result<Came, String> {
     let is_blamed = is_blamed(report.rehearsal.as_deref(), has_failed);
+    let is_rehearsed = report.rehearsal.is_some();
     let why = report.reason.unwrap_or_default();
     match report.outcome {
         Outcome::Committed | Outcome::Probation => Ok(Came::Over),
         // Found on the way, or by the rehearsal before it.
-        Outcome::RolledBack | Outcome::Refused => Ok(Came::Back { why, is_blamed }),
-        Outcome::Failed | Outcome::Stuck => Err(why),
+        Outcome::RolledBack => Ok(Came::Back { why, is_blamed }),
+        Outcome::Refused if is_rehearsed => Ok(Came::Back { why, is_blamed }),
+        // By verification, which says nothing of the other release.
+        Outcome::Refused | Outcome::Failed | Outcome::Stuck => Err(why),
     }
 }
 

@@ -1,11 +1,14 @@
 //! A flight record, as people read it.
 
-use host_model::flight::{FlightRecord, Seen, Watched};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use host_model::flight::{FlightRecord, Seen, WaitsAround, Watched};
 use host_model::histogram::Waits;
 
 use crate::duration::lasted;
 use crate::instant::moment;
-use crate::show::report;
+use crate::show::{plan, report};
 use crate::table::{Table, count};
 
 pub(crate) fn flight(flight: &FlightRecord) -> String {
@@ -24,6 +27,7 @@ pub(crate) fn flight(flight: &FlightRecord) -> String {
         asked.row([moment(wish.at_ms), wish.what.clone(), wish.asker.by.clone()]);
     }
     parts.push(asked.text());
+    parts.push(plan(&flight.plan));
     parts.push(transitions(flight));
     let mut waits = Table::new(&["callers waited", "calls", "median", "p99", "longest"]);
     for (when, of) in [
@@ -34,6 +38,7 @@ pub(crate) fn flight(flight: &FlightRecord) -> String {
         waits.row(waited(when, of));
     }
     parts.push(waits.text());
+    parts.extend(histogram(&flight.waits));
     if !flight.watched.is_empty() {
         parts.push(watched(&flight.watched));
     }
@@ -67,6 +72,26 @@ fn waited(when: &str, waits: &Waits) -> [String; 5] {
     ]
 }
 
+/// How many waited so long, side by side; where nobody did, nothing.
+fn histogram(waits: &WaitsAround) -> Option<String> {
+    let mut rows: BTreeMap<u64, [u64; 3]> = BTreeMap::new();
+    for (column, of) in [&waits.before, &waits.during, &waits.after]
+        .iter()
+        .enumerate()
+    {
+        for bucket in &of.buckets {
+            rows.entry(bucket.to_us).or_default()[column] += bucket.count;
+        }
+    }
+    let mut table = Table::new(&["waited up to", "before", "during", "after"]);
+    let is_empty = rows.is_empty();
+    for (to_us, counts) in rows {
+        let [before, during, after] = counts.map(|count| count.to_string());
+        table.row([format!("{to_us} µs"), before, during, after]);
+    }
+    (!is_empty).then(|| table.text())
+}
+
 fn watched(steps: &[Watched]) -> String {
     let mut table = Table::new(&[
         "watched",
@@ -78,9 +103,13 @@ fn watched(steps: &[Watched]) -> String {
         "slowest",
         "verdict",
     ]);
+    let mut said = String::new();
     for step in steps {
         let share = step.share.map(|share| format!(" {share}"));
         let name = format!("{}{}", step.state, share.unwrap_or_default());
+        if let Some(text) = &step.text {
+            let _infallible = writeln!(said, "{name}: {text}");
+        }
         for plugin in &step.plugins {
             let seen = [Some(&plugin.new), plugin.old.as_ref()];
             for (seen, verdict) in seen.into_iter().zip([step.verdict.as_str(), ""]) {
@@ -89,7 +118,7 @@ fn watched(steps: &[Watched]) -> String {
             }
         }
     }
-    table.text()
+    table.text() + &said
 }
 
 fn counted(step: &str, plugin: &str, seen: &Seen, verdict: &str) -> [String; 8] {
@@ -126,6 +155,7 @@ fn failures(flight: &FlightRecord) -> String {
 mod tests {
     use host_model::control::{Outcome, UpgradeReport};
     use host_model::flight::{Asked, Asker, FailedActor, Transition, WaitsAround, WatchedPlugin};
+    use host_model::histogram::Bucket;
     use host_model::plan::Plan;
     use host_model::{ActorId, Version};
 
@@ -153,6 +183,14 @@ mod tests {
             at_ms: 1_700_000_000_000,
             lasted_ms,
             reason: None,
+        }
+    }
+
+    fn waits(buckets: [(u64, u64); 2]) -> Waits {
+        let buckets = buckets.map(|(to_us, count)| Bucket { to_us, count });
+        Waits {
+            buckets: buckets.to_vec(),
+            ..Waits::default()
         }
     }
 
@@ -184,7 +222,11 @@ mod tests {
                 transition("canary", Some("5%"), Some(1_200)),
                 transition("rolled_back", None, None),
             ],
-            waits: WaitsAround::default(),
+            waits: WaitsAround {
+                before: waits([(16, 3), (32, 1)]),
+                during: waits([(32, 2), (4_096, 1)]),
+                after: Waits::default(),
+            },
             actors_migrated: 1,
             failures: vec![FailedActor {
                 actor: ActorId::new("donations", "a").unwrap(),
@@ -197,7 +239,7 @@ mod tests {
                 state: "canary".to_owned(),
                 share: Some("5%".parse().unwrap()),
                 verdict: "breached".to_owned(),
-                text: None,
+                text: Some("too many faults".to_owned()),
                 plugins: vec![WatchedPlugin {
                     plugin: "donations".to_owned(),
                     new: seen(2, 12),
@@ -231,6 +273,15 @@ mod tests {
 TIME                      ASKED    BY
 2023-11-14T22:13:20.000Z  upgrade  operator:ali
 
+release 0.1.0 to 0.2.0
+
+PLUGIN  CHANGE  STATE  BACK
+
+STEP\x20\x20DOES\x20\x20WHAT\x20\x20AT\x20MOST\x20\x20UNDONE\x20BY
+
+where\x20it\x20goes\x20back:\x20
+probation\x201m\x200s; every step has a way back
+
 TIME                      STATE        LASTED   REASON
 2023-11-14T22:13:20.000Z  canary 5%    1200 ms
 2023-11-14T22:13:20.000Z  rolled_back  -
@@ -240,9 +291,15 @@ before          0      0 µs    0 µs  0 µs
 during          0      0 µs    0 µs  0 µs
 after           0      0 µs    0 µs  0 µs
 
+WAITED UP TO  BEFORE  DURING  AFTER
+16 µs         3       0       0
+32 µs         1       2       0
+4096 µs       0       1       0
+
 WATCHED    PLUGIN           CALLS  FAULTS  REJECTIONS  LETTERS  SLOWEST       VERDICT
 canary 5%  donations 0.2.0  480    12      3           0        donate 70 µs  breached
 canary 5%  donations 0.1.0  480    0       3           0        donate 70 µs
+canary 5%: too many faults
 
 COULD NOT COME  FROM   TO     WHY
 donations:a     0.1.0  0.2.0  up panicked

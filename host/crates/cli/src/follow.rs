@@ -6,8 +6,9 @@ use std::cell::Cell;
 
 use host_model::Version;
 use host_model::control::{
-    HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport,
+    HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport, UpgradeStatus,
 };
+use serde::Serialize;
 use serde_json::json;
 
 use crate::bar::Progress as Bar;
@@ -199,11 +200,12 @@ async fn follow(mut events: Events, what: What, out: &mut Output<'_>) -> Result<
     }
 }
 
-/// The last word of `--detach`: what a report would say, as far as it is known. One that
-/// has ended in this moment has its report.
+/// The last word of `--detach`: the report as far as it has come, with the `state` that it is
+/// of. One that has ended in this moment has its own.
 async fn detached(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
+    let so_far: Option<UpgradeReport> = client.get("/v1/upgrade").await?;
     let status: Status = client.get("/v1/status").await?;
-    let Some(upgrade) = status.upgrade else {
+    let (Some(report), Some(upgrade)) = (so_far, status.upgrade) else {
         let rows: Vec<HistoryRow> = client.get("/v1/history?limit=1").await?;
         let last = rows.into_iter().next_back().ok_or_else(|| {
             Failure::look(
@@ -214,34 +216,41 @@ async fn detached(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> 
         out.document(&last.report, show::report)?;
         return Ok(last.report.outcome.exit_code());
     };
-    let document = json!({
-        "kind": "detached",
-        "from": upgrade.from,
-        "to": upgrade.to,
-        "outcome": Outcome::Probation,
-        "state": upgrade.state,
-        "actors_migrated": upgrade.migrated,
-        "pause_us": Quantiles::default(),
-        "rehearsal": null,
-        "duration_ms": null,
-    });
+    let left = Left {
+        kind: "detached",
+        state: &upgrade.state,
+        report: &report,
+    };
+    out.document(&left, |_| left_text(&upgrade))?;
+    Ok(report.outcome.exit_code())
+}
+
+/// An upgrade that goes on without who asked for it.
+#[derive(Serialize)]
+struct Left<'a> {
+    kind: &'static str,
+    state: &'a str,
+    #[serde(flatten)]
+    report: &'a UpgradeReport,
+}
+
+fn left_text(upgrade: &UpgradeStatus) -> String {
     let to = &upgrade.to;
-    out.document(&document, |_| {
-        let how = match upgrade.share {
-            Some(share) => format!(
-                "{share} of the actors are in release {to} and are watched; the host goes on alone"
-            ),
-            None if !SWITCHED.contains(&upgrade.state.as_str()) => {
-                format!(
-                    "release {to} ruled, and is {} by now; the host goes on alone",
-                    upgrade.state
-                )
-            }
-            None => format!("release {to} rules and is watched; the host commits it alone"),
-        };
-        format!("{how}. See it with `host status`, take it back with `host rollback`.")
-    })?;
-    Ok(0)
+    let how = match upgrade.share {
+        Some(share) => format!(
+            "{share} of the actors are in release {to} and are watched; the host goes on alone"
+        ),
+        None if !SWITCHED.contains(&upgrade.state.as_str()) => {
+            let why = upgrade.reason.as_ref().map(|why| format!(": {why}"));
+            let why = why.unwrap_or_default();
+            format!(
+                "release {to} ruled, and is {} by now{why}; the host goes on alone",
+                upgrade.state
+            )
+        }
+        None => format!("release {to} rules and is watched; the host commits it alone"),
+    };
+    format!("{how}. See it with `host status`, take it back with `host rollback`.")
 }
 
 /// Shows progress to people, on standard error: a bar on a terminal, lines otherwise.

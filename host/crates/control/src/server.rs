@@ -90,7 +90,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/plan", get(upgrades::plan))
         .route("/v1/history", get(upgrades::history))
         .route("/v1/flight", get(upgrades::flight))
-        .route("/v1/upgrade", post(upgrades::upgrade))
+        .route("/v1/upgrade", get(upgrades::report).post(upgrades::upgrade))
         .route("/v1/rehearse", post(upgrades::rehearse))
         .route("/v1/upgrade/pause", post(upgrades::pause))
         .route("/v1/upgrade/resume", post(upgrades::resume))

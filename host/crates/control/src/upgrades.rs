@@ -20,7 +20,7 @@ use host_model::control::{
 use host_model::error::chain;
 use host_model::flight::FlightRecord;
 use host_model::limits::{BUSY_DEADLINE_MAX, PROBATION_MAX};
-use host_upgrade::{RefusedUpgrade, RemoveError, Upgrader, Verified, read_flight, read_history};
+use host_upgrade::{RefusedUpgrade, RemoveError, Upgrader, Verified, read_history};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -140,8 +140,8 @@ pub(crate) async fn flight(
     State(control): State<Arc<Control>>,
     Query(query): Query<FlightQuery>,
 ) -> Result<Json<FlightRecord>, Refusal> {
-    let actors = Arc::clone(&control.actors);
-    let flight = work::blocking(move || read_flight(actors.journal(), query.id)).await;
+    let upgrader = Arc::clone(&control.upgrader);
+    let flight = work::blocking(move || upgrader.flight(query.id)).await;
     let flight = flight.map_err(|e| Refusal::internal("read the flight record", &e))?;
     flight.map(Json).ok_or_else(|| {
         let message = format!(
@@ -150,6 +150,11 @@ pub(crate) async fn flight(
         );
         Refusal::new(StatusCode::NOT_FOUND, "unknown_upgrade", message)
     })
+}
+
+/// What the one under way has to report so far; null where there is none.
+pub(crate) async fn report(State(control): State<Arc<Control>>) -> Json<Option<UpgradeReport>> {
+    Json(control.upgrader.report())
 }
 
 type Follow = (

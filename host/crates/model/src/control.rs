@@ -316,7 +316,8 @@ pub struct UpgradeReport {
     /// For how long it was paused.
     #[serde(default)]
     pub paused_ms: u64,
-    /// What is to be known of it although it committed: that too few calls were seen.
+    /// What is to be known of it although it committed: that too few calls were seen, of it or
+    /// of the release before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
     /// Why it did not commit, in a sentence.
@@ -347,7 +348,7 @@ pub enum Outcome {
     Probation,
     /// The old release rules again.
     RolledBack,
-    /// Nothing was begun.
+    /// Nothing was begun: verification or the rehearsal has found something wrong.
     Refused,
     /// It ended before the switch, by itself or because an operator ended it.
     Failed,

@@ -9,7 +9,8 @@ use host_actors::Actors;
 use host_model::Version;
 use host_model::appup::Appup;
 use host_model::control::{
-    ConfigChange, Extent, Progress, ReleaseRow, RollbackRequest, UpgradeRequest, UpgradeStatus,
+    ConfigChange, Extent, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
+    UpgradeStatus,
 };
 use host_model::flight::Asker;
 use host_model::histogram::Histogram;
@@ -392,6 +393,12 @@ impl Upgrader {
     #[must_use]
     pub fn status(&self) -> Option<UpgradeStatus> {
         self.running().map(|running| running.status(&self.actors))
+    }
+
+    /// What the upgrade that is under way has to report so far.
+    #[must_use]
+    pub fn report(&self) -> Option<UpgradeReport> {
+        self.running()?.report(&self.actors)
     }
 
     /// The release that an upgrade under way goes to: none, if it goes back.

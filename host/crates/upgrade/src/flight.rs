@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::book::{BookError, Booked, FLIGHT, FLYING, parse};
+use crate::engine::Upgrader;
 use crate::state::{State, Upgrade};
 
 /// What an operator may ask for while an upgrade is under way, more than once.
@@ -123,7 +124,7 @@ impl Flight {
         self.rehearsal.as_deref()
     }
 
-    /// It as it is shown.
+    /// It as it is shown, with what there is to report by now.
     #[must_use]
     pub fn shown(&self, upgrade: &Upgrade, report: Option<&UpgradeReport>) -> FlightRecord {
         FlightRecord {
@@ -142,7 +143,7 @@ impl Flight {
             failures_more: self.failures_more,
             watched: self.watched.clone(),
             paused_ms: report.map_or(0, |report| report.paused_ms),
-            report: report.cloned(),
+            report: report.filter(|_| upgrade.state.is_over()).cloned(),
         }
     }
 }
@@ -175,22 +176,25 @@ pub(crate) fn in_the_chain(record: &FlightRecord, release: &Version) -> Record {
     action.record(unix_ms(), &said)
 }
 
-/// The flight record of the upgrade with this number, if it is known.
-///
-/// # Errors
-///
-/// [`BookError`]
-pub fn read_flight<T: Send + 'static>(
-    journal: &Journal<T>,
-    id: u64,
-) -> Result<Option<FlightRecord>, BookError> {
-    let values = journal.values(&format!("{FLIGHT}{id:08}"))?;
-    if let Some((key, value)) = values.first() {
-        return parse(key, value).map(Some);
+impl Upgrader {
+    /// The flight record of the upgrade with this number, if it is known; of one that is under
+    /// way, with what it has to report so far. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`]
+    pub fn flight(&self, id: u64) -> Result<Option<FlightRecord>, BookError> {
+        let running = self.running().filter(|running| running.id() == id);
+        let so_far = running.and_then(|running| running.report(&self.actors));
+        let journal = self.actors.journal();
+        let values = journal.values(&format!("{FLIGHT}{id:08}"))?;
+        if let Some((key, value)) = values.first() {
+            return parse(key, value).map(Some);
+        }
+        let last = Booked::read(journal)?.last.filter(|last| last.id == id);
+        let flight = read_flying(journal)?;
+        Ok(last.map(|last| flight.shown(&last, so_far.as_ref())))
     }
-    let last = Booked::read(journal)?.last.filter(|last| last.id == id);
-    let flight = read_flying(journal)?;
-    Ok(last.map(|last| flight.shown(&last, None)))
 }
 
 /// What was known of the last upgrade at its last transition.

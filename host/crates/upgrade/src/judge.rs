@@ -5,7 +5,7 @@
 //! | faults over calls | `max_fault_rate`, or what the old version does if that is more | above it |
 //! | dead letters over calls, faults not among them | the same | above it |
 //! | rejections for one reason over calls, of events that both know | `max_rejection_rate`, where the reason was rare | above it |
-//! | runs slower than `max_p99_ratio` times the old version's p99 | one in a hundred | above it |
+//! | runs slower than `max_p99_ratio` times the old version's p99, and than `SLOW_RUN_MIN` | one in a hundred | above it |
 //! | the plugin's `health` | the old version's | ill alone, look after look |
 //!
 //! A rate is taken over `min_calls` at least, so one fault of three calls is judged like
@@ -13,6 +13,7 @@
 //! reached. A pass needs the number. Where the old version has been seen too little, or
 //! comparisons are of small numbers, doubt speaks for the new one: an upgrade that is
 //! taken back without need costs trust, and faults are held to an absolute bound anyway.
+//! Such a pass says so ([`not_compared`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -133,6 +134,28 @@ fn too_few(trial: &Trial) -> Option<String> {
         ));
     }
     (calls < least).then(|| format!("{} has had {calls} of at least {least} calls", trial.name()))
+}
+
+/// What a pass leaves open: how the new version does beside one that was hardly called itself.
+#[must_use]
+pub(crate) fn not_compared(trials: &[Trial]) -> Option<String> {
+    let hardly_called = trials.iter().filter_map(|trial| {
+        let old = trial.old.as_ref()?;
+        let (calls, least) = (old.counts.calls(), trial.limits.min_calls);
+        (trial.new.calls() > 0 && calls < least).then(|| {
+            format!(
+                "{} {} had had {calls} of at least {least} calls",
+                trial.plugin, old.version
+            )
+        })
+    });
+    let hardly_called: Vec<_> = hardly_called.collect();
+    (!hardly_called.is_empty()).then(|| {
+        format!(
+            "rejections and the time of handlers were held against nothing: {}",
+            hardly_called.join(", ")
+        )
+    })
 }
 
 /// What is wrong with a new version, in a sentence.

@@ -58,7 +58,7 @@ pub use backup::{BACKUP, DescribeError, describe, missing, missing_versions, rea
 pub use book::{Book, BookError, Booked, read_history};
 pub use configure::PluginConfig;
 pub use engine::{Hooks, Parts, Upgrader};
-pub use flight::{Flight, read_flight};
+pub use flight::Flight;
 pub use host_package::{InstallError, KeysError, TrustedKeys};
 pub use installed::not_understood;
 pub use plan::{HasRun, PlanError, plan, plan_at_start};

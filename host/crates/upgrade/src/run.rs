@@ -42,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) flight: Flight,
     /// Why the release that is left did not come up, if that is why it is left.
     failed_before: Option<String>,
+    /// Whether verification found something wrong.
+    pub(crate) is_refused: bool,
     /// What is to be known of it although it committed.
     pub(crate) remark: Option<String>,
     began: Instant,
@@ -95,6 +97,7 @@ impl Run {
             baseline: None,
             flight,
             failed_before: wish.failed_before,
+            is_refused: false,
             remark: None,
             began: Instant::now(),
             before: Duration::ZERO,
@@ -358,10 +361,10 @@ impl Run {
         u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether its rehearsal is why it was not begun.
+    /// Whether what it found beforehand is why it was not begun.
     fn is_refused(&self) -> bool {
         let rehearsal = self.flight.rehearsal();
-        rehearsal.is_some_and(|report| report.outcome == RehearsalOutcome::Failed)
+        self.is_refused || rehearsal.is_some_and(|it| it.outcome == RehearsalOutcome::Failed)
     }
 
     pub(crate) fn report(&self) -> UpgradeReport {

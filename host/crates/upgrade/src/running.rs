@@ -43,7 +43,7 @@ pub(crate) struct Running {
     moving: OnceLock<u64>,
     pub(crate) wishes: Wishes,
     progress: broadcast::Sender<Progress>,
-    /// What there was to report last, and when that was.
+    /// What there was to report of the last state, and when it came to that.
     so_far: Mutex<Option<(UpgradeReport, Instant)>>,
     /// Whether the process ends before the upgrade does: then it comes to no other state
     /// here. Held while it comes to one.
@@ -95,7 +95,7 @@ impl Running {
         }
     }
 
-    /// Keeps what there is to report by now, for a process that ends before the upgrade.
+    /// Keeps what there is to report of the state that it has come to.
     pub(crate) fn keep(&self, so_far: UpgradeReport) {
         *self.so_far.lock() = Some((so_far, Instant::now()));
     }
@@ -116,28 +116,39 @@ impl Running {
         });
     }
 
+    /// What there is to report by now: of the state that it came to last, with what has been
+    /// counted since. None before its first state.
+    pub(crate) fn report(&self, actors: &Actors) -> Option<UpgradeReport> {
+        let (so_far, since) = self.so_far.lock().clone()?;
+        let migrations = actors.migrations();
+        let since_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Some(UpgradeReport {
+            actors_migrated: so_far.actors_migrated.max(migrations.migrated()),
+            pause_us: migrations.pauses_us(),
+            duration_ms: so_far.duration_ms.saturating_add(since_ms),
+            ended_ms: 0,
+            paused_ms: self.paused_ms(),
+            way_back: Box::new(migrations.way_back()),
+            ..so_far
+        })
+    }
+
     /// Leaves the upgrade in the state that it is in, and tells whoever follows it what
     /// the next start makes of that. Returns when they have heard.
     pub(crate) async fn stop(&self, actors: &Actors) {
-        *self.stopped.lock().await = true;
+        if std::mem::replace(&mut *self.stopped.lock().await, true) {
+            return;
+        }
         let state = self.state.lock().clone();
         let Ok(next) = state.clone().apply(Event::HostDied) else {
             return;
         };
-        let so_far = self.so_far.lock().take();
-        let Some((so_far, since)) = so_far.filter(|_| !state.is_over()) else {
+        let Some(so_far) = self.report(actors).filter(|_| !state.is_over()) else {
             return;
         };
-        let migrations = actors.migrations();
-        let since_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.tell(Progress::Ended(UpgradeReport {
             outcome: next.outcome(),
-            actors_migrated: so_far.actors_migrated.max(migrations.migrated()),
-            pause_us: migrations.pauses_us(),
-            duration_ms: so_far.duration_ms.saturating_add(since_ms),
             ended_ms: unix_ms(),
-            paused_ms: self.paused_ms(),
-            way_back: Box::new(migrations.way_back()),
             reason: Some(match next {
                 State::Cancelled { .. } => STOPPED_BEFORE.to_owned(),
                 State::Stuck { reason } => reason.text,
@@ -150,6 +161,11 @@ impl Running {
 
     pub(crate) fn listen(&self) -> broadcast::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// Its number in the history.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn state(&self) -> State {

@@ -79,11 +79,12 @@ impl Run {
                     Err(why) => failed(format!("the way back of its configuration: {why}")),
                 }
             }
-            Err(why) if self.upgrade.rollback && !self.is_cold() => failed(format!(
-                "{why}\nmend it, and say `host rollback {}` again",
-                plan.to
-            )),
-            Err(why) => failed(why),
+            Err(why) => {
+                self.is_refused = true;
+                let again = format!("\nmend it, and say `host rollback {}` again", plan.to);
+                let is_asked_for = self.upgrade.rollback && !self.is_cold();
+                failed(why + if is_asked_for { &again } else { "" })
+            }
         }
     }
 

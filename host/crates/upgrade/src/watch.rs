@@ -13,7 +13,7 @@ use host_model::limits::{
 use host_model::release::Start;
 
 use crate::engine::Upgrader;
-use crate::judge::{TooFew, Verdict, judge};
+use crate::judge::{TooFew, Verdict, judge, not_compared};
 use crate::run::Run;
 use crate::running::Running;
 use crate::state::{Reason, State};
@@ -155,7 +155,13 @@ impl Run {
                     return Step::Failed(Reason::release(why));
                 }
                 Next::Pass => {
-                    self.note("passed", None);
+                    let baseline = self.baseline.as_ref();
+                    let open = baseline.and_then(|it| not_compared(&it.trials()));
+                    if !is_canary && let Some(text) = &open {
+                        self.running.say(text);
+                        self.remark = Some(text.clone());
+                    }
+                    self.note("passed", open);
                     return Step::Over;
                 }
                 Next::PassUnseen(few) => {

@@ -69,7 +69,16 @@ fn what_can_no_longer_be_made_good_is_a_breach_before_enough_was_seen() {
         verdict(counts("add", 3, 0), counts("add", 0, 0)),
         Verdict::TooFew(_)
     ));
-    // One of many is within what is allowed.
+    // One of many is within what is allowed. What was hardly called before says little.
+    let hardly_called = trial(counts("add", 2_000, 1), Some(counts("add", 9, 0)));
+    assert_eq!(
+        not_compared(&[hardly_called]).unwrap(),
+        "rejections and the time of handlers were held against nothing: \
+         donations 0.1.0 had had 9 of at least 100 calls"
+    );
+    let called = trial(counts("add", 2_000, 1), Some(counts("add", 100, 0)));
+    let is_new = trial(counts("add", 2_000, 1), None);
+    assert_eq!(not_compared(&[called, is_new]), None);
     assert_eq!(
         verdict(counts("add", 2_000, 1), counts("add", 9, 0)),
         Verdict::Passed
