@@ -7,12 +7,13 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Home, faulty};
+use e2e::{Home, faulty, release};
 use host_model::control::Status;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::hostile::{home, post, summary};
+use crate::canary::reached;
+use crate::hostile::{APPUP, home, post, summary};
 use crate::service::hear;
 use crate::stuck::FOR_EVER_MS;
 
@@ -376,6 +377,35 @@ fn what_is_wanted_is_tried_again_where_a_start_has_fallen_back_in_vain() {
     fs::write(&program, whole).unwrap();
     let status = home.start().unwrap();
     assert_eq!(status.version.to_string(), "0.2.0");
+    assert_eq!(summary(status.port, "7")["count"], 7);
+    home.stop().unwrap();
+}
+
+#[test]
+fn a_start_of_another_release_tries_a_way_back_once_that_is_stuck() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    assert_eq!(post(port, "7", "add", &json!({ "by": 7 })).0, 200);
+    home.detach("0.2.0").unwrap();
+    // There is no way back from a release that cannot be read.
+    let file = home.path().join("releases/0.2.0/manifest.json");
+    let manifest = fs::read(&file).unwrap();
+    fs::write(&file, "{").unwrap();
+    let rollback = home.begin(&["rollback", "--json"]).unwrap();
+    reached(&home, "stuck", None);
+    home.stop().unwrap();
+    assert_ne!(rollback.end().unwrap().code, Some(0));
+    // Another one shall boot, which it cannot as long as this is so.
+    let newest = ["plugins/hostile/faulty/0.2.0"];
+    let appup = [("faulty-0.2.0.toml", APPUP)];
+    release::assemble(&home, "0.4.0", &newest, &appup).unwrap();
+    fs::write(home.path().join("releases/own"), "0.4.0\n").unwrap();
+    let ran = home.host(&["start"]).unwrap().ends_with(5).unwrap();
+    assert!(ran.stderr.contains("an upgrade is stuck"), "{ran:?}");
+    // An operator has looked, and mended it.
+    fs::write(&file, manifest).unwrap();
+    let status = home.start().unwrap();
+    assert_eq!(status.version.to_string(), "0.4.0");
     assert_eq!(summary(status.port, "7")["count"], 7);
     home.stop().unwrap();
 }

@@ -8,7 +8,7 @@ use e2e::{Home, faulty, http, release, wait};
 use host_model::control::Outcome;
 use serde_json::{Value, json};
 
-const APPUP: &str = r#"
+pub(crate) const APPUP: &str = r#"
 plugin = "faulty"
 version = "0.2.0"
 

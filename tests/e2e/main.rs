@@ -64,6 +64,7 @@ mod model;
 #[cfg(test)]
 mod once;
 #[cfg(test)]
+mod one_way;
 mod operators;
 #[cfg(test)]
 mod owners;

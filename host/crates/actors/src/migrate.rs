@@ -17,16 +17,16 @@ use crate::large::{Came, Desk};
 use crate::ledger::FailedMigration;
 use crate::live::Live;
 use crate::message::{Errand, Message};
-use crate::over::{Over, leads_down};
-use crate::release::{Release, RouteHop, Ruling};
+use crate::over::Over;
+use crate::release::{Release, Ruling, Way, leads_down};
 use crate::slots::{Claim, Slot};
 use crate::stranded;
 use crate::token::{Rebuilt, Token};
 use crate::turn::Settled;
 use crate::watchdog;
 
-/// The steps by which an actor comes over; or why there are none.
-type Way<'a> = Result<Vec<&'a RouteHop>, String>;
+/// How an actor comes over; or why it cannot.
+type WayOver<'a> = Result<Way<'a>, String>;
 
 /// What has to be done for an actor to belong to the release that rules.
 enum Due<'a> {
@@ -34,7 +34,7 @@ enum Due<'a> {
     Nowhere,
     /// It is there, or stays where it is: if it slept, it may sleep again.
     Stays,
-    Comes(&'a Ruling, Way<'a>),
+    Comes(&'a Ruling, WayOver<'a>),
 }
 
 /// A state that has come over, on its way into the journal.
@@ -116,7 +116,7 @@ impl Actors {
         let id = &claim.slot.id;
         let come = || match &way {
             Err(why) => Err(why.clone().into()),
-            Ok(hops) if live.exists() => self.come(&release, id, live, hops, reads),
+            Ok(way) if live.exists() => self.come(&release, id, live, way, reads),
             Ok(_) => Ok((Over::anew(id, &ruling.code)?, None)),
         };
         let came = match self.watched(&claim.slot, goes_back(&way), desk.is_some(), come) {
@@ -138,7 +138,7 @@ impl Actors {
         let mut errand = errand.take();
         match came {
             Ok(over) => {
-                if way.is_ok_and(|hops| hops.iter().any(|hop| hop.restart)) {
+                if way.is_ok_and(|way| way.hops().any(|hop| hop.restart)) {
                     match &mut errand {
                         Some(errand) => errand.back_to_sleep = true,
                         // Behind the message that waits for it, and those that come meanwhile.
@@ -182,7 +182,7 @@ impl Actors {
     }
 
     /// Whether timers of the claimed actor may have to wait on this way, or come back.
-    fn may_have_timers(&self, claim: &Claim, way: &Way<'_>, errand: Option<&Errand>) -> bool {
+    fn may_have_timers(&self, claim: &Claim, way: &WayOver<'_>, errand: Option<&Errand>) -> bool {
         let Some(live) = claim.live.as_ref().filter(|live| live.exists()) else {
             return false;
         };
@@ -190,7 +190,7 @@ impl Actors {
             let (journal, at) = (&self.journal, claim.at.position);
             errand.timed.has_none(journal, &claim.slot.id, at)
         };
-        way.as_ref().is_ok_and(|hops| reads_timers(live, hops)) && !errand.is_some_and(is_timerless)
+        way.as_ref().is_ok_and(|way| reads_timers(live, way)) && !errand.is_some_and(is_timerless)
     }
 
     /// Has the actor of `slot` come over. It may take as long as a handler, so it is named
@@ -252,26 +252,30 @@ impl Actors {
         self.count_pause(claim, came.since);
     }
 
-    /// The state of an actor that exists, by these hops; and where it could not go back
-    /// by `down`, by its commands. Its timers are read, if it may have some that matter.
+    /// The state of an actor that exists, by the steps of its way; and where it could not go
+    /// back by `down`, by its commands. Its timers are read, if it may have some that matter.
     fn come(
         &self,
         release: &Release,
         id: &ActorId,
         live: &Live,
-        hops: &[&RouteHop],
+        way: &Way<'_>,
         may_have_timers: bool,
     ) -> Result<(Over, Option<Again>), Hindrance> {
         let timers = || match may_have_timers {
             true => self.timers_aside(id),
             false => Ok(Aside::default()),
         };
-        let why = match Over::come(release, live, hops, timers()?) {
-            Ok(over) => return Ok((over, None)),
-            Err(why) if leads_down(hops) => why,
-            Err(why) => return Err(why.into()),
+        let why = match way {
+            Way::Steps(hops) => match Over::come(release, live, hops, timers()?) {
+                Ok(over) => return Ok((over, None)),
+                Err(why) if leads_down(hops) => why,
+                Err(why) => return Err(why.into()),
+            },
+            Way::Commands { no_steps, .. } => no_steps.clone(),
         };
-        let rebuild = || self.rebuild(release, id, live, hops, timers()?);
+        let hops: Vec<_> = way.hops().collect();
+        let rebuild = || self.rebuild(release, id, live, &hops, timers()?);
         let rebuilt = tokio::task::block_in_place(rebuild);
         match rebuilt.map_err(|by| self.hindered(id, by)) {
             Ok((over, commands)) => Ok((over, Some(Again { why, commands }))),
@@ -401,13 +405,13 @@ impl Actors {
     }
 }
 
-fn goes_back(way: &Way<'_>) -> bool {
-    way.as_ref().is_ok_and(|hops| leads_down(hops))
+fn goes_back(way: &WayOver<'_>) -> bool {
+    way.as_ref().is_ok_and(Way::goes_back)
 }
 
 /// Whether timers may have to wait on this way, or come back: those that are set are read
 /// from the journal, which must have all that the actor has appended.
-fn reads_timers(live: &Live, hops: &[&RouteHop]) -> bool {
+fn reads_timers(live: &Live, way: &Way<'_>) -> bool {
     let are_carried = live.carries().iter().any(|carry| !carry.timers.is_empty());
-    are_carried || leads_down(hops)
+    are_carried || way.goes_back()
 }

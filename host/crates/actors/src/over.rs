@@ -148,11 +148,6 @@ fn hop(
     })
 }
 
-/// Whether some step of a way leads down.
-pub(crate) fn leads_down(hops: &[&RouteHop]) -> bool {
-    hops.iter().any(|hop| hop.change == StateChange::Down)
-}
-
 /// Where the carry between two versions stands in a stack, made where there is none.
 pub(crate) fn carry_between<'a>(
     carries: &'a mut Vec<Carry>,

@@ -248,6 +248,21 @@ pub struct RouteEdge {
     pub reversible: bool,
 }
 
+/// How a state comes over.
+#[derive(Debug)]
+pub(crate) enum Way<'a> {
+    /// By these steps.
+    Steps(Vec<&'a RouteHop>),
+    /// No steps lead back: by the commands since it came up, which the older version decides
+    /// again.
+    Commands {
+        /// The way that it came, the other way round.
+        hops: Vec<RouteHop>,
+        /// What there is to say of that.
+        no_steps: String,
+    },
+}
+
 impl Release {
     /// The plugin's code in `version`, if this release knows it.
     #[must_use]
@@ -312,12 +327,22 @@ impl Ruling {
             .chain(&self.readable)
     }
 
-    /// Versions between which a state can go over in one step.
+    fn code(&self, version: &Version) -> Option<&Arc<Code>> {
+        self.codes().find(|code| code.version() == version)
+    }
+
+    /// Versions between which a state goes over in one step, on the ways to this one.
     pub(crate) fn neighbours(&self) -> impl Iterator<Item = (&Arc<Code>, &Arc<Code>)> {
         self.routes.iter().flat_map(|route| {
             let ends = route.hops.iter().map(|hop| &hop.to);
             std::iter::once(&route.from).chain(ends.clone()).zip(ends)
         })
+    }
+
+    /// Versions between which a state can go over in one step, on whatever way.
+    pub(crate) fn neighbours_anywhere(&self) -> impl Iterator<Item = (&Arc<Code>, &Arc<Code>)> {
+        let ends = |edge| RouteEdge::ends(edge, self);
+        self.edges.iter().filter_map(ends)
     }
 
     /// The way from `version` to the version that rules, for a state without carries.
@@ -328,14 +353,48 @@ impl Ruling {
             .find(|route| route.from.version() == version)
     }
 
-    /// The steps by which a state in memory comes over.
-    pub(crate) fn way_of(&self, live: &Live) -> Result<Vec<&RouteHop>, String> {
+    /// How a state in memory comes over; or why it cannot.
+    pub(crate) fn way_of(&self, live: &Live) -> Result<Way<'_>, String> {
         let from = live.code().version();
         let carried: Vec<&Version> = live.carries().iter().map(|carry| &carry.newer).collect();
-        self.way(from, &carried).ok_or_else(|| {
-            let newer = carried.last().copied();
-            no_way(self.code.plugin().name(), from, self.code.version(), newer)
-        })
+        if let Some(hops) = self.way(from, &carried) {
+            return Ok(Way::Steps(hops));
+        }
+        let newer = carried.last().copied();
+        let no_steps = no_way(self.code.plugin().name(), from, self.code.version(), newer);
+        match self.back_by_commands(from) {
+            Some(hops) => Ok(Way::Commands { hops, no_steps }),
+            None => Err(no_steps),
+        }
+    }
+
+    /// The way from an older version to the newer `version` the other way round, where that
+    /// has no steps of its own.
+    fn back_by_commands(&self, version: &Version) -> Option<Vec<RouteHop>> {
+        if version <= self.code.version() {
+            return None;
+        }
+        let reversed = |edge: &RouteEdge| {
+            let (from, to) = edge.ends(self)?;
+            let change = match edge.hop.change {
+                StateChange::Same => StateChange::Same,
+                StateChange::Up | StateChange::Down => StateChange::Down,
+            };
+            let back = from.version() < to.version();
+            back.then(|| RouteEdge {
+                from: to.version().clone(),
+                hop: RouteHop {
+                    to: Arc::clone(from),
+                    change,
+                    timeout: None,
+                    restart: edge.hop.restart,
+                },
+                reversible: true,
+            })
+        };
+        let back: Vec<RouteEdge> = self.edges.iter().filter_map(reversed).collect();
+        let way = way(&back, RouteEdge::look, version, self.code.version(), &[])?;
+        Some(way.into_iter().map(|edge| edge.hop.clone()).collect())
     }
 
     /// The way from `version` for a state beside which `carried` has left something, the
@@ -359,7 +418,30 @@ impl RouteHop {
     }
 }
 
+impl Way<'_> {
+    /// Its steps, whether they are taken or only lead the same way.
+    pub(crate) fn hops(&self) -> impl Iterator<Item = &RouteHop> {
+        let (steps, over): (&[&RouteHop], &[RouteHop]) = match self {
+            Self::Steps(hops) => (hops, &[]),
+            Self::Commands { hops, .. } => (&[], hops),
+        };
+        steps.iter().copied().chain(over)
+    }
+
+    /// Whether it leads back, where who cannot go may have to be set aside.
+    pub(crate) fn goes_back(&self) -> bool {
+        match self {
+            Self::Steps(hops) => leads_down(hops),
+            Self::Commands { .. } => true,
+        }
+    }
+}
+
 impl RouteEdge {
+    fn ends<'a>(&'a self, ruling: &'a Ruling) -> Option<(&'a Arc<Code>, &'a Arc<Code>)> {
+        Some((ruling.code(&self.from)?, &self.hop.to))
+    }
+
     /// As a search for a way sees it.
     #[must_use]
     pub fn look(&self) -> Edge<'_> {
@@ -370,6 +452,11 @@ impl RouteEdge {
             reversible: self.reversible,
         }
     }
+}
+
+/// Whether some step of a way leads down.
+pub(crate) fn leads_down(hops: &[&RouteHop]) -> bool {
+    hops.iter().any(|hop| hop.change == StateChange::Down)
 }
 
 /// Whether each `up` of the way takes up the carry that is then the last, if any is left.

@@ -12,7 +12,7 @@ use host_model::effect::Rejection;
 use crate::Actors;
 use crate::live::Live;
 use crate::message::CallError;
-use crate::release::{Code, Release, Ruling};
+use crate::release::{Code, Release};
 
 impl Actors {
     /// `event` of `version` in the shape of the state's version. None: as it is.
@@ -50,8 +50,11 @@ pub(crate) fn convert(
 /// The steps from the shape of the version `from` to that of `own`, which is another.
 pub(crate) fn way(release: &Release, own: &Arc<Code>, from: &Version) -> Option<Vec<Step>> {
     let ruling = release.plugins.get(own.plugin().name());
-    let steps = ruling.and_then(|ruling| steps(ruling, from, own.version()));
-    steps.or_else(|| Some(vec![straight(release, own, from)?]))
+    let to = own.version();
+    let on_the_ways = ruling.and_then(|it| steps(&it.neighbours().collect::<Vec<_>>(), from, to));
+    let anywhere = || steps(&ruling?.neighbours_anywhere().collect::<Vec<_>>(), from, to);
+    let straight = || Some(vec![straight(release, own, from)?]);
+    on_the_ways.or_else(anywhere).or_else(straight)
 }
 
 /// `event` behind these steps. None: as it is.
@@ -103,11 +106,13 @@ impl Step {
     }
 }
 
+/// Two versions between which a state goes over in one step, in either direction.
+type Neighbours<'a> = (&'a Arc<Code>, &'a Arc<Code>);
+
 /// The fewest steps from one version to another, over the ways of states: who can read
 /// the state of a neighbour can read its messages, in either direction. Where the library
 /// of the first is not installed any more, they begin at those that migrate from it.
-fn steps(ruling: &Ruling, from: &Version, to: &Version) -> Option<Vec<Step>> {
-    let pairs: Vec<_> = ruling.neighbours().collect();
+fn steps(pairs: &[Neighbours<'_>], from: &Version, to: &Version) -> Option<Vec<Step>> {
     // Each with the one that it was reached from; the first ones are where it begins.
     let mut reached: Vec<(&Arc<Code>, Option<usize>)> = Vec::new();
     let both = || pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use host_model::Version;
 use host_model::control::{Extent, Progress};
+use host_model::flight::Asker;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -13,9 +14,11 @@ use crate::plan::plan_at_start;
 use crate::refused::RefusedUpgrade;
 use crate::run::Wish;
 use crate::state::State;
+use crate::wishes::Asked;
 
 impl Upgrader {
-    /// Waits until no upgrade is under way.
+    /// Waits until no upgrade is under way. The way back of one that is stuck is tried once
+    /// more: whoever starts the host may have mended what it is stuck in.
     ///
     /// # Errors
     ///
@@ -25,16 +28,29 @@ impl Upgrader {
             return Ok(());
         };
         let mut progress = running.listen();
+        let (mut is_asked, mut is_tried) = (false, false);
         loop {
             match running.state() {
-                State::Stuck { reason } => {
+                State::Stuck { reason } if is_tried => {
                     return Err(format!("an upgrade is stuck: {}", reason.text));
+                }
+                State::Stuck { .. } if !is_asked => {
+                    let asked = running.ask(Asked::RollBack, &Asker::default());
+                    // What was said before is not heard again.
+                    progress = asked.map_err(|refused| refused.to_string())?;
+                    is_asked = true;
                 }
                 state if state.is_over() => return Ok(()),
                 _ => {}
             }
-            if let Err(RecvError::Closed) = progress.recv().await {
-                return Err("an upgrade ended without a report".to_owned());
+            match progress.recv().await {
+                Ok(Progress::State { state, .. }) if is_asked => {
+                    is_tried |= state == "rolling_back"
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => {
+                    return Err("an upgrade ended without a report".to_owned());
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use host_actors::{
     Actors, Answer, Attempt, Audience, CallError, Code, Courier, Delivery, Limits, News, Only,
-    Parts, Release, Request, Route, RouteHop, Ruling, Ticket,
+    Parts, Release, Request, Route, RouteEdge, RouteHop, Ruling, Ticket,
 };
 use host_journal::store::{Opened, Reader, Store};
 use host_journal::{Done, Entry, Journal, Options, Rows, open_sqlite};
@@ -240,6 +240,29 @@ impl Home {
         release
     }
 
+    /// As [`Home::release_after`], where no appup has a way down.
+    pub(crate) fn release_behind_one_way(&self, minor: u64, before: u64) -> Release {
+        let mut release = self.release_after(minor, before);
+        let ruling = release.plugins.get_mut("faulty").unwrap();
+        ruling.routes.retain(|it| it.from.version().minor < minor);
+        let up = |pair: &[Arc<Code>]| one_way(&pair[0], &pair[1], StateChange::Up);
+        ruling.edges = self.codes.windows(2).map(up).collect();
+        ruling.readable = self.codes.to_vec();
+        release
+    }
+
+    /// Release 0.1.0 behind 0.1.1, of which only the code is new, where the way there was the
+    /// only one.
+    pub(crate) fn release_behind_a_one_way_patch(&self) -> Release {
+        let mut release = self.release_behind_one_way(1, 1);
+        let ruling = release.plugins.get_mut("faulty").unwrap();
+        ruling.edges = vec![one_way(&self.codes[0], &self.patch, StateChange::Same)];
+        ruling.readable = vec![Arc::clone(&self.patch)];
+        let patch = self.patch.version().clone();
+        release.before = BTreeMap::from([("faulty".to_owned(), patch)]);
+        release
+    }
+
     /// The versions 0.1.0, 0.2.0 and 0.3.0.
     pub(crate) fn codes(&self) -> [Arc<Code>; 3] {
         self.codes.clone()
@@ -414,4 +437,18 @@ fn library(name: &str) -> PathBuf {
         .map(|dir| dir.join(&file))
         .find(|path| path.exists())
         .unwrap_or_else(|| panic!("{file} is not beside {}", own.display()))
+}
+
+/// A step that has none back.
+fn one_way(from: &Arc<Code>, to: &Arc<Code>, change: StateChange) -> RouteEdge {
+    RouteEdge {
+        from: from.version().clone(),
+        hop: RouteHop {
+            to: Arc::clone(to),
+            change,
+            timeout: None,
+            restart: false,
+        },
+        reversible: false,
+    }
 }

@@ -18,6 +18,7 @@ mod large;
 mod messages;
 mod migrations;
 mod news;
+mod one_way;
 mod outbox;
 mod random;
 mod redeliver;

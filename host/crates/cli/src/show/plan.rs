@@ -167,7 +167,10 @@ fn undo(plan: &Plan, step: &Step) -> String {
         Undo::Resume => "what has queued runs, in the old version".to_owned(),
         Undo::Switch => format!("release {} rules again", plan.from),
         Undo::Sweep => "every actor goes back".to_owned(),
-        Undo::Impossible => "NOTHING".to_owned(),
+        Undo::Impossible => match step.action.plugin().is_some_and(|it| leads_up(plan, it)) {
+            true => "NOTHING BUT ITS COMMANDS".to_owned(),
+            false => "NOTHING".to_owned(),
+        },
         Undo::Rollback => "host rollback".to_owned(),
     }
 }
@@ -195,13 +198,22 @@ fn by(plan: &Plan, plugin: &str) -> &'static str {
     let hops = hops(plan, plugin);
     let has = |state| hops.iter().any(|hop| hop.state == state);
     if !hops.iter().all(|hop| hop.reversible) {
-        return "";
+        return match leads_up(plan, plugin) {
+            true => " by downcast of the commands since",
+            false => "",
+        };
     }
     match (has(StateChange::Up), has(StateChange::Down)) {
         (true, _) => " by down, or where that fails by downcast of the commands since",
         (false, true) => " by up, with the carries",
         (false, false) => "",
     }
+}
+
+/// Whether each step of a plugin leads to a newer version. Where one of them has none back,
+/// the older version decides the commands since again.
+fn leads_up(plan: &Plan, plugin: &str) -> bool {
+    hops(plan, plugin).iter().all(|hop| hop.from < hop.to)
 }
 
 /// `250ms`, `5s`, `1m 30s`.

@@ -277,11 +277,11 @@ STEP  DOES     WHAT                                                  AT MOST    
 4     suspend  donations: messages queue, handlers inside end        5s            what has queued runs, in the old version
 5     switch   release 0.2.0 rules, for all plugins at once          -             release 0.1.0 rules again
 6     resume   donations: what has queued runs, in the new version   -             -
-7     sweep    donations: every actor comes over                     5s an actor   NOTHING
+7     sweep    donations: every actor comes over                     5s an actor   NOTHING BUT ITS COMMANDS
 8     watch    release 0.2.0 is watched                              1m 0s         -
 9     commit   release 0.2.0 becomes permanent                       -             host rollback
 
-where it goes back: switch to release 0.1.0, sweep donations, run `undo` of donations 0.2.0
+where it goes back: switch to release 0.1.0, sweep donations by downcast of the commands since, run `undo` of donations 0.2.0
 probation 1m 0s; NO WAY BACK: the upgrade needs --one-way
 ";
     assert_eq!(shown, golden);

@@ -1,0 +1,159 @@
+//! A release that nothing leads back from, taken back before it is committed: each actor goes
+//! by its commands since, and who cannot is set aside alone.
+
+use e2e::{Home, release};
+use host_model::control::Outcome;
+use serde_json::json;
+
+use crate::better_than_otp::NEWEST;
+use crate::hostile::{add, post, summary};
+
+/// Where only the code is another.
+const CODE: &str = r#"
+plugin = "faulty"
+version = "0.1.1"
+
+[[path]]
+from = "=0.1.0"
+up = [{ load = "code" }]
+"#;
+
+const NOTES: &str = r#"
+plugin = "faulty"
+version = "0.2.0"
+
+[[path]]
+from = "~0.1"
+up = [{ update = "state" }]
+"#;
+
+const TAGS: &str = r#"
+plugin = "faulty"
+version = "0.3.0"
+
+[[path]]
+from = "=0.2.0"
+up = [{ update = "state" }]
+"#;
+
+/// A home of release 0.1.0, with one of these plugins in each release behind it.
+fn home(behind: &[(&str, &str, &str)]) -> Home {
+    let home = Home::new().unwrap();
+    release::assemble(&home, "0.1.0", &["plugins/hostile/faulty/0.1.0"], &[]).unwrap();
+    let appups: Vec<_> = behind
+        .iter()
+        .map(|(_, file, text)| (*file, *text))
+        .collect();
+    for (n, (plugin, ..)) in behind.iter().enumerate() {
+        let release = format!("0.{}.0", n + 2);
+        release::assemble(&home, &release, &[*plugin], &appups[..=n]).unwrap();
+    }
+    home
+}
+
+/// Goes to `release` where the plan says that nothing but commands leads back, and stays in
+/// its probation.
+fn upgrade(home: &Home, release: &str) {
+    let plan = home.host(&["plan", release]).unwrap().ends_with(1).unwrap();
+    assert!(
+        plan.stdout.contains("NOTHING BUT ITS COMMANDS")
+            && plan.stdout.contains("by downcast of the commands since"),
+        "{}",
+        plan.stdout
+    );
+    let line = [
+        "upgrade",
+        release,
+        "--one-way",
+        "--no-rehearsal",
+        "--detach",
+    ];
+    home.done(&line).unwrap();
+}
+
+#[test]
+fn commands_lead_back_over_several_steps_and_who_cannot_go_is_set_aside_alone() {
+    let home = home(&[
+        ("plugins/hostile/faulty/0.2.0", "faulty-0.2.0.toml", NOTES),
+        (NEWEST, "faulty-0.3.0.toml", TAGS),
+    ]);
+    let port = home.start().unwrap().port;
+    for key in ["a", "b", "c"] {
+        add(port, key, 7);
+    }
+    upgrade(&home, "0.3.0");
+    // It is called so by now.
+    for key in ["a", "c", "d"] {
+        let (status, answer) = post(port, key, "count", &json!({ "by": 1 }));
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert_eq!(
+        post(port, "c", "tag", &json!({ "text": "only here" })).0,
+        200
+    );
+
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    let way_back = &report.way_back;
+    assert_eq!(way_back.set_aside, 1, "{way_back:?}");
+    let why = &way_back.named[0].reason;
+    assert!(
+        why.contains("no way leads from faulty 0.3.0 to 0.1.0") && why.contains("tag"),
+        "{why}"
+    );
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.version.to_string(), "0.1.0");
+    assert_eq!(settled.actors.quarantined, 1);
+    for (key, count) in [("a", 8), ("b", 7), ("d", 1)] {
+        let found = summary(port, key);
+        assert_eq!(
+            (&found["count"], &found["version"]),
+            (&json!(count), &json!("0.1.0")),
+            "{key}"
+        );
+    }
+    let set_aside = home.state("faulty:c").unwrap();
+    assert_eq!(set_aside.version.to_string(), "0.3.0", "whole");
+    // So it is for the next process, and the release may be tried again.
+    home.stop().unwrap();
+    let port = home.start().unwrap().port;
+    add(port, "a", 2);
+    assert_eq!(summary(port, "a")["count"], 10);
+    let line = [
+        "upgrade",
+        "0.3.0",
+        "--one-way",
+        "--no-rehearsal",
+        "--probation",
+        "0s",
+    ];
+    home.done(&line).unwrap();
+    home.done(&["quarantine", "release", "faulty:c"]).unwrap();
+    let found = summary(port, "c");
+    assert_eq!(
+        (&found["count"], &found["tags"]),
+        (&json!(8), &json!(["only here"]))
+    );
+    assert_eq!(summary(port, "a")["count"], 10);
+    home.stop().unwrap();
+    home.done(&["store", "check", "--replay"]).unwrap();
+}
+
+#[test]
+fn a_change_of_code_alone_is_taken_back_and_loses_no_command() {
+    let home = home(&[("plugins/hostile/faulty/0.1.1", "faulty-0.1.1.toml", CODE)]);
+    let port = home.start().unwrap().port;
+    add(port, "a", 7);
+    upgrade(&home, "0.2.0");
+    add(port, "a", 1);
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    assert_eq!(report.way_back.set_aside, 0, "{report:?}");
+    let found = summary(port, "a");
+    assert_eq!(
+        (&found["count"], &found["version"]),
+        (&json!(8), &json!("0.1.0"))
+    );
+    home.stop().unwrap();
+    home.done(&["store", "check", "--replay"]).unwrap();
+}
