@@ -176,7 +176,8 @@ pub enum Undo {
     /// The actors go back: `down` gives the old state, and what that cannot hold is
     /// carried beside it.
     Sweep,
-    /// Nothing does: there is no way back.
+    /// No appup leads back. Before the commit the older version decides again what its
+    /// actors have accepted since, where the steps lead to newer versions.
     Impossible,
     /// A rollback, which is an upgrade of its own.
     Rollback,
