@@ -1,11 +1,13 @@
 //! Actors that are busy, and code that never returns, while an upgrade waits.
 
+use std::fs;
 use std::thread::{self, JoinHandle};
 
 use e2e::{Home, release, wait};
-use host_model::control::Outcome;
+use host_model::control::{Outcome, UpgradeReport};
 use serde_json::{Value, json};
 
+use crate::canary::reached;
 use crate::hostile::{add, home, post, summary};
 
 /// Longer than any test.
@@ -408,6 +410,38 @@ fn ways_back_that_never_return_keep_nobody_from_an_operators_rollback() {
     for key in ["a-3", "b0", "d"] {
         assert_eq!(summary(port, key)["version"], "0.1.0", "{key}");
     }
+    home.stop().unwrap();
+}
+
+#[test]
+fn what_is_stuck_ends_for_all_who_follow_it_and_says_what_to_do() {
+    let home = home();
+    let port = running(&home);
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "300s"];
+    let upgrade = home.begin(&[&line[..], &["--json"]].concat()).unwrap();
+    reached(&home, "probation", None);
+    // There is no way back from a release that cannot be read.
+    let file = home.path().join("releases/0.2.0/manifest.json");
+    let manifest = fs::read(&file).unwrap();
+    fs::write(&file, "{").unwrap();
+    let rollback = home.host(&["rollback", "--json"]).unwrap();
+    for ran in [upgrade.end().unwrap(), rollback] {
+        let report: UpgradeReport = ran.ends_with(5).unwrap().json().unwrap();
+        assert_eq!(report.outcome, Outcome::Stuck, "{report:?}");
+        let reason = report.reason.unwrap();
+        let both = reason.starts_with("an operator rolled it back; ") && reason.contains("0.2.0");
+        assert!(both, "{reason}");
+    }
+    // Tried again it is stuck again.
+    let again = home.host(&["rollback", "0.1.0"]).unwrap();
+    let told = again.ends_with(5).unwrap().stdout;
+    for word in ["stuck: ", "reason", "`host rollback` tries again"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    fs::write(&file, manifest).unwrap();
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    all_are(port, "0.1.0");
     home.stop().unwrap();
 }
 

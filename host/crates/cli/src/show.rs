@@ -174,7 +174,9 @@ pub(crate) fn report(report: &UpgradeReport) -> String {
         Outcome::RolledBack => "rolled back: the old release rules",
         Outcome::Refused => "refused: nothing was changed",
         Outcome::Failed => &format!("failed before the switch: {} rules as before", report.from),
-        Outcome::Stuck => "stuck: look at `host status` and `host logs`",
+        Outcome::Stuck => {
+            "stuck: it could not go back; mend what the reason says, and `host rollback` tries again; docs/operate.md says more"
+        }
     };
     let mut table = Table::facts();
     table.fact("release", format!("{} to {}", report.from, report.to));

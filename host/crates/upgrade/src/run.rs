@@ -351,9 +351,7 @@ impl Run {
     }
 
     fn tell(&self) {
-        let so_far = self.report();
-        self.running.enter(&self.upgrade.state, so_far.duration_ms);
-        self.running.keep(so_far);
+        self.running.enter(&self.upgrade.state, self.report());
     }
 
     fn elapsed_ms(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! An upgrade on its way, as others see it: its state, and where to leave a wish.
 
+use std::mem;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -100,20 +101,27 @@ impl Running {
         *self.so_far.lock() = Some((so_far, Instant::now()));
     }
 
-    /// Shows that the upgrade has come to `state`, `at_ms` after its beginning.
-    pub(crate) fn enter(&self, state: &State, at_ms: u64) {
+    /// Shows that the upgrade has come to `state`, and what there is to report of it. Told under
+    /// the state's lock: who asks for something from now on hears what comes of that, and nothing
+    /// older.
+    pub(crate) fn enter(&self, state: &State, so_far: UpgradeReport) {
         let mut shown = self.state.lock();
+        let is_new = mem::discriminant(&*shown) != mem::discriminant(state);
         *shown = state.clone();
         if state.reason().is_some() {
             // The way back does not stand still, and is what there was to wish for.
             self.pace.lock().resume();
             self.wishes.forget();
         }
-        drop(shown);
+        self.keep(so_far.clone());
         self.tell(Progress::State {
             state: state.name().to_owned(),
-            at_ms,
+            at_ms: so_far.duration_ms,
         });
+        if is_new && matches!(state, State::Stuck { .. }) {
+            // Nothing follows by itself: it goes on without those who have followed it so far.
+            self.tell(Progress::Ended(so_far));
+        }
     }
 
     /// What there is to report by now: of the state that it came to last, with what has been
@@ -136,7 +144,7 @@ impl Running {
     /// Leaves the upgrade in the state that it is in, and tells whoever follows it what
     /// the next start makes of that. Returns when they have heard.
     pub(crate) async fn stop(&self, actors: &Actors) {
-        if std::mem::replace(&mut *self.stopped.lock().await, true) {
+        if mem::replace(&mut *self.stopped.lock().await, true) {
             return;
         }
         let state = self.state.lock().clone();
@@ -359,7 +367,7 @@ impl Running {
 
     /// Wishes since the last time that this was asked.
     pub(crate) fn take_noted(&self) -> Vec<Noted> {
-        std::mem::take(&mut *self.noted.lock())
+        mem::take(&mut *self.noted.lock())
     }
 
     /// Where a rollback leads that is asked for now.
@@ -437,6 +445,30 @@ mod tests {
         Reason::blameless("why")
     }
 
+    /// What there is to report of one that is in this state.
+    fn so_far(state: &State) -> UpgradeReport {
+        UpgradeReport {
+            from: Version::new(0, 1, 0),
+            to: Version::new(0, 2, 0),
+            outcome: state.outcome(),
+            rollback: false,
+            actors_migrated: 0,
+            pause_us: Default::default(),
+            rehearsal: None,
+            config: Vec::new(),
+            duration_ms: 1,
+            ended_ms: 0,
+            paused_ms: 0,
+            remark: None,
+            reason: state.reason().map(|reason| reason.text.clone()),
+            way_back: Box::default(),
+        }
+    }
+
+    fn enter(running: &Running, state: &State) {
+        running.enter(state, so_far(state));
+    }
+
     #[test]
     fn what_is_stuck_is_tried_again_by_a_rollback_also_where_it_is_one() {
         for rollback in [false, true] {
@@ -463,7 +495,7 @@ mod tests {
             ask(&canary, asked).unwrap();
             assert!(canary.is_paused(), "{asked:?}");
         }
-        canary.enter(&State::RollingBack { reason: reason() }, 1);
+        enter(&canary, &State::RollingBack { reason: reason() });
         assert!(!canary.is_paused());
         assert_eq!(canary.wishes.take(), None, "there is nothing left to wish");
     }

@@ -1,5 +1,6 @@
 //! Gates that are closed while the store is slow, or while the host ends. Of the plugin behind
-//! them no release has anything: who comes through is told so, and who waits is not.
+//! them no release has anything: who comes through is told so, and who waits is not. And what
+//! is said of an upgrade that can go nowhere, for no release can be read.
 
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use host_journal::store::{AppendError, Group, Store};
 use host_journal::{Journal, StoreError, open_sqlite};
 use host_loader::{Inspector, Loader};
 use host_model::ActorId;
+use host_model::flight::Asker;
 use host_model::plan::{Action, Step, Undo};
 use host_proof::rehearsal::Rehearser;
 use tempfile::TempDir;
@@ -26,6 +28,7 @@ use crate::engine::{Hooks, PROGRESS_BEHIND_MAX, Parts};
 use crate::releases::Releases;
 use crate::samples::upgrade;
 use crate::verify::Machine;
+use crate::wishes::Asked;
 
 const PLUGIN: &str = "p";
 
@@ -98,7 +101,11 @@ impl Home {
 
     /// An upgrade in this state, whose plan closes the gate.
     fn run(&self, state: State) -> Run {
-        let mut upgrade = upgrade(state);
+        self.run_of(upgrade(state))
+    }
+
+    /// This one, whose plan closes the gate.
+    fn run_of(&self, mut upgrade: Upgrade) -> Run {
         upgrade.plan.steps = vec![Step {
             action: Action::Suspend {
                 plugin: PLUGIN.to_owned(),
@@ -243,4 +250,48 @@ async fn gates_open_when_the_host_ends_under_an_upgrade() {
     home.actors.journal().close();
     run.go_on().await;
     assert_passes(waiting).await;
+}
+
+/// The last state that is told before the report, and that.
+async fn ended(said: &mut broadcast::Receiver<Progress>) -> (String, UpgradeReport) {
+    let mut last = String::new();
+    loop {
+        match said.recv().await.unwrap() {
+            Progress::State { state, .. } => last = state,
+            Progress::Ended(report) => return (last, report),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_what_gets_stuck_hears_so_each_time_that_it_is_tried() {
+    let home = Home::start();
+    for rollback in [false, true] {
+        let reason = Reason::blameless("why");
+        let run = home.run_of(Upgrade {
+            rollback,
+            ..upgrade(State::RollingBack { reason })
+        });
+        let running = Arc::clone(&run.running);
+        let mut said = running.listen();
+        tokio::spawn(run.go_on());
+        for _ in 0..2 {
+            let (state, report) = ended(&mut said).await;
+            assert_eq!((&*state, report.outcome), ("stuck", Outcome::Stuck));
+            let reason = report.reason.unwrap();
+            assert!(reason.starts_with("why; "), "{reason}");
+            let status = running.status(&home.actors);
+            assert_eq!((&*status.state, status.reason), ("stuck", Some(reason)));
+            // What it was stuck for before is not heard again.
+            said = running.ask(Asked::RollBack, &Asker::default()).unwrap();
+            let tried = said.recv().await.unwrap();
+            let is_back = |state: &str| state == "rolling_back";
+            assert!(
+                matches!(&tried, Progress::State { state, .. } if is_back(state)),
+                "{tried:?}"
+            );
+        }
+    }
+    home.actors.journal().close();
 }
