@@ -108,7 +108,7 @@ impl Running {
         let mut shown = self.state.lock();
         let is_new = mem::discriminant(&*shown) != mem::discriminant(state);
         *shown = state.clone();
-        if state.reason().is_some() {
+        if is_new && state.reason().is_some() {
             // The way back does not stand still, and is what there was to wish for.
             self.pace.lock().resume();
             self.wishes.forget();
@@ -498,6 +498,24 @@ mod tests {
         enter(&canary, &State::RollingBack { reason: reason() });
         assert!(!canary.is_paused());
         assert_eq!(canary.wishes.take(), None, "there is nothing left to wish");
+    }
+
+    #[test]
+    fn a_wish_is_kept_where_the_same_state_is_entered_once_more() {
+        // A start writes what it has found before it goes on.
+        let state = State::Stuck { reason: reason() };
+        let stuck = running(state.clone(), false);
+        let mut said = stuck.ask(Asked::RollBack, &Asker::default()).unwrap();
+        enter(&stuck, &state);
+        assert!(matches!(said.try_recv(), Ok(Progress::State { .. })));
+        assert!(said.try_recv().is_err(), "it goes on for who has asked");
+        assert_eq!(stuck.wishes.take(), Some(Asked::RollBack));
+        // A way back for one reason more.
+        let back = running(State::RollingBack { reason: reason() }, false);
+        back.wishes.want(Asked::Look);
+        let reason = Reason::blameless("why; it does not return");
+        enter(&back, &State::RollingBack { reason });
+        assert_eq!(back.wishes.take(), Some(Asked::Look));
     }
 
     #[test]
