@@ -1,12 +1,17 @@
 //! Plugins that misbehave, seen from outside: what an operator reads, and what is
 //! still there.
 
+use std::fs;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use e2e::home::signal;
 use e2e::{Home, faulty, http, release, wait};
 use host_model::control::Outcome;
+use rustix::process::Signal;
 use serde_json::{Value, json};
+
+use crate::rehearsal::{child_of, left, nothing_has_changed, plan_trouble};
 
 pub(crate) const APPUP: &str = r#"
 plugin = "faulty"
@@ -329,5 +334,30 @@ fn who_is_in_quarantine_and_cannot_come_over_is_left_behind_and_named() {
     assert!(behind.quarantined.is_some());
     assert_eq!(summary(port, "8")["version"], "0.2.0");
     home.done(&["store", "check"]).unwrap();
+    home.stop().unwrap();
+}
+
+/// Of its one actor the child has never anything to tell, by which the host could notice.
+#[test]
+fn a_rehearsal_of_code_that_does_not_return_ends_with_who_asked_for_it() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    plan_trouble(port, "bad", "up_loops");
+    let line = ["rehearse", "0.2.0", "--deadline", "1h", "--json"];
+    let rehearsal = home.begin(&line).unwrap();
+    let child = child_of(&home);
+    assert!(signal(rehearsal.pid(), Signal::INT));
+    assert_ne!(rehearsal.end().unwrap().code, Some(0));
+    wait::until(
+        "its child has ended, and its pin and folder are gone",
+        || {
+            let pins: Vec<Value> = home.answer(&["store", "pins", "--json"]).ok()?;
+            let is_gone = !fs::exists(format!("/proc/{child}/exe")).ok()?;
+            (pins.is_empty() && left(&home).is_empty() && is_gone).then_some(())
+        },
+    )
+    .unwrap();
+    add(port, "good", 1);
+    nothing_has_changed(&home, port);
     home.stop().unwrap();
 }

@@ -46,14 +46,14 @@ fn give(home: &Home) {
     home.rpc("zakat:ali", "declare", &asset).unwrap();
 }
 
-fn plan_trouble(port: u16, key: &str, what: &str) {
+pub(crate) fn plan_trouble(port: u16, key: &str, what: &str) {
     let trouble = json!({ "what": what, "ms": 150 });
     let (status, answer) = post(port, key, "plan_trouble", &trouble);
     assert_eq!(status, 200, "{answer}");
 }
 
 /// As before: the old release, no debris, and who asks is answered.
-fn nothing_has_changed(home: &Home, port: u16) {
+pub(crate) fn nothing_has_changed(home: &Home, port: u16) {
     let status = home.settled().unwrap();
     assert_eq!(status.version.to_string(), "0.1.0");
     let releases: Value = home.answer(&["releases", "--json"]).unwrap();
@@ -65,7 +65,7 @@ fn nothing_has_changed(home: &Home, port: u16) {
 }
 
 /// Folders of rehearsals that are left.
-fn left(home: &Home) -> Vec<String> {
+pub(crate) fn left(home: &Home) -> Vec<String> {
     let images = fs::read_dir(home.data().join("images")).unwrap();
     let names = images.map(|it| it.unwrap().file_name().to_string_lossy().into_owned());
     names.filter(|it| it.starts_with("rehearsal-")).collect()
@@ -455,7 +455,7 @@ fn a_host_that_is_killed_in_a_rehearsal_leaves_nothing_of_it() {
 }
 
 /// The process of this home's rehearsal.
-fn child_of(home: &Home) -> u32 {
+pub(crate) fn child_of(home: &Home) -> u32 {
     let folder = home.data().join("images").display().to_string();
     let is_ours = |line: &str| line.contains("\0rehearsal\0") && line.contains(&folder);
     wait::until("the rehearsal's child runs", || {

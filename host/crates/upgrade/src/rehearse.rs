@@ -157,12 +157,10 @@ impl Upgrader {
         }
         let (progress, said) = broadcast::channel(PROGRESS_BEHIND_MAX);
         let tell: Tell = {
-            let (progress, cancelled) = (progress.clone(), Arc::clone(&cancelled));
+            let progress = progress.clone();
             Box::new(move |rehearsed, total| {
-                let said = Progress::Rehearsed { rehearsed, total };
-                if progress.send(said).is_err() {
-                    cancelled.store(true, Ordering::Relaxed);
-                }
+                // Nobody may be left to hear it.
+                let _ = progress.send(Progress::Rehearsed { rehearsed, total });
             })
         };
         let deadline = request.deadline_s.map(Duration::from_secs);
@@ -170,13 +168,30 @@ impl Upgrader {
             deadline,
             // To an older release `host rollback` would take it.
             timed: plan.to > plan.from,
-            ..self.rehearsal(plan, request.extent, request.one_way, cancelled, tell)
+            ..self.rehearsal(
+                plan,
+                request.extent,
+                request.one_way,
+                Arc::clone(&cancelled),
+                tell,
+            )
         };
         let upgrader = Arc::clone(self);
         self.control.spawn(async move {
-            let report = match upgrader.verified(&rehearsal.plan).await {
-                Ok(_) => rehearsal.carry_out().await,
-                Err(why) => failed(&rehearsal.plan)(why),
+            let rehearsed = async {
+                match upgrader.verified(&rehearsal.plan).await {
+                    Ok(_) => rehearsal.carry_out().await,
+                    Err(why) => failed(&rehearsal.plan)(why),
+                }
+            };
+            tokio::pin!(rehearsed);
+            let report = tokio::select! {
+                report = &mut rehearsed => report,
+                // Its child may have nothing to tell: code that does not return says no word.
+                () = progress.closed() => {
+                    cancelled.store(true, Ordering::Relaxed);
+                    rehearsed.await
+                }
             };
             *upgrader.rehearsing.lock() = None;
             // Nobody may be left to hear it.
