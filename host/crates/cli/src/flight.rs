@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use host_model::control::{RehearsalOutcome, RehearsalReport};
 use host_model::flight::{FlightRecord, Seen, WaitsAround, Watched};
 use host_model::histogram::Waits;
 
 use crate::duration::lasted;
 use crate::instant::moment;
-use crate::show::{plan, report};
+use crate::show::{plan, rehearsal, rehearsal_line, report};
 use crate::table::{Table, count};
 
 pub(crate) fn flight(flight: &FlightRecord) -> String {
@@ -28,6 +29,7 @@ pub(crate) fn flight(flight: &FlightRecord) -> String {
     }
     parts.push(asked.text());
     parts.push(plan(&flight.plan));
+    parts.extend(flight.rehearsal.as_deref().map(rehearsed));
     parts.push(transitions(flight));
     let mut waits = Table::new(&["callers waited", "calls", "median", "p99", "longest"]);
     for (when, of) in [
@@ -46,6 +48,14 @@ pub(crate) fn flight(flight: &FlightRecord) -> String {
         parts.push(failures(flight));
     }
     parts.join("\n")
+}
+
+/// What its rehearsal found, in full, or why there was none.
+fn rehearsed(found: &RehearsalReport) -> String {
+    match found.outcome {
+        RehearsalOutcome::Skipped => format!("rehearsal {}\n", rehearsal_line(found)),
+        _ => format!("what its rehearsal found:\n{}", rehearsal(found)),
+    }
 }
 
 fn transitions(flight: &FlightRecord) -> String {
@@ -153,7 +163,7 @@ fn failures(flight: &FlightRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use host_model::control::{Outcome, UpgradeReport};
+    use host_model::control::{Confidence, LawRow, Outcome, UpgradeReport};
     use host_model::flight::{Asked, Asker, FailedActor, Transition, WaitsAround, WatchedPlugin};
     use host_model::histogram::Bucket;
     use host_model::plan::Plan;
@@ -194,9 +204,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_flight_that_was_taken_back() {
-        let record = FlightRecord {
+    fn record() -> FlightRecord {
+        FlightRecord {
             id: 7,
             asked: vec![Asked {
                 what: "upgrade".to_owned(),
@@ -263,7 +272,12 @@ mod tests {
                 reason: Some("too many faults".to_owned()),
                 way_back: Box::default(),
             }),
-        };
+        }
+    }
+
+    #[test]
+    fn a_flight_that_was_taken_back() {
+        let record = record();
         let shown = flight(&record);
         assert!(shown.starts_with(&report(record.report.as_ref().unwrap())));
         let rest = shown.split_once("\n\n").unwrap().1;
@@ -305,6 +319,55 @@ COULD NOT COME  FROM   TO     WHY
 donations:a     0.1.0  0.2.0  up panicked
 and 2 actors more
 "
+        );
+    }
+
+    #[test]
+    fn what_its_rehearsal_found_is_in_it_or_why_there_was_none() {
+        let shown = |rehearsal| {
+            flight(&FlightRecord {
+                rehearsal: Some(Box::new(rehearsal)),
+                ..record()
+            })
+        };
+        let why = "it was asked to go without one (--no-rehearsal)";
+        let skipped = RehearsalReport::skipped(&v(1), &v(2), why);
+        let text = shown(skipped.clone());
+        let line = format!("rehearsal NONE: {why}");
+        assert!(text.lines().any(|it| it == line), "{text}");
+        let law = |law: &str, asked, failed| LawRow {
+            law: law.to_owned(),
+            asked,
+            failed,
+            confidence: None,
+        };
+        let text = shown(RehearsalReport {
+            outcome: RehearsalOutcome::Failed,
+            reason: Some("it differs".to_owned()),
+            rehearsed: 40,
+            known: 90,
+            confidence: Confidence::of(40),
+            laws: vec![law("crossing", 40, 0), law("shadow", 40, 7)],
+            ..skipped
+        });
+        let (_, found) = text.split_once("\nwhat its rehearsal found:\n").unwrap();
+        assert!(
+            found.starts_with(
+                "\
+release    0.1.0 to 0.2.0
+outcome    failed: an upgrade would be refused
+reason     it differs
+rehearsed  40 actors of 90
+run        0 commands in both versions, 0 samples of the new version's own
+took       0 ms
+
+LAW                                        ASKED  FAILED
+comes over, and its invariants hold        40     0
+commands and queries get the same replies  40     7
+
+TIME                      STATE "
+            ),
+            "{found}"
         );
     }
 }

@@ -56,6 +56,7 @@ use crate::share::Share;
 
 pub mod activity;
 pub mod events;
+mod quantiles;
 pub mod rehearsal;
 pub mod releases;
 pub mod repair;
@@ -64,6 +65,7 @@ mod verified;
 
 pub use activity::{Activity, CallWaits, EventActivity};
 pub use events::EventsRow;
+pub use quantiles::Quantiles;
 pub use rehearsal::*;
 pub use releases::{InstalledNote, RemoveReport, RemoveRequest};
 pub use repair::*;
@@ -380,17 +382,6 @@ impl Outcome {
             Self::Stuck => 5,
         }
     }
-}
-
-/// Quantiles of a measurement.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quantiles {
-    /// Median.
-    pub p50: u64,
-    /// 99th percentile.
-    pub p99: u64,
-    /// The largest.
-    pub max: u64,
 }
 
 /// A line of `host actors`.

@@ -221,6 +221,25 @@ mod tests {
     }
 
     #[test]
+    fn no_quantile_is_shown_above_the_longest() {
+        let at_most = |values: &[u64]| {
+            let mut histogram = Histogram::default();
+            values.iter().for_each(|ns| histogram.record(*ns));
+            let waits = histogram.waits();
+            let shown = [waits.p50_us, waits.p99_us, waits.max_us];
+            assert!(shown.is_sorted(), "{shown:?} of {values:?}");
+            let buckets = waits.buckets.last().map_or(0, |last| last.to_us);
+            assert!(waits.max_us <= buckets, "{waits:?}");
+        };
+        at_most(&[]);
+        for value in (0..64).map(|bit| 1 << bit).chain([u64::MAX]) {
+            at_most(&[value]);
+            at_most(&[value, value - 1, value / 2]);
+            at_most(&[1, value]);
+        }
+    }
+
+    #[test]
     fn it_is_shown_in_microseconds() {
         let mut histogram = Histogram::default();
         for ns in [900, 1_000, 150_000, 150_000, 3_000_000] {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use host_actors::Times;
 use host_model::control::{
-    Confidence, EndedRow, LawRow, PauseRow, Quantiles, RehearsalOutcome, RehearsalReport, StepRow,
+    Confidence, EndedRow, LawRow, PauseRow, RehearsalOutcome, RehearsalReport, StepRow,
 };
 use host_model::limits::REHEARSAL_SAMPLED_ACTORS;
 use host_model::plan::Plan;
@@ -264,11 +264,11 @@ impl Tally {
             from: pauses.moved.from,
             to: pauses.moved.to,
             rehearsed: pauses.all.count(),
-            pause_us: Quantiles {
-                // Exact, for the budget is held against it.
-                max: pauses.slowest.as_ref().map_or(0, |(us, _)| *us),
-                ..pauses.all.quantiles()
-            },
+            // Exact, for the budget is held against it.
+            pause_us: pauses
+                .all
+                .quantiles()
+                .with_max(pauses.slowest.as_ref().map_or(0, |(us, _)| *us)),
             steps: pauses
                 .steps
                 .into_iter()
