@@ -1,6 +1,8 @@
 //! What a rehearsal has found, as people read it.
 
-use host_model::control::{Confidence, FieldRow, PauseRow, RehearsalOutcome, RehearsalReport};
+use host_model::control::{
+    Confidence, FieldRow, LawRow, PauseRow, RehearsalOutcome, RehearsalReport,
+};
 
 use crate::duration::lasted;
 use crate::table::{Table, count};
@@ -16,7 +18,7 @@ pub(crate) fn rehearsal_line(report: &RehearsalReport) -> String {
     let reason = report.reason.as_deref().unwrap_or_default();
     match report.outcome {
         RehearsalOutcome::Skipped => format!("NONE: {reason}"),
-        RehearsalOutcome::Passed => format!("passed: {}", extent(report)),
+        RehearsalOutcome::Passed => format!("passed: {}{}", extent(report), not_asked(report)),
         RehearsalOutcome::Failed => format!("failed: {}", extent(report)),
         RehearsalOutcome::Cancelled => format!("cancelled: {}", extent(report)),
     }
@@ -27,7 +29,9 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     let mut facts = Table::facts();
     facts.fact("release", format!("{} to {}", report.from, report.to));
     let outcome = match report.outcome {
-        RehearsalOutcome::Passed => "passed: nothing speaks against it",
+        RehearsalOutcome::Passed => {
+            &format!("passed: nothing speaks against it{}", not_asked(report))
+        }
         RehearsalOutcome::Failed if report.to < report.from => {
             "failed: a rollback with --rehearse would be refused"
         }
@@ -63,9 +67,7 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     for row in &report.laws {
         let failed = match row.confidence {
             Some(confidence) => format!("0: {}", bound(confidence)),
-            None if row.asked == 0 && report.rehearsed + report.there_already > 0 => {
-                UNKNOWN.to_owned()
-            }
+            None if is_unknown(report, row) => UNKNOWN.to_owned(),
             None => row.failed.to_string(),
         };
         laws.row([meaning(&row.law).to_owned(), row.asked.to_string(), failed]);
@@ -89,6 +91,22 @@ pub(crate) fn rehearsal(report: &RehearsalReport) -> String {
     let title = "what an actor's messages will wait at the switch";
     section(&mut text, title, !report.plugins.is_empty(), &pauses);
     text
+}
+
+/// Whether a law was asked of nobody, of those that there are: a way back that loses something
+/// passes where nothing was there to be lost.
+fn is_unknown(report: &RehearsalReport, row: &LawRow) -> bool {
+    row.asked == 0 && report.rehearsed + report.there_already > 0
+}
+
+/// Which laws are not known to hold although it has passed.
+fn not_asked(report: &RehearsalReport) -> String {
+    let unknown = report.laws.iter().filter(|row| is_unknown(report, row));
+    let unknown: Vec<_> = unknown.map(|row| meaning(&row.law)).collect();
+    match unknown.is_empty() {
+        true => String::new(),
+        false => format!("; not asked: {}", unknown.join("; ")),
+    }
 }
 
 fn extent(report: &RehearsalReport) -> String {
@@ -208,7 +226,7 @@ fn section(text: &mut String, title: &str, is_there: bool, table: &Table) {
 #[cfg(test)]
 mod tests {
     use host_model::Version;
-    use host_model::control::{LawRow, Quantiles};
+    use host_model::control::Quantiles;
 
     use super::*;
 
@@ -311,11 +329,31 @@ donations  0.1.0 to 0.2.0  4603    5 µs  9 µs  12 µs    100 ms
     }
 
     #[test]
+    fn what_passes_names_the_laws_that_were_asked_of_nobody() {
+        let mut passed = RehearsalReport {
+            outcome: RehearsalOutcome::Passed,
+            confidence: None,
+            ..report()
+        };
+        let line = "passed: 4603 actors; not asked: back, used, and there again keeps what is new";
+        assert_eq!(rehearsal_line(&passed), line);
+        passed.laws[0].asked = 0;
+        let both = "passed: nothing speaks against it; not asked: commands and queries get the same replies; back, used, and there again keeps what is new";
+        let text = rehearsal(&passed);
+        assert!(text.contains(&format!("outcome    {both}\n")), "{text}");
+        // Of no actors at all there is nothing to know.
+        passed.rehearsed = 0;
+        passed.known = 0;
+        assert_eq!(rehearsal_line(&passed), "passed: 0 actors");
+    }
+
+    #[test]
     fn a_sample_that_passes_says_how_sure_it_is() {
-        let passed = RehearsalReport {
+        let mut passed = RehearsalReport {
             outcome: RehearsalOutcome::Passed,
             ..report()
         };
+        passed.laws.truncate(1);
         assert_eq!(
             rehearsal_line(&passed),
             "passed: 4603 actors of 1200000: with 99 % confidence fewer than 0.1 % fail"
