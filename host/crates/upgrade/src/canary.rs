@@ -64,9 +64,6 @@ impl Run {
         let plan = &self.upgrade.plan;
         self.baseline = Some(Baseline::take(plan, &actors.release(), &release, true));
         self.running.say(&format!("{share} of the actors go first"));
-        if actors.canary().is_none() {
-            actors.migrations().reset();
-        }
         actors.install_canary(Canary { share, release });
         if let Err(reason) = self.sweep(None).await.done() {
             return Event::Failed { reason };

@@ -187,14 +187,31 @@ impl Upgrader {
         let running = self.running().filter(|running| running.id() == id);
         let so_far = running.and_then(|running| running.report(&self.actors));
         let journal = self.actors.journal();
-        let values = journal.values(&format!("{FLIGHT}{id:08}"))?;
-        if let Some((key, value)) = values.first() {
-            return parse(key, value).map(Some);
+        if let Some(flown) = read_flown(journal, id)? {
+            return Ok(Some(flown));
         }
-        let last = Booked::read(journal)?.last.filter(|last| last.id == id);
+        let Some(last) = Booked::read(journal)?.last.filter(|last| last.id == id) else {
+            return Ok(None);
+        };
+        // It may have ended between the two, with its record.
+        if last.state.is_over()
+            && let Some(flown) = read_flown(journal, id)?
+        {
+            return Ok(Some(flown));
+        }
         let flight = read_flying(journal)?;
-        Ok(last.map(|last| flight.shown(&last, so_far.as_ref())))
+        Ok(Some(flight.shown(&last, so_far.as_ref())))
     }
+}
+
+/// The flight record of an upgrade that is over.
+fn read_flown<T: Send + 'static>(
+    journal: &Journal<T>,
+    id: u64,
+) -> Result<Option<FlightRecord>, BookError> {
+    let values = journal.values(&format!("{FLIGHT}{id:08}"))?;
+    let value = values.first().map(|(key, value)| parse(key, value));
+    value.transpose()
 }
 
 /// What was known of the last upgrade at its last transition.

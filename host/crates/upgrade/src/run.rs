@@ -196,6 +196,7 @@ impl Run {
             return Err(HostEnds);
         }
         let state = self.upgrade.state.clone();
+        let had_switched = state.has_switched();
         let next = state
             .apply(event)
             .expect("each step ends in an event that its state knows");
@@ -217,6 +218,10 @@ impl Run {
             _ => self.book(),
         };
         self.write(book).await?;
+        if self.upgrade.state.has_switched() && !had_switched {
+            // Before anyone is called over, and before anyone is told of the new state.
+            self.upgrader.actors.migrations().reset();
+        }
         (self.upgrader.hooks.transition)(&self.upgrade.state);
         self.take_note();
         tracing::info!(
@@ -371,6 +376,7 @@ impl Run {
             State::Cancelled { .. } if self.is_refused() => Outcome::Refused,
             state => state.outcome(),
         };
+        let came_over = self.upgrade.state.came_over(migrations.migrated());
         let remarks = self.remark.clone().into_iter();
         let remarks: Vec<_> = remarks.chain(migrations.left_behind()).collect();
         UpgradeReport {
@@ -378,7 +384,7 @@ impl Run {
             to: self.upgrade.plan.to.clone(),
             outcome,
             rollback: self.upgrade.rollback,
-            actors_migrated: self.came_over.max(migrations.migrated()),
+            actors_migrated: self.came_over.max(came_over),
             pause_us: migrations.pauses_us(),
             rehearsal: self.flight.rehearsal().cloned().map(Box::new),
             config: self.flight.config().to_vec(),

@@ -129,9 +129,10 @@ impl Running {
     pub(crate) fn report(&self, actors: &Actors) -> Option<UpgradeReport> {
         let (so_far, since) = self.so_far.lock().clone()?;
         let migrations = actors.migrations();
+        let came_over = self.state.lock().came_over(migrations.migrated());
         let since_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         Some(UpgradeReport {
-            actors_migrated: so_far.actors_migrated.max(migrations.migrated()),
+            actors_migrated: so_far.actors_migrated.max(came_over),
             pause_us: migrations.pauses_us(),
             duration_ms: so_far.duration_ms.saturating_add(since_ms),
             ended_ms: 0,
@@ -380,7 +381,7 @@ impl Running {
 
     pub(crate) fn status(&self, actors: &std::sync::Arc<Actors>) -> UpgradeStatus {
         let state = self.state.lock().clone();
-        let migrated = actors.migrations().migrated();
+        let migrated = state.came_over(actors.migrations().migrated());
         let called = self.called(actors);
         let busy = actors.behind_and_busy(BUSY_MIN, NAMED_ACTORS_MAX);
         let pace = self.pace.lock();

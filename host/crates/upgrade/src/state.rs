@@ -296,6 +296,28 @@ impl State {
         )
     }
 
+    /// Whether actors have been called over, all or a share.
+    #[must_use]
+    pub fn has_switched(&self) -> bool {
+        !matches!(
+            self,
+            Self::Planned
+                | Self::Verified
+                | Self::Rehearsed
+                | Self::Staged
+                | Self::Cancelled { .. }
+        )
+    }
+
+    /// So many of those that were counted have come over with this upgrade: before its switch
+    /// whoever comes over still does with the one before.
+    pub(crate) fn came_over(&self, counted: u64) -> u64 {
+        match self.has_switched() {
+            true => counted,
+            false => 0,
+        }
+    }
+
     /// How it ends from here, as far as is known.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -451,6 +473,19 @@ mod tests {
                 "stuck",
             ]
         );
+    }
+
+    #[test]
+    fn nobody_has_come_over_with_what_has_nobody_to_bring_back() {
+        for state in states().into_iter().filter(|it| !it.is_over()) {
+            let cancelled = after(&state, Event::HostDied) == Some("cancelled");
+            assert_eq!(state.has_switched(), !cancelled, "{state:?}");
+        }
+        assert_eq!(State::Staged.came_over(7), 0);
+        assert_eq!(State::Cancelled { reason: reason() }.came_over(7), 0);
+        assert_eq!(State::Switching.came_over(7), 7);
+        assert_eq!(State::Committed.came_over(7), 7);
+        assert_eq!(State::RolledBack { reason: reason() }.came_over(7), 7);
     }
 
     #[test]

@@ -173,9 +173,6 @@ impl Run {
 
     pub(crate) async fn switch(&mut self) -> Event {
         let actors = Arc::clone(&self.upgrader.actors);
-        if actors.canary().is_none() {
-            actors.migrations().reset();
-        }
         if let Err(reason) = self.still_wanted().await {
             return Event::Failed { reason };
         }
