@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use host_model::Version;
 use host_model::control::{
-    HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UpgradeReport, UpgradeStatus,
+    HistoryRow, Outcome, Progress, Quantiles, RehearsalReport, Status, UnderWay, UpgradeReport,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -203,9 +203,7 @@ async fn follow(mut events: Events, what: What, out: &mut Output<'_>) -> Result<
 /// The last word of `--detach`: the report as far as it has come, with the `state` that it is
 /// of. One that has ended in this moment has its own.
 async fn detached(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> {
-    let so_far: Option<UpgradeReport> = client.get("/v1/upgrade").await?;
-    let status: Status = client.get("/v1/status").await?;
-    let (Some(report), Some(upgrade)) = (so_far, status.upgrade) else {
+    let Some(under_way) = client.get::<Option<UnderWay>>("/v1/upgrade").await? else {
         let rows: Vec<HistoryRow> = client.get("/v1/history?limit=1").await?;
         let last = rows.into_iter().next_back().ok_or_else(|| {
             Failure::look(
@@ -218,35 +216,30 @@ async fn detached(client: &Client, out: &mut Output<'_>) -> Result<u8, Failure> 
     };
     let left = Left {
         kind: "detached",
-        state: &upgrade.state,
-        report: &report,
+        under_way: &under_way,
     };
-    out.document(&left, |_| left_text(&upgrade))?;
-    Ok(report.outcome.exit_code())
+    out.document(&left, |_| left_text(&under_way))?;
+    Ok(under_way.report.outcome.exit_code())
 }
 
 /// An upgrade that goes on without who asked for it.
 #[derive(Serialize)]
 struct Left<'a> {
     kind: &'static str,
-    state: &'a str,
     #[serde(flatten)]
-    report: &'a UpgradeReport,
+    under_way: &'a UnderWay,
 }
 
-fn left_text(upgrade: &UpgradeStatus) -> String {
-    let to = &upgrade.to;
-    let how = match upgrade.share {
+fn left_text(under_way: &UnderWay) -> String {
+    let (state, to) = (&under_way.state, &under_way.report.to);
+    let how = match under_way.share {
         Some(share) => format!(
             "{share} of the actors are in release {to} and are watched; the host goes on alone"
         ),
-        None if !SWITCHED.contains(&upgrade.state.as_str()) => {
-            let why = upgrade.reason.as_ref().map(|why| format!(": {why}"));
-            let why = why.unwrap_or_default();
-            format!(
-                "release {to} ruled, and is {} by now{why}; the host goes on alone",
-                upgrade.state
-            )
+        None if !SWITCHED.contains(&state.as_str()) => {
+            let why = under_way.report.reason.as_ref();
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            format!("release {to} ruled, and is {state} by now{why}; the host goes on alone")
         }
         None => format!("release {to} rules and is watched; the host commits it alone"),
     };
@@ -362,9 +355,8 @@ fn line(progress: &Progress) -> Option<String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_rollback_that_was_asked_for_succeeds_by_rolling_back() {
-        let report = |outcome, rollback| UpgradeReport {
+    fn report(outcome: Outcome, rollback: bool) -> UpgradeReport {
+        UpgradeReport {
             from: Version::new(0, 1, 0),
             to: Version::new(0, 2, 0),
             outcome,
@@ -379,7 +371,44 @@ mod tests {
             remark: None,
             reason: None,
             way_back: Default::default(),
+        }
+    }
+
+    #[test]
+    fn what_goes_on_alone_is_told_with_its_state_and_its_share() {
+        let left = |state: &str, share: Option<&str>, outcome| UnderWay {
+            state: state.to_owned(),
+            share: share.map(|share| share.parse().unwrap()),
+            report: report(outcome, false),
         };
+        let canary = left("canary", Some("5%"), Outcome::Probation);
+        let told = serde_json::to_value(Left {
+            kind: "detached",
+            under_way: &canary,
+        });
+        let told = told.unwrap();
+        let named = ["kind", "state", "share", "outcome", "to"].map(|it| &told[it]);
+        assert_eq!(named, ["detached", "canary", "5%", "probation", "0.2.0"]);
+        assert_eq!(serde_json::from_value::<UnderWay>(told).unwrap(), canary);
+        let text = left_text(&canary);
+        assert!(
+            text.starts_with("5% of the actors are in release 0.2.0"),
+            "{text}"
+        );
+        let text = left_text(&left("probation", None, Outcome::Probation));
+        assert!(
+            text.starts_with("release 0.2.0 rules and is watched"),
+            "{text}"
+        );
+        let mut back = left("rolling_back", None, Outcome::RolledBack);
+        back.report.reason = Some("it is ill".to_owned());
+        let text = left_text(&back);
+        let wanted = "release 0.2.0 ruled, and is rolling_back by now: it is ill; ";
+        assert!(text.starts_with(wanted), "{text}");
+    }
+
+    #[test]
+    fn a_rollback_that_was_asked_for_succeeds_by_rolling_back() {
         let code = |outcome, rollback| rollback_exit_code(&report(outcome, rollback));
         assert_eq!(code(Outcome::RolledBack, false), 0);
         // It ended before its switch: by that, or by its rehearsal in the same moment.

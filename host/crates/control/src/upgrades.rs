@@ -14,8 +14,8 @@ use host_journal::Outcome;
 use host_model::Version;
 use host_model::control::{
     Extent, HistoryRow, InstalledNote, PlanReport, Progress, RehearsalOutcome, RehearsalReport,
-    RehearsalRequest, ReleaseRow, RemoveReport, RemoveRequest, RollbackRequest, UpgradeReport,
-    UpgradeRequest, UpgradeStatus,
+    RehearsalRequest, ReleaseRow, RemoveReport, RemoveRequest, RollbackRequest, UnderWay,
+    UpgradeReport, UpgradeRequest, UpgradeStatus,
 };
 use host_model::error::chain;
 use host_model::flight::FlightRecord;
@@ -153,7 +153,7 @@ pub(crate) async fn flight(
 }
 
 /// What the one under way has to report so far; null where there is none.
-pub(crate) async fn report(State(control): State<Arc<Control>>) -> Json<Option<UpgradeReport>> {
+pub(crate) async fn report(State(control): State<Arc<Control>>) -> Json<Option<UnderWay>> {
     Json(control.upgrader.report())
 }
 

@@ -15,6 +15,7 @@
 //! | `POST /v1/rehearse` | [`RehearsalRequest`] | server-sent events: [`Progress`], the last one [`Progress::Rehearsal`] |
 //! | `POST /v1/rollback` | [`RollbackRequest`] | as above |
 //! | `POST /v1/commit` | | as above |
+//! | `GET /v1/upgrade` | | [`UnderWay`], or null where there is none |
 //! | `POST /v1/upgrade/pause` | | [`UpgradeStatus`] |
 //! | `POST /v1/upgrade/resume` | | [`UpgradeStatus`] |
 //! | `GET /v1/actors?plugin=P&after=ID&limit=N` | | list of [`ActorRow`] |
@@ -328,6 +329,20 @@ pub struct UpgradeReport {
     /// What the way back took that is not the rule.
     #[serde(default, skip_serializing_if = "WayBack::is_plain")]
     pub way_back: Box<WayBack>,
+}
+
+/// What the upgrade that is under way has to report so far: its `outcome` is how it ends from
+/// here, as far as is known, and `ended_ms` is 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// Name of the state that it is in.
+    pub state: String,
+    /// The share of the actors that is ahead, in a canary.
+    #[serde(default)]
+    pub share: Option<Share>,
+    /// The report.
+    #[serde(flatten)]
+    pub report: UpgradeReport,
 }
 
 /// A line of `host history`.

@@ -9,7 +9,7 @@ use host_actors::Actors;
 use host_model::Version;
 use host_model::appup::Appup;
 use host_model::control::{
-    ConfigChange, Extent, Progress, ReleaseRow, RollbackRequest, UpgradeReport, UpgradeRequest,
+    ConfigChange, Extent, Progress, ReleaseRow, RollbackRequest, UnderWay, UpgradeRequest,
     UpgradeStatus,
 };
 use host_model::flight::Asker;
@@ -397,7 +397,7 @@ impl Upgrader {
 
     /// What the upgrade that is under way has to report so far.
     #[must_use]
-    pub fn report(&self) -> Option<UpgradeReport> {
+    pub fn report(&self) -> Option<UnderWay> {
         self.running()?.report(&self.actors)
     }
 

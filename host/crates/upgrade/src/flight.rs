@@ -200,7 +200,9 @@ impl Upgrader {
             return Ok(Some(flown));
         }
         let flight = read_flying(journal)?;
-        Ok(Some(flight.shown(&last, so_far.as_ref())))
+        Ok(Some(
+            flight.shown(&last, so_far.as_ref().map(|it| &it.report)),
+        ))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use host_actors::Actors;
 use host_journal::unix_ms;
 use host_model::Version;
-use host_model::control::{Progress, SlowHandler, UpgradeReport, UpgradeStatus};
+use host_model::control::{Progress, SlowHandler, UnderWay, UpgradeReport, UpgradeStatus};
 use host_model::flight::{Asked as Noted, Asker};
 use host_model::limits::{BUSY_MIN, NAMED_ACTORS_MAX};
 use host_model::plan::Plan;
@@ -126,12 +126,14 @@ impl Running {
 
     /// What there is to report by now: of the state that it came to last, with what has been
     /// counted since. None before its first state.
-    pub(crate) fn report(&self, actors: &Actors) -> Option<UpgradeReport> {
+    pub(crate) fn report(&self, actors: &Actors) -> Option<UnderWay> {
+        // Of one moment: what is kept is kept under the state's lock.
+        let state = self.state.lock();
         let (so_far, since) = self.so_far.lock().clone()?;
         let migrations = actors.migrations();
-        let came_over = self.state.lock().came_over(migrations.migrated());
+        let came_over = state.came_over(migrations.migrated());
         let since_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Some(UpgradeReport {
+        let report = UpgradeReport {
             actors_migrated: so_far.actors_migrated.max(came_over),
             pause_us: migrations.pauses_us(),
             duration_ms: so_far.duration_ms.saturating_add(since_ms),
@@ -139,6 +141,11 @@ impl Running {
             paused_ms: self.paused_ms(),
             way_back: Box::new(migrations.way_back()),
             ..so_far
+        };
+        Some(UnderWay {
+            state: state.name().to_owned(),
+            share: state.share(),
+            report,
         })
     }
 
@@ -163,7 +170,7 @@ impl Running {
                 State::Stuck { reason } => reason.text,
                 _ => STOPPED.to_owned(),
             }),
-            ..so_far
+            ..so_far.report
         }));
         self.progress.closed().await;
     }
