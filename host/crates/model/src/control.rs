@@ -319,8 +319,8 @@ pub struct UpgradeReport {
     /// For how long it was paused.
     #[serde(default)]
     pub paused_ms: u64,
-    /// What is to be known of it although it committed: that too few calls were seen, of it or
-    /// of the release before.
+    /// What is to be known of it although it committed: that too few calls were seen, or what
+    /// of them could not be compared with the release before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
     /// Why it did not commit, in a sentence.

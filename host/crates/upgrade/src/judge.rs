@@ -15,6 +15,7 @@
 //! taken back without need costs trust, and faults are held to an absolute bound anyway.
 //! Such a pass says so ([`not_compared`]).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use host_model::limits::{ILL_LOOKS_MAX, REJECTION_RISE_MIN, SLOW_RUN_MIN};
 
 /// How many standard deviations a count may be off before it is more than chance.
 const SIGMAS: f64 = 3.0;
+
+/// Events that could not be compared and are named.
+const NAMED_EVENTS_MAX: usize = 3;
 
 /// A plugin's new version, and what it is held to.
 #[derive(Debug, Clone)]
@@ -136,26 +140,42 @@ fn too_few(trial: &Trial) -> Option<String> {
     (calls < least).then(|| format!("{} has had {calls} of at least {least} calls", trial.name()))
 }
 
-/// What a pass leaves open: how the new version does beside one that was hardly called itself.
+/// What a pass leaves open: in what the new version was held against nothing, for too little was
+/// seen of it, or of the version before.
 #[must_use]
 pub(crate) fn not_compared(trials: &[Trial]) -> Option<String> {
-    let hardly_called = trials.iter().filter_map(|trial| {
-        let old = trial.old.as_ref()?;
-        let (calls, least) = (old.counts.calls(), trial.limits.min_calls);
-        (trial.new.calls() > 0 && calls < least).then(|| {
-            format!(
-                "{} {} had had {calls} of at least {least} calls",
-                trial.plugin, old.version
-            )
-        })
-    });
-    let hardly_called: Vec<_> = hardly_called.collect();
-    (!hardly_called.is_empty()).then(|| {
-        format!(
-            "rejections and the time of handlers were held against nothing: {}",
-            hardly_called.join(", ")
-        )
+    let open: Vec<_> = trials.iter().filter_map(open).collect();
+    (!open.is_empty()).then(|| format!("too little was seen to compare {}", open.join("; ")))
+}
+
+/// As in: `donations 0.2.0 with 0.1.0 in rejections and in the time of donate, refund and 2 more`.
+fn open(trial: &Trial) -> Option<String> {
+    let old = trial.old.as_ref()?;
+    let called = trial.new.events.iter().filter(|(_, event)| event.calls > 0);
+    let mut untimed: Vec<_> = called
+        .filter(|(name, event)| timed_before(trial, name, event).is_none())
+        .collect();
+    // What is called most says most.
+    untimed.sort_by_key(|(_, event)| Reverse(event.calls));
+    let rejections = trial.new.calls() > 0 && common(trial).is_none();
+    let rejections = rejections.then(|| "in rejections".to_owned());
+    let times = named(&untimed).map(|events| format!("in the time of {events}"));
+    let open: Vec<_> = rejections.into_iter().chain(times).collect();
+    (!open.is_empty()).then(|| {
+        let (name, before) = (trial.name(), &old.version);
+        format!("{name} with {before} {}", open.join(" and "))
     })
+}
+
+/// The first few by name, and how many others there are.
+fn named(events: &[(&String, &EventCounts)]) -> Option<String> {
+    let first = events.iter().take(NAMED_EVENTS_MAX);
+    let first: Vec<_> = first.map(|(name, _)| name.as_str()).collect();
+    let more = match events.len() - first.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!first.is_empty()).then(|| first.join(", ") + &more)
 }
 
 /// What is wrong with a new version, in a sentence.
@@ -247,11 +267,14 @@ fn lossy(trial: &Trial) -> Option<String> {
     })
 }
 
-/// Rejections for a reason that was rare and is frequent, over the events that both
-/// versions know.
-fn refusing(trial: &Trial) -> Option<String> {
-    let old = trial.old.as_ref()?;
-    let common = |counts: &Counts, other: &Counts| -> (u64, BTreeMap<String, u64>) {
+/// Calls, and of them rejections by their reason.
+type Rejections = (u64, BTreeMap<String, u64>);
+
+/// The rejections of the new version and of the old one, over the events that both know: none
+/// where either has had too few calls of those.
+fn common(trial: &Trial) -> Option<[Rejections; 2]> {
+    let old = &trial.old.as_ref()?.counts;
+    let of = |counts: &Counts, other: &Counts| -> Rejections {
         let (mut calls, mut reasons) = (0, BTreeMap::new());
         for (name, event) in &counts.events {
             if other.events.contains_key(name) {
@@ -263,11 +286,15 @@ fn refusing(trial: &Trial) -> Option<String> {
         }
         (calls, reasons)
     };
-    let (calls, reasons) = common(&trial.new, &old.counts);
-    let (calls_before, reasons_before) = common(&old.counts, &trial.new);
-    if calls < trial.limits.min_calls || calls_before < trial.limits.min_calls {
-        return None;
-    }
+    let both = [of(&trial.new, old), of(old, &trial.new)];
+    let is_enough = |(calls, _): &Rejections| *calls >= trial.limits.min_calls;
+    both.iter().all(is_enough).then_some(both)
+}
+
+/// Rejections for a reason that was rare and is frequent.
+fn refusing(trial: &Trial) -> Option<String> {
+    let old = trial.old.as_ref()?;
+    let [(calls, reasons), (calls_before, reasons_before)] = common(trial)?;
     // What is frequent may have been so before, and hides nothing behind it.
     let breaches = reasons.into_iter().filter_map(|(reason, count)| {
         let rate = count as f64 / calls as f64;
@@ -287,15 +314,20 @@ fn refusing(trial: &Trial) -> Option<String> {
     ))
 }
 
+/// What the time of an event is held against: nothing, where too few runs were timed of it now
+/// or before.
+fn timed_before<'a>(trial: &'a Trial, name: &str, now: &EventCounts) -> Option<&'a Histogram> {
+    let before = &trial.old.as_ref()?.counts.events.get(name)?.took_ns;
+    let is_enough = |times: &Histogram| times.count() >= trial.limits.min_calls;
+    (is_enough(&now.took_ns) && is_enough(before)).then_some(before)
+}
+
 /// An event whose handler takes much longer than before.
 fn slow(trial: &Trial) -> Option<String> {
     let old = trial.old.as_ref()?;
     let mut slow = trial.new.events.iter().filter_map(|(name, event)| {
-        let before = &old.counts.events.get(name)?.took_ns;
-        let (now, least) = (&event.took_ns, trial.limits.min_calls);
-        if now.count() < least || before.count() < least {
-            return None;
-        }
+        let before = timed_before(trial, name, event)?;
+        let now = &event.took_ns;
         let bound_ns = slow_bound_ns(before, trial.limits.max_p99_ratio);
         let (above, runs) = (now.above(bound_ns), now.count());
         let may = runs as f64 * 0.01;

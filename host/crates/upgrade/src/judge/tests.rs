@@ -70,19 +70,70 @@ fn what_can_no_longer_be_made_good_is_a_breach_before_enough_was_seen() {
         Verdict::TooFew(_)
     ));
     // One of many is within what is allowed. What was hardly called before says little.
-    let hardly_called = trial(counts("add", 2_000, 1), Some(counts("add", 9, 0)));
-    assert_eq!(
-        not_compared(&[hardly_called]).unwrap(),
-        "rejections and the time of handlers were held against nothing: \
-         donations 0.1.0 had had 9 of at least 100 calls"
-    );
-    let called = trial(counts("add", 2_000, 1), Some(counts("add", 100, 0)));
-    let is_new = trial(counts("add", 2_000, 1), None);
-    assert_eq!(not_compared(&[called, is_new]), None);
     assert_eq!(
         verdict(counts("add", 2_000, 1), counts("add", 9, 0)),
         Verdict::Passed
     );
+}
+
+/// Events, each with its calls, of which so many were timed.
+fn timed(events: &[(&str, u64, u64)]) -> Counts {
+    let mut all = Counts::default();
+    for (name, calls, runs) in events {
+        let mut counts = counts(name, *calls, 0);
+        (0..*runs).for_each(|_| event(&mut counts, name).took_ns.record(1_000));
+        all.events.extend(counts.events);
+    }
+    all
+}
+
+fn open_of(new: &[(&str, u64, u64)], old: &[(&str, u64, u64)]) -> Option<String> {
+    not_compared(&[trial(timed(new), Some(timed(old)))])
+}
+
+#[test]
+fn what_could_not_be_compared_is_named() {
+    let add = [("add", 2_000, 2_000)];
+    assert_eq!(open_of(&add, &[("add", 100, 100)]), None);
+    let said = "too little was seen to compare donations 0.2.0 with 0.1.0";
+    let is_open = |new: &[_], old: &[_], what: &str| {
+        assert_eq!(open_of(new, old), Some(format!("{said} {what}")));
+    };
+    // The version before was hardly called, or not at all.
+    is_open(
+        &add,
+        &[("add", 9, 9)],
+        "in rejections and in the time of add",
+    );
+    is_open(&add, &[], "in rejections and in the time of add");
+    // It was, and not for what the new one was; or the new one hardly was for that.
+    let other = [("add", 99, 99), ("get", 5_000, 5_000)];
+    is_open(&add, &other, "in rejections and in the time of add");
+    let seldom = [add[0], ("get", 3, 3)];
+    is_open(&seldom, &[add[0], other[1]], "in the time of get");
+    // What is in common was called enough, and hardly timed.
+    let query = [("get", 2_000, 62)];
+    is_open(&query, &query, "in the time of get");
+    // The first few, those that were called most.
+    let many = [
+        add[0],
+        ("a", 1, 1),
+        ("b", 5, 5),
+        ("c", 7, 7),
+        ("d", 6, 6),
+        ("e", 2, 2),
+    ];
+    is_open(&many, &add, "in the time of c, d, b and 2 more");
+    // Nothing is there to compare with, or nothing was asked.
+    assert_eq!(not_compared(&[trial(timed(&add), None)]), None);
+    assert_eq!(open_of(&[], &add), None);
+    let mut zakat = trial(timed(&add), Some(Counts::default()));
+    zakat.plugin = "zakat".to_owned();
+    let two = [trial(timed(&query), Some(timed(&query))), zakat];
+    let told = format!(
+        "{said} in the time of get; zakat 0.2.0 with 0.1.0 in rejections and in the time of add"
+    );
+    assert_eq!(not_compared(&two), Some(told));
 }
 
 #[test]
