@@ -57,7 +57,10 @@ impl IntoResponse for Refusal {
 impl From<RefusedUpgrade> for Refusal {
     fn from(refused: RefusedUpgrade) -> Self {
         let status = match refused {
-            RefusedUpgrade::Busy { .. } | RefusedUpgrade::TooLate { .. } => StatusCode::CONFLICT,
+            RefusedUpgrade::Busy { .. }
+            | RefusedUpgrade::Rehearsing
+            | RefusedUpgrade::TooLate { .. }
+            | RefusedUpgrade::Committing { .. } => StatusCode::CONFLICT,
             RefusedUpgrade::Releases(_) => StatusCode::NOT_FOUND,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
@@ -79,5 +82,42 @@ impl From<CallError> for Refusal {
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.reason(), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host_model::Version;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_asked_again_later_or_is_too_late_is_a_conflict() {
+        let (from, to) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
+        for (refused, reason) in [
+            (RefusedUpgrade::Rehearsing, "busy"),
+            (RefusedUpgrade::Committing { to: to.clone() }, "too_late"),
+            (
+                RefusedUpgrade::Busy {
+                    from,
+                    to,
+                    state: "switching",
+                },
+                "busy",
+            ),
+            (
+                RefusedUpgrade::TooLate {
+                    state: "rolling_back",
+                    wish: "commit",
+                },
+                "too_late",
+            ),
+        ] {
+            let Refusal(status, problem) = refused.into();
+            let found = (status, &*problem.reason, problem.exit_code);
+            assert_eq!(found, (StatusCode::CONFLICT, reason, 1));
+        }
+        let Refusal(status, _) = RefusedUpgrade::NothingToPause("pause").into();
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     }
 }
