@@ -141,7 +141,8 @@ fn too_few(trial: &Trial) -> Option<String> {
 }
 
 /// What a pass leaves open: in what the new version was held against nothing, for too little was
-/// seen of it, or of the version before.
+/// seen of the version before. What only the new one knows has nothing to be held against, and
+/// what it was hardly called for itself says nothing of it.
 #[must_use]
 pub(crate) fn not_compared(trials: &[Trial]) -> Option<String> {
     let open: Vec<_> = trials.iter().filter_map(open).collect();
@@ -151,8 +152,11 @@ pub(crate) fn not_compared(trials: &[Trial]) -> Option<String> {
 /// As in: `donations 0.2.0 with 0.1.0 in rejections and in the time of donate, refund and 2 more`.
 fn open(trial: &Trial) -> Option<String> {
     let old = trial.old.as_ref()?;
-    let called = trial.new.events.iter().filter(|(_, event)| event.calls > 0);
-    let mut untimed: Vec<_> = called
+    let known = |name: &str| old.counts.events.contains_key(name);
+    let is_enough = |event: &EventCounts| event.took_ns.count() >= trial.limits.min_calls;
+    let seen = trial.new.events.iter();
+    let seen = seen.filter(|(name, event)| known(name) && is_enough(event));
+    let mut untimed: Vec<_> = seen
         .filter(|(name, event)| timed_before(trial, name, event).is_none())
         .collect();
     // What is called most says most.

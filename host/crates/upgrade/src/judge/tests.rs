@@ -105,31 +105,39 @@ fn what_could_not_be_compared_is_named() {
         &[("add", 9, 9)],
         "in rejections and in the time of add",
     );
-    is_open(&add, &[], "in rejections and in the time of add");
-    // It was, and not for what the new one was; or the new one hardly was for that.
+    is_open(
+        &add,
+        &[("add", 0, 0)],
+        "in rejections and in the time of add",
+    );
+    // It was, and not for what the new one was.
     let other = [("add", 99, 99), ("get", 5_000, 5_000)];
     is_open(&add, &other, "in rejections and in the time of add");
-    let seldom = [add[0], ("get", 3, 3)];
-    is_open(&seldom, &[add[0], other[1]], "in the time of get");
-    // What is in common was called enough, and hardly timed.
-    let query = [("get", 2_000, 62)];
-    is_open(&query, &query, "in the time of get");
+    // What is in common was called enough, and hardly timed before.
+    let query = ("get", 5_000, 156);
+    let seldom = ("get", 2_000, 62);
+    is_open(&[query], &[seldom], "in the time of get");
     // The first few, those that were called most.
     let many = [
         add[0],
-        ("a", 1, 1),
-        ("b", 5, 5),
-        ("c", 7, 7),
-        ("d", 6, 6),
-        ("e", 2, 2),
+        ("a", 101, 101),
+        ("b", 105, 105),
+        ("c", 107, 107),
+        ("d", 106, 106),
+        ("e", 102, 102),
     ];
-    is_open(&many, &add, "in the time of c, d, b and 2 more");
+    let before = ["a", "b", "c", "d", "e"].map(|name| (name, 0, 0));
+    let before = [&add[..], &before].concat();
+    is_open(&many, &before, "in the time of c, d, b and 2 more");
+    // The new one was hardly called itself, or there was nothing like it before.
+    assert_eq!(open_of(&[add[0], seldom], &[add[0], query]), None);
+    assert_eq!(open_of(&[add[0], query], &add), None);
     // Nothing is there to compare with, or nothing was asked.
     assert_eq!(not_compared(&[trial(timed(&add), None)]), None);
     assert_eq!(open_of(&[], &add), None);
-    let mut zakat = trial(timed(&add), Some(Counts::default()));
+    let mut zakat = trial(timed(&add), Some(timed(&[("add", 9, 9)])));
     zakat.plugin = "zakat".to_owned();
-    let two = [trial(timed(&query), Some(timed(&query))), zakat];
+    let two = [trial(timed(&[query]), Some(timed(&[seldom]))), zakat];
     let told = format!(
         "{said} in the time of get; zakat 0.2.0 with 0.1.0 in rejections and in the time of add"
     );
