@@ -219,6 +219,32 @@ fn an_upgrade_resolves_what_the_new_version_needs_and_a_way_back_restores() {
     home.stop().unwrap();
 }
 
+#[test]
+fn what_does_not_rule_and_hangs_in_configure_holds_no_start_up_and_is_used_once_it_is_mended() {
+    let home = home();
+    home.configure("PICKY_TOKEN=tok-hangs").unwrap();
+    let port = home.start().unwrap().port;
+    assert_eq!(home.status().unwrap().version.to_string(), "0.1.0");
+    assert_eq!(add(port, 10), "");
+    let log = home.log();
+    let warns = |line: &&str| line.contains("does not return from `configure`");
+    let told: Vec<_> = log.lines().filter(warns).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(
+        told[0].contains("picky") && told[0].contains("0.2.0"),
+        "{told:?}"
+    );
+    // The call of the start is still out, and another is made in place.
+    home.configure("PICKY_TOKEN=tok-1").unwrap();
+    home.upgrade("0.2.0").unwrap();
+    let found = summary(port);
+    assert_eq!(
+        (&found["total"], &found["has_token"]),
+        (&json!(10), &json!(true))
+    );
+    home.stop().unwrap();
+}
+
 /// What 0.2.0 is to run with, where 0.1.0 runs with a largest of 7.
 const THEN: &str = "PICKY_LARGEST=9\nPICKY_TOKEN=tok-1\nRUNTIME_LIMITS_IDLE_S=77";
 

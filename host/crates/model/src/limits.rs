@@ -274,6 +274,11 @@ pub const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Then the start fails, before `host start` has waited for a minute.
 pub const PLUGIN_START_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// How long a library of a release that neither rules nor is to rule is waited for until it
+/// has taken its configuration: a few milliseconds as a rule. Then the start or the upgrade
+/// goes on without.
+pub const OTHERS_CONFIGURE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Upgrades kept in the history.
 pub const HISTORY_MAX: u64 = 1_000;
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::book::Booked;
-use crate::configure::PluginConfig;
+use crate::configure::{Aside, Given, PluginConfig};
 use crate::digests::Digests;
 use crate::plan::{self, Appups, Host, steps_between};
 use crate::releases::{Releases, ReleasesError, Unpacked, by_precedence};
@@ -29,7 +29,8 @@ pub struct Assembler {
     /// What this home has known under the same version numbers before.
     booked: Mutex<Booked>,
     codes: Mutex<HashMap<Digest, Arc<Code>>>,
-    pub(crate) config: Option<Box<PluginConfig>>,
+    pub(crate) config: Option<Arc<PluginConfig>>,
+    pub(crate) aside: Aside<Given>,
     pub(crate) digests: Digests,
     /// See [`Assembler::opening`].
     opening: Mutex<Option<(ReleasePlugin, Instant)>>,
@@ -104,6 +105,7 @@ impl Assembler {
             booked: Mutex::new(booked),
             codes: Mutex::default(),
             config: None,
+            aside: Aside::default(),
             digests: Digests::default(),
             opening: Mutex::default(),
         }
@@ -266,8 +268,14 @@ impl Assembler {
             self.begin(other);
             match self.open(release, other) {
                 Ok(code) => {
+                    let is_needed = before == Some(release)
+                        || needed.contains(&(other.name.as_str(), &other.version));
+                    let configured = match is_needed {
+                        true => self.configure(release, other, &code),
+                        false => self.configure_aside(release, other, &code),
+                    };
                     // It may decide again on a way back; until then it need not be in order.
-                    if let Err(error) = self.configure(release, other, &code) {
+                    if let Err(error) = configured {
                         tracing::debug!(error = chain(&error), "a plugin of another release");
                     }
                     readable.push(code);

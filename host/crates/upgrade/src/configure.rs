@@ -1,15 +1,22 @@
 //! Gives plugins what they are to work with.
 
 use std::fmt;
+use std::sync::Arc;
 
 use host_actors::Code;
 use host_model::Version;
 use host_model::error::chain;
+use host_model::limits::OTHERS_CONFIGURE_TIMEOUT;
 use host_model::release::ReleasePlugin;
 use serde_json::Value;
 
 use crate::assemble::{AssembleError, Assembler};
 use crate::releases::Unpacked;
+
+mod aside;
+
+pub(crate) use aside::Aside;
+use aside::Came;
 
 /// What a plugin of a release is to work with: a JSON object as bytes, or all that is
 /// wrong with it, a sentence each.
@@ -20,7 +27,7 @@ impl Assembler {
     /// The same, giving plugins what `config` says, before they rule.
     #[must_use]
     pub fn configuring(mut self, config: Box<PluginConfig>) -> Self {
-        self.config = Some(config);
+        self.config = Some(Arc::from(config));
         self
     }
 
@@ -70,35 +77,140 @@ impl Assembler {
         Some(config(release, plugin))
     }
 
-    /// Gives one plugin what it is to work with.
+    /// Gives one plugin what it is to work with, in place: for as long as that takes.
     pub(crate) fn configure(
         &self,
         release: &Unpacked,
         plugin: &ReleasePlugin,
-        code: &Code,
+        code: &Arc<Code>,
     ) -> Result<(), AssembleError> {
-        let failed = |problems| AssembleError::Configure {
-            plugin: plugin.name.clone(),
-            version: plugin.version.clone(),
+        let Some(config) = &self.config else {
+            return Ok(());
+        };
+        let given = Given::new(release, plugin, code);
+        let Some(read) = given.read(config)? else {
+            return Ok(());
+        };
+        self.aside.overtake(code.plugin().digest(), &given);
+        given.tell(&read)
+    }
+
+    /// The same of a library that neither rules nor is needed. It may decide again on a way
+    /// back; until then it need not be in order, and what it does not return from in time
+    /// keeps nobody waiting.
+    pub(crate) fn configure_aside(
+        &self,
+        release: &Unpacked,
+        plugin: &ReleasePlugin,
+        code: &Arc<Code>,
+    ) -> Result<(), AssembleError> {
+        let Some(config) = &self.config else {
+            return Ok(());
+        };
+        let given = Given::new(release, plugin, code);
+        if given.read(config)?.is_none() {
+            return Ok(());
+        }
+        let name = format!("configure {}", plugin.name);
+        let (of, wait) = (code.plugin().digest(), OTHERS_CONFIGURE_TIMEOUT);
+        let call = {
+            let config = Arc::clone(config);
+            move |given: &Given| match given.read(&config)? {
+                Some(read) => given.tell(&read),
+                None => Ok(()),
+            }
+        };
+        let late = {
+            let (plugin, version) = (plugin.name.clone(), plugin.version.clone());
+            move |gave| back_late(&plugin, &version, gave)
+        };
+        let came = self.aside.call(of, name, given.clone(), wait, call, late);
+        match came {
+            Ok(Came::Back(gave)) => gave,
+            Ok(Came::GivenUp) => {
+                tracing::warn!(
+                    plugin = plugin.name,
+                    version = %plugin.version,
+                    waited_s = wait.as_secs(),
+                    "a plugin of another release does not return from `configure` and is waited for no longer: it has the configuration that it had before, or none, and what needs it of states and messages of that version fails until it returns or its release is upgraded to"
+                );
+                Ok(())
+            }
+            Ok(Came::StillOut) => {
+                tracing::debug!(
+                    plugin = plugin.name,
+                    version = %plugin.version,
+                    "a plugin of another release has not returned from `configure` yet"
+                );
+                Ok(())
+            }
+            Err(error) => Err(given.failed(vec![format!("start a thread for it: {error}")])),
+        }
+    }
+}
+
+/// One that was given up has returned, and was given what is set by now.
+fn back_late(plugin: &str, version: &Version, gave: Result<(), AssembleError>) {
+    match gave {
+        Ok(()) => tracing::info!(
+            plugin,
+            %version,
+            "a plugin of another release has returned from `configure` after all, and has what is set now"
+        ),
+        Err(error) => tracing::warn!(
+            plugin,
+            %version,
+            error = chain(&error),
+            "a plugin of another release has returned from `configure` after all, and does not take what is set now"
+        ),
+    }
+}
+
+/// A library, and the plugin of a release as which it is configured.
+#[derive(Clone)]
+pub(crate) struct Given {
+    release: Unpacked,
+    plugin: ReleasePlugin,
+    code: Arc<Code>,
+}
+
+impl Given {
+    fn new(release: &Unpacked, plugin: &ReleasePlugin, code: &Arc<Code>) -> Self {
+        Self {
+            release: release.clone(),
+            plugin: plugin.clone(),
+            code: Arc::clone(code),
+        }
+    }
+
+    fn failed(&self, problems: Vec<String>) -> AssembleError {
+        AssembleError::Configure {
+            plugin: self.plugin.name.clone(),
+            version: self.plugin.version.clone(),
             problems,
-        };
-        if self.config.is_none() {
-            return Ok(());
         }
-        if code.plugin().manifest().settings != plugin.settings {
+    }
+
+    /// What is set for it; none where it has no settings.
+    fn read(&self, config: &Arc<PluginConfig>) -> Result<Option<Vec<u8>>, AssembleError> {
+        if self.code.plugin().manifest().settings != self.plugin.settings {
             let why = "the manifest of its release says that it has other settings than it has; build the release again";
-            return Err(failed(vec![why.to_owned()]));
+            return Err(self.failed(vec![why.to_owned()]));
         }
-        let Some(config) = self.config_of(release, plugin) else {
-            return Ok(());
-        };
-        let config = config.map_err(failed)?;
-        let told = match code.plugin().configure(&config) {
+        if self.plugin.settings.is_empty() {
+            return Ok(None);
+        }
+        let read = config(&self.release, &self.plugin);
+        read.map(Some).map_err(|problems| self.failed(problems))
+    }
+
+    fn tell(&self, config: &[u8]) -> Result<(), AssembleError> {
+        let told = match self.code.plugin().configure(config) {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(rejection)) => rejection.message,
             Err(fault) => fault.to_string(),
         };
-        Err(failed(vec![without_secrets(told, plugin, &config)]))
+        Err(self.failed(vec![without_secrets(told, &self.plugin, config)]))
     }
 }
 

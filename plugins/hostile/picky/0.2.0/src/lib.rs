@@ -1,5 +1,5 @@
 //! The same counter, which cannot do without some of what can be set, and refuses what its
-//! declaration cannot say.
+//! declaration cannot say. With one token it never returns.
 
 use host_sdk::{
     Configure, Cx, Decision, Message, Migrate, Migrated, MigrationError, Plugin, Random, Rejection,
@@ -42,6 +42,9 @@ impl TryFrom<Written> for Config {
             greeting,
             token,
         } = written;
+        while token == "tok-hangs" {
+            std::thread::park();
+        }
         match token.starts_with("tok-") {
             true => Ok(Self {
                 largest,
