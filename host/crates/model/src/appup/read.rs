@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use semver::{Version, VersionReq};
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -13,10 +12,18 @@ use crate::id::is_plugin_name;
 use crate::limits::{APPUP_TIMEOUT_MAX, PAUSE_BUDGET_DEFAULT};
 use crate::suggest::nearest;
 
+mod from;
 mod ways;
 
 const FILE_KEYS: [&str; 5] = ["plugin", "version", "depends_on", "path", "probation"];
 const PATH_KEYS: [&str; 5] = ["from", "up", "down", "declared", "pause_budget_ms"];
+const PROBATION_KEYS: [&str; 5] = [
+    "window_s",
+    "min_calls",
+    "max_fault_rate",
+    "max_p99_ratio",
+    "max_rejection_rate",
+];
 
 type Value<'a> = Spanned<DeValue<'a>>;
 type Table<'a> = DeTable<'a>;
@@ -92,11 +99,12 @@ impl Reader<'_> {
             }
         }
         let plugin = plugin.map(|(plugin, _)| plugin).unwrap_or_default();
-        let version = version.map_or(Version::new(0, 0, 0), |(version, _)| version);
+        let known = version.map(|(version, _)| version);
+        let version = known.clone().unwrap_or(Version::new(0, 0, 0));
         let depends_on = self.depends_on(table, &plugin);
         let paths = match table.get("path") {
             None => Vec::new(),
-            Some(value) => self.paths(value),
+            Some(value) => self.paths(value, known.as_ref()),
         };
         let probation = match table.get("probation") {
             None => Probation::default(),
@@ -175,7 +183,7 @@ impl Reader<'_> {
         texts
     }
 
-    fn paths(&mut self, value: &Value<'_>) -> Vec<Path> {
+    fn paths(&mut self, value: &Value<'_>, version: Option<&Version>) -> Vec<Path> {
         const WANTED: &str = "list of paths; begin each with [[path]]";
         let Some(array) = value.get_ref().as_array() else {
             self.not("path", value, WANTED);
@@ -192,9 +200,49 @@ impl Reader<'_> {
                 let text = "a second path adds or removes the plugin; one says it for all";
                 self.wrong(item.span(), text);
             }
+            if let Some(version) = version {
+                self.check_from(table, &path, &paths, version);
+            }
             paths.push(path);
         }
         paths
+    }
+
+    /// Whether there can be a version that the path leads from, and no path before it says
+    /// something else of it.
+    fn check_from(&mut self, table: &Table<'_>, path: &Path, others: &[Path], version: &Version) {
+        let Some(value) = table.get("from").filter(|_| path.is_between_versions()) else {
+            return;
+        };
+        // What cannot be read is told of already.
+        if value.get_ref().as_str().and_then(|it| it.parse().ok()) != Some(path.from.clone()) {
+            return;
+        }
+        if from::common(&[&path.from], version).is_none() {
+            let wanted = format!(
+                "requirement that a version before {version} can meet; write which versions the path leads from, as in \"~0.1\""
+            );
+            self.not("from", value, &wanted);
+        }
+        let same = |other: &Path| {
+            let from = path.from.clone();
+            let other = Path {
+                from,
+                ..other.clone()
+            };
+            other == *path
+        };
+        let between = others.iter().filter(|it| it.is_between_versions());
+        for other in between.filter(|it| !same(it)) {
+            if let Some(both) = from::common(&[&path.from, &other.from], version) {
+                let text = format!(
+                    "from = {} and from = \"{}\" of a path before it both match {both}, and the paths differ; narrow one, so that each version has one path",
+                    shown(value),
+                    other.from
+                );
+                self.wrong(value.span(), text);
+            }
+        }
     }
 
     fn path(&mut self, at: Range<usize>, table: &Table<'_>) -> Path {
@@ -212,7 +260,7 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         let declared = match table.get("declared") {
-            Some(value) => self.texts("declared", value),
+            Some(value) => self.declared(value),
             None => Vec::new(),
         };
         let pause_budget_ms = match table.get("pause_budget_ms") {
@@ -223,7 +271,7 @@ impl Reader<'_> {
             from: VersionReq::STAR,
             up,
             down,
-            declared: declared.into_iter().map(|(text, _)| text).collect(),
+            declared,
             pause_budget_ms,
         };
         let whole = self.check_whole(&at, &path);
@@ -240,6 +288,20 @@ impl Reader<'_> {
             }
         }
         path
+    }
+
+    fn declared(&mut self, value: &Value<'_>) -> Vec<String> {
+        let mut fields = Vec::new();
+        for (field, at) in self.texts("declared", value) {
+            if field.trim().is_empty() {
+                let text = format!(
+                    "declared has {field:?}, which names no field; name one, as in \"summary.funds\", or take it out"
+                );
+                self.wrong(at, text);
+            }
+            fields.push(field);
+        }
+        fields
     }
 
     /// Whether the path is one by which the plugin comes and goes.
@@ -285,44 +347,64 @@ impl Reader<'_> {
     }
 
     fn probation(&mut self, value: &Value<'_>) -> Probation {
-        let read = Probation::deserialize(value.clone().into_deserializer());
-        let probation = match read {
-            Ok(probation) => probation,
-            Err(error) => {
-                let at = error.span().unwrap_or_else(|| value.span());
-                self.wrong(at, format!("[probation]: {}", error.message().trim_end()));
-                return Probation::default();
-            }
+        const COUNT: &str = "whole number from 0 on; write it as 60";
+        const RATE: &str = "rate from 0 to 1; write 0.01 for one in a hundred";
+        const RATIO: &str = "number from 1 on; write 2.0 for twice as slow";
+        let Some(table) = value.get_ref().as_table() else {
+            self.not("probation", value, "table; begin it with [probation]");
+            return Probation::default();
         };
+        self.only(table, &PROBATION_KEYS, "[probation]");
+        let usual = Probation::default();
+        let any = |_: &u64| true;
         // A rate that is no number is never exceeded, and one below 0 always.
-        let rates = [
-            ("max_fault_rate", probation.max_fault_rate),
-            ("max_rejection_rate", probation.max_rejection_rate),
-        ];
-        for (key, rate) in rates {
-            if !(0.0..=1.0).contains(&rate) {
-                self.not_in(
-                    value,
-                    key,
-                    "rate from 0 to 1; write 0.01 for one in a hundred",
-                );
-            }
-        }
-        let ratio = probation.max_p99_ratio;
-        if !ratio.is_finite() || ratio < 1.0 {
-            self.not_in(
-                value,
+        let rate = |it: &f64| (0.0..=1.0).contains(it);
+        let ratio = |it: &f64| it.is_finite() && *it >= 1.0;
+        Probation {
+            window_s: self.of_probation(table, "window_s", any, COUNT, usual.window_s),
+            min_calls: self.of_probation(table, "min_calls", any, COUNT, usual.min_calls),
+            max_fault_rate: self.of_probation(
+                table,
+                "max_fault_rate",
+                rate,
+                RATE,
+                usual.max_fault_rate,
+            ),
+            max_p99_ratio: self.of_probation(
+                table,
                 "max_p99_ratio",
-                "number from 1 on; write 2.0 for twice as slow",
-            );
+                ratio,
+                RATIO,
+                usual.max_p99_ratio,
+            ),
+            max_rejection_rate: self.of_probation(
+                table,
+                "max_rejection_rate",
+                rate,
+                RATE,
+                usual.max_rejection_rate,
+            ),
         }
-        probation
     }
 
-    /// As [`Reader::not`], of a key in a table.
-    fn not_in(&mut self, table: &Value<'_>, key: &str, wanted: &str) {
-        if let Some(value) = table.get_ref().as_table().and_then(|table| table.get(key)) {
-            self.not(key, value, wanted);
+    /// One value of `[probation]`; `usual` where it is not there, or is not what it should be.
+    fn of_probation<T: DeserializeOwned>(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        is_right: impl Fn(&T) -> bool,
+        wanted: &str,
+        usual: T,
+    ) -> T {
+        let Some(value) = table.get(key) else {
+            return usual;
+        };
+        match T::deserialize(value.clone().into_deserializer()) {
+            Ok(read) if is_right(&read) => read,
+            _ => {
+                self.not(&format!("[probation] {key}"), value, wanted);
+                usual
+            }
         }
     }
 }

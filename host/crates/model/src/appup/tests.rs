@@ -260,6 +260,20 @@ fn what_is_wrong_is_said_with_file_line_and_what_is_right() {
             "max_p99_ratio = inf, which is no number from 1 on",
         ),
         ("[probation]", "[probation", 13, ""),
+        (
+            "\"summary.donors\"",
+            "\"\"",
+            10,
+            "declared has \"\", which names no field; name one, as in",
+        ),
+        (
+            "~0.1",
+            ">0.3, <0.2",
+            7,
+            "from = \">0.3, <0.2\", which is no requirement that a version before 0.2.0 can meet; write",
+        ),
+        ("~0.1", "~0.2", 7, "that a version before 0.2.0 can meet"),
+        ("~0.1", "=0.1.3, =0.1.4", 7, "that a version before"),
     ] {
         let text = DONATIONS.replacen(from, to, 1);
         assert_ne!(text, DONATIONS, "{from}");
@@ -284,4 +298,53 @@ fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_lines() {
     let lines: Vec<usize> = error.problems.iter().map(|it| it.line).collect();
     assert_eq!(lines, [7, 8, 11], "{error}");
     assert_eq!(error.to_string().lines().count(), 3);
+}
+
+#[test]
+fn two_faults_in_probation_are_said_at_once() {
+    let text = DONATIONS
+        .replace("min_calls = 100", "min_calls = \"many\"")
+        .replace("max_fault_rate = 0.001", "max_fault_rate = 7")
+        .replace("max_p99_ratio", "max_p98_ratio");
+    let error = Appup::parse(FILE, &text).unwrap_err();
+    let lines: Vec<usize> = error.problems.iter().map(|it| it.line).collect();
+    assert_eq!(lines, [15, 16, 17], "{error}");
+    let told = error.to_string();
+    for words in [
+        "[probation] min_calls = \"many\", which is no whole number",
+        "[probation] max_fault_rate = 7, which is no rate from 0 to 1",
+        "did you mean `max_p99_ratio`?",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn versions_that_two_paths_lead_from_otherwise_are_told_of() {
+    let parse = |one: &str, two: &str, way: &str| {
+        let text = format!(
+            "plugin = \"p\"\nversion = \"0.3.0\"\n\
+             [[path]]\nfrom = \"{one}\"\nup = [{{ update = \"state\" }}]\n\
+             [[path]]\nfrom = \"{two}\"\nup = [{{ {way} }}]\n"
+        );
+        Appup::parse("p-0.3.0.toml", &text)
+    };
+    let load = "load = \"code\"";
+    for (one, two, both) in [
+        ("~0.1", "=0.1.3", "0.1.3"),
+        ("<0.2", ">0.1.4", "0.1.5"),
+        ("*", "~0.2", "0.2.0"),
+        (">=0.2.0-rc.1, <0.3", ">0.2.0-rc.1, <0.2.0", "0.2.0-rc.1.0"),
+    ] {
+        let error = parse(one, two, load).unwrap_err();
+        assert_eq!(error.problems.len(), 1, "{error}");
+        assert_eq!(error.problems[0].line, 7, "{error}");
+        let words = format!("both match {both}, and the paths differ; narrow one");
+        assert!(error.to_string().contains(&words), "{error}");
+    }
+    // Side by side, the same, or both only from what comes later.
+    parse("~0.1", "~0.2", load).unwrap();
+    parse("<0.2", ">=0.2", load).unwrap();
+    parse("~0.1", "=0.1.3", "update = \"state\"").unwrap();
+    parse("<0.1, >=0.0.1", ">=0.1", load).unwrap();
 }
