@@ -72,7 +72,6 @@ pub enum Release {
     },
     /// Put built libraries together as an unpacked release.
     #[command(
-        hide = true,
         after_help = "Example:\n  host release assemble --manifest host/releases/0.1.0.toml --target-dir target/release --out home/releases/0.1.0"
     )]
     Assemble {
