@@ -208,8 +208,8 @@ impl Reader<'_> {
         paths
     }
 
-    /// Whether there can be a version that the path leads from, and no path before it says
-    /// something else of it.
+    /// Whether there can be a version that the path leads from, and that no path before it
+    /// takes first.
     fn check_from(&mut self, table: &Table<'_>, path: &Path, others: &[Path], version: &Version) {
         let Some(value) = table.get("from").filter(|_| path.is_between_versions()) else {
             return;
@@ -218,30 +218,19 @@ impl Reader<'_> {
         if value.get_ref().as_str().and_then(|it| it.parse().ok()) != Some(path.from.clone()) {
             return;
         }
-        if from::common(&[&path.from], version).is_none() {
+        let others = others.iter().filter(|it| it.is_between_versions());
+        let others: Vec<_> = others.map(|other| &other.from).collect();
+        if from::first(&path.from, &[], version).is_none() {
             let wanted = format!(
                 "requirement that a version before {version} can meet; write which versions the path leads from, as in \"~0.1\""
             );
             self.not("from", value, &wanted);
-        }
-        let same = |other: &Path| {
-            let from = path.from.clone();
-            let other = Path {
-                from,
-                ..other.clone()
-            };
-            other == *path
-        };
-        let between = others.iter().filter(|it| it.is_between_versions());
-        for other in between.filter(|it| !same(it)) {
-            if let Some(both) = from::common(&[&path.from, &other.from], version) {
-                let text = format!(
-                    "from = {} and from = \"{}\" of a path before it both match {both}, and the paths differ; narrow one, so that each version has one path",
-                    shown(value),
-                    other.from
-                );
-                self.wrong(value.span(), text);
-            }
+        } else if from::first(&path.from, &others, version).is_none() {
+            let text = format!(
+                "from = {}: of two paths that match a version the first counts, and those before this one match all that it does; put it before them, or narrow them",
+                shown(value)
+            );
+            self.wrong(value.span(), text);
         }
     }
 

@@ -320,31 +320,36 @@ fn two_faults_in_probation_are_said_at_once() {
 }
 
 #[test]
-fn versions_that_two_paths_lead_from_otherwise_are_told_of() {
-    let parse = |one: &str, two: &str, way: &str| {
-        let text = format!(
-            "plugin = \"p\"\nversion = \"0.3.0\"\n\
-             [[path]]\nfrom = \"{one}\"\nup = [{{ update = \"state\" }}]\n\
-             [[path]]\nfrom = \"{two}\"\nup = [{{ {way} }}]\n"
-        );
+fn a_path_that_is_never_taken_is_told_of() {
+    let parse = |froms: &[&str]| {
+        let path =
+            |from: &&str| format!("[[path]]\nfrom = \"{from}\"\nup = [{{ update = \"state\" }}]\n");
+        let paths: String = froms.iter().map(path).collect();
+        let text = format!("plugin = \"p\"\nversion = \"0.3.0\"\n{paths}");
         Appup::parse("p-0.3.0.toml", &text)
     };
-    let load = "load = \"code\"";
-    for (one, two, both) in [
-        ("~0.1", "=0.1.3", "0.1.3"),
-        ("<0.2", ">0.1.4", "0.1.5"),
-        ("*", "~0.2", "0.2.0"),
-        (">=0.2.0-rc.1, <0.3", ">0.2.0-rc.1, <0.2.0", "0.2.0-rc.1.0"),
+    for froms in [
+        &["~0.1", "=0.1.3"][..],
+        &["*", "~0.2"],
+        &["~0.1", "~0.1"],
+        &["<0.2", ">=0.2", "~0.1"],
+        &["<0.1", ">=0.1.0, <0.2", "<0.2"],
     ] {
-        let error = parse(one, two, load).unwrap_err();
+        let error = parse(froms).unwrap_err();
         assert_eq!(error.problems.len(), 1, "{error}");
-        assert_eq!(error.problems[0].line, 7, "{error}");
-        let words = format!("both match {both}, and the paths differ; narrow one");
-        assert!(error.to_string().contains(&words), "{error}");
+        assert_eq!(error.problems[0].line, 3 * froms.len() + 1, "{error}");
+        let words = "match all that it does; put it before them";
+        assert!(error.to_string().contains(words), "{error}");
     }
-    // Side by side, the same, or both only from what comes later.
-    parse("~0.1", "~0.2", load).unwrap();
-    parse("<0.2", ">=0.2", load).unwrap();
-    parse("~0.1", "=0.1.3", "update = \"state\"").unwrap();
-    parse("<0.1, >=0.0.1", ">=0.1", load).unwrap();
+    // Side by side, a special one first, or one that is taken for some.
+    for froms in [
+        ["~0.1", "~0.2"],
+        ["<0.2", ">=0.2"],
+        ["=0.1.3", "~0.1"],
+        ["=0.1.3", ">=0.1.3, <0.2"],
+        ["~0.1", ">=0.1.4"],
+        ["<0.2", "<0.2.1"],
+    ] {
+        parse(&froms).unwrap();
+    }
 }

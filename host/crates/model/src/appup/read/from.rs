@@ -1,14 +1,20 @@
-//! From which versions a path leads: whether there can be one, and one path of it only.
+//! From which versions a path leads, and whether there can be one.
 
 use semver::{Comparator, Prerelease, Version, VersionReq};
 
-/// A version before `before` that all of `wanted` match, if there can be one: where there is
-/// one, one of the bounds is, or what comes right behind one.
-pub(super) fn common(wanted: &[&VersionReq], before: &Version) -> Option<Version> {
-    let comparators = || wanted.iter().flat_map(|it| &it.comparators);
-    let lowest = [Version::new(0, 0, 0)];
-    let mut bounds = comparators().flat_map(bounds).chain(lowest);
-    bounds.find(|it| it < before && wanted.iter().all(|wanted| wanted.matches(it)))
+/// A version before `before` that `wanted` matches and none of `taken` does, if there can be
+/// one: then one of the bounds is, or what comes right behind one.
+pub(super) fn first(
+    wanted: &VersionReq,
+    taken: &[&VersionReq],
+    before: &Version,
+) -> Option<Version> {
+    let all = || std::iter::once(&wanted).chain(taken);
+    let bounds = all().flat_map(|it| &it.comparators).flat_map(bounds);
+    let mut bounds = bounds.chain([Version::new(0, 0, 0)]);
+    bounds.find(|it| {
+        it < before && wanted.matches(it) && !taken.iter().any(|taken| taken.matches(it))
+    })
 }
 
 fn bounds(of: &Comparator) -> Vec<Version> {
