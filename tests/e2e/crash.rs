@@ -253,7 +253,8 @@ fn killed_behind(state: &str, boots: &str) {
     // How it ended is known, whoever was there to see it.
     let history: Vec<Value> = home.answer(&["history", "--json"]).unwrap();
     let outcome = match state {
-        "planned" | "verified" | "rehearsed" | "staged" | "cancelled" => "failed",
+        "planned" | "verified" | "rehearsed" | "staged" => "failed",
+        "cancelled" => "refused",
         "committed" => "committed",
         _ => "rolled_back",
     };
