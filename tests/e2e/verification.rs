@@ -72,6 +72,39 @@ fn a_plan_without_a_way_back_says_that_it_would_be_refused() {
     home.stop().unwrap();
 }
 
+#[test]
+fn what_has_no_way_back_is_refused_with_all_else_that_is_wrong() {
+    let appup = "plugin = \"faulty\"\nversion = \"0.2.0\"\n\n[[path]]\nfrom = \"~0.1\"\nup = [{ update = \"state\" }]\n";
+    let home = home();
+    let new = ["plugins/hostile/faulty/0.2.0"];
+    release::assemble(&home, "0.2.0", &new, &[("faulty-0.2.0.toml", appup)]).unwrap();
+    let dir = home.path().join("releases/0.2.0");
+    change_manifest(&dir, |manifest| manifest["libc"] = "9.99".into());
+    replace(&dir.join("host.toml"), b"[runtime.limits]\nidle_s = 0\n");
+    let before = home.start().unwrap();
+    let wanted = [
+        "no way back from faulty 0.2.0 to 0.1.0",
+        "glibc 9.99",
+        "RUNTIME_LIMITS_IDLE_S",
+    ];
+    let found = problems(&home, 1).join("\n");
+    let ran = home
+        .host(&["upgrade", "0.2.0"])
+        .unwrap()
+        .ends_with(1)
+        .unwrap();
+    for wanted in wanted {
+        assert!(found.contains(wanted), "{wanted}: {found}");
+        assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+    }
+    let ran = home.host(&["upgrade", "0.2.0", "--json"]).unwrap();
+    assert_eq!(ran.ends_with(1).unwrap().reason().unwrap(), "one_way");
+    let status = home.status().unwrap();
+    assert_eq!(status.version.to_string(), "0.1.0");
+    assert_eq!(status.resident_versions, before.resident_versions);
+    home.stop().unwrap();
+}
+
 /// Without a rehearsal, and where there is no actor yet, nothing else would find it before a
 /// rollback loses what the older version does not know.
 #[test]

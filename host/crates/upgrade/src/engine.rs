@@ -262,7 +262,7 @@ impl Upgrader {
         }
         let releases = self.assembler.releases();
         releases.unpack(&request.to, &self.machine.runs)?;
-        let plan = self.plan(&request.to, request.one_way)?;
+        let plan = self.plan_or_all_that_is_wrong(&request.to, request.one_way)?;
         let asks = Asks {
             probation_s: Some(request.probation_s.unwrap_or(plan.probation_s)),
             rehearsal: match request.no_rehearsal {
@@ -318,7 +318,7 @@ impl Upgrader {
             None => self.undoes_the_last(current)?,
         };
         self.refuse_if_failed(&to)?;
-        let plan = self.plan(&to, false)?;
+        let plan = self.plan_or_all_that_is_wrong(&to, false)?;
         let asks = Asks {
             probation_s: Some(0),
             rehearsal: match request.rehearse {

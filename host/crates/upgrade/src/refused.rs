@@ -1,6 +1,7 @@
 //! Why an upgrade, or what is asked of one, is not begun.
 
 use host_model::Version;
+use host_model::plan::Plan;
 use host_package::InstallError;
 use thiserror::Error;
 
@@ -15,6 +16,17 @@ pub enum RefusedUpgrade {
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// There is no way back, and more is wrong.
+    #[error("{no_way_back}; and release {to} cannot run here:{}",
+        problems.iter().map(|problem| format!("\n  - {problem}")).collect::<String>())]
+    OneWayAndMore {
+        /// What is said of the way back.
+        no_way_back: PlanError,
+        /// The release that shall run.
+        to: Version,
+        /// All that verification finds.
+        problems: Vec<String>,
+    },
     /// A way is there, over releases that nobody vouches for.
     #[error("no appup that somebody vouches for leads from release {from} to {to}; a way leads over what is left out:{}",
         left_out.iter().map(|(release, problem)| format!("\n  - release {release}: {problem}")).collect::<String>())]
@@ -146,7 +158,7 @@ impl RefusedUpgrade {
         match self {
             Self::Plan(PlanError::SameVersion(_)) => "same_version",
             Self::Plan(PlanError::NoPath { .. }) => "no_path",
-            Self::Plan(PlanError::OneWay { .. }) => "one_way",
+            Self::Plan(PlanError::OneWay { .. }) | Self::OneWayAndMore { .. } => "one_way",
             Self::Plan(PlanError::Circle(_)) => "circle",
             Self::Plan(PlanError::RestartHost { .. }) => "restart_host",
             Self::Untrusted { .. } => "untrusted",
@@ -172,6 +184,21 @@ impl RefusedUpgrade {
 }
 
 impl Upgrader {
+    /// As [`Upgrader::plan`]. A refusal for want of a way back says all else that is wrong,
+    /// too: whoever mends the one has mended all.
+    pub(crate) fn plan_or_all_that_is_wrong(
+        &self,
+        to: &Version,
+        one_way: bool,
+    ) -> Result<Plan, RefusedUpgrade> {
+        let no_way_back = match self.plan(to, one_way) {
+            Err(RefusedUpgrade::Plan(error @ PlanError::OneWay { .. })) => error,
+            planned => return planned,
+        };
+        let problems = self.verify(&self.plan(to, true)?)?.problems;
+        Err(all_that_is_wrong(no_way_back, to, problems))
+    }
+
     pub(crate) fn refuse_if_failed(&self, version: &Version) -> Result<(), RefusedUpgrade> {
         match self.booked.lock().statuses.get(version) {
             Some(Past::Failed { reason }) => Err(RefusedUpgrade::FailedBefore {
@@ -196,5 +223,48 @@ impl Upgrader {
             Some(running) => Err(running.busy()),
             None => Ok(()),
         }
+    }
+}
+
+fn all_that_is_wrong(
+    no_way_back: PlanError,
+    to: &Version,
+    problems: Vec<String>,
+) -> RefusedUpgrade {
+    match problems.is_empty() {
+        true => no_way_back.into(),
+        false => RefusedUpgrade::OneWayAndMore {
+            no_way_back,
+            to: to.clone(),
+            problems,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_way_back_is_refused_with_all_else_that_is_wrong() {
+        let (old, new) = (Version::new(0, 1, 0), Version::new(0, 2, 0));
+        let no_way_back = || PlanError::OneWay {
+            plugin: "zakat".to_owned(),
+            from: old.clone(),
+            to: new.clone(),
+            why: "has no down; write one, or say --one-way",
+        };
+        let alone = all_that_is_wrong(no_way_back(), &new, Vec::new());
+        assert_eq!(alone.to_string(), no_way_back().to_string());
+        let problems = ["it is not signed", "no room"].map(str::to_owned);
+        let all = all_that_is_wrong(no_way_back(), &new, problems.to_vec());
+        assert_eq!(
+            all.to_string(),
+            format!(
+                "{}; and release 0.2.0 cannot run here:\n  - it is not signed\n  - no room",
+                no_way_back()
+            )
+        );
+        assert_eq!([alone.reason(), all.reason()], ["one_way"; 2]);
     }
 }
