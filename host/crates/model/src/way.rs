@@ -56,13 +56,18 @@ pub fn too_large(bytes: usize) -> String {
 #[must_use]
 pub fn no_way(plugin: &str, from: &Version, to: &Version, newer: Option<&Version>) -> String {
     let no_way = format!("no way leads from {plugin} {from} to {to}");
-    match newer {
-        None => no_way,
-        Some(newer) => format!(
-            "{no_way} for a state that holds what only {newer} can read, so it has to go up to \
-             that first; install a release that has it"
-        ),
-    }
+    let Some(newer) = newer else {
+        return format!("{no_way}; install releases whose appups of {plugin} lead there");
+    };
+    let on = match newer == to {
+        true => String::new(),
+        false => format!(", and appups that lead on from there to {to}"),
+    };
+    format!(
+        "{no_way} for a state that holds what only {newer} can read, so it has to go up to \
+         that first; install a release that has it, with {plugin}-{newer}.toml and a path from \
+         {from} in that{on}"
+    )
 }
 
 /// One step that could be taken.
@@ -137,6 +142,28 @@ pub fn way<'a, E>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_no_way_leads_it_is_said_what_to_install() {
+        let says = |to, newer: Option<&Version>| no_way("zakat", &v(1), &v(to), newer);
+        assert_eq!(
+            says(2, None),
+            "no way leads from zakat 0.1.0 to 0.2.0; install releases whose appups of zakat lead there"
+        );
+        let first = "for a state that holds what only 0.3.0 can read, so it has to go up to that \
+                     first; install a release that has it, with zakat-0.3.0.toml and a path from \
+                     0.1.0 in that";
+        assert_eq!(
+            says(3, Some(&v(3))),
+            format!("no way leads from zakat 0.1.0 to 0.3.0 {first}")
+        );
+        assert_eq!(
+            says(2, Some(&v(3))),
+            format!(
+                "no way leads from zakat 0.1.0 to 0.2.0 {first}, and appups that lead on from there to 0.2.0"
+            )
+        );
+    }
 
     /// `1>2` is up from 0.1.0 to 0.2.0, `2<1` down to it, `1=2` code only; a `!` behind
     /// it has no way back.

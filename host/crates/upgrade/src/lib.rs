@@ -61,7 +61,7 @@ pub use engine::{Hooks, Parts, Upgrader};
 pub use flight::Flight;
 pub use host_package::{InstallError, KeysError, TrustedKeys};
 pub use installed::not_understood;
-pub use plan::{HasRun, PlanError, plan, plan_at_start};
+pub use plan::{HasRun, Lacks, Missing, PlanError, plan, plan_at_start};
 pub use recover::{Recovery, recover};
 pub use refused::RefusedUpgrade;
 pub use releases::{Releases, ReleasesError, Unpacked};

@@ -27,7 +27,9 @@ pub enum PlanError {
     SameVersion(Version),
     /// No appups lead from one version of a plugin to the other.
     #[error(
-        "no appup leads from {plugin} {from} to {to}; known are: {known}; write upgrade-scripts/{plugin}-{newer}.toml with a path from {older}"
+        "no appup leads from {plugin} {from} to {to}: {}; paths that are known: {known}; {}",
+        missing.found(plugin),
+        missing.to_do(plugin)
     )]
     NoPath {
         /// The plugin.
@@ -36,10 +38,8 @@ pub enum PlanError {
         from: Version,
         /// The version that shall run.
         to: Version,
-        /// The higher of the two.
-        newer: Version,
-        /// The lower of the two.
-        older: Version,
+        /// The step that would be needed first.
+        missing: Missing,
         /// Paths of that plugin.
         known: String,
     },
@@ -61,7 +61,7 @@ pub enum PlanError {
     #[error("depends_on goes round in a circle: {}; take one of them out", .0.join(" -> "))]
     Circle(Vec<String>),
     /// A step that cannot be undone.
-    #[error("there is no way back from {plugin} {to} to {from}: its appup {why}")]
+    #[error("there is no way back from {plugin} {to} to {from}: {plugin}-{}.toml {why}", from.max(to))]
     OneWay {
         /// The plugin.
         plugin: String,
@@ -72,6 +72,52 @@ pub enum PlanError {
         /// What the appup says for the way back, and what to do.
         why: &'static str,
     },
+}
+
+/// A step that no appup has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The version whose appup should have it.
+    pub newer: Version,
+    /// The version at the other end.
+    pub older: Version,
+    /// What is not there.
+    pub what: Lacks,
+}
+
+/// What is not there of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacks {
+    /// An appup of the newer version.
+    Appup,
+    /// A path between the two in that.
+    Path,
+    /// The way down of that path.
+    Down,
+}
+
+impl Missing {
+    fn file(&self, plugin: &str) -> String {
+        format!("{plugin}-{}.toml", self.newer)
+    }
+
+    fn found(&self, plugin: &str) -> String {
+        let (file, older) = (self.file(plugin), &self.older);
+        match self.what {
+            Lacks::Appup => format!("there is no {file}"),
+            Lacks::Path => format!("{file} has no path from {older}"),
+            Lacks::Down => format!("{file} has a path from {older}, and no down in it"),
+        }
+    }
+
+    fn to_do(&self, plugin: &str) -> String {
+        let (file, older) = (self.file(plugin), &self.older);
+        match self.what {
+            Lacks::Appup => format!("write upgrade-scripts/{file} with a path from {older}"),
+            Lacks::Path => format!("write a path from {older} into upgrade-scripts/{file}"),
+            Lacks::Down => format!("write its down in upgrade-scripts/{file}"),
+        }
+    }
 }
 
 /// Appups of all installed releases, by plugin and version.
@@ -264,13 +310,13 @@ fn refused(error: NoWay, release: &Version) -> PlanError {
             plugin,
             from,
             to,
+            missing,
             known,
         } => PlanError::NoPath {
-            newer: (&from).max(&to).clone(),
-            older: (&from).min(&to).clone(),
             plugin,
             from,
             to,
+            missing,
             known,
         },
         NoWay::RestartHost { file, way, other } => PlanError::RestartHost {

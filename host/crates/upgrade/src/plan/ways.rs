@@ -8,7 +8,7 @@ use host_model::plan::{CarriedWay, Change, Hop, Plan, StateChange};
 use host_model::release::PluginShape;
 use host_model::way::{self, Edge};
 
-use super::Appups;
+use super::{Appups, Lacks, Missing};
 
 /// One step between two versions, as an appup has it.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +74,7 @@ pub(super) enum NoWay {
         plugin: String,
         from: Version,
         to: Version,
+        missing: Missing,
         /// What there is.
         known: String,
     },
@@ -222,8 +223,51 @@ pub(super) fn way<'a>(
             plugin: plugin.to_owned(),
             from: from.clone(),
             to: to.clone(),
+            missing: missing(plugin, from, to, &all, appups),
             known: known(&all),
         }),
+    }
+}
+
+/// What keeps `steps` from leading from one version to the other: the first step that nobody
+/// has, between the last version that is come to and the next one from which it goes on.
+fn missing(
+    plugin: &str,
+    from: &Version,
+    to: &Version,
+    steps: &[Step<'_>],
+    appups: &Appups,
+) -> Missing {
+    let is_up = from < to;
+    let onward: Vec<Step<'_>> = steps
+        .iter()
+        .filter(|step| (step.from < step.to) == is_up)
+        .copied()
+        .collect();
+    let leads =
+        |from: &Version, to: &Version| way::way(&onward, Step::edge, from, to, &[]).is_some();
+    let (low, high) = (from.min(to), from.max(to));
+    let between = steps.iter().map(|step| step.from).chain([from, to]);
+    let mut between: Vec<&Version> = between.filter(|it| (low..=high).contains(it)).collect();
+    between.sort();
+    if !is_up {
+        between.reverse();
+    }
+    let here = between.iter().rfind(|it| leads(from, it));
+    let here = here.copied().unwrap_or(from);
+    let mut ahead = between.iter().skip_while(|it| **it != here);
+    let there = ahead.find(|it| **it != here && leads(it, to));
+    let there = there.copied().unwrap_or(to);
+    let (older, newer) = (here.min(there), here.max(there));
+    let appup = appups.get(&(plugin.to_owned(), newer.clone()));
+    Missing {
+        what: match appup.map(|it| it.path(older)) {
+            None => Lacks::Appup,
+            Some(None) => Lacks::Path,
+            Some(Some(_)) => Lacks::Down,
+        },
+        newer: newer.clone(),
+        older: older.clone(),
     }
 }
 
