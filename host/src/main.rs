@@ -168,7 +168,7 @@ fn local(command: Local, global: &Global, out: &mut Output<'_>) -> Result<u8, Fa
 }
 
 /// Runs a command to its end. One thread is enough for a client.
-fn on_runtime(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+fn on_runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -270,6 +270,32 @@ fn runs_with(home: &Home) -> (Value, Value) {
 const IN_PROBATION: [&str; 3] = ["--probation", "300s", "--detach"];
 
 #[test]
+fn in_probation_the_settings_of_the_release_that_rules_are_shown_and_the_permanent_ones_beside() {
+    let home = home();
+    switched(&home, &IN_PROBATION);
+    let largest = row(&home, "PICKY_LARGEST");
+    assert_eq!(
+        (&largest["value"], &largest["release"]),
+        (&json!("9"), &json!("0.2.0"))
+    );
+    assert_eq!(largest["permanent"]["value"], "7", "{largest}");
+    let token = row(&home, "PICKY_TOKEN");
+    assert_eq!(token["value"], "<secret>");
+    assert_eq!(token["permanent"]["value"], Value::Null, "{token}");
+    assert!(row(&home, "PORT").get("permanent").is_none());
+    let told = home.done(&["config", "show"]).unwrap().stdout;
+    assert!(
+        told.contains("release 0.2.0 rules, and 0.1.0 is permanent"),
+        "{told}"
+    );
+    home.done(&["rollback"]).unwrap();
+    let largest = row(&home, "PICKY_LARGEST");
+    assert_eq!(largest["value"], "7");
+    assert!(largest.get("release").is_none(), "{largest}");
+    home.stop().unwrap();
+}
+
+#[test]
 fn a_death_in_probation_brings_back_what_the_old_release_ran_with() {
     let home = home();
     switched(&home, &IN_PROBATION);

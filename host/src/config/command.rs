@@ -1,13 +1,19 @@
 //! `host config check` and `host config show`.
 
+use std::collections::BTreeMap;
+
 use host_cli::args::Config as Command;
-use host_cli::{Failure, Output, Table};
-use serde_json::json;
+use host_cli::{Client, Failure, Output, Table};
+use host_model::Version;
+use host_model::control::Status;
+use serde_json::{Value, json};
 
 use super::{Environment, Store, clients, defaults, environment as environment_of, resolved};
 use crate::checks;
+use crate::keep::is_running;
 use crate::launcher::Found;
-use crate::settings::KEYS;
+use crate::on_runtime;
+use crate::settings::{KEYS, Settings};
 
 pub(crate) fn run(command: Command, found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
     match command {
@@ -44,16 +50,55 @@ fn check(found: &Found, out: &mut Output<'_>) -> Result<u8, Failure> {
 }
 
 fn show(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
+    let Some((rules, permanent)) = rules_for_now(found, out) else {
+        let rows = rows(found, &found.settings);
+        out.document(&rows, |rows| table(rows, None))?;
+        return Ok(());
+    };
+    let release = found.home.releases().read(&rules);
+    let release = release.map_err(|e| Failure::refused("not_installed", e.to_string()))?;
+    let rows = beside(
+        &rules,
+        rows(found, &found.settings_of(&release, false)),
+        rows(found, &found.settings),
+    );
+    out.document(&rows, |rows| table(rows, Some((&rules, &permanent))))?;
+    Ok(())
+}
+
+/// The release that rules and the permanent one, where a host runs that is not sure of the
+/// former yet.
+fn rules_for_now(found: &Found, out: &Output<'_>) -> Option<(Version, Version)> {
+    if !is_running(found) {
+        return None;
+    }
+    let client = Client::new(&found.home.socket());
+    match on_runtime(async move { client.get::<Status>("/v1/status").await }) {
+        Ok(status) if status.version == status.permanent => None,
+        Ok(status) => Some((status.version, status.permanent)),
+        Err(failure) => {
+            out.warn(&format!(
+                "these are the settings of the release that a start boots; which one rules is not known: {failure}"
+            ));
+            None
+        }
+    }
+}
+
+/// All settings, by their names.
+type Rows = Vec<Value>;
+
+fn rows(found: &Found, settings: &Settings) -> Rows {
     // What cannot be read is told by `check`.
-    let environment = found.settings.get("HOST_ENV");
+    let environment = settings.get("HOST_ENV");
     let environment = environment.and_then(|setting| environment_of(setting.value));
     let environment = environment.unwrap_or(Environment::Prod);
-    let row = |&key: &&str| match found.settings.get(key) {
+    let row = |&key: &&str| match settings.get(key) {
         Some(setting) => {
             let value = resolved::shown(key, setting.value);
             json!({ "key": key, "value": value, "from": setting.from })
         }
-        None => match clients::derived(key, &found.settings, environment) {
+        None => match clients::derived(key, settings, environment) {
             Some(value) => json!({ "key": key, "value": value, "from": "derived" }),
             None => {
                 let value = defaults::default(key, environment, &found.home);
@@ -61,24 +106,105 @@ fn show(found: &Found, out: &mut Output<'_>) -> Result<(), Failure> {
             }
         },
     };
-    let of_plugins = found.settings.declared().iter().map(|(key, declared)| {
+    let of_plugins = settings.declared().iter().map(|(key, declared)| {
         let default = || declared.setting.default.as_deref();
-        let (value, from) = match found.settings.get(key) {
+        let (value, from) = match settings.get(key) {
             Some(_) if declared.setting.secret => (Some(resolved::SECRET), None),
             Some(setting) => (Some(setting.value), None),
             None => (default(), Some("default")),
         };
-        let from = from.or_else(|| found.settings.get(key).map(|setting| setting.from));
+        let from = from.or_else(|| settings.get(key).map(|setting| setting.from));
         json!({ "key": key, "value": value, "from": from })
     });
-    let rows: Vec<_> = KEYS.iter().map(row).chain(of_plugins).collect();
-    out.document(&rows, |rows| {
-        let mut table = Table::new(&["setting", "value", "from"]);
-        for row in rows {
-            let cell = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
-            table.row([cell("key"), cell("value"), cell("from")]);
+    KEYS.iter().map(row).chain(of_plugins).collect()
+}
+
+/// The settings of the release that rules, each with what the permanent one has in its place
+/// where that is another; what only one of the two knows, the other has not.
+fn beside(rules: &Version, ruling: Rows, permanent: Rows) -> Rows {
+    let mut permanent: BTreeMap<String, Value> = permanent
+        .into_iter()
+        .map(|row| (row["key"].to_string(), row))
+        .collect();
+    let mut rows = Vec::new();
+    for mut row in ruling {
+        let other = permanent.remove(&row["key"].to_string());
+        let other = other.unwrap_or_else(|| json!({ "value": null, "from": null }));
+        row["release"] = json!(rules);
+        // Of two secrets only where they are from can be told.
+        let is_secret = row["value"] == resolved::SECRET;
+        if row["value"] != other["value"] || is_secret && row["from"] != other["from"] {
+            row["permanent"] = json!({ "value": other["value"], "from": other["from"] });
         }
+        rows.push(row);
+    }
+    rows.extend(permanent.into_values().map(|row| {
+        let permanent = json!({ "value": row["value"], "from": row["from"] });
+        json!({
+            "key": row["key"], "value": null, "from": null, "release": rules, "permanent": permanent
+        })
+    }));
+    rows
+}
+
+/// `releases`: the one that rules, and the permanent one where that is another.
+fn table(rows: &Rows, releases: Option<(&Version, &Version)>) -> String {
+    let cell = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
+    let own = |row: &Value| [cell(row, "key"), cell(row, "value"), cell(row, "from")];
+    let Some((rules, permanent)) = releases else {
+        let mut table = Table::new(&["setting", "value", "from"]);
+        rows.iter().for_each(|row| table.row(own(row)));
+        return table.text();
+    };
+    let beside = format!("permanent {permanent}");
+    let mut table = Table::new(&["setting", "value", "from", &beside]);
+    for row in rows {
+        let [key, value, from] = own(row);
+        let other = row.get("permanent");
+        let other = other.map(|it| format!("{} ({})", cell(it, "value"), cell(it, "from")));
+        table.row([key, value, from, other.unwrap_or_default()]);
+    }
+    format!(
+        "release {rules} rules, and {permanent} is permanent: that has the settings in the last column, where they are others\n\n{}",
         table.text()
-    })?;
-    Ok(())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_permanent_release_has_otherwise_stands_beside_what_rules() {
+        let row = |key: &str, value: &str, from: &str| json!({ "key": key, "value": value, "from": from });
+        let (rules, permanent) = (Version::new(0, 2, 0), Version::new(0, 1, 0));
+        let rows = beside(
+            &rules,
+            vec![
+                row("A", "1", "x"),
+                row("B", "2", "x"),
+                row("C", "4", "x"),
+                row("NEW", "3", "x"),
+            ],
+            vec![
+                row("A", "1", "x"),
+                row("B", "7", "y"),
+                row("C", "4", "y"),
+                row("OLD", "9", "y"),
+            ],
+        );
+        assert_eq!(
+            table(&rows, Some((&rules, &permanent))),
+            "\
+release 0.2.0 rules, and 0.1.0 is permanent: that has the settings in the last column, where they are others
+
+SETTING  VALUE  FROM  PERMANENT 0.1.0
+A        1      x
+B        2      x     7 (y)
+C        4      x
+NEW      3      x     - (-)
+OLD      -      -     9 (y)
+"
+        );
+    }
 }
