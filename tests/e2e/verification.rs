@@ -9,7 +9,7 @@ use e2e::{Home, Signer, release};
 use host_model::control::Outcome;
 use serde_json::Value;
 
-use crate::hostile::{UPGRADE, home};
+use crate::hostile::{UPGRADE, add, home};
 
 /// What `host plan 0.2.0` says stands in the way.
 fn problems(home: &Home, code: i32) -> Vec<String> {
@@ -102,6 +102,38 @@ fn what_has_no_way_back_is_refused_with_all_else_that_is_wrong() {
     let status = home.status().unwrap();
     assert_eq!(status.version.to_string(), "0.1.0");
     assert_eq!(status.resident_versions, before.resident_versions);
+    home.stop().unwrap();
+}
+
+/// 0.3.0 does not lead over 0.2.0, which alone can read what that has left.
+#[test]
+fn an_actor_whose_carries_no_way_takes_up_is_named_and_no_release_is_marked_for_it() {
+    let appup = "plugin = \"faulty\"\nversion = \"0.3.0\"\n\n[[path]]\nfrom = \"=0.1.0\"\nup = [{ update = \"state\" }]\ndown = [{ update = \"state\" }]\n";
+    let home = home();
+    let newest = ["plugins/hostile/faulty/0.3.0"];
+    release::assemble(&home, "0.3.0", &newest, &[("faulty-0.3.0.toml", appup)]).unwrap();
+    let port = home.start().unwrap().port;
+    home.upgrade_unrehearsed("0.2.0").unwrap();
+    home.done(&["rollback"]).unwrap();
+    let wanted = "cannot come over: no way leads from faulty 0.1.0 to 0.3.0 for a state that holds what only 0.2.0 can read";
+    // Nobody has such carries yet, and it is no problem that somebody might.
+    let found = problems_of(&home, "0.3.0", 1).join("\n");
+    assert!(!found.contains("cannot come over"), "{found}");
+    add(port, "a", 1);
+    home.upgrade_unrehearsed("0.2.0").unwrap();
+    home.done(&["rollback"]).unwrap();
+    let found = problems_of(&home, "0.3.0", 1);
+    let is_it = |it: &&String| it.starts_with("faulty:a") && it.contains(wanted);
+    assert_eq!(found.iter().filter(is_it).count(), 1, "{found:?}");
+    let line = ["upgrade", "0.3.0", "--no-rehearsal", "--json"];
+    let ran = home.host(&line).unwrap().ends_with(1).unwrap();
+    let report: Value = ran.json().unwrap();
+    assert_eq!(report["outcome"], "refused", "{report}");
+    let reason = report["reason"].as_str().unwrap();
+    assert!(reason.contains(wanted), "{reason}");
+    let rows: Vec<Value> = home.answer(&["releases", "--json"]).unwrap();
+    let row = rows.iter().find(|row| row["version"] == "0.3.0").unwrap();
+    assert_eq!(row["status"], "unpacked", "{row}");
     home.stop().unwrap();
 }
 

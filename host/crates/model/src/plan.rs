@@ -80,8 +80,8 @@ pub enum Change {
 pub struct CarriedWay {
     /// The versions whose `down` left the carries, the last one last.
     pub carries: Vec<Version>,
-    /// The steps, in order. None where every way would strand a carry: such an actor stays
-    /// whole in its version, and the upgrade goes back.
+    /// The steps, in order. None where every way would strand a carry: verification refuses
+    /// the upgrade where an actor has these.
     pub hops: Option<Vec<Hop>>,
 }
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use host_journal::{Listed, RESERVED, ReadError};
+use host_journal::RESERVED;
 use host_loader::Digest;
 use host_model::Version;
 use host_model::appup::Appup;
@@ -29,15 +29,13 @@ use crate::digests::Digests;
 use crate::engine::Upgrader;
 use crate::releases::{ReleasesError, Unpacked};
 
+mod actors;
 mod notes;
 mod shapes;
 mod space;
 
 use shapes::Manifests;
 use space::Need;
-
-/// Actors that are looked at together.
-const ACTORS_PAGE: usize = 512;
 
 /// Files beside a manifest that belong to the configuration.
 const CONFIGURATION: [&str; 2] = ["host.toml", "env"];
@@ -178,6 +176,10 @@ impl Upgrader {
             Ok(asleep) => notes.extend(asleep),
             Err(error) => problems.push(chain(&error)),
         }
+        match self.stranded(plan) {
+            Ok(stranded) => problems.extend(stranded),
+            Err(error) => problems.push(chain(&error)),
+        }
         let from = releases.read(&plan.from)?.manifest;
         notes.extend(notes::of_dependencies(&from, &release.manifest, &appups));
         Ok(Verified {
@@ -206,42 +208,6 @@ impl Upgrader {
             }
         };
         missing.into_iter().map(why).collect()
-    }
-
-    /// Plugins that come anew, and whose actors have slept in another version since a release
-    /// without the plugin.
-    fn asleep(&self, plan: &Plan) -> Result<Vec<String>, ReadError> {
-        let mut notes = Vec::new();
-        for row in &plan.plugins {
-            if let Change::Add { version } = &row.change
-                && let Some(actor) = self.asleep_elsewhere(&row.plugin, version)?
-            {
-                let (plugin, slept) = (&row.plugin, actor.version);
-                notes.push(format!(
-                    "{plugin} {version} comes anew, and {} has slept in {plugin} {slept} since a release without it: it comes over at the switch, and no rehearsal proves that; to have it proved, upgrade to a release with {plugin} {slept} first",
-                    actor.id
-                ));
-            }
-        }
-        Ok(notes)
-    }
-
-    fn asleep_elsewhere(
-        &self,
-        plugin: &str,
-        version: &Version,
-    ) -> Result<Option<Listed>, ReadError> {
-        let mut pass = self.actors.journal().pass(plugin);
-        loop {
-            let page = pass.next_page(ACTORS_PAGE)?;
-            if page.is_empty() {
-                return Ok(None);
-            }
-            let mut others = page.into_iter().filter(|it| it.version != *version);
-            if let Some(other) = others.next() {
-                return Ok(Some(other));
-            }
-        }
     }
 
     /// What there is no room for.

@@ -38,12 +38,7 @@ fn changes(plan: &Plan) -> Table {
             Change::Remove { version } => {
                 table.row([name, format!("remove {version}"), none(), none()]);
             }
-            Change::Move {
-                from,
-                hops,
-                carried,
-                ..
-            } => {
+            Change::Move { hops, carried, .. } => {
                 way(&mut table, &name, hops);
                 for CarriedWay { carries, hops } in carried {
                     let carries: Vec<_> = carries.iter().map(ToString::to_string).collect();
@@ -51,8 +46,8 @@ fn changes(plan: &Plan) -> Table {
                     match hops {
                         Some(hops) => way(&mut table, &whose, hops),
                         None => {
-                            let stays = format!("stays in {from}: the upgrade goes back");
-                            table.row([whose, "NO WAY".to_owned(), stays, none()]);
+                            let none_may = "refused where an actor has them".to_owned();
+                            table.row([whose, "no way".to_owned(), none_may, none()]);
                         }
                     }
                 }

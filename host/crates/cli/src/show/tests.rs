@@ -263,12 +263,12 @@ fn a_plan_says_what_is_done_in_which_order_and_what_takes_it_back() {
     let golden = "\
 release 0.1.0 to 0.2.0
 
-PLUGIN                                     CHANGE          STATE                                  BACK
-zakat                                      keep 0.1.0      -                                      -
-donations                                  0.1.0 to 0.2.0  up                                     no
-donations with carries of 0.4.0 and 0.3.0  0.1.0 to 0.3.0  up                                     yes
-donations with carries of 0.4.0 and 0.3.0  0.3.0 to 0.2.0  down, leaves a carry                   yes
-donations with carries of 0.5.0            NO WAY          stays in 0.1.0: the upgrade goes back  -
+PLUGIN                                     CHANGE          STATE                            BACK
+zakat                                      keep 0.1.0      -                                -
+donations                                  0.1.0 to 0.2.0  up                               no
+donations with carries of 0.4.0 and 0.3.0  0.1.0 to 0.3.0  up                               yes
+donations with carries of 0.4.0 and 0.3.0  0.3.0 to 0.2.0  down, leaves a carry             yes
+donations with carries of 0.5.0            no way          refused where an actor has them  -
 
 STEP  DOES     WHAT                                                  AT MOST       UNDONE BY
 1     verify   all that it needs is there, and is what it should be  -             -

@@ -1,0 +1,86 @@
+//! What the actors that there are say of a plan.
+
+use host_journal::{Listed, ReadError};
+use host_model::Version;
+use host_model::plan::{CarriedWay, Change, Plan};
+use host_model::way::no_way;
+
+use crate::engine::Upgrader;
+
+/// Actors that are looked at together.
+const ACTORS_PAGE: usize = 512;
+
+impl Upgrader {
+    /// Plugins that come anew, and whose actors have slept in another version since a release
+    /// without the plugin.
+    pub(super) fn asleep(&self, plan: &Plan) -> Result<Vec<String>, ReadError> {
+        let mut notes = Vec::new();
+        for row in &plan.plugins {
+            if let Change::Add { version } = &row.change
+                && let Some(actor) = self.find(&row.plugin, |it| Ok(it.version != *version))?
+            {
+                let (plugin, slept) = (&row.plugin, actor.version);
+                notes.push(format!(
+                    "{plugin} {version} comes anew, and {} has slept in {plugin} {slept} since a release without it: it comes over at the switch, and no rehearsal proves that; to have it proved, upgrade to a release with {plugin} {slept} first",
+                    actor.id
+                ));
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Actors, one of a kind, whose carries no way to the newer release takes up. A way to an
+    /// older one sets them aside, and a start judges for itself. Who is in quarantine stays
+    /// there anyhow.
+    pub(super) fn stranded(&self, plan: &Plan) -> Result<Vec<String>, ReadError> {
+        let mut problems = Vec::new();
+        if plan.at_start || plan.to < plan.from {
+            return Ok(problems);
+        }
+        for row in &plan.plugins {
+            let Change::Move {
+                from, to, carried, ..
+            } = &row.change
+            else {
+                continue;
+            };
+            for CarriedWay { carries, .. } in carried.iter().filter(|way| way.hops.is_none()) {
+                let has_these =
+                    |it: &Listed| Ok(it.version == *from && self.has_beside_it(it, carries)?);
+                if let Some(actor) = self.find(&row.plugin, has_these)? {
+                    let why = no_way(&row.plugin, from, to, carries.last());
+                    problems.push(format!("{} cannot come over: {why}", actor.id));
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Whether these versions have left something beside an actor's state, the last one last.
+    fn has_beside_it(&self, actor: &Listed, carries: &[Version]) -> Result<bool, ReadError> {
+        let stored = self.actors.journal().read(&actor.id)?;
+        let comes_over = stored.filter(|it| it.quarantined.is_none());
+        let snapshot = comes_over.and_then(|it| it.snapshot);
+        Ok(snapshot.is_some_and(|it| it.carries.iter().map(|carry| &carry.newer).eq(carries)))
+    }
+
+    /// An actor of a plugin of which this is so.
+    fn find(
+        &self,
+        plugin: &str,
+        is_so: impl Fn(&Listed) -> Result<bool, ReadError>,
+    ) -> Result<Option<Listed>, ReadError> {
+        let mut pass = self.actors.journal().pass(plugin);
+        loop {
+            let page = pass.next_page(ACTORS_PAGE)?;
+            if page.is_empty() {
+                return Ok(None);
+            }
+            for actor in page {
+                if is_so(&actor)? {
+                    return Ok(Some(actor));
+                }
+            }
+        }
+    }
+}
