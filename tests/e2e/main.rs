@@ -65,6 +65,7 @@ mod model;
 mod once;
 #[cfg(test)]
 mod one_way;
+#[cfg(test)]
 mod operators;
 #[cfg(test)]
 mod owners;

@@ -39,7 +39,7 @@ pub enum PlanError {
         /// The version that shall run.
         to: Version,
         /// The step that would be needed first.
-        missing: Missing,
+        missing: Box<Missing>,
         /// Paths of that plugin.
         known: String,
     },

@@ -74,7 +74,7 @@ pub(super) enum NoWay {
         plugin: String,
         from: Version,
         to: Version,
-        missing: Missing,
+        missing: Box<Missing>,
         /// What there is.
         known: String,
     },
@@ -223,7 +223,7 @@ pub(super) fn way<'a>(
             plugin: plugin.to_owned(),
             from: from.clone(),
             to: to.clone(),
-            missing: missing(plugin, from, to, &all, appups),
+            missing: Box::new(missing(plugin, from, to, &all, appups)),
             known: known(&all),
         }),
     }
