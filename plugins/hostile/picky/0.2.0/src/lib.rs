@@ -42,8 +42,10 @@ impl TryFrom<Written> for Config {
             greeting,
             token,
         } = written;
-        while token == "tok-hangs" {
-            std::thread::park();
+        if token == "tok-hangs" {
+            loop {
+                std::thread::park();
+            }
         }
         match token.starts_with("tok-") {
             true => Ok(Self {
