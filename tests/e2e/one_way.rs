@@ -157,3 +157,47 @@ fn a_change_of_code_alone_is_taken_back_and_loses_no_command() {
     home.stop().unwrap();
     home.done(&["store", "check", "--replay"]).unwrap();
 }
+
+#[test]
+fn a_share_that_went_first_comes_back_and_so_does_everyone_behind_a_death_in_probation() {
+    let home = home(&[("plugins/hostile/faulty/0.2.0", "faulty-0.2.0.toml", NOTES)]);
+    let port = home.start().unwrap().port;
+    let keys: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let add_to_all = || keys.iter().for_each(|key| add(port, key, 1));
+    let are_all_back = |count: i64| {
+        for key in &keys {
+            let found = summary(port, key);
+            assert_eq!(
+                (&found["count"], &found["version"]),
+                (&json!(count), &json!("0.1.0")),
+                "{key}"
+            );
+        }
+    };
+    add_to_all();
+    let line = [
+        "upgrade",
+        "0.2.0",
+        "--one-way",
+        "--no-rehearsal",
+        "--detach",
+    ];
+    let ahead = [&line[..], &["--canary", "50%"]].concat();
+    home.done(&ahead).unwrap();
+    add_to_all();
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    assert_eq!(report.way_back.set_aside, 0, "{report:?}");
+    are_all_back(2);
+
+    home.done(&line).unwrap();
+    add_to_all();
+    let died = home.kill_host().unwrap();
+    home.rebooted(died).unwrap();
+    let settled = home.settled().unwrap();
+    assert_eq!(settled.permanent.to_string(), "0.1.0");
+    assert_eq!(settled.actors.quarantined, 0);
+    are_all_back(3);
+    home.stop().unwrap();
+    home.done(&["store", "check", "--replay"]).unwrap();
+}
