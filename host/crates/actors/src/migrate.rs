@@ -26,7 +26,7 @@ use crate::turn::Settled;
 use crate::watchdog;
 
 /// How an actor comes over; or why it cannot.
-type WayOver<'a> = Result<Way<'a>, String>;
+type WayOver = Result<Way, String>;
 
 /// What has to be done for an actor to belong to the release that rules.
 enum Due<'a> {
@@ -34,7 +34,7 @@ enum Due<'a> {
     Nowhere,
     /// It is there, or stays where it is: if it slept, it may sleep again.
     Stays,
-    Comes(&'a Ruling, WayOver<'a>),
+    Comes(&'a Ruling, WayOver),
 }
 
 /// A state that has come over, on its way into the journal.
@@ -138,7 +138,7 @@ impl Actors {
         let mut errand = errand.take();
         match came {
             Ok(over) => {
-                if way.is_ok_and(|way| way.hops().any(|hop| hop.restart)) {
+                if way.is_ok_and(|way| way.hops.iter().any(|hop| hop.restart)) {
                     match &mut errand {
                         Some(errand) => errand.back_to_sleep = true,
                         // Behind the message that waits for it, and those that come meanwhile.
@@ -172,7 +172,7 @@ impl Actors {
         if self.migrations.is_given_up(id) {
             return Due::Stays;
         }
-        let way = ruling.way_of(live);
+        let way = ruling.way_of(live, release.before.get(id.plugin()));
         if goes_back(&way) && self.stranded.has(id) {
             let why = stranded::WHY.to_owned();
             self.migrations.leave_behind(id.clone(), why);
@@ -182,7 +182,7 @@ impl Actors {
     }
 
     /// Whether timers of the claimed actor may have to wait on this way, or come back.
-    fn may_have_timers(&self, claim: &Claim, way: &WayOver<'_>, errand: Option<&Errand>) -> bool {
+    fn may_have_timers(&self, claim: &Claim, way: &WayOver, errand: Option<&Errand>) -> bool {
         let Some(live) = claim.live.as_ref().filter(|live| live.exists()) else {
             return false;
         };
@@ -259,23 +259,22 @@ impl Actors {
         release: &Release,
         id: &ActorId,
         live: &Live,
-        way: &Way<'_>,
+        way: &Way,
         may_have_timers: bool,
     ) -> Result<(Over, Option<Again>), Hindrance> {
         let timers = || match may_have_timers {
             true => self.timers_aside(id),
             false => Ok(Aside::default()),
         };
-        let why = match way {
-            Way::Steps(hops) => match Over::come(release, live, hops, timers()?) {
+        let why = match &way.no_steps {
+            Some(no_steps) => no_steps.clone(),
+            None => match Over::come(release, live, &way.hops, timers()?) {
                 Ok(over) => return Ok((over, None)),
-                Err(why) if leads_down(hops) => why,
+                Err(why) if leads_down(&way.hops) => why,
                 Err(why) => return Err(why.into()),
             },
-            Way::Commands { no_steps, .. } => no_steps.clone(),
         };
-        let hops: Vec<_> = way.hops().collect();
-        let rebuild = || self.rebuild(release, id, live, &hops, timers()?);
+        let rebuild = || self.rebuild(release, id, live, way, timers()?);
         let rebuilt = tokio::task::block_in_place(rebuild);
         match rebuilt.map_err(|by| self.hindered(id, by)) {
             Ok((over, commands)) => Ok((over, Some(Again { why, commands }))),
@@ -405,13 +404,13 @@ impl Actors {
     }
 }
 
-fn goes_back(way: &WayOver<'_>) -> bool {
+fn goes_back(way: &WayOver) -> bool {
     way.as_ref().is_ok_and(Way::goes_back)
 }
 
 /// Whether timers may have to wait on this way, or come back: those that are set are read
 /// from the journal, which must have all that the actor has appended.
-fn reads_timers(live: &Live, way: &Way<'_>) -> bool {
+fn reads_timers(live: &Live, way: &Way) -> bool {
     let are_carried = live.carries().iter().any(|carry| !carry.timers.is_empty());
     are_carried || way.goes_back()
 }

@@ -45,7 +45,7 @@ impl Over {
     pub(crate) fn come(
         release: &Release,
         live: &Live,
-        hops: &[&RouteHop],
+        hops: &[RouteHop],
         timers: Aside,
     ) -> Result<Self, String> {
         let (first, rest) = hops.split_first().ok_or("the way has no steps")?;
@@ -66,7 +66,7 @@ impl Over {
     }
 
     /// Goes on by these hops, and ends.
-    pub(crate) fn go_on(mut self, release: &Release, hops: &[&RouteHop]) -> Result<Self, String> {
+    pub(crate) fn go_on(mut self, release: &Release, hops: &[RouteHop]) -> Result<Self, String> {
         for next in hops {
             let stateful = self.stateful;
             self = in_time(next, || {

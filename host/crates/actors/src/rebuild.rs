@@ -23,7 +23,7 @@ use crate::hindrance::Hindrance;
 use crate::live::Live;
 use crate::message::CallError;
 use crate::over::{Over, carry_between};
-use crate::release::{Code, Release, RouteHop, leads_down};
+use crate::release::{Code, Release, RouteHop, Way, leads_down};
 use crate::shapes::{convert, schema};
 use crate::wake::{reread, restore};
 use crate::watchdog::goes_on;
@@ -36,18 +36,18 @@ struct Obstacle<'a> {
 }
 
 impl Actors {
-    /// The actor of `live`, whose `down` did not work, in the version at the end of
-    /// `hops`. All that it has appended is durable. Gives also how many commands the
+    /// The actor of `live`, whose `down` did not work or is not there, in the version at the
+    /// end of its way. All that it has appended is durable. Gives also how many commands the
     /// older version has decided.
     pub(crate) fn rebuild(
         &self,
         release: &Release,
         id: &ActorId,
         live: &Live,
-        hops: &[&RouteHop],
+        way: &Way,
         mut timers: Aside,
     ) -> Result<(Over, u64), Hindrance> {
-        let own = live.code();
+        let (own, hops) = (live.code(), &way.hops);
         let last = hops.last().ok_or("the way has no steps")?;
         let mut before = self.journal.before(id, own.version(), goes_on)?;
         let is_before = |record: &Record| record.version != *own.version();
@@ -64,6 +64,13 @@ impl Actors {
             _ => begin(release, id, hops, before)?,
         };
         let target = &hops[at].to;
+        if way.no_steps.is_some() && leads_down(&hops[at + 1..]) {
+            let why = format!(
+                "before, it had {}, from which no `down` leads on",
+                target.version()
+            );
+            return Err(why.into());
+        }
         let state = decide_again(release, id, state, target, &since)?;
         // What had come back when it came over is in the table, or has fired since.
         for carry in carries.iter_mut().skip(live.carries().len()) {
@@ -136,7 +143,7 @@ impl Rebuilt {
 fn begin(
     release: &Release,
     id: &ActorId,
-    hops: &[&RouteHop],
+    hops: &[RouteHop],
     before: host_journal::Before,
 ) -> Result<(usize, State<Code>, Vec<Carry>), String> {
     let stored = Stored {
@@ -147,8 +154,8 @@ fn begin(
     };
     let restored = restore(release, id, stored)?;
     let code = restored.code();
-    let same = |hop: &&RouteHop| hop.to.version() == code.version();
-    let alike = |hop: &&RouteHop| schema(&hop.to) == schema(code);
+    let same = |hop: &RouteHop| hop.to.version() == code.version();
+    let alike = |hop: &RouteHop| schema(&hop.to) == schema(code);
     let at = hops.iter().position(same);
     let at = at.or_else(|| hops.iter().rposition(alike));
     let at = at.ok_or_else(|| {

@@ -250,17 +250,12 @@ pub struct RouteEdge {
 
 /// How a state comes over.
 #[derive(Debug)]
-pub(crate) enum Way<'a> {
-    /// By these steps.
-    Steps(Vec<&'a RouteHop>),
-    /// No steps lead back: by the commands since it came up, which the older version decides
-    /// again.
-    Commands {
-        /// The way that it came, the other way round.
-        hops: Vec<RouteHop>,
-        /// What there is to say of that.
-        no_steps: String,
-    },
+pub(crate) struct Way {
+    /// The steps that it takes.
+    pub(crate) hops: Vec<RouteHop>,
+    /// Some: no appup has these steps, which are those that it came, the other way round. It
+    /// goes back by its commands since, which the older version decides again.
+    pub(crate) no_steps: Option<String>,
 }
 
 impl Release {
@@ -353,24 +348,28 @@ impl Ruling {
             .find(|route| route.from.version() == version)
     }
 
-    /// How a state in memory comes over; or why it cannot.
-    pub(crate) fn way_of(&self, live: &Live) -> Result<Way<'_>, String> {
+    /// How a state in memory comes over; or why it cannot. Where no appup leads back from the
+    /// version that was just left, it goes the way that it came.
+    pub(crate) fn way_of(&self, live: &Live, left: Option<&Version>) -> Result<Way, String> {
         let from = live.code().version();
         let carried: Vec<&Version> = live.carries().iter().map(|carry| &carry.newer).collect();
         if let Some(hops) = self.way(from, &carried) {
-            return Ok(Way::Steps(hops));
+            let no_steps = None;
+            return Ok(Way { hops, no_steps });
         }
         let newer = carried.last().copied();
         let no_steps = no_way(self.code.plugin().name(), from, self.code.version(), newer);
-        match self.back_by_commands(from) {
-            Some(hops) => Ok(Way::Commands { hops, no_steps }),
-            None => Err(no_steps),
-        }
+        let Some(hops) = self.way_it_came(from).filter(|_| left == Some(from)) else {
+            return Err(no_steps);
+        };
+        // A state of the same shape is read as it is.
+        let is_same = hops.iter().all(|hop| hop.change == StateChange::Same);
+        let no_steps = (!is_same).then_some(no_steps);
+        Ok(Way { hops, no_steps })
     }
 
-    /// The way from an older version to the newer `version` the other way round, where that
-    /// has no steps of its own.
-    fn back_by_commands(&self, version: &Version) -> Option<Vec<RouteHop>> {
+    /// The way that leads to the newer `version`, the other way round.
+    fn way_it_came(&self, version: &Version) -> Option<Vec<RouteHop>> {
         if version <= self.code.version() {
             return None;
         }
@@ -399,15 +398,15 @@ impl Ruling {
 
     /// The way from `version` for a state beside which `carried` has left something, the
     /// last one last: over those versions, where it leads up. See [`host_model::way`].
-    fn way(&self, version: &Version, carried: &[&Version]) -> Option<Vec<&RouteHop>> {
+    fn way(&self, version: &Version, carried: &[&Version]) -> Option<Vec<RouteHop>> {
         if let Some(route) = self.route(version)
             && takes_up(&route.hops, carried)
         {
-            return Some(route.hops.iter().collect());
+            return Some(route.hops.clone());
         }
         let to = self.code.version();
         let way = way(&self.edges, RouteEdge::look, version, to, carried)?;
-        Some(way.into_iter().map(|edge| &edge.hop).collect())
+        Some(way.into_iter().map(|edge| edge.hop.clone()).collect())
     }
 }
 
@@ -418,22 +417,10 @@ impl RouteHop {
     }
 }
 
-impl Way<'_> {
-    /// Its steps, whether they are taken or only lead the same way.
-    pub(crate) fn hops(&self) -> impl Iterator<Item = &RouteHop> {
-        let (steps, over): (&[&RouteHop], &[RouteHop]) = match self {
-            Self::Steps(hops) => (hops, &[]),
-            Self::Commands { hops, .. } => (&[], hops),
-        };
-        steps.iter().copied().chain(over)
-    }
-
+impl Way {
     /// Whether it leads back, where who cannot go may have to be set aside.
     pub(crate) fn goes_back(&self) -> bool {
-        match self {
-            Self::Steps(hops) => leads_down(hops),
-            Self::Commands { .. } => true,
-        }
+        self.no_steps.is_some() || leads_down(&self.hops)
     }
 }
 
@@ -455,7 +442,7 @@ impl RouteEdge {
 }
 
 /// Whether some step of a way leads down.
-pub(crate) fn leads_down(hops: &[&RouteHop]) -> bool {
+pub(crate) fn leads_down(hops: &[RouteHop]) -> bool {
     hops.iter().any(|hop| hop.change == StateChange::Down)
 }
 

@@ -9,6 +9,7 @@ use host_actors::{Code, Release, Route, RouteEdge, RouteHop, Ruling};
 use host_loader::{Digest, InvalidDigest, LoadError, Loader};
 use host_model::Version;
 use host_model::error::chain;
+use host_model::limits::{OTHERS_CONFIGURE_TIMEOUT, PLUGIN_START_TIMEOUT};
 use host_model::plan::{Change, Plan};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_model::way::way;
@@ -270,10 +271,11 @@ impl Assembler {
                 Ok(code) => {
                     let is_needed = before == Some(release)
                         || needed.contains(&(other.name.as_str(), &other.version));
-                    let configured = match is_needed {
-                        true => self.configure(release, other, &code),
-                        false => self.configure_aside(release, other, &code),
+                    let wait = match is_needed {
+                        true => PLUGIN_START_TIMEOUT,
+                        false => OTHERS_CONFIGURE_TIMEOUT,
                     };
+                    let configured = self.configure_aside(release, other, &code, wait);
                     // It may decide again on a way back; until then it need not be in order.
                     if let Err(error) = configured {
                         tracing::debug!(error = chain(&error), "a plugin of another release");

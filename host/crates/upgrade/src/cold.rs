@@ -47,7 +47,8 @@ impl Upgrader {
                 Ok(Progress::State { state, .. }) if is_asked => {
                     is_tried |= state == "rolling_back"
                 }
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Ok(Progress::Ended(_)) | Err(RecvError::Lagged(_)) => is_tried |= is_asked,
+                Ok(_) => {}
                 Err(RecvError::Closed) => {
                     return Err("an upgrade ended without a report".to_owned());
                 }

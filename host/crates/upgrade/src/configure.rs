@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_actors::Code;
 use host_model::Version;
 use host_model::error::chain;
-use host_model::limits::OTHERS_CONFIGURE_TIMEOUT;
 use host_model::release::ReleasePlugin;
 use serde_json::Value;
 
@@ -95,14 +95,15 @@ impl Assembler {
         given.tell(&read)
     }
 
-    /// The same of a library that neither rules nor is needed. It may decide again on a way
-    /// back; until then it need not be in order, and what it does not return from in time
-    /// keeps nobody waiting.
+    /// The same of a library that does not rule, for which it is waited so long. It may decide
+    /// again on a way back; until then it need not be in order, and one that does not return
+    /// keeps nobody from going on: neither a start nor a way back.
     pub(crate) fn configure_aside(
         &self,
         release: &Unpacked,
         plugin: &ReleasePlugin,
         code: &Arc<Code>,
+        wait: Duration,
     ) -> Result<(), AssembleError> {
         let Some(config) = &self.config else {
             return Ok(());
@@ -112,7 +113,7 @@ impl Assembler {
             return Ok(());
         }
         let name = format!("configure {}", plugin.name);
-        let (of, wait) = (code.plugin().digest(), OTHERS_CONFIGURE_TIMEOUT);
+        let of = code.plugin().digest();
         let call = {
             let config = Arc::clone(config);
             move |given: &Given| match given.read(&config)? {
@@ -144,7 +145,7 @@ impl Assembler {
                 );
                 Ok(())
             }
-            Err(error) => Err(given.failed(vec![format!("start a thread for it: {error}")])),
+            Err(error) => Err(given.failed(vec![error.to_string()])),
         }
     }
 }

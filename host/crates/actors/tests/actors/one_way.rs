@@ -98,11 +98,31 @@ async fn of_a_change_of_code_alone_no_command_is_lost_either() {
     host.0.migrations().reset();
     host.0.install(home.release_behind_a_one_way_patch());
     assert_eq!(host.count("faulty:a").await, seqs.end - 1);
+    // Its state is read as it is.
+    assert_eq!(host.0.migrations().way_back().rebuilt, 0);
     assert_eq!(version(&host).await, Version::new(0, 1, 0));
     assert_eq!(host.0.migrations().first_failure(), None);
     host.stop();
     let host = home.start(1);
     assert_eq!(host.count("faulty:a").await, seqs.end - 1);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_lead_back_from_the_version_that_was_left_and_no_other() {
+    let home = Home::new();
+    let host = home.start(1);
+    host.ask("faulty:a", "add", json!({ "by": 1 })).await;
+    host.0.install(home.release_after(3, 1));
+    host.ask("faulty:a", "count", json!({ "by": 1 })).await;
+    goes_back(&home, &host, 2).await;
+    let failure = host.0.migrations().first_failure().unwrap();
+    let no_way = "no way leads from faulty 0.3.0 to 0.1.0";
+    assert!(failure.why.starts_with(no_way), "{}", failure.why);
+    assert_eq!(version(&host).await, Version::new(0, 3, 0));
+    goes_back(&home, &host, 3).await;
+    assert_eq!(host.0.migrations().first_failure(), None);
+    assert_eq!(host.count("faulty:a").await, 2);
     host.stop();
 }
 

@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -59,7 +61,7 @@ impl<T: Clone + Send + 'static> Aside<T> {
     ///
     /// # Errors
     ///
-    /// There is no thread for it.
+    /// There is no thread for it, or it has panicked.
     pub(crate) fn call<R: Send + 'static>(
         &self,
         of: Digest,
@@ -83,8 +85,11 @@ impl<T: Clone + Send + 'static> Aside<T> {
         let out = Arc::clone(&self.out);
         let thread = std::thread::Builder::new().name(name);
         let spawned = thread.spawn(move || {
-            if let Some(result) = make(&out, of, call, &back) {
-                late(result);
+            let made = panic::catch_unwind(AssertUnwindSafe(|| make(&out, of, call, &back)));
+            match made {
+                Ok(result) => _ = result.map(late),
+                // It is out no more. Who waits learns it by the end of the channel.
+                Err(_) => _ = out.lock().remove(&of),
             }
         });
         // It has no owner that joins it: it may never end.
@@ -92,8 +97,10 @@ impl<T: Clone + Send + 'static> Aside<T> {
             self.out.lock().remove(&of);
             return Err(error);
         }
-        if let Ok(result) = returned.recv_timeout(wait) {
-            return Ok(Came::Back(result));
+        match returned.recv_timeout(wait) {
+            Ok(result) => return Ok(Came::Back(result)),
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it panicked")),
+            Err(RecvTimeoutError::Timeout) => {}
         }
         let mut out = self.out.lock();
         // It may have come back just now.

@@ -329,8 +329,8 @@ pub(crate) fn leads<'a>(
 
 /// Whether a message in the shape of `from` is understood in `to` where only these
 /// `libraries` of the plugin are installed. The rule is that of the actors: over the ways of
-/// states, which begin where none leads on from its version at those that migrate from it; or
-/// at once, where both are here and the newer of the two knows the other.
+/// states, in either direction, which begin where none leads on from its version at those that
+/// migrate from it; or at once, where both are here and the newer of the two knows the other.
 pub(crate) fn is_understood<'a>(
     plugin: &str,
     from: &Version,
@@ -338,7 +338,8 @@ pub(crate) fn is_understood<'a>(
     libraries: &Libraries<'a>,
     appups: &'a Appups,
 ) -> bool {
-    let reaches = |here: &Version| here == to || leads(plugin, (here, &[]), to, libraries, appups);
+    let leads = |from: &Version, to: &Version| leads(plugin, (from, &[]), to, libraries, appups);
+    let reaches = |here: &Version| here == to || leads(here, to) || leads(to, here);
     let schema = |version: &Version| libraries.get(version)?.map(|it| it.state_schema);
     let migrates = |newer: &Version, older: &Version| match libraries.get(newer) {
         _ if older >= newer => false,

@@ -30,6 +30,13 @@ fn bounds(of: &Comparator) -> Vec<Version> {
         Version::new(major.saturating_add(1), 0, 0),
     ];
     if !of.pre.is_empty() {
+        // The first of all that come before the version of these numbers.
+        if let Ok(pre) = Prerelease::new("0") {
+            bounds.push(Version {
+                pre,
+                ..first.clone()
+            });
+        }
         // `rc.1.0` comes right behind `rc.1`.
         if let Ok(pre) = Prerelease::new(&format!("{}.0", of.pre)) {
             let behind = Version {

@@ -84,6 +84,18 @@ fn what_is_set_by_then_is_read_again_also_where_nothing_came() {
 }
 
 #[test]
+fn a_call_that_panics_is_out_no_more() {
+    let (aside, library) = (Aside::<u32>::default(), Library::new());
+    let panics = |_: &u32| -> u32 { panic!("as it was told to") };
+    let name = "a library".to_owned();
+    let came = aside.call(library.digest, name, 1, LONG, panics, |_| {});
+    assert!(came.is_err(), "{came:?}");
+    library.go.send(()).unwrap();
+    assert!(!aside.overtake(library.digest, &2));
+    assert_eq!(library.call(&aside, 3, LONG), Came::Back(3));
+}
+
+#[test]
 fn one_library_that_hangs_holds_no_other_up() {
     let (aside, library) = (Aside::default(), Library::new());
     assert_eq!(library.call(&aside, 1, SOON), Came::GivenUp);
