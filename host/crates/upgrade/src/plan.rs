@@ -86,12 +86,15 @@ pub struct Missing {
 }
 
 /// What is not there of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lacks {
     /// An appup of the newer version.
     Appup,
     /// A path between the two in that.
-    Path,
+    Path {
+        /// From where it has some, as it says.
+        others: String,
+    },
     /// The way down of that path.
     Down,
 }
@@ -103,18 +106,28 @@ impl Missing {
 
     fn found(&self, plugin: &str) -> String {
         let (file, older) = (self.file(plugin), &self.older);
-        match self.what {
+        match &self.what {
             Lacks::Appup => format!("there is no {file}"),
-            Lacks::Path => format!("{file} has no path from {older}"),
+            Lacks::Path { others } if others.is_empty() => {
+                format!("{file} has no path from {older}")
+            }
+            Lacks::Path { others } => {
+                format!("{file} has no path from {older}, but from {others}")
+            }
             Lacks::Down => format!("{file} has a path from {older}, and no down in it"),
         }
     }
 
     fn to_do(&self, plugin: &str) -> String {
         let (file, older) = (self.file(plugin), &self.older);
-        match self.what {
+        match &self.what {
             Lacks::Appup => format!("write upgrade-scripts/{file} with a path from {older}"),
-            Lacks::Path => format!("write a path from {older} into upgrade-scripts/{file}"),
+            Lacks::Path { others } if others.is_empty() => {
+                format!("write a path from {older} into upgrade-scripts/{file}")
+            }
+            Lacks::Path { .. } => format!(
+                "install a release with a {plugin} between them, or write a path from {older} into upgrade-scripts/{file}"
+            ),
             Lacks::Down => format!("write its down in upgrade-scripts/{file}"),
         }
     }
@@ -316,7 +329,7 @@ fn refused(error: NoWay, release: &Version) -> PlanError {
             plugin,
             from,
             to,
-            missing,
+            missing: Box::new(missing),
             known,
         },
         NoWay::RestartHost { file, way, other } => PlanError::RestartHost {

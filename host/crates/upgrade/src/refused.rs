@@ -21,7 +21,7 @@ pub enum RefusedUpgrade {
         problems.iter().map(|problem| format!("\n  - {problem}")).collect::<String>())]
     OneWayAndMore {
         /// What is said of the way back.
-        no_way_back: PlanError,
+        no_way_back: Box<PlanError>,
         /// The release that shall run.
         to: Version,
         /// All that verification finds.
@@ -234,7 +234,7 @@ fn all_that_is_wrong(
     match problems.is_empty() {
         true => no_way_back.into(),
         false => RefusedUpgrade::OneWayAndMore {
-            no_way_back,
+            no_way_back: Box::new(no_way_back),
             to: to.clone(),
             problems,
         },

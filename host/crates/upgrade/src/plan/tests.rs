@@ -363,6 +363,10 @@ fn what_cannot_be_planned_is_refused_with_what_to_do() {
         format!("{error}\n")
     };
     golden("no_path.txt", &refused(&Appups::new(), &old, &new));
+    let newest = release("0.3.0", &[("donations", "0.3.0"), ("zakat", "0.1.0")]);
+    let from_2 = path("up = [{ update = \"state\" }]").replace("~0.1", "~0.2");
+    let between = appups(&[("donations", "0.3.0", &from_2)]);
+    golden("no_path_between.txt", &refused(&between, &old, &newest));
     let forced = appups(&[("donations", "0.2.0", &one_way)]);
     golden("one_way.txt", &refused(&forced, &old, &new));
     let handover = appups(&[("donations", "0.2.0", &handover)]);

@@ -74,7 +74,7 @@ pub(super) enum NoWay {
         plugin: String,
         from: Version,
         to: Version,
-        missing: Box<Missing>,
+        missing: Missing,
         /// What there is.
         known: String,
     },
@@ -223,7 +223,7 @@ pub(super) fn way<'a>(
             plugin: plugin.to_owned(),
             from: from.clone(),
             to: to.clone(),
-            missing: Box::new(missing(plugin, from, to, &all, appups)),
+            missing: missing(plugin, from, to, &all, appups),
             known: known(&all),
         }),
     }
@@ -261,10 +261,10 @@ fn missing(
     let (older, newer) = (here.min(there), here.max(there));
     let appup = appups.get(&(plugin.to_owned(), newer.clone()));
     Missing {
-        what: match appup.map(|it| it.path(older)) {
+        what: match appup.map(|it| (it.path(older), sources(it))) {
             None => Lacks::Appup,
-            Some(None) => Lacks::Path,
-            Some(Some(_)) => Lacks::Down,
+            Some((None, others)) => Lacks::Path { others },
+            Some((Some(_), _)) => Lacks::Down,
         },
         newer: newer.clone(),
         older: older.clone(),
@@ -363,6 +363,13 @@ pub(crate) fn is_understood<'a>(
     reaches(from)
         || libraries.keys().any(|it| migrates(it, from) && reaches(it))
         || libraries.contains_key(from) && is_known_at_once()
+}
+
+/// From where an appup leads, as it says.
+fn sources(appup: &Appup) -> String {
+    let paths = appup.paths.iter().filter(|it| it.is_between_versions());
+    let from: Vec<String> = paths.map(|it| it.from.to_string()).collect();
+    from.join(" and ")
 }
 
 fn known(steps: &[Step<'_>]) -> String {

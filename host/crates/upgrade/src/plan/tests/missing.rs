@@ -20,23 +20,29 @@ fn the_step_is_named_that_a_way_lacks() {
             .collect();
         let error = plan(&release(from), &release(to), &known, true).unwrap_err();
         match error {
-            PlanError::NoPath { missing, .. } => {
-                (missing.what, missing.older.minor, missing.newer.minor)
-            }
+            PlanError::NoPath { missing, .. } => (
+                missing.what.clone(),
+                missing.older.minor,
+                missing.newer.minor,
+            ),
             other => panic!("{other}"),
         }
     };
+    let path = |others: &str| Lacks::Path {
+        others: others.to_owned(),
+    };
     assert_eq!(lacks(&[chain(2..=2)], 1, 3), (Lacks::Appup, 2, 3));
-    assert_eq!(lacks(&[chain(3..=4)], 1, 4), (Lacks::Appup, 1, 2));
+    // 0.2.0 is not installed.
+    assert_eq!(lacks(&[chain(3..=4)], 1, 4), (path("=0.2.0"), 1, 3));
     let gap = [chain(2..=2), chain(4..=4)];
-    assert_eq!(lacks(&gap, 1, 4), (Lacks::Appup, 2, 3));
-    assert_eq!(lacks(&gap, 4, 1), (Lacks::Appup, 2, 3));
+    assert_eq!(lacks(&gap, 1, 4), (path("=0.3.0"), 2, 4));
+    assert_eq!(lacks(&gap, 4, 1), (path("=0.3.0"), 2, 4));
     // Where 0.3.0 leads from 0.1.0 alone, it is 0.2.0 that it lacks.
     let other = [up_only(3, 1), chain(4..=4)];
-    assert_eq!(lacks(&other, 2, 4), (Lacks::Path, 2, 3));
+    assert_eq!(lacks(&other, 2, 4), (path("=0.1.0"), 2, 3));
     let up = [chain(2..=2), up_only(3, 2), chain(4..=4)];
     assert_eq!(lacks(&up, 4, 1), (Lacks::Down, 2, 3));
     // A step down and up again leads nowhere: the one between is lacking.
     let around = [chain(2..=2), up_only(3, 1)];
-    assert_eq!(lacks(&around, 2, 3), (Lacks::Path, 2, 3));
+    assert_eq!(lacks(&around, 2, 3), (path("=0.1.0"), 2, 3));
 }
