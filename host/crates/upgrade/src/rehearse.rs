@@ -146,7 +146,7 @@ impl Upgrader {
         request: &RehearsalRequest,
     ) -> Result<broadcast::Receiver<Progress>, RefusedUpgrade> {
         self.refuse_if_busy()?;
-        let plan = self.plan(&request.to, request.one_way)?;
+        let plan = self.plan_or_all_that_is_wrong(&request.to, request.one_way)?;
         let cancelled = Arc::new(AtomicBool::new(false));
         {
             let mut rehearsing = self.rehearsing.lock();
