@@ -266,11 +266,12 @@ impl Actors {
             true => self.timers_aside(id),
             false => Ok(Aside::default()),
         };
+        let (hops, is_kept) = (&way.hops, way.no_steps.is_some());
         let why = match &way.no_steps {
-            Some(no_steps) => no_steps.clone(),
-            None => match Over::come(release, live, &way.hops, timers()?) {
+            Some(no_steps) if leads_down(hops) => no_steps.clone(),
+            _ => match Over::come(release, live, hops, is_kept, timers()?) {
                 Ok(over) => return Ok((over, None)),
-                Err(why) if leads_down(&way.hops) => why,
+                Err(why) if leads_down(hops) => why,
                 Err(why) => return Err(why.into()),
             },
         };

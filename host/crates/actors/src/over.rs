@@ -41,17 +41,21 @@ impl Over {
         })
     }
 
-    /// The state of `live`, by all hops.
+    /// The state of `live`, by all hops. Where no appup has them (`is_kept`), it is kept also if
+    /// only the code changes: nobody comes over anew at a later start.
     pub(crate) fn come(
         release: &Release,
         live: &Live,
         hops: &[RouteHop],
+        is_kept: bool,
         timers: Aside,
     ) -> Result<Self, String> {
         let (first, rest) = hops.split_first().ok_or("the way has no steps")?;
         let carries = live.carries().to_vec();
         let come = || hop(release, &live.state, None, carries, timers, first);
-        in_time(first, come)?.go_on(release, rest)
+        let mut over = in_time(first, come)?;
+        over.stateful |= is_kept;
+        over.go_on(release, rest)
     }
 
     /// A state that was rebuilt in another version.

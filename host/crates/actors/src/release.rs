@@ -254,7 +254,8 @@ pub(crate) struct Way {
     /// The steps that it takes.
     pub(crate) hops: Vec<RouteHop>,
     /// Some: no appup has these steps, which are those that it came, the other way round. It
-    /// goes back by its commands since, which the older version decides again.
+    /// goes back with its state as it is, where only the code changed, and otherwise by its
+    /// commands since, which the older version decides again.
     pub(crate) no_steps: Option<String>,
 }
 
@@ -359,13 +360,13 @@ impl Ruling {
         }
         let newer = carried.last().copied();
         let no_steps = no_way(self.code.plugin().name(), from, self.code.version(), newer);
-        let Some(hops) = self.way_it_came(from).filter(|_| left == Some(from)) else {
-            return Err(no_steps);
-        };
-        // A state of the same shape is read as it is.
-        let is_same = hops.iter().all(|hop| hop.change == StateChange::Same);
-        let no_steps = (!is_same).then_some(no_steps);
-        Ok(Way { hops, no_steps })
+        match self.way_it_came(from).filter(|_| left == Some(from)) {
+            Some(hops) => Ok(Way {
+                hops,
+                no_steps: Some(no_steps),
+            }),
+            None => Err(no_steps),
+        }
     }
 
     /// The way that leads to the newer `version`, the other way round.

@@ -103,8 +103,10 @@ async fn of_a_change_of_code_alone_no_command_is_lost_either() {
     assert_eq!(version(&host).await, Version::new(0, 1, 0));
     assert_eq!(host.0.migrations().first_failure(), None);
     host.stop();
+    // It is so for good.
     let host = home.start(1);
     assert_eq!(host.count("faulty:a").await, seqs.end - 1);
+    assert_eq!(version(&host).await, Version::new(0, 1, 0));
     host.stop();
 }
 
