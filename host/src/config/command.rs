@@ -129,10 +129,18 @@ fn beside(rules: &Version, ruling: Rows, permanent: Rows) -> Rows {
     let mut rows = Vec::new();
     for mut row in ruling {
         let other = permanent.remove(&row["key"].to_string());
-        let other = other.unwrap_or_else(|| json!({ "value": null, "from": null }));
+        let mut other = other.unwrap_or_else(|| json!({ "value": null, "from": null }));
         row["release"] = json!(rules);
-        // Of two secrets only where they are from can be told.
-        let is_secret = row["value"] == resolved::SECRET;
+        // What is secret to one of the two is shown of neither; then only where it is from can
+        // be told.
+        let is_secret = [&row, &other]
+            .iter()
+            .any(|it| it["value"] == resolved::SECRET);
+        for one in [&mut row, &mut other] {
+            if is_secret && !one["value"].is_null() {
+                one["value"] = json!(resolved::SECRET);
+            }
+        }
         if row["value"] != other["value"] || is_secret && row["from"] != other["from"] {
             row["permanent"] = json!({ "value": other["value"], "from": other["from"] });
         }
@@ -184,12 +192,14 @@ mod tests {
                 row("A", "1", "x"),
                 row("B", "2", "x"),
                 row("C", "4", "x"),
+                row("KEY", "<secret>", "x"),
                 row("NEW", "3", "x"),
             ],
             vec![
                 row("A", "1", "x"),
                 row("B", "7", "y"),
                 row("C", "4", "y"),
+                row("KEY", "plain", "y"),
                 row("OLD", "9", "y"),
             ],
         );
@@ -198,12 +208,13 @@ mod tests {
             "\
 release 0.2.0 rules, and 0.1.0 is permanent: that has the settings in the last column, where they are others
 
-SETTING  VALUE  FROM  PERMANENT 0.1.0
-A        1      x
-B        2      x     7 (y)
-C        4      x
-NEW      3      x     - (-)
-OLD      -      -     9 (y)
+SETTING  VALUE     FROM  PERMANENT 0.1.0
+A        1         x
+B        2         x     7 (y)
+C        4         x
+KEY      <secret>  x     <secret> (y)
+NEW      3         x     - (-)
+OLD      -         -     9 (y)
 "
         );
     }

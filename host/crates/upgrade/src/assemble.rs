@@ -9,7 +9,6 @@ use host_actors::{Code, Release, Route, RouteEdge, RouteHop, Ruling};
 use host_loader::{Digest, InvalidDigest, LoadError, Loader};
 use host_model::Version;
 use host_model::error::chain;
-use host_model::limits::{OTHERS_CONFIGURE_TIMEOUT, PLUGIN_START_TIMEOUT};
 use host_model::plan::{Change, Plan};
 use host_model::release::{ReleaseManifest, ReleasePlugin};
 use host_model::way::way;
@@ -271,11 +270,7 @@ impl Assembler {
                 Ok(code) => {
                     let is_needed = before == Some(release)
                         || needed.contains(&(other.name.as_str(), &other.version));
-                    let wait = match is_needed {
-                        true => PLUGIN_START_TIMEOUT,
-                        false => OTHERS_CONFIGURE_TIMEOUT,
-                    };
-                    let configured = self.configure_aside(release, other, &code, wait);
+                    let configured = self.configure_aside(release, other, &code, is_needed);
                     // It may decide again on a way back; until then it need not be in order.
                     if let Err(error) = configured {
                         tracing::debug!(error = chain(&error), "a plugin of another release");

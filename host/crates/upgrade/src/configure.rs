@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use host_actors::Code;
 use host_model::Version;
 use host_model::error::chain;
+use host_model::limits::{OTHERS_CONFIGURE_TIMEOUT, PLUGIN_START_TIMEOUT};
 use host_model::release::ReleasePlugin;
 use serde_json::Value;
 
@@ -95,15 +95,15 @@ impl Assembler {
         given.tell(&read)
     }
 
-    /// The same of a library that does not rule, for which it is waited so long. It may decide
-    /// again on a way back; until then it need not be in order, and one that does not return
-    /// keeps nobody from going on: neither a start nor a way back.
+    /// The same of a library that does not rule, for which it is waited for longer where it
+    /// `is_needed`. It may decide again on a way back; until then it need not be in order, and
+    /// one that does not return keeps nobody from going on: neither a start nor a way back.
     pub(crate) fn configure_aside(
         &self,
         release: &Unpacked,
         plugin: &ReleasePlugin,
         code: &Arc<Code>,
-        wait: Duration,
+        is_needed: bool,
     ) -> Result<(), AssembleError> {
         let Some(config) = &self.config else {
             return Ok(());
@@ -114,6 +114,10 @@ impl Assembler {
         }
         let name = format!("configure {}", plugin.name);
         let of = code.plugin().digest();
+        let wait = match is_needed {
+            true => PLUGIN_START_TIMEOUT,
+            false => OTHERS_CONFIGURE_TIMEOUT,
+        };
         let call = {
             let config = Arc::clone(config);
             move |given: &Given| match given.read(&config)? {
@@ -137,8 +141,9 @@ impl Assembler {
                 );
                 Ok(())
             }
+            Ok(Came::StillOut) if is_needed && self.aside.returns(of, wait) => Ok(()),
             Ok(Came::StillOut) => {
-                tracing::debug!(
+                tracing::warn!(
                     plugin = plugin.name,
                     version = %plugin.version,
                     "a plugin of another release has not returned from `configure` yet"

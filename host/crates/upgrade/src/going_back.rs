@@ -32,12 +32,12 @@ impl Run {
         let (before, behind) = Plan::around_switch(&steps);
         self.run_hooks_back(before).await;
         self.close_gates_back(before).await;
+        let assembled = self.assemble(false).await;
         // Before the old release rules again: from then on failures count.
         actors.migrations().turn_back();
         for actor in &self.upgrade.given_up {
             actors.stays_aside(actor);
         }
-        let assembled = self.assemble(false).await;
         let assembled = assembled.map(|release| self.install(release));
         // Whatever follows: no gate stays closed for it.
         self.open_gates();

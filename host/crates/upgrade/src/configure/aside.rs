@@ -12,14 +12,20 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host_loader::Digest;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// The calls that are out, one of a library at most.
 pub(crate) struct Aside<T> {
-    out: Arc<Mutex<HashMap<Digest, Out<T>>>>,
+    out: Arc<Calls<T>>,
+}
+
+struct Calls<T> {
+    calls: Mutex<HashMap<Digest, Out<T>>>,
+    /// One is out no more.
+    returned: Condvar,
 }
 
 /// A call that has not returned.
@@ -27,6 +33,13 @@ struct Out<T> {
     latest: T,
     /// Counts what came meanwhile.
     turn: u64,
+}
+
+impl<T> Calls<T> {
+    fn remove(&self, of: Digest) {
+        self.calls.lock().remove(&of);
+        self.returned.notify_all();
+    }
 }
 
 impl<T> Out<T> {
@@ -49,9 +62,11 @@ pub(crate) enum Came<R> {
 
 impl<T> Default for Aside<T> {
     fn default() -> Self {
-        Self {
-            out: Arc::default(),
-        }
+        let out = Arc::new(Calls {
+            calls: Mutex::default(),
+            returned: Condvar::new(),
+        });
+        Self { out }
     }
 }
 
@@ -71,7 +86,7 @@ impl<T: Clone + Send + 'static> Aside<T> {
         call: impl Fn(&T) -> R + Send + 'static,
         late: impl FnOnce(R) + Send + 'static,
     ) -> io::Result<Came<R>> {
-        match self.out.lock().entry(of) {
+        match self.out.calls.lock().entry(of) {
             Entry::Occupied(mut out) => {
                 out.get_mut().overtake(what);
                 return Ok(Came::StillOut);
@@ -89,12 +104,15 @@ impl<T: Clone + Send + 'static> Aside<T> {
             match made {
                 Ok(result) => _ = result.map(late),
                 // It is out no more. Who waits learns it by the end of the channel.
-                Err(_) => _ = out.lock().remove(&of),
+                Err(_) => {
+                    tracing::error!("a call of a library that does not rule has panicked");
+                    out.remove(of);
+                }
             }
         });
         // It has no owner that joins it: it may never end.
         if let Err(error) = spawned {
-            self.out.lock().remove(&of);
+            self.out.remove(of);
             return Err(error);
         }
         match returned.recv_timeout(wait) {
@@ -102,7 +120,7 @@ impl<T: Clone + Send + 'static> Aside<T> {
             Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it panicked")),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let mut out = self.out.lock();
+        let mut out = self.out.calls.lock();
         // It may have come back just now.
         if let Ok(result) = returned.try_recv() {
             return Ok(Came::Back(result));
@@ -115,12 +133,24 @@ impl<T: Clone + Send + 'static> Aside<T> {
         Ok(Came::GivenUp)
     }
 
+    /// Waits until no call of the library is out: false, if one is still then. Blocking.
+    pub(crate) fn returns(&self, of: Digest, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        let mut calls = self.out.calls.lock();
+        while calls.contains_key(&of) {
+            if self.out.returned.wait_until(&mut calls, until).timed_out() {
+                return !calls.contains_key(&of);
+            }
+        }
+        true
+    }
+
     /// Says that the library is given `what` now, in place or not at all: a call that is out
     /// is made again with it. Whether one is.
     ///
     /// Whoever gives it in place has read what is set before he says so, and gives it after.
     pub(crate) fn overtake(&self, of: Digest, what: &T) -> bool {
-        let mut out = self.out.lock();
+        let mut out = self.out.calls.lock();
         let call = out.get_mut(&of);
         call.map(|call| call.overtake(what.clone())).is_some()
     }
@@ -128,21 +158,22 @@ impl<T: Clone + Send + 'static> Aside<T> {
 
 /// Makes a call until nothing newer came meanwhile. The result, where nobody waits for it.
 fn make<T: Clone, R>(
-    out: &Mutex<HashMap<Digest, Out<T>>>,
+    out: &Calls<T>,
     of: Digest,
     call: impl Fn(&T) -> R,
     back: &mpsc::Sender<R>,
 ) -> Option<R> {
     loop {
         let (what, turn) = {
-            let out = out.lock();
-            let call = out.get(&of)?;
+            let calls = out.calls.lock();
+            let call = calls.get(&of)?;
             (call.latest.clone(), call.turn)
         };
         let result = call(&what);
-        let mut out = out.lock();
-        if out.get(&of)?.turn == turn {
-            out.remove(&of);
+        let mut calls = out.calls.lock();
+        if calls.get(&of)?.turn == turn {
+            calls.remove(&of);
+            out.returned.notify_all();
             return back.send(result).err().map(|unsent| unsent.0);
         }
     }

@@ -338,8 +338,8 @@ pub(crate) fn is_understood<'a>(
     libraries: &Libraries<'a>,
     appups: &'a Appups,
 ) -> bool {
-    let leads = |from: &Version, to: &Version| leads(plugin, (from, &[]), to, libraries, appups);
-    let reaches = |here: &Version| here == to || leads(here, to) || leads(to, here);
+    let joined = joined(plugin, to, libraries, appups);
+    let reaches = |here: &Version| joined.contains(here);
     let schema = |version: &Version| libraries.get(version)?.map(|it| it.state_schema);
     let migrates = |newer: &Version, older: &Version| match libraries.get(newer) {
         _ if older >= newer => false,
@@ -363,6 +363,31 @@ pub(crate) fn is_understood<'a>(
     reaches(from)
         || libraries.keys().any(|it| migrates(it, from) && reaches(it))
         || libraries.contains_key(from) && is_known_at_once()
+}
+
+/// The versions of which these `libraries` are installed and that steps join with `to`, in
+/// either direction.
+fn joined<'a>(
+    plugin: &str,
+    to: &'a Version,
+    libraries: &Libraries<'a>,
+    appups: &'a Appups,
+) -> BTreeSet<&'a Version> {
+    let installed = libraries.keys().copied();
+    let mut steps = steps_between(plugin, installed, appups, Host::Starts);
+    let is_here = |version: &Version| libraries.contains_key(version);
+    steps.retain(|step| is_here(step.from) && is_here(step.to));
+    let mut joined = BTreeSet::from([to]);
+    let mut before = 0;
+    while joined.len() > before {
+        before = joined.len();
+        for step in &steps {
+            if joined.contains(step.from) || joined.contains(step.to) {
+                joined.extend([step.from, step.to]);
+            }
+        }
+    }
+    joined
 }
 
 /// From where an appup leads, as it says.

@@ -1,8 +1,10 @@
 //! What the actors that there are say of a plan.
 
+use std::collections::BTreeSet;
+
 use host_journal::{Listed, ReadError};
 use host_model::Version;
-use host_model::plan::{CarriedWay, Change, Plan};
+use host_model::plan::{Change, Plan};
 use host_model::way::no_way;
 
 use crate::engine::Upgrader;
@@ -44,31 +46,38 @@ impl Upgrader {
             else {
                 continue;
             };
-            for CarriedWay { carries, .. } in carried.iter().filter(|way| way.hops.is_none()) {
-                let has_these =
-                    |it: &Listed| Ok(it.version == *from && self.has_beside_it(it, carries)?);
-                if let Some(actor) = self.find(&row.plugin, has_these)? {
+            let no_ways = carried.iter().filter(|way| way.hops.is_none());
+            let mut sought: BTreeSet<&[Version]> = no_ways.map(|it| &*it.carries).collect();
+            if sought.is_empty() {
+                continue;
+            }
+            self.find(&row.plugin, |actor| {
+                let carries = self.beside(actor)?;
+                if sought.remove(&*carries) {
                     let why = no_way(&row.plugin, from, to, carries.last());
                     problems.push(format!("{} cannot come over: {why}", actor.id));
                 }
-            }
+                Ok(sought.is_empty())
+            })?;
         }
         Ok(problems)
     }
 
-    /// Whether these versions have left something beside an actor's state, the last one last.
-    fn has_beside_it(&self, actor: &Listed, carries: &[Version]) -> Result<bool, ReadError> {
+    /// The versions that have left something beside the state of an actor that comes over, the
+    /// last one last.
+    fn beside(&self, actor: &Listed) -> Result<Vec<Version>, ReadError> {
         let stored = self.actors.journal().read(&actor.id)?;
         let comes_over = stored.filter(|it| it.quarantined.is_none());
         let snapshot = comes_over.and_then(|it| it.snapshot);
-        Ok(snapshot.is_some_and(|it| it.carries.iter().map(|carry| &carry.newer).eq(carries)))
+        let carries = snapshot.into_iter().flat_map(|it| it.carries);
+        Ok(carries.map(|carry| carry.newer).collect())
     }
 
     /// An actor of a plugin of which this is so.
     fn find(
         &self,
         plugin: &str,
-        is_so: impl Fn(&Listed) -> Result<bool, ReadError>,
+        mut is_so: impl FnMut(&Listed) -> Result<bool, ReadError>,
     ) -> Result<Option<Listed>, ReadError> {
         let mut pass = self.actors.journal().pass(plugin);
         loop {

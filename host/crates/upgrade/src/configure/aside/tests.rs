@@ -59,6 +59,7 @@ fn what_returns_late_is_made_again_with_the_latest() {
     // Neither made nor waited for.
     assert_eq!(library.call(&aside, 2, LONG), Came::StillOut);
     assert!(aside.overtake(library.digest, &3), "given in place");
+    assert!(!aside.returns(library.digest, SOON));
     assert_eq!(library.given.recv_timeout(LONG), Ok(1));
     library.go.send(()).unwrap();
     assert_eq!(library.given.recv_timeout(LONG), Ok(3));
@@ -68,6 +69,7 @@ fn what_returns_late_is_made_again_with_the_latest() {
     assert_eq!(library.given.recv_timeout(LONG), Ok(4));
     library.go.send(()).unwrap();
     assert_eq!(library.late.recv_timeout(LONG), Ok(4));
+    assert!(aside.returns(library.digest, LONG));
     assert!(!aside.overtake(library.digest, &5), "it is back");
     library.go.send(()).unwrap();
     assert_eq!(library.call(&aside, 5, LONG), Came::Back(5));
