@@ -10,6 +10,7 @@ use host_model::release::{ReleasePlugin, Start};
 use super::*;
 
 mod missing;
+mod understood;
 
 fn release(version: &str, plugins: &[(&str, &str)]) -> ReleaseManifest {
     ReleaseManifest {
