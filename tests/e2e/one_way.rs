@@ -8,41 +8,30 @@ use serde_json::json;
 use crate::better_than_otp::NEWEST;
 use crate::hostile::{add, post, summary};
 
-/// Where only the code is another.
-const CODE: &str = r#"
-plugin = "faulty"
-version = "0.1.1"
+const CODE: &str = r#"load = "code""#;
+const STATE: &str = r#"update = "state""#;
 
-[[path]]
-from = "=0.1.0"
-up = [{ load = "code" }]
-"#;
+/// An appup without a way down, from these versions to that of `plugin`, as its file and text.
+fn appup(plugin: &str, from: &str, up: &str) -> (String, String) {
+    let version = plugin.rsplit('/').next().unwrap();
+    let text = format!(
+        "plugin = \"faulty\"\nversion = \"{version}\"\n\n[[path]]\nfrom = \"{from}\"\nup = [{{ {up} }}]\n"
+    );
+    (format!("faulty-{version}.toml"), text)
+}
 
-const NOTES: &str = r#"
-plugin = "faulty"
-version = "0.2.0"
-
-[[path]]
-from = "~0.1"
-up = [{ update = "state" }]
-"#;
-
-const TAGS: &str = r#"
-plugin = "faulty"
-version = "0.3.0"
-
-[[path]]
-from = "=0.2.0"
-up = [{ update = "state" }]
-"#;
-
-/// A home of release 0.1.0, with one of these plugins in each release behind it.
+/// A home of release 0.1.0, with one of these plugins in each release behind it: from which
+/// versions its appup leads, and by what.
 fn home(behind: &[(&str, &str, &str)]) -> Home {
     let home = Home::new().unwrap();
     release::assemble(&home, "0.1.0", &["plugins/hostile/faulty/0.1.0"], &[]).unwrap();
-    let appups: Vec<_> = behind
+    let written = behind
         .iter()
-        .map(|(_, file, text)| (*file, *text))
+        .map(|(plugin, from, up)| appup(plugin, from, up));
+    let written: Vec<_> = written.collect();
+    let appups: Vec<_> = written
+        .iter()
+        .map(|(file, text)| (&**file, &**text))
         .collect();
     for (n, (plugin, ..)) in behind.iter().enumerate() {
         let release = format!("0.{}.0", n + 2);
@@ -74,8 +63,8 @@ fn upgrade(home: &Home, release: &str) {
 #[test]
 fn commands_lead_back_over_several_steps_and_who_cannot_go_is_set_aside_alone() {
     let home = home(&[
-        ("plugins/hostile/faulty/0.2.0", "faulty-0.2.0.toml", NOTES),
-        (NEWEST, "faulty-0.3.0.toml", TAGS),
+        ("plugins/hostile/faulty/0.2.0", "~0.1", STATE),
+        (NEWEST, "=0.2.0", STATE),
     ]);
     let port = home.start().unwrap().port;
     for key in ["a", "b", "c"] {
@@ -141,7 +130,7 @@ fn commands_lead_back_over_several_steps_and_who_cannot_go_is_set_aside_alone() 
 
 #[test]
 fn a_change_of_code_alone_is_taken_back_and_loses_no_command() {
-    let home = home(&[("plugins/hostile/faulty/0.1.1", "faulty-0.1.1.toml", CODE)]);
+    let home = home(&[("plugins/hostile/faulty/0.1.1", "=0.1.0", CODE)]);
     let port = home.start().unwrap().port;
     add(port, "a", 7);
     upgrade(&home, "0.2.0");
@@ -165,7 +154,7 @@ fn a_change_of_code_alone_is_taken_back_and_loses_no_command() {
 
 #[test]
 fn a_share_that_went_first_comes_back_and_so_does_everyone_behind_a_death_in_probation() {
-    let home = home(&[("plugins/hostile/faulty/0.2.0", "faulty-0.2.0.toml", NOTES)]);
+    let home = home(&[("plugins/hostile/faulty/0.2.0", "~0.1", STATE)]);
     let port = home.start().unwrap().port;
     let keys: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     let add_to_all = || keys.iter().for_each(|key| add(port, key, 1));
