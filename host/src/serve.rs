@@ -268,6 +268,7 @@ async fn open(
     let rules = assembler.releases().read(&recovery.boot)?;
     let assembled = plugins::assemble(&assembler, rules, is_cold, data).await;
     let release = assembled.inspect_err(|error| attempt.blame(is_to_blame(error)))?;
+    let release = recovery.going_back(release);
     let first = booked.permanent.is_none();
 
     let hub = Hub::new();

@@ -1,7 +1,9 @@
 //! A release that nothing leads back from, taken back before it is committed: each actor goes
 //! by its commands since, and who cannot is set aside alone.
 
-use e2e::{Home, release};
+use std::fs;
+
+use e2e::{Home, release, wait};
 use host_model::control::Outcome;
 use serde_json::json;
 
@@ -192,6 +194,39 @@ fn a_share_that_went_first_comes_back_and_so_does_everyone_behind_a_death_in_pro
     assert_eq!(settled.permanent.to_string(), "0.1.0");
     assert_eq!(settled.actors.quarantined, 0);
     are_all_back(3);
+    home.stop().unwrap();
+    home.done(&["store", "check", "--replay"]).unwrap();
+}
+
+#[test]
+fn a_message_leads_back_before_the_way_back_is_taken_up() {
+    // The second one has the library, too, so that it can be read without the first.
+    let newer = ("plugins/hostile/faulty/0.2.0", "~0.1", STATE);
+    let home = home(&[newer, newer]);
+    let port = home.start().unwrap().port;
+    add(port, "a", 7);
+    upgrade(&home, "0.2.0");
+    add(port, "a", 1);
+    // Nobody takes up a way back from a release that cannot be read.
+    let file = home.path().join("releases/0.2.0/manifest.json");
+    let manifest = fs::read(&file).unwrap();
+    fs::write(&file, "{").unwrap();
+    home.kill_host().unwrap();
+    wait::until("the next host is stuck", || {
+        let upgrade = home.status().ok()?.upgrade?;
+        (upgrade.state == "stuck").then_some(())
+    })
+    .unwrap();
+    let found = summary(port, "a");
+    assert_eq!(
+        (&found["count"], &found["version"]),
+        (&json!(8), &json!("0.1.0"))
+    );
+    fs::write(&file, manifest).unwrap();
+    let report = home.rollback().unwrap();
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+    assert_eq!(report.way_back.rebuilt, 1, "{report:?}");
+    assert_eq!(report.way_back.set_aside, 0, "{report:?}");
     home.stop().unwrap();
     home.done(&["store", "check", "--replay"]).unwrap();
 }

@@ -1,5 +1,9 @@
 //! What a start does with what the process before it left.
 
+use std::collections::BTreeMap;
+
+use host_actors::Release;
+use host_model::plan::{Change, Plan};
 use host_model::{ActorId, Version};
 
 use crate::book::Booked;
@@ -32,6 +36,34 @@ pub fn recover(booked: &Booked, first: &Version) -> Result<Recovery, IllegalEven
         _ => None,
     };
     Ok(Recovery { boot, upgrade })
+}
+
+impl Recovery {
+    /// The `release` that boots, as it is to rule. Where an upgrade goes back, actors get
+    /// messages before that way is taken up, or while it is stuck: they go it already.
+    #[must_use]
+    pub fn going_back(&self, release: Release) -> Release {
+        match &self.upgrade {
+            Some(upgrade) if upgrade.goes_back() => Release {
+                before: versions_there(&upgrade.plan),
+                ..release.without_timeouts()
+            },
+            _ => release,
+        }
+    }
+}
+
+/// The plugins' versions in the release that the plan leads to.
+fn versions_there(plan: &Plan) -> BTreeMap<String, Version> {
+    let there = plan.plugins.iter().filter_map(|planned| {
+        let version = match &planned.change {
+            Change::Keep { version } | Change::Add { version } => version,
+            Change::Move { to, .. } => to,
+            Change::Remove { .. } => return None,
+        };
+        Some((planned.plugin.clone(), version.clone()))
+    });
+    there.collect()
 }
 
 impl Upgrade {
@@ -76,6 +108,9 @@ impl Upgrade {
 
 #[cfg(test)]
 mod tests {
+    use host_model::appup::Probation;
+    use host_model::plan::PluginPlan;
+
     use super::*;
     use crate::samples::upgrade;
     use crate::state::Reason;
@@ -119,6 +154,52 @@ mod tests {
             assert_eq!(recovery.boot.to_string(), boot, "{name}");
             let found = recovery.upgrade.map(|upgrade| upgrade.state.name());
             assert_eq!(found, then, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_boots_knows_which_versions_an_upgrade_that_goes_back_leaves() {
+        let v = |minor| Version::new(0, minor, 0);
+        let moved = Change::Move {
+            from: v(1),
+            to: v(2),
+            hops: Vec::new(),
+            carried: Vec::new(),
+        };
+        let changes = [
+            ("moved", moved),
+            ("kept", Change::Keep { version: v(7) }),
+            ("added", Change::Add { version: v(8) }),
+            ("removed", Change::Remove { version: v(9) }),
+        ];
+        let planned = changes.map(|(plugin, change)| PluginPlan {
+            plugin: plugin.to_owned(),
+            change,
+            probation: Probation::default(),
+        });
+        let left = |state| {
+            let mut booked = booked(state);
+            if let Some(last) = &mut booked.last {
+                last.plan.plugins = planned.to_vec();
+            }
+            let boots = Release {
+                version: v(1),
+                plugins: BTreeMap::new(),
+                before: BTreeMap::new(),
+                installed: Vec::new(),
+            };
+            let recovery = recover(&booked, &v(1)).unwrap();
+            recovery.going_back(boots).before
+        };
+        let there = [("added", 8), ("kept", 7), ("moved", 2)];
+        let there = there.map(|(plugin, minor)| (plugin.to_owned(), v(minor)));
+        let there = BTreeMap::from(there);
+        let reason = || Reason::blameless("why");
+        for goes_back in [State::Probation, State::Stuck { reason: reason() }] {
+            assert_eq!(left(goes_back), there);
+        }
+        for is_over in [State::Staged, State::RolledBack { reason: reason() }] {
+            assert_eq!(left(is_over), BTreeMap::new());
         }
     }
 
