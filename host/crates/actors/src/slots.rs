@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use hashbrown::HashTable;
 use host_journal::{Incarnation, Position};
-use host_model::ActorId;
 use host_model::limits::{FAULT_WINDOW, SWEEP_ACTOR_BYTES_UNKNOWN};
+use host_model::{ActorId, Version};
 use parking_lot::Mutex;
 
 use crate::live::Live;
@@ -58,8 +58,8 @@ pub(crate) struct Inner {
 struct Rare {
     /// Messages that came while it was claimed.
     queue: VecDeque<Message>,
-    /// When it faulted lately.
-    faults: VecDeque<Instant>,
+    /// When it faulted lately, and in which version of its plugin.
+    faults: VecDeque<(Instant, Option<Version>)>,
 }
 
 /// Where an actor stands: in the journal, and among the releases.
@@ -272,18 +272,20 @@ impl Inner {
         self.resume_at_once = false;
     }
 
-    /// Takes note of a fault; how many there were lately, with this one.
-    pub(crate) fn faulted(&mut self, now: Instant) -> usize {
+    /// Takes note of a fault; how many there were lately in the same version, with this one.
+    /// Those of another count no less once the actor is back in that.
+    pub(crate) fn faulted(&mut self, version: Option<&Version>, now: Instant) -> usize {
         let faults = &mut self.rare.get_or_insert_default().faults;
-        faults.push_back(now);
-        faults.retain(|at| now.duration_since(*at) < FAULT_WINDOW);
-        faults.len()
+        faults.push_back((now, version.cloned()));
+        faults.retain(|(at, _)| now.duration_since(*at) < FAULT_WINDOW);
+        let own = faults.iter().filter(|(_, by)| by.as_ref() == version);
+        own.count()
     }
 
     /// Whether its faults still count against it.
     pub(crate) fn faulted_lately(&self) -> bool {
         let last = self.rare.as_ref().and_then(|rare| rare.faults.back());
-        last.is_some_and(|at| at.elapsed() < FAULT_WINDOW)
+        last.is_some_and(|(at, _)| at.elapsed() < FAULT_WINDOW)
     }
 
     pub(crate) fn forgive(&mut self) {

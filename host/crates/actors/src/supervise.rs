@@ -97,7 +97,9 @@ impl Actors {
         self.supervisor.faults.fetch_add(1, Ordering::Relaxed);
         tracing::error!(actor = %id, why, "an actor crashed and is built anew");
         self.audience.crashed(&id, "crashed");
-        let faults = claim.slot.inner.lock().faulted(Instant::now());
+        let mut inner = claim.slot.inner.lock();
+        let faults = inner.faulted(version.as_ref(), Instant::now());
+        drop(inner);
         if faults > FAULTS_MAX {
             self.quarantine(
                 claim,

@@ -144,8 +144,8 @@ pub const OBSTACLES_NAMED_MAX: usize = 20;
 /// Actors that a report names which could not go back; the rest is counted.
 pub const SET_ASIDE_NAMED_MAX: usize = 20;
 
-/// Faults of one actor within [`FAULT_WINDOW`] before it is quarantined: OTP's
-/// default of one restart in five seconds, with room for a retry or two.
+/// Faults of one actor in one version within [`FAULT_WINDOW`] before it is quarantined:
+/// OTP's default of one restart in five seconds, with room for a retry or two.
 pub const FAULTS_MAX: usize = 3;
 
 /// See [`FAULTS_MAX`].

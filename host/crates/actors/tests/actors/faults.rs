@@ -111,6 +111,31 @@ async fn an_actor_that_crashes_again_and_again_is_set_aside_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_of_one_version_count_against_no_other_and_are_not_forgotten_on_the_way() {
+    let home = Home::new();
+    let host = home.start(1);
+    host.ask("faulty:a", "add", json!({ "by": 7 })).await;
+    let panics = async |times: usize| {
+        for _ in 0..times {
+            let refused = host.refused("faulty:a", "panic", json!({})).await;
+            assert_eq!(refused, "actor_crashed");
+        }
+    };
+    for minor in [1, 2] {
+        host.0.install(home.release(minor));
+        panics(FAULTS_MAX).await;
+        assert_eq!(host.count("faulty:a").await, 7, "0.{minor}.0");
+    }
+    // Back and forth gives it no new life.
+    host.0.install(home.release(1));
+    assert_eq!(host.count("faulty:a").await, 7);
+    panics(1).await;
+    let refused = host.refused("faulty:a", "summary", Value::Null).await;
+    assert_eq!(refused, "quarantined");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_waits_for_what_was_accepted_before_it() {
     let home = Home::new();
     let host = home.start(1);
