@@ -4,11 +4,11 @@
 use std::fs;
 
 use e2e::{Home, release, wait};
-use host_model::control::Outcome;
-use serde_json::json;
+use host_model::control::{Outcome, UpgradeReport};
+use serde_json::{Value, json};
 
 use crate::better_than_otp::NEWEST;
-use crate::hostile::{add, post, summary};
+use crate::hostile::{APPUP, add, post, summary};
 
 const CODE: &str = r#"load = "code""#;
 const STATE: &str = r#"update = "state""#;
@@ -229,4 +229,42 @@ fn a_message_leads_back_before_the_way_back_is_taken_up() {
     assert_eq!(report.way_back.set_aside, 0, "{report:?}");
     home.stop().unwrap();
     home.done(&["store", "check", "--replay"]).unwrap();
+}
+
+#[test]
+fn who_has_no_way_takes_an_upgrade_back_and_no_release_is_marked_for_it() {
+    let home = home(&[]);
+    let (file, newest) = appup(NEWEST, "=0.2.0", STATE);
+    let appups = [("faulty-0.2.0.toml", APPUP), (&*file, &*newest)];
+    let newer = ["plugins/hostile/faulty/0.2.0"];
+    release::assemble(&home, "0.2.0", &newer, &appups[..1]).unwrap();
+    release::assemble(&home, "0.3.0", &[NEWEST], &appups).unwrap();
+    let port = home.start().unwrap().port;
+    add(port, "a", 7);
+    add(port, "b", 1);
+    upgrade(&home, "0.3.0");
+    let tag = json!({ "text": "only here" });
+    assert_eq!(post(port, "a", "tag", &tag).0, 200);
+    let report = home.rollback().unwrap();
+    assert_eq!(report.way_back.set_aside, 1, "{report:?}");
+
+    // It stays in 0.3.0, from which nothing leads on.
+    let is_taken_back = |to: &str| {
+        home.done(&["quarantine", "release", "faulty:a"]).unwrap();
+        let line = ["upgrade", to, "--no-rehearsal", "--probation", "0s"];
+        let ran = home.host(&[&line[..], &["--json"]].concat()).unwrap();
+        let report: UpgradeReport = ran.ends_with(4).unwrap().json().unwrap();
+        let reason = report.reason.unwrap();
+        let no_way = format!("no way leads from faulty 0.3.0 to {to}");
+        assert!(reason.contains(&no_way), "{reason}");
+        let rows: Vec<Value> = home.answer(&["releases", "--json"]).unwrap();
+        let row = rows.iter().find(|row| row["version"] == to).unwrap();
+        assert_ne!(row["status"], "failed", "{row}");
+    };
+    is_taken_back("0.2.0");
+    // Set aside, it holds nobody up.
+    home.upgrade_unrehearsed("0.2.0").unwrap();
+    assert_eq!(summary(port, "b")["version"], "0.2.0");
+    is_taken_back("0.1.0");
+    home.stop().unwrap();
 }

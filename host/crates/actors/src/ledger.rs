@@ -55,6 +55,8 @@ pub struct FailedMigration {
     pub to: Version,
     /// Why.
     pub why: String,
+    /// Whether a way was there. Without one nothing was tried, which says nothing of a release.
+    pub is_tried: bool,
 }
 
 impl Migrations {

@@ -152,7 +152,7 @@ impl Actors {
                 let (from, to) = (live.code().version().clone(), ruling.code.version());
                 claim.at.generation = generation;
                 self.trace_migrated(&claim.slot.id, (&from, to), since, Some(&why));
-                self.migration_failed(&claim.slot.id, generation, from, why);
+                self.migration_failed(&claim.slot.id, generation, from, why, way.is_ok());
                 self.count_pause(claim, since);
             }
         }
@@ -327,6 +327,7 @@ impl Actors {
         generation: u32,
         from: Version,
         why: String,
+        is_tried: bool,
     ) {
         if generation != self.generation() {
             // Another release rules by now: what counts is whether it comes over to that.
@@ -346,6 +347,7 @@ impl Actors {
             from,
             to,
             why,
+            is_tried,
         });
     }
 

@@ -129,7 +129,7 @@ impl Actors {
                 if matches!(message, Message::Migrate(_)) {
                     let unknown = Version::new(0, 0, 0);
                     let generation = self.generation();
-                    self.migration_failed(&claim.slot.id, generation, unknown, why.clone());
+                    self.migration_failed(&claim.slot.id, generation, unknown, why.clone(), true);
                 }
                 self.refuse(message, CallError::NotWoken(why));
                 return Flow::Next;

@@ -164,10 +164,11 @@ impl Upgrader {
             })
         };
         let deadline = request.deadline_s.map(Duration::from_secs);
+        // To an older release `host rollback` would take it.
+        let rollback = plan.to < plan.from;
         let rehearsal = Rehearsal {
             deadline,
-            // To an older release `host rollback` would take it.
-            timed: plan.to > plan.from,
+            timed: !rollback,
             ..self.rehearsal(
                 plan,
                 request.extent,
@@ -179,7 +180,7 @@ impl Upgrader {
         let upgrader = Arc::clone(self);
         self.control.spawn(async move {
             let rehearsed = async {
-                match upgrader.verified(&rehearsal.plan).await {
+                match upgrader.verified(&rehearsal.plan, rollback).await {
                     Ok(_) => rehearsal.carry_out().await,
                     Err(why) => failed(&rehearsal.plan)(why),
                 }

@@ -58,7 +58,7 @@ impl Run {
     pub(crate) async fn verify(&mut self) -> Event {
         let (upgrader, plan) = (Arc::clone(&self.upgrader), self.upgrade.plan.clone());
         let running = Arc::clone(&self.running);
-        let looking = upgrader.verified(&plan);
+        let looking = upgrader.verified(&plan, self.upgrade.rollback);
         tokio::pin!(looking);
         // A disk that hangs holds up the look, and no operator.
         let looked = loop {
@@ -290,15 +290,15 @@ impl Run {
                     if let Err(error) = swept {
                         return Some(Swept::Failed(Reason::blameless(chain(&error))));
                     }
-                    if let Some(why) = self.failures() {
-                        return Some(Swept::Failed(Reason::release(why)));
+                    if let Some(reason) = self.failures() {
+                        return Some(Swept::Failed(reason));
                     }
                     self.tell_all_migrated(plugin);
                     return Some(Swept::All);
                 }
                 () = actors.migrations().failure() => {
-                    if let Some(why) = self.failures() {
-                        return Some(Swept::Failed(Reason::release(why)));
+                    if let Some(reason) = self.failures() {
+                        return Some(Swept::Failed(reason));
                     }
                 }
                 asked = running.wishes.heard() => {
@@ -337,18 +337,24 @@ impl Run {
         None
     }
 
-    /// The migrations that failed, in a sentence.
-    pub(crate) fn failures(&self) -> Option<String> {
-        let migrations = self.upgrader.actors.migrations();
-        let first = migrations.first_failure()?;
-        let others = match migrations.failed().saturating_sub(1) {
+    /// The migrations that failed, in a sentence. That somebody's way is missing is said of no
+    /// release, as where that is known beforehand; but a start that found no way for somebody
+    /// finds none the next time either, and is to boot the permanent release.
+    pub(crate) fn failures(&self) -> Option<Reason> {
+        let failures = self.upgrader.actors.migrations().failures();
+        let tried = failures.iter().find(|it| it.is_tried);
+        let first = tried.or(failures.first())?;
+        let others = match failures.len() - 1 {
             0 => String::new(),
             n => format!(" (and {n} more)"),
         };
-        Some(format!(
-            "{} could not come over from {} to {}: {}{others}",
-            first.actor, first.from, first.to, first.why
-        ))
+        Some(Reason {
+            text: format!(
+                "{} could not come over from {} to {}: {}{others}",
+                first.actor, first.from, first.to, first.why
+            ),
+            blames_release: first.is_tried || self.upgrade.plan.at_start,
+        })
     }
 
     /// The release that shall rule: the new one, or on the way back the old one.

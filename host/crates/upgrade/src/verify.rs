@@ -63,7 +63,8 @@ pub struct Verified {
 }
 
 impl Upgrader {
-    /// As [`Upgrader::verify`], beside the runtime: what changes in the configuration.
+    /// As [`Upgrader::verify`], beside the runtime: what changes in the configuration. A
+    /// `rollback` sets aside who cannot come.
     ///
     /// # Errors
     ///
@@ -71,10 +72,11 @@ impl Upgrader {
     pub(crate) async fn verified(
         self: &Arc<Self>,
         plan: &Plan,
+        rollback: bool,
     ) -> Result<Vec<ConfigChange>, String> {
         let (upgrader, plan) = (Arc::clone(self), plan.clone());
         let version = plan.to.clone();
-        let looked = tokio::task::spawn_blocking(move || upgrader.verify(&plan)).await;
+        let looked = tokio::task::spawn_blocking(move || upgrader.verify_as(&plan, rollback)).await;
         let looked = looked.map_err(|error| error.to_string())?;
         let Verified {
             problems,
@@ -95,13 +97,17 @@ impl Upgrader {
         }
     }
 
-    /// Holds the release that `plan` leads to against this machine and this home.
-    /// Blocking.
+    /// Holds the release that `plan` leads to against this machine and this home. To an older
+    /// one `host rollback` would take it. Blocking.
     ///
     /// # Errors
     ///
     /// The release cannot be read at all.
     pub fn verify(&self, plan: &Plan) -> Result<Verified, ReleasesError> {
+        self.verify_as(plan, plan.to < plan.from)
+    }
+
+    fn verify_as(&self, plan: &Plan, rollback: bool) -> Result<Verified, ReleasesError> {
         let releases = self.assembler.releases();
         let keys = releases.trusted_keys();
         let release = releases.read(&plan.to)?;
@@ -176,9 +182,12 @@ impl Upgrader {
             Ok(asleep) => notes.extend(asleep),
             Err(error) => problems.push(chain(&error)),
         }
-        match self.stranded(plan) {
-            Ok(stranded) => problems.extend(stranded),
-            Err(error) => problems.push(chain(&error)),
+        // A start judges for itself.
+        if !rollback && !plan.at_start {
+            match self.stranded(plan) {
+                Ok(stranded) => problems.extend(stranded),
+                Err(error) => problems.push(chain(&error)),
+            }
         }
         let from = releases.read(&plan.from)?.manifest;
         notes.extend(notes::of_dependencies(&from, &release.manifest, &appups));

@@ -216,9 +216,9 @@ impl Run {
                 }
             }
         }
-        let why = self.failures()?;
-        self.note("migration_failed", Some(why.clone()));
-        Some(Step::Failed(Reason::release(why)))
+        let reason = self.failures()?;
+        self.note("migration_failed", Some(reason.text.clone()));
+        Some(Step::Failed(reason))
     }
 
     /// What is wished for and was not heeded yet.
@@ -315,8 +315,8 @@ impl Run {
             // Actors still come over at their next message.
             tokio::select! {
                 () = actors.migrations().failure() => {
-                    if let Some(why) = self.failures() {
-                        return Some(Reason::release(why));
+                    if let Some(reason) = self.failures() {
+                        return Some(reason);
                     }
                 }
                 asked = running.wishes.heard() => {

@@ -72,6 +72,7 @@ async fn what_the_older_version_does_not_take_is_named_and_nothing_is_lost() {
     goes_back(&home, &host, 2).await;
     let failures = host.0.migrations().take_failures();
     assert_eq!(failures.len(), 1);
+    assert!(failures[0].is_tried);
     let why = &failures[0].why;
     assert!(
         why.starts_with("no way leads from faulty 0.2.0 to 0.1.0"),
@@ -121,6 +122,7 @@ async fn commands_lead_back_from_the_version_that_was_left_and_no_other() {
     let failure = host.0.migrations().first_failure().unwrap();
     let no_way = "no way leads from faulty 0.3.0 to 0.1.0";
     assert!(failure.why.starts_with(no_way), "{}", failure.why);
+    assert!(!failure.is_tried);
     assert_eq!(version(&host).await, Version::new(0, 3, 0));
     goes_back(&home, &host, 3).await;
     assert_eq!(host.0.migrations().first_failure(), None);

@@ -31,14 +31,10 @@ impl Upgrader {
         Ok(notes)
     }
 
-    /// Actors, one of a kind, whose carries no way to the newer release takes up. A way to an
-    /// older one sets them aside, and a start judges for itself. Who is in quarantine stays
-    /// there anyhow.
+    /// Actors, one of a kind, whose carries no way of the plan takes up. Who is in quarantine
+    /// stays there anyhow.
     pub(super) fn stranded(&self, plan: &Plan) -> Result<Vec<String>, ReadError> {
         let mut problems = Vec::new();
-        if plan.at_start || plan.to < plan.from {
-            return Ok(problems);
-        }
         for row in &plan.plugins {
             let Change::Move {
                 from, to, carried, ..
