@@ -30,6 +30,7 @@ mod serve;
 mod settings;
 mod systemd;
 mod token;
+mod unasked;
 
 use std::process::ExitCode;
 

@@ -30,6 +30,7 @@ use crate::home::Home;
 use crate::launcher::Found;
 use crate::logfile::LogFile;
 use crate::notify;
+use crate::unasked::{self, Unasked};
 
 mod acts;
 mod clients;
@@ -115,6 +116,7 @@ pub(crate) fn serve(
         data,
         sweepers,
     } = Runtimes::start(&config.runtime)?;
+    let unasked = Unasked::aborts()?;
     let code = control.block_on(async {
         let outside = Outside::listen(attempt)?;
         // From here on it ends nothing, and is answered once the host serves.
@@ -168,6 +170,7 @@ pub(crate) fn serve(
     data.shutdown_background();
     sweepers.shutdown_background();
     control.shutdown_background();
+    drop(unasked);
     code
 }
 
@@ -209,6 +212,7 @@ impl Outside {
                 if !is_heard.load(Ordering::SeqCst) {
                     tracing::info!("the host ends before it is ready, as it was told");
                     attempt.end();
+                    unasked::asked();
                     std::process::exit(0);
                 }
                 let _first = came.set(name);

@@ -197,10 +197,14 @@ fn a_hook_that_fails_behind_the_switch_brings_everyone_back() {
 
 #[test]
 fn a_hook_that_ends_the_process_costs_a_restart_in_the_old_release() {
-    let home = home(
-        r#"{ run = "abort" }, { update = "state" }"#,
-        r#"{ update = "state" }"#,
-    );
+    // As if all were well, too: no keeper and no systemd may take it for a stop.
+    for how in ["abort", "exit"] {
+        let up = format!(r#"{{ run = "{how}" }}, {{ update = "state" }}"#);
+        goes_on_in_the_old_release(&home(&up, r#"{ update = "state" }"#));
+    }
+}
+
+fn goes_on_in_the_old_release(home: &Home) {
     let status = home.start().unwrap();
     add(status.port, "k");
     let upgrade = home.begin(&UPGRADE).unwrap();

@@ -126,6 +126,8 @@ mod trail;
 #[cfg(test)]
 mod two_steps;
 #[cfg(test)]
+mod unheard;
+#[cfg(test)]
 mod unknown;
 #[cfg(test)]
 mod verification;

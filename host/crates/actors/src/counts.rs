@@ -80,6 +80,12 @@ impl EventStats {
         *self.detail.last_fault.lock() = Some(said);
     }
 
+    /// A run that could not begin, for code of the plugin before it ended in a fault.
+    pub(crate) fn not_begun(&self, why: &str) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.faulted(why);
+    }
+
     /// A run ended in a rejection for this reason.
     pub(crate) fn rejected(&self, reason: &str) {
         self.rejections.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{BeforeError, ReadError};
+use host_loader::Fault;
 use host_model::ActorId;
 use host_model::error::chain;
 use parking_lot::Mutex;
@@ -30,8 +31,10 @@ const PROBE: &str = "host/sweep/probe";
 pub(crate) enum Hindrance {
     /// The store was not read. That says nothing about the actor, which is tried again.
     Unread(ReadError),
-    /// A fault of the plugin, or damage, or what the store does not give while it gives all
-    /// else: it would be the same again.
+    /// The plugin's code broke, for this state or this key: it would be the same again.
+    Broken(Box<Fault>),
+    /// No way leads on, or damage, or what the store does not give while it gives all else:
+    /// it would be the same again.
     Lasting(String),
 }
 
@@ -54,6 +57,12 @@ impl From<BeforeError> for Hindrance {
     }
 }
 
+impl From<Box<Fault>> for Hindrance {
+    fn from(fault: Box<Fault>) -> Self {
+        Self::Broken(fault)
+    }
+}
+
 impl From<String> for Hindrance {
     fn from(why: String) -> Self {
         Self::Lasting(why)
@@ -70,6 +79,7 @@ impl fmt::Display for Hindrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unread(error) => f.write_str(&chain(error)),
+            Self::Broken(fault) => fault.fmt(f),
             Self::Lasting(why) => f.write_str(why),
         }
     }

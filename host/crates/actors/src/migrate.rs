@@ -121,7 +121,7 @@ impl Actors {
         };
         let came = match self.watched(&claim.slot, goes_back(&way), desk.is_some(), come) {
             Err(Hindrance::Unread(error)) => return Err(error),
-            Err(Hindrance::Lasting(why)) => Err(why),
+            Err(lasting) => Err(lasting.to_string()),
             Ok(came) => Ok(came),
         };
         if let Ok((over, _)) = &came
@@ -279,10 +279,10 @@ impl Actors {
         let rebuilt = tokio::task::block_in_place(rebuild);
         match rebuilt.map_err(|by| self.hindered(id, by)) {
             Ok((over, commands)) => Ok((over, Some(Again { why, commands }))),
-            Err(Hindrance::Lasting(obstacles)) => Err(Hindrance::Lasting(format!(
+            Err(unread @ Hindrance::Unread(_)) => Err(unread),
+            Err(obstacles) => Err(Hindrance::Lasting(format!(
                 "{why}; nor can its commands be taken again: {obstacles}"
             ))),
-            Err(unread) => Err(unread),
         }
     }
 

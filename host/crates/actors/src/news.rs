@@ -14,7 +14,6 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use crate::message::CallError;
 use crate::{Actors, Release, shapes};
 
 /// Whose turn it is to read the journal for clients that come back.
@@ -201,12 +200,17 @@ fn news_for<'n>(
     let way = shapes::way(release, code, &news.version).ok_or(Untold::NoWay)?;
     let payload = Bytes::copy_from_slice(news.payload.get().as_bytes());
     let (event, payload) = match shapes::along(&way, &news.event, &payload) {
-        Ok(None) => return Ok(Some(Cow::Borrowed(news))),
-        Ok(Some(shape)) => shape,
-        Err(CallError::Rejected(_)) => return Ok(None),
-        Err(error) => {
+        Ok(Ok(None)) => return Ok(Some(Cow::Borrowed(news))),
+        Ok(Ok(Some(shape))) => shape,
+        // The other shape has nothing like it.
+        Ok(Err(_)) => return Ok(None),
+        Err(fault) => {
             let (actor, event) = (&news.actor, &news.event);
-            tracing::warn!(%actor, event, %version, %error, "a broadcast could not be converted");
+            tracing::warn!(%actor, event, %version, %fault, "a broadcast could not be converted");
+            // Whoever listens misses it by this version's fault.
+            if let Some(broken) = release.code(actor.plugin(), &fault.version) {
+                broken.event(event).not_begun(&fault.to_string());
+            }
             return Ok(None);
         }
     };

@@ -152,7 +152,7 @@ fn begin(
         head: Position::default(),
         quarantined: None,
     };
-    let restored = restore(release, id, stored)?;
+    let restored = restore(release, id, stored).map_err(|by| by.to_string())?;
     let code = restored.code();
     let same = |hop: &RouteHop| hop.to.version() == code.version();
     let alike = |hop: &RouteHop| schema(&hop.to) == schema(code);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_loader::{Shape, ShapeStep};
+use host_loader::{Fault, Shape, ShapeStep};
 use host_model::Version;
 use host_model::effect::Rejection;
 
@@ -44,7 +44,11 @@ pub(crate) fn convert(
         return Ok(None);
     }
     let way = way(release, own, from).ok_or_else(|| unknown(own.plugin().name(), from))?;
-    along(&way, event, payload)
+    match along(&way, event, payload) {
+        Ok(Ok(shape)) => Ok(shape),
+        Ok(Err(rejection)) => Err(CallError::Rejected(rejection)),
+        Err(fault) => Err(CallError::Crashed(fault.to_string())),
+    }
 }
 
 /// The steps from the shape of the version `from` to that of `own`, which is another.
@@ -62,12 +66,8 @@ pub(crate) fn along(
     steps: &[Step],
     event: &str,
     payload: &Bytes,
-) -> Result<Option<Shape>, CallError> {
-    match host_loader::convert(steps.iter().map(Step::look), event, payload) {
-        Ok(Ok(shape)) => Ok(shape),
-        Ok(Err(rejection)) => Err(CallError::Rejected(rejection)),
-        Err(fault) => Err(CallError::Crashed(fault.to_string())),
-    }
+) -> Result<Result<Option<Shape>, Rejection>, Box<Fault>> {
+    host_loader::convert(steps.iter().map(Step::look), event, payload)
 }
 
 /// From one version to a neighbour; the newer of the two knows both shapes.

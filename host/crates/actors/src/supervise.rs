@@ -61,6 +61,11 @@ impl Supervisor {
         }
     }
 
+    /// Code of a plugin has broken.
+    pub(crate) fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Why the actor is in quarantine, if it is.
     pub(crate) fn quarantined(&self, id: &ActorId) -> Option<String> {
         if self.count.load(Ordering::Relaxed) == 0 {
@@ -94,7 +99,7 @@ impl Actors {
         let why = why.unwrap_or_default();
         let id = claim.slot.id.clone();
         let version = claim.live.take().map(|live| live.code().version().clone());
-        self.supervisor.faults.fetch_add(1, Ordering::Relaxed);
+        self.supervisor.count_fault();
         tracing::error!(actor = %id, why, "an actor crashed and is built anew");
         self.audience.crashed(&id, "crashed");
         let mut inner = claim.slot.inner.lock();

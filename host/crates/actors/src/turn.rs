@@ -125,11 +125,15 @@ impl Actors {
                 self.refuse_unread(&claim.slot.id, message, error);
                 return Flow::Next;
             }
-            Err(NotWoken::Hindered(Hindrance::Lasting(why))) => {
+            Err(NotWoken::Hindered(why)) => {
+                let id = &claim.slot.id;
+                if let Hindrance::Broken(fault) = &why {
+                    self.broke(id, &message, fault);
+                }
+                let why = why.to_string();
                 if matches!(message, Message::Migrate(_)) {
-                    let unknown = Version::new(0, 0, 0);
-                    let generation = self.generation();
-                    self.migration_failed(&claim.slot.id, generation, unknown, why.clone(), true);
+                    let (unknown, generation) = (Version::new(0, 0, 0), self.generation());
+                    self.migration_failed(id, generation, unknown, why.clone(), true);
                 }
                 self.refuse(message, CallError::NotWoken(why));
                 return Flow::Next;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use host_journal::{Incarnation, Position, Rows, Stored};
-use host_loader::{State, cross};
+use host_loader::{Fault, State, cross};
 use host_model::ActorId;
 use host_model::carry::Carry;
 use host_model::plan::StateChange;
@@ -11,7 +11,7 @@ use host_model::plan::StateChange;
 use crate::Actors;
 use crate::hindrance::Hindrance;
 use crate::live::Live;
-use crate::message::CallError;
+use crate::message::{CallError, Message};
 use crate::release::{Code, Release};
 use crate::slots::Claim;
 use crate::token::Token;
@@ -62,8 +62,7 @@ impl Actors {
             let stored = self.journal.read(&id)?;
             match stored {
                 None => {
-                    let state = ruling.code.new_state(&id);
-                    let state = state.map_err(|fault| fault.to_string())?;
+                    let state = ruling.code.new_state(&id)?;
                     Ok((Live::new(state), generation))
                 }
                 // It comes over before its next message.
@@ -86,6 +85,18 @@ impl Actors {
 }
 
 impl Actors {
+    /// `message` has not come as far as its handler, for the plugin's code broke in making or
+    /// reading the state: a run that ended in a fault, of the version that broke.
+    pub(crate) fn broke(&self, id: &ActorId, message: &Message, fault: &Fault) {
+        self.supervisor.count_fault();
+        let release = self.release_of(id);
+        if let Some(event) = message.event()
+            && let Some(code) = release.code(id.plugin(), &fault.version)
+        {
+            code.event(event).not_begun(&fault.to_string());
+        }
+    }
+
     /// The claimed actor has lost what it appended: it goes on when all that this had used up
     /// has been put off, and so comes again before what stands in its queue behind it.
     fn put_off_lost(self: &Arc<Self>, claim: &mut Claim, incarnation: Incarnation) -> NotWoken {
@@ -114,7 +125,7 @@ impl Actors {
 }
 
 /// The state that `stored` describes, in the version that it then had.
-pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, String> {
+pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result<Live, Hindrance> {
     let code = |version: &host_model::Version| -> Result<Arc<Code>, String> {
         release.code(id.plugin(), version).cloned().ok_or_else(|| {
             format!(
@@ -124,11 +135,10 @@ pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result
             )
         })
     };
-    let fault = |fault: Box<host_loader::Fault>| fault.to_string();
     let mut live = match stored.snapshot {
         Some(snapshot) => {
             let code = code(&snapshot.version)?;
-            let state = code.import(&snapshot.state).map_err(fault)?;
+            let state = code.import(&snapshot.state)?;
             let mut live = Live::new(state);
             live.seq = snapshot.seq;
             live.time_ms = snapshot.time_ms;
@@ -142,7 +152,7 @@ pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result
                 .first()
                 .ok_or("the journal knows it and has nothing of it")?;
             let code = code(&first.version)?;
-            let state = code.new_state(id).map_err(fault)?;
+            let state = code.new_state(id)?;
             Live::new(state)
         }
     };
@@ -153,7 +163,7 @@ pub(crate) fn restore(release: &Release, id: &ActorId, stored: Stored) -> Result
             live.state = reread(&live.state, &mut carries, &code(&record.version)?)?;
             live.set_carries(carries);
         }
-        live.state.apply(&record.event).map_err(fault)?;
+        live.state.apply(&record.event)?;
         live.seq = record.seq;
         live.time_ms = record.time_ms;
         live.lengthen_tail(&record);

@@ -16,6 +16,10 @@ use crate::marker::behaviour;
 /// that inspects it first finds all well. `init_prints` forges a report
 /// on standard output; `init_spawns` leaves a process behind that holds the
 /// standard output open.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a library that ends the process is what it is for"
+)]
 pub(crate) unsafe extern "C" fn init(_: *const c_void, _: Bytes, sink: *const Sink) -> Status {
     match behaviour().as_str() {
         "init_fails" => {

@@ -56,6 +56,25 @@ async fn a_panic_costs_one_caller_an_error_and_nobody_anything_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_that_cannot_make_a_state_has_failed_the_call_that_needed_one() {
+    let home = Home::new();
+    let host = home.start(2);
+    let refused = host.refused("faulty:unborn", "add", json!({ "by": 1 }));
+    assert_eq!(refused.await, "not_woken");
+    let refused = host.refused("faulty:unborn", "summary", Value::Null);
+    assert_eq!(refused.await, "not_woken");
+    assert_eq!(host.0.faults(), 2);
+    let counts = host.0.release().plugins["faulty"].code.counts();
+    for event in ["add", "summary"] {
+        let event = &counts.events[event];
+        assert_eq!((event.calls, event.faults), (1, 1), "{event:?}");
+        let said = event.last_fault.as_ref().unwrap();
+        assert!(said.contains("panicked in new"), "{said}");
+    }
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_actor_that_crashes_again_and_again_is_set_aside_alone() {
     let home = Home::new();
     let host = home.start(1);

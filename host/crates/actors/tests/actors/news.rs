@@ -60,6 +60,22 @@ async fn what_was_missed_is_had_awake_asleep_and_in_another_version() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_told_in_an_older_shape_is_a_fault_of_who_should() {
+    let home = Home::new();
+    let host = home.start(2);
+    let code = std::sync::Arc::clone(&host.0.release().plugins["faulty"].code);
+    host.ask("faulty:a", "add", json!({ "by": 666_666_666 }))
+        .await;
+    let before = code.counts();
+    let missed = host.missed(0, None, Version::new(0, 1, 0)).await;
+    assert_eq!(missed.news.unwrap().len(), 0);
+    let since = code.counts().since(&before);
+    let faults: Vec<u64> = since.events.values().map(|event| event.faults).collect();
+    assert_eq!(faults.iter().sum::<u64>(), 1, "{since:?}");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_version_that_is_not_here_nobody_knows_the_shapes() {
     let home = Home::new();
     let host = home.start(1);

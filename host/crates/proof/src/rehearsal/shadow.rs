@@ -5,7 +5,7 @@ use std::mem;
 
 use bytes::Bytes;
 use host_loader::{Call, Caller, State, Verdict, convert};
-use host_model::effect::Rejection;
+use host_model::effect::{Effect, Rejection};
 
 use super::judge::{Case, Stopped, under};
 use super::{By, Law, PROBLEMS_MAX, Said};
@@ -181,23 +181,33 @@ impl Case<'_> {
     }
 
     fn say(&self, state: &mut State, said: &Said, seq: &mut u64) -> Result<Word, Stuck> {
-        self.spoken(state, said, self.call(said, *seq), seq)
+        let spoken = self.spoken(state, said, self.call(said, *seq), seq)?;
+        Ok(spoken.0)
     }
 
-    /// As the new version hears it.
+    /// As the new version hears it, and what it tells as those hear it who know the old one.
     fn say_cast(&self, state: &mut State, said: &Said, seq: &mut u64) -> Result<Word, Stuck> {
         let cast = convert(self.way.shapes(), &said.event, &said.payload)?;
-        let (event, payload) = match cast {
-            Ok(Some(message)) => message,
-            Ok(None) => return self.say(state, said, seq),
-            Err(rejection) => return Ok(Word::Refused(rejection)),
+        let call = self.call(said, *seq);
+        let (event, payload) = match &cast {
+            Ok(Some((event, payload))) => (&**event, &**payload),
+            Ok(None) => (call.event, call.payload),
+            Err(rejection) => return Ok(Word::Refused(rejection.clone())),
         };
         let call = Call {
-            event: &event,
-            payload: &payload,
-            ..self.call(said, *seq)
+            event,
+            payload,
+            ..call
         };
-        self.spoken(state, said, call, seq)
+        let (word, effects) = self.spoken(state, said, call, seq)?;
+        for effect in &effects {
+            if let Effect::Broadcast { event, payload } = effect {
+                let payload = Bytes::copy_from_slice(payload.get().as_bytes());
+                // What the old one has nothing like, nobody hears.
+                let _heard = convert(self.way.shapes_back(), event, &payload)?;
+            }
+        }
+        Ok(word)
     }
 
     fn spoken(
@@ -206,17 +216,17 @@ impl Case<'_> {
         said: &Said,
         call: Call<'_>,
         seq: &mut u64,
-    ) -> Result<Word, Stuck> {
+    ) -> Result<(Word, Vec<Effect>), Stuck> {
         let verdict = match said.by {
             By::Timer => state.timer(&call)?,
             By::Client | By::Actor => state.handle(&call)?,
         };
         Ok(match verdict {
-            Verdict::Rejected(rejection) => Word::Refused(rejection),
+            Verdict::Rejected(rejection) => (Word::Refused(rejection), Vec::new()),
             Verdict::Accepted(accepted) => {
                 let happened = accepted.event.is_some();
                 *seq += u64::from(happened);
-                Word::Accepted(accepted.reply, happened)
+                (Word::Accepted(accepted.reply, happened), accepted.effects)
             }
         })
     }

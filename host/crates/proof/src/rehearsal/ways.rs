@@ -156,6 +156,16 @@ impl Way {
             .map(|(from, to)| ShapeStep::between(from, to))
     }
 
+    /// As what it tells is converted, for who has stayed with the version before.
+    pub(super) fn shapes_back(&self) -> impl Iterator<Item = ShapeStep<'_>> {
+        (0..self.forth.len()).rev().map(|at| {
+            let before = at
+                .checked_sub(1)
+                .map_or(&self.from, |at| &self.forth[at].to);
+            ShapeStep::between(&self.forth[at].to, before)
+        })
+    }
+
     /// What is to be said of the first step that took too long, if one did.
     pub(super) fn too_slow(&self, steps_ns: &[u64]) -> Option<String> {
         let steps = self.forth.iter().zip(&self.timeouts).zip(steps_ns);

@@ -15,8 +15,12 @@ pub(crate) fn ran() -> Vec<String> {
     RAN.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// `refuse…` is refused, `panic…` panics, `abort…` ends the process, `sleep-MS` takes so
-/// long; any other is only remembered.
+/// `refuse…` is refused, `panic…` panics, `abort…` ends the process, `exit…` does so as if
+/// all were well, `sleep-MS` takes so long; any other is only remembered.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a plugin that ends the process is what it is for"
+)]
 pub(crate) fn run(hook: &str) -> Result<(), Rejection> {
     if hook.starts_with("refuse") {
         return Err(Rejection::new("refused", "this hook is never accepted"));
@@ -27,6 +31,9 @@ pub(crate) fn run(hook: &str) -> Result<(), Rejection> {
     );
     if hook.starts_with("abort") {
         std::process::abort();
+    }
+    if hook.starts_with("exit") {
+        std::process::exit(0);
     }
     if let Some(ms) = hook.strip_prefix("sleep-") {
         let ms = ms.parse();

@@ -6,7 +6,9 @@
 //! something to be about. The mark that `plan_trouble` left in the state, in
 //! either version, decides what goes wrong here: see [`Trouble`].
 //!
-//! Its hooks do what their name says: `refuse`, `panic`, `abort`, `sleep-MS`.
+//! An actor whose key begins with `unborn` cannot come into being here.
+//!
+//! Its hooks do what their name says: `refuse`, `panic`, `abort`, `exit`, `sleep-MS`.
 //!
 //! Without trouble all is well both ways: `down(up(S))` is `S`, and `up(down(N))`
 //! is `N`, because the notes travel in the carry.
@@ -48,7 +50,8 @@ impl Plugin for Faulty {
     type Query = Query;
     type Event = Event;
 
-    fn new(_key: &str) -> Self {
+    fn new(key: &str) -> Self {
+        assert!(!key.starts_with("unborn"), "new panics, as the key says");
         Self::default()
     }
 

@@ -7,6 +7,9 @@ use serde_json::json;
 
 use crate::{Faulty, ruin, sleep};
 
+/// A count that `added` cannot be told to who knows 0.1.0.
+const UNTOLD_COUNT: i64 = 666_666_666;
+
 /// The state of 0.1.0, field for field.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Old {
@@ -139,6 +142,9 @@ impl Migrate for Faulty {
         match &*message.event {
             "note" => Err(Rejection::new("unknown_event", "0.1.0 takes no notes")),
             "totals" => Err(Rejection::new("unknown_event", "0.1.0 tells no totals")),
+            "added" if message.payload["count"] == UNTOLD_COUNT => {
+                panic!("downcast panics, as the count says")
+            }
             timer if timer.starts_with("remind") => {
                 Err(Rejection::new("unknown_timer", "0.1.0 reminds nobody"))
             }

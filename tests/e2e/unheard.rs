@@ -1,0 +1,58 @@
+//! New code that breaks where no handler runs: it cannot make a state, or tell what has
+//! happened in the shape of who joined before.
+
+use e2e::faulty::post;
+use e2e::wait;
+use serde_json::{Value, json};
+
+use crate::hostile::{add, home, summary};
+
+/// A count that faulty 0.2.0 cannot tell to who knows 0.1.0.
+const UNTOLD: i64 = 666_666_666;
+
+const WATCHED: [&str; 6] = [
+    "upgrade",
+    "0.2.0",
+    "--no-rehearsal",
+    "--probation",
+    "300s",
+    "--json",
+];
+
+#[test]
+fn code_that_cannot_make_a_state_is_taken_back_by_probation() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    add(port, "k", 1);
+    let upgrade = home.begin(&WATCHED).unwrap();
+    wait::until("it is in probation", || {
+        let status: Value = home.answer(&["status", "--json"]).ok()?;
+        (status["upgrade"]["state"] == "probation").then_some(())
+    })
+    .unwrap();
+    let mut number = 0;
+    wait::until("it is taken back", || {
+        number += 1;
+        let key = format!("unborn{number}");
+        let (status, _) = post(port, &key, "add", &json!({ "by": 1 })).ok()?;
+        // The old release takes it.
+        (status == 200).then_some(())
+    })
+    .unwrap();
+    let report: Value = upgrade.end().unwrap().ends_with(4).unwrap().json().unwrap();
+    let reason = report["reason"].as_str().unwrap();
+    assert!(reason.contains("panicked in new"), "{reason}");
+    assert_eq!(summary(port, "k")["count"], 1);
+    home.stop().unwrap();
+}
+
+#[test]
+fn what_clients_that_stay_could_not_be_told_speaks_against_a_release_that_is_rehearsed() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    add(port, "k", UNTOLD);
+    let rehearsed = home.host(&["rehearse", "0.2.0"]).unwrap();
+    let said = format!("{:?}", rehearsed.ends_with(1).unwrap());
+    assert!(said.contains("panicked in downcast"), "{said}");
+    home.stop().unwrap();
+}
