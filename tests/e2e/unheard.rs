@@ -47,6 +47,17 @@ fn code_that_cannot_make_a_state_is_taken_back_by_probation() {
 }
 
 #[test]
+fn code_that_could_not_make_the_states_that_there_are_is_refused_by_a_rehearsal() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    add(port, "unborn", 1);
+    let rehearsed = home.host(&["rehearse", "0.2.0"]).unwrap();
+    let said = format!("{:?}", rehearsed.ends_with(1).unwrap());
+    assert!(said.contains("panicked in new"), "{said}");
+    home.stop().unwrap();
+}
+
+#[test]
 fn what_clients_that_stay_could_not_be_told_speaks_against_a_release_that_is_rehearsed() {
     let home = home();
     let port = home.start().unwrap().port;

@@ -30,6 +30,10 @@ impl Case<'_> {
     /// `shadow` for commands: C on S in the old version, and on F(S) in the new one.
     pub(super) fn shadow(&mut self, mut old: Crossing, mut new: Crossing) -> Result<(), Stopped> {
         let here = under(Law::Shadow);
+        // Who comes after the switch has a key much like these.
+        self.trace(format_args!("new in {}", self.way.to.version()));
+        let anew = self.way.to.new_state(self.subject.actor.key());
+        drop(anew.map_err(Stuck::from).map_err(&here)?);
         let (mut old_seq, mut new_seq) = (self.begin_seq(), self.begin_seq());
         for said in &self.subject.commands {
             self.trace(format_args!(
