@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use host_actors::CallError;
 use host_model::control::ReleaseRow;
 
@@ -27,8 +28,17 @@ pub(crate) async fn on_data<T: Send + 'static>(
     match control.data.spawn(call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(unknown(control, error).await),
+        // The host ends, and leaves what it has begun.
+        Err(error) if error.is_cancelled() => Err(ended()),
         Err(error) => Err(Refusal::internal("ask an actor", &error)),
     }
+}
+
+/// What is said to whoever asked a host that has ended meanwhile.
+fn ended() -> Refusal {
+    let why = "the host ended before there was an answer: it may have happened or not; \
+               say it again once the host runs, a command under the same key";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "outcome_unknown", why)
 }
 
 /// The refusal. A plugin that has left the release, or is of one to come, is one that its

@@ -184,6 +184,20 @@ pub enum Undo {
 }
 
 impl Plan {
+    /// As it is carried out for who has asked to have the new release watched for
+    /// `probation_s` seconds, and rehearsed or not.
+    #[must_use]
+    pub fn asked(mut self, probation_s: u64, is_rehearsed: bool) -> Self {
+        self.probation_s = probation_s;
+        self.steps
+            .retain(|step| is_rehearsed || step.action != Action::Rehearse);
+        let watches = self.steps.iter_mut();
+        for watch in watches.filter(|step| step.action == Action::Watch) {
+            watch.timeout_ms = Some(probation_s.saturating_mul(1_000));
+        }
+        self
+    }
+
     /// The steps that come before the switch, and those behind it, of a way there or
     /// back.
     #[must_use]

@@ -458,6 +458,9 @@ impl Upgrader {
             }
             let last = self.booked.lock().last.clone();
             let id = last.as_ref().map_or(1, |last| last.id + 1);
+            let asks = &wish.asks;
+            let probation_s = asks.probation_s.unwrap_or(plan.probation_s);
+            let plan = plan.asked(probation_s, asks.rehearsal.is_ok());
             let mut upgrade = Upgrade::planned(id, plan, wish.rollback);
             let is_again = upgrade.takes_up(last.as_ref());
             let (run, running) = self.new_run(upgrade, wish);

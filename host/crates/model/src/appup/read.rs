@@ -253,7 +253,7 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         let pause_budget_ms = match table.get("pause_budget_ms") {
-            Some(value) => self.milliseconds("pause_budget_ms", value),
+            Some(value) => self.milliseconds("pause_budget_ms", value, 100),
             None => milliseconds(PAUSE_BUDGET_DEFAULT),
         };
         let mut path = Path {
@@ -320,15 +320,16 @@ impl Reader<'_> {
         from
     }
 
-    /// A number of milliseconds from 1 to the longest that anything may take.
-    fn milliseconds(&mut self, key: &str, value: &Value<'_>) -> u64 {
+    /// A number of milliseconds from 1 to the longest that anything may take, as `such`.
+    fn milliseconds(&mut self, key: &str, value: &Value<'_>, such: u64) -> u64 {
         let most = milliseconds(APPUP_TIMEOUT_MAX);
         let number = value.get_ref().as_integer();
         let number = number.and_then(|it| u64::from_str_radix(it.as_str(), it.radix()).ok());
         match number {
             Some(ms) if (1..=most).contains(&ms) => ms,
             _ => {
-                let wanted = format!("number of milliseconds from 1 to {most}; write {key} = 5000");
+                let wanted =
+                    format!("number of milliseconds from 1 to {most}; write {key} = {such}");
                 self.not(key, value, &wanted);
                 1
             }

@@ -9,6 +9,7 @@ use host_model::release::{ReleasePlugin, Start};
 
 use super::*;
 
+mod asked;
 mod missing;
 mod understood;
 

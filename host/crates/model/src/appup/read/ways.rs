@@ -114,7 +114,7 @@ impl Reader<'_> {
         };
         self.options(name, table);
         let timeout_ms = match table.get("timeout_ms") {
-            Some(value) => self.milliseconds("timeout_ms", value),
+            Some(value) => self.milliseconds("timeout_ms", value, 5_000),
             None => milliseconds(APPUP_TIMEOUT_DEFAULT),
         };
         let is = |text| value.get_ref().as_str() == Some(text);
