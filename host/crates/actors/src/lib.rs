@@ -81,12 +81,12 @@ mod wake;
 mod watchdog;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use host_journal::{Entry, Journal, Lost, Position, RefusedReason, Rows};
+use host_journal::{Entry, Journal, Lost, PastTails, Position, RefusedReason, Rows};
 use host_model::ActorId;
 use host_model::limits::CALL_TIMEOUT;
 use parking_lot::Mutex;
@@ -140,6 +140,7 @@ pub struct Actors {
     large: Arc<large::Large>,
     memory_is_needed: Arc<Notify>,
     sweeps: AtomicUsize,
+    past: Mutex<Weak<PastTails>>,
     told: topics::Told,
     searched: sweep::Searched,
     thinning: Arc<thin::Thinning>,
@@ -236,6 +237,7 @@ impl Actors {
             memory_is_needed: Arc::default(),
             thinning: Arc::default(),
             sweeps: AtomicUsize::new(0),
+            past: Mutex::default(),
             told: topics::Told::default(),
             searched: sweep::Searched::default(),
             casts: casts::Casts::default(),

@@ -49,7 +49,8 @@ impl Actors {
     ) -> Result<(Over, u64), Hindrance> {
         let (own, hops) = (live.code(), &way.hops);
         let last = hops.last().ok_or("the way has no steps")?;
-        let mut before = self.journal.before(id, own.version(), goes_on)?;
+        let past = self.past_tails();
+        let mut before = self.journal.before(id, own.version(), &past, goes_on)?;
         let is_before = |record: &Record| record.version != *own.version();
         let split = before.records.iter().position(|record| !is_before(record));
         let since = before

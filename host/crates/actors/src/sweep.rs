@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use host_journal::{Journal, Position, ReadError};
+use host_journal::{Journal, PastTails, Position, ReadError};
 use host_model::error::chain;
 use host_model::limits::{SWEEP_ACTOR_BYTES_MIN, SWEEP_ACTOR_BYTES_UNKNOWN, SWEEP_BYTES_MAX};
 use host_model::plan::StateChange;
@@ -89,8 +89,7 @@ impl Actors {
         plugin: Option<&str>,
         stop_at_failure: bool,
     ) -> Result<(), ReadError> {
-        self.sweeps.fetch_add(1, Ordering::SeqCst);
-        let _sweeping = Sweeping(self);
+        let _sweeping = self.begin_sweep();
         self.note_stranded().await;
         let mut before = u64::MAX;
         let mut patience = Patience::default();
@@ -141,6 +140,24 @@ impl Actors {
     /// Whether a sweep has all actors write a snapshot anyway.
     pub(crate) fn is_sweeping(&self) -> bool {
         self.sweeps.load(Ordering::SeqCst) > 0
+    }
+
+    fn begin_sweep(&self) -> Sweeping<'_> {
+        self.sweeps.fetch_add(1, Ordering::SeqCst);
+        let mut shared = self.past.lock();
+        let past = shared.upgrade();
+        let past = past.unwrap_or_else(|| Arc::new(self.journal.past_tails()));
+        *shared = Arc::downgrade(&past);
+        Sweeping {
+            actors: self,
+            _past: past,
+        }
+    }
+
+    /// What those who go back while a sweep runs have found together; without one, each
+    /// searches for itself.
+    pub(crate) fn past_tails(&self) -> Arc<PastTails> {
+        self.past.lock().upgrade().unwrap_or_default()
     }
 
     fn stops(&self, until: &Until) -> bool {
@@ -435,11 +452,15 @@ impl Timed {
 }
 
 /// A sweep runs until this is dropped.
-struct Sweeping<'a>(&'a Actors);
+struct Sweeping<'a> {
+    actors: &'a Actors,
+    /// As long as it runs.
+    _past: Arc<PastTails>,
+}
 
 impl Drop for Sweeping<'_> {
     fn drop(&mut self) {
-        self.0.sweeps.fetch_sub(1, Ordering::SeqCst);
-        self.0.thinning.sweep_ended();
+        self.actors.sweeps.fetch_sub(1, Ordering::SeqCst);
+        self.actors.thinning.sweep_ended();
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The store keeps the last snapshot of the version before, as long as an actor stays in
 //! its own. Records name the one before them, but for the first behind a snapshot: the
-//! one before that is searched for, group by group, towards the beginning. It is seldom
-//! far, for a tail is never longer than what a start may read.
+//! one before that is sought in the [`PastTails`], or group by group, towards the beginning.
+//! It is seldom far, for a tail is never longer than what a start may read.
 
 use std::collections::VecDeque;
 
@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::chain::Damage;
 use crate::error::{ReadError, StoreError};
 use crate::group;
+use crate::past::{PastTails, Sought};
 use crate::sealed::open_record;
 use crate::store::{GROUPS_AT_ONCE, GroupRow, Reader, SnapshotKey};
 use crate::{Position, Record, Snapshot, pieces};
@@ -45,13 +46,14 @@ pub enum BeforeError {
 }
 
 /// What the actor was before it came over to `version`. `head` is the position of its
-/// last record behind its last snapshot; all that it has appended is durable. `looked` is
-/// told of each group.
+/// last record behind its last snapshot; all that it has appended is durable. Whoever goes
+/// back together has the same `past`. `looked` is told of each group.
 pub(crate) fn before(
     reader: &dyn Reader,
     actor: &ActorId,
     head: Option<Position>,
     version: &Version,
+    past: &PastTails,
     looked: impl Fn(),
 ) -> Result<Before, BeforeError> {
     let kept = reader.kept(actor)?;
@@ -71,6 +73,7 @@ pub(crate) fn before(
         },
         searched_bytes: 0,
         searched_bytes_max: BEFORE_BYTES_MAX,
+        past: Some(past),
         page: Page::default(),
         records: Vec::new(),
     };
@@ -125,6 +128,8 @@ pub(crate) struct Walk<'a> {
     /// Of groups without a word of the actor, and how many there may be.
     pub(crate) searched_bytes: u64,
     pub(crate) searched_bytes_max: u64,
+    /// What others have found.
+    pub(crate) past: Option<&'a PastTails>,
     pub(crate) page: Page,
     /// The last one first.
     pub(crate) records: Vec<Record>,
@@ -157,7 +162,7 @@ impl Page {
     }
 
     /// The last group that begins before `position`.
-    fn below(
+    pub(crate) fn below(
         &mut self,
         reader: &dyn Reader,
         position: Position,
@@ -185,6 +190,16 @@ impl Page {
 impl Walk<'_> {
     /// Looks into one more group, and takes what it has.
     pub(crate) fn step(&mut self) -> Result<(), BeforeError> {
+        if let (Next::Below(below), Some(past)) = (self.next, self.past) {
+            match past.seek(self.reader, self.actor, below, self.begin)? {
+                Sought::At(position) => self.next = Next::At(position),
+                Sought::Below(begin) if begin <= self.begin => {
+                    return Err(BeforeError::Removed(self.wanted));
+                }
+                Sought::Below(below) => self.next = Next::Below(below),
+                Sought::Again => return Ok(()),
+            }
+        }
         let group = match self.next {
             Next::At(position) => {
                 let group = self.page.at(self.reader, position)?;

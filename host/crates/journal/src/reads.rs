@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use bytes::Bytes;
+use host_model::limits::PAST_TAILS_MAX;
 use host_model::{ActorId, Version};
 
 use crate::error::{ReadError, StoreError};
@@ -12,8 +13,8 @@ use crate::heads::{Head, Heads};
 use crate::store::{Listed, Reader, TimerMark};
 use crate::{
     Archive, BackupError, Before, BeforeError, CastId, CastRow, CheckError, Checked, Copied,
-    DeadLetter, Journal, Named, PieceId, Position, Record, Since, Stored, TimerRow, Trail,
-    Verified, backup, before, check, named, since, walk,
+    DeadLetter, Journal, Named, PastTails, PieceId, Position, Record, Since, Stored, TimerRow,
+    Trail, Verified, backup, before, check, named, since, walk,
 };
 
 /// Actors whose snapshots are looked for at once.
@@ -61,8 +62,9 @@ impl<T> Journal<T> {
     }
 
     /// An actor as it was before it came over to `version`, which it has now, and all its
-    /// records since. All that it has appended must be durable. `looked` is told of each
-    /// group that was looked into, for they may be many.
+    /// records since. All that it has appended must be durable. Whoever goes back together
+    /// has the same `past`, so that what they look through is looked through once. `looked`
+    /// is told of each group that was looked into, for they may be many.
     ///
     /// # Errors
     ///
@@ -71,12 +73,20 @@ impl<T> Journal<T> {
         &self,
         actor: &ActorId,
         version: &Version,
+        past: &PastTails,
         looked: impl Fn(),
     ) -> Result<Before, BeforeError> {
         let reader = self.reader()?;
         let head = self.shared.heads.read().get(actor);
         let head = head.map(|head| head.position);
-        before::before(reader, actor, head, version, looked)
+        before::before(reader, actor, head, version, past, looked)
+    }
+
+    /// For actors that go back together, from now on; see [`before`](Self::before). It reads
+    /// what they need, when they do.
+    pub fn past_tails(&self) -> PastTails {
+        let behind = Position(self.shared.queue.durable().0 + 1);
+        PastTails::new(behind, PAST_TAILS_MAX)
     }
 
     /// The records of an actor behind the sequence `after`, within the bounds of a resume;

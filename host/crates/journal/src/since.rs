@@ -68,6 +68,7 @@ fn walk(
         next,
         searched_bytes: 0,
         searched_bytes_max: RESUME_SEARCH_BYTES_MAX,
+        past: None,
         page: Page::default(),
         records: Vec::new(),
     };

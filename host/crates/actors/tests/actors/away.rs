@@ -35,11 +35,17 @@ pub(crate) struct Away {
     failed: AtomicUsize,
     /// Times that what is due was gone through from the beginning.
     looks: AtomicUsize,
+    /// Times that the groups before some position were asked for.
+    searches: AtomicUsize,
 }
 
 impl Away {
     pub(crate) fn looks(&self) -> usize {
         self.looks.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn searches(&self) -> usize {
+        self.searches.load(Ordering::SeqCst)
     }
 
     fn set(&self, is_away: bool) {
@@ -101,12 +107,17 @@ impl Reader for Far {
         self.inner.timers_due(now_ms, after, limit)
     }
 
+    fn groups_before(&self, before: Position, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
+        self.away.look()?;
+        self.away.searches.fetch_add(1, Ordering::SeqCst);
+        self.inner.groups_before(before, limit)
+    }
+
     reads! {
         fn piece(id: PieceId) -> Option<Vec<u8>>;
         fn stray_pieces(through: Position, limit: usize) -> Vec<PieceId>;
         fn snapshot_seqs(actors: &[&str]) -> Vec<(ActorId, u64)>;
         fn groups(position: Position, limit: usize) -> Vec<GroupRow>;
-        fn groups_before(position: Position, limit: usize) -> Vec<GroupRow>;
         fn kept(actor: &ActorId) -> Vec<SnapshotKey>;
         fn snapshots_by_actor(after: &str, limit: usize) -> Vec<SnapshotKey>;
         fn hash_before(position: Position) -> Option<Hash>;

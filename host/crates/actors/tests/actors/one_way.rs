@@ -4,6 +4,7 @@
 use host_model::{ActorId, Version};
 use serde_json::{Value, json};
 
+use crate::away;
 use crate::home::{Home, Host, until};
 
 fn a() -> ActorId {
@@ -145,5 +146,32 @@ async fn no_commands_lead_to_a_newer_version() {
     let failure = host.0.migrations().first_failure().unwrap();
     let no_way = "no way leads from faulty 0.1.0 to 0.2.0";
     assert!(failure.why.starts_with(no_way), "{}", failure.why);
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_go_back_together_search_the_journal_once() {
+    let home = Home::new();
+    let (host, away) = away::start(&home, 1);
+    let actors: Vec<_> = (0..60).map(|n| format!("faulty:a{n:02}")).collect();
+    for release in [1, 2] {
+        if release == 2 {
+            host.0.install(home.release_after(2, 1));
+            host.0.sweep(false).await.unwrap();
+        }
+        for actor in &actors {
+            host.ask(actor, "add", json!({ "by": release })).await;
+        }
+    }
+    let before = away.searches();
+    goes_back(&home, &host, 2).await;
+    assert_eq!(host.0.migrations().first_failure(), None);
+    assert_eq!(host.0.migrations().way_back().rebuilt, 60);
+    // Some groups at a time, not those of all the others for each.
+    let searches = away.searches() - before;
+    assert!(searches <= 60, "{searches}");
+    for actor in &actors {
+        assert_eq!(host.count(actor).await, 3);
+    }
     host.stop();
 }

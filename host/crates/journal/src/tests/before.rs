@@ -1,9 +1,11 @@
 //! What an actor was before it came over, for one that cannot go back by itself.
 
-use super::*;
+use std::cell::Cell;
+
 use host_model::carry::CarriedTimer;
 
-use crate::{AnchorKey, BeforeError};
+use super::*;
+use crate::{AnchorKey, Before, BeforeError, PastTails};
 
 fn key() -> AnchorKey {
     let folder = tempfile::tempdir().unwrap();
@@ -29,13 +31,26 @@ fn commit_snapshot(bench: &Bench, key: &str, seq: u64, of: &str) -> Position {
 /// Sequence and version of the snapshot, and of the records.
 type Seen = (Option<(u64, String)>, Vec<(u64, String)>);
 
+/// The same for whoever goes back alone, and with others, however many of those there are.
 fn before(bench: &Bench, key: &str, of: &str) -> Result<Seen, BeforeError> {
-    let before = bench.journal.before(&actor(key), &version(of), || {})?;
+    let behind = Position(bench.journal.durable().0 + 1);
+    let ask = |past: &PastTails| bench.journal.before(&actor(key), &version(of), past, || {});
+    let alone = ask(&PastTails::default());
+    for past in [bench.journal.past_tails(), PastTails::new(behind, 1)] {
+        match (&alone, ask(&past)) {
+            (Ok(alone), shared) => assert_eq!(*alone, shared.unwrap()),
+            (Err(alone), shared) => assert_eq!(alone.to_string(), shared.unwrap_err().to_string()),
+        }
+    }
+    alone.map(|before| seen(&before))
+}
+
+fn seen(before: &Before) -> Seen {
     let records = before.records.iter();
-    Ok((
-        before.snapshot.map(|it| (it.seq, it.version.to_string())),
+    (
+        (before.snapshot.as_ref()).map(|it| (it.seq, it.version.to_string())),
         records.map(|it| (it.seq, it.version.to_string())).collect(),
-    ))
+    )
 }
 
 fn of(version: &str, seqs: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> {
@@ -121,6 +136,72 @@ pub(super) fn the_snapshot_before_the_version_is_kept_and_all_records_since_are_
     assert_eq!(base, Some((34, "0.2.0".to_owned())));
     let last = of("0.1.0", 35..=35);
     assert_eq!(records, last);
+}
+
+pub(super) fn who_goes_back_together_looks_through_the_journal_once(place: &dyn Place) {
+    let bench = Bench::open(place);
+    let keys: Vec<_> = (0..30).map(|n| format!("c{n:02}")).collect();
+    let each = |seqs: std::ops::RangeInclusive<u64>, by: &str| {
+        for seq in seqs {
+            for key in &keys {
+                commit_record(&bench, key, seq, by);
+            }
+        }
+    };
+    each(1..=3, "0.1.0");
+    for key in &keys {
+        commit_snapshot(&bench, key, 3, "0.2.0");
+    }
+    each(4..=5, "0.2.0");
+    // Of some, there is more than one record that names none before it.
+    for key in keys.iter().step_by(2) {
+        commit_snapshot(&bench, key, 5, "0.2.0");
+    }
+    each(6..=6, "0.2.0");
+    let looks = Cell::new(0);
+    let before = |key: &str, past: &PastTails| {
+        let looked = || looks.set(looks.get() + 1);
+        let of = version("0.2.0");
+        let before = bench.journal.before(&actor(key), &of, past, looked);
+        seen(&before.unwrap())
+    };
+    let past = bench.journal.past_tails();
+    let records = |last| (None, [of("0.1.0", 1..=3), of("0.2.0", 4..=last)].concat());
+    for key in &keys {
+        assert_eq!(before(key, &past), records(6), "{key}");
+    }
+    let together = looks.take();
+    for key in &keys {
+        assert_eq!(before(key, &PastTails::default()), records(6));
+    }
+    let alone = looks.take();
+    assert!(4 * together < alone, "{together} and {alone} looks");
+
+    // What is written meanwhile is found as well.
+    commit_snapshot(&bench, &keys[0], 6, "0.2.0");
+    commit_record(&bench, "omar", 1, "0.2.0");
+    commit_record(&bench, &keys[0], 7, "0.2.0");
+    commit_snapshot(&bench, &keys[0], 7, "0.2.0");
+    commit_record(&bench, "omar", 2, "0.2.0");
+    assert_eq!(before(&keys[0], &past), records(7));
+    assert_eq!(before(&keys[1], &past), records(6));
+    // Where there is no more room, each looks for itself.
+    let small = PastTails::new(Position(bench.journal.durable().0 + 1), 20);
+    for key in &keys[1..] {
+        assert_eq!(before(key, &small), records(6), "{key}");
+    }
+}
+
+pub(super) fn a_damaged_group_holds_up_those_only_who_need_it(place: &dyn Place) {
+    let bench = Bench::open(place);
+    come_over(&bench);
+    let last = commit_record(&bench, "omar", 1, "0.2.0");
+    let damaged = format!("UPDATE groups SET body = $0 WHERE first_pos = {}", last.0);
+    place.damage(&place.with_zeros(&damaged));
+    let records = [of("0.1.0", 4..=5), of("0.2.0", 6..=30)].concat();
+    assert_eq!(before(&bench, "ali", "0.2.0").unwrap().1, records);
+    let omar = before(&bench, "omar", "0.1.0").unwrap_err();
+    assert!(matches!(omar, BeforeError::Read(_)), "{omar}");
 }
 
 pub(super) fn what_an_actor_was_before_holds_nothing_back_that_is_old_enough(place: &dyn Place) {

@@ -31,6 +31,8 @@ on_each_store! {
         the_snapshot_before_the_version_is_kept_and_all_records_since_are_found,
         what_an_actor_was_before_holds_nothing_back_that_is_old_enough,
         what_an_actor_was_before_can_be_had_where_the_groups_since_its_tail_stay,
+        who_goes_back_together_looks_through_the_journal_once,
+        a_damaged_group_holds_up_those_only_who_need_it,
         timers_go_and_come_back_with_a_snapshot,
     }
     concurrent {
