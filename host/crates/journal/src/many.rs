@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BinaryHeap};
 
 use host_model::ActorId;
+use host_model::carry::Carry;
 
 use crate::chain::Damage;
 use crate::error::ReadError;
@@ -86,6 +87,30 @@ impl<T> Journal<T> {
         }
         let walked = actors.iter().zip(walks);
         walked.map(|(actor, walk)| walk.end(actor)).collect()
+    }
+
+    /// What the last snapshots of the first of these actors carry, nothing for one that has
+    /// none: of at least one actor, and of no more when these snapshots have about
+    /// `bytes_max` bytes. No record is read.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub fn carries(
+        &self,
+        actors: &[ActorId],
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<Carry>>, ReadError> {
+        let reader = self.reader()?;
+        let rows = reader.snapshots(actors, bytes_max)?;
+        let carries = actors.iter().zip(rows).map(|(actor, row)| {
+            let last = match row {
+                Some(row) => opened(reader, actor, &row)?,
+                None => None,
+            };
+            Ok(last.map_or_else(Vec::new, |(_, snapshot)| snapshot.carries))
+        });
+        carries.collect()
     }
 
     /// The actors in the order in which [`read_many`](Self::read_many) reads a group

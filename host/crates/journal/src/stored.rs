@@ -29,6 +29,28 @@ pub struct SnapshotRow {
     pub body: Vec<u8>,
 }
 
+impl SnapshotRow {
+    /// Rows of the first of `actors` actors, each with the place of its actor among these:
+    /// one for each actor that was read. They end where they have `bytes_max` bytes.
+    pub(crate) fn in_place(
+        rows: Vec<(usize, Self)>,
+        actors: usize,
+        bytes_max: usize,
+    ) -> Vec<Option<Self>> {
+        let bytes: usize = rows.iter().map(|(_, row)| row.body.len()).sum();
+        let read = match rows.last() {
+            Some((at, _)) if bytes >= bytes_max => at + 1,
+            _ => actors,
+        };
+        let mut found = Vec::new();
+        found.resize_with(read, || None);
+        for (at, row) in rows {
+            found[at] = Some(row);
+        }
+        found
+    }
+}
+
 /// A group as it is stored.
 #[derive(Debug)]
 pub struct GroupRow {

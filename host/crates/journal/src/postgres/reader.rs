@@ -67,6 +67,35 @@ impl Reader for Pool {
         )
     }
 
+    fn snapshots(
+        &self,
+        actors: &[ActorId],
+        bytes_max: usize,
+    ) -> Result<Vec<Option<SnapshotRow>>, StoreError> {
+        let named: Vec<_> = actors.iter().map(|it| it.as_str().to_owned()).collect();
+        let rows = self.rows(
+            "read snapshots",
+            "SELECT place, position, seq, body FROM
+             (SELECT place, position, seq, body,
+                     sum(octet_length(body)) OVER (ORDER BY place) - octet_length(body) AS earlier
+              FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, place)
+              CROSS JOIN LATERAL
+                  (SELECT position, seq, body FROM snapshots WHERE actor = wanted.name
+                   ORDER BY position DESC LIMIT 1) AS its) AS found
+             WHERE earlier < $2 ORDER BY place",
+            vec![Box::new(named), Box::new(rows_max(bytes_max.max(1)))],
+            |row| {
+                let found = SnapshotRow {
+                    position: position(row, 1)?,
+                    seq: unsigned(row, 2)?,
+                    body: get(row, 3)?,
+                };
+                Ok((unsigned(row, 0)? as usize - 1, found))
+            },
+        )?;
+        Ok(SnapshotRow::in_place(rows, actors.len(), bytes_max))
+    }
+
     fn piece(&self, id: PieceId) -> Result<Option<Vec<u8>>, StoreError> {
         pieces::read(self, id)
     }

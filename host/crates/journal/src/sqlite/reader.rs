@@ -69,16 +69,7 @@ impl Reader for Pool {
                 bytes >= bytes_max
             },
         )?;
-        let read = match rows.last() {
-            Some((at, _)) if bytes >= bytes_max => at + 1,
-            _ => actors.len(),
-        };
-        let mut found = Vec::new();
-        found.resize_with(read, || None);
-        for (at, row) in rows {
-            found[at] = Some(row);
-        }
-        Ok(found)
+        Ok(SnapshotRow::in_place(rows, actors.len(), bytes_max))
     }
 
     fn piece(&self, id: PieceId) -> Result<Option<Vec<u8>>, StoreError> {

@@ -61,6 +61,7 @@ on_each_store! {
     }
     many {
         many_are_read_as_each_of_them_is,
+        what_actors_carry_is_read_without_their_records,
     }
     named {
         where_actors_stand_is_counted,

@@ -43,3 +43,31 @@ pub(super) fn many_are_read_as_each_of_them_is(place: &dyn Place) {
     assert_eq!(some, many[..some.len()]);
     assert_eq!(journal.read_many(&[], 0).unwrap(), []);
 }
+
+pub(super) fn what_actors_carry_is_read_without_their_records(place: &dyn Place) {
+    let bench = Bench::open(place);
+    let actors: Vec<_> = (0..9).map(|n| actor(&format!("c{n}"))).collect();
+    for (n, actor) in actors.iter().enumerate() {
+        bench.commit(of_record(record(actor, 1)));
+        let mut snapshot = snapshot(actor, 1);
+        if n % 3 == 1 {
+            snapshot.carries.clear();
+        }
+        if n % 3 > 0 {
+            bench.commit(of_snapshot(snapshot));
+        }
+    }
+    bench.commit(of_record(record(&actors[2], 2)));
+    let damaged = place.with_zeros("UPDATE groups SET body = $0");
+    place.damage(&damaged);
+    let journal = &bench.journal;
+    assert!(journal.read(&actors[2]).is_err());
+    let carries = journal.carries(&actors, usize::MAX).unwrap();
+    let carried: Vec<_> = carries.iter().map(Vec::len).collect();
+    assert_eq!(carried, [0, 0, 1, 0, 0, 1, 0, 0, 1]);
+    assert_eq!(carries[2], snapshot(&actors[2], 1).carries);
+    // No more than fit, and at least one: those without a snapshot take no room.
+    assert_eq!(journal.carries(&actors, 0).unwrap(), carries[..2]);
+    assert_eq!(journal.carries(&actors[1..], 0).unwrap(), carries[1..2]);
+    assert!(journal.carries(&[], 0).unwrap().is_empty());
+}

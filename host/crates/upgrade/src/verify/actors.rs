@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use host_journal::{Listed, ReadError};
-use host_model::Version;
 use host_model::plan::{Change, Plan};
 use host_model::way::no_way;
+use host_model::{ActorId, Version};
 
 use crate::engine::Upgrader;
 
 /// Actors that are looked at together.
 const ACTORS_PAGE: usize = 512;
+
+/// Bytes of snapshots that are read together, unless it is one.
+const SNAPSHOTS_BYTES_MAX: usize = 4 << 20;
 
 impl Upgrader {
     /// Plugins that come anew, and whose actors have slept in another version since a release
@@ -19,7 +22,7 @@ impl Upgrader {
         let mut notes = Vec::new();
         for row in &plan.plugins {
             if let Change::Add { version } = &row.change
-                && let Some(actor) = self.find(&row.plugin, |it| Ok(it.version != *version))?
+                && let Some(actor) = self.find(&row.plugin, |it| it.version != *version)?
             {
                 let (plugin, slept) = (&row.plugin, actor.version);
                 notes.push(format!(
@@ -47,33 +50,55 @@ impl Upgrader {
             if sought.is_empty() {
                 continue;
             }
-            self.find(&row.plugin, |actor| {
-                let carries = self.beside(actor)?;
-                if sought.remove(&*carries) {
+            self.each_beside(&row.plugin, |actor, carries| {
+                if sought.remove(carries) {
                     let why = no_way(&row.plugin, from, to, carries.last());
-                    problems.push(format!("{} cannot come over: {why}", actor.id));
+                    problems.push(format!("{actor} cannot come over: {why}"));
                 }
-                Ok(sought.is_empty())
+                sought.is_empty()
             })?;
         }
         Ok(problems)
     }
 
-    /// The versions that have left something beside the state of an actor that comes over, the
-    /// last one last.
-    fn beside(&self, actor: &Listed) -> Result<Vec<Version>, ReadError> {
-        let stored = self.actors.journal().read(&actor.id)?;
-        let comes_over = stored.filter(|it| it.quarantined.is_none());
-        let snapshot = comes_over.and_then(|it| it.snapshot);
-        let carries = snapshot.into_iter().flat_map(|it| it.carries);
-        Ok(carries.map(|carry| carry.newer).collect())
+    /// Tells of each actor of a plugin that comes over which versions have left something
+    /// beside its state, the last one last; until that is enough. Snapshots are read, many at
+    /// once, and no record: there may be a million.
+    fn each_beside(
+        &self,
+        plugin: &str,
+        mut is_enough: impl FnMut(&ActorId, &[Version]) -> bool,
+    ) -> Result<(), ReadError> {
+        let journal = self.actors.journal();
+        let quarantined = journal.quarantined()?.into_iter().map(|(id, _)| id);
+        let quarantined: BTreeSet<_> = quarantined.collect();
+        let mut pass = journal.pass(plugin);
+        loop {
+            let page = pass.next_page(ACTORS_PAGE)?.into_iter().map(|it| it.id);
+            let page: Vec<_> = page.collect();
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut left = &page[..];
+            while !left.is_empty() {
+                let carries = journal.carries(left, SNAPSHOTS_BYTES_MAX)?;
+                let (read, behind) = left.split_at(carries.len());
+                left = behind;
+                for (actor, carries) in read.iter().zip(carries) {
+                    let newer: Vec<_> = carries.into_iter().map(|carry| carry.newer).collect();
+                    if !quarantined.contains(actor) && is_enough(actor, &newer) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
     }
 
     /// An actor of a plugin of which this is so.
     fn find(
         &self,
         plugin: &str,
-        mut is_so: impl FnMut(&Listed) -> Result<bool, ReadError>,
+        mut is_so: impl FnMut(&Listed) -> bool,
     ) -> Result<Option<Listed>, ReadError> {
         let mut pass = self.actors.journal().pass(plugin);
         loop {
@@ -81,10 +106,8 @@ impl Upgrader {
             if page.is_empty() {
                 return Ok(None);
             }
-            for actor in page {
-                if is_so(&actor)? {
-                    return Ok(Some(actor));
-                }
+            if let Some(actor) = page.into_iter().find(&mut is_so) {
+                return Ok(Some(actor));
             }
         }
     }
