@@ -109,7 +109,7 @@ pub const BEFORE_BYTES_MAX: u64 = 1 << 30;
 /// Ends of tails that are kept in memory while actors go back by their commands, so that
 /// the journal is gone through once for all of them: at most some 100 MiB. An actor of which
 /// more would be needed goes through the rest of it for itself.
-pub const PAST_TAILS_MAX: usize = 1 << 20;
+pub const PAST_TAILS_MAX: usize = 1_000_000;
 
 /// Commands that a client may have missed, to be told of all that they broadcast when it
 /// comes back: about what a page works off without a pause. Of more it gets a summary.
