@@ -94,8 +94,24 @@ fn a_record_outlives_a_crash_and_says_what_was_planned_rehearsed_and_asked_and_w
     );
     is_without_a_gap(&crashed, from_ms);
     was_asked_for(&crashed, from_ms);
-    for part in ["from", "to", "plugins", "steps", "back", "reversible"] {
-        assert_eq!(crashed["plan"][part], planned[part], "{part}");
+    // As planned, but for the probation that was asked for.
+    let mut asked = planned.clone();
+    asked["probation_s"] = json!(300);
+    for step in asked["steps"].as_array_mut().unwrap() {
+        if step["step"] == "watch" {
+            step["timeout_ms"] = json!(300_000);
+        }
+    }
+    for part in [
+        "from",
+        "to",
+        "plugins",
+        "steps",
+        "back",
+        "reversible",
+        "probation_s",
+    ] {
+        assert_eq!(crashed["plan"][part], asked[part], "{part}");
     }
     let rehearsal = &crashed["rehearsal"];
     assert_eq!(rehearsal["outcome"], "passed", "{rehearsal:#}");
@@ -113,6 +129,11 @@ fn a_record_outlives_a_crash_and_says_what_was_planned_rehearsed_and_asked_and_w
     home.host(&UPGRADE).unwrap().ends_with(4).unwrap();
     home.settled().unwrap();
     let failed = flight(&home, 2);
+    let plan = &failed["plan"];
+    let done = plan["steps"].as_array().unwrap().iter();
+    let done: Vec<_> = done.map(|step| &step["step"]).collect();
+    assert!(!done.contains(&&json!("rehearse")), "{plan:#}");
+    assert_eq!(plan["probation_s"], 0);
     assert_eq!(
         states(&failed),
         [
