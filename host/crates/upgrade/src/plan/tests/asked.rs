@@ -1,3 +1,5 @@
+//! A plan as it is recorded: with what was asked for.
+
 use super::*;
 
 #[test]
