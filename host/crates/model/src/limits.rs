@@ -107,8 +107,8 @@ pub const SNAPSHOTS_KEPT: usize = 2;
 pub const BEFORE_BYTES_MAX: u64 = 1 << 30;
 
 /// Ends of tails that are kept in memory while actors go back by their commands, so that
-/// the journal is gone through once for all of them: at most some 100 MiB. An actor of which
-/// more would be needed goes through the rest of it for itself.
+/// the journal is gone through once for all of them: by reckoning some 200 MiB. An actor of
+/// which more would be needed goes through the rest of it for itself.
 pub const PAST_TAILS_MAX: usize = 1_000_000;
 
 /// Commands that a client may have missed, to be told of all that they broadcast when it
