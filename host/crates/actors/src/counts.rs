@@ -80,8 +80,8 @@ impl EventStats {
         *self.detail.last_fault.lock() = Some(said);
     }
 
-    /// A run that could not begin, for code of the plugin before it ended in a fault.
-    pub(crate) fn not_begun(&self, why: &str) {
+    /// Code of the plugin before or behind a handler ended in a fault: as if a run had.
+    pub(crate) fn came_to_nothing(&self, why: &str) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.faulted(why);
     }

@@ -209,7 +209,7 @@ fn news_for<'n>(
             tracing::warn!(%actor, event, %version, %fault, "a broadcast could not be converted");
             // Whoever listens misses it by this version's fault.
             if let Some(broken) = release.code(actor.plugin(), &fault.version) {
-                broken.event(event).not_begun(&fault.to_string());
+                broken.event(event).came_to_nothing(&fault.to_string());
             }
             return Ok(None);
         }

@@ -93,7 +93,7 @@ impl Actors {
         if let Some(event) = message.event()
             && let Some(code) = release.code(id.plugin(), &fault.version)
         {
-            code.event(event).not_begun(&fault.to_string());
+            code.event(event).came_to_nothing(&fault.to_string());
         }
     }
 
