@@ -389,7 +389,7 @@ fn a_ramp_that_does_not_grow_is_refused_before_anything_is_done() {
         "25%",
         "--json",
     ];
-    let refused = home.host(&line).unwrap().ends_with(1).unwrap();
+    let refused = home.host(&line).unwrap().ends_with(2).unwrap();
     assert_eq!(refused.reason().unwrap(), "bad_ramp");
     let none = home.host(&["history", "1", "--json"]).unwrap();
     assert_eq!(

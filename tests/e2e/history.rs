@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::faulty::mark;
+use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::canary::{flight, states};
@@ -165,5 +166,31 @@ fn a_record_outlives_a_crash_and_says_what_was_planned_rehearsed_and_asked_and_w
     home.start().unwrap();
     assert_eq!(flight(&home, 1), crashed);
     assert_eq!(flight(&home, 2), failed);
+    home.stop().unwrap();
+}
+
+#[test]
+fn who_had_come_over_is_counted_also_where_another_process_brings_the_last_of_them_back() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    for key in ["a", "b", "c", "d"] {
+        add(port, key, 1);
+    }
+    mark(port, "slow", "down_slow", 4_000).unwrap();
+    let line = ["upgrade", "0.2.0", "--no-rehearsal", "--probation", "300s"];
+    home.done(&[&line[..], &["--detach"]].concat()).unwrap();
+    let rollback = home.begin(&["rollback"]).unwrap();
+    let others = json!(4);
+    wait::until("all others are back", || {
+        let status: Value = home.answer(&["status", "--json"]).ok()?;
+        let upgrade = &status["upgrade"];
+        (upgrade["state"] == "rolling_back" && upgrade["migrated"] == others).then_some(())
+    })
+    .unwrap();
+    let killed = home.kill_host().unwrap();
+    home.rebooted(killed).unwrap();
+    home.settled().unwrap();
+    drop(rollback);
+    assert_eq!(flight(&home, 1)["actors_migrated"], 5);
     home.stop().unwrap();
 }

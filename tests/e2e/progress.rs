@@ -1,9 +1,10 @@
 //! What people see of something that takes its time: on a terminal, and in a file.
 
 use e2e::command::Running;
-use e2e::{Home, faulty};
+use e2e::{Home, faulty, wait};
+use serde_json::{Value, json};
 
-use crate::hostile::home;
+use crate::hostile::{self, home};
 
 /// Actors that each take a moment to come over, in a rehearsal and in earnest.
 const ACTORS: usize = 12;
@@ -11,9 +12,13 @@ const ACTORS: usize = 12;
 const UPGRADE: [&str; 4] = ["upgrade", "0.2.0", "--probation", "2s"];
 
 fn slow() -> Home {
+    slow_ones(ACTORS)
+}
+
+fn slow_ones(actors: usize) -> Home {
     let home = home();
     let port = home.start().unwrap().port;
-    for actor in 0..ACTORS {
+    for actor in 0..actors {
         faulty::mark(port, &actor.to_string(), "up_slow", 50).unwrap();
     }
     home
@@ -83,4 +88,33 @@ fn a_rehearsal_shows_its_bar_on_a_terminal_and_plain_lines_elsewhere() {
 fn is_plain(text: &str) {
     let moves = |c: char| c.is_control() && c != '\n';
     assert!(!text.contains(moves), "{text:?}");
+}
+
+#[test]
+fn the_status_says_how_far_a_rehearsal_is() {
+    const MANY: u64 = 60;
+    let home = slow_ones(MANY as usize);
+    let upgrade = home.begin(&[&UPGRADE[..], &["--json"]].concat()).unwrap();
+    let far = wait::until("a part is rehearsed", || {
+        let status: Value = home.answer(&["status", "--json"]).ok()?;
+        let far = &status["upgrade"]["rehearsing"];
+        (far["rehearsed"].as_u64() > Some(0)).then(|| far.clone())
+    })
+    .unwrap();
+    assert_eq!(far["total"], MANY);
+    assert!(far["rehearsed"].as_u64() <= Some(MANY), "{far}");
+    let report: Value = upgrade.end().unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(report["outcome"], "committed");
+    home.stop().unwrap();
+}
+
+#[test]
+fn nobody_is_counted_as_waiting_for_an_actor_that_nobody_asks_for() {
+    let home = slow();
+    let report = hostile::UPGRADE;
+    let report: Value = home.done(&report).unwrap().json().unwrap();
+    assert_eq!(report["actors_migrated"], ACTORS);
+    let nobody = json!({ "p50": 0, "p99": 0, "max": 0 });
+    assert_eq!(report["pause_us"], nobody);
+    home.stop().unwrap();
 }

@@ -3,6 +3,7 @@
 
 use e2e::faulty::post;
 use e2e::wait;
+use e2e::{Client, Home};
 use serde_json::{Value, json};
 
 use crate::hostile::{add, home, summary};
@@ -19,17 +20,21 @@ const WATCHED: [&str; 6] = [
     "--json",
 ];
 
+fn in_probation(home: &Home) {
+    wait::until("it is in probation", || {
+        let status: Value = home.answer(&["status", "--json"]).ok()?;
+        (status["upgrade"]["state"] == "probation").then_some(())
+    })
+    .unwrap();
+}
+
 #[test]
 fn code_that_cannot_make_a_state_is_taken_back_by_probation() {
     let home = home();
     let port = home.start().unwrap().port;
     add(port, "k", 1);
     let upgrade = home.begin(&WATCHED).unwrap();
-    wait::until("it is in probation", || {
-        let status: Value = home.answer(&["status", "--json"]).ok()?;
-        (status["upgrade"]["state"] == "probation").then_some(())
-    })
-    .unwrap();
+    in_probation(&home);
     let mut number = 0;
     wait::until("it is taken back", || {
         number += 1;
@@ -43,6 +48,30 @@ fn code_that_cannot_make_a_state_is_taken_back_by_probation() {
     let reason = report["reason"].as_str().unwrap();
     assert!(reason.contains("panicked in new"), "{reason}");
     assert_eq!(summary(port, "k")["count"], 1);
+    home.stop().unwrap();
+}
+
+#[test]
+fn code_that_cannot_tell_clients_that_stay_is_taken_back_by_probation() {
+    let home = home();
+    let port = home.start().unwrap().port;
+    let mut client = Client::connect(port).unwrap();
+    client.join("faulty:k").unwrap().ok().unwrap();
+    let upgrade = home.begin(&WATCHED).unwrap();
+    in_probation(&home);
+    wait::until("it is taken back", || {
+        // To the count that it cannot tell, and away from it.
+        add(port, "k", UNTOLD);
+        add(port, "k", -UNTOLD);
+        (summary(port, "k")["version"] == "0.1.0").then_some(())
+    })
+    .unwrap();
+    let report: Value = upgrade.end().unwrap().ends_with(4).unwrap().json().unwrap();
+    let reason = report["reason"].as_str().unwrap();
+    assert!(reason.contains("panicked in downcast"), "{reason}");
+    // The old release tells it, over the same connection.
+    add(port, "k", UNTOLD);
+    while client.next_of("added").unwrap().payload["count"] != UNTOLD {}
     home.stop().unwrap();
 }
 

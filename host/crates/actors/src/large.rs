@@ -88,6 +88,8 @@ pub(crate) struct Came {
     pub(crate) generation: u32,
     /// Since when messages wait for it.
     pub(crate) since: Instant,
+    /// Whether it was a message that brought it over, and not the sweep.
+    pub(crate) has_asked: bool,
 }
 
 impl Default for Large {
@@ -332,7 +334,7 @@ impl Actors {
         };
         if let Some(came) = writing.came {
             claim.at.generation = came.generation;
-            self.count_pause(claim, came.since);
+            self.count_pause(claim, came.since, came.has_asked);
         }
         let rows = Rows {
             whole: writing.pieces.whole().whole,

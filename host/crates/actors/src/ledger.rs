@@ -224,8 +224,11 @@ impl Migrations {
         self.migrated.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes note of messages that have waited since then.
+    /// Takes note of messages that have waited since then; of none there is none.
     pub(crate) fn paused(&self, messages: u64, since: Instant) {
+        if messages == 0 {
+            return;
+        }
         let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.pauses_us.lock().record(us, messages);
     }

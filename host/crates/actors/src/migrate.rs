@@ -135,6 +135,8 @@ impl Actors {
                 return Ok(false);
             }
         }
+        // Without an errand it is a message that brings it over.
+        let has_asked = errand.is_none();
         let mut errand = errand.take();
         match came {
             Ok(over) => {
@@ -145,7 +147,11 @@ impl Actors {
                         None => self.post_to(&claim.slot, Message::Sleep(None)),
                     }
                 }
-                let came = Came { generation, since };
+                let came = Came {
+                    generation,
+                    since,
+                    has_asked,
+                };
                 self.came_over(claim, &release.version, over, came, errand, desk);
             }
             Err(why) => {
@@ -153,7 +159,7 @@ impl Actors {
                 claim.at.generation = generation;
                 self.trace_migrated(&claim.slot.id, (&from, to), since, Some(&why));
                 self.migration_failed(&claim.slot.id, generation, from, why, way.is_ok());
-                self.count_pause(claim, since);
+                self.count_pause(claim, since, has_asked);
             }
         }
         Ok(true)
@@ -249,7 +255,7 @@ impl Actors {
         if live.exists() {
             self.append_mark(claim, release, errand);
         }
-        self.count_pause(claim, came.since);
+        self.count_pause(claim, came.since, came.has_asked);
     }
 
     /// The state of an actor that exists, by the steps of its way; and where it could not go
@@ -313,10 +319,11 @@ impl Actors {
         Rebuilt::new(action, claim.at.position)
     }
 
-    /// Takes note of how long whoever waits for the claimed actor has waited.
-    pub(crate) fn count_pause(&self, claim: &Claim, since: Instant) {
-        let waiting = claim.slot.inner.lock().queue_len() as u64;
-        self.migrations.paused(waiting + 1, since);
+    /// Takes note of how long whoever waits for the claimed actor has waited: the message
+    /// that has asked for it, if one has, and those behind it.
+    pub(crate) fn count_pause(&self, claim: &Claim, since: Instant, has_asked: bool) {
+        let behind = claim.slot.inner.lock().queue_len() as u64;
+        self.migrations.paused(behind + u64::from(has_asked), since);
     }
 
     /// An actor stays in `from`. One that is in quarantine already is left behind; any
@@ -375,7 +382,7 @@ impl Actors {
         }
         claim.at.generation = came.generation;
         self.append_snapshot_beside(claim, snapshot, beside, None, None, token);
-        self.count_pause(claim, came.since);
+        self.count_pause(claim, came.since, came.has_asked);
     }
 
     /// Only the code changed: nothing to keep, but who listens is told behind what

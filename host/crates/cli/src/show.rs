@@ -1,8 +1,8 @@
 //! What people read. Pure functions from answers to text.
 
 use host_model::control::{
-    ActorRow, ActorState, DeadLetterRow, HistoryRow, Outcome, PluginRow, QuarantineRow, ReleaseRow,
-    Status, UpgradeReport, UpgradeStatus, WayBack, WebhookRow,
+    ActorRow, ActorState, DeadLetterRow, HistoryRow, Outcome, PluginRow, QuarantineRow, Rehearsing,
+    ReleaseRow, Status, UpgradeReport, UpgradeStatus, WayBack, WebhookRow,
 };
 use host_model::release::ReleaseStatus;
 use serde_json::Value;
@@ -100,13 +100,19 @@ pub(crate) fn status(status: &Status) -> String {
 }
 
 pub(crate) fn under_way(upgrade: &UpgradeStatus) -> String {
+    let far = match upgrade.rehearsing {
+        Some(Rehearsing { rehearsed, total }) => {
+            format!("{rehearsed} of {} rehearsed", count(total, "actor"))
+        }
+        None => format!(
+            "{} carried over, {} to go",
+            count(upgrade.migrated, "actor"),
+            upgrade.remaining
+        ),
+    };
     let mut text = format!(
-        "{} to {}: {}, {} carried over, {} to go",
-        upgrade.from,
-        upgrade.to,
-        upgrade.state,
-        count(upgrade.migrated, "actor"),
-        upgrade.remaining
+        "{} to {}: {}, {far}",
+        upgrade.from, upgrade.to, upgrade.state
     );
     if let Some(share) = upgrade.share {
         text.push_str(&format!(", {share} of the actors ahead"));

@@ -86,7 +86,7 @@ mod tests {
         let (status, said) = problem(refused.err().unwrap()).await;
         assert_eq!((status, said.reason.as_str()), (400, "bad_request"));
         assert!(said.message.contains("query string"), "{}", said.message);
-        assert_eq!(said.exit_code, 1);
+        assert_eq!(said.exit_code, 2);
 
         for (kind, body, wanted) in [
             ("application/json", "{", 400),

@@ -13,12 +13,16 @@ use host_upgrade::RefusedUpgrade;
 pub(crate) struct Refusal(StatusCode, Problem);
 
 impl Refusal {
-    /// A request that is not to be had, with exit code 1.
+    /// A request that is not to be had, with exit code 1; or 2 where it is one that no host
+    /// would have in any state, as a command line that cannot be read.
     pub(crate) fn new(status: StatusCode, reason: &str, message: impl Into<String>) -> Self {
         let problem = Problem {
             reason: reason.to_owned(),
             message: message.into(),
-            exit_code: 1,
+            exit_code: match status {
+                StatusCode::BAD_REQUEST => 2,
+                _ => 1,
+            },
         };
         Self(status, problem)
     }
@@ -62,6 +66,7 @@ impl From<RefusedUpgrade> for Refusal {
             | RefusedUpgrade::TooLate { .. }
             | RefusedUpgrade::Committing { .. } => StatusCode::CONFLICT,
             RefusedUpgrade::Releases(_) => StatusCode::NOT_FOUND,
+            RefusedUpgrade::BadRamp(_) => StatusCode::BAD_REQUEST,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::new(status, refused.reason(), chain(&refused))
@@ -119,5 +124,7 @@ mod tests {
         }
         let Refusal(status, _) = RefusedUpgrade::NothingToPause("pause").into();
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        let Refusal(status, problem) = RefusedUpgrade::BadRamp(String::new()).into();
+        assert_eq!((status, problem.exit_code), (StatusCode::BAD_REQUEST, 2));
     }
 }

@@ -163,6 +163,9 @@ pub struct UpgradeStatus {
     pub to: Version,
     /// Name of its state: `switching`, `probation`, `rolling_back`, ...
     pub state: String,
+    /// How far its rehearsal is; absent where none is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsing: Option<Rehearsing>,
     /// Actors that have been carried over.
     pub migrated: u64,
     /// Actors that are still to be carried over, as far as known.

@@ -36,6 +36,9 @@ pub struct Flight {
     watched: Vec<Watched>,
     #[serde(default)]
     config: Vec<ConfigChange>,
+    /// The most actors that had come over at any time, as far as was written down.
+    #[serde(default)]
+    came_over: u64,
 }
 
 impl Flight {
@@ -113,6 +116,16 @@ impl Flight {
                 why: failure.why,
             });
         }
+    }
+
+    /// So many actors have come over by now. On a way back fewer are counted again.
+    pub(crate) fn came_over(&mut self, actors: u64) {
+        self.came_over = self.came_over.max(actors);
+    }
+
+    /// The most that had come over, in this process or one before.
+    pub(crate) fn most_came_over(&self) -> u64 {
+        self.came_over
     }
 
     pub(crate) fn watched(&mut self, watched: Watched) {

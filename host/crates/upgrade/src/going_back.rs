@@ -27,7 +27,7 @@ impl Run {
     /// set aside whole, in the new version, and named: it holds up no one else.
     pub(crate) async fn go_back(&mut self) -> Event {
         let actors = Arc::clone(&self.upgrader.actors);
-        self.came_over = self.came_over.max(actors.migrations().migrated());
+        self.flight.came_over(actors.migrations().migrated());
         let steps = self.upgrade.plan.back.clone();
         let (before, behind) = Plan::around_switch(&steps);
         self.run_hooks_back(before).await;

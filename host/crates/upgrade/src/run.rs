@@ -49,8 +49,6 @@ pub(crate) struct Run {
     began: Instant,
     /// How long it had been under way then.
     before: Duration,
-    /// Actors that came over on the way there, before any went back.
-    pub(crate) came_over: u64,
     /// When what goes on now was begun.
     pub(crate) step_began: Instant,
     /// It goes back because this code of the new release does not return.
@@ -101,7 +99,6 @@ impl Run {
             remark: None,
             began: Instant::now(),
             before: Duration::ZERO,
-            came_over: 0,
             step_began: Instant::now(),
             hung: None,
             tails_from: Position(0),
@@ -201,6 +198,10 @@ impl Run {
             .apply(event)
             .expect("each step ends in an event that its state knows");
         self.upgrade.state = next;
+        if had_switched {
+            self.flight
+                .came_over(self.upgrader.actors.migrations().migrated());
+        }
         self.enter_flight();
         let book = match &self.upgrade.state {
             State::Committed => {
@@ -384,7 +385,7 @@ impl Run {
             to: self.upgrade.plan.to.clone(),
             outcome,
             rollback: self.upgrade.rollback,
-            actors_migrated: self.came_over.max(came_over),
+            actors_migrated: self.flight.most_came_over().max(came_over),
             pause_us: migrations.pauses_us(),
             rehearsal: self.flight.rehearsal().cloned().map(Box::new),
             config: self.flight.config().to_vec(),

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use host_actors::Actors;
 use host_journal::unix_ms;
 use host_model::Version;
-use host_model::control::{Progress, SlowHandler, UnderWay, UpgradeReport, UpgradeStatus};
+use host_model::control::{
+    Progress, Rehearsing, SlowHandler, UnderWay, UpgradeReport, UpgradeStatus,
+};
 use host_model::flight::{Asked as Noted, Asker};
 use host_model::limits::{BUSY_MIN, NAMED_ACTORS_MAX};
 use host_model::plan::Plan;
@@ -40,6 +42,7 @@ pub(crate) struct Running {
     state: Mutex<State>,
     pace: Mutex<Pace>,
     noted: Mutex<Vec<Noted>>,
+    rehearsing: Mutex<Option<Rehearsing>>,
     /// Actors of the plugins that move, where a rehearsal has counted them.
     moving: OnceLock<u64>,
     pub(crate) wishes: Wishes,
@@ -71,6 +74,7 @@ impl Running {
             state: Mutex::new(upgrade.state.clone()),
             pace: Mutex::default(),
             noted: Mutex::default(),
+            rehearsing: Mutex::default(),
             moving: OnceLock::new(),
             wishes: Wishes::default(),
             progress,
@@ -245,6 +249,12 @@ impl Running {
         Ok(progress)
     }
 
+    /// So many actors have been rehearsed, of `total`.
+    pub(crate) fn rehearsed(&self, rehearsed: u64, total: u64) {
+        *self.rehearsing.lock() = Some(Rehearsing { rehearsed, total });
+        self.tell(Progress::Rehearsed { rehearsed, total });
+    }
+
     /// So many actors are of plugins that move.
     pub(crate) fn counted(&self, moving: u64) {
         // Once: who comes or goes meanwhile makes no difference that matters.
@@ -404,6 +414,10 @@ impl Running {
             from: self.plan.from.clone(),
             to: self.plan.to.clone(),
             state: state.name().to_owned(),
+            rehearsing: match state {
+                State::Verified => *self.rehearsing.lock(),
+                _ => None,
+            },
             migrated,
             remaining: called.saturating_sub(migrated),
             probation_left_s: match state {

@@ -103,7 +103,7 @@ impl Run {
         let cancelled = Arc::new(AtomicBool::new(false));
         let tell = {
             let running = Arc::clone(&self.running);
-            move |rehearsed, total| running.tell(Progress::Rehearsed { rehearsed, total })
+            move |rehearsed, total| running.rehearsed(rehearsed, total)
         };
         let rehearsal = self.upgrader.rehearsal(
             plan.clone(),

@@ -1,6 +1,6 @@
 //! Golden texts.
 
-use host_model::control::{ActorCounts, Quantiles, Readiness, SlowHandler, WayBack};
+use host_model::control::{ActorCounts, Quantiles, Readiness, Rehearsing, SlowHandler, WayBack};
 use host_model::plan::{
     Action, CarriedWay, Change, Hop, Plan, PluginPlan, StateChange, Step, Undo,
 };
@@ -74,6 +74,7 @@ fn a_host_in_an_upgrade() {
             from: v(1),
             to: v(2),
             state: "probation".to_owned(),
+            rehearsing: None,
             migrated: 5,
             remaining: 2,
             probation_left_s: Some(42),
@@ -102,6 +103,33 @@ fn a_host_in_an_upgrade() {
 }
 
 #[test]
+fn a_rehearsal_under_way_says_how_far_it_is() {
+    let shown = under_way(&UpgradeStatus {
+        id: 1,
+        from: v(1),
+        to: v(2),
+        state: "verified".to_owned(),
+        rehearsing: Some(Rehearsing {
+            rehearsed: 512,
+            total: 1_000,
+        }),
+        migrated: 0,
+        remaining: 0,
+        probation_left_s: None,
+        share: None,
+        paused: false,
+        remark: None,
+        busy: Vec::new(),
+        reason: None,
+        way_back: WayBack::default(),
+    });
+    assert_eq!(
+        shown,
+        "0.1.0 to 0.2.0: verified, 512 of 1000 actors rehearsed"
+    );
+}
+
+#[test]
 fn a_canary_that_an_operator_has_paused() {
     let busy = SlowHandler {
         actor: ActorId::new("donations", "a").unwrap(),
@@ -115,6 +143,7 @@ fn a_canary_that_an_operator_has_paused() {
             from: v(1),
             to: v(2),
             state: "canary".to_owned(),
+            rehearsing: None,
             migrated: 5,
             remaining: 2,
             probation_left_s: Some(42),

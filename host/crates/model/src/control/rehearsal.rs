@@ -35,6 +35,15 @@ pub struct Extent {
     pub all: bool,
 }
 
+/// How far a rehearsal is that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsing {
+    /// Actors that have been rehearsed.
+    pub rehearsed: u64,
+    /// Of so many.
+    pub total: u64,
+}
+
 /// What a rehearsal found, or why there was none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RehearsalReport {
