@@ -417,7 +417,8 @@ fn mend(home: &mut Home, how: &How, clients: &Clients) -> Result<()> {
     if how.appup != [PLAIN; 2] || how.damaged.is_some() || how.library.is_some() {
         lay_new(home, [PLAIN; 2])?;
     }
-    let letters: Vec<Value> = home.answer(&["dead-letters", "list", "--json"])?;
+    let list = || -> Result<Vec<Value>> { home.answer(&["dead-letters", "list", "--json"]) };
+    let mut letters = list()?;
     ensure!(
         how.leaves_letters != letters.is_empty(),
         "messages should have come to nothing: {}, and these did: {letters:?}",
@@ -434,8 +435,13 @@ fn mend(home: &mut Home, how: &How, clients: &Clients) -> Result<()> {
             "it had switched at {switched:?} before these ended: {letters:?}"
         );
     }
-    for letter in letters {
-        home.done(&["dead-letters", "drop", &letter["id"].to_string()])?;
+    // A page of them at a time.
+    while !letters.is_empty() {
+        let ids: Vec<_> = letters.iter().map(|it| it["id"].to_string()).collect();
+        let ids = ids.iter().map(String::as_str);
+        let drop: Vec<_> = ["dead-letters", "drop"].into_iter().chain(ids).collect();
+        home.done(&drop)?;
+        letters = list()?;
     }
     if how.abort_after.is_some() {
         home.set("HOST_ABORT_AFTER", None);
