@@ -2,10 +2,10 @@
 //! happened in the shape of who joined before.
 
 use e2e::faulty::post;
-use e2e::wait;
-use e2e::{Client, Home};
+use e2e::{Client, wait};
 use serde_json::{Value, json};
 
+use crate::canary::reached;
 use crate::hostile::{add, home, summary};
 
 /// A count that faulty 0.2.0 cannot tell to who knows 0.1.0.
@@ -20,21 +20,13 @@ const WATCHED: [&str; 6] = [
     "--json",
 ];
 
-fn in_probation(home: &Home) {
-    wait::until("it is in probation", || {
-        let status: Value = home.answer(&["status", "--json"]).ok()?;
-        (status["upgrade"]["state"] == "probation").then_some(())
-    })
-    .unwrap();
-}
-
 #[test]
 fn code_that_cannot_make_a_state_is_taken_back_by_probation() {
     let home = home();
     let port = home.start().unwrap().port;
     add(port, "k", 1);
     let upgrade = home.begin(&WATCHED).unwrap();
-    in_probation(&home);
+    reached(&home, "probation", None);
     let mut number = 0;
     wait::until("it is taken back", || {
         number += 1;
@@ -58,7 +50,7 @@ fn code_that_cannot_tell_clients_that_stay_is_taken_back_by_probation() {
     let mut client = Client::connect(port).unwrap();
     client.join("faulty:k").unwrap().ok().unwrap();
     let upgrade = home.begin(&WATCHED).unwrap();
-    in_probation(&home);
+    reached(&home, "probation", None);
     wait::until("it is taken back", || {
         // To the count that it cannot tell, and away from it.
         add(port, "k", UNTOLD);

@@ -65,25 +65,35 @@ mapped   2 plugin versions, 3.0 MiB
     );
 }
 
+/// An upgrade that has come to this state, and nothing more.
+fn in_state(state: &str) -> UpgradeStatus {
+    UpgradeStatus {
+        id: 1,
+        from: v(1),
+        to: v(2),
+        state: state.to_owned(),
+        rehearsing: None,
+        migrated: 0,
+        remaining: 0,
+        probation_left_s: None,
+        share: None,
+        paused: false,
+        remark: None,
+        busy: Vec::new(),
+        reason: None,
+        way_back: WayBack::default(),
+    }
+}
+
 #[test]
 fn a_host_in_an_upgrade() {
     let shown = status(&Status {
         version: v(2),
         upgrade: Some(UpgradeStatus {
-            id: 1,
-            from: v(1),
-            to: v(2),
-            state: "probation".to_owned(),
-            rehearsing: None,
             migrated: 5,
             remaining: 2,
             probation_left_s: Some(42),
-            share: None,
-            paused: false,
-            remark: None,
-            busy: Vec::new(),
-            reason: None,
-            way_back: WayBack::default(),
+            ..in_state("probation")
         }),
         ready: Readiness {
             ready: false,
@@ -105,23 +115,11 @@ fn a_host_in_an_upgrade() {
 #[test]
 fn a_rehearsal_under_way_says_how_far_it_is() {
     let shown = under_way(&UpgradeStatus {
-        id: 1,
-        from: v(1),
-        to: v(2),
-        state: "verified".to_owned(),
         rehearsing: Some(Rehearsing {
             rehearsed: 512,
             total: 1_000,
         }),
-        migrated: 0,
-        remaining: 0,
-        probation_left_s: None,
-        share: None,
-        paused: false,
-        remark: None,
-        busy: Vec::new(),
-        reason: None,
-        way_back: WayBack::default(),
+        ..in_state("verified")
     });
     assert_eq!(
         shown,
@@ -139,11 +137,6 @@ fn a_canary_that_an_operator_has_paused() {
     let shown = status(&Status {
         version: v(1),
         upgrade: Some(UpgradeStatus {
-            id: 1,
-            from: v(1),
-            to: v(2),
-            state: "canary".to_owned(),
-            rehearsing: None,
             migrated: 5,
             remaining: 2,
             probation_left_s: Some(42),
@@ -151,8 +144,7 @@ fn a_canary_that_an_operator_has_paused() {
             paused: true,
             remark: Some("too few calls".to_owned()),
             busy: vec![busy],
-            reason: None,
-            way_back: WayBack::default(),
+            ..in_state("canary")
         }),
         ..sample()
     });
